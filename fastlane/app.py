@@ -34,8 +34,8 @@ from fastlane.liveness import answering
 from fastlane.metrics.metrics import Metrics
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool, endpoints_of
+from fastlane.notify.assembly import build_notifier
 from fastlane.notify.base import Notifier
-from fastlane.notify.webhooks import WebhookSender
 from fastlane.queue.base import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
@@ -50,7 +50,7 @@ from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
-from fastlane.web.api.responses.events import event_writer
+from fastlane.web.api.responses.events import body_writer, event_maker
 from fastlane.web.server.application import close_server, make_application, make_server
 from fastlane.web.server.file_watch import FileWatch
 from fastlane.web.server.metrics_server import measured
@@ -112,8 +112,8 @@ def make_executor(settings: Settings, clock: Clock) -> Executor:
 
 def make_notifier(settings: Settings) -> Notifier:
     """What sends notifications."""
-    sender = WebhookSender(settings.webhook_allow, settings.webhook_timeout, __version__)
-    return Notifier(event_writer(settings.public_url, settings.redact_words), sender)
+    make_event = event_maker(settings.public_url, settings.redact_words)
+    return build_notifier(settings, make_event, body_writer(make_event), __version__)
 
 
 def web_settings(settings: Settings) -> WebSettings:
@@ -135,6 +135,7 @@ def web_settings(settings: Settings) -> WebSettings:
         timezone=settings.timezone,
         metrics_allow=settings.metrics_allow,
         webhook_allow=settings.webhook_allow,
+        has_mail=settings.smtp_host is not None,
     )
 
 

@@ -417,11 +417,11 @@ class JobMetadata(TypedDict):
 
 
 class Listeners(TypedDict):
-    """Who gets a mail about how a job ended. This version sends no mail, so all lists are empty."""
+    """The e-mail addresses of a job, by what they get a mail about."""
 
-    succeeds: list[Any]
-    fails: list[Any]
-    finishes: list[Any]
+    succeeds: list[str]
+    fails: list[str]
+    finishes: list[str]
 
 
 class Definition(TypedDict):
@@ -447,6 +447,7 @@ class Definition(TypedDict):
     resources: NotRequired[ResourcesAsked]
     container: NotRequired[ContainerAsked]
     webhooks: NotRequired[Webhooks]
+    notify: NotRequired[Listeners]
     metadata: NotRequired[dict[str, Any]]
 
 
@@ -602,13 +603,14 @@ class Deliveries(TypedDict):
 
 
 class Delivery(TypedDict):
-    """A message about an execution to one webhook."""
+    """A message about an execution to a webhook or an e-mail address."""
 
     id: str
+    kind: Literal["webhook", "mail"]
     event: str
     list: Literal["succeeds", "fails", "finishes"]
     receiver: NotRequired[str]
-    state: Literal["pending", "delivered", "failed"]
+    state: Literal["pending", "delivered", "failed", "held"]
     createdAt: str
     nextAttemptAt: str | None
     attemptsMade: int
@@ -1148,6 +1150,14 @@ class JobWebhooks(TypedDict):
     finishes: NotRequired[list[JobWebhooksFinishes] | None]
 
 
+class JobNotify(TypedDict):
+    """E-mail addresses that get a mail about how each execution ended, by what is told; up to 20 in each list."""
+
+    succeeds: NotRequired[list[str] | None]
+    fails: NotRequired[list[str] | None]
+    finishes: NotRequired[list[str] | None]
+
+
 class JobFields(TypedDict):
     """The fields of JobFields."""
 
@@ -1173,6 +1183,7 @@ class JobFields(TypedDict):
     name: NotRequired[str | None]
     labels: NotRequired[dict[str, str] | None]
     webhooks: NotRequired[JobWebhooks | None]
+    notify: NotRequired[JobNotify | None]
     metadata: NotRequired[dict[str, Any] | None]
 
 
@@ -1201,6 +1212,7 @@ class JobChanges(TypedDict):
     name: NotRequired[str | None]
     labels: NotRequired[dict[str, str] | None]
     webhooks: NotRequired[JobWebhooks | None]
+    notify: NotRequired[JobNotify | None]
     metadata: NotRequired[dict[str, Any] | None]
 
 

@@ -100,6 +100,11 @@ LEGACY_NAMES = (
     LegacyName("DOCKER_CIRCUIT_BREAKER_RESET_TIMEOUT_SECONDS", "breaker_reset", "a duration (`1m`) instead of seconds", _seconds),
     LegacyName("ENV_BLACKLISTED_WORDS", "redact_words", "there are more default words now", _unchanged),
     LegacyName("PAGINATION_PER_PAGE", "per_page", "at most 100", _unchanged),
+    LegacyName("SMTP_HOST", "smtp_host", "TLS is required unless smtp_tls is none", _unchanged),
+    LegacyName("SMTP_PORT", "smtp_port", "none", _unchanged),
+    LegacyName("SMTP_USER", "smtp_user", "none", _unchanged),
+    LegacyName("SMTP_PASSWORD", "smtp_password", "a secret: it may be in a file", _unchanged),
+    LegacyName("SMTP_FROM", "smtp_from", "an address only", _unchanged),
 )
 NAMES = (*(row.old for row in LEGACY_NAMES), USERNAME, USER, PASSWORD)
 

@@ -180,8 +180,23 @@ def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Faul
     if (values.get("tls_certificate") is None) is not (values.get("tls_key") is None) and {"tls_certificate", "tls_key"} <= values.keys():
         missing, given = sorted(("tls_certificate", "tls_key"), key=lambda name: values[name] is not None)
         faults.append(Fault(missing, f"is not set, but {given} is; TLS needs both"))
+    faults += _mail_faults(values)
     if role != "worker" and values.get("users") == values.get("tokens") == ():
         faults += unprotected_policies(values.get("pools", ())) or _anonymous_access(values)
+
+
+def _mail_faults(values: Mapping[str, Any]) -> list[Fault]:
+    """The faults between the settings of mail."""
+    faults = []
+    if values.get("smtp_host") is not None and values.get("smtp_from", "") is None:
+        faults.append(Fault("smtp_from", "is not set, but smtp_host is; write where mails come from, such as fastlane@example.com"))
+    if values.get("smtp_user", "") is None and values.get("smtp_password") is not None:
+        faults.append(Fault("smtp_user", "is not set, but smtp_password is; a login needs both"))
+    if values.get("smtp_password", "") is None and values.get("smtp_user") is not None:
+        faults.append(Fault("smtp_password", "is not set, but smtp_user is; a login needs both"))
+    if values.get("smtp_tls") == "none" and values.get("smtp_user") is not None:
+        faults.append(Fault("smtp_tls", "is none, but smtp_user is set: the password would be readable on its way; use starttls or tls"))
+    return faults
 
 
 def _names_of_two(values: Mapping[str, Any]) -> list[Fault]:

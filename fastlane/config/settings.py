@@ -21,6 +21,8 @@ from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.pool import Pool
 
 PREFIX = "FASTLANE_"
+MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+"""The ports of mail servers, by how they are spoken to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,15 @@ class Settings:
     usage_every: float
     webhook_allow: tuple[str, ...]
     webhook_timeout: float
+    smtp_host: str | None
+    smtp_tls: str
+    smtp_port: int
+    smtp_ca: Path | None
+    smtp_user: str | None
+    smtp_password: str | None = field(repr=False)
+    smtp_from: str | None
+    smtp_timeout: float
+    mail_interval: float
     ws_start_wait: float
     max_body: int
     max_log_bytes: int
@@ -284,6 +295,57 @@ SETTINGS = (
         computed=lambda _invocation, _values: (),
     ),
     Setting("webhook_timeout", types.DURATION, "15s", "how long one attempt to send a webhook may take"),
+    Setting(
+        "smtp_host",
+        types.MAIL_HOST,
+        "none: no mail",
+        "name of the mail server that `notify` of jobs is sent through; set the smtp settings of `api` and of `worker` alike",
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting(
+        "smtp_tls",
+        types.MAIL_TLS,
+        "starttls",
+        "how the mail server is spoken to: `starttls` (required, not only if it is offered), `tls` from the start, or `none`; "
+        "its certificate is verified",
+    ),
+    Setting(
+        "smtp_port",
+        types.MAIL_PORT,
+        "587 with starttls, 465 with tls, 25 with none",
+        "port of the mail server",
+        computed=lambda _invocation, values: MAIL_PORTS[values.get("smtp_tls", "starttls")],
+    ),
+    Setting(
+        "smtp_ca",
+        types.TLS_FILE,
+        "none: those of the system",
+        "PEM file of the authorities that the mail server's certificate must be signed by",
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting("smtp_user", types.MAIL_USER, "none: no login", "user of the mail server", computed=lambda _invocation, _values: None),
+    Setting(
+        "smtp_password",
+        types.MAIL_PASSWORD,
+        "none",
+        "password of smtp_user",
+        secret=True,
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting(
+        "smtp_from",
+        types.MAIL_ADDRESS,
+        "none; required with smtp_host",
+        "address that mails come from, such as fastlane@example.com",
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting("smtp_timeout", types.DURATION, "30s", "how long one attempt to send a mail may take"),
+    Setting(
+        "mail_interval",
+        types.DURATION_OR_ZERO,
+        "1h",
+        "shortest time between two mails about failures of one job to one address; the next one says what was held back; 0s sends all",
+    ),
     Setting("ws_start_wait", types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect"),
     Setting("max_body", types.SIZE, "1MiB", "largest request body"),
     Setting("max_log_bytes", types.SIZE, "100MiB", "how much of each execution's log is stored"),

@@ -14,8 +14,9 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from fastlane.errors import Fault, Invalid, nearest, quoted
-from fastlane.log import scrub
+from fastlane.log import MASK, scrub
 from fastlane.models.container.options import read_size, read_text, show_size
+from fastlane.models.notify.mailbox import read_address
 from fastlane.models.schedule.schedule import read_duration, show_duration
 from fastlane.models.schedule.timezone import read_timezone
 
@@ -220,6 +221,37 @@ def _duration(value: object) -> float:
     return seconds
 
 
+def _duration_or_zero(value: object) -> float:
+    return 0.0 if isinstance(value, str) and re.fullmatch(r"\s*0+\s*(ms|s|m|h)\s*", value, re.ASCII) else _duration(value)
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII)
+
+
+def _mail_host(value: object) -> str:
+    text = read_stripped_text(value)
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if len(text) > 253 or not _HOST_NAME.fullmatch(text):
+            raise ValueError(f"{quoted(text)} is not the name of a server; write smtp.example.com, and its port as smtp_port") from None
+    return text
+
+
+def _mail_user(value: object) -> str:
+    text = read_stripped_text(value)
+    if not text or not text.isprintable():
+        raise ValueError("is not a user's name; leave it out if the mail server needs no login")
+    return text
+
+
+def _mail_password(value: object) -> str:
+    text = read_text(value)
+    if not text or not text.isprintable():
+        raise ValueError("is empty, or has a character that cannot be typed")
+    return text
+
+
 KeyReaders = Mapping[str, tuple[str, Callable[[object], Any]]]
 """The keys of a table as users write them; for each, the name of the attribute that it becomes, and the reader of its value."""
 
@@ -328,6 +360,13 @@ REDACT_WORDS = SettingType(_redact_words, ",".join)
 INSTALLATION = SettingType(_installation)
 DURATION = SettingType(_duration, show_duration)
 USAGE_EVERY = SettingType(_usage_every, lambda seconds: show_duration(seconds) if seconds else "0")
+DURATION_OR_ZERO = SettingType(_duration_or_zero, show_duration)
+MAIL_HOST = SettingType(_mail_host)
+MAIL_PORT = SettingType(lambda value: read_number(value, 1, 65_535))
+MAIL_TLS = SettingType(read_choice("starttls", "tls", "none"))
+MAIL_USER = SettingType(_mail_user)
+MAIL_PASSWORD = SettingType(_mail_password, lambda _value: MASK)
+MAIL_ADDRESS = SettingType(lambda value: read_address(read_stripped_text(value)))
 UNUSED_AFTER = SettingType(_unused_after, show_duration)
 SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
 FLAG = SettingType(_flag, lambda value: "true" if value else "false")

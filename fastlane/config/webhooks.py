@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fastlane.config.types import KeyReaders, read_table
 from fastlane.log import MASK, scrub
+from fastlane.models.notify.occasion import Occasion
 from fastlane.models.notify.signature import MAX_SECRETS, read_secret
-from fastlane.models.notify.webhook import MAX_WEBHOOKS, READERS, Occasion, Webhook
+from fastlane.models.notify.webhook import MAX_WEBHOOKS, READERS, Webhook
 
 KEYS: KeyReaders = {name: (name, read) for name, read in READERS.items()}
 EXAMPLE = '{ url = "https://example.com/hook" }'

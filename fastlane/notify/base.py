@@ -1,17 +1,18 @@
-"""The port of a sender: what carries a message out of fastlane."""
+"""The ports of senders: what carries a message out of fastlane."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery, Reply
+from fastlane.models.notify.quota import MailQuota
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One attempt of a delivery. ``id`` is the same in each attempt; ``at`` is when this one began (milliseconds). ``secrets``: what it is
-    signed with."""
+    """One attempt to post to a webhook. ``id`` is the same in each attempt; ``at`` is when this one began (milliseconds). ``secrets``: what
+    it is signed with."""
 
     id: str
     url: str = field(repr=False)
@@ -36,8 +37,57 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """One attempt to send a mail to one address. ``id`` is the same in each attempt; mails with one ``thread`` belong together. ``at``:
+    when what it tells happened (milliseconds)."""
+
+    id: str
+    thread: str
+    to: str = field(repr=False)
+    subject: str = field(repr=False)
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    at: int
+
+
+class MailSender(Protocol):
+    """Sends mails. Several may be on their way at once."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which ``send`` has returned."""
+
+    async def send(self, letter: Letter) -> Reply:
+        """What the mail server answered. Raises nothing of its own: a server that cannot be reached is a reply, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterParts:
+    """What a mail tells beside an execution: the end of its log, and the quota with the failures that no mail has told of."""
+
+    lines: str = field(default="", repr=False)
+    quota: MailQuota | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """How a worker sends mail: ``write`` writes one about an execution, ``sender`` sends it. To one address it sends at most one mail about
+    failures of one job in ``interval`` milliseconds (0: all)."""
+
+    write: Callable[[Execution, Delivery, LetterParts], Letter]
+    sender: MailSender
+    interval: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notifier:
-    """How a worker notifies: ``make_body`` writes what is sent about an execution, ``sender`` sends it."""
+    """How a worker notifies: ``make_body`` writes what is posted about an execution, ``sender`` posts it. ``mail``: None where no mail
+    server is named."""
 
     make_body: Callable[[Execution, Delivery], bytes]
     sender: Sender
+    mail: Mail | None = None
+
+
+Event = Mapping[str, Any]
+"""What is told of an execution, as JSON: what webhooks get, and what mails are written from."""

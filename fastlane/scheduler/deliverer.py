@@ -7,18 +7,17 @@ after that, under the same id. Few deliveries go to one receiver at once, so one
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
 
 from fastlane.clock import Clock, first_of
 from fastlane.errors import TransientError, Unreadable
-from fastlane.models.execution import Execution
-from fastlane.models.notify.delivery import Delivery, DeliveryState, Reply
+from fastlane.models.notify.delivery import Delivery, DeliveryState, Kind, Reply
 from fastlane.models.notify.receiver import FORGOTTEN_AFTER, Receiver, receiver_id
-from fastlane.models.placement.pool import RESTORED, Pool, pool_for
-from fastlane.notify.base import Message, Notifier
+from fastlane.models.placement.pool import RESTORED
+from fastlane.scheduler.carriers import Carrier
 from fastlane.storage.base import DeliveryStore, ExecutionStore, PoolStore
 
 log = structlog.get_logger()
@@ -40,13 +39,12 @@ class DelivererStore(DeliveryStore, ExecutionStore, PoolStore, Protocol):
 
 
 class Deliverer:
-    """The deliveries of one worker. ``notifier`` writes and sends them; ``pools`` have the secrets that they are signed with."""
+    """The deliveries of one worker. ``carriers`` write and send them, by kind."""
 
-    def __init__(self, store: DelivererStore, notifier: Notifier, clock: Clock, pools: Sequence[Pool]) -> None:
+    def __init__(self, store: DelivererStore, carriers: Mapping[Kind, Carrier], clock: Clock) -> None:
         self._store = store
-        self._notifier = notifier
+        self._carriers = carriers
         self._clock = clock
-        self._pools = pools
         self._wake = asyncio.Event()
         self._under_way: Counter[str] = Counter()
 
@@ -67,8 +65,9 @@ class Deliverer:
                 await first_of(self._clock, LOOK_EVERY * (0.75 + random.random() / 2), self._wake)
 
     async def close(self) -> None:
-        """Ends the sender's connections."""
-        await self._notifier.sender.close()
+        """Ends the senders' connections."""
+        for carrier in self._carriers.values():
+            await carrier.close()
 
     async def _round(self, sending: asyncio.TaskGroup) -> None:
         """Takes what is due and can be sent now. When a store went back to an earlier state, nothing is sent until somebody resumes
@@ -81,20 +80,20 @@ class Deliverer:
         if rows and (await self._store.paused_pools()).hold == RESTORED:
             return
         for row in rows:
-            if self._under_way[row.webhook.origin] < AT_ONCE_PER_RECEIVER:
+            if self._under_way[row.target.origin] < AT_ONCE_PER_RECEIVER:
                 await self._take(row, sending)
         if len(rows) == PAGE:
             self._wake.set()
 
     async def _take(self, row: Delivery, sending: asyncio.TaskGroup) -> None:
-        lease = self._clock.now() + round((self._notifier.sender.deadline + RECORD_WITHIN) * 1000)
+        lease = self._clock.now() + round((self._carriers[row.kind].deadline + RECORD_WITHIN) * 1000)
         taken = row.taken(lease)
         if await self._store.write_delivery(taken):
-            self._under_way[taken.webhook.origin] += 1
+            self._under_way[taken.target.origin] += 1
             sending.create_task(self._send(taken), name=f"delivery {taken.id}")
 
     async def _send(self, delivery: Delivery) -> None:
-        origin = delivery.webhook.origin
+        origin = delivery.target.origin
         try:
             await self._attempt(delivery)
         except (TransientError, TimeoutError) as error:
@@ -120,19 +119,14 @@ class Deliverer:
             await self._store.drop_delivery(delivery.id)
             return
         began = self._clock.now()
-        receiver = await self._store.receiver(receiver_id(delivery.webhook.url))
+        receiver = await self._store.receiver(receiver_id(delivery.target.url))
         if receiver is not None and not delivery.by_hand and not receiver.takes(began):
             await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
             return
-        reply = await self._notifier.sender.send(self._message(execution, delivery, began))
+        reply = await self._carriers[delivery.kind].carry(execution, delivery, began)
         await self._record(delivery, reply, began)
-        await self._note_receiver(delivery, receiver, reply)
-
-    def _message(self, execution: Execution, delivery: Delivery, now: int) -> Message:
-        pool = pool_for(self._pools, delivery.task_id)
-        secrets = () if pool is None else pool.webhook_secrets
-        webhook = delivery.webhook
-        return Message(delivery.id, webhook.url, webhook.headers, self._notifier.make_body(execution, delivery), secrets, now)
+        if not reply.is_held:
+            await self._note_receiver(delivery, receiver, reply)
 
     async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
         """Writes down what an attempt came to. What a person asked for meanwhile stays: the row is read again."""
@@ -152,10 +146,13 @@ class Deliverer:
     def _log(self, after: Delivery, reply: Reply) -> None:
         ids = {"task_id": after.task_id, "job_id": after.job_id, "execution_id": after.execution_id, "delivery_id": after.id}
         if reply.is_success:
-            log.debug("delivery.delivered", receiver=after.webhook.origin, **ids)
+            log.debug("delivery.delivered", receiver=after.target.origin, **ids)
+            return
+        if reply.is_held:
+            log.debug("delivery.held", receiver=after.target.origin, **ids)
             return
         log_it = log.warning if after.state is DeliveryState.FAILED else log.info
-        log_it("delivery.attempt_failed", receiver=after.webhook.origin, state=after.state.value, error=reply.error, **ids)
+        log_it("delivery.attempt_failed", receiver=after.target.origin, state=after.state.value, error=reply.error, **ids)
 
     async def _note_receiver(self, delivery: Delivery, seen: Receiver | None, reply: Reply) -> None:
         """Notes that a receiver fails, or that it does no longer. Of several workers one wins; the others need not."""
@@ -164,8 +161,8 @@ class Deliverer:
                 log.info("receiver.resumed", receiver=seen.origin)
             return
         now, error = self._clock.now(), reply.error or ""
-        webhook = delivery.webhook
-        noted = Receiver(receiver_id(webhook.url), webhook.origin, now, now, error) if seen is None else seen.failed(error, now)
+        target = delivery.target
+        noted = Receiver(receiver_id(target.url), target.origin, now, now, error) if seen is None else seen.failed(error, now)
         if await self._store.write_receiver(noted) and noted.is_paused and not (seen is not None and seen.is_paused):
             log.warning("receiver.paused", receiver=noted.origin, failing_since=noted.failing_since, error=error)
         await self._store.prune_receivers(now - FORGOTTEN_AFTER)

@@ -10,7 +10,7 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
-from fastlane.models.notify.delivery import deliveries_of, webhooks_told
+from fastlane.models.notify.delivery import deliveries_of, targets_told
 from fastlane.models.placement.host import reachable_manager
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import retry_due
@@ -31,8 +31,8 @@ NEVER_STARTED = {
 
 def is_last_word(execution: Execution, ending: Ending, pools: Sequence[Pool] = ()) -> bool:
     """Whether an execution that ends like this only has to free its slot: there is no next attempt, its tick's row stays as it is, and no
-    webhook is told."""
-    if webhooks_told(execution, ending.status, pools):
+    webhook or mailbox is told."""
+    if targets_told(execution, ending.status, pools):
         return False
     if ending.status is Status.DONE:
         return True
@@ -71,8 +71,8 @@ class Settler:
         self._on_deliveries = on_deliveries
 
     async def settle(self, execution: Execution) -> Execution:
-        """Inserts the next attempt if there is one, and what webhooks are to be told; closes the tick's row if nothing ran, releases what
-        waited for it, and frees the slot; the row after it."""
+        """Inserts the next attempt if there is one, and what webhooks and mailboxes are to be told; closes the tick's row if nothing ran,
+        releases what waited for it, and frees the slot; the row after it."""
         settled: Execution | None = execution
         if not execution.settled:
             await self._deliver(execution, will_retry=await self._retry(execution))
@@ -85,8 +85,8 @@ class Settler:
         return settled or execution
 
     async def _deliver(self, execution: Execution, *, will_retry: bool) -> None:
-        """Inserts the deliveries to the webhooks that are told of this end. Their ids derive from the execution's, so a repeat makes the
-        same ones."""
+        """Inserts the deliveries to the webhooks and mailboxes that are told of this end. Their ids derive from the execution's, so a
+        repeat makes the same ones."""
         deliveries = deliveries_of(execution, self._pools, will_retry=will_retry, now=self._clock.now())
         if deliveries:
             await self._store.insert_deliveries(deliveries)

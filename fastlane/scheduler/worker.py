@@ -21,6 +21,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.notify.base import Notifier
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
+from fastlane.scheduler.carriers import carriers_of
 from fastlane.scheduler.deliverer import Deliverer
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.host_keeper import HostKeeper
@@ -111,7 +112,7 @@ def build_parts(
     async def is_forgotten(execution: Execution) -> bool:
         return hosts.lost(execution, node_down=True) is not None or await known_hosts.is_forgotten(execution)
 
-    deliverer = Deliverer(store, notifier, clock, pools)
+    deliverer = Deliverer(store, carriers_of(notifier, store, pools), clock)
     settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten, on_deliveries=deliverer.wake)
     timer = Timer(store, queue, clock, worker_id, pools)
     images = ImageKeeper(store, executor, hosts.views, clock, settings.unused_images_after)

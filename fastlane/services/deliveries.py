@@ -54,8 +54,8 @@ class Deliveries:
                 raise NotFound(f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries")
             again = row.again(self._clock.now())
             if await self._store.write_delivery(again):
-                log.info("delivery.requested", delivery_id=row.id, execution_id=execution_id, receiver=row.webhook.origin)
+                log.info("delivery.requested", delivery_id=row.id, execution_id=execution_id, receiver=row.target.origin)
                 return await self._view(again)
 
     async def _view(self, row: Delivery) -> DeliveryView:
-        return DeliveryView(row, await self._store.receiver(receiver_id(row.webhook.url)))
+        return DeliveryView(row, await self._store.receiver(receiver_id(row.target.url)))

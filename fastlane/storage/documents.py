@@ -21,9 +21,6 @@ from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Cont
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import Mark, Piece
-from fastlane.models.notify.delivery import Attempt, Delivery, DeliveryState
-from fastlane.models.notify.receiver import Receiver
-from fastlane.models.notify.webhook import Occasion, Webhook
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
@@ -37,6 +34,7 @@ from fastlane.storage.execution_values import (
     waits_from_text,
     waits_to_text,
 )
+from fastlane.storage.targets import mailbox_from, webhook_from, webhook_values
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 JOB_COLUMNS = (*JOB_FIELDS, "labels")
@@ -44,10 +42,6 @@ JOB_COLUMNS = (*JOB_FIELDS, "labels")
 TICK_FIELDS = tuple(field.name for field in fields(Tick))
 EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
 HOST_FIELDS = tuple(field.name for field in fields(HostRecord))
-DELIVERY_FIELDS = tuple(field.name for field in fields(Delivery))
-DELIVERY_COLUMNS = (*DELIVERY_FIELDS, "origin")
-"""What is stored of a delivery: its fields, and the origin of its receiver, by which those to a slow one are left out."""
-RECEIVER_FIELDS = tuple(field.name for field in fields(Receiver))
 _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgetter(*TICK_FIELDS), attrgetter(*EXECUTION_FIELDS)
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
@@ -77,7 +71,9 @@ def spec_to_json(spec: Spec) -> str:
     if spec.labels:
         rules["labels"] = dict(spec.labels)
     if spec.webhooks:
-        rules["webhooks"] = [_webhook_values(webhook) for webhook in spec.webhooks]
+        rules["webhooks"] = [webhook_values(webhook) for webhook in spec.webhooks]
+    if spec.notify:
+        rules["notify"] = [[mailbox.occasion, mailbox.address] for mailbox in spec.notify]
     stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
     return orjson.dumps(stored).decode()
 
@@ -98,7 +94,9 @@ def _spec(text: str) -> Spec:
         rules["container"] = _container(stored["container"])
     rules |= {name: stored[name] for name in ("name", "labels") if name in stored}
     if "webhooks" in stored:
-        rules["webhooks"] = tuple(_webhook(values) for values in stored["webhooks"])
+        rules["webhooks"] = tuple(webhook_from(values) for values in stored["webhooks"])
+    if "notify" in stored:
+        rules["notify"] = tuple(mailbox_from(*values) for values in stored["notify"])
     return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
 
 
@@ -111,20 +109,6 @@ def _check_types(stored: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
         raise TypeError("its spec has a value of the wrong type")
     if not all(value is None or isinstance(value, int) for value in rules.values()):
         raise TypeError(f"one of its {', '.join(rules)} is not a number")
-
-
-def _webhook_values(webhook: Webhook) -> list[Any]:
-    values = [webhook.occasion, webhook.url, dict(webhook.headers), webhook.retries]
-    return values if webhook.body is None else [*values, webhook.body]
-
-
-def _webhook(values: Sequence[Any]) -> Webhook:
-    occasion, url, headers, retries, *more = values
-    body = more[0] if more else None
-    texts = all(isinstance(text, str) for text in (url, *headers.values()))
-    if not texts or not isinstance(retries, int) or not isinstance(body, dict | None):
-        raise TypeError("a webhook of it has a value of the wrong type")
-    return Webhook(Occasion(occasion), url, headers, retries, body)
 
 
 def _container_document(container: Container) -> dict[str, Any]:
@@ -183,26 +167,6 @@ def requester_from_json(text: str | None) -> Requester | None:
         return None
     stored = orjson.loads(text)
     return Requester(stored["user"], stored["address"])
-
-
-def webhook_to_json(webhook: Webhook) -> str:
-    """A webhook as JSON text."""
-    return orjson.dumps(_webhook_values(webhook)).decode()
-
-
-def webhook_from_json(text: str) -> Webhook:
-    """The webhook that ``webhook_to_json`` wrote."""
-    return _webhook(orjson.loads(text))
-
-
-def attempts_to_json(attempts: Sequence[Attempt]) -> str:
-    """The attempts of a delivery as JSON text."""
-    return orjson.dumps([[one.at, one.duration, one.status, one.error, one.excerpt] for one in attempts]).decode()
-
-
-def attempts_from_json(text: str) -> tuple[Attempt, ...]:
-    """The attempts that ``attempts_to_json`` wrote."""
-    return tuple(Attempt(*values) for values in orjson.loads(text))
 
 
 def marks_to_json(marks: Mapping[int, Mark]) -> str:
@@ -268,14 +232,6 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
 }
 _HOST_TO: Mapping[str, Convert] = {"registered_by": requester_to_json}
 _HOST_FROM: Mapping[str, Convert] = {"registered_by": requester_from_json, "drained": bool}
-_DELIVERY_TO: Mapping[str, Convert] = {"webhook": webhook_to_json, "attempts": attempts_to_json, "state": str}
-_DELIVERY_FROM: Mapping[str, Convert] = {
-    "webhook": webhook_from_json,
-    "attempts": attempts_from_json,
-    "state": DeliveryState,
-    "will_retry": bool,
-    "by_hand": bool,
-}
 _ID = EXECUTION_FIELDS.index("id")
 _WHERE = tuple(map(EXECUTION_FIELDS.index, ("service_id", "host", "swarm_id")))
 _EXECUTION_NAMES = frozenset(EXECUTION_FIELDS)
@@ -284,7 +240,7 @@ _EXECUTION_PLACES = tuple((EXECUTION_FIELDS.index(name), convert) for name, conv
 
 def job_document(job: Job) -> dict[str, Any]:
     """A job as it is stored, in the order of ``JOB_COLUMNS``."""
-    document = _converted(dict(zip(JOB_FIELDS, _JOB_VALUES(job), strict=True)), _JOB_TO)
+    document = converted(dict(zip(JOB_FIELDS, _JOB_VALUES(job), strict=True)), _JOB_TO)
     return {**document, "labels": orjson.dumps([label_text(*label) for label in sorted(job.spec.labels.items())]).decode()}
 
 
@@ -296,54 +252,40 @@ def label_text(name: str, value: str) -> str:
 def job_from(document: Mapping[str, Any]) -> Job:
     """The job of a stored document; other fields of the document are ignored. Raises Unreadable."""
     try:
-        return Job(**_converted({name: document[name] for name in JOB_FIELDS}, _JOB_FROM))
+        return Job(**converted({name: document[name] for name in JOB_FIELDS}, _JOB_FROM))
     except FAULTS as error:
         raise unreadable(f"job {document.get('id')}", error) from error
 
 
 def tick_document(tick: Tick) -> dict[str, Any]:
     """A tick as it is stored."""
-    return _converted(dict(zip(TICK_FIELDS, _TICK_VALUES(tick), strict=True)), _TICK_TO)
+    return converted(dict(zip(TICK_FIELDS, _TICK_VALUES(tick), strict=True)), _TICK_TO)
 
 
 def tick_from(document: Mapping[str, Any]) -> Tick:
     """The tick of a stored document. Raises Unreadable."""
     try:
-        return Tick(**_converted({name: document[name] for name in TICK_FIELDS}, _TICK_FROM))
+        return Tick(**converted({name: document[name] for name in TICK_FIELDS}, _TICK_FROM))
     except FAULTS as error:
         raise unreadable(f"tick {document.get('id')}", error) from error
 
 
 def host_document(record: HostRecord) -> dict[str, Any]:
     """A host as it is stored."""
-    return _converted({name: getattr(record, name) for name in HOST_FIELDS}, _HOST_TO)
+    return converted({name: getattr(record, name) for name in HOST_FIELDS}, _HOST_TO)
 
 
 def host_from(document: Mapping[str, Any]) -> HostRecord:
     """The host that is stored like this. Raises Unreadable."""
     try:
-        return HostRecord(**_converted(dict(document), _HOST_FROM))
+        return HostRecord(**converted(dict(document), _HOST_FROM))
     except FAULTS as error:
         raise unreadable(f"the host {document.get('id')}", error) from error
 
 
-def delivery_document(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as it is stored, in the order of ``DELIVERY_COLUMNS``."""
-    document = _converted({name: getattr(delivery, name) for name in DELIVERY_FIELDS}, _DELIVERY_TO)
-    return {**document, "origin": delivery.webhook.origin}
-
-
-def delivery_from(document: Mapping[str, Any]) -> Delivery:
-    """The delivery of a stored document; other fields of the document are ignored. Raises Unreadable."""
-    try:
-        return Delivery(**_converted({name: document[name] for name in DELIVERY_FIELDS}, _DELIVERY_FROM))
-    except FAULTS as error:
-        raise unreadable(f"delivery {document.get('id')}", error) from error
-
-
 def execution_document(execution: Execution) -> dict[str, Any]:
     """An execution as it is stored."""
-    return _converted(dict(zip(EXECUTION_FIELDS, _EXECUTION_VALUES(execution), strict=True)), _EXECUTION_TO)
+    return converted(dict(zip(EXECUTION_FIELDS, _EXECUTION_VALUES(execution), strict=True)), _EXECUTION_TO)
 
 
 def execution_from(document: Mapping[str, Any]) -> Execution:
@@ -375,10 +317,11 @@ def change_document(values: Mapping[str, Any]) -> dict[str, Any]:
     unknown = values.keys() - _EXECUTION_NAMES
     if unknown:
         raise ValueError(f"an execution has no {', '.join(sorted(unknown))}")
-    return _converted(dict(values), _EXECUTION_TO)
+    return converted(dict(values), _EXECUTION_TO)
 
 
-def _converted(document: dict[str, Any], converts: Mapping[str, Convert]) -> dict[str, Any]:
+def converted(document: dict[str, Any], converts: Mapping[str, Convert]) -> dict[str, Any]:
+    """A document with these of its values converted."""
     for name, convert in converts.items():
         if name in document:
             document[name] = convert(document[name])

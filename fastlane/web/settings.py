@@ -11,7 +11,7 @@ class WebSettings:
 
     ``max_body`` is in bytes, ``hard_timeout`` in seconds. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only
     this machine can reach the server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may.
-    ``webhook_allow``: addresses that are not public, to which webhooks may be sent.
+    ``webhook_allow``: addresses that are not public, to which webhooks may be sent. ``has_mail``: whether there is a mail server.
     ``users`` and ``tokens`` may log in; without any, everyone has access. ``metrics_allow`` are networks that read the metrics without.
     """
 
@@ -31,6 +31,7 @@ class WebSettings:
     users: tuple[User, ...]
     tokens: tuple[Token, ...]
     metrics_allow: tuple[str, ...] = ()
+    has_mail: bool = False
 
     @property
     def has_auth(self) -> bool:

@@ -3,9 +3,12 @@
 import asyncio
 from dataclasses import replace
 
-from fastlane.models.notify.delivery import Delivery, Reply
+from fastlane.models.notify.delivery import Delivery, Kind, Reply
+from fastlane.models.notify.mailbox import Mailbox
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.quota import MailQuota
 from fastlane.models.notify.receiver import Receiver
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from tests.contract.stored import created, types_in
@@ -53,8 +56,8 @@ async def test_of_two_that_take_a_delivery_one_gets_it(store, open_store):
 async def test_the_due_ones_come_soonest_first_without_those_to_origins_that_are_left_out(store):
     slow = replace(WEBHOOK, url="http://slow/x")
     later, sent = other("c", due=8), FIRST.taken(9).tried(Reply(204), began=1, now=2)
-    await store.insert_deliveries([FIRST, other("b", due=3), later, other("d", webhook=slow), other("e", due=None)])
-    assert list(await store.deliveries_due(7, 9)) == [other("b", due=3), FIRST, other("d", webhook=slow)]
+    await store.insert_deliveries([FIRST, other("b", due=3), later, other("d", target=slow), other("e", due=None)])
+    assert list(await store.deliveries_due(7, 9)) == [other("b", due=3), FIRST, other("d", target=slow)]
     assert list(await store.deliveries_due(7, 9, {"http://slow:80", "http://no:80"})) == [other("b", due=3), FIRST]
     assert list(await store.deliveries_due(8, 1)) == [other("b", due=3)]
     assert await store.write_delivery(FIRST.taken(9))
@@ -115,3 +118,36 @@ async def test_the_receivers_that_have_failed_for_longest_come_first_and_old_fai
     await store.prune_receivers(9)
     await store.prune_receivers(9)
     assert [row.id for row in await store.failing_receivers(9)] == ["b", "a"]
+
+
+async def test_a_mail_is_kept_as_a_delivery_and_in_a_spec(store, open_store):
+    mailbox = Mailbox(Occasion.FAILS, "Team@example.com")
+    mail = other("m", target=mailbox)
+    await store.insert_deliveries([mail])
+    assert await store.write_delivery(mail.taken(9))
+    held = mail.taken(9).tried(Reply(None, is_held=True), began=6, now=7)
+    assert await store.write_delivery(held)
+    found = await (await open_store()).delivery("m")
+    assert (found, found.kind, found.due) == (held, Kind.MAIL, None)
+    assert types_in(found) == types_in(held)
+    assert list(await store.deliveries_due(100, 9)) == []
+    execution = await created(store, spec=make_spec(notify=(mailbox,)))
+    assert (await store.execution(execution.id)).spec == execution.spec
+
+
+async def test_a_quota_of_mails_is_written_at_its_version_and_old_ones_are_pruned(store, open_store):
+    twin = await open_store()
+    quota = MailQuota("q", "e", 10)
+    assert await store.mail_quota("q") is None
+    assert sorted(await asyncio.gather(store.write_mail_quota(quota), twin.write_mail_quota(quota))) == [False, True]
+    held = quota.holding("e2").holding("e3")
+    assert not await store.write_mail_quota(held)
+    assert await store.write_mail_quota(quota.holding("e2"))
+    assert await store.write_mail_quota(held)
+    found = await twin.mail_quota("q")
+    assert found == held
+    assert types_in(found) == types_in(held)
+    assert await store.write_mail_quota(replace(quota, id="old", told_at=9))
+    await store.prune_mail_quotas(10)
+    assert await store.mail_quota("old") is None
+    assert await store.mail_quota("q") == held

@@ -20,7 +20,8 @@ from fastlane.models.job import Spec
 from fastlane.models.job_change import fire, run_now
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.notify.delivery import Reply, deliveries_of
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.placement.host_record import HostRecord, record_id
 from fastlane.models.placement.pool import RESTORED

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tests.crash import api_and_reconciler as others
-from tests.crash import deletions, hosts_and_pools, overlaps, owners, webhooks
+from tests.crash import deletions, hosts_and_pools, mails, overlaps, owners, webhooks
 from tests.crash.scenarios import (
     Case,
     Covered,
@@ -44,6 +44,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "queued": overlaps.Queued,
     "replaced": overlaps.Replaced,
     "told": webhooks.Told,
+    "mailed": mails.Mailed,
     "deleted": deletions.Deleted,
     "overtaken": owners.Overtaken,
     "overtaken-by-a-stop": owners.OvertakenByAStop,
@@ -91,6 +92,7 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "queued": ("queue.requeue", "store.release", "queue.put", "queue.finish"),
     "replaced": ("store.flag-stop", "queue.cancel", "engine.stop"),
     "told": ("store.end", "store.insert_deliveries", "store.settle", "store.write_delivery", "store.write_delivery 2", "queue.finish"),
+    "mailed": ("store.insert_deliveries", "store.write_delivery", "store.write_mail_quota", "store.write_delivery 2"),
     "deleted": ("store.discard",),
     "taken-over": ("queue.claim", "store.take-over", "store.re-place", "engine.park", "store.bind"),
     "rebuilt": ("store.change_generation", "queue.wipe", "queue.restore", "queue.set_generation", "queue.claim 2", "store.take-over"),
@@ -176,6 +178,7 @@ QUICK = frozenset(
         "queued,-kill-before-store.release",
         "told,-kill-before-store.insert_deliveries",
         "told,-kill-before-store.write_delivery#2",
+        "mailed,-kill-after-store.write_mail_quota",
         "expired-meanwhile,-stop-after-queue.renew",
         "handed-over,-kill-after-queue.release",
         "posted,-kill-after-store.create",

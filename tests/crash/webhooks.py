@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from fastlane.models.notify.delivery import Delivery, DeliveryState
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.webhook import Webhook
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario, ended
 from tests.support.receiver import Receiver, receiving

@@ -43,6 +43,7 @@ UNSAID = (
     ("*additionalDNSEntries", "differ only in capitals"),
     ("*additionalDNSEntries", "differs from"),  # two names of one thing
     ("webhooks.*.url", "which is not public"),  # depends on webhook_allow
+    ("notify", "needs a mail server"),  # depends on smtp_host
     ("command", "is longer than"),  # bytes, not characters
     ("envs", "is longer than"),
     ("metadata", "is longer than"),

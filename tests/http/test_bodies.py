@@ -134,11 +134,16 @@ async def test_nothing_is_called_near_that_is_not(server, name):
     assert "nearest" not in faults(await server.get("/tasks?colour=1"))["colour"]
 
 
-@pytest.mark.parametrize("name", ["notify", "expectEvery"])
-async def test_a_field_that_later_work_brings_is_refused_with_what_to_do_meanwhile(server, name):
-    found = faults(await server.post("/tasks/task", OK | {name: 1}))
-    assert found == {name: found[name]}
-    assert "this version sends webhooks, and no other notifications; leave it out, or use webhooks" in found[name]
+async def test_a_field_that_later_work_brings_is_refused_with_what_to_do_meanwhile(server):
+    found = faults(await server.post("/tasks/task", OK | {"expectEvery": 1}))
+    assert found == {"expectEvery": found["expectEvery"]}
+    assert "this version does not watch for jobs that are late; leave it out" in found["expectEvery"]
+
+
+async def test_mail_without_a_mail_server_is_refused_and_empty_lists_of_it_are_not(server):
+    found = faults(await server.post("/tasks/task", OK | {"notify": {"fails": ["a@example.com"]}}))
+    assert found == {"notify": "needs a mail server, and this installation has none; ask for smtp_host to be set, or leave this out"}
+    assert (await server.post("/tasks/task", OK | {"notify": {"succeeds": [], "fails": None}})).status == 200
 
 
 async def test_all_faults_come_in_one_answer(server):

@@ -34,6 +34,7 @@ STORE = (
     "record_pools",
     "insert_deliveries",
     "write_delivery",
+    "write_mail_quota",
     *RULES,
 )
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe", "adopt")

@@ -49,6 +49,7 @@ ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in 
 
 DRIVERS = {
     "aiohttp": ("executors", "notify"),
+    "aiosmtplib": ("notify",),
     "apispec": ("web",),
     "click": ("cli", "cli.client"),
     "docker": ("executors", "embedded"),

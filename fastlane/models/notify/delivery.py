@@ -1,4 +1,4 @@
-"""A delivery: one message to one receiver, with its attempts. The rows say what was sent, and what is to be sent. Pure."""
+"""A delivery: one message to a webhook or a mailbox, with its attempts. The rows say what was sent, and what is to be sent. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,9 @@ from hashlib import sha256
 
 from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
-from fastlane.models.notify.webhook import Webhook, is_told
+from fastlane.models.notify.mailbox import Mailbox, one_each
+from fastlane.models.notify.occasion import is_told
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.status import Status
 
@@ -25,22 +27,36 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
+    HELD = "held"
+
+
+class Kind(StrEnum):
+    """What carries a message."""
+
+    WEBHOOK = "webhook"
+    MAIL = "mail"
+
+
+Target = Webhook | Mailbox
+"""Where a message goes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one attempt came to: the receiver's HTTP status (None: there was none) with the beginning of its body, or why there was none.
-    ``is_final``: no further attempt could help."""
+    """What one attempt came to: the receiver's status, as HTTP or SMTP have it (None: there was none), with the beginning of its answer, or
+    why there was none. ``is_final``: no further attempt could help. ``is_held``: there was no attempt, because mails about this job's
+    failures are to be few."""
 
     status: int | None
     error: str | None = None
     excerpt: str = ""
     is_final: bool = False
+    is_held: bool = False
 
     @property
     def is_success(self) -> bool:
         """Whether the receiver has taken the message."""
-        return self.error is None
+        return self.error is None and not self.is_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +72,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message about an execution to one webhook. Each change raises ``version``, which begins at 1. Moments are in milliseconds.
+    """A message about an execution to a webhook or a mailbox. Each change raises ``version``, which begins at 1. Moments are in
+    milliseconds.
 
     ``id`` stays the same in all attempts, and derives from the execution, so that a process that repeats a step makes the same row.
     ``due``: when a worker may take it next, which is the end of the lease while one has it; None: nothing is to be sent any more.
@@ -68,7 +85,7 @@ class Delivery:
     job_id: str
     execution_id: str
     event: str
-    webhook: Webhook
+    target: Target
     will_retry: bool
     created_at: int
     due: int | None
@@ -79,12 +96,19 @@ class Delivery:
     by_hand: bool = False
     version: int = 1
 
+    @property
+    def kind(self) -> Kind:
+        """What carries it."""
+        return Kind.MAIL if isinstance(self.target, Mailbox) else Kind.WEBHOOK
+
     def taken(self, until: int) -> "Delivery":
         """Its next version: a worker sends it, and no other before then."""
         return replace(self, due=until, version=self.version + 1)
 
     def tried(self, reply: Reply, *, began: int, now: int) -> "Delivery":
-        """Its next version, after an attempt: delivered, failed for good, or due again after a while."""
+        """Its next version, after an attempt: delivered, failed for good, held back, or due again after a while."""
+        if reply.is_held:
+            return replace(self, state=DeliveryState.HELD, due=None, attempts_left=0, version=self.version + 1)
         attempt = Attempt(began, max(0, now - began), reply.status, reply.error, reply.excerpt)
         made, left = self.attempts_made + 1, max(0, self.attempts_left - 1)
         after = replace(
@@ -102,7 +126,7 @@ class Delivery:
 
     def again(self, now: int) -> "Delivery":
         """Its next version: to be sent once more, with as many attempts as at first."""
-        left = self.webhook.retries + 1
+        left = self.target.retries + 1
         return replace(self, due=now, state=DeliveryState.PENDING, attempts_left=left, by_hand=True, version=self.version + 1)
 
 
@@ -114,29 +138,32 @@ def back_off(id: str, made: int) -> int:
     return int(delay * (1 + JITTER * share))
 
 
-def webhooks_told(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[int, Webhook]]:
-    """The webhooks that are told when an execution ends with this status, each with its place: those of its job or, where that has none, of
-    its pool."""
-    own = execution.spec.webhooks or _of_pool(execution.task_id, pools)
-    return [(place, webhook) for place, webhook in enumerate(own) if is_told(webhook.occasion, status)]
+def targets_told(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
+    """What is told when an execution ends with this status, each with a name of its own: its job's mailboxes, and the webhooks of its job
+    or, where that has none, of its pool."""
+    spec = execution.spec
+    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or _of_pool(execution.task_id, pools))]
+    told: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_told(webhook.occasion, status)]
+    mailboxes = one_each([mailbox for mailbox in spec.notify if is_told(mailbox.occasion, status)])
+    return told + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
 
 
 def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bool, now: int) -> list[Delivery]:
     """The deliveries that follow an execution's end."""
     return [
         Delivery(
-            id=derived_id(execution.id, f"webhook/{place}"),
+            id=derived_id(execution.id, name),
             task_id=execution.task_id,
             job_id=execution.job_id,
             execution_id=execution.id,
             event=f"execution.{execution.status}",
-            webhook=webhook,
+            target=target,
             will_retry=will_retry,
             created_at=now,
             due=now,
-            attempts_left=webhook.retries + 1,
+            attempts_left=target.retries + 1,
         )
-        for place, webhook in webhooks_told(execution, execution.status, pools)
+        for name, target in targets_told(execution, execution.status, pools)
     ]
 
 

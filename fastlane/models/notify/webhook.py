@@ -4,22 +4,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastlane.models.status import Status
-
-
-class Occasion(StrEnum):
-    """What a webhook is told of: the name of its list in a job."""
-
-    SUCCEEDS = "succeeds"
-    FAILS = "fails"
-    FINISHES = "finishes"
-
-
-FAILURES = frozenset({Status.FAILED, Status.TIMEDOUT, Status.EXPIRED})
+from fastlane.models.notify.occasion import Occasion
 
 DEFAULT_RETRIES, MAX_RETRIES = 5, 10
 MAX_WEBHOOKS = 10
@@ -60,17 +48,6 @@ def origin_of(url: str) -> str:
     host = found.hostname or ""
     name = f"[{host}]" if ":" in host else host
     return f"{found.scheme}://{name}:{found.port or (443 if found.scheme == 'https' else 80)}"
-
-
-def is_told(occasion: Occasion, status: Status) -> bool:
-    """Whether an end with this status is such an occasion."""
-    match occasion:
-        case Occasion.SUCCEEDS:
-            return status is Status.DONE
-        case Occasion.FAILS:
-            return status in FAILURES
-        case Occasion.FINISHES:
-            return status.final
 
 
 def read_url(value: object) -> str:

@@ -10,7 +10,7 @@ leaves it out; all but the paged lists give the next row in its place.
 Moments are in milliseconds. A page has ``limit`` rows; it starts at ``offset`` or after a named row.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -20,8 +20,6 @@ from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.receiver import Receiver
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.host_record import HostLoad, HostRecord
@@ -32,6 +30,7 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
+from fastlane.storage.base.deliveries import DeliveryStore as DeliveryStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,45 +299,6 @@ class ImageStore(Protocol):
     async def images_under_way(self) -> frozenset[str]:
         """The images of all executions under way: the names in their specs, and the references that were chosen for them. Looks at each
         execution under way."""
-
-
-class DeliveryStore(Protocol):
-    """What is to be sent to webhooks and what was, and the receivers that fail."""
-
-    async def insert_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """Inserts those of the deliveries whose ids no row has yet; safe to repeat."""
-
-    async def delivery(self, delivery_id: str) -> Delivery | None:
-        """One delivery."""
-
-    async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
-        """Those of an execution, by id. They are few."""
-
-    async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
-        """Deliveries that are due at ``now``, soonest first, but for those to receivers with one of these origins."""
-
-    async def write_delivery(self, delivery: Delivery) -> bool:
-        """Replaces the delivery of this id whose version is one less. False, and nothing written, when there is none, or one of another
-        version."""
-
-    async def drop_delivery(self, delivery_id: str) -> None:
-        """Deletes a delivery; safe to repeat. (The deliveries of an execution that is deleted go with it.)"""
-
-    async def receiver(self, receiver_id: str) -> Receiver | None:
-        """A receiver that fails; None when it does not."""
-
-    async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
-        """The receivers that fail, those that have failed for longest first."""
-
-    async def write_receiver(self, receiver: Receiver) -> bool:
-        """Replaces the row of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and nothing
-        written, when the stored one has another version."""
-
-    async def drop_receiver(self, receiver: Receiver) -> bool:
-        """Deletes the row if it has this version."""
-
-    async def prune_receivers(self, before: int) -> None:
-        """Deletes the receivers that have failed last before that moment."""
 
 
 class GenerationStore(Protocol):

@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 
 from fastlane.models.ids import nonce
 from fastlane.models.notify.delivery import Delivery
-from fastlane.storage.documents import delivery_document, delivery_from
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import DELIVERIES, TO_SEND
+from fastlane.storage.notices import delivery_document, delivery_from
 from fastlane.storage.readable import filled, readable
 
 

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 from fastlane.models.ids import nonce
 from fastlane.models.notify.receiver import Receiver
-from fastlane.storage.documents import RECEIVER_FIELDS
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import RECEIVERS
+from fastlane.storage.notices import RECEIVER_FIELDS
 
 
 async def get(db: Database, receiver_id: str) -> Receiver | None:

@@ -31,7 +31,7 @@ class Migration:
 
 JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
 HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
-DELIVERIES, RECEIVERS = "deliveries", "receivers"
+DELIVERIES, RECEIVERS, QUOTAS = "deliveries", "receivers", "mail_quotas"
 
 BY_ID = "_id_"
 DAY, WEEK = 86_400, 7 * 86_400
@@ -92,6 +92,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("deliveries_due", "due", "_id", "origin", where={TO_SEND: True}),
     ),
     RECEIVERS: (_index("receivers_by_age", "failing_since", "_id"), _index("receivers_by_failure", "failed_at")),
+    QUOTAS: (_index("mail_quotas_by_age", "told_at"),),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 
@@ -107,6 +108,7 @@ def _indexes_of(*collections: str) -> tuple[Part, ...]:
 MIGRATIONS: Sequence[Migration] = (
     Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
     Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
+    Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -14,6 +14,7 @@ from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.quota import MailQuota
 from fastlane.models.notify.receiver import Receiver
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
@@ -38,6 +39,7 @@ from fastlane.storage.mongo import (
     migration,
     overlaps,
     pauses,
+    quotas,
     receivers,
     tasks,
     transfer,
@@ -315,6 +317,15 @@ class MongoStore:
 
     async def prune_receivers(self, before: int) -> None:
         await self._written(lambda: receivers.prune(self._db, before))
+
+    async def mail_quota(self, quota_id: str) -> MailQuota | None:
+        return await self._db.call(lambda: quotas.get(self._db, quota_id))
+
+    async def write_mail_quota(self, quota: MailQuota) -> bool:
+        return await self._written(lambda: quotas.write(self._db, quota))
+
+    async def prune_mail_quotas(self, before: int) -> None:
+        await self._written(lambda: quotas.prune(self._db, before))
 
     # hosts
 

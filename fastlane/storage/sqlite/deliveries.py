@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from fastlane.models.notify.delivery import Delivery
-from fastlane.storage.documents import DELIVERY_COLUMNS, DELIVERY_FIELDS, delivery_from
+from fastlane.storage.notices import DELIVERY_COLUMNS, DELIVERY_FIELDS, delivery_from
 from fastlane.storage.sqlite.jobs import insert_into
 from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import TO_SEND

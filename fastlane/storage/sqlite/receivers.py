@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 from fastlane.models.notify.receiver import Receiver
-from fastlane.storage.documents import RECEIVER_FIELDS
+from fastlane.storage.notices import RECEIVER_FIELDS
 from fastlane.storage.sqlite.rows import fetched
 
 _ALL = ", ".join(RECEIVER_FIELDS)

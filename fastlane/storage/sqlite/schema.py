@@ -347,6 +347,17 @@ MIGRATIONS: Sequence[Migration] = (
         min_reader=1,
         statements=("ALTER TABLE executions ADD COLUMN usage TEXT",),
     ),
+    Migration(
+        version=18,
+        min_reader=1,
+        statements=(
+            """CREATE TABLE mail_quotas (
+                id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, told_at INTEGER NOT NULL, held INTEGER NOT NULL, held_ids TEXT NOT NULL,
+                version INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID""",
+            "CREATE INDEX mail_quotas_by_age ON mail_quotas (told_at)",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

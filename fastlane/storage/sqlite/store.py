@@ -18,6 +18,7 @@ from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.quota import MailQuota
 from fastlane.models.notify.receiver import Receiver
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
@@ -30,7 +31,8 @@ from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
-from fastlane.storage.documents import change_document, delivery_document, execution_document, host_document, job_document, tick_document
+from fastlane.storage.documents import change_document, execution_document, host_document, job_document, tick_document
+from fastlane.storage.notices import delivery_document
 from fastlane.storage.sqlite import (
     creation,
     deletion,
@@ -43,6 +45,7 @@ from fastlane.storage.sqlite import (
     logs,
     overlaps,
     pauses,
+    quotas,
     receivers,
     transfer,
     version,
@@ -322,6 +325,15 @@ class SqliteStore:
 
     async def prune_receivers(self, before: int) -> None:
         await self._writer.run(lambda db: receivers.prune(db, before))
+
+    async def mail_quota(self, quota_id: str) -> MailQuota | None:
+        return await self._readers.run(lambda db: quotas.get(db, quota_id))
+
+    async def write_mail_quota(self, quota: MailQuota) -> bool:
+        return await self._writer.run(lambda db: quotas.write(db, quota))
+
+    async def prune_mail_quotas(self, before: int) -> None:
+        await self._writer.run(lambda db: quotas.prune(db, before))
 
     # hosts
 

@@ -25,8 +25,6 @@ from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
 from fastlane.storage.documents import (
     FAULTS,
-    delivery_document,
-    delivery_from,
     execution_document,
     execution_from,
     host_document,
@@ -40,6 +38,7 @@ from fastlane.storage.documents import (
     tick_from,
     unpack_pieces,
 )
+from fastlane.storage.notices import delivery_document, delivery_from
 
 FORMAT = 1
 """The version of the format. A later one may add kinds and fields; a file of a later version is refused."""

@@ -32,7 +32,6 @@ HOMES: Mapping[str, str] = {
 """By the name in small letters. An object knows its own fields before it looks here."""
 
 NOT_YET: Mapping[str, str] = dict.fromkeys(
-    ("notify", "expectEvery"),
-    "is not supported yet: this version sends webhooks, and no other notifications; leave it out, or use webhooks",
+    ("expectEvery",), "is not supported yet: this version does not watch for jobs that are late; leave it out"
 )
 """The faults of fields of a job that a later version brings."""

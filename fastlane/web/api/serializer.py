@@ -195,11 +195,6 @@ def mapping(
     return _plain(read, {"type": "object", "additionalProperties": values or {}}, about, optional=optional)
 
 
-def objects(read: Callable[[Value], Iterable[Any]], about: str) -> Field[Value]:
-    """A list of anything."""
-    return _plain(read, {"type": "array", "items": {}}, about)
-
-
 def url(read: Callable[[Value, RenderContext], str | None], about: str, *, null: bool = False) -> Field[Value]:
     """An absolute URL."""
     return _rendered(read, {"type": "string", "format": "uri"}, about, null)

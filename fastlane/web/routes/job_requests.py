@@ -47,7 +47,8 @@ def read_edit(handler: Handler, task_id: str) -> Edit:
 
 
 def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
-    """The server's rules for a job of the task: its limits, the zone of a cron that names none, and where webhooks may go."""
+    """The server's rules for a job of the task: its limits, the zone of a cron that names none, and where notifications may
+    go."""
     settings = handler.web_settings
     own = handler.services.pools.hard_timeout(task_id)
     timeout = settings.hard_timeout if own is None else own
@@ -56,6 +57,7 @@ def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
         "hard_timeout": timeout,
         "timezone": settings.timezone,
         "webhook_allow": settings.webhook_allow,
+        "has_mail": settings.has_mail,
     }
 
 

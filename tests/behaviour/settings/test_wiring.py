@@ -18,6 +18,7 @@ from fastlane.config.load import load
 from fastlane.config.settings import Settings
 from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.endpoint import Endpoint
+from fastlane.notify import assembly
 from fastlane.web.server.application import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -50,6 +51,15 @@ unused_images_after = "15m"
 usage_every = "18s"
 webhook_allow = ["10.9.0.0/16"]
 webhook_timeout = "23s"
+smtp_host = "smtp.example.com"
+smtp_tls = "tls"
+smtp_port = 1465
+smtp_ca = "/nowhere/ca.pem"
+smtp_user = "wired"
+smtp_password = "letmein"
+smtp_from = "wired@example.com"
+smtp_timeout = "24s"
+mail_interval = "25m"
 metrics_port = 0
 metrics_listen = "127.0.0.2"
 metrics_allow = ["10.8.0.0/16"]
@@ -79,9 +89,11 @@ password = "letmein"
 """
 RECORDED = (
     *("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application"),
-    *("WebhookSender", "event_writer"),
+    "event_maker",
 )
 """The names by which ``fastlane.app`` makes its parts."""
+SENDERS = ("WebhookSender", "SmtpSender", "MailServer", "letter_writer")
+"""The names by which ``fastlane.notify.assembly`` makes its."""
 TOKEN = "fl_wired"
 
 
@@ -112,6 +124,10 @@ class Wiring:
     def worker(self) -> Any:
         return self.positional["Worker"][6]
 
+    @property
+    def worker_notifier(self) -> Any:
+        return self.positional["Worker"][7]
+
 
 def unreachable(endpoints: tuple[Endpoint, ...], *_arguments: Any, **_named: Any) -> InstantExecutor:
     """An executor none of whose hosts answers, so that nothing starts."""
@@ -130,6 +146,8 @@ async def wiring(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.Mo
     makers = {name: getattr(app, name) for name in RECORDED} | {"SwarmExecutor": unreachable}
     for name, make in makers.items():
         monkeypatch.setattr(app, name, wiring.record(name, make))
+    for name in SENDERS:
+        monkeypatch.setattr(assembly, name, wiring.record(name, getattr(assembly, name)))
     async with app.running("up", wiring.settings) as wiring.running:
         yield wiring
 
@@ -195,7 +213,16 @@ async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wirin
 
 async def test_settings_of_webhooks_reach_what_writes_and_sends_them(wiring: Wiring) -> None:
     assert wiring.positional["WebhookSender"][:2] == (("10.9.0.0/16",), 23.0)
-    assert wiring.positional["event_writer"] == (wiring.settings.public_url, wiring.settings.redact_words)
+    assert wiring.positional["event_maker"] == (wiring.settings.public_url, wiring.settings.redact_words)
+
+
+async def test_settings_of_mail_reach_what_writes_and_sends_it(wiring: Wiring) -> None:
+    server = ("smtp.example.com", 1465, "tls", "wired@example.com", "wired", "letmein", Path("/nowhere/ca.pem"))
+    assert wiring.positional["MailServer"] == server
+    assert wiring.positional["SmtpSender"][1] == 24.0
+    assert wiring.positional["letter_writer"][2] == 1500.0
+    assert wiring.worker_notifier.mail.interval == 1_500_000
+    assert wiring.web.has_mail
 
 
 async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wiring: Wiring, shared_redis: RealRedis) -> None:

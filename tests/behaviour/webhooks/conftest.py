@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.receiver import Receiver, receiving

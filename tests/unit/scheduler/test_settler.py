@@ -7,7 +7,8 @@ import pytest
 
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import backoff, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status

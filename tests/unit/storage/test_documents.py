@@ -140,6 +140,7 @@ def test_every_field_of_a_spec_is_stored():
         "name",
         "labels",
         "webhooks",
+        "notify",
         *documents.SPEC_RULES,
     }
 

@@ -12,6 +12,7 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.container.container import NO_CONTAINER, Container
 from fastlane.models.container.image_reference import EXAMPLES
 from fastlane.models.job import Spec
+from fastlane.models.notify.mailbox import MAX_MAILBOXES
 from fastlane.models.notify.webhook import MAX_WEBHOOKS
 from fastlane.models.schedule.cron import read_cron
 from fastlane.models.schedule.schedule import (
@@ -31,6 +32,7 @@ from fastlane.web.api.container.resources import RESOURCES, read_resources
 from fastlane.web.api.field_homes import HOMES, NOT_YET
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
+from fastlane.web.api.requests.notify import NOTIFY, read_notify, server_faults
 from fastlane.web.api.requests.webhooks import WEBHOOKS, address_faults, read_webhooks
 from fastlane.web.http.fields import MAX_FAULTS, unknown_field
 
@@ -157,6 +159,11 @@ class JobSchema(Schema):
         WEBHOOKS,
         f"Where to post how each execution ended, by what is told; up to {MAX_WEBHOOKS} in each list.",
     )
+    notify = field(
+        read_notify,
+        NOTIFY,
+        f"E-mail addresses that get a mail about how each execution ended, by what is told; up to {MAX_MAILBOXES} in each list.",
+    )
     metadata = field(
         readers.read_metadata, json_schema.DATA, f"Any JSON object, up to {readers.MAX_METADATA >> 10} KiB; it comes back with the job."
     )
@@ -200,11 +207,12 @@ def read_job(
     hard_timeout: float,
     timezone: str = "UTC",
     webhook_allow: Sequence[str] = (),
+    has_mail: bool = False,
 ) -> tuple[Spec, Schedule]:
     """What to run and when, of a decoded body; ``now`` in milliseconds, ``hard_timeout`` in seconds, ``timezone`` for a cron that names
-    none, ``webhook_allow`` as in ``is_allowed``. Raises Invalid with every fault."""
+    none, ``webhook_allow`` as in ``is_allowed``, ``has_mail``: whether there is a mail server. Raises Invalid with every fault."""
     given = {name: value for name, value in body.items() if value is not None}
-    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow)
+    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow, has_mail=has_mail)
     if faults:
         raise Invalid(faults)
     spec, schedule = Spec(**spec_values(wanted)), schedule_of(wanted, now, timezone)
@@ -214,7 +222,13 @@ def read_job(
 
 
 def read_given(
-    given: Mapping[str, Any], *, hard_retries: int, hard_timeout: float, webhook_allow: Sequence[str] = (), partial: bool = False
+    given: Mapping[str, Any],
+    *,
+    hard_retries: int,
+    hard_timeout: float,
+    webhook_allow: Sequence[str] = (),
+    has_mail: bool = False,
+    partial: bool = False,
 ) -> tuple[Mapping[str, Any], list[Fault]]:
     """The values of a body's fields that can be read, and the faults of the others. A ``partial`` body may lack fields."""
     faults: list[Fault] = []
@@ -230,6 +244,8 @@ def read_given(
         )
     if "webhooks" in wanted:
         faults += address_faults(wanted["webhooks"], webhook_allow)
+    if "notify" in wanted:
+        faults += server_faults(wanted["notify"], has_mail)
     return wanted, faults
 
 
@@ -297,7 +313,7 @@ def _milliseconds(seconds: float) -> int:
 
 SPEC_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     **{name: (name, _same) for name in ("image", "command", "envs", "metadata", "retries", "priority", "concurrency")},
-    **{name: (name, _same) for name in ("expiration", "resources", "container", "name", "labels", "webhooks")},
+    **{name: (name, _same) for name in ("expiration", "resources", "container", "name", "labels", "webhooks", "notify")},
     "retryDelay": ("retry_delay", _milliseconds),
     "timeout": ("timeout", _milliseconds),
     "expiresIn": ("expires_in", _milliseconds),

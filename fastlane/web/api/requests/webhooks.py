@@ -11,6 +11,7 @@ from marshmallow import ValidationError
 from fastlane.errors import Fault
 from fastlane.log import MASK
 from fastlane.models.notify.addresses import is_allowed, literal_address
+from fastlane.models.notify.occasion import Occasion
 from fastlane.models.notify.webhook import (
     HEADER_NAME,
     HEADER_VALUE,
@@ -21,7 +22,6 @@ from fastlane.models.notify.webhook import (
     MAX_WEBHOOKS,
     OWN_HEADERS,
     URL,
-    Occasion,
     Webhook,
     read_body,
     read_headers,

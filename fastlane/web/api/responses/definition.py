@@ -9,7 +9,7 @@ from fastlane.models.schedule.schedule import CatchUp, Overlap, show_duration
 from fastlane.web.api.container.responses import CONTAINER, RESOURCES, asked_container, asked_resources
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.requests.readers import MAX_COMMAND_TEXT
-from fastlane.web.api.responses.webhooks import WEBHOOKS
+from fastlane.web.api.responses.webhooks import LISTENERS, WEBHOOKS
 from fastlane.web.api.serializer import Field, Serializer, enum, envs, integer, mapping, nested, rendered, string, timestamp
 
 
@@ -87,5 +87,6 @@ DEFINITION = Serializer[Job](
     resources=nested(RESOURCES, lambda job: asked_resources(job.spec.resources), optional=True),
     container=nested(CONTAINER, lambda job: asked_container(job.spec.container), optional=True),
     webhooks=nested(WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
+    notify=nested(LISTENERS, lambda job: job.spec.notify or None, optional=True),
     metadata=mapping(lambda job: _given(job.spec.metadata), "What the client gave.", optional=True),
 )

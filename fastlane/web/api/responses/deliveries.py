@@ -1,7 +1,8 @@
 """Deliveries: what was sent, or is to be sent, about an execution."""
 
-from fastlane.models.notify.delivery import Attempt, DeliveryState
-from fastlane.models.notify.webhook import Occasion
+from fastlane.models.notify.delivery import Attempt, DeliveryState, Kind
+from fastlane.models.notify.mailbox import Mailbox
+from fastlane.models.notify.occasion import Occasion
 from fastlane.services.deliveries import DeliveriesView, DeliveryView
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.webhooks import shown_url
@@ -12,7 +13,7 @@ ATTEMPT = Serializer[Attempt](
     "One attempt of a delivery.",
     at=timestamp(lambda attempt: attempt.at, "When it began."),
     durationMs=integer(lambda attempt: attempt.duration, "How long it took."),
-    status=integer(lambda attempt: attempt.status, "The receiver's HTTP status; null: there was no answer.", null=True),
+    status=integer(lambda attempt: attempt.status, "The receiver's status, of HTTP or of SMTP; null: there was no answer.", null=True),
     error=string(lambda attempt: attempt.error, "Why it failed; null when it did not.", null=True),
     excerpt=string(lambda attempt: attempt.excerpt, "The beginning of the receiver's answer, up to 1,024 characters."),
 )
@@ -23,14 +24,24 @@ def _redeliver_url(view: DeliveryView, render: RenderContext) -> str:
     return f"{render.execution_url(row.task_id, row.job_id, row.execution_id)}deliveries/{row.id}/redeliver/"
 
 
+def _receiver(view: DeliveryView, render: RenderContext) -> str:
+    target = view.delivery.target
+    return target.address if isinstance(target, Mailbox) else shown_url(target, render)
+
+
 DELIVERY = Serializer[DeliveryView](
     "Delivery",
-    "A message about an execution to one webhook.",
-    id=uuid(lambda view: view.delivery.id, "Its id, which the receiver gets as webhook-id: the same in every attempt."),
+    "A message about an execution to a webhook or an e-mail address.",
+    id=uuid(lambda view: view.delivery.id, "Its id, which a webhook gets as webhook-id: the same in every attempt."),
+    kind=enum(Kind, lambda view: view.delivery.kind, "What carries it."),
     event=string(lambda view: view.delivery.event, "What it tells.", examples=["execution.done"]),
-    list=enum(Occasion, lambda view: view.delivery.webhook.occasion, "The list of the webhook."),
-    receiver=rendered(lambda view, render: shown_url(view.delivery.webhook, render), {"type": "string"}, "The webhook's URL."),
-    state=enum(DeliveryState, lambda view: view.delivery.state, "How far it is."),
+    list=enum(Occasion, lambda view: view.delivery.target.occasion, "The list of the webhook or the address."),
+    receiver=rendered(_receiver, {"type": "string"}, "The webhook's URL, or the address."),
+    state=enum(
+        DeliveryState,
+        lambda view: view.delivery.state,
+        "How far it is; held: a mail about a repeated failure that was not sent, which the next mail says.",
+    ),
     createdAt=timestamp(lambda view: view.delivery.created_at, "When it was made."),
     nextAttemptAt=timestamp(lambda view: view.delivery.due, "When it may be sent next; null when it will not be.", null=True),
     attemptsMade=integer(lambda view: view.delivery.attempts_made, "How many attempts there were."),

@@ -1,11 +1,13 @@
 """What is posted to a webhook when an execution has ended."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.template import filled
+from fastlane.models.notify.webhook import Webhook
 from fastlane.services.reads.views import ExecutionView
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.executions import EXECUTION, PLACE
@@ -52,14 +54,24 @@ EXECUTION_EVENT = Serializer[ExecutionEvent](
 )
 
 
-def event_writer(public_url: str | None, redact_words: Sequence[str]) -> Callable[[Execution, Delivery], bytes]:
-    """Writes the body of a delivery. Without a ``public_url``, its URLs are paths: a worker does not know where the API is reached."""
+def event_maker(public_url: str | None, redact_words: Sequence[str]) -> Callable[[Execution, Delivery], Mapping[str, Any]]:
+    """Makes the event that a delivery tells. Without a ``public_url``, its URLs are paths: a worker does not know where the API is
+    reached."""
     context = RenderContext(public_url or "", redact_words)
 
-    def write(execution: Execution, delivery: Delivery) -> bytes:
+    def make(execution: Execution, delivery: Delivery) -> Mapping[str, Any]:
         view = ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
-        event = EXECUTION_EVENT.serialize(ExecutionEvent(delivery, view), context)
-        template = delivery.webhook.body
+        return EXECUTION_EVENT.serialize(ExecutionEvent(delivery, view), context)
+
+    return make
+
+
+def body_writer(make: Callable[[Execution, Delivery], Mapping[str, Any]]) -> Callable[[Execution, Delivery], bytes]:
+    """Writes what is posted to a webhook: the event, or the template of the webhook with its values."""
+
+    def write(execution: Execution, delivery: Delivery) -> bytes:
+        template = delivery.target.body if isinstance(delivery.target, Webhook) else None
+        event = make(execution, delivery)
         return encode_json(event if template is None else filled(template, event))
 
     return write

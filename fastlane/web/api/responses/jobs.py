@@ -1,8 +1,5 @@
 """Jobs: what they run and when, in lists and in full; and their ticks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
@@ -16,7 +13,7 @@ from fastlane.web.api.responses.definition import DEFINITION
 from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.responses.links import LINK
 from fastlane.web.api.responses.pages import Listing, page_of, pagination
-from fastlane.web.api.responses.webhooks import WEBHOOKS
+from fastlane.web.api.responses.webhooks import LISTENERS, WEBHOOKS
 from fastlane.web.api.serializer import (
     Serializer,
     array,
@@ -26,7 +23,6 @@ from fastlane.web.api.serializer import (
     integer,
     mapping,
     nested,
-    objects,
     seconds,
     string,
     timestamp,
@@ -121,17 +117,6 @@ TASK_JOBS = Serializer[Listing[TaskJobsView]](
     page=pagination(),
 )
 
-NO_LISTENERS: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finishes": ()}
-"""Mail does not exist yet, but the answer's shape has a place for them."""
-
-LISTENERS = Serializer[Mapping[str, Sequence[Any]]](
-    "Listeners",
-    "Who gets a mail about how a job ended. This version sends no mail, so all lists are empty.",
-    succeeds=objects(lambda listeners: listeners["succeeds"], "Always empty."),
-    fails=objects(lambda listeners: listeners["fails"], "Always empty."),
-    finishes=objects(lambda listeners: listeners["finishes"], "Always empty."),
-)
-
 JOB_METADATA = Serializer[Job](
     "JobMetadata",
     "What a job was given, under the names of fastlane 2.x.",
@@ -141,7 +126,7 @@ JOB_METADATA = Serializer[Job](
     timeout=seconds(lambda job: job.spec.timeout, "Seconds of running."),
     cron=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, "The cron, as it was given.", null=True),
     expiration=timestamp(lambda job: job.spec.expiration, "It does not start after that.", null=True),
-    notify=nested(LISTENERS, lambda _: NO_LISTENERS),
+    notify=nested(LISTENERS, lambda job: job.spec.notify),
     webhooks=nested(WEBHOOKS, lambda job: job.spec.webhooks),
 )
 

@@ -1,12 +1,14 @@
-"""Webhooks as jobs show them: without what is secret in them."""
+"""Webhooks as jobs show them, without what is secret in them, and mailboxes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastlane.log import MASK
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.mailbox import Mailbox
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.webhook import Webhook
 from fastlane.web.api.render_context import RenderContext
-from fastlane.web.api.serializer import Serializer, array, integer, mapping, rendered
+from fastlane.web.api.serializer import Serializer, array, integer, mapping, rendered, strings
 
 
 def shown_url(webhook: Webhook, render: RenderContext) -> str:
@@ -60,4 +62,17 @@ WEBHOOKS = Serializer[Sequence[Webhook]](
     succeeds=array(WEBHOOK, lambda webhooks: _of(Occasion.SUCCEEDS, webhooks), "When an execution is done."),
     fails=array(WEBHOOK, lambda webhooks: _of(Occasion.FAILS, webhooks), "When one fails, times out or expires."),
     finishes=array(WEBHOOK, lambda webhooks: _of(Occasion.FINISHES, webhooks), "When one ends, however it does."),
+)
+
+
+def _addresses(occasion: Occasion) -> Callable[[Sequence[Mailbox]], list[str]]:
+    return lambda mailboxes: [mailbox.address for mailbox in mailboxes if mailbox.occasion is occasion]
+
+
+LISTENERS = Serializer[Sequence[Mailbox]](
+    "Listeners",
+    "The e-mail addresses of a job, by what they get a mail about.",
+    succeeds=strings(_addresses(Occasion.SUCCEEDS), "When an execution is done."),
+    fails=strings(_addresses(Occasion.FAILS), "When one fails, times out or expires."),
+    finishes=strings(_addresses(Occasion.FINISHES), "When one ends, however it does."),
 )

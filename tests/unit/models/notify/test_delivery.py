@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.notify.delivery import KEPT, MAX_DELAY, Delivery, DeliveryState, Reply, back_off, deliveries_of
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from tests.support.factories import make_execution, make_spec
@@ -64,7 +65,7 @@ def test_which_lists_are_told(status: Status) -> None:
         Status.DONE: {"succeeds", "finishes"},
         Status.STOPPED: {"finishes"},
     }.get(status, {"fails", "finishes"})
-    assert {one.webhook.occasion.value for one in found} == wanted
+    assert {one.target.occasion.value for one in found} == wanted
     assert {one.event for one in found} == {f"execution.{status}"}
     assert len({one.id for one in found}) == len(found)
 
@@ -72,7 +73,7 @@ def test_which_lists_are_told(status: Status) -> None:
 def test_a_pools_webhooks_are_told_only_of_jobs_without_any() -> None:
     pools = (Pool("a", "a", ("h",)), Pool("t", "t", ("h",), webhooks=(HOOK,)), Pool("all", "", ("h",)))
     of_pool = deliveries_of(make_execution(status=Status.DONE), pools, will_retry=False, now=1)
-    assert [one.webhook for one in of_pool] == [HOOK]
+    assert [one.target for one in of_pool] == [HOOK]
     own = Webhook(Occasion.FAILS, "https://example.com/own")
     assert deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(own,))), pools, will_retry=False, now=1) == []
     assert deliveries_of(make_execution(status=Status.DONE, task_id="other"), pools, will_retry=False, now=1) == []

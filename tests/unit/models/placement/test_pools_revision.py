@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool
 from fastlane.models.placement.pools_revision import pools_digest
 
