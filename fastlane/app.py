@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from ssl import SSLContext
 from typing import Protocol, TypeVar
 
@@ -39,7 +38,8 @@ from fastlane.notify.base import Notifier
 from fastlane.queue.base import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.settings import in_force, worker_settings
+from fastlane.scheduler.repair.pruner import Pruner
+from fastlane.scheduler.settings import in_force, retention_rules, worker_settings
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services
@@ -47,6 +47,7 @@ from fastlane.services.high_water import HighWaterMark
 from fastlane.services.store_opening import awaited
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
+from fastlane.storage.sqlite.compaction import compact
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
@@ -57,12 +58,14 @@ from fastlane.web.server.metrics_server import measured
 from fastlane.web.server.reload import access_watch
 from fastlane.web.server.sockets import addresses_of, bound
 from fastlane.web.server.tls import TlsCertificate
-from fastlane.web.settings import WebSettings
+from fastlane.web.settings import web_settings
 
 log = structlog.get_logger()
 
 DRAIN = 5.0
 """Seconds that requests in flight have to finish when the process stops."""
+COMPACT_PATIENCE = 5.0
+"""Seconds that a rewriting of the store waits for other processes."""
 
 
 class Resource(Protocol):
@@ -116,27 +119,16 @@ def make_notifier(settings: Settings) -> Notifier:
     return build_notifier(settings, make_event, body_writer(make_event), __version__)
 
 
-def web_settings(settings: Settings) -> WebSettings:
-    """The settings of the web layer."""
-    return WebSettings(
-        version=__version__,
-        listen_is_loopback=ip_address(settings.listen).is_loopback,
-        public_url=settings.public_url,
-        trusted_proxies=settings.trusted_proxies,
-        allowed_origins=settings.allowed_origins,
-        open_reads=settings.open_reads,
-        users=settings.users,
-        tokens=settings.tokens,
-        redact_words=settings.redact_words,
-        per_page=settings.per_page,
-        max_body=settings.max_body,
-        hard_retries=settings.hard_retries,
-        hard_timeout=settings.hard_timeout,
-        timezone=settings.timezone,
-        metrics_allow=settings.metrics_allow,
-        webhook_allow=settings.webhook_allow,
-        has_mail=settings.smtp_host is not None,
-    )
+def make_pruner(settings: Settings, store: Store) -> Pruner:
+    """What removes old history by these settings, outside of a worker."""
+    return Pruner(store, SystemClock(), settings.pools, retention_rules(settings))
+
+
+def compact_store(settings: Settings, progress: Callable[[], None]) -> tuple[int, int]:
+    """Rewrites the SQLite file without its free space: its bytes before and after. Raises FastlaneError, for MongoDB too."""
+    if settings.store_is_mongo:
+        raise FastlaneError("this is for a SQLite file; MongoDB reuses free space, and returns it by its own command compact")
+    return compact(settings.store_path, COMPACT_PATIENCE, progress)
 
 
 def make_worker(

@@ -1,16 +1,18 @@
 """What the server commands share: the way they load settings, and messages to the user."""
 
+import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from fastlane import log
 from fastlane.config.load import LoadedSettings, load, load_paths
+from fastlane.config.settings import Settings
 from fastlane.config.types import Role
-from fastlane.errors import Invalid
+from fastlane.errors import FastlaneError, Invalid
 
 T = TypeVar("T")
 
@@ -36,6 +38,34 @@ def _or_exit(loaded: Callable[[], T]) -> T:
         for fault in error.faults:
             say(str(fault))
         sys.exit(2)
+
+
+def load_settings(config: str | None, data_dir: str | None) -> Settings:
+    """The settings of a command that works on the store itself; on faults, prints each and exits with 2."""
+    settings = load_or_exit("up", config, {"data_dir": data_dir}).settings
+    log.configure(settings.log_format, "warning")
+    return settings
+
+
+def check_store(settings: Settings) -> None:
+    """Raises FastlaneError when the settings name a SQLite file that is not there."""
+    if not settings.store_is_mongo and not settings.store_path.exists():
+        raise FastlaneError(f"there is no store at {settings.store_path}; name its folder by --data-dir, or another store by store_url")
+
+
+def run_or_exit(work: Coroutine[Any, Any, None]) -> None:
+    """Does the work of such a command; prints what goes wrong, and exits with 1."""
+    try:
+        asyncio.run(work)
+    except FastlaneError as error:
+        say(str(error))
+        sys.exit(1)
+    except BrokenPipeError:  # a reader that has seen enough
+        sys.stdout = None
+        sys.exit(1)
+    except OSError as error:
+        say(f"{error.filename or 'the file'}: {error.strerror or error}")
+        sys.exit(1)
 
 
 def say(text: str) -> None:

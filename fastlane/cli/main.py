@@ -38,6 +38,8 @@ COMMANDS = {
     "worker": Entry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),
     "check": Entry("fastlane.cli.check:check", "Check whether the up, api or worker here works, for health checks.", SERVER),
     "export": Entry("fastlane.cli.transfer:export_store", "Write all that the store keeps to a file.", SERVER),
+    "prune": Entry("fastlane.cli.prune:prune", "Remove old history from the store now.", SERVER),
+    "compact": Entry("fastlane.cli.prune:compact", "Return the free space of the SQLite file to the disk.", SERVER),
     "import": Entry("fastlane.cli.transfer:import_store", "Fill an empty store from such a file.", SERVER),
     "config": Entry("fastlane.cli.config:show_config", "Show every setting.", SERVER),
     "password": Entry("fastlane.cli.credentials:password", "Hash a password for the settings.", SERVER),

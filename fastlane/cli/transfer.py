@@ -1,18 +1,16 @@
 """The commands ``fastlane export`` and ``fastlane import``: what a store keeps, as a file that any store can be filled with."""
 
-import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fastlane import __version__, log
-from fastlane.cli.common import load_or_exit, say
+from fastlane import __version__
+from fastlane.cli.common import check_store, load_settings, run_or_exit, say
 from fastlane.cli.options import CONFIG, DATA_DIR, with_options
 from fastlane.errors import FastlaneError, TransientError
 
@@ -40,8 +38,8 @@ def export_store(config: str | None, data_dir: str | None, output: str | None, n
       fastlane export -o fastlane.jsonl.gz
       fastlane export --no-logs --config prod.toml -o jobs.jsonl
     """
-    settings = _settings(config, data_dir)
-    _run(_export(settings, None if output in (None, "-") else Path(output or ""), with_logs=not no_logs))
+    settings = load_settings(config, data_dir)
+    run_or_exit(_export(settings, None if output in (None, "-") else Path(output or ""), with_logs=not no_logs))
 
 
 @click.command("import")
@@ -58,36 +56,15 @@ def import_store(file: Path, config: str | None, data_dir: str | None, without_r
       fastlane import fastlane.jsonl.gz
       FASTLANE_STORE_URL=mongodb://mongo/fastlane fastlane import fastlane.jsonl.gz
     """
-    settings = _settings(config, data_dir)
-    _run(_import(settings, file, ask_redis=not without_redis))
-
-
-def _settings(config: str | None, data_dir: str | None) -> "Settings":
-    settings = load_or_exit("up", config, {"data_dir": data_dir}).settings
-    log.configure(settings.log_format, "warning")
-    return settings
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.run(work)
-    except FastlaneError as error:
-        say(str(error))
-        sys.exit(1)
-    except BrokenPipeError:  # a reader that has seen enough
-        sys.stdout = None
-        sys.exit(1)
-    except OSError as error:
-        say(f"{error.filename or 'the file'}: {error.strerror or error}")
-        sys.exit(1)
+    settings = load_settings(config, data_dir)
+    run_or_exit(_import(settings, file, ask_redis=not without_redis))
 
 
 async def _export(settings: "Settings", output: Path | None, *, with_logs: bool) -> None:
     from fastlane.app import make_store, opened
     from fastlane.storage.transfer import exporting, files
 
-    if not settings.store_is_mongo and not settings.store_path.exists():
-        raise FastlaneError(f"there is no store at {settings.store_path}; name its folder by --data-dir, or another store by store_url")
+    check_store(settings)
     progress = _Progress("exported")
     async with opened(make_store(settings)) as store:
         lines = exporting.export(store, version=__version__, installation=settings.installation, with_logs=with_logs)

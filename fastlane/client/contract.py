@@ -268,6 +268,7 @@ class Spec(TypedDict):
     resources: ResourcesAsked | None
     container: ContainerAsked | None
     webhooks: Webhooks
+    retention: RetentionRules | None
 
 
 class ResourcesAsked(TypedDict):
@@ -333,6 +334,15 @@ class Webhook(TypedDict):
     headers: NotRequired[dict[str, str]]
     retries: int
     body: NotRequired[dict[str, Any]]
+
+
+class RetentionRules(TypedDict):
+    """How long a job's history stays, where that is less than its pool or the server keeps it; null: as they do."""
+
+    jobs: str | None
+    executions: str | None
+    maxExecutions: int | None
+    logs: str | None
 
 
 class HostUse(TypedDict):
@@ -448,6 +458,7 @@ class Definition(TypedDict):
     container: NotRequired[ContainerAsked]
     webhooks: NotRequired[Webhooks]
     notify: NotRequired[Listeners]
+    retention: NotRequired[RetentionRules]
     metadata: NotRequired[dict[str, Any]]
 
 
@@ -1158,6 +1169,15 @@ class JobNotify(TypedDict):
     finishes: NotRequired[list[str] | None]
 
 
+class JobRetention(TypedDict):
+    """How long its history stays, where that is to be less than its pool or the server keeps it."""
+
+    jobs: NotRequired[str | float | None]
+    executions: NotRequired[str | float | None]
+    maxExecutions: NotRequired[int | None]
+    logs: NotRequired[str | float | None]
+
+
 class JobFields(TypedDict):
     """The fields of JobFields."""
 
@@ -1184,6 +1204,7 @@ class JobFields(TypedDict):
     labels: NotRequired[dict[str, str] | None]
     webhooks: NotRequired[JobWebhooks | None]
     notify: NotRequired[JobNotify | None]
+    retention: NotRequired[JobRetention | None]
     metadata: NotRequired[dict[str, Any] | None]
 
 
@@ -1213,6 +1234,7 @@ class JobChanges(TypedDict):
     labels: NotRequired[dict[str, str] | None]
     webhooks: NotRequired[JobWebhooks | None]
     notify: NotRequired[JobNotify | None]
+    retention: NotRequired[JobRetention | None]
     metadata: NotRequired[dict[str, Any] | None]
 
 

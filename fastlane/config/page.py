@@ -87,6 +87,7 @@ pull = "always"
 | `limits` | none | the most of a node that one container may use, which is also what it gets by default |
 | `webhooks` | none | what is told how executions end, of jobs without webhooks of their own; see below |
 | `webhookSecrets` | none: not signed | one or two secrets that webhooks are signed with; see below |
+| `retention` | `keep_…`, `max_executions` | [how long history stays](operations.md#retention), in place of the settings; see below |
 
 ```toml
 [[pools]]
@@ -155,6 +156,20 @@ retries = 3
 The lists of `webhooks` are `succeeds`, `fails` and `finishes`; [notifications.md](notifications.md) explains them. They are for jobs that
 have no webhooks of their own. A secret is `whsec_` and 24 to 64 random bytes in base64 (`openssl rand -base64 32`), or the path of a file
 with one, which is read when the settings are. The secrets sign the webhooks of all jobs of the pool.
+
+### Retention of a pool
+
+```toml
+[[pools]]
+name = "default"
+match = ""
+hosts = ["unix:///var/run/docker.sock"]
+retention = {{ jobs = "30d", executions = "7d", maxExecutions = 500, logs = "2d" }}
+```
+
+Each key stands for a setting, for the jobs of this pool: `jobs` for `keep_jobs`, `executions` for `keep_executions`, `maxExecutions` for
+`max_executions`, `logs` for `keep_logs`. A key that is missing leaves the setting in force. A job may ask for less by its own `retention`.
+[operations.md](operations.md#retention) explains what goes, and what stays.
 
 ## Registries
 

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from fastlane.config.retention import read_retention, show_retention
 from fastlane.config.types import (
     DURATION,
     FLAG,
@@ -150,6 +151,7 @@ POOL_KEYS: KeyReaders = {
     "limits": ("limits", lambda value: Resources(**read_table(value, LIMIT_KEYS))),
     "webhooks": ("webhooks", read_webhooks),
     "webhookSecrets": ("webhook_secrets", read_secrets),
+    "retention": ("retention", read_retention),
 }
 
 
@@ -199,6 +201,7 @@ def _row(pool: Pool) -> dict[str, object]:
     row["hardTimeout"] = None if pool.hard_timeout is None else show_duration(pool.hard_timeout)
     row["register"] = list(pool.register) or None
     row["webhooks"] = show_webhooks(pool.webhooks)
+    row["retention"] = show_retention(pool.retention)
     row["webhookSecrets"] = [MASK for _ in pool.webhook_secrets] or None
     return {key: value for key, value in row.items() if value not in ({}, None)}
 

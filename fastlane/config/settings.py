@@ -14,6 +14,7 @@ from fastlane.config.credentials import Token, User
 from fastlane.config.free_disk import RESERVE
 from fastlane.config.pools import POOLS, default_pools
 from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
+from fastlane.config.retention import AGE, MOST
 from fastlane.config.store_url import MONGO, SQLITE, STORE_URL
 from fastlane.config.types import Invocation, Role, SettingType
 from fastlane.models.container.registry import RegistryLogin
@@ -27,7 +28,8 @@ MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One process's settings. Durations are seconds, sizes bytes; paths are absolute; ``log_format`` is never ``auto``."""
+    """One process's settings. Durations are seconds, but those of ``keep_…`` milliseconds; sizes are bytes; paths are absolute;
+    ``log_format`` is never ``auto``."""
 
     data_dir: Path
     check_socket: Path | None
@@ -75,6 +77,11 @@ class Settings:
     ws_start_wait: float
     max_body: int
     max_log_bytes: int
+    keep_jobs: int | None
+    keep_executions: int | None
+    max_executions: int | None
+    keep_logs: int | None
+    keep_deliveries: int | None
     breaker_max_fails: int
     breaker_reset: float
     metrics_port: int | None
@@ -349,6 +356,22 @@ SETTINGS = (
     Setting("ws_start_wait", types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect"),
     Setting("max_body", types.SIZE, "1MiB", "largest request body"),
     Setting("max_log_bytes", types.SIZE, "100MiB", "how much of each execution's log is stored"),
+    Setting(
+        "keep_jobs",
+        AGE,
+        "30d",
+        "how long a job that will not run again stays, with all that it has, after its last execution ended or it was last changed; at "
+        "least 1m, or `none`: always",
+    ),
+    Setting(
+        "keep_executions",
+        AGE,
+        "30d",
+        "how long an execution stays after its end, with its tick and its log; the newest of a job stays as long as the job",
+    ),
+    Setting("max_executions", MOST, "10000", "how many of a job's newest executions stay, and of its newest ticks; or `none`: all"),
+    Setting("keep_logs", AGE, "14d", "how long an execution's log stays after its end"),
+    Setting("keep_deliveries", AGE, "14d", "how long the record of a webhook that was sent or given up stays"),
     Setting("breaker_max_fails", types.COUNT, "5", "consecutive faults of a host after which its circuit breaker opens"),
     Setting("breaker_reset", types.DURATION, "1m", "how long the breaker stays open before a host is tried again"),
     Setting(

@@ -9,6 +9,7 @@ from fastlane.models.access import Requester
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.webhook import Webhook
+from fastlane.models.retention import NO_RETENTION, Retention
 from fastlane.models.schedule.schedule import Schedule, expiry
 from fastlane.models.status import Status
 
@@ -20,7 +21,8 @@ class Spec:
     Durations are in milliseconds, None for no limit: ``retry_delay`` before each further attempt (None: a growing delay), ``timeout`` of a
     run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
     (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people;
-    jobs are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` are told how its executions end.
+    jobs are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` are told how its executions end. ``retention``: rules for
+    its history, where they are stricter than the server's.
     """
 
     image: str
@@ -40,6 +42,7 @@ class Spec:
     labels: Mapping[str, str] = field(default_factory=dict)
     webhooks: tuple[Webhook, ...] = ()
     notify: tuple[Mailbox, ...] = ()
+    retention: Retention = NO_RETENTION
 
     def expires_at(self, due: int) -> int | None:
         """The moment after which the container of a tick with this due time must not start; None when there is none."""

@@ -45,6 +45,10 @@ class KnownWorkers:
             return await self.look()
         return self._current
 
+    async def is_least(self) -> bool:
+        """Whether this worker has the least id of those that are alive: what one of them does for all, it does. Raises QueueDown."""
+        return all(self._worker < report.worker for report in await self.current())
+
     def last_seen(self, fits: Callable[[Report], bool]) -> int:
         """When a worker whose report fits was last seen alive (milliseconds). At the earliest when this worker began to see the others: at
         its first look (its clock may have been wrong before), or after an outage."""

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from fastlane.config.settings import Settings
 from fastlane.directory.current_pools import CurrentPools
+from fastlane.models.retention import Retention
 from fastlane.scheduler.limits import Limits
+from fastlane.scheduler.repair.pruner import RetentionRules
 from fastlane.scheduler.worker import WorkerSettings
 
 
@@ -24,7 +26,14 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         log_cap=settings.max_log_bytes,
         unused_images_after=settings.unused_images_after,
         usage_every=settings.usage_every,
+        retention=retention_rules(settings),
     )
+
+
+def retention_rules(settings: Settings) -> RetentionRules:
+    """What the settings say of old history."""
+    rules = Retention(settings.keep_jobs, settings.keep_executions, settings.max_executions, settings.keep_logs)
+    return RetentionRules(rules, settings.keep_deliveries)
 
 
 def in_force(made: WorkerSettings, pools: CurrentPools) -> WorkerSettings:

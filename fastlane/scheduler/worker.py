@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from uuid import uuid4
 
@@ -34,6 +34,7 @@ from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.repair.lanes import LaneKeeper
+from fastlane.scheduler.repair.pruner import Pruner, RetentionRules
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.runner import Runner
@@ -55,7 +56,8 @@ ANNOUNCE_TTL = 5000
 class WorkerSettings:
     """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes;
     ``max_executions``: how many it holds before it starts no more; ``unused_images_after``: seconds, None: images stay;
-    ``usage_every``: seconds between two samples of what a container uses, at most, 0: none is taken."""
+    ``usage_every``: seconds between two samples of what a container uses, at most, 0: none is taken; ``retention``: what becomes of old
+    history."""
 
     pools: Sequence[Pool]
     limits: Limits
@@ -66,6 +68,7 @@ class WorkerSettings:
     max_executions: int = MAX_EXECUTIONS
     unused_images_after: float | None = None
     usage_every: float = 0.0
+    retention: RetentionRules = field(default_factory=RetentionRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,9 @@ def build_parts(
     rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools, metrics.rebuilt)
     runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics)
     every = settings.reconcile * (0.75 + random.random() / 2)
-    reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit, repaired=metrics.repaired)
+    pruner = Pruner(store, clock, pools, settings.retention, known_workers.is_least)
+    parts = {"first": rebuilder.audit, "prune": pruner.prune}
+    reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, **parts, repaired=metrics.repaired)
     hosts.clear_with(partial(reconciler.clear, lost=hosts.lost))
     lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile, repaired=metrics.repaired)
     return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images, deliverer)

@@ -17,11 +17,12 @@ import orjson
 
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Secret
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import Mark, Piece
 from fastlane.models.placement.host_record import HostRecord
+from fastlane.models.retention import NO_RETENTION
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
@@ -46,7 +47,9 @@ _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgett
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
 SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
-RESOURCES_FIELDS, CONTAINER_FIELDS = (tuple(field.name for field in fields(kind)) for kind in (Resources, Container))
+SPEC_PARTS = {"resources": NO_RESOURCES, "retention": NO_RETENTION}
+PARTS: tuple[Any, ...] = (NO_RESOURCES, NO_CONTAINER, NO_RETENTION)
+PART_FIELDS = {type(part): tuple(field.name for field in fields(part)) for part in PARTS}
 _MOUNT_VALUES = attrgetter(*(field.name for field in fields(Mount)))
 
 REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
@@ -62,8 +65,7 @@ PIECE = Struct("<BqI")
 def spec_to_json(spec: Spec) -> str:
     """A spec as JSON text. Raises TypeError for values that JSON does not have."""
     rules: dict[str, Any] = {name: value for name in SPEC_RULES if (value := getattr(spec, name)) != SPEC_DEFAULTS[name]}
-    if spec.resources != NO_RESOURCES:
-        rules["resources"] = _differences(NO_RESOURCES, spec.resources, RESOURCES_FIELDS)
+    rules |= {name: _differences(default, part) for name, default in SPEC_PARTS.items() if (part := getattr(spec, name)) != default}
     if spec.container != NO_CONTAINER:
         rules["container"] = _container_document(spec.container)
     if spec.name is not None:
@@ -88,8 +90,7 @@ def _spec(text: str) -> Spec:
     command = stored["command"]
     rules = {name: stored[name] for name in SPEC_RULES if name in stored}
     _check_types(stored, rules)
-    if "resources" in stored:
-        rules["resources"] = Resources(**stored["resources"])
+    rules |= {name: type(default)(**stored[name]) for name, default in SPEC_PARTS.items() if name in stored}
     if "container" in stored:
         rules["container"] = _container(stored["container"])
     rules |= {name: stored[name] for name in ("name", "labels") if name in stored}
@@ -113,7 +114,7 @@ def _check_types(stored: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
 
 def _container_document(container: Container) -> dict[str, Any]:
     """A container as a document of the fields that differ from the default; mounts and secrets as lists of their fields' values."""
-    parts = _differences(NO_CONTAINER, container, CONTAINER_FIELDS)
+    parts = _differences(NO_CONTAINER, container)
     if container.mounts:
         parts["mounts"] = [_MOUNT_VALUES(mount) for mount in container.mounts]
     if container.secrets:
@@ -130,9 +131,9 @@ def _container(parts: dict[str, Any]) -> Container:
     return Container(**parts)
 
 
-def _differences(default: object, value: object, names: Sequence[str]) -> dict[str, Any]:
+def _differences(default: object, value: object) -> dict[str, Any]:
     """The fields in which a value differs from the default."""
-    return {name: own for name in names if (own := getattr(value, name)) != getattr(default, name)}
+    return {name: own for name in PART_FIELDS[type(default)] if (own := getattr(value, name)) != getattr(default, name)}
 
 
 _remembered_spec = lru_cache(maxsize=REMEMBERED_SPECS)(_spec)

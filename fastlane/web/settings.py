@@ -1,8 +1,11 @@
 """The settings of HTTP."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 
+from fastlane import __version__
 from fastlane.config.credentials import Token, User
+from fastlane.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +40,26 @@ class WebSettings:
     def has_auth(self) -> bool:
         """Whether access needs a login."""
         return bool(self.users or self.tokens)
+
+
+def web_settings(settings: Settings) -> WebSettings:
+    """The settings of the web layer."""
+    return WebSettings(
+        version=__version__,
+        listen_is_loopback=ip_address(settings.listen).is_loopback,
+        public_url=settings.public_url,
+        trusted_proxies=settings.trusted_proxies,
+        allowed_origins=settings.allowed_origins,
+        open_reads=settings.open_reads,
+        users=settings.users,
+        tokens=settings.tokens,
+        redact_words=settings.redact_words,
+        per_page=settings.per_page,
+        max_body=settings.max_body,
+        hard_retries=settings.hard_retries,
+        hard_timeout=settings.hard_timeout,
+        timezone=settings.timezone,
+        metrics_allow=settings.metrics_allow,
+        webhook_allow=settings.webhook_allow,
+        has_mail=settings.smtp_host is not None,
+    )

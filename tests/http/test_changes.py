@@ -22,6 +22,7 @@ FULL = {
     "timezone": "Europe/Berlin", "overlap": "skip", "catchUp": "none", "retries": 2, "retryDelay": 90, "timeout": "1.5s",
     "expiration": "2090-01-01T00:00:00.001Z", "expiresIn": "2h", "priority": -7, "concurrency": 2,
     "resources": {"cpus": 0.5, "memory": "512m", "reserve": {"cpus": 0.25}}, "metadata": {"a": [1, None]},
+    "retention": {"jobs": "36h", "executions": 86_400, "maxExecutions": 20, "logs": "90m"},
     "container": {"user": "app", "stopGrace": 1.5, "mounts": ["/srv:/data:ro", {"type": "tmpfs", "target": "/tmp"}], "init": False},
 }  # fmt: skip
 POLICY = {"user": True, "stopGrace": True, "mounts": True, "init": True}

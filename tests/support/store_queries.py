@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, WantedJobs, Window
+from fastlane.models.retention import Cuts, JobHistory
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import claim
 from fastlane.storage.base import Deletion, Store
-from tests.support.factories import chunk, first_of, new, new_job
+from tests.support.factories import INCARNATION, chunk, first_of, new, new_job
 
 Query = Callable[[Store], Awaitable[object]]
 
@@ -82,9 +83,18 @@ QUERIES: dict[str, Query] = {
     "images_under_way": lambda store: store.images_under_way(),
     "discard": lambda store: store.discard(new()[2]),
     "prune_logs": lambda store: store.prune_logs("e", 10),
+    "histories": lambda store: store.retention.histories(10),
+    "histories after": lambda store: store.retention.histories(10, (4_000, "x")),
+    "is_over": lambda store: store.retention.is_over(OLD, 5_000),
+    "overdue": lambda store: store.retention.overdue(OLD, CUTS),
+    "overdue whole": lambda store: store.retention.overdue(OLD, CUTS, whole=True),
+    "overdue_deliveries": lambda store: store.retention.overdue_deliveries(5_000),
+    "prune_deliveries": lambda store: store.retention.prune_deliveries(5_000, 10),
     "append": lambda store: store.append(chunk("e", Head(), [Piece(STDOUT, 1, b"x")])),
 }
 
+CUTS = Cuts(5_000, 5_000, 10, 5_000)
+OLD = JobHistory("j", "t", INCARNATION, 1, 1, 5, to_come=False)
 PAGE, NEXT = Window(1, 10), Window(2, 10, After(50, (4_000, 1)))
 
 
@@ -100,10 +110,22 @@ async def delete_job(store: Store) -> None:
     assert await store.delete_job(job.id, job.incarnation, 1) is Deletion.DONE
 
 
-QUERIES["advance"] = advance
-QUERIES["delete_job"] = delete_job
+async def prune(store: Store) -> None:
+    """With something to remove of each kind."""
+    seen = new_job("t")
+    await store.create(seen, None, None)
+    job = replace(seen, sequence=30)
+    rows = [first_of(job, key=f"r:{number}", sequence=number, due=number) for number in range(1, 31)]
+    await store.advance(seen, job, [tick for tick, _ in rows], None)
+    for tick, execution in rows:
+        await store.insert(replace(execution, status=Status.DONE, finished_at=tick.due, settled=True, cleaned=True))
+    await store.append(chunk(rows[25][1].id, Head(), [Piece(STDOUT, 1, b"x")]))
+    history = next(one for one in await store.retention.histories(10) if one.job_id == job.id)
+    removed = await store.retention.prune(history, replace(CUTS, executions=20))
+    assert (removed.executions, removed.ticks, removed.logs) == (20, 20, 1)
 
 
 QUERIES["advance"] = advance
 QUERIES["delete_job"] = delete_job
+QUERIES["prune"] = prune
 QUERIES["open_jobs of executions"] = QUERIES["open_jobs"]

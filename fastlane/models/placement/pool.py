@@ -12,6 +12,7 @@ from fastlane.models.container.policy import DEFAULT_POLICY, Policy, limit_fault
 from fastlane.models.job import Spec
 from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.endpoint import NO_SSH_FILES, Endpoint, SshFiles, TlsFiles
+from fastlane.models.retention import NO_RETENTION, Retention
 
 
 class Pull(StrEnum):
@@ -42,7 +43,7 @@ class Pool:
     (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
     says. ``rules``: what goes for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
     which ``*`` stands for any text. ``webhooks``: those of jobs that have none of their own. ``webhook_secrets``: what its webhooks are
-    signed with, at most two.
+    signed with, at most two. ``retention``: rules for the history of its tasks' jobs, in place of the server's.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Pool:
     register: tuple[str, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    retention: Retention = NO_RETENTION
 
     def rule(self, host: str) -> HostRule:
         """What goes for one of its hosts."""

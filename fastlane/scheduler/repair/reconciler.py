@@ -41,7 +41,8 @@ Part = Callable[[], Awaitable[None]]
 
 
 class Reconciler:
-    """The rounds of one worker. ``every`` in seconds; ``first``: what each round begins with; ``repaired`` counts what it put right."""
+    """The rounds of one worker. ``every`` in seconds; ``first``: what each round begins with; ``prune`` removes old history, in rounds
+    of its own; ``repaired`` counts what it put right."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Reconciler:
         *,
         every: float,
         first: Part | None = None,
+        prune: Part | None = None,
         repaired: Repaired = uncounted,
     ) -> None:
         self._store = store
@@ -64,6 +66,7 @@ class Reconciler:
         self._pools = pools
         self._every = every
         self._first = () if first is None else (first,)
+        self._prune = () if prune is None else (prune,)
         self._pruned_up_to = ""
         self._repaired = repaired
         self._cleaner = Cleaner(store, executor, settler, repaired)
@@ -73,6 +76,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._rounds(*self._first, self.pause, self.requeue, self.stop, self.settle, self.prune_logs))
             loops.create_task(self._rounds(self.clean, self.remove_leftovers))
+            loops.create_task(self._rounds(*self._prune))
 
     async def _rounds(self, *parts: Part) -> None:
         while True:

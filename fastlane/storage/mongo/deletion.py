@@ -5,6 +5,7 @@ Then rows go whose ids were read. Before they go, the job is read again: while i
 earlier job under the same id. So a process that slept deletes nothing of a job that ran again, or was made again, meanwhile.
 """
 
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from fastlane.models.ids import nonce
@@ -33,7 +34,7 @@ async def delete_job(
     row = await _floored(db, job_id, incarnation, expected)
     if not isinstance(row, dict):
         return row, None
-    more = await _delete_ticks(db, row) or await _delete_executions(db, row)
+    more = await _delete_ticks(db, row) or await _delete_oldest(db, row)
     if more:
         return Deletion.MORE, None
     op = nonce()
@@ -72,24 +73,30 @@ async def _delete_ticks(db: Database, job: Document) -> bool:
     return len(rows) == TICKS_AT_ONCE
 
 
-async def _delete_executions(db: Database, job: Document) -> bool:
-    """Deletes the oldest executions with their logs; whether there may be more. A log goes from its end, so that its beginning is left."""
-    rows = await db.find(
-        EXECUTIONS, {"job_id": job["_id"]}, "executions_of_job", sort=executions.OLDEST, limit=EXECUTIONS_AT_ONCE, fields=("epoch",)
-    )
+async def _delete_oldest(db: Database, job: Document) -> bool:
+    """Deletes the oldest executions with their logs; whether there may be more."""
+    filter, limit = {"job_id": job["_id"]}, EXECUTIONS_AT_ONCE
+    rows = await db.find(EXECUTIONS, filter, "executions_of_job", sort=executions.OLDEST, limit=limit, fields=("_id",))
     if rows and not await _is_still(db, job):
         return True
-    chunks, gone = CHUNKS_AT_ONCE, []
-    for row in rows:
-        chunks -= await logs.delete_chunks(db, row["_id"], chunks)
+    _, chunks = await delete_executions(db, [row["_id"] for row in rows])
+    return chunks == 0 or len(rows) == limit
+
+
+async def delete_executions(db: Database, ids: Sequence[str]) -> tuple[int, int]:
+    """Deletes these executions with their logs, as far as one step may: how many, and how many chunks it may still delete. A log goes from
+    its end, so that its beginning is left."""
+    chunks, gone = CHUNKS_AT_ONCE, list[str]()
+    for id in ids:
+        chunks -= await logs.delete_chunks(db, id, chunks)
         if chunks == 0:
             break
-        gone.append(row)
-    await executions.note_deleted(db, gone)
-    await deliveries.drop_of(db, [row["_id"] for row in gone])
+        gone.append(id)
+    await executions.note_deleted(db, list((await db.with_ids(EXECUTIONS, gone, ("epoch",))).values()))
+    await deliveries.drop_of(db, gone)
     if gone:
-        await db.delete(EXECUTIONS, {"_id": {"$in": [row["_id"] for row in gone]}})
-    return chunks == 0 or len(rows) == EXECUTIONS_AT_ONCE
+        await db.delete(EXECUTIONS, {"_id": {"$in": gone}})
+    return len(gone), chunks
 
 
 async def _is_still(db: Database, job: Document) -> bool:

@@ -18,7 +18,7 @@ FIRST = (-(2**63), "")
 LAST = 2**63 - 1
 """No moment is later. A range has two sides, since some servers find null below every number."""
 
-_BOUNDS = ("incarnation", "floor", "stop_sequence", "intent", GONE_AT)
+_BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
 
 
 async def get(db: Database, job_id: str) -> Job | None:

@@ -90,6 +90,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     DELIVERIES: (
         _index("deliveries_of_execution", "execution_id", "_id"),
         _index("deliveries_due", "due", "_id", "origin", where={TO_SEND: True}),
+        _index("deliveries_by_age", "created_at", "_id"),
     ),
     RECEIVERS: (_index("receivers_by_age", "failing_since", "_id"), _index("receivers_by_failure", "failed_at")),
     QUOTAS: (_index("mail_quotas_by_age", "told_at"),),
@@ -109,6 +110,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
     Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
     Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
+    Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
 )
 
 VERSION = MIGRATIONS[-1].version

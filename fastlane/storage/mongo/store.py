@@ -51,6 +51,7 @@ from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.driver.turns import Turns
 from fastlane.storage.mongo.driver.url import read_url
 from fastlane.storage.mongo.lists import counts, execution_lists, job_lists, paged, task_lists
+from fastlane.storage.mongo.retention import MongoRetention
 from fastlane.storage.mongo.version import CommitCounter
 
 DEADLINE = 5.0
@@ -68,6 +69,7 @@ class MongoStore:
         self._finisher = Finisher(self._db)
         self._commits = CommitCounter(self._db)
         self._turns = Turns()
+        self.retention = MongoRetention(self._db, self._commits)
 
     async def open(self) -> None:
         """Raises FastlaneError for a database that only a newer fastlane may use."""

@@ -68,8 +68,7 @@ def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int, 
     if to_come or db.execute(_UNFINISHED, (job_id, task_id, 1)).fetchall():
         return Deletion.KEPT
     db.execute("UPDATE jobs SET floor = sequence WHERE id = ?", (job_id,))
-    db.execute(_FORGET, (2 * EXECUTIONS,))  # more than this step adds
-    if db.execute(_DELETE_TICKS, (job_id, TICKS)).rowcount == TICKS or not _delete_executions(db, job_id):
+    if db.execute(_DELETE_TICKS, (job_id, TICKS)).rowcount == TICKS or not _delete_oldest(db, job_id):
         return Deletion.MORE
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
     db.execute(_LEAVE_TASK, (now, task_id))
@@ -95,13 +94,26 @@ def delete_task(db: sqlite3.Connection, task_id: str) -> bool:
     return True
 
 
-def _delete_executions(db: sqlite3.Connection, job_id: str) -> bool:
-    """Deletes the oldest executions with their logs; whether none is left. A log goes from its end, so that its beginning is left."""
-    oldest: Sequence[tuple[Any, ...]] = db.execute(_OLDEST, (job_id, EXECUTIONS)).fetchall()
+def _delete_oldest(db: sqlite3.Connection, job_id: str) -> bool:
+    """Deletes the oldest executions with their logs; whether none is left."""
+    oldest = [id for (id,) in db.execute(_OLDEST, (job_id, EXECUTIONS))]
+    _, chunks = delete_executions(db, oldest)
+    return chunks > 0 and len(oldest) < EXECUTIONS
+
+
+def delete_executions(db: sqlite3.Connection, ids: Sequence[str]) -> tuple[int, int]:
+    """Deletes these executions with their logs, as far as one transaction may: how many, and how many chunks it may still delete. A log
+    goes from its end, so that its beginning is left."""
+    db.execute(_FORGET, (2 * EXECUTIONS,))  # more than this adds
     chunks = CHUNKS
-    for (id,) in oldest:
-        chunks -= db.execute(_DELETE_CHUNKS, (id, chunks)).rowcount
+    for number, id in enumerate(ids):
+        chunks -= delete_chunks(db, id, chunks)
         if chunks == 0:
-            return False
+            return number, 0
         db.execute("DELETE FROM executions WHERE id = ?", (id,))
-    return len(oldest) < EXECUTIONS
+    return len(ids), chunks
+
+
+def delete_chunks(db: sqlite3.Connection, execution_id: str, limit: int) -> int:
+    """Deletes the last chunks of a log, ``limit`` at most; how many."""
+    return db.execute(_DELETE_CHUNKS, (execution_id, limit)).rowcount

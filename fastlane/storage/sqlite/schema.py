@@ -33,7 +33,7 @@ TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
 UNFINISHED = "(settled = 0 OR cleaned = 0)"
 WAITING = "waits IS NOT NULL AND status = 'enqueued'"
 ON_HOST = "host IS NOT NULL AND cleaned = 0"
-TO_SEND = "due IS NOT NULL"
+TO_SEND, OVER = "due IS NOT NULL", "due IS NULL"
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
@@ -357,6 +357,11 @@ MIGRATIONS: Sequence[Migration] = (
             ) STRICT, WITHOUT ROWID""",
             "CREATE INDEX mail_quotas_by_age ON mail_quotas (told_at)",
         ),
+    ),
+    Migration(
+        version=19,
+        min_reader=1,
+        statements=(f"CREATE INDEX deliveries_by_age ON deliveries (created_at, id) WHERE {OVER}",),
     ),
 )
 

@@ -58,6 +58,7 @@ from fastlane.storage.sqlite.driver.readers import Readers
 from fastlane.storage.sqlite.driver.work_queue import BatchOperation
 from fastlane.storage.sqlite.driver.writer import Writer
 from fastlane.storage.sqlite.lists import counts, execution_lists, job_lists, paged
+from fastlane.storage.sqlite.retention import SqliteRetention
 
 GRACE = 2.0
 """Seconds beyond ``busy_timeout`` after which a call is given up."""
@@ -82,6 +83,7 @@ class SqliteStore:
         self._list_readers = Readers(
             self._connect, LIST_DEADLINE, threads=LIST_THREADS, batch=1, name="sqlite-list-reader", advice=LIST_ADVICE
         )
+        self.retention = SqliteRetention(self._writer, self._readers)
 
     async def open(self) -> None:
         """Raises FastlaneError for a file that only a newer fastlane may use. A migration has no deadline while it gets on."""

@@ -21,6 +21,8 @@ HOMES: Mapping[str, str] = {
     "environment": "envs",
     "every": "cron",
     "interval": "cron",
+    "history": "retention",
+    "keep": "retention",
     "limits": "resources",
     "mem": "resources.memory",
     "parallelism": "concurrency",

@@ -67,6 +67,14 @@ POSITIVE_DURATION_OR_SECONDS: JsonSchema = {
     "anyOf": [POSITIVE_DURATION, {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}],
     "examples": ["1m30s", 90],
 }
+AGE: JsonSchema = {
+    "anyOf": [
+        {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS[:-1])}$"},
+        {"type": "number", "minimum": 60, "maximum": TEN_YEARS},
+    ],
+    "examples": ["7d", 604_800],
+}
+"""A duration of at least a minute."""
 
 _SINCE_1970: JsonSchema = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
 _DIGITS: JsonSchema = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}

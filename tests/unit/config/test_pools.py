@@ -17,6 +17,7 @@ from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.options import MAX_BYTES, MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy
 from fastlane.models.placement.pool import Pool
+from fastlane.models.retention import Retention
 
 POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["unix:///s"]\n'
 LISTS = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
@@ -52,6 +53,17 @@ def test_every_option_has_its_key():
 def test_true_is_anything():
     anything = dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING)
     assert policy(**dict.fromkeys(POLICY_KEYS, True)) == Policy(init=True, stop_grace=MAX_GRACE, **anything)
+
+
+def test_a_pool_may_keep_its_history_for_longer_or_less_long():
+    written = {"jobs": "48h", "executions": "1m", "maxExecutions": 5, "logs": "1h30m"}
+    found = pool(retention=written)
+    assert found.retention == Retention(172_800_000, 60_000, 5, 5_400_000)
+    assert json.loads(POOLS.show((found,)))[0]["retention"] == written
+    assert pool(retention={"logs": "1h"}).retention == Retention(logs=3_600_000)
+    said = faults(retention={"jobs": "59s", "executions": 60, "maxExecutions": 0, "log": "1h"})
+    for words in ("retention.jobs must be at least 1m", 'write "60s"', "from 1 to 1000000", "nearest known name is logs"):
+        assert words in "\n".join(said)
 
 
 def test_a_pool_may_let_executions_run_for_longer_than_the_others():

@@ -10,6 +10,7 @@ from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Cont
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.retention import NO_RETENTION, Retention
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome
@@ -54,6 +55,7 @@ specs = st.builds(
     container=containers,
     name=st.none() | texts,
     labels=st.dictionaries(texts, texts, max_size=3),
+    retention=st.builds(Retention, counts, counts, counts, counts),
 )
 
 
@@ -111,7 +113,7 @@ def test_each_limit_comes_back_and_takes_no_room_when_it_is_not_given(name, valu
 
 
 def test_what_asks_for_nothing_stores_nothing_of_it():
-    assert not {"resources", "container"} & json.loads(documents.spec_to_json(SPEC)).keys()
+    assert not {"resources", "container", "retention"} & json.loads(documents.spec_to_json(SPEC)).keys()
     assert CONTAINER_PARTS.keys() == {field.name for field in fields(Container)}
 
 
@@ -126,7 +128,7 @@ def test_a_long_spec_is_read_and_not_remembered():
 def test_a_spec_that_was_stored_before_there_were_rules_has_none():
     spec = documents.spec_from_json('{"image":"a","command":null,"envs":{},"metadata":{}}')
     assert spec == Spec("a")
-    assert (spec.resources, spec.container) == (NO_RESOURCES, NO_CONTAINER)
+    assert (spec.resources, spec.container, spec.retention) == (NO_RESOURCES, NO_CONTAINER, NO_RETENTION)
 
 
 def test_every_field_of_a_spec_is_stored():
@@ -141,6 +143,7 @@ def test_every_field_of_a_spec_is_stored():
         "labels",
         "webhooks",
         "notify",
+        "retention",
         *documents.SPEC_RULES,
     }
 

@@ -35,7 +35,7 @@ AT_ONCE = 16
 """Intents that are completed side by side."""
 
 
-_FIELDS = ("intent", "incarnation", "floor")
+_FIELDS = ("intent", "incarnation", "sequence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,12 @@ async def complete_pending(db: Database, seen: Iterable[str] | None = None) -> s
 
 
 async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None:
-    """Somebody else completed the intent. If its job, or all that it had until then, was deleted since, removes what was inserted again."""
+    """Somebody else completed the intent. If its job, or all that it had until then, was deleted since, removes what was inserted again.
+    (Retention may have raised the floor since, too, but only up to what is older.)"""
     intent = job["intent"]
     stored = await db.one(JOBS, job["_id"], ("incarnation", "floor", GONE_AT))
     is_there = stored is not None and GONE_AT not in stored and stored["incarnation"] == job.get("incarnation")
-    if is_there and stored is not None and stored["floor"] <= job["floor"]:
+    if is_there and stored is not None and stored["floor"] < job["sequence"]:
         return
     log.info("store.late_intent_undone", job_id=job["_id"])
     if intent["ticks"]:

@@ -85,6 +85,8 @@ def prepare(path: Path, busy_timeout: float, progress: Progress | None = None, *
     _create_file(path)
     try:
         with closing(connect(path, busy_timeout)) as db:
+            if db.execute("PRAGMA page_count").fetchone() == (0,):  # a file that has pages gets this by ``compaction`` only
+                execute_patiently(db, "PRAGMA auto_vacuum = INCREMENTAL", busy_timeout)
             execute_patiently(db, "PRAGMA journal_mode = WAL", busy_timeout)
             migrate(db, max(busy_timeout, LOCK_PATIENCE), migrations, progress)
     except sqlite3.DatabaseError as error:

@@ -33,6 +33,7 @@ from fastlane.web.api.field_homes import HOMES, NOT_YET
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
 from fastlane.web.api.requests.notify import NOTIFY, read_notify, server_faults
+from fastlane.web.api.requests.retention import RETENTION, read_retention
 from fastlane.web.api.requests.webhooks import WEBHOOKS, address_faults, read_webhooks
 from fastlane.web.http.fields import MAX_FAULTS, unknown_field
 
@@ -163,6 +164,11 @@ class JobSchema(Schema):
         read_notify,
         NOTIFY,
         f"E-mail addresses that get a mail about how each execution ended, by what is told; up to {MAX_MAILBOXES} in each list.",
+    )
+    retention = field(
+        read_retention,
+        RETENTION,
+        "How long its history stays, where that is to be less than its pool or the server keeps it.",
     )
     metadata = field(
         readers.read_metadata, json_schema.DATA, f"Any JSON object, up to {readers.MAX_METADATA >> 10} KiB; it comes back with the job."
@@ -313,7 +319,7 @@ def _milliseconds(seconds: float) -> int:
 
 SPEC_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     **{name: (name, _same) for name in ("image", "command", "envs", "metadata", "retries", "priority", "concurrency")},
-    **{name: (name, _same) for name in ("expiration", "resources", "container", "name", "labels", "webhooks", "notify")},
+    **{name: (name, _same) for name in ("expiration", "resources", "container", "name", "labels", "webhooks", "notify", "retention")},
     "retryDelay": ("retry_delay", _milliseconds),
     "timeout": ("timeout", _milliseconds),
     "expiresIn": ("expires_in", _milliseconds),

@@ -9,6 +9,7 @@ from fastlane.models.schedule.schedule import CatchUp, Overlap, show_duration
 from fastlane.web.api.container.responses import CONTAINER, RESOURCES, asked_container, asked_resources
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.requests.readers import MAX_COMMAND_TEXT
+from fastlane.web.api.responses.retention import RETENTION, own_retention
 from fastlane.web.api.responses.webhooks import LISTENERS, WEBHOOKS
 from fastlane.web.api.serializer import Field, Serializer, enum, envs, integer, mapping, nested, rendered, string, timestamp
 
@@ -88,5 +89,6 @@ DEFINITION = Serializer[Job](
     container=nested(CONTAINER, lambda job: asked_container(job.spec.container), optional=True),
     webhooks=nested(WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
     notify=nested(LISTENERS, lambda job: job.spec.notify or None, optional=True),
+    retention=nested(RETENTION, lambda job: own_retention(job.spec.retention), optional=True),
     metadata=mapping(lambda job: _given(job.spec.metadata), "What the client gave.", optional=True),
 )

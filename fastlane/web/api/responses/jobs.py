@@ -13,6 +13,7 @@ from fastlane.web.api.responses.definition import DEFINITION
 from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.responses.links import LINK
 from fastlane.web.api.responses.pages import Listing, page_of, pagination
+from fastlane.web.api.responses.retention import RETENTION, own_retention
 from fastlane.web.api.responses.webhooks import LISTENERS, WEBHOOKS
 from fastlane.web.api.serializer import (
     Serializer,
@@ -73,6 +74,7 @@ SPEC = Serializer[Spec](
     resources=nested(RESOURCES, lambda spec: asked_resources(spec.resources), null=True),
     container=nested(CONTAINER, lambda spec: asked_container(spec.container), null=True),
     webhooks=nested(WEBHOOKS, lambda spec: spec.webhooks),
+    retention=nested(RETENTION, lambda spec: own_retention(spec.retention), null=True),
 )
 
 JOB_ROW = Serializer[JobView](

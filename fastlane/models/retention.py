@@ -1,0 +1,112 @@
+"""How long what has happened stays in the store: the rules, and which of a job's executions they let go.
+
+What may still run, has not been cleaned or still has a webhook to send stays whatever its age, and so does each job's newest execution, for
+as long as the job itself does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+
+NEVER = -(2**63)
+"""Nothing ended before this moment."""
+ANY_NUMBER = 2**31
+"""More executions than a job has."""
+LEAST_AGE, MOST_EXECUTIONS = 60_000, 1_000_000
+"""The shortest age that a rule may have, in milliseconds, and the largest number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Rules of retention. Ages are in milliseconds after an end: ``jobs`` of a job that will not run again, with all that it has;
+    ``executions`` of an execution with its tick and its log; ``logs`` of a log alone. ``max_executions`` is how many of a job's newest
+    executions stay, and rows of its ledger. None: no such rule."""
+
+    jobs: int | None = None
+    executions: int | None = None
+    max_executions: int | None = None
+    logs: int | None = None
+
+    def over(self, others: "Retention") -> "Retention":
+        """These rules, and those of ``others`` that have none here."""
+        return self._with(others, lambda own, other: other if own is None else own)
+
+    def within(self, others: "Retention") -> "Retention":
+        """Of each pair of rules the stricter one."""
+        return self._with(others, lambda own, other: min((rule for rule in (own, other) if rule is not None), default=None))
+
+    def cuts(self, now: int) -> "Cuts":
+        """What they let go at ``now`` (milliseconds)."""
+        jobs, executions, logs = (NEVER if age is None else now - age for age in (self.jobs, self.executions, self.logs))
+        return Cuts(jobs, executions, self.max_executions or ANY_NUMBER, logs)
+
+    def _with(self, others: "Retention", choose: Callable[[int | None, int | None], int | None]) -> "Retention":
+        names = (field.name for field in fields(self))
+        return Retention(**{name: choose(getattr(self, name), getattr(others, name)) for name in names})
+
+
+NO_RETENTION = Retention()
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """What may go: jobs, executions and logs that ended before these moments (milliseconds), and executions beyond the newest
+    ``max_executions`` of their job."""
+
+    jobs: int = NEVER
+    executions: int = NEVER
+    max_executions: int = ANY_NUMBER
+    logs: int = NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class JobHistory:
+    """What retention needs to know of a job: its fields, whether a tick is to come or held, and its own rules."""
+
+    job_id: str
+    task_id: str
+    incarnation: str
+    created_at: int
+    modified_at: int
+    sequence: int
+    to_come: bool
+    retention: Retention = NO_RETENTION
+
+
+@dataclass(frozen=True, slots=True)
+class PastExecution:
+    """What retention needs to know of an execution. ``owed``: a webhook is still to be told of it."""
+
+    id: str
+    tick_id: str
+    sequence: int
+    finished_at: int | None
+    settled: bool
+    cleaned: bool
+    owed: bool = False
+
+
+def overdue_executions(rows: Sequence[PastExecution], cuts: Cuts, *, newest: int, kept_from: int) -> list[PastExecution]:
+    """Which of a job's executions may go: whole ticks, the oldest first, up to the first that has to stay.
+
+    ``rows`` are the job's oldest, in order, with all attempts of each tick. ``newest`` is the sequence of its newest execution, and
+    ``kept_from`` that of the oldest of those that stay because of their number.
+    """
+    taken: list[PastExecution] = []
+    for sequence, attempts in groupby(rows, key=lambda row: row.sequence):
+        of_tick = list(attempts)
+        if sequence >= newest or not all(_may_go(row, cuts.executions, too_many=sequence < kept_from) for row in of_tick):
+            break
+        taken += of_tick
+    return taken
+
+
+def _may_go(row: PastExecution, before: int, *, too_many: bool) -> bool:
+    if row.finished_at is None or row.owed or not (row.settled and row.cleaned):
+        return False
+    return too_many or row.finished_at < before
+
+
+def ticks_of(executions: Sequence[PastExecution]) -> list[str]:
+    """The ticks of these executions, each once, in order."""
+    return list(dict.fromkeys(execution.tick_id for execution in executions))

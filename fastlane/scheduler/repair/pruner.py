@@ -1,0 +1,203 @@
+"""Retention: removes what is older than the rules say, and more than they keep, a little at a time.
+
+It walks all jobs, the oldest first, and takes small steps, so that no other writer waits long. One worker does so at a time: the one that
+has the least id. Two that do it for a moment, because one has not heard of the other, do no harm, since each step looks again.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import Unreadable
+from fastlane.models.paging import Window
+from fastlane.models.placement.pool import Pool, pool_for
+from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention
+from fastlane.storage.base import Deletion, Store
+from fastlane.storage.base.retention import Removed
+
+log = structlog.get_logger()
+
+PAGE = 200
+"""Jobs of a page, and deliveries that go together."""
+PAGES = 20
+"""Pages of a round on which nothing goes, after which the rest waits for the next round."""
+LONGEST_REST = 1.0
+"""Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
+ONE = Window(1, 1)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRules:
+    """The server's rules: ``rules`` where a pool has none of its own, and the age of deliveries (milliseconds; None: they stay as long as
+    their executions)."""
+
+    rules: Retention = NO_RETENTION
+    deliveries: int | None = None
+
+    def of(self, job: JobHistory, pools: Sequence[Pool]) -> Retention:
+        """The rules for a job: those of its pool or of the server, and its own where they are stricter."""
+        pool = pool_for(pools, job.task_id)
+        return job.retention.within((NO_RETENTION if pool is None else pool.retention).over(self.rules))
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How much went, or would go, by kind. ``logs``: of executions that stay."""
+
+    jobs: int = 0
+    executions: int = 0
+    ticks: int = 0
+    logs: int = 0
+    deliveries: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def add(self, removed: Removed) -> None:
+        """Adds what one step removed of a job that stays."""
+        self.executions += removed.executions
+        self.ticks += removed.ticks
+        self.logs += removed.logs
+
+
+Report = Callable[[Mapping[str, int]], None]
+"""Is told now and then how much it was so far, by kind."""
+
+
+def untold(_counts: Mapping[str, int]) -> None:
+    """Is told, and tells nobody."""
+
+
+async def always() -> bool:
+    """Says yes: nobody else prunes."""
+    return True
+
+
+class Pruner:
+    """Removes old history of one store. ``is_chosen``: whether this worker is the one that does so. ``pools`` may change meanwhile."""
+
+    def __init__(
+        self, store: Store, clock: Clock, pools: Sequence[Pool], rules: RetentionRules, is_chosen: Callable[[], Awaitable[bool]] = always
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._pools = pools
+        self._rules = rules
+        self._is_chosen = is_chosen
+        self._after: tuple[int, str] | None = None
+
+    async def prune(self) -> None:
+        """Makes a round: goes on where the last one ended, up to the last job, or until it has found nothing for some pages."""
+        pruned, fruitless = Pruned(), 0
+        try:
+            if await self._is_chosen():
+                await self._prune_deliveries(pruned)
+                await self._release_space()
+            while fruitless < PAGES and await self._is_chosen():
+                before = pruned.counts
+                self._after = await self._prune_page(self._after, pruned)
+                fruitless = fruitless + 1 if pruned.counts == before else 0
+                if self._after is None:
+                    break
+        finally:
+            if any(pruned.counts.values()):
+                log.info("retention.pruned", **pruned.counts)
+
+    async def prune_all(self, report: Report = untold) -> Pruned:
+        """Walks all jobs once, and removes what is overdue."""
+        pruned, after = Pruned(), None
+        await self._prune_deliveries(pruned)
+        while True:
+            after = await self._prune_page(after, pruned)
+            report(pruned.counts)
+            if after is None:
+                await self._release_space()
+                return pruned
+
+    async def overdue(self, report: Report = untold) -> Pruned:
+        """Walks all jobs once, and counts what is overdue; removes nothing."""
+        found, after = Pruned(), None
+        if (before := self._deliveries_before()) is not None:
+            found.deliveries = await self._store.retention.overdue_deliveries(before)
+        while page := await self._store.retention.histories(PAGE, after):
+            for job in page:
+                cuts = self._cuts(job)
+                if await self._store.retention.is_over(job, cuts.jobs):
+                    await self._count_whole(job, found)
+                else:
+                    found.add(await self._store.retention.overdue(job, cuts, whole=True))
+            after = (page[-1].created_at, page[-1].job_id)
+            report(found.counts)
+        return found
+
+    async def _prune_page(self, after: tuple[int, str] | None, pruned: Pruned) -> tuple[int, str] | None:
+        """Prunes the jobs of one page; where the next one begins, None after the last."""
+        page = await self._store.retention.histories(PAGE, after)
+        for job in page:
+            try:
+                await self._prune_job(job, pruned)
+            except Unreadable as error:
+                log.warning("retention.job_left_alone", job_id=job.job_id, error=str(error))
+        return (page[-1].created_at, page[-1].job_id) if len(page) == PAGE else None
+
+    async def _prune_job(self, job: JobHistory, pruned: Pruned) -> None:
+        retention, cuts = self._store.retention, self._cuts(job)
+        if not job.to_come and job.modified_at < cuts.jobs and await retention.is_over(job, cuts.jobs):
+            await self._delete(job, pruned)
+        elif (await retention.overdue(job, cuts)).any:
+            step = Removed(more=True)
+            while step.more:
+                step = await self._gently(lambda: retention.prune(job, cuts))
+                pruned.add(step)
+
+    async def _delete(self, job: JobHistory, pruned: Pruned) -> None:
+        """Deletes a job with all that it has, and its task with the last of the task's jobs."""
+        of_job = Pruned()
+        await self._count_whole(job, of_job)
+        step = Deletion.MORE
+        while step is Deletion.MORE:
+            step = await self._gently(lambda: self._store.delete_job(job.job_id, job.incarnation, self._clock.now()))
+        if step is Deletion.DONE:
+            pruned.jobs += 1
+            pruned.executions += of_job.executions
+            pruned.ticks += of_job.ticks
+            task = await self._store.task(job.task_id)
+            if task is not None and task.jobs_count == 0:
+                await self._store.delete_task(job.task_id)
+
+    async def _count_whole(self, job: JobHistory, found: Pruned) -> None:
+        found.jobs += 1
+        found.executions += (await self._store.list_executions_of(job.job_id, ONE)).total
+        found.ticks += (await self._store.list_ticks(job.job_id, ONE)).total
+
+    async def _prune_deliveries(self, pruned: Pruned) -> None:
+        before = self._deliveries_before()
+        gone = 0 if before is None else PAGE
+        while before is not None and gone == PAGE:
+            gone = await self._gently(partial(self._store.retention.prune_deliveries, before, PAGE))
+            pruned.deliveries += gone
+
+    async def _release_space(self) -> None:
+        while await self._gently(self._store.retention.release_space):
+            pass
+
+    async def _gently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Takes a step, and rests for as long as it took, so that others write in between."""
+        began = self._clock.now()
+        answer = await step()
+        await self._clock.sleep(min((self._clock.now() - began) / 1000, LONGEST_REST))
+        return answer
+
+    def _cuts(self, job: JobHistory) -> Cuts:
+        return self._rules.of(job, self._pools).cuts(self._clock.now())
+
+    def _deliveries_before(self) -> int | None:
+        return None if self._rules.deliveries is None else self._clock.now() - self._rules.deliveries

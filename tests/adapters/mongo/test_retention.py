@@ -1,0 +1,103 @@
+"""A step of retention on MongoDB that ends between any two of its writes: what is left is whole, and the next step completes it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fastlane.models.retention import Cuts
+from fastlane.models.status import Status
+from fastlane.storage.mongo.commits import intents
+from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.store import MongoStore
+from tests.contract.test_store_retention import history_of, made, prune, sequences
+from tests.support.factories import first_of
+from tests.support.ledger import count_ticks, ticks_of
+from tests.support.waiting import PATIENCE
+
+WRITES = ("update", "delete", "upsert")
+
+
+class Ended(Exception):
+    """The process ended."""
+
+
+@pytest.fixture
+async def store(mongo_url: str) -> Any:
+    store = MongoStore(mongo_url, deadline=PATIENCE)
+    await store.open()
+    yield store
+    await store.close()
+
+
+def end_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
+    """Lets the process end instead of its write of this number; the writes before it."""
+    made: list[str] = []
+
+    def ending(name: str) -> Callable[..., Awaitable[Any]]:
+        real = getattr(Database, name)
+
+        async def write(self: Database, collection: str, *arguments: Any, **named: Any) -> Any:
+            if collection == "meta":
+                return await real(self, collection, *arguments, **named)
+            if len(made) == number:
+                raise Ended
+            made.append(f"{name} {collection}")
+            return await real(self, collection, *arguments, **named)
+
+        return write
+
+    for name in WRITES:
+        monkeypatch.setattr(Database, name, ending(name))
+    return made
+
+
+async def test_a_step_that_ends_at_any_write_leaves_whole_executions_and_is_completed(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts, ended = Cuts(max_executions=2), 0
+    for number in range(50):
+        job = await made(store, 6, chunks=2)
+        with monkeypatch.context() as patched:
+            end_at(patched, number)
+            try:
+                await store.retention.prune(await history_of(store, job), cuts)
+            except Ended:
+                ended += 1
+        left = await sequences(store, job)
+        assert left == list(range(7 - len(left), 7))
+        stored = await store.job(job.id)
+        assert stored is not None
+        assert stored.floor in (0, 4)
+        assert stored.floor == 4 or len(left) == 6
+        await prune(store, job, cuts)
+        assert (await sequences(store, job), await count_ticks(store, job.id)) == ([5, 6], 2)
+        assert [tick.due for tick in await ticks_of(store, job.id)] == [6, 5]
+        assert await store.delete_job(job.id, job.incarnation, 9) == "done"
+        if ended == number:
+            assert number > 5
+            return
+    raise AssertionError("it never came to its end")
+
+
+async def test_a_late_completion_of_a_commit_takes_away_nothing_after_a_prune(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process reads an intent and sleeps. Another completes it, and history is pruned, which raises the job's floor."""
+    job = await made(store, 3)
+    after = replace(job, sequence=4)
+    tick, execution = first_of(after, key="r:4", sequence=4)
+    held: list[tuple[Database, dict[str, Any]]] = []
+
+    async def hold(db: Database, row: dict[str, Any]) -> None:
+        held.append((db, row))
+        await intents.complete(db, row)
+
+    monkeypatch.setattr("fastlane.storage.mongo.commits.finisher.complete", hold)
+    assert await store.advance(job, after, [tick], execution)
+    assert (await prune(store, after, Cuts(executions=3))).executions == 2
+    ((db, row),) = held
+    await intents.complete(db, row)
+    stored = await store.execution(execution.id)
+    assert stored is not None
+    assert stored.status is Status.ENQUEUED
+    assert stored.belongs_to(await store.job(job.id))  # type: ignore[arg-type]

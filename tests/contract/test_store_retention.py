@@ -1,0 +1,259 @@
+"""What every store promises of old history that goes in steps: what goes, in which order, and what stays."""
+
+from dataclasses import replace
+
+import pytest
+
+from fastlane.models.job import Job
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.retention import Cuts, JobHistory, Retention
+from fastlane.models.schedule.tick import Outcome, next_execution, unstarted_tick
+from fastlane.models.status import Status
+from fastlane.storage.base import Deletion, Store
+from fastlane.storage.base.retention import Removed
+from tests.contract.test_store_deletion import write_log
+from tests.support.factories import chunk, first_of, make_spec, new_job
+from tests.support.ledger import count_executions, count_ticks, ticks_of
+
+ENDED = {"status": Status.DONE, "settled": True, "cleaned": True}
+"""An execution at its end; ``scheduled_for`` n ends at n + 1."""
+
+NOT_YET = [{"status": Status.RUNNING, "settled": False, "cleaned": False}, {"settled": False}, {"cleaned": False}]
+
+
+async def made(store: Store, executions: int, *, chunks: int = 0, **changed: object) -> Job:
+    """A job that will not run again, whose executions were due at 1, 2 and so on, and ended then."""
+    seen = new_job("t", sequence=0, now=1, **changed)
+    await store.create(seen, None, None)
+    job = replace(seen, sequence=executions)
+    ticks = [first_of(job, key=f"r:{number}", sequence=number, due=number) for number in range(1, executions + 1)]
+    assert await store.advance(seen, job, [tick for tick, _ in ticks], None)
+    for tick, execution in ticks:
+        assert await store.insert(replace(execution, finished_at=tick.due, **ENDED))
+        if chunks:
+            await write_log(store, execution.id, chunks, 10)
+    return job
+
+
+async def history_of(store: Store, job: Job) -> JobHistory:
+    return next(one for one in await store.retention.histories(1_000) if one.job_id == job.id)
+
+
+async def prune(store: Store, job: Job, cuts: Cuts) -> Removed:
+    """Takes all steps; what they removed."""
+    history, total = await history_of(store, job), Removed()
+    for _ in range(1_000):
+        step = await store.retention.prune(history, cuts)
+        total = Removed(total.executions + step.executions, total.ticks + step.ticks, total.logs + step.logs)
+        if not step.more:
+            return total
+    raise AssertionError("it never ends")
+
+
+async def sequences(store: Store, job: Job) -> list[int]:
+    return sorted(row.sequence for row in await store.executions_of(job.id, 10_000))
+
+
+async def test_a_job_shows_retention_what_it_needs_to_know(store):
+    own = Retention(executions=5_000, max_executions=7)
+    plain = await made(store, 2)
+    later = new_job("u", at=9_000, now=2_000, spec=make_spec(retention=own))
+    held = new_job("u", now=3_000, next_tick=None, held_tick=9_000)
+    for job in (later, held):
+        await store.create(job, None, None)
+    expected = [
+        JobHistory(plain.id, "t", plain.incarnation, 1, 1, 2, to_come=False),
+        JobHistory(later.id, "u", later.incarnation, 2_000, 2_000, 1, to_come=True, retention=own),
+        JobHistory(held.id, "u", held.incarnation, 3_000, 3_000, 1, to_come=True),
+    ]
+    assert await store.retention.histories(10) == expected
+    assert await store.retention.histories(1) == expected[:1]
+    assert await store.retention.histories(10, (1, plain.id)) == expected[1:]
+    assert (await store.job(later.id)).spec.retention == own
+
+
+async def test_executions_beyond_their_number_go_with_their_ticks_and_logs_the_oldest_first(store):
+    job = await made(store, 250, chunks=1)
+    gone = (await store.executions_of(job.id, 250))[-1]
+    assert await prune(store, job, Cuts(max_executions=40)) == Removed(210, 210, 0)
+    assert await sequences(store, job) == list(range(211, 251))
+    assert (await count_executions(store, job.id), await count_ticks(store, job.id)) == (40, 40)
+    assert (await store.counts()).executions[Status.DONE] == 40
+    assert (await store.log_head(gone.id)).offset == 0
+    assert await store.retention.prune(await history_of(store, job), Cuts(max_executions=40)) == Removed()
+
+
+async def test_executions_that_ended_before_a_moment_go_but_the_newest(store):
+    job = await made(store, 5)
+    assert await prune(store, job, Cuts(executions=3)) == Removed(2, 2, 0)
+    assert await sequences(store, job) == [3, 4, 5]
+    assert await prune(store, job, Cuts(executions=1_000)) == Removed(2, 2, 0)
+    assert await sequences(store, job) == [5]
+    assert await count_ticks(store, job.id) == 1
+
+
+@pytest.mark.parametrize("changed", NOT_YET)
+async def test_nothing_goes_from_what_may_run_or_is_not_cleaned_on(store, changed):
+    job = await made(store, 2)
+    for number, more in ((3, changed), (4, {}), (5, {})):
+        tick, execution = first_of(job, key=f"r:{number}", sequence=number, due=number)
+        after = replace(job, sequence=number)
+        assert await store.advance(job, after, [tick], replace(execution, **{**ENDED, "finished_at": number, **more}))
+        job = after
+    assert (await store.retention.overdue(await history_of(store, job), Cuts(executions=1_000))).executions == 2
+    assert await prune(store, job, Cuts(executions=1_000, max_executions=1)) == Removed(2, 2, 0)
+    assert await sequences(store, job) == [3, 4, 5]
+
+
+async def test_all_attempts_of_a_tick_go_or_none(store):
+    job = await made(store, 2)
+    first = (await store.executions_of(job.id, 10))[-1]
+    again = next_execution(first, due=2, now=2)
+    assert await store.insert(replace(again, status=Status.RUNNING))
+    assert await prune(store, job, Cuts(executions=1_000)) == Removed()
+    assert await count_executions(store, job.id) == 3
+
+
+async def test_more_attempts_of_a_tick_than_a_step_removes_go_in_several(store):
+    job = await made(store, 1)
+    (attempt,) = await store.executions_of(job.id, 1)
+    for _ in range(150):
+        attempt = replace(next_execution(attempt, due=1, now=1), finished_at=2, **ENDED)
+        assert await store.insert(attempt)
+    tick, execution = first_of(job, key="r:2", sequence=2, due=2)
+    assert await store.advance(job, replace(job, sequence=2), [tick], replace(execution, finished_at=9, **ENDED))
+    assert await prune(store, job, Cuts(executions=1_000)) == Removed(151, 1, 0)
+    assert (await count_executions(store, job.id), await count_ticks(store, job.id)) == (1, 1)
+
+
+async def test_an_attempt_that_is_inserted_late_never_runs(store):
+    job = await made(store, 3)
+    old = (await store.executions_of(job.id, 10))[-1]
+    await prune(store, job, Cuts(executions=3))
+    assert await store.insert(next_execution(old, due=1, now=1))
+    stored = await store.job(job.id)
+    assert not next_execution(old, due=1, now=1).belongs_to(stored)
+    assert (await store.executions_of(job.id, 1))[0].belongs_to(stored)
+    assert await store.unfinished("t", job.id, 10) == []
+
+
+async def test_a_change_by_somebody_who_saw_the_job_before_is_refused_and_made_again(store):
+    seen = new_job("t", sequence=0, at=60_000, now=1)
+    await store.create(seen, None, None)
+    job = seen
+    for _ in range(2):
+        after = replace(job, sequence=job.sequence + 1)
+        tick, execution = first_of(after, key=f"r:{after.sequence}", sequence=after.sequence)
+        assert await store.advance(job, after, [tick], replace(execution, finished_at=1, **ENDED))
+        job = after
+    assert await prune(store, job, Cuts(executions=1_000)) == Removed(1, 1, 0)
+    assert not await store.advance(job, replace(job, sequence=9), [], None)
+    current = await store.job(job.id)
+    assert await store.advance(current, replace(current, sequence=9), [], None)
+
+
+async def test_rows_of_the_ledger_without_an_execution_go_by_age_and_number(store):
+    job = await made(store, 3)
+    rows = [unstarted_tick(job, f"c:{due}", Outcome.SKIPPED, due=due, now=due, reason="busy") for due in range(10, 410)]
+    assert await store.advance(job, replace(job, sequence=4), rows, None)
+    assert await prune(store, job, Cuts(executions=110)) == Removed(2, 2 + 100, 0)
+    assert await prune(store, job, Cuts(max_executions=20)) == Removed(0, 280, 0)
+    left = await ticks_of(store, job.id)
+    assert len(left) == 21  # and the tick of the newest execution
+    assert [tick.due for tick in left[:20]] == list(range(409, 389, -1))
+
+
+async def test_rows_that_a_crash_left_without_their_execution_go_later(store):
+    job = await made(store, 3)
+    tick, _ = first_of(job, key="r:9", sequence=1, due=1)
+    assert await store.advance(job, replace(job, sequence=9), [tick], None)
+    assert await prune(store, job, Cuts(executions=2)) == Removed(1, 2, 0)
+
+
+async def test_old_logs_go_and_their_executions_say_that_some_is_missing(store):
+    job = await made(store, 40, chunks=2)
+    newest = (await store.executions_of(job.id, 1))[0]
+    assert (await store.retention.overdue(await history_of(store, job), Cuts(logs=40))).logs == 32
+    assert await prune(store, job, Cuts(logs=40)) == Removed(0, 0, 39)
+    rows = await store.executions_of(job.id, 40)
+    assert [row.truncated for row in rows] == [False] + [True] * 39
+    assert [(await store.log_head(row.id)).offset for row in rows] == [20] + [0] * 39
+    assert newest.id == rows[0].id
+
+
+async def test_a_long_log_goes_in_steps_and_its_beginning_last(store):
+    job = await made(store, 2)
+    old = (await store.executions_of(job.id, 2))[-1]
+    await write_log(store, old.id, 100, 10)
+    step = await store.retention.prune(await history_of(store, job), Cuts(logs=2))
+    assert step == Removed(0, 0, 0, more=True)
+    assert 0 < (await store.log_head(old.id)).offset < 1_000
+    assert await prune(store, job, Cuts(executions=2)) == Removed(1, 1, 0)
+    assert (await store.log_head(old.id)).offset == 0
+    assert await store.append(chunk(old.id, Head(), [Piece(STDOUT, 1, b"late")]))
+
+
+async def test_another_job_under_the_same_id_is_left_alone(store):
+    job = await made(store, 5)
+    history = replace(await history_of(store, job), incarnation="another")
+    assert await store.retention.prune(history, Cuts(executions=1_000)) == Removed()
+    assert await count_executions(store, job.id) == 5
+
+
+async def owe(store: Store, execution_id: str, job: Job, due: int | None, at: int = 1) -> Delivery:
+    webhook = Webhook(Occasion.FINISHES, "https://example.com/hook", {}, 3)
+    delivery = Delivery(f"{execution_id}/1", "t", job.id, execution_id, "execution.done", webhook, False, at, due, 3)
+    await store.insert_deliveries([delivery])
+    return delivery
+
+
+async def test_what_a_webhook_is_still_to_be_told_of_stays(store):
+    job = await made(store, 3)
+    first, second, _ = reversed(await store.executions_of(job.id, 3))
+    await owe(store, first.id, job, None)
+    await owe(store, second.id, job, 9_000)
+    assert not await store.retention.is_over(await history_of(store, job), 1_000)
+    assert await prune(store, job, Cuts(executions=1_000)) == Removed(1, 1, 0)
+    assert await sequences(store, job) == [2, 3]
+    assert await store.deliveries_of(first.id) == []
+
+
+async def test_deliveries_that_are_over_go_by_age(store):
+    job = await made(store, 4)
+    for number, execution in enumerate(await store.executions_of(job.id, 4)):
+        await owe(store, execution.id, job, 9_000 if number == 0 else None, at=10 * number)
+    retention = store.retention
+    assert [await retention.overdue_deliveries(before) for before in (10, 11, 30, 31)] == [0, 1, 2, 3]
+    assert [await retention.prune_deliveries(31, 2), await retention.prune_deliveries(31, 2), await retention.prune_deliveries(31, 2)] == [
+        2,
+        1,
+        0,
+    ]
+    left = [len(await store.deliveries_of(execution.id)) for execution in await store.executions_of(job.id, 4)]
+    assert left == [1, 0, 0, 0]
+
+
+async def test_a_job_is_over_once_its_newest_execution_and_its_last_change_are_old_enough(store):
+    job = await made(store, 3)
+    assert [await store.retention.is_over(await history_of(store, job), before) for before in (2, 3, 4)] == [False, False, True]
+    empty = new_job("t", next_tick=None, sequence=0, now=50)
+    await store.create(empty, None, None)
+    assert [await store.retention.is_over(await history_of(store, empty), before) for before in (50, 51)] == [False, True]
+    assert await store.delete_job(job.id, job.incarnation, 60) is Deletion.DONE
+
+
+@pytest.mark.parametrize("tick", [{"next_tick": 5_000}, {"next_tick": None, "held_tick": 5_000}])
+async def test_a_job_with_a_tick_to_come_or_held_is_never_over(store, tick):
+    job = new_job("t", at=5_000, now=1, **tick)
+    await store.create(job, None, None)
+    assert not await store.retention.is_over(await history_of(store, job), 10**15)
+
+
+@pytest.mark.parametrize("changed", NOT_YET)
+async def test_a_job_with_an_execution_that_is_not_at_its_end_is_not_over(store, changed):
+    job = await made(store, 1)
+    tick, execution = first_of(job, key="r:2", sequence=2, due=2)
+    assert await store.advance(job, replace(job, sequence=2), [tick], replace(execution, **{**ENDED, "finished_at": 2, **changed}))
+    assert not await store.retention.is_over(await history_of(store, job), 10**15)
