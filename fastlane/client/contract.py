@@ -641,6 +641,34 @@ class DeliveryAttempt(TypedDict):
     excerpt: str
 
 
+class History(TypedDict):
+    """How executions ended, by the hour. They are counted when they end, and stay counted when they are removed."""
+
+    since: str
+    until: str
+    hours: list[HistoryHour]
+
+
+class HistoryHour(TypedDict):
+    """What ended within an hour."""
+
+    hour: str
+    done: int
+    failed: int
+    timedout: int
+    stopped: int
+    expired: int
+    lateness: HourLateness
+
+
+class HourLateness(TypedDict):
+    """How late containers started after they were due, of the executions that ended in this hour."""
+
+    started: int
+    meanMs: float | None
+    maxMs: int
+
+
 class DispatchPaused(TypedDict):
     """Whether all dispatch is paused."""
 
@@ -1299,6 +1327,7 @@ LIST_DELIVERIES: Operation[Deliveries] = Operation(
 REDELIVER: Operation[Delivery] = Operation(
     "redeliver", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries/{delivery_id}/redeliver"
 )
+GET_HISTORY: Operation[History] = Operation("getHistory", "GET", "/history")
 PAUSE_DISPATCH: Operation[DispatchPaused] = Operation("pauseDispatch", "POST", "/dispatch/pause")
 RESUME_DISPATCH: Operation[DispatchPaused] = Operation("resumeDispatch", "POST", "/dispatch/resume")
 LIST_POOLS: Operation[Pools] = Operation("listPools", "GET", "/pools")

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from fastlane.config.types import DURATION, KeyReaders, SettingType, read_number, read_table
-from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention
-from fastlane.models.schedule.schedule import show_duration
+from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
 
 NONE = "none"
 """In a setting: there is no such rule."""
@@ -14,7 +13,7 @@ def read_age(value: object) -> int:
     """An age in milliseconds. Raises ValueError."""
     milliseconds: int = round(DURATION.read(value) * 1000)
     if milliseconds < LEAST_AGE:
-        raise ValueError(f"must be at least {show_duration(LEAST_AGE / 1000)}")
+        raise ValueError(f"must be at least {show_age(LEAST_AGE)}")
     return milliseconds
 
 
@@ -39,7 +38,7 @@ def read_retention(value: object) -> Retention:
 def show_retention(retention: Retention) -> dict[str, object]:
     """The rules as they are written."""
     ages = {"jobs": retention.jobs, "executions": retention.executions, "logs": retention.logs}
-    row: dict[str, object] = {key: show_duration(age / 1000) for key, age in ages.items() if age is not None}
+    row: dict[str, object] = {key: show_age(age) for key, age in ages.items() if age is not None}
     return row if retention.max_executions is None else {**row, "maxExecutions": retention.max_executions}
 
 
@@ -52,5 +51,5 @@ def _or_none(read: Callable[[object], int]) -> Callable[[object], int | None]:
     return read_it
 
 
-AGE = SettingType(_or_none(read_age), lambda age: NONE if age is None else show_duration(age / 1000))
+AGE = SettingType(_or_none(read_age), lambda age: NONE if age is None else show_age(age))
 MOST = SettingType(_or_none(read_most), lambda most: NONE if most is None else str(most))

@@ -82,6 +82,7 @@ class Settings:
     max_executions: int | None
     keep_logs: int | None
     keep_deliveries: int | None
+    keep_history: int | None
     breaker_max_fails: int
     breaker_reset: float
     metrics_port: int | None
@@ -372,6 +373,7 @@ SETTINGS = (
     Setting("max_executions", MOST, "10000", "how many of a job's newest executions stay, and of its newest ticks; or `none`: all"),
     Setting("keep_logs", AGE, "14d", "how long an execution's log stays after its end"),
     Setting("keep_deliveries", AGE, "14d", "how long the record of a webhook that was sent or given up stays"),
+    Setting("keep_history", AGE, "90d", "how long the counts of each hour stay, which `/history` shows"),
     Setting("breaker_max_fails", types.COUNT, "5", "consecutive faults of a host after which its circuit breaker opens"),
     Setting("breaker_reset", types.DURATION, "1m", "how long the breaker stays open before a host is tried again"),
     Setting(

@@ -21,8 +21,8 @@ class Spec:
     Durations are in milliseconds, None for no limit: ``retry_delay`` before each further attempt (None: a growing delay), ``timeout`` of a
     run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
     (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people;
-    jobs are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` are told how its executions end. ``retention``: rules for
-    its history, where they are stricter than the server's.
+    jobs are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` are told how its executions end. ``retention``: rules
+    for its history, where they are stricter than the server's.
     """
 
     image: str

@@ -8,6 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 
+from fastlane.models.schedule.schedule import show_duration
+
+DAY = 86_400_000
+"""Milliseconds."""
 NEVER = -(2**63)
 """Nothing ended before this moment."""
 ANY_NUMBER = 2**31
@@ -46,6 +50,11 @@ class Retention:
 
 
 NO_RETENTION = Retention()
+
+
+def show_age(age: int) -> str:
+    """An age in milliseconds as it is written: in days if they are whole ones."""
+    return f"{age // DAY}d" if age % DAY == 0 else show_duration(age / 1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from fastlane.services.reads.completion import CompletionWaiter
 from fastlane.services.reads.details import Details
 from fastlane.services.reads.gauges import GaugeReader
 from fastlane.services.reads.health import Health
+from fastlane.services.reads.history import History
 from fastlane.services.reads.lists import Lists
 from fastlane.services.reads.logs import Logs
 from fastlane.services.reads.pools import PoolReader
@@ -66,6 +67,7 @@ class Services:
     status: StatusReader
     pool_reader: PoolReader
     gauges: GaugeReader
+    history: History
     followers: Followers
     tickets: Tickets
     clock: Clock
@@ -114,6 +116,7 @@ def build_services(
         status=StatusReader(store, queue, reports, clock, directory),
         pool_reader=PoolReader(store, queue, reports, pools),
         gauges=GaugeReader(store, queue, reports, pools, followers),
+        history=History(store, clock),
         followers=followers,
         tickets=Tickets(tickets, clock),
         clock=clock,

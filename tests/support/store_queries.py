@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from fastlane.models.history import HOUR, WantedHours
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, WantedJobs, Window
 from fastlane.models.retention import Cuts, JobHistory
@@ -90,9 +91,16 @@ QUERIES: dict[str, Query] = {
     "overdue whole": lambda store: store.retention.overdue(OLD, CUTS, whole=True),
     "overdue_deliveries": lambda store: store.retention.overdue_deliveries(5_000),
     "prune_deliveries": lambda store: store.retention.prune_deliveries(5_000, 10),
+    "hours": lambda store: store.history.hours(HOURS),
+    "hours of a task": lambda store: store.history.hours(replace(HOURS, task_id="t")),
+    "hours of a pool": lambda store: store.history.hours(replace(HOURS, pool="p")),
+    "hours of visible tasks": lambda store: store.history.hours(replace(HOURS, visible="t")),
+    "overdue_hours": lambda store: store.history.overdue_hours(HOUR),
+    "prune_hours": lambda store: store.history.prune_hours(HOUR, 10),
     "append": lambda store: store.append(chunk("e", Head(), [Piece(STDOUT, 1, b"x")])),
 }
 
+HOURS = WantedHours(0, 10 * HOUR)
 CUTS = Cuts(5_000, 5_000, 10, 5_000)
 OLD = JobHistory("j", "t", INCARNATION, 1, 1, 5, to_come=False)
 PAGE, NEXT = Window(1, 10), Window(2, 10, After(50, (4_000, 1)))

@@ -13,6 +13,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import Unreadable
+from fastlane.models.history import hour_of
 from fastlane.models.paging import Window
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention
@@ -34,11 +35,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """The server's rules: ``rules`` where a pool has none of its own, and the age of deliveries (milliseconds; None: they stay as long as
-    their executions)."""
+    """The server's rules: ``rules`` where a pool has none of its own, and the ages of deliveries and of the
+    counts of hours (milliseconds; None: they stay)."""
 
     rules: Retention = NO_RETENTION
     deliveries: int | None = None
+    history: int | None = None
 
     def of(self, job: JobHistory, pools: Sequence[Pool]) -> Retention:
         """The rules for a job: those of its pool or of the server, and its own where they are stricter."""
@@ -48,13 +50,15 @@ class RetentionRules:
 
 @dataclass(slots=True)
 class Pruned:
-    """How much went, or would go, by kind. ``logs``: of executions that stay."""
+    """How much went, or would go, by kind. ``logs``: of executions that stay; ``hours``: counts of one hour, task
+    and pool."""
 
     jobs: int = 0
     executions: int = 0
     ticks: int = 0
     logs: int = 0
     deliveries: int = 0
+    hours: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -99,7 +103,7 @@ class Pruner:
         pruned, fruitless = Pruned(), 0
         try:
             if await self._is_chosen():
-                await self._prune_deliveries(pruned)
+                await self._prune_by_age(pruned)
                 await self._release_space()
             while fruitless < PAGES and await self._is_chosen():
                 before = pruned.counts
@@ -114,7 +118,7 @@ class Pruner:
     async def prune_all(self, report: Report = untold) -> Pruned:
         """Walks all jobs once, and removes what is overdue."""
         pruned, after = Pruned(), None
-        await self._prune_deliveries(pruned)
+        await self._prune_by_age(pruned)
         while True:
             after = await self._prune_page(after, pruned)
             report(pruned.counts)
@@ -125,8 +129,11 @@ class Pruner:
     async def overdue(self, report: Report = untold) -> Pruned:
         """Walks all jobs once, and counts what is overdue; removes nothing."""
         found, after = Pruned(), None
-        if (before := self._deliveries_before()) is not None:
-            found.deliveries = await self._store.retention.overdue_deliveries(before)
+        now = self._clock.now()
+        if self._rules.deliveries is not None:
+            found.deliveries = await self._store.retention.overdue_deliveries(now - self._rules.deliveries)
+        if self._rules.history is not None:
+            found.hours = await self._store.history.overdue_hours(hour_of(now - self._rules.history))
         while page := await self._store.retention.histories(PAGE, after):
             for job in page:
                 cuts = self._cuts(job)
@@ -178,12 +185,22 @@ class Pruner:
         found.executions += (await self._store.list_executions_of(job.job_id, ONE)).total
         found.ticks += (await self._store.list_ticks(job.job_id, ONE)).total
 
-    async def _prune_deliveries(self, pruned: Pruned) -> None:
-        before = self._deliveries_before()
-        gone = 0 if before is None else PAGE
-        while before is not None and gone == PAGE:
-            gone = await self._gently(partial(self._store.retention.prune_deliveries, before, PAGE))
-            pruned.deliveries += gone
+    async def _prune_by_age(self, pruned: Pruned) -> None:
+        """Counts what has ended, and removes what goes by its age alone."""
+        while await self._gently(partial(self._store.history.count_ends, PAGE)) == PAGE:
+            pass
+        now, retention, history = self._clock.now(), self._store.retention, self._store.history
+        if self._rules.deliveries is not None:
+            pruned.deliveries += await self._in_pages(partial(retention.prune_deliveries, now - self._rules.deliveries))
+        if self._rules.history is not None:
+            pruned.hours += await self._in_pages(partial(history.prune_hours, hour_of(now - self._rules.history)))
+
+    async def _in_pages(self, prune: Callable[[int], Awaitable[int]]) -> int:
+        total = gone = await self._gently(partial(prune, PAGE))
+        while gone == PAGE:
+            gone = await self._gently(partial(prune, PAGE))
+            total += gone
+        return total
 
     async def _release_space(self) -> None:
         while await self._gently(self._store.retention.release_space):
@@ -198,6 +215,3 @@ class Pruner:
 
     def _cuts(self, job: JobHistory) -> Cuts:
         return self._rules.of(job, self._pools).cuts(self._clock.now())
-
-    def _deliveries_before(self) -> int | None:
-        return None if self._rules.deliveries is None else self._clock.now() - self._rules.deliveries

@@ -31,6 +31,7 @@ from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base.deliveries import DeliveryStore as DeliveryStore
+from fastlane.storage.base.history import HistoryStore
 from fastlane.storage.base.retention import RetentionStore
 
 
@@ -331,6 +332,10 @@ class TransferStore(Protocol):
 
 class Store(JobStore, ExecutionStore, LogStore, PoolStore, HostStore, ImageStore, DeliveryStore, GenerationStore, TransferStore, Protocol):
     """The whole store, as ``app`` opens it and passes it on."""
+
+    @property
+    def history(self) -> HistoryStore:
+        """The counts of what has ended."""
 
     @property
     def retention(self) -> RetentionStore:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import deliveries, executions, logs
+from fastlane.storage.mongo import deliveries, executions, history, logs
 from fastlane.storage.mongo.commits.commits import current, is_there
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
@@ -92,6 +92,7 @@ async def delete_executions(db: Database, ids: Sequence[str]) -> tuple[int, int]
         if chunks == 0:
             break
         gone.append(id)
+    await history.count(db, gone)
     await executions.note_deleted(db, list((await db.with_ids(EXECUTIONS, gone, ("epoch",))).values()))
     await deliveries.drop_of(db, gone)
     if gone:

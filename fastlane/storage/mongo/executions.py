@@ -20,7 +20,7 @@ from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds_of_all, following, whole
 from fastlane.storage.mongo.rows import execution_row, flag_changes, read_execution
-from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNCLEANED, UNDER_WAY, UNFINISHED, UNSETTLED
+from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNCLEANED, UNCOUNTED, UNDER_WAY, UNFINISHED, UNSETTLED
 from fastlane.storage.readable import filled, readable
 
 NEWEST = [("sequence", -1), ("attempt", -1)]
@@ -64,6 +64,8 @@ async def change(db: Database, asked: ExecutionChange) -> Execution | None:
         after = replace(before, **asked.values, op=asked.op)
         changes = flag_changes(after)
         changes["$set"] |= {**values, "op": asked.op}
+        if after.status.final and not before.status.final:
+            changes["$set"][UNCOUNTED] = True  # ``history`` counts it
         if await db.update(EXECUTIONS, before.id, {"op": before.op}, changes, lambda stored: stored["op"] == asked.op):
             return after
 

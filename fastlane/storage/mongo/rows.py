@@ -45,8 +45,9 @@ def read_tick(row: Document) -> Tick:
 
 
 def execution_row(execution: Execution, made: str) -> Document:
-    """An execution."""
-    return {**_under_id(execution_document(execution)), **_true(flags(execution)), "made": made}
+    """A new execution. One that has ended, as an import makes them, is not counted yet."""
+    uncounted = {schema.UNCOUNTED: execution.status in FINAL}
+    return {**_under_id(execution_document(execution)), **_true(flags(execution) | uncounted), "made": made}
 
 
 def read_execution(row: Document) -> Execution:

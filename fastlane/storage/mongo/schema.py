@@ -31,13 +31,13 @@ class Migration:
 
 JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
 HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
-DELIVERIES, RECEIVERS, QUOTAS = "deliveries", "receivers", "mail_quotas"
+DELIVERIES, RECEIVERS, QUOTAS, HOURS = "deliveries", "receivers", "mail_quotas", "hours"
 
 BY_ID = "_id_"
 DAY, WEEK = 86_400, 7 * 86_400
 
 UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, WAITING = "is_under_way", "is_unsettled", "is_uncleaned", "is_unfinished", "is_waiting"
-ON_HOST = "is_on_host"
+ON_HOST, UNCOUNTED = "is_on_host", "is_uncounted"
 """Fields of an execution that are true, or missing: see ``executions.flags``."""
 TO_SEND = "is_to_send"
 """A field of a delivery that is true, or missing: something is still to be sent."""
@@ -77,6 +77,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("executions_unsettled", "finished_at", "_id", where={UNSETTLED: True}),
         _index("executions_uncleaned", "finished_at", "_id", "host", where={UNCLEANED: True}),
         _index("executions_on_host", "host", where={ON_HOST: True}),
+        _index("executions_uncounted", UNCOUNTED, where={UNCOUNTED: True}),
         _index("executions_unfinished", "task_id", "job_id", "sequence", "attempt", where={UNFINISHED: True}),
     ),
     CHUNKS: (
@@ -94,6 +95,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ),
     RECEIVERS: (_index("receivers_by_age", "failing_since", "_id"), _index("receivers_by_failure", "failed_at")),
     QUOTAS: (_index("mail_quotas_by_age", "told_at"),),
+    HOURS: (_index("hours_of_task", "task_id", "hour", "pool"), _index("hours_by_age", "hour")),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 
@@ -111,6 +113,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
     Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
     Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
+    Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
 )
 
 VERSION = MIGRATIONS[-1].version

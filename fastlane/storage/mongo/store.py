@@ -50,6 +50,7 @@ from fastlane.storage.mongo.commits.finisher import Finisher
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.driver.turns import Turns
 from fastlane.storage.mongo.driver.url import read_url
+from fastlane.storage.mongo.history import MongoHistory
 from fastlane.storage.mongo.lists import counts, execution_lists, job_lists, paged, task_lists
 from fastlane.storage.mongo.retention import MongoRetention
 from fastlane.storage.mongo.version import CommitCounter
@@ -69,6 +70,7 @@ class MongoStore:
         self._finisher = Finisher(self._db)
         self._commits = CommitCounter(self._db)
         self._turns = Turns()
+        self.history = MongoHistory(self._db, self._commits)
         self.retention = MongoRetention(self._db, self._commits)
 
     async def open(self) -> None:

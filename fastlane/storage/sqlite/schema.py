@@ -39,6 +39,13 @@ TO_SEND, OVER = "due IS NOT NULL", "due IS NULL"
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
 _DROP_LABELS = """DELETE FROM job_labels WHERE label IN (SELECT value FROM json_each(old.labels))
     AND created_at = old.created_at AND job_id = old.id"""
+_LATE = "CASE WHEN new.started_at > new.scheduled_for THEN new.started_at - new.scheduled_for ELSE 0 END"
+_COUNT_END = f"""INSERT INTO hours VALUES (new.task_id, ifnull(new.pool, ''), ifnull(new.finished_at, 0) / 3600000 * 3600000,
+    new.status = 'done', new.status = 'expired', new.status = 'failed', new.status = 'stopped', new.status = 'timedout',
+    new.started_at IS NOT NULL, {_LATE}, {_LATE})
+    ON CONFLICT (task_id, hour, pool) DO UPDATE SET done = done + excluded.done, expired = expired + excluded.expired,
+    failed = failed + excluded.failed, stopped = stopped + excluded.stopped, timedout = timedout + excluded.timedout,
+    started = started + excluded.started, late = late + excluded.late, latest = max(latest, excluded.latest)"""
 
 MIGRATIONS: Sequence[Migration] = (
     Migration(
@@ -362,6 +369,23 @@ MIGRATIONS: Sequence[Migration] = (
         version=19,
         min_reader=1,
         statements=(f"CREATE INDEX deliveries_by_age ON deliveries (created_at, id) WHERE {OVER}",),
+    ),
+    Migration(
+        version=20,
+        min_reader=1,
+        statements=(
+            # How many executions of a task ended within an hour, in which status, and how late the containers of those that started did.
+            """CREATE TABLE hours (
+                task_id TEXT NOT NULL, pool TEXT NOT NULL, hour INTEGER NOT NULL, done INTEGER NOT NULL, expired INTEGER NOT NULL,
+                failed INTEGER NOT NULL, stopped INTEGER NOT NULL, timedout INTEGER NOT NULL, started INTEGER NOT NULL,
+                late INTEGER NOT NULL, latest INTEGER NOT NULL
+            ) STRICT""",
+            "CREATE UNIQUE INDEX hours_of_task ON hours (task_id, hour, pool)",
+            "CREATE INDEX hours_by_age ON hours (hour)",
+            f"""CREATE TRIGGER count_ends AFTER UPDATE OF status ON executions WHEN new.{ENDED} AND old.{UNDER_WAY} BEGIN
+                {_COUNT_END}; END""",
+            f"CREATE TRIGGER count_ended AFTER INSERT ON executions WHEN new.{ENDED} BEGIN {_COUNT_END}; END",
+        ),
     ),
 )
 

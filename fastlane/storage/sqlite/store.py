@@ -57,6 +57,7 @@ from fastlane.storage.sqlite.driver.migration import Progress, prepare
 from fastlane.storage.sqlite.driver.readers import Readers
 from fastlane.storage.sqlite.driver.work_queue import BatchOperation
 from fastlane.storage.sqlite.driver.writer import Writer
+from fastlane.storage.sqlite.history import SqliteHistory
 from fastlane.storage.sqlite.lists import counts, execution_lists, job_lists, paged
 from fastlane.storage.sqlite.retention import SqliteRetention
 
@@ -84,6 +85,7 @@ class SqliteStore:
             self._connect, LIST_DEADLINE, threads=LIST_THREADS, batch=1, name="sqlite-list-reader", advice=LIST_ADVICE
         )
         self.retention = SqliteRetention(self._writer, self._readers)
+        self.history = SqliteHistory(self._writer, self._list_readers)
 
     async def open(self) -> None:
         """Raises FastlaneError for a file that only a newer fastlane may use. A migration has no deadline while it gets on."""

@@ -7,6 +7,7 @@ from fastlane.web.routes.deliveries import DeliveriesHandler, RedeliverHandler
 from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
+from fastlane.web.routes.history import HistoryHandler
 from fastlane.web.routes.hosts import BlacklistHandler, HostHandler, HostsHandler
 from fastlane.web.routes.job_list import JobsHandler
 from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
@@ -56,6 +57,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries": DeliveriesHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries/{delivery_id}/redeliver": RedeliverHandler,
+    "/history": HistoryHandler,
     "/dispatch/pause": PauseDispatchHandler,
     "/dispatch/resume": ResumeDispatchHandler,
     "/pools": PoolsHandler,

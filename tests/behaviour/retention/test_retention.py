@@ -106,7 +106,16 @@ async def test_a_worker_goes_on_with_the_jobs_after_those_that_it_looked_at(
         for expected in (11, 11, 1):
             await pruner.prune()
             assert await count_executions(virtual.real_store, jobs[-1].job_id) == expected
-    told = {"event": "retention.pruned", "log_level": "info", "jobs": 0, "executions": 10, "ticks": 10, "logs": 0, "deliveries": 0}
+    told = {
+        "event": "retention.pruned",
+        "log_level": "info",
+        "jobs": 0,
+        "executions": 10,
+        "ticks": 10,
+        "logs": 0,
+        "deliveries": 0,
+        "hours": 0,
+    }
     assert told in events
 
 

@@ -20,6 +20,7 @@ from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, make_spec, new_job
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.virtual_time import POOLS, SkippingClock
+from tests.support.waiting import LONG_PATIENCE
 
 DAY, MINUTES = 86_400_000, 1_440
 START = 1_700_006_400_000  # midnight
@@ -51,7 +52,7 @@ async def day(store: SqliteStore, job: Job) -> Job:
     "days", [pytest.param(10, marks=pytest.mark.thorough), pytest.param(365, marks=pytest.mark.repeated)], ids=["days", "a year"]
 )
 async def test_a_cron_of_every_minute_stays_small(tmp_path: Path, days: int) -> None:
-    clock, store = SkippingClock(START), SqliteStore(tmp_path / "store.db")
+    clock, store = SkippingClock(START), SqliteStore(tmp_path / "store.db", busy_timeout=LONG_PATIENCE)
     await store.open()
     schedule = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
     job = replace(new_job("t", at=START + 60_000, now=START, sequence=0, spec=make_spec()), schedule=schedule)

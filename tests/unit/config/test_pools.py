@@ -56,7 +56,7 @@ def test_true_is_anything():
 
 
 def test_a_pool_may_keep_its_history_for_longer_or_less_long():
-    written = {"jobs": "48h", "executions": "1m", "maxExecutions": 5, "logs": "1h30m"}
+    written = {"jobs": "2d", "executions": "1m", "maxExecutions": 5, "logs": "1h30m"}
     found = pool(retention=written)
     assert found.retention == Retention(172_800_000, 60_000, 5, 5_400_000)
     assert json.loads(POOLS.show((found,)))[0]["retention"] == written

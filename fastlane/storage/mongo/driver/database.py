@@ -215,6 +215,10 @@ class Database:
         answer, repeated = await self._repeated(lambda: self._of(collection).update_one({"_id": id, **condition}, change))
         return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
 
+    async def update_all(self, collection: str, ids: Sequence[str], change: Mapping[str, Any]) -> None:
+        """Changes the documents with these ids; the change must be one that may be made twice."""
+        await self._repeated(lambda: self._of(collection).update_many({"_id": {"$in": list(ids)}}, change))
+
     async def replace(
         self, collection: str, id: str, condition: Filter, document: Document, is_mine: Callable[[Document], bool] = lambda _: False
     ) -> bool:

@@ -1,7 +1,7 @@
 """``retention`` in the body that describes a job: how long its history stays."""
 
-from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention
-from fastlane.models.schedule.schedule import read_duration_or_seconds, show_duration
+from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
+from fastlane.models.schedule.schedule import read_duration_or_seconds
 from fastlane.web.api import json_schema
 from fastlane.web.api.container.fields import BodyField, BodyObject
 from fastlane.web.api.json_schema import JsonSchema
@@ -11,7 +11,7 @@ from fastlane.web.api.requests import readers
 def _read_age(value: object) -> int:
     milliseconds = round(read_duration_or_seconds(value) * 1000)
     if milliseconds < LEAST_AGE:
-        raise ValueError(f"is too short; the shortest is {show_duration(LEAST_AGE / 1000)}")
+        raise ValueError(f"is too short; the shortest is {show_age(LEAST_AGE)}")
     return milliseconds
 
 

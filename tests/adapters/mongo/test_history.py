@@ -1,0 +1,103 @@
+"""The counting of ends on MongoDB, ended between any two of its writes, or overtaken: each execution is counted once."""
+
+from typing import Any
+
+import pytest
+
+from fastlane.models.history import HourCount
+from fastlane.models.status import Status
+from fastlane.storage.mongo import history
+from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.store import MongoStore
+from tests.contract.test_store_history import counted, enqueue, run_and_end
+from tests.support.waiting import PATIENCE
+
+WRITES = ("insert", "update", "update_all")
+
+
+class Ended(Exception):
+    """The process ended."""
+
+
+@pytest.fixture
+async def store(mongo_url: str) -> Any:
+    store = MongoStore(mongo_url, deadline=PATIENCE)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def end(store: MongoStore, executions: int) -> None:
+    for _ in range(executions):
+        await run_and_end(store, await enqueue(store), Status.DONE, 5)
+
+
+def end_at(monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> None:
+    """Lets the process end before or after its write of this number."""
+    left = [number]
+
+    def ending(name: str) -> Any:
+        real = getattr(Database, name)
+
+        async def write(self: Database, collection: str, *arguments: Any, **named: Any) -> Any:
+            if collection == "meta":
+                return await real(self, collection, *arguments, **named)
+            left[0] -= 1
+            if left[0] == 0 and not after:
+                raise Ended
+            answer = await real(self, collection, *arguments, **named)
+            if left[0] == 0:
+                raise Ended
+            return answer
+
+        return write
+
+    for name in WRITES:
+        monkeypatch.setattr(Database, name, ending(name))
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_counting_that_ends_at_any_write_counts_each_once(store: MongoStore, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
+    total = 0
+    for number in range(1, 10):
+        await end(store, 3)
+        total += 3
+        with monkeypatch.context() as patched:
+            end_at(patched, number, after=after)
+            try:
+                await store.history.count_ends(2)
+                await store.history.count_ends(2)
+            except Ended:
+                pass
+            else:
+                break
+        assert await counted(store) == [HourCount(0, {Status.DONE: total})]
+    else:
+        raise AssertionError("it never came to its end")
+    assert number > 3
+
+
+async def test_one_that_is_overtaken_between_its_look_and_its_write_counts_none_twice(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await end(store, 3)
+    await store.history.count_ends(10)
+    await end(store, 3)
+    real, overtaken = Database.with_ids, list[int]()
+
+    async def overtake(self: Database, collection: str, *arguments: Any, **named: Any) -> Any:
+        """Another one counts all of it after each of the two looks, and ends what follows, too."""
+        found = await real(self, collection, *arguments, **named)
+        if len(overtaken) < 2:
+            overtaken.append(1)
+            with monkeypatch.context() as undone:
+                undone.setattr(Database, "with_ids", real)
+                await end(store, 1)
+                await store.history.count_ends(10)
+        return found
+
+    monkeypatch.setattr(Database, "with_ids", overtake)
+    ids = [row["_id"] for row in await store._db.find("executions", {history.UNCOUNTED: True}, "executions_uncounted", fields=("_id",))]
+    await history.count(store._db, ids)
+    monkeypatch.setattr(Database, "with_ids", real)
+    assert await counted(store) == [HourCount(0, {Status.DONE: 8})]
