@@ -12,7 +12,8 @@ from fastlane.cli.common import load_or_exit, say
 from fastlane.cli.options import CONFIG, DATA_DIR, with_options
 from fastlane.config.load import LoadedSettings
 from fastlane.config.page import markdown
-from fastlane.config.settings import SETTINGS, Setting
+from fastlane.config.setting import Setting
+from fastlane.config.settings import SETTINGS
 from fastlane.config.types import Role
 
 

@@ -3,7 +3,6 @@
 ``fastlane config``, docs/configuration.md and ``load`` all follow from the table. A default stands there and nowhere else.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from fastlane.config.free_disk import RESERVE
 from fastlane.config.pools import POOLS, default_pools
 from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
 from fastlane.config.retention import AGE, MOST
+from fastlane.config.setting import Setting
 from fastlane.config.store_url import MONGO, SQLITE, STORE_URL
-from fastlane.config.types import Invocation, Role, SettingType
+from fastlane.config.types import Invocation, Role
 from fastlane.models.container.registry import RegistryLogin
 from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.pool import Pool
@@ -110,35 +110,6 @@ class Settings:
         for setting in SETTINGS:
             values[setting.name] = changes[setting.name] if setting.name in changes else setting.default_value(invocation, values)
         return cls(**values)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A row of the table. ``default`` is a value as a user would write it or, for a ``computed`` default, a description of it."""
-
-    name: str
-    type: SettingType
-    default: str
-    meaning: str
-    secret: bool = False
-    computed: Callable[[Invocation, Mapping[str, Any]], Any] | None = None
-
-    @property
-    def variable(self) -> str:
-        """Its name in the environment."""
-        return PREFIX + self.name.upper()
-
-    def value(self, written: object, invocation: Invocation) -> Any:
-        """The value that a user wrote, resolved. Raises ValueError or Invalid."""
-        return self._resolved(self.type.read(written), invocation)
-
-    def default_value(self, invocation: Invocation, values: Mapping[str, Any]) -> Any:
-        """The default, resolved; ``values`` are those of the settings above this one. Raises ValueError for a bad DOCKER_HOST."""
-        found = self.computed(invocation, values) if self.computed else self.type.read(self.default)
-        return self._resolved(found, invocation)
-
-    def _resolved(self, value: Any, invocation: Invocation) -> Any:
-        return value if value is None else self.type.resolve(value, invocation)
 
 
 SETTINGS = (
