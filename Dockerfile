@@ -14,9 +14,11 @@ RUN scripts/static
 # A virtual environment with exactly the locked packages, compiled, since the image is run read-only. pip, which built it, is not in the image.
 FROM ${PYTHON_IMAGE} AS program
 WORKDIR /src
-COPY requirements/run.txt requirements/run.txt
+# With what traces and reports of errors need: --build-arg REQUIREMENTS=requirements/extras.txt
+ARG REQUIREMENTS=requirements/run.txt
+COPY requirements/run.txt requirements/extras.txt requirements/
 RUN python3 -m venv /opt/fastlane \
-    && /opt/fastlane/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements/run.txt
+    && /opt/fastlane/bin/pip install --no-cache-dir --no-deps --require-hashes -r "${REQUIREMENTS}"
 COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE ./
 COPY fastlane fastlane
 COPY --from=pages /src/fastlane/static fastlane/static

@@ -51,6 +51,8 @@ from fastlane.storage.sqlite.compaction import compact
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
+from fastlane.tracing.base import Recorder
+from fastlane.tracing.otel import OtelRecorder
 from fastlane.web.api.responses.events import body_writer, event_maker
 from fastlane.web.server.application import close_server, make_application, make_server
 from fastlane.web.server.file_watch import FileWatch
@@ -141,9 +143,19 @@ def make_worker(
     publish: Callable[[Hint], None] = no_hints,
     machine: Clock | None = None,
     metrics: Metrics | None = None,
+    recorder: Recorder | None = None,
 ) -> Worker:
     """A worker, which has not begun."""
-    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, notifier, publish, machine, metrics)
+    return Worker(
+        store, queue, queue.generation, queue.reports, executor, clock, settings, notifier, publish, machine, metrics, recorder=recorder
+    )
+
+
+def make_recorder(role: Role, settings: Settings) -> Recorder | None:
+    """What takes spans, if the settings name a collector."""
+    if settings.traces_url is None:
+        return None
+    return OtelRecorder(settings.traces_url, version=__version__, installation=settings.installation, role=role)
 
 
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
@@ -172,6 +184,7 @@ class Factories:
     queue: Callable[[Settings, str], Queue] = make_queue
     executor: Callable[[Settings, Clock], Executor] = make_executor
     notifier: Callable[[Settings], Notifier] = make_notifier
+    recorder: Callable[[Role, Settings], Recorder | None] = make_recorder
     worker_settings: Callable[[Settings], WorkerSettings] = worker_settings
     connection_limit: Callable[[], int] = process.connection_limit
 
@@ -188,6 +201,7 @@ class Running:
     directory: Directory
     metrics: Metrics
     metrics_port: int | None
+    recorder: Recorder | None = None
     worker: Worker | None = None
     services: Services | None = None
     application: Application | None = None
@@ -226,6 +240,9 @@ async def running(
         for sock in sockets:
             stack.callback(sock.close)
         metrics_port = await enter(measured(metrics, web_settings(settings), settings.metrics_port, settings.metrics_listen))
+        recorder = factories.recorder(role, settings)
+        if recorder is not None:
+            await enter(opened(recorder))
         redis_url = settings.redis_url
         if redis_url is None:
             redis_url = await enter(embedded_redis(settings))
@@ -239,14 +256,14 @@ async def running(
             if directory.pools.records:
                 await executor.use_hosts(directory.hosts())
             made = in_force(factories.worker_settings(settings), directory.pools)
-            worker = make_worker(store, queue, executor, clock, made, factories.notifier(settings), hub.publish, machine, metrics)
+            worker = make_worker(store, queue, executor, clock, made, factories.notifier(settings), hub.publish, machine, metrics, recorder)
         await enter(opened(queue))  # after the worker has subscribed to it
         await refuse_eviction(queue.generation)
         await enter(aligned(clock, queue.time))
         if worker is not None:
             await enter(opened(executor))
             await enter(working(worker))
-        parts = Running(store, queue, hub, clock, directory, metrics, metrics_port, worker)
+        parts = Running(store, queue, hub, clock, directory, metrics, metrics_port, recorder, worker)
         yield parts if role == "worker" else await enter(served(settings, factories, parts, access, sockets))
 
 
@@ -259,7 +276,7 @@ async def served(
         enter = stack.enter_async_context
         await enter(opened(HighWaterMark(parts.store, parts.queue.generation, parts.clock)))
         services = make_services(settings, parts.store, parts.queue, parts.hub, parts.clock, parts.directory)
-        application = make_application(services, web_settings(settings), parts.metrics)
+        application = make_application(services, web_settings(settings), parts.metrics, parts.recorder)
         server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
         await enter(watching(None if access is None else access_watch(application, access)))
         await enter(serving(services, application, server, sockets))

@@ -59,11 +59,19 @@ def _as_it_is(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     return event
 
 
-def configure(format: str, level: str, redact: Redact = _unchanged, *, each: structlog.types.Processor = _as_it_is) -> None:
+def configure(
+    format: str,
+    level: str,
+    redact: Redact = _unchanged,
+    *,
+    each: structlog.types.Processor = _as_it_is,
+    last: structlog.types.Processor = _as_it_is,
+) -> None:
     """Sets up structlog and the standard library's logging. Libraries log from ``warning`` up.
 
     ``format`` is ``console`` or ``json``; ``level`` is ``debug``, ``info``, ``warning`` or ``error``. ``redact`` is applied to lines that
-    are written after ``may_quote``. ``each`` sees every line, with its level.
+    are written after ``may_quote``. ``each`` sees every line, with its level; ``last`` sees it as it is written, with
+    no secret in it.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -75,6 +83,7 @@ def configure(format: str, level: str, redact: Redact = _unchanged, *, each: str
             structlog.processors.format_exc_info,
             Redactor(redact),
             bounded,
+            last,
             _console() if format == "console" else _json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 import structlog
 
-from fastlane import log
+from fastlane import __version__, log
 from fastlane.cli.common import load_or_exit, say
 from fastlane.cli.options import CONFIG, DATA_DIR, LISTEN, PORT, with_options
 from fastlane.cli.welcome import open_to_all, welcome
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
+from fastlane.error_reports import SentryReporter
 from fastlane.errors import FastlaneError
 from fastlane.redaction import redaction_of
 
@@ -61,7 +62,9 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
     settings = loaded.settings
     from fastlane.metrics.log_events import count  # only now, so that help and faults in settings appear at once
 
-    log.configure(settings.log_format, settings.log_level, redaction_of(settings.redact_words).message, each=count)
+    reporter = _reporter(role, settings)
+    last = {} if reporter is None else {"last": reporter}
+    log.configure(settings.log_format, settings.log_level, redaction_of(settings.redact_words).message, each=count, **last)
     logger = structlog.get_logger()
     for deprecation in loaded.deprecations:
         logger.warning("setting.renamed", old=deprecation.old, new=deprecation.new, used=deprecation.used)
@@ -86,7 +89,21 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
         if settings.log_level == "debug":
             logger.exception("command.failed", command=role)
         say(f"failed because of a bug in fastlane, {type(error).__name__}: {error} (FASTLANE_LOG_LEVEL=debug shows where)")
+    finally:
+        if reporter is not None:
+            reporter.close()
     sys.exit(1)
+
+
+def _reporter(role: Role, settings: Settings) -> SentryReporter | None:
+    """What reports errors, if the settings name where to. Ends the process when it cannot be made."""
+    if settings.sentry_dsn is None:
+        return None
+    try:
+        return SentryReporter(settings.sentry_dsn, version=__version__, installation=settings.installation, role=role)
+    except FastlaneError as error:
+        say(str(error))
+        sys.exit(1)
 
 
 def _announce(role: Role, settings: Settings, port: int) -> None:

@@ -16,6 +16,7 @@ from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker
 from fastlane.config.retention import AGE, MOST
 from fastlane.config.setting import Setting
 from fastlane.config.store_url import MONGO, SQLITE, STORE_URL
+from fastlane.config.telemetry import COLLECTOR_URL, SENTRY_DSN
 from fastlane.config.types import Invocation, Role
 from fastlane.models.container.registry import RegistryLogin
 from fastlane.models.placement.disk import Reserve
@@ -89,6 +90,8 @@ class Settings:
     metrics_listen: str
     metrics_allow: tuple[str, ...]
     metrics_tasks: int
+    traces_url: str | None = field(repr=False)
+    sentry_dsn: str | None = field(repr=False)
     log_format: str
     log_level: str
 
@@ -368,6 +371,22 @@ SETTINGS = (
         "100",
         "of how many tasks a worker counts what their containers used, each under its name; further ones count together; 0: none, and no "
         "figure names a task",
+    ),
+    Setting(
+        "traces_url",
+        COLLECTOR_URL,
+        "none",
+        "where to send traces, by OTLP over HTTP, such as http://collector:4318/v1/traces; needs the extra otel",
+        secret=True,
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting(
+        "sentry_dsn",
+        SENTRY_DSN,
+        "none",
+        "the DSN of a project of Sentry, to which errors in the log are reported; needs the extra sentry",
+        secret=True,
+        computed=lambda _invocation, _values: None,
     ),
     Setting("log_format", types.LOG_FORMAT, "auto", "console, json, or auto: console on a terminal, else json"),
     Setting("log_level", types.LOG_LEVEL, "info", "debug, info, warning or error"),

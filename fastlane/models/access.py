@@ -35,10 +35,12 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Where a request came from: the name of the user or token (None on a server without authentication), and the IP address."""
+    """Where a request came from: the name of the user or token (None on a server without authentication), the IP address, and its place in
+    a trace, as a ``traceparent``."""
 
     user: str | None
     address: str | None
+    trace: str | None = None
 
 
 def needed_role(method: str, *, of_task: bool) -> Role:

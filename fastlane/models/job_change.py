@@ -147,7 +147,10 @@ def _tick_of(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tic
     key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
     if met.outcome in UNSTARTED:
         return unstarted_tick(job, key, met.outcome, due=due, now=now, reason=met.reason), None
-    return make_tick(job, key, sequence=sequence, due=due, now=now, met=met)
+    by = job.requested_by
+    if by is not None and job.schedule.cron is not None:
+        by = replace(by, trace=None)  # a run of next year belongs to no request of today
+    return make_tick(job, key, sequence=sequence, due=due, now=now, by=by, met=met)
 
 
 def pause(job: Job, *, now: int) -> Job:

@@ -20,6 +20,7 @@ from fastlane.models.placement.place import place
 from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.placement.ranking import Ranking
 from fastlane.models.status import Status
+from fastlane.models.trace import ENV, container_context
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import TICKS, TimedQueue
 from fastlane.scheduler.assignment import Assignment
@@ -39,7 +40,8 @@ HELD_FOR = 10_000
 
 
 class Launcher:
-    """The steps before an execution's service is watched. Any of them may raise a TransientError: the caller then tries it again."""
+    """The steps before an execution's service is watched. Any of them may raise a TransientError: the caller then tries it again.
+    ``recorded``: spans of executions are."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Launcher:
         overlaps: Overlaps,
         images: ImageKeeper,
         limits: Limits,
+        recorded: bool = False,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -66,6 +69,7 @@ class Launcher:
         self._overlaps = overlaps
         self._images = images
         self.limits = limits
+        self._recorded = recorded
         self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
     async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
@@ -302,7 +306,7 @@ class Launcher:
         try:
             image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING)
             await self._images.note_use(host, image)
-            return image, await self._executor.park(host, order_of(execution, pool), image)
+            return image, await self._executor.park(host, order_of(execution, pool, recorded=self._recorded), image)
         except RegistryDown as error:
             deadline = registry_deadline(execution, error, self.limits)
             if self._clock.now() < deadline:
@@ -328,8 +332,9 @@ def is_over(execution: Execution, now: int) -> bool:
     return execution.expires_at is not None and now >= execution.expires_at
 
 
-def order_of(execution: Execution, pool: Pool | None) -> Order:
-    """The executor's order for an execution of this pool."""
+def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False) -> Order:
+    """The executor's order for an execution of this pool. ``recorded``: its spans are, so its container is told its own."""
+    trace = container_context(execution, recorded=recorded)
     return Order(
         execution_id=execution.id,
         task_id=execution.task_id,
@@ -338,7 +343,7 @@ def order_of(execution: Execution, pool: Pool | None) -> Order:
         epoch=execution.epoch,
         scheduled_for=execution.scheduled_for,
         command=execution.spec.command,
-        envs=execution.spec.envs,
+        envs=execution.spec.envs if trace is None else {ENV: trace.text, **execution.spec.envs},
         resources=execution.spec.resources.within(pool.limits) if pool else execution.spec.resources,
         container=execution.spec.container,
     )

@@ -16,6 +16,7 @@ from fastlane.metrics.metrics import Metrics
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
+from fastlane.models.trace import spans_of
 from fastlane.queue.base import EntryKind, TimedQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.known_hosts import KnownHosts
@@ -26,6 +27,7 @@ from fastlane.scheduler.timer import Timer
 from fastlane.scheduler.watch import notes
 from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import ExecutionStore
+from fastlane.tracing.base import Recorder
 
 log = structlog.get_logger()
 
@@ -54,6 +56,7 @@ class Runner:
         settler: Settler,
         known_hosts: KnownHosts,
         metrics: Metrics,
+        recorder: Recorder | None = None,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -65,6 +68,7 @@ class Runner:
         self._settler = settler
         self._known_hosts = known_hosts
         self._metrics = metrics
+        self._recorder = recorder
         self._reported: deque[str] = deque(maxlen=REPORTED)
 
     async def run(self, assignment: Assignment, now: int) -> None:
@@ -146,6 +150,9 @@ class Runner:
         if execution is not None:
             settled = await self._settler.settle(execution)
             self._count(settled)
+            if self._recorder is not None:
+                for span in spans_of(settled):
+                    self._recorder.record(span)
             self._leases.forget(assignment)
             await self._settler.clean(settled)
 

@@ -44,6 +44,7 @@ from fastlane.scheduler.watch import notes
 from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import Store
 from fastlane.streams.pump import no_hints
+from fastlane.tracing.base import Recorder
 
 log = structlog.get_logger()
 
@@ -102,6 +103,7 @@ def build_parts(
     publish: Callable[[Hint], None] = no_hints,
     on_hosts: Callable[[], None] = lambda: None,
     metrics: Metrics | None = None,
+    recorder: Recorder | None = None,
 ) -> WorkerParts:
     """The parts of one worker, joined. Close ``rebuilder``, ``leases`` and ``deliverer`` at the end."""
     pools, limits, metrics = CurrentPools.of(settings.pools), settings.limits, metrics or Metrics()
@@ -119,7 +121,9 @@ def build_parts(
     settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten, on_deliveries=deliverer.wake)
     timer = Timer(store, queue, clock, worker_id, pools)
     images = ImageKeeper(store, executor, hosts.views, clock, settings.unused_images_after)
-    launcher = Launcher(store, queue, executor, hosts.views, clock, leases, pools, known_pools, overlaps, images, limits)
+    launcher = Launcher(
+        store, queue, executor, hosts.views, clock, leases, pools, known_pools, overlaps, images, limits, recorder is not None
+    )
     watcher = Watcher(
         store,
         executor,
@@ -133,7 +137,7 @@ def build_parts(
         lost=hosts.lost,
     )
     rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools, metrics.rebuilt)
-    runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics)
+    runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics, recorder)
     every = settings.reconcile * (0.75 + random.random() / 2)
     pruner = Pruner(store, clock, pools, settings.retention, known_workers.is_least)
     parts = {"first": rebuilder.audit, "prune": pruner.prune}
@@ -145,7 +149,8 @@ def build_parts(
 
 class Worker:
     """Runs executions: claims, starts, watches, settles and cleans them. Several share the work by leases. It goes by ``clock``, which is
-    to show Redis's time, and reports how far the ``machine``'s is off (by default, both are one). It counts its work in ``metrics``."""
+    to show Redis's time, and reports how far the ``machine``'s is off (by default, both are one). It counts its work in ``metrics``, and
+    gives the spans of executions to the ``recorder``."""
 
     def __init__(
         self,
@@ -160,6 +165,7 @@ class Worker:
         publish: Callable[[Hint], None] = no_hints,
         machine: Clock | None = None,
         metrics: Metrics | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.id = uuid4().hex[:12]
         self._reports = reports
@@ -169,7 +175,7 @@ class Worker:
         self._changed = asyncio.Event()
         self._workers_needed = workers_needed(settings.pools, settings.max_executions)
         parts = build_parts(
-            self.id, store, queue, generation, reports, executor, clock, settings, notifier, publish, self._hosts_changed, metrics
+            self.id, store, queue, generation, reports, executor, clock, settings, notifier, publish, self._hosts_changed, metrics, recorder
         )
         self._pools, self._hosts = CurrentPools.of(settings.pools), parts.hosts
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler

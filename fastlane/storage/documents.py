@@ -159,7 +159,10 @@ def schedule_from_json(text: str) -> Schedule:
 
 def requester_to_json(requester: Requester | None) -> str | None:
     """A requester as JSON text; None for None."""
-    return None if requester is None else orjson.dumps({"user": requester.user, "address": requester.address}).decode()
+    if requester is None:
+        return None
+    trace = {} if requester.trace is None else {"trace": requester.trace}
+    return orjson.dumps({"user": requester.user, "address": requester.address, **trace}).decode()
 
 
 def requester_from_json(text: str | None) -> Requester | None:
@@ -167,7 +170,7 @@ def requester_from_json(text: str | None) -> Requester | None:
     if text is None:
         return None
     stored = orjson.loads(text)
-    return Requester(stored["user"], stored["address"])
+    return Requester(stored["user"], stored["address"], stored.get("trace"))
 
 
 def marks_to_json(marks: Mapping[int, Mark]) -> str:

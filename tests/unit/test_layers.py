@@ -21,6 +21,7 @@ ALLOWED = {
     "tether": (),
     "metrics": (),
     "liveness": ("errors", "socket_path"),
+    "error_reports": ("errors",),
     "process": (),
     "config": ("models", "errors", "log"),
     "models": ("errors",),
@@ -29,6 +30,8 @@ ALLOWED = {
     "queue.base": ("models", *LEAVES),
     "executors.base": ("models", *LEAVES),
     "notify.base": ("models", *LEAVES),
+    "tracing.base": ("models", *LEAVES),
+    "tracing": ("tracing.base", "models", *LEAVES),
     "storage": ("storage.base", "models", *LEAVES),
     "queue": ("queue.base", "models", *LEAVES),
     "executors": ("executors.base", "models", *LEAVES),
@@ -36,13 +39,13 @@ ALLOWED = {
     "streams": ("storage.base", "storage.lookup", "queue.base", "executors.base", "models", *LEAVES),
     "notify": ("notify.base", "models", *LEAVES),
     "services": ("storage.base", "storage.lookup", "queue.base", "streams", "directory", "models", *LEAVES),
-    "scheduler": ("storage.base", "queue.base", "executors.base", "notify.base", "streams", "directory", "models", *LEAVES),
-    "web": ("services", "streams", "models", *LEAVES),
+    "scheduler": ("storage.base", "queue.base", "executors.base", "notify.base", "tracing.base", "streams", "directory", "models", *LEAVES),
+    "web": ("services", "streams", "tracing.base", "models", *LEAVES),
     "embedded": LEAVES,
     "client": (),
     "cli.client": ("client",),
     "storage.transfer": ("storage", "storage.base", "models", *LEAVES),
-    "cli": ("cli.client", "app", "liveness", "storage.transfer", *LEAVES),
+    "cli": ("cli.client", "app", "liveness", "error_reports", "storage.transfer", *LEAVES),
 }
 ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in ("cli", "client"))
 """Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""

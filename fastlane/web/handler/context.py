@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fastlane.metrics.metrics import Metrics
 from fastlane.services.assembly import Services
+from fastlane.tracing.base import Recorder
 from fastlane.web.http.active_requests import ActiveRequests
 from fastlane.web.http.body import BodyMemory
 from fastlane.web.http.deadlines import ClientDeadlines
@@ -14,7 +15,8 @@ from fastlane.web.settings import WebSettings
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """What all handlers share. ``authenticator`` is None when the settings name neither users nor tokens: everyone may do everything."""
+    """What all handlers share. ``authenticator`` is None when the settings name neither users nor tokens: everyone may do everything.
+    ``recorder`` takes spans; None: nothing is traced."""
 
     services: Services
     settings: WebSettings
@@ -24,3 +26,4 @@ class AppContext:
     body_memory: BodyMemory
     deadlines: ClientDeadlines
     metrics: Metrics
+    recorder: Recorder | None = None

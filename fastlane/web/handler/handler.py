@@ -8,7 +8,7 @@ the request: an earlier answer would close the connection while the client still
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 from ipaddress import ip_address
@@ -32,6 +32,7 @@ from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.handler.context import AppContext
 from fastlane.web.handler.page import finish_page, wants_html
+from fastlane.web.handler.tracing import RequestTrace
 from fastlane.web.http.body import RequestBody
 from fastlane.web.http.encoding import GZIP_FROM, LARGE, accepts_gzip, encode_json, gzipped, indent_json
 from fastlane.web.http.path import check_length, read_path
@@ -115,7 +116,12 @@ class Handler(RequestHandler):
     def requester(self) -> Requester:
         """Who sent the request, as jobs and executions record it."""
         user = None if self.principal is None else self.principal.name
-        return Requester(user, self.context.origins.client_address(self.request))
+        return Requester(user, self.context.origins.client_address(self.request), self.trace.text)
+
+    @cached_property
+    def trace(self) -> RequestTrace:
+        """The request's place in a trace."""
+        return RequestTrace.of(self.request, self.context.recorder)
 
     @property
     def caller(self) -> str | None:
@@ -378,21 +384,3 @@ class Handler(RequestHandler):
 
 def _render(serializer: Serializer[Value], value: Value, context: RenderContext, encode: Callable[[Any], bytes]) -> bytes:
     return encode(serializer.serialize(value, context))
-
-
-class UnknownRoute(Handler):
-    """Answers a path that matches no route."""
-
-    write_role = Role.READ
-
-    def initialize(self, *, path: Mapping[str, str], route: str = "", near: Sequence[str] = ()) -> None:
-        """Takes the routes that begin as the path does."""
-        super().initialize(path=path, route=route)
-        self._near = near
-
-    async def on_get(self) -> None:
-        """404."""
-        routes = ", ".join(re.sub(r"{(task|job|execution|delivery)_id}", lambda found: found[1][0].upper(), route) for route in self._near)
-        raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are: {routes}. GET /openapi.json describes all routes")
-
-    on_post = on_put = on_patch = on_delete = on_options = on_get

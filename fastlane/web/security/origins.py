@@ -26,7 +26,7 @@ EXPOSED = (
 )
 """Our headers that pages of other origins may read."""
 READABLE_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
-SENDABLE = "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, Range, X-Request-Id"
+SENDABLE = "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, Range, Traceparent, X-Request-Id"
 """The headers that a page of another origin may send in addition to those that browsers always allow."""
 PREFLIGHT_MAX_AGE = "600"
 """Seconds."""

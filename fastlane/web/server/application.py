@@ -12,6 +12,7 @@ from tornado.web import Application, RequestHandler
 
 from fastlane.metrics.metrics import Metrics
 from fastlane.services.assembly import Services
+from fastlane.tracing.base import Recorder
 from fastlane.web.handler.context import AppContext
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.active_requests import ActiveRequests
@@ -37,8 +38,8 @@ closed."""
 log = structlog.get_logger()
 
 
-def make_application(services: Services, settings: WebSettings, metrics: Metrics) -> Application:
-    """The application, which counts its requests in ``metrics``. ``make_server`` serves it."""
+def make_application(services: Services, settings: WebSettings, metrics: Metrics, recorder: Recorder | None = None) -> Application:
+    """The application, which counts its requests in ``metrics``, and gives their spans to the ``recorder``. ``make_server`` serves it."""
     context = AppContext(
         services=services,
         settings=settings,
@@ -48,6 +49,7 @@ def make_application(services: Services, settings: WebSettings, metrics: Metrics
         body_memory=BodyMemory(),
         deadlines=ClientDeadlines(),
         metrics=metrics,
+        recorder=recorder,
     )
     return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
 
@@ -90,6 +92,8 @@ def _log_request(handler: RequestHandler) -> None:
     request = handler.request
     if isinstance(handler, Handler):
         handler.context.metrics.answered(request.method or "", handler.route, handler.get_status(), request.request_time())
+        if handler.context.recorder is not None:
+            handler.trace.record(handler.context.recorder, request, handler.route, handler.get_status())
     if not log.is_enabled_for(logging.DEBUG):
         return
     duration = round(request.request_time() * 1000, 1)

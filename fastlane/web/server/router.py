@@ -9,7 +9,8 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import Router
 from tornado.web import Application
 
-from fastlane.web.handler.handler import Handler, UnknownRoute
+from fastlane.web.handler.handler import Handler
+from fastlane.web.handler.unknown_route import UnknownRoute
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fastlane import app
+from fastlane import __version__, app
 from fastlane.config.credentials import hash_password, hash_token
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
@@ -64,6 +64,8 @@ metrics_port = 0
 metrics_listen = "127.0.0.2"
 metrics_allow = ["10.8.0.0/16"]
 metrics_tasks = 8
+traces_url = "http://127.0.0.9:4318/v1/traces"
+sentry_dsn = "http://key@127.0.0.9/1"
 breaker_max_fails = 9
 breaker_reset = "17s"
 docker_config = "/nowhere/docker.json"
@@ -89,7 +91,7 @@ password = "letmein"
 """
 RECORDED = (
     *("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application"),
-    "event_maker",
+    *("event_maker", "OtelRecorder"),
 )
 """The names by which ``fastlane.app`` makes its parts."""
 SENDERS = ("WebhookSender", "SmtpSender", "MailServer", "letter_writer")
@@ -223,6 +225,13 @@ async def test_settings_of_mail_reach_what_writes_and_sends_it(wiring: Wiring) -
     assert wiring.positional["letter_writer"][2] == 1500.0
     assert wiring.worker_notifier.mail.interval == 1_500_000
     assert wiring.web.has_mail
+
+
+async def test_spans_go_to_the_collector_that_the_settings_name(wiring: Wiring) -> None:
+    assert wiring.positional["OtelRecorder"] == ("http://127.0.0.9:4318/v1/traces",)
+    assert wiring.named["OtelRecorder"] == {"version": __version__, "installation": "wired", "role": "up"}
+    assert context_of(wiring.running.application).recorder is wiring.running.recorder is wiring.named["Worker"]["recorder"]
+    assert wiring.running.recorder is not None
 
 
 async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wiring: Wiring, shared_redis: RealRedis) -> None:

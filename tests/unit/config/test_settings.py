@@ -468,3 +468,35 @@ def test_no_value_makes_a_reader_fail_in_another_way_than_by_refusing_it(setting
 def test_the_docs_are_what_the_table_says():
     page = Path(__file__).parents[3] / "docs" / "configuration.md"
     assert page.read_text() == markdown(), "generate it: fastlane config --markdown > docs/configuration.md"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('traces_url = "collector:4318"', "is not the URL of a collector"),
+        ('traces_url = "http://collector:4318/v1 traces"', "is not the URL of a collector"),
+        ('sentry_dsn = "https://sentry.example.com/7"', "is not a DSN of Sentry"),
+        ('sentry_dsn = "hunter2"', "is not a DSN of Sentry"),
+        ('usage_every = "0.5s"', "at least 1s"),
+        ('usage_every = "5"', "no unit"),
+        ("metrics_tasks = -1", "0"),
+    ],
+)
+def test_what_is_wrong_with_the_settings_of_telemetry_is_said_without_the_value(line, words):
+    toml(line)
+    (message,) = faults().values()
+    assert words in message
+    assert SECRET not in message
+
+
+def test_the_settings_of_telemetry_show_no_secret_and_usage_can_be_turned_off():
+    toml('traces_url = "https://anna:hunter2@collector/v1/traces"\nsentry_dsn = "https://hunter2@sentry.example.com/7"\nusage_every = 0')
+    settings = load("up").settings
+    assert settings.usage_every == 0
+    shown = {
+        setting.name: setting.type.show(getattr(settings, setting.name)) for setting in SETTINGS if setting.name.startswith(("tr", "se"))
+    }
+    assert "collector" in shown["traces_url"]
+    assert "sentry.example.com" in shown["sentry_dsn"]
+    assert SECRET not in "".join(shown.values())
+    assert SECRET not in repr(settings)

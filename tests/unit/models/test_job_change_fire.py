@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fastlane.models.access import Requester
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.job_change import JobChange, fire
@@ -204,3 +205,12 @@ def latest(status: Status, **values: Any) -> Execution:
 )
 def test_a_failed_execution_counts_as_under_way_until_the_attempt_after_it_is_made(execution: Execution, counts: bool) -> None:
     assert is_under_way(execution) is counts
+
+
+@pytest.mark.parametrize(("cron", "kept"), [(None, True), ("0 * * * *", False)])
+def test_a_run_at_a_given_time_is_in_the_trace_of_its_request_and_a_cron_s_in_none(cron: str | None, kept: bool) -> None:
+    by = Requester("somebody", "10.0.0.1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    firing = fired(replace(a_job(cron, TEN), requested_by=by), TEN)
+    assert firing.execution is not None
+    assert firing.execution.requested_by == (by if kept else replace(by, trace=None))
+    assert firing.job.requested_by == by

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.web.handler.handler import UnknownRoute
+from fastlane.web.handler.unknown_route import UnknownRoute
 from fastlane.web.routes.health import HealthHandler, LiveHandler
 from fastlane.web.routes.tasks import TaskHandler, TasksHandler
 from fastlane.web.server.router import RouteNode

@@ -1,0 +1,67 @@
+"""Reports errors to Sentry, or to what speaks its protocol: the lines of the log from ``error`` up, as the log has them, with every secret
+cut out of them. The SDK, an extra of this package, is imported only here and only when a reporter is made. It has a thread and a bounded
+queue of its own. None of its integrations is used, so nothing else is collected: no requests, no local variables, no environment.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from importlib import import_module
+from typing import Any
+
+from fastlane.errors import FastlaneError
+
+REPORTED = frozenset({"error", "critical"})
+CLOSE_WITHIN = 3.0
+"""Seconds for what is left at the end."""
+MISSING = "sentry_dsn needs the extra 'sentry', which is not installed: pip install 'fastlane-swarm[sentry]'"
+
+
+class SentryReporter:
+    """Sends to the project that this DSN names. ``role``: of this process. Raises FastlaneError when the SDK is not installed, or does not
+    take the DSN."""
+
+    def __init__(self, dsn: str, *, version: str, installation: str, role: str) -> None:
+        try:
+            sdk: Any = import_module("sentry_sdk")
+        except ImportError as error:
+            raise FastlaneError(MISSING) from error
+        try:
+            self._client = sdk.Client(
+                dsn=dsn,
+                release=f"fastlane@{version}",
+                default_integrations=False,
+                auto_enabling_integrations=False,
+                include_local_variables=False,
+                include_source_context=False,
+                max_breadcrumbs=0,
+            )
+        except ValueError as error:  # its words may have the key
+            raise FastlaneError(f"sentry_dsn is not taken by Sentry's SDK ({type(error).__name__})") from None
+        self._tags = {"role": role, "installation": installation}
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """A structlog processor, to stand after those that cut out secrets and bound the fields."""
+        if event.get("level") in REPORTED:
+            self._client.capture_event(report_of(event, self._tags))
+        return event
+
+    def close(self) -> None:
+        """Sends the rest, for a bounded time."""
+        self._client.close(timeout=CLOSE_WITHIN)
+
+
+def report_of(line: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
+    """What Sentry is told of a line of the log. Lines of one event with one kind of exception are one issue there."""
+    name, stack = str(line["event"]), str(line.get("exception", ""))
+    report: dict[str, Any] = {
+        "level": line["level"],
+        "logger": "fastlane",
+        "logentry": {"message": name},
+        "tags": {"event": name, **tags},
+        "extra": {key: value for key, value in line.items() if key not in ("event", "level", "time")},
+        "fingerprint": [name],
+    }
+    if stack:
+        kind, _, words = stack.rstrip().rpartition("\n")[2].partition(": ")
+        report["exception"] = {"values": [{"type": kind, "value": words}]}
+        report["fingerprint"].append(kind)
+    return report
