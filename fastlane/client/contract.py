@@ -91,6 +91,7 @@ class Schedule(TypedDict):
     startAt: str | None
     cron: NotRequired[str]
     timezone: NotRequired[str]
+    description: NotRequired[str]
     overlap: NotRequired[Literal["allow", "skip", "queue", "replace"]]
     catchUp: NotRequired[Literal["latest", "none"]]
 
@@ -402,6 +403,7 @@ class JobFull(TypedDict):
     scheduled: bool
     status: Literal["enqueued", "pulling", "running", "done", "failed", "timedout", "stopped", "expired", "scheduled", "paused"]
     nextRunAt: str | None
+    nextRuns: list[str]
     spec: Spec
     schedule: Schedule
     executionCount: int

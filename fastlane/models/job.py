@@ -10,8 +10,12 @@ from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Cont
 from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.webhook import Webhook
 from fastlane.models.retention import NO_RETENTION, Retention
+from fastlane.models.schedule.cron import next_tick
 from fastlane.models.schedule.schedule import Schedule, expiry
 from fastlane.models.status import Status
+
+MAX_RUNS = 5
+"""Due times of a cron that are told in advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,19 @@ class Job:
         """The due time of its next tick, unless nothing could start then any more, by its ``expiration``. ``now`` in milliseconds."""
         due = self.next_tick
         return None if due is None or self.spec.is_over(max(due, now)) else due
+
+
+def next_runs(spec: Spec, schedule: Schedule, first: int | None) -> tuple[int, ...]:
+    """The due times from the first on (None: there is none): of a cron the next five before its ``expiration``, one of any other
+    schedule."""
+    if schedule.cron is None or first is None:
+        return () if first is None else (first,)
+    found: list[int] = []
+    moment: int | None = first
+    while moment is not None and not spec.is_over(moment) and len(found) < MAX_RUNS:
+        found.append(moment)
+        moment = next_tick(schedule.cron, moment)
+    return tuple(found)
 
 
 def job_version(incarnation: str, revision: int, stop_sequence: int) -> str:

@@ -26,6 +26,7 @@ export interface Execution {
   pool: string | null;
   containerId: string | null;
   logInfo: { stdoutBytes: number; stderrBytes: number; truncated: boolean };
+  usage: { memoryPeakBytes: number; cpuSeconds: number | null } | null;
 }
 
 export interface Job {

@@ -3,6 +3,7 @@
 import "./console.css";
 import { copyBy } from "./clipboard";
 import { account } from "./console/account";
+import { jobPage } from "./console/job";
 import { keepFresh, show } from "./console/live";
 import { listen } from "./console/keys";
 import { morphChildren } from "./console/morph";
@@ -11,15 +12,15 @@ import type { Page } from "./console/page";
 import { notice } from "./console/parts";
 import { here, pages, Refusal, root } from "./console/server";
 import { el, say, the } from "./dom";
-import { isolated } from "./words";
+import { isolated, sentence } from "./words";
 
 const NAV = [["overview", "Overview", pages.overview]] as const;
 
 /** The page of a path below the server's address. */
 function find(path: readonly string[]): Page | null {
-  const [first, ...rest] = path[0] === "console" ? path.slice(1) : path;
-  if (first === undefined) return overview;
-  void rest;
+  const [tasks, task, jobs, job, more] = path[0] === "console" ? path.slice(1) : path;
+  if (tasks === undefined) return overview;
+  if (tasks === "tasks" && task && jobs === "jobs" && job && !more) return jobPage(task, job);
   return null;
 }
 
@@ -61,9 +62,10 @@ async function reload(): Promise<void> {
 /** Shows what the server said, and what to do about it. */
 function showRefusal(refusal: Refusal): void {
   const login = refusal.status === 401;
-  const words = login ? "Your session has ended." : refusal.message;
+  const words = login ? "Your session has ended." : sentence(refusal.message);
   const box = notice("bad", words);
-  box.append(el("button", { type: "button", "data-act": login ? "login" : "reload" }, login ? "Log in" : "Try again"));
+  if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
+  else box.append(el("button", { type: "button", "data-act": login ? "login" : "reload" }, login ? "Log in" : "Try again"));
   the("trouble").replaceChildren(box);
   say(words);
 }

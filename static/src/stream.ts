@@ -17,7 +17,7 @@ import { Log } from "./log";
 import { notice, tick } from "./notices";
 import { attemptWords, headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
 import { equip, press } from "./tools";
-import { count, isolated, moment, shortId } from "./words";
+import { count, moment, sentence, shortId } from "./words";
 
 /** For a log of more than this many bytes, the page asks for the last lines only. */
 const LARGE = 48_000_000;
@@ -191,12 +191,6 @@ function drawWhy(why: Wait[]): void {
   if (until) words.push(words.pop()!.replace(/\.$/, ","));
   const again = connection.state.is === "waiting" ? { words: RECONNECT, act: () => connection.now() } : undefined;
   notice("why", words.length ? { tone: "info", words, until, button: one?.startedAt ? undefined : again } : null);
-}
-
-/** The server's words as a sentence, with times in this browser's zone and format. */
-function sentence(words: string): string {
-  const local = isolated(words.trim().replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, moment)).replace(/\.$/, "");
-  return `${local.charAt(0).toUpperCase()}${local.slice(1)}.`;
 }
 
 /** The execution whose log is the last on this page; null before anything has started. */

@@ -68,3 +68,9 @@ export function isolated(name: string): string {
   const shown = name.replaceAll(BIDI_CONTROL, (control) => `[U+${control.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
   return RIGHT_TO_LEFT.test(shown) ? `\u2068${shown}\u2069` : shown;
 }
+
+/** The server's words as a sentence, with times in this browser's zone and format. */
+export function sentence(words: string): string {
+  const local = isolated(words.trim().replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, moment)).replace(/\.$/, "");
+  return `${local.charAt(0).toUpperCase()}${local.slice(1)}.`;
+}

@@ -62,6 +62,9 @@ async def test_the_first_page_shows_what_runs_waits_failed_and_comes(context, se
     assert await inspect(console.page, "overview") == {}
     await now.get_by_role("link", name="running").click()
     await expect(console.page.locator("#status")).to_have_text("running")
+    await console.page.goto(server.base)
+    await now.get_by_role("link", name="transcode").last.click()
+    await expect(console.page.locator(".title .mark")).to_have_text("running")
     assert console.faults == []
 
 

@@ -1,6 +1,8 @@
 """What is told of jobs and executions."""
 
 import re
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -16,8 +18,8 @@ async def test_a_job_in_full(server):
     assert shown["task"] == {"id": "task", "url": reply["taskUrl"]}
     job = shown["job"]
     assert set(job) == {
-        "id", "url", "taskId", "createdAt", "lastModifiedAt", "scheduled", "status", "nextRunAt", "spec", "schedule", "executionCount",
-        "executions", "metadata", "requestedBy", "name", "labels", "definition",
+        "id", "url", "taskId", "createdAt", "lastModifiedAt", "scheduled", "status", "nextRunAt", "nextRuns", "spec", "schedule",
+        "executionCount", "executions", "metadata", "requestedBy", "name", "labels", "definition",
     }  # fmt: skip
     assert (job["id"], job["url"], job["taskId"]) == (reply["jobId"], reply["jobUrl"], "task")
     assert (job["status"], job["scheduled"], job["nextRunAt"], job["executionCount"]) == ("failed", False, None, 1)
@@ -41,11 +43,24 @@ async def test_the_rules_of_a_job_come_back_as_they_were_given(server):
     shown = {name: job["spec"][name] for name in rules}
     assert shown == rules | {"retryDelay": 90, "expiration": "2090-01-01T00:00:00.000Z", "expiresIn": 7_200}
     assert all(isinstance(shown[name], int) for name in ("retryDelay", "timeout", "expiresIn"))
-    assert job["schedule"] == {"kind": "cron", "startAt": None} | when
+    assert job["schedule"] == {"kind": "cron", "startAt": None, "description": "At 08:00, Monday to Friday"} | when
     metadata = {name: job["metadata"][name] for name in ("retries", "timeout", "cron", "expiration")}
     assert metadata == {"retries": 3, "timeout": 90, "cron": "0 8 * * mon-fri", "expiration": "2090-01-01T00:00:00.000Z"}
     (row,) = (await server.get("/tasks/task")).json["jobs"]
     assert (row["schedule"], row["status"], row["nextRunAt"]) == (job["schedule"], "scheduled", job["nextRunAt"])
+
+
+async def test_a_job_shows_its_next_five_runs_unless_nothing_will_run_it(server):
+    cron = await server.enqueue(cron="*/5 * * * *")
+    job = (await server.get(cron["jobUrl"])).json["job"]
+    assert job["nextRuns"][0] == job["nextRunAt"]
+    moments = [datetime.fromisoformat(moment) for moment in job["nextRuns"]]
+    assert [later - earlier for earlier, later in pairwise(moments)] == [timedelta(minutes=5)] * 4
+    later = (await server.get((await server.enqueue(startIn="1h"))["jobUrl"])).json["job"]
+    assert later["nextRuns"] == [later["nextRunAt"]]
+    assert (await server.get((await server.enqueue())["jobUrl"])).json["job"]["nextRuns"] == []
+    await server.post(cron["jobUrl"] + "stop")
+    assert (await server.get(cron["jobUrl"])).json["job"]["nextRuns"] == []
 
 
 async def test_rules_that_were_not_given_are_told_as_what_they_then_are(server):

@@ -5,16 +5,13 @@ from dataclasses import dataclass, replace
 
 from fastlane.clock import Clock
 from fastlane.models.container.container import Resources
-from fastlane.models.job import Spec
+from fastlane.models.job import Spec, next_runs
 from fastlane.models.job_change import JobChange
 from fastlane.models.placement.pool import Pool, pool_for
-from fastlane.models.schedule.cron import next_tick
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.queue.base import WorkerReports
 from fastlane.services.jobs.admission import admit
 from fastlane.services.reads.host_rows import HostRow, host_rows
-
-MAX_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +64,3 @@ def first_run(schedule: Schedule, now: int) -> int | None:
     """When a job that is created now is first due; None for a cron that never is."""
     moment = schedule.first_tick(now)
     return moment if schedule.cron is not None else max(moment or now, now)
-
-
-def next_runs(spec: Spec, schedule: Schedule, first: int | None) -> tuple[int, ...]:
-    """The due times from the first on (None: there is none): of a cron the next five before its ``expiration``, one of any other
-    schedule."""
-    if schedule.cron is None or first is None:
-        return () if first is None else (first,)
-    found: list[int] = []
-    moment: int | None = first
-    while moment is not None and not spec.is_over(moment) and len(found) < MAX_RUNS:
-        found.append(moment)
-        moment = next_tick(schedule.cron, moment)
-    return tuple(found)

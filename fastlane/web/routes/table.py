@@ -79,7 +79,7 @@ ROUTES: Mapping[str, type[Handler]] = {
 }
 """The public API, which the OpenAPI document describes."""
 
-CONSOLE: Mapping[str, type[Handler]] = {"/console": ConsoleHandler}
+CONSOLE: Mapping[str, type[Handler]] = {"/console": ConsoleHandler, "/console/tasks/{task}/jobs/{job}": ConsoleHandler}
 """The pages of the console but the first, which is at ``/``. docs/console.md describes them."""
 
 UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler, "/session": SessionHandler, **CONSOLE}

@@ -16,6 +16,8 @@ const SHAPES: Record<string, { fill?: string; line?: string; dashed?: boolean }>
   pulling: { line: "M8 2.5v7m-3-2.8 3 3 3-3M3 13.2h10" },
   enqueued: { line: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2Z", dashed: true },
   scheduled: { line: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2ZM8 5v3l2 1.5" },
+  skipped: { line: "m2.5 3 5 5-5 5m6-10 5 5-5 5" },
+  missed: { line: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2ZM3.8 12.2l8.4-8.4" },
   paused: { line: "M5.5 3v10m5-10v10" },
 };
 

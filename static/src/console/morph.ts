@@ -3,8 +3,11 @@
 
 /** Makes `before` have the attributes and children of `after`. */
 export function morph(before: Element, after: Element): void {
-  for (const { name, value } of [...after.attributes]) if (before.getAttribute(name) !== value) before.setAttribute(name, value);
+  for (const { name, value } of [...after.attributes]) {
+    if (name !== "style" && before.getAttribute(name) !== value) before.setAttribute(name, value);
+  }
   for (const { name } of [...before.attributes]) if (!after.hasAttribute(name) && !kept(before, name)) before.removeAttribute(name);
+  // A page's policy allows styles that a script sets one by one, and no attribute with all of them.
   if (before instanceof HTMLElement && after instanceof HTMLElement && before.style.cssText !== after.style.cssText) {
     before.style.cssText = after.style.cssText;
   }

@@ -3,7 +3,8 @@
 import type { Execution } from "../api";
 import { el } from "../dom";
 import { reasonWords } from "../outcome";
-import { count, shortId } from "../words";
+import { count } from "../words";
+import { jobLink } from "./links";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { command, link, nothing, notice, section, table } from "./parts";
@@ -145,9 +146,7 @@ function reason(one: Execution): string {
 
 const more = (list: List<unknown>): string | null => (list.total > list.items.length ? `${count(list.items.length)} of ${count(list.total)}` : null);
 
-function nameOf(one: Execution): HTMLElement {
-  return el("div", { className: "name" }, el("bdi", {}, one.taskId), " ", el("code", { className: "id", title: `job ${one.jobId}` }, shortId(one.jobId)));
-}
+const nameOf = (one: Execution): HTMLElement => jobLink(one.taskId, one.jobId);
 
 /** The next due jobs, each with a point on a line from now to the last of them. */
 function next(status: Status): HTMLElement {
@@ -161,7 +160,7 @@ function next(status: Status): HTMLElement {
     return el(
       "li",
       { "data-key": job.jobId },
-      el("span", { className: "name" }, link(logOf(job.taskId, job.jobId), el("bdi", {}, job.taskId)), " ", el("code", { className: "id" }, shortId(job.jobId))),
+      jobLink(job.taskId, job.jobId),
       until(job.nextRunAt!),
       el("span", { className: "track", "aria-hidden": "true" }, dot),
     );

@@ -58,3 +58,9 @@ export const command = (text: string): HTMLElement =>
 
 /** A link with a name. */
 export const link = (href: string, ...words: Content[]): HTMLAnchorElement => el("a", { href }, ...words);
+
+/** Names with values; those without a value are left out. */
+export function facts(rows: readonly (readonly [string, Content | 0 | undefined])[]): HTMLElement {
+  const known = rows.filter((row): row is readonly [string, Node | string] => Boolean(row[1]));
+  return el("dl", { className: "facts" }, ...known.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}

@@ -26,11 +26,14 @@ const path = (...parts: string[]): string => new URL(parts.map(encodeURIComponen
 
 export const pages = {
   overview: root,
+  job: (task: string, job: string) => path("console", "tasks", task, "jobs", job),
 };
 
 /** The API's routes. */
 export const api = {
   status: path("status"),
+  job: (task: string, job: string, below: string, query: Record<string, string> = {}) =>
+    `${path("tasks", task, "jobs", job, ...(below ? [below] : []))}?${new URLSearchParams(query)}`,
   executions: (query: Record<string, string>) => `${path("executions")}?${new URLSearchParams(query)}`,
 };
 

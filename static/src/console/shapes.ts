@@ -1,5 +1,7 @@
 // What the API answers, as far as the console reads it.
 
+import type { Execution } from "../api";
+
 export interface List<Item> {
   items: Item[];
   total: number;
@@ -43,4 +45,59 @@ export interface Status {
     scheduled: { taskId: string; jobId: string; nextRunAt: string | null }[];
   };
   executions: Record<"enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired", number>;
+}
+
+export interface Schedule {
+  kind: "now" | "at" | "cron";
+  startAt: string | null;
+  cron?: string;
+  timezone?: string;
+  description?: string;
+  overlap?: string;
+  catchUp?: string;
+}
+
+export interface Resources {
+  cpus: number | null;
+  memory: number | null;
+  pids: number | null;
+}
+
+export interface Job {
+  id: string;
+  url: string;
+  taskId: string;
+  name: string | null;
+  labels: Record<string, string>;
+  createdAt: string;
+  lastModifiedAt: string;
+  status: string;
+  nextRunAt: string | null;
+  nextRuns: string[];
+  schedule: Schedule;
+  spec: {
+    image: string;
+    command: string | null;
+    envs: Record<string, string>;
+    retries: number;
+    timeout: number | null;
+    expiration: string | null;
+    expiresIn: number | null;
+    priority: number;
+    concurrency: number | null;
+    resources: Resources | null;
+  };
+  executionCount: number;
+  executions: Execution[];
+  requestedBy: { user: string | null; address: string | null } | null;
+}
+
+export interface Tick {
+  id: string;
+  due: string;
+  until: string | null;
+  count: number;
+  atLeast: boolean;
+  outcome: string;
+  reason: string | null;
 }

@@ -1,6 +1,10 @@
 """Jobs: what they run and when, in lists and in full; and their ticks."""
 
-from fastlane.models.job import Job, Spec
+from collections.abc import Sequence
+
+from fastlane.clock import iso
+from fastlane.models.job import Job, Spec, next_runs
+from fastlane.models.schedule.cron_words import describe
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
@@ -26,6 +30,7 @@ from fastlane.web.api.serializer import (
     nested,
     seconds,
     string,
+    strings,
     timestamp,
     url,
     uuid,
@@ -42,6 +47,11 @@ SCHEDULE = Serializer[Schedule](
     cron=string(lambda schedule: schedule.cron.text if schedule.cron else None, "As it was given.", optional=True),
     timezone=string(
         lambda schedule: schedule.cron.timezone if schedule.cron else None, "The zone whose clocks the cron means.", optional=True
+    ),
+    description=string(
+        lambda schedule: describe(schedule.cron.text) if schedule.cron else None,
+        "The cron in words, by the clocks of its zone.",
+        optional=True,
     ),
     overlap=enum(
         Overlap,
@@ -132,6 +142,12 @@ JOB_METADATA = Serializer[Job](
     webhooks=nested(WEBHOOKS, lambda job: job.spec.webhooks),
 )
 
+
+def _next_runs(detail: JobDetail) -> Sequence[str]:
+    job = detail.view.job
+    return [iso(moment) for moment in next_runs(job.spec, job.schedule, detail.view.next_run)]
+
+
 JOB_FULL = Serializer[JobDetail](
     "JobFull",
     "A job in full.",
@@ -143,6 +159,7 @@ JOB_FULL = Serializer[JobDetail](
     scheduled=boolean(lambda detail: detail.view.next_run is not None, "Whether a tick is to come."),
     status=enum(JOB_STATUSES, lambda detail: detail.view.status, STATUS_WORDS),
     nextRunAt=timestamp(lambda detail: detail.view.next_run, "Its next tick.", null=True),
+    nextRuns=strings(_next_runs, "Its next ticks, up to five.", format="date-time"),
     spec=nested(SPEC, lambda detail: detail.view.job.spec),
     schedule=nested(SCHEDULE, lambda detail: detail.view.job.schedule),
     executionCount=integer(lambda detail: detail.executions.total, "How many executions it has."),

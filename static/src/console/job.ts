@@ -1,0 +1,226 @@
+// A job: what it runs and when, what became of its executions and of its ticks, and what it waits for.
+
+import { type Execution, FINAL, type Wait } from "../api";
+import { el } from "../dom";
+import { attemptWords, reasonWords, running } from "../outcome";
+import { count, duration, moment, sentence, shortId, size, zone } from "../words";
+import { mark } from "./marks";
+import type { Page } from "./page";
+import { facts, link, nothing, section, table } from "./parts";
+import { api, get, logOf } from "./server";
+import type { Job, List, Resources, Schedule, Tick } from "./shapes";
+import { strip } from "./strip";
+import { ago, lasting, until } from "./times";
+
+const EXECUTIONS = 60;
+const ROWS = 10;
+/** Ticks that made an execution are shown as such. */
+const RAN = new Set(["started", "queued", "replaced"]);
+
+interface Facts {
+  job: Job;
+  why: Wait[];
+  ticks: Tick[];
+}
+
+export const jobPage = (task: string, id: string): Page => ({
+  nav: "",
+  title: task,
+  async load() {
+    const [{ job }, why, ticks] = await Promise.all([
+      get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
+      get<{ waitingFor: Wait[] }>(api.job(task, id, "why")),
+      get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
+    ]);
+    document.title = `${job.name ?? task} · fastlane`;
+    const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "due" || !job.nextRuns.length);
+    const facts = { job, why: waitsFor, ticks: ticks.items.filter((tick) => !RAN.has(tick.outcome)) };
+    return () => draw(facts);
+  },
+});
+
+function draw({ job, why, ticks }: Facts): HTMLElement[] {
+  return [
+    head(job),
+    ...(why.length ? [waits(why)] : []),
+    el(
+      "div",
+      { className: "columns", "data-key": "columns" },
+      el("div", {}, executions(job), ...(job.schedule.kind === "cron" || ticks.length ? [missing(ticks)] : [])),
+      el("div", {}, schedule(job), spec(job), about(job)),
+    ),
+  ];
+}
+
+function head(job: Job): HTMLElement {
+  return el(
+    "div",
+    { className: "title", "data-key": "title" },
+    el("p", { className: "path" }, "Task ", el("bdi", {}, job.taskId)),
+    el(
+      "h1",
+      {},
+      el("bdi", {}, job.name ?? job.taskId),
+      " ",
+      el("code", { className: "id", title: `job ${job.id}` }, shortId(job.id)),
+    ),
+    mark(job.status),
+    link(logOf(job.taskId, job.id), "Log"),
+  );
+}
+
+/** What it waits for, in the server's words. */
+function waits(why: readonly Wait[]): HTMLElement {
+  const rows = why.map((wait) =>
+    el(
+      "li",
+      {},
+      sentence(wait.message),
+      wait.since ? el("span", { className: "muted" }, " Since ", ago(wait.since), ".") : null,
+      wait.until ? el("span", { className: "muted" }, " That ends ", until(wait.until), " at the latest.") : null,
+    ),
+  );
+  return section("Waiting for", null, el("ul", { className: "waits" }, ...rows));
+}
+
+// executions
+
+function executions(job: Job): HTMLElement {
+  const all = job.executions;
+  if (!all.length) return section("Executions", null, nothing(job.nextRunAt ? "It has not run yet." : "It has never run."));
+  const columns = [
+    { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
+    { title: "Started", is: "grow" as const, cell: started },
+    { title: "Memory", wide: true, cell: (one: Execution) => memory(one, job.spec.resources) },
+    { title: "Processor", wide: true, cell: (one: Execution) => processor(one, job.spec.resources) },
+    { title: "Ran", is: "number" as const, cell: ran },
+  ];
+  const shown = all.slice(0, ROWS);
+  const words = all.length < job.executionCount ? `the last ${count(all.length)} of ${count(job.executionCount)}` : count(job.executionCount);
+  return section("Executions", words, strip(all), table("The last executions", columns, shown, (one) => one.executionId));
+}
+
+function started(one: Execution): HTMLElement {
+  const reason = (reasonWords(one) ?? "").replace(/^(attempt \d+ of \d+ )?failed: /, "");
+  const attempt = one.attempt > 1 || one.status === "failed" ? attemptWords(one) : null;
+  return el(
+    "div",
+    {},
+    one.startedAt ? ago(one.startedAt) : el("span", { className: "muted" }, "not started"),
+    attempt && el("span", { className: "muted" }, ` · ${attempt}`),
+    reason && el("div", { className: "reason" }, sentence(reason)),
+  );
+}
+
+function ran(one: Execution): Node | string {
+  const time = running(one);
+  if (time === null) return "";
+  return FINAL.has(one.status) ? duration(time) : lasting(one.startedAt!);
+}
+
+/** The most memory that it used, beside what it may use. */
+function memory(one: Execution, may: Resources | null): Node | null {
+  if (!one.usage) return null;
+  return share(size(one.usage.memoryPeakBytes), may?.memory ? one.usage.memoryPeakBytes / may.memory : null, may?.memory ? size(may.memory) : "");
+}
+
+/** The processors that it used on average, beside what it may use. */
+function processor(one: Execution, may: Resources | null): Node | null {
+  const time = running(one);
+  if (!one.usage || one.usage.cpuSeconds === null || !time) return null;
+  const used = one.usage.cpuSeconds / (time / 1_000);
+  const words = duration(one.usage.cpuSeconds * 1_000);
+  return may?.cpus ? share(count(Math.round(used * 10) / 10), used / may.cpus, `${count(may.cpus)} CPUs`, `${words} of processor time`) : share(words, null, "");
+}
+
+/** An amount, and where there is a limit, how much of it that is. */
+function share(words: string, part: number | null, limit: string, title?: string): HTMLElement {
+  if (part === null) return el("span", {}, words);
+  const percent = Math.round(Math.min(1, part) * 100);
+  const level = el("i", { className: percent >= 90 ? "high" : "" });
+  level.style.width = `${percent}%`;
+  return el("span", { className: "share", title: title ?? `${percent} % of ${limit}` }, words, el("small", {}, ` of ${limit}`), el("span", { className: "meter", "aria-hidden": "true" }, level));
+}
+
+// ticks
+
+function missing(ticks: readonly Tick[]): HTMLElement {
+  const columns = [
+    { title: "Outcome", cell: (tick: Tick) => mark(tick.outcome) },
+    { title: "Reason", is: "grow" as const, cell: (tick: Tick) => (tick.reason ? sentence(tick.reason) : "") },
+    { title: "Due", is: "number" as const, cell: due },
+  ];
+  const content = ticks.length
+    ? table("Due times at which it did not run", columns, ticks.slice(0, ROWS), (tick) => tick.id)
+    : nothing("It ran every time that it was due.");
+  const words = ticks.length > ROWS ? `the last ${count(ROWS)}` : null;
+  return section("Ticks that did not run", words, content);
+}
+
+function due(tick: Tick): HTMLElement {
+  const many = tick.count > 1 ? ` (${count(tick.count)}${tick.atLeast ? " or more" : ""})` : "";
+  return el("span", {}, ago(tick.due), many);
+}
+
+// what it is
+
+const KINDS: Record<Schedule["kind"], string> = { now: "Once, when it was posted", at: "Once, at a given time", cron: "Repeatedly" };
+
+function schedule(job: Job): HTMLElement {
+  const { kind, description, cron, timezone, overlap, catchUp, startAt } = job.schedule;
+  const rows = facts([
+    ["Cron", cron && el("code", {}, cron)],
+    ["Time zone", timezone],
+    ["At", startAt && moment(startAt)],
+    ["While one runs", overlap && (OVERLAPS[overlap] ?? overlap)],
+    ["Missed ticks", catchUp && (catchUp === "latest" ? "the latest runs late" : "none runs")],
+  ]);
+  const runs = job.nextRuns.map((run) => el("li", {}, el("span", {}, moment(run)), " ", until(run)));
+  return section(
+    "Schedule",
+    null,
+    el("p", { className: "lead" }, description ?? KINDS[kind]),
+    rows,
+    runs.length ? el("h3", {}, runs.length > 1 ? `The next runs, in your time zone (${zone()})` : "The next run") : nothing(noRun(job)),
+    runs.length ? el("ol", { className: "runs" }, ...runs) : null,
+  );
+}
+
+const OVERLAPS: Record<string, string> = { allow: "the next one runs beside it", skip: "the next one is skipped", queue: "the next one waits", replace: "it is stopped for the next one" };
+
+function noRun(job: Job): string {
+  if (job.status === "paused") return "It is paused, so no run is due.";
+  return job.schedule.kind === "cron" ? "No run is due: the schedule was stopped." : "No further run is due.";
+}
+
+function spec(job: Job): HTMLElement {
+  const { image, command, envs, retries, timeout, expiration, expiresIn, priority, concurrency, resources } = job.spec;
+  const names = Object.entries(envs);
+  const rows = facts([
+    ["Image", el("code", {}, image)],
+    ["Command", command === null ? "the image's own" : el("code", {}, command)],
+    ["Environment", names.length ? el("ul", { className: "envs" }, ...names.map(([name, value]) => el("li", {}, el("code", {}, `${name}=${value}`)))) : null],
+    ["Memory", resources?.memory ? `up to ${size(resources.memory)}` : null],
+    ["Processors", resources?.cpus ? `up to ${count(resources.cpus)}` : null],
+    ["Timeout", timeout === null ? "the pool's or the server's" : duration(timeout * 1_000)],
+    ["Retries", retries ? `up to ${count(retries)}` : "none"],
+    ["Concurrency", concurrency && `${count(concurrency)} of its task at once`],
+    ["Priority", priority ? String(priority) : null],
+    ["Starts by", expiration && moment(expiration)],
+    ["Starts within", expiresIn !== null && duration(expiresIn * 1_000)],
+  ]);
+  return section("What it runs", null, rows);
+}
+
+function about(job: Job): HTMLElement {
+  const by = job.requestedBy?.user ?? job.requestedBy?.address;
+  const labels = Object.entries(job.labels).map(([name, value]) => `${name}=${value}`);
+  const rows = facts([
+    ["Id", el("code", {}, job.id)],
+    ["Labels", labels.length ? labels.join(", ") : null],
+    ["Created", el("span", {}, ago(job.createdAt), by ? ` by ${by}` : "")],
+    ["Changed", job.lastModifiedAt === job.createdAt ? null : ago(job.lastModifiedAt)],
+    ["As JSON", link(job.url, "the API's answer")],
+  ]);
+  return section("About", null, rows);
+}

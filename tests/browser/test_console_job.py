@@ -1,0 +1,145 @@
+"""The console's page of a job, in a real browser."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from fastlane.models import transitions
+from fastlane.models.execution import Ending, Failure, FailureReason
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
+from fastlane.models.status import Status
+from fastlane.models.usage import Usage
+from tests.browser.console import inspect, open_console
+from tests.support.fastlane import Fastlane
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NIGHTLY = {
+    "name": "Nightly report",
+    "cron": "30 2 * * mon-fri",
+    "timezone": "Europe/Berlin",
+    "command": "python -m reports --all",
+    "envs": {"MODE": "full", "API_TOKEN": "hush"},
+    "labels": {"team": "data"},
+    "resources": {"memory": "512m", "cpus": 2},
+    "retries": 2,
+}
+
+
+def page_of(server: Fastlane, reply: dict[str, Any]) -> str:
+    """The job's page, whose path is that of the API below ``/console``."""
+    return reply["jobUrl"].replace(server.base, f"{server.base}/console")
+
+
+async def run(server: Fastlane, reply: dict[str, Any], seconds: float, code: int = 0, memory: int = 180_000_000) -> None:
+    """Has the job run once more, for this long by its own account."""
+    started = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    assert started.started_at is not None
+    failure = Failure(FailureReason.EXIT, f"exit code {code}") if code else None
+    status = Status.FAILED if code else Status.DONE
+    ending = Ending(status, started.started_at + round(seconds * 1_000), code, failure, usage=Usage(memory, round(seconds * 700)))
+    await server.change(transitions.end(started, ending))
+
+
+async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, server):
+    reply = await server.enqueue("reports", **NIGHTLY)
+    await run(server, reply, 40)
+    await run(server, reply, 44)
+    await run(server, reply, 9.5, code=1, memory=530_000_000)
+    await run(server, reply, 65, memory=210_000_000)
+    await run(server, reply, 48, memory=190_000_000)
+    console = await open_console(context, page_of(server, reply))
+    page = console.page
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Nightly report")
+    assert await page.title() == "Nightly report · fastlane"
+    schedule = console.section("Schedule")
+    await expect(schedule).to_contain_text("At 02:30, Monday to Friday")
+    await expect(schedule).to_contain_text("Europe/Berlin")
+    await expect(schedule.locator(".runs li")).to_have_count(5)
+    bars = page.locator(".bars a")
+    await expect(bars).to_have_count(5)
+    lengths = [(await bar.locator("i").bounding_box())["height"] for bar in await bars.all()]
+    assert lengths[1] == max(lengths)
+    assert lengths[2] == min(lengths)
+    assert (await bars.nth(2).get_attribute("aria-label")).startswith("failed, attempt 1 of 3, 9.5 s, ")
+    failed = console.section("Executions").locator("tbody tr").nth(2)
+    await expect(failed).to_contain_text("Exit code 1.")
+    await expect(failed).to_contain_text("530 MB of 537 MB")
+    await expect(console.section("What it runs")).to_contain_text("python -m reports --all")
+    await expect(console.section("What it runs")).to_contain_text("API_TOKEN=********")
+    await expect(console.section("About")).to_contain_text("team=data")
+    await expect(console.section("Waiting for")).to_have_count(0)
+    await expect(console.section("Ticks that did not run")).to_contain_text("It ran every time that it was due.")
+    assert await inspect(page, "job") == {}
+    await bars.first.click()
+    await expect(page.locator("#status")).to_have_text("done")
+    assert console.faults == []
+
+
+async def test_it_says_what_a_job_waits_for(context, server):
+    reply = await server.enqueue("reports", **NIGHTLY)
+    await server.post("/dispatch/pause")
+    first = (await server.post(reply["jobUrl"] + "run")).json
+    console = await open_console(context, page_of(server, reply))
+    await expect(console.section("Waiting for")).to_contain_text("paused")
+    await expect(console.section("Executions").locator("tbody tr")).to_contain_text("not started")
+    assert await inspect(console.page, "job-waiting") == {}
+    await server.post("/dispatch/resume")
+    await server.run(first)
+    await console.page.keyboard.press("r")
+    await expect(console.page.locator(".title .mark")).to_have_text("running")
+    await expect(console.section("Waiting for")).to_have_count(0)
+    assert console.faults == []
+
+
+async def test_it_lists_the_due_times_at_which_the_job_did_not_run(context, server):
+    await server.hire()
+    job = await server.submit("hold", schedule=Schedule(ScheduleKind.CRON, None, Cron("0 0 1 1 *"), Overlap.SKIP))
+    await server.move(job, server.clock.now())
+    first = await server.reaches(job, "running")
+    await server.move(job, server.clock.now())
+    await server.ledger(job, "started", "skipped")
+    console = await open_console(context, f"{server.base}/console/tasks/task/jobs/{job.job_id}")
+    rows = console.section("Ticks that did not run").locator("tbody tr")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("skipped")
+    await expect(rows).to_contain_text("overlap: skip")
+    assert await inspect(console.page, "job-skipped") == {}
+    server.executor.release(first.id)
+    await server.cleaned(job)
+
+
+async def test_a_job_that_ran_once_and_one_that_never_did(context, server):
+    reply = await server.run_to_end("once")
+    console = await open_console(context, page_of(server, reply))
+    await expect(console.section("Schedule")).to_contain_text("Once, when it was posted")
+    await expect(console.section("Schedule")).to_contain_text("No further run is due.")
+    await expect(console.section("Ticks that did not run")).to_have_count(0)
+    later = await server.enqueue("later", startIn="2h")
+    console = await open_console(context, page_of(server, later))
+    await expect(console.section("Executions")).to_contain_text("It has not run yet.")
+    await expect(console.section("Schedule").locator(".runs li")).to_have_count(1)
+    assert await inspect(console.page, "job-later") == {}
+
+
+async def test_a_job_that_does_not_exist_is_told_in_the_servers_words(context, server):
+    reply = await server.enqueue("here")
+    others = f"/console/tasks/other/jobs/{reply['jobId']}"
+    for path, words in ((others, "'other' has no job"), ("/console/tasks/here/jobs/x", "There is no job 'x'")):
+        console = await open_console(context, server.base + path)
+        await expect(console.trouble).to_contain_text(words)
+        await expect(console.trouble.get_by_role("link", name="To the overview")).to_be_visible()
+        assert console.faults == []
+
+
+async def test_names_of_any_kind_lead_to_their_pages(context, server):
+    reply = await server.run_to_end("a%20b%25%3F%26%E2%80%AE")
+    console = await open_console(context, server.base)
+    console_page = console.page
+    await expect(console.section("Now")).to_be_visible()
+    await console_page.goto(page_of(server, reply))
+    await expect(console_page.locator(".title .path")).to_contain_text("a b%?&")
+    await expect(console_page.locator(".bars a")).to_have_count(1)
+    assert console.faults == []
