@@ -6,6 +6,7 @@ import { account } from "./console/account";
 import { jobPage } from "./console/job";
 import { keepFresh, show } from "./console/live";
 import { listen } from "./console/keys";
+import { executionsPage, taskPage, tasksPage } from "./console/lists";
 import { morphChildren } from "./console/morph";
 import { overview } from "./console/overview";
 import type { Page } from "./console/page";
@@ -14,12 +15,20 @@ import { here, pages, Refusal, root } from "./console/server";
 import { el, say, the } from "./dom";
 import { isolated, sentence } from "./words";
 
-const NAV = [["overview", "Overview", pages.overview]] as const;
+const NAV = [
+  ["overview", "Overview", pages.overview],
+  ["tasks", "Tasks", pages.tasks],
+  ["executions", "Executions", pages.executions()],
+] as const;
 
 /** The page of a path below the server's address. */
 function find(path: readonly string[]): Page | null {
   const [tasks, task, jobs, job, more] = path[0] === "console" ? path.slice(1) : path;
+  const changed = (): void => void reload();
   if (tasks === undefined) return overview;
+  if (tasks === "executions" && !task) return executionsPage(changed);
+  if (tasks === "tasks" && !task) return tasksPage(changed);
+  if (tasks === "tasks" && task && !jobs) return taskPage(task, changed);
   if (tasks === "tasks" && task && jobs === "jobs" && job && !more) return jobPage(task, job);
   return null;
 }
@@ -82,6 +91,8 @@ document.addEventListener("click", (event) => {
 });
 document.title = page ? `${isolated(page.title)} · fastlane` : "Not found · fastlane";
 drawNav(page);
+the("tools").append(...(page?.tools ?? []));
+if (location.hash === "#search") document.querySelector<HTMLInputElement>("[data-search]")?.focus();
 void account().then((link) => link && the("nav").append(link));
 listen(() => void reload());
 keepFresh(() => void reload());

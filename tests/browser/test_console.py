@@ -52,6 +52,9 @@ async def test_the_first_page_shows_what_runs_waits_failed_and_comes(context, se
     await expect(now.locator("tbody tr")).to_have_count(3)
     for status in ("running", "starting", "waiting"):
         await expect(now.get_by_role("link", name=status)).to_be_visible()
+    day = console.section("Last 24 hours")
+    await expect(day.get_by_role("img")).to_have_accessible_name("Of the last 24 hours, an hour each: 1 done, 2 failed")
+    await expect(day).to_contain_text("late on average")
     failures = console.section("Recent failures")
     await expect(failures).to_contain_text("import-customers")
     await expect(failures).to_contain_text("Exit code 3")
@@ -93,7 +96,7 @@ async def test_troubles_stand_above_all_else(context, server):
     await server.report_worker(usable=False)
     await console.page.keyboard.press("r")
     await expect(console.page.locator("#page .notice")).to_have_count(0)
-    await expect(console.page.locator("#page section")).to_have_count(5)
+    await expect(console.page.locator("#page section")).to_have_count(6)
     await expect(console.section("Pools").locator("li").first).to_contain_text("paused")
     await expect(console.section("Hosts").locator("li").first).to_contain_text("unusable")
     await expect(console.section("Hosts").locator("li").first).to_contain_text("refused the connection")

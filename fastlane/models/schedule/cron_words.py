@@ -48,8 +48,8 @@ def _times(fields: CronFields) -> str:
         return every if len(hours) == 24 else f"{every} {_during(hours)}"
     if len(minutes) * len(hours) <= MOST_TIMES:
         return f"At {_listed([f'{hour:02}:{minute:02}' for hour in hours for minute in minutes])}"
-    if (every := _every_hour(hours, minutes)) is not None:
-        return every
+    if (hourly := _every_hour(hours, minutes)) is not None:
+        return hourly
     return f"At {_numbered('minute', minutes)} of {_numbered('hour', hours)}"
 
 

@@ -87,14 +87,6 @@ class DocsHandler(Handler):
         await show_page(self, "docs.html", DOCS_POLICY)
 
 
-class ConsoleHandler(Handler):
-    """A page of the console. Its path below ``/console`` is that of the API's route whose content it shows; the script finds out which."""
-
-    async def on_get(self, **_names: str) -> None:
-        """The page, which contains no data."""
-        await show_page(self, "console.html")
-
-
 class RootHandler(Handler):
     """``/``: the console for a browser, which has to log in there; the health for all others."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastlane.web.handler.handler import Handler
+from fastlane.web.routes.console import ConsoleHandler
 from fastlane.web.routes.deliveries import DeliveriesHandler, RedeliverHandler
 from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
@@ -14,7 +15,7 @@ from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandl
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.metrics import MetricsHandler
 from fastlane.web.routes.openapi import OpenApiHandler
-from fastlane.web.routes.pages import AssetHandler, ConsoleHandler, DocsHandler, RootHandler, StreamPageHandler
+from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
 from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
 from fastlane.web.routes.session import LoginPageHandler, SessionHandler
 from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
@@ -79,7 +80,13 @@ ROUTES: Mapping[str, type[Handler]] = {
 }
 """The public API, which the OpenAPI document describes."""
 
-CONSOLE: Mapping[str, type[Handler]] = {"/console": ConsoleHandler, "/console/tasks/{task}/jobs/{job}": ConsoleHandler}
+CONSOLE: Mapping[str, type[Handler]] = {
+    "/console": ConsoleHandler,
+    "/console/tasks": ConsoleHandler,
+    "/console/tasks/{task}": ConsoleHandler,
+    "/console/tasks/{task}/jobs/{job}": ConsoleHandler,
+    "/console/executions": ConsoleHandler,
+}
 """The pages of the console but the first, which is at ``/``. docs/console.md describes them."""
 
 UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler, "/session": SessionHandler, **CONSOLE}

@@ -7,7 +7,7 @@ import { count, duration, moment, sentence, shortId, size, zone } from "../words
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { facts, link, nothing, section, table } from "./parts";
-import { api, get, logOf } from "./server";
+import { api, get, logOf, pages } from "./server";
 import type { Job, List, Resources, Schedule, Tick } from "./shapes";
 import { strip } from "./strip";
 import { ago, lasting, until } from "./times";
@@ -24,7 +24,7 @@ interface Facts {
 }
 
 export const jobPage = (task: string, id: string): Page => ({
-  nav: "",
+  nav: "tasks",
   title: task,
   async load() {
     const [{ job }, why, ticks] = await Promise.all([
@@ -56,7 +56,7 @@ function head(job: Job): HTMLElement {
   return el(
     "div",
     { className: "title", "data-key": "title" },
-    el("p", { className: "path" }, "Task ", el("bdi", {}, job.taskId)),
+    el("p", { className: "path" }, "Task ", link(pages.task(job.taskId), el("bdi", {}, job.taskId))),
     el(
       "h1",
       {},

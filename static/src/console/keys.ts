@@ -1,10 +1,12 @@
 // The keyboard: the arrows walk through the rows, and ? shows this help.
 
 import { el, the } from "../dom";
+import { pages } from "./server";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["↓ ↑ or j k", "The next or previous row"],
   ["Enter", "Open it"],
+  ["/", "Search"],
   ["r", "Read everything again"],
   ["?", "Show or hide this help"],
 ];
@@ -25,7 +27,16 @@ export function listen(reload: () => void): void {
     else if (event.key === "ArrowDown" || event.key === "j") move(event, 1);
     else if (event.key === "ArrowUp" || event.key === "k") move(event, -1);
     else if (event.key === "r") reload();
+    else if (event.key === "/") find(event);
   });
+}
+
+/** Puts the cursor into this page's search; where it has none, goes to that of the tasks. */
+function find(event: KeyboardEvent): void {
+  const field = document.querySelector<HTMLInputElement>("[data-search]");
+  event.preventDefault();
+  if (field) field.focus();
+  else location.assign(`${pages.tasks}#search`);
 }
 
 const writes = (target: EventTarget | null): boolean =>

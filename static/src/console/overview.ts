@@ -4,13 +4,14 @@ import type { Execution } from "../api";
 import { el } from "../dom";
 import { reasonWords } from "../outcome";
 import { count } from "../words";
+import { day, sum, wrongIn } from "./history";
 import { jobLink } from "./links";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { command, link, nothing, notice, section, table } from "./parts";
 import { poolBars } from "./pools";
-import { api, get, logOf, root } from "./server";
-import type { Host, List, Status } from "./shapes";
+import { api, get, logOf, pages, root } from "./server";
+import type { History, Host, List, Status } from "./shapes";
 import { ago, lasting, now, until } from "./times";
 
 const UNDER_WAY = "enqueued,pulling,running";
@@ -21,20 +22,20 @@ interface Facts {
   status: Status;
   underWay: List<Execution>;
   wrong: List<Execution>;
-  done: List<Execution>;
+  history: History;
 }
 
 export const overview: Page = {
   nav: "overview",
   title: "Overview",
   async load() {
-    const [status, underWay, wrong, done] = await Promise.all([
+    const [status, underWay, wrong, history] = await Promise.all([
       get<Status>(api.status),
       get<List<Execution>>(api.executions({ status: UNDER_WAY, perPage: "12" })),
       get<List<Execution>>(api.executions({ status: WENT_WRONG, since: DAY, perPage: "8" })),
-      get<List<Execution>>(api.executions({ status: "done", since: DAY, perPage: "1" })),
+      get<History>(api.history),
     ]);
-    const facts = { status, underWay, wrong, done };
+    const facts = { status, underWay, wrong, history };
     return () => (isEmpty(status) ? welcome(status) : draw(facts));
   },
 };
@@ -50,7 +51,7 @@ function draw(facts: Facts): HTMLElement[] {
     el(
       "div",
       { className: "columns", "data-key": "columns" },
-      el("div", {}, now_(facts), failures(facts)),
+      el("div", {}, now_(facts), day(facts.history), failures(facts)),
       el("div", {}, section("Pools", null, poolBars(status.queues)), next(status), hosts(status)),
     ),
   ];
@@ -87,20 +88,21 @@ function troubles(status: Status): HTMLElement[] {
 
 const RESTORED = "All dispatch is paused, because the store went back to an earlier state, as after a backup was restored.";
 
-function figures({ status, wrong, done }: Facts): HTMLElement {
+function figures({ status, history }: Facts): HTMLElement {
   const { running, pulling, enqueued } = status.executions;
-  const rows: [string, string, number, string][] = [
-    ["running", "Running", running + pulling, "now"],
-    ["enqueued", "Waiting", enqueued, "now"],
-    ["failed", "Failed", wrong.total, "last 24 h"],
-    ["done", "Done", done.total, "last 24 h"],
-    ["scheduled", "Scheduled", status.jobs.byStatus?.scheduled ?? status.jobs.scheduled.length, "jobs"],
+  const list = (query: Record<string, string>): string => pages.executions(query);
+  const rows: [string, string, number, string, string | null][] = [
+    ["running", "Running", running + pulling, "now", list({ status: "pulling,running" })],
+    ["enqueued", "Waiting", enqueued, "now", list({ status: "enqueued" })],
+    ["failed", "Failed", sum(history.hours, wrongIn), "last 24 h", list({ status: WENT_WRONG, since: DAY })],
+    ["done", "Done", sum(history.hours, (hour) => hour.done), "last 24 h", list({ status: "done", since: DAY })],
+    ["scheduled", "Scheduled", status.jobs.byStatus?.scheduled ?? status.jobs.scheduled.length, "jobs", null],
   ];
-  const cards = rows.map(([is, name, value, when]) =>
+  const cards = rows.map(([is, name, value, when, href]) =>
     el(
       "div",
       { className: value ? "" : "zero" },
-      el("dt", {}, mark(is, name)),
+      el("dt", {}, href ? link(href, mark(is, name)) : mark(is, name)),
       el("dd", {}, el("b", {}, count(value)), " ", el("small", {}, when)),
     ),
   );
@@ -117,7 +119,7 @@ function now_({ underWay }: Facts): HTMLElement {
   const content = underWay.items.length
     ? table("Executions under way", columns, underWay.items, (one) => one.executionId)
     : nothing("Nothing runs or waits.");
-  return section("Now", more(underWay), content);
+  return section("Now", more(underWay, { status: UNDER_WAY }), content);
 }
 
 /** How long it has run, or waited; or when it is due. */
@@ -135,7 +137,7 @@ function failures({ wrong }: Facts): HTMLElement {
   const content = wrong.items.length
     ? table("Executions that failed, timed out or expired in the last 24 hours", columns, wrong.items, (one) => one.executionId)
     : nothing("Nothing failed in the last 24 hours.");
-  return section("Recent failures", more(wrong), content);
+  return section("Recent failures", more(wrong, { status: WENT_WRONG, since: DAY }), content);
 }
 
 /** Why it failed, as a sentence begins; the status itself stands beside it. */
@@ -144,7 +146,9 @@ function reason(one: Execution): string {
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
 }
 
-const more = (list: List<unknown>): string | null => (list.total > list.items.length ? `${count(list.items.length)} of ${count(list.total)}` : null);
+/** Leads to the whole list, where it is longer than what is shown. */
+const more = (list: List<unknown>, query: Record<string, string>): HTMLElement | null =>
+  list.total > list.items.length ? link(pages.executions(query), `All ${count(list.total)}`) : null;
 
 const nameOf = (one: Execution): HTMLElement => jobLink(one.taskId, one.jobId);
 

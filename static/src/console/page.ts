@@ -5,6 +5,8 @@ export interface Page {
   nav: string;
   /** Its name in the title bar. */
   title: string;
+  /** Fields by which its list is filtered. They stay while its content changes. */
+  tools?: HTMLElement[];
   /** Reads what it shows. Throws a Refusal. */
   load(): Promise<() => HTMLElement[]>;
 }

@@ -24,17 +24,29 @@ function decoded(text: string): string {
 
 const path = (...parts: string[]): string => new URL(parts.map(encodeURIComponent).join("/"), ROOT).href;
 
+function withQuery(query: Record<string, string>): string {
+  const text = new URLSearchParams(query).toString();
+  return text && `?${text}`;
+}
+
 export const pages = {
   overview: root,
+  tasks: path("console", "tasks"),
+  task: (task: string) => path("console", "tasks", task),
+  executions: (query: Record<string, string> = {}) => `${path("console", "executions")}${withQuery(query)}`,
   job: (task: string, job: string) => path("console", "tasks", task, "jobs", job),
 };
 
 /** The API's routes. */
 export const api = {
   status: path("status"),
+  history: `${path("history")}?hours=24`,
   job: (task: string, job: string, below: string, query: Record<string, string> = {}) =>
-    `${path("tasks", task, "jobs", job, ...(below ? [below] : []))}?${new URLSearchParams(query)}`,
-  executions: (query: Record<string, string>) => `${path("executions")}?${new URLSearchParams(query)}`,
+    `${path("tasks", task, "jobs", job, ...(below ? [below] : []))}${withQuery(query)}`,
+  tasks: (query: Record<string, string>) => `${path("tasks")}${withQuery(query)}`,
+  search: (query: Record<string, string>) => `${path("search")}${withQuery(query)}`,
+  jobsOf: (task: string, query: Record<string, string>) => `${path("tasks", task, "jobs")}${withQuery(query)}`,
+  executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,
 };
 
 /** The page of an execution's log. */

@@ -9,6 +9,24 @@ export interface List<Item> {
   pages: number;
   hasNext: boolean;
   nextUrl: string | null;
+  prevUrl: string | null;
+}
+
+export interface Task {
+  taskId: string;
+  lastModifiedAt: string;
+  jobsCount: number;
+}
+
+export interface JobRow {
+  id: string;
+  name: string | null;
+  image: string;
+  command: string | null;
+  schedule: Schedule;
+  status: string;
+  nextRunAt: string | null;
+  lastExecution: { status: string; createdAt: string; startedAt: string | null; finishedAt: string | null } | null;
 }
 
 export interface Lane {
@@ -100,4 +118,18 @@ export interface Tick {
   atLeast: boolean;
   outcome: string;
   reason: string | null;
+}
+
+export interface HistoryHour {
+  hour: string;
+  done: number;
+  failed: number;
+  timedout: number;
+  stopped: number;
+  expired: number;
+  lateness: { started: number; meanMs: number | null; maxMs: number };
+}
+
+export interface History {
+  hours: HistoryHour[];
 }

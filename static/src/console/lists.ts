@@ -1,0 +1,151 @@
+// The pages that are lists: all tasks, the jobs of a task, and the executions of all tasks.
+
+import { type Execution, FINAL, statusWords } from "../api";
+import { el, the } from "../dom";
+import { running } from "../outcome";
+import { count, duration, shortId } from "../words";
+import { asked, choice, search } from "./filters";
+import { jobLink } from "./links";
+import { mark } from "./marks";
+import type { Page } from "./page";
+import { link, nothing, table } from "./parts";
+import { api, get, logOf, pages, root } from "./server";
+import type { JobRow, List, Task } from "./shapes";
+import { ago, lasting, until } from "./times";
+
+const PER_PAGE = "50";
+const ANY = ["", "any"] as const;
+const TIMES = [ANY, ["1h", "the last hour"], ["24h", "the last 24 hours"], ["7d", "the last 7 days"]] as const;
+const EXECUTION_STATUSES = [
+  ANY,
+  ["enqueued,pulling,running", "waiting or running"],
+  ["failed,timedout,expired", "failed, timed out or expired"],
+  ...["enqueued", "pulling", "running", "done", "failed", "timedout", "stopped", "expired"].map((one) => [one, statusWords(one)] as const),
+] as const;
+const JOB_STATUSES = [ANY, ...["scheduled", "paused", "running", "enqueued", "done", "failed", "timedout", "stopped", "expired"].map((one) => [one, statusWords(one)] as const)];
+
+export function tasksPage(changed: () => void): Page {
+  return {
+    nav: "tasks",
+    title: "Tasks",
+    tools: [heading("Tasks"), search("query", "Search tasks", changed)],
+    async load() {
+      const query = asked();
+      const list = await get<List<Task>>(query.query ? api.search({ perPage: PER_PAGE, ...query }) : api.tasks({ perPage: PER_PAGE, ...query }));
+      const columns = [
+        { title: "Task", is: "grow" as const, cell: (one: Task) => el("span", { className: "name" }, link(pages.task(one.taskId), el("bdi", {}, one.taskId))) },
+        { title: "Jobs", is: "number" as const, cell: (one: Task) => count(one.jobsCount) },
+        { title: "Changed", is: "number" as const, cell: (one: Task) => ago(one.lastModifiedAt) },
+      ];
+      const empty = query.query
+        ? nothing(`No task has words that begin with “${query.query}”.`)
+        : nothing("There are no tasks yet. The ", link(root, "overview"), " shows how to start a first job.");
+      return () => drawList("Tasks", list, table("Tasks", columns, list.items, (one) => one.taskId), empty);
+    },
+  };
+}
+
+export function taskPage(task: string, changed: () => void): Page {
+  return {
+    nav: "tasks",
+    title: task,
+    tools: [heading(task), choice("status", "Status", JOB_STATUSES, changed)],
+    async load() {
+      const query = asked();
+      const list = await get<List<JobRow>>(api.jobsOf(task, { perPage: PER_PAGE, ...query }));
+      const columns = [
+        { title: "Status", cell: (one: JobRow) => link(pages.job(task, one.id), mark(one.status)) },
+        { title: "Job", is: "grow" as const, cell: named },
+        { title: "Last run", wide: true, cell: lastRun },
+        { title: "Next run", is: "number" as const, cell: (one: JobRow) => (one.nextRunAt ? until(one.nextRunAt) : "") },
+      ];
+      const empty = nothing(query.status ? `No job of this task is ${statusWords(query.status)}.` : "This task has no jobs.");
+      return () => drawList(task, list, table(`Jobs of ${task}`, columns, list.items, (one) => one.id), empty);
+    },
+  };
+}
+
+export function executionsPage(changed: () => void): Page {
+  return {
+    nav: "executions",
+    title: "Executions",
+    tools: [
+      heading("Executions"),
+      search("task", "All of a task", changed),
+      choice("status", "Status", EXECUTION_STATUSES, changed),
+      choice("since", "Due in", TIMES, changed),
+    ],
+    async load() {
+      const query = asked();
+      const list = await get<List<Execution>>(api.executions({ perPage: PER_PAGE, ...query }));
+      const columns = [
+        { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
+        { title: "Job", is: "grow" as const, cell: (one: Execution) => el("div", {}, jobLink(one.taskId, one.jobId), commandOf(one)) },
+        { title: "Host", wide: true, cell: (one: Execution) => (one.host ? el("code", {}, one.host) : null) },
+        { title: "Due", wide: true, is: "number" as const, cell: (one: Execution) => ago(one.scheduledFor) },
+        { title: "Ran", is: "number" as const, cell: ran },
+      ];
+      const filtered = query.status || query.task || query.since;
+      const empty = nothing(filtered ? "No execution is like that." : "Nothing has run here yet.");
+      return () => drawList("Executions", list, table("Executions", columns, list.items, (one) => one.executionId), empty);
+    },
+  };
+}
+
+// parts of rows
+
+function named(one: JobRow): HTMLElement {
+  return el(
+    "div",
+    {},
+    el(
+      "span",
+      { className: "name" },
+      one.name ? el("bdi", {}, one.name) : null,
+      one.name ? " " : null,
+      el("code", { className: "id", title: `job ${one.id}` }, shortId(one.id)),
+    ),
+    el("div", { className: "reason" }, one.schedule.description ? `${one.schedule.description} · ` : null, el("code", {}, one.command ?? one.image)),
+  );
+}
+
+function lastRun(one: JobRow): HTMLElement | null {
+  const last = one.lastExecution;
+  if (!last) return null;
+  return el("span", {}, mark(last.status), " ", ago(last.finishedAt ?? last.startedAt ?? last.createdAt));
+}
+
+const commandOf = (one: Execution): HTMLElement => el("div", { className: "reason" }, el("code", {}, one.command ?? one.image));
+
+function ran(one: Execution): Node | string {
+  const time = running(one);
+  if (time === null) return "";
+  return FINAL.has(one.status) ? duration(time) : lasting(one.startedAt!);
+}
+
+// the list itself
+
+/** The title, with the length of the list. */
+const heading = (title: string): HTMLElement => el("h1", {}, el("bdi", {}, title), " ", el("small", { id: "count" }));
+
+function drawList(title: string, list: List<unknown>, content: HTMLElement, empty: HTMLElement): HTMLElement[] {
+  const shown = list.items.length > 0;
+  the("count").textContent = shown ? count(list.total) : "";
+  return [
+    el("section", { "data-key": "list", "aria-label": title }, shown ? content : empty, pager(list)),
+  ];
+}
+
+/** Links to the pages before and after, which carry the cursor of the API's answer. */
+function pager(list: List<unknown>): HTMLElement | null {
+  if (list.pages <= 1) return null;
+  const to = (url: string | null, words: string, rel: string): HTMLElement =>
+    url ? el("a", { className: "button", href: `${location.pathname}${new URL(url).search}`, rel }, words) : el("span", { className: "button off" }, words);
+  return el(
+    "nav",
+    { className: "pager", "aria-label": "Pages of the list" },
+    to(list.prevUrl, "Previous", "prev"),
+    el("span", {}, `Page ${count(list.page)} of ${count(list.pages)}`),
+    to(list.nextUrl, "Next", "next"),
+  );
+}

@@ -1,0 +1,115 @@
+"""The console's lists: tasks, the jobs of a task, executions; in a real browser."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.console import inspect, open_console
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_tasks_are_found_while_one_types(context, server):
+    for task in ("nightly-backup", "nightly-report", "transcode"):
+        await server.enqueue(task)
+    await server.enqueue("transcode")
+    console = await open_console(context, f"{server.base}/console/tasks")
+    rows = console.page.locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    await expect(rows.first).to_contain_text("transcode2")
+    assert await inspect(console.page, "tasks") == {}
+    await console.page.keyboard.press("/")
+    await expect(console.page.get_by_label("Search tasks")).to_be_focused()
+    await console.page.keyboard.type("nightly rep")
+    await expect(rows).to_have_count(1)
+    await expect(console.page).to_have_url(f"{server.base}/console/tasks?query=nightly+rep")
+    await expect(console.page.get_by_label("Search tasks")).to_be_focused()
+    await console.page.keyboard.type("x")
+    await expect(console.page.locator(".nothing")).to_have_text("No task has words that begin with “nightly repx”.")
+    await console.page.goto(f"{server.base}/console/tasks?query=nightly")
+    await expect(console.page.get_by_label("Search tasks")).to_have_value("nightly")
+    await expect(rows).to_have_count(2)
+    await rows.get_by_role("link", name="nightly-report").click()
+    await expect(console.page.get_by_role("heading", level=1)).to_contain_text("nightly-report")
+    assert console.faults == []
+
+
+async def test_search_begins_on_any_page(context, server):
+    await server.enqueue("one")
+    console = await open_console(context, server.base)
+    await expect(console.section("Now")).to_be_visible()
+    await console.page.keyboard.press("/")
+    await expect(console.page.get_by_label("Search tasks")).to_be_focused()
+
+
+async def test_a_task_shows_its_jobs_and_those_of_one_status(context, server):
+    await server.run_to_end("reports", code=2)
+    await server.run_to_end("reports")
+    await server.enqueue("reports", name="Nightly", cron="0 2 * * *", command="make report")
+    console = await open_console(context, f"{server.base}/console/tasks/reports")
+    rows = console.page.locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    await expect(rows.first).to_contain_text("scheduled")
+    await expect(rows.first).to_contain_text("At 02:00 every day")
+    await expect(rows.nth(1)).to_contain_text("just now")
+    assert await inspect(console.page, "task") == {}
+    await console.page.get_by_label("Status").select_option("failed")
+    await expect(rows).to_have_count(1)
+    await expect(console.page).to_have_url(f"{server.base}/console/tasks/reports?status=failed")
+    await console.page.get_by_label("Status").select_option("paused")
+    await expect(console.page.locator(".nothing")).to_have_text("No job of this task is paused.")
+    await console.page.get_by_label("Status").select_option("")
+    await rows.get_by_role("link", name="scheduled").click()
+    await expect(console.page.get_by_role("heading", level=1)).to_contain_text("Nightly")
+    await console.page.get_by_role("link", name="reports").click()
+    await expect(rows).to_have_count(3)
+    assert console.faults == []
+
+
+async def test_executions_are_filtered_in_the_address(context, server):
+    await server.run_to_end("backup", code=1)
+    await server.run_to_end("backup")
+    await server.run(await server.enqueue("transcode", command="ffmpeg -i in.mp4 out.webm"))
+    console = await open_console(context, f"{server.base}/console/executions?status=failed,timedout,expired&since=24h")
+    rows = console.page.locator("tbody tr")
+    await expect(rows).to_have_count(1)
+    await expect(console.page.get_by_label("Status")).to_have_value("failed,timedout,expired")
+    await console.page.get_by_label("Status").select_option("")
+    await expect(rows).to_have_count(3)
+    await expect(rows.first).to_contain_text("ffmpeg")
+    assert await inspect(console.page, "executions") == {}
+    await console.page.get_by_label("All of a task").fill("backup")
+    await expect(rows).to_have_count(2)
+    await expect(console.page).to_have_url(f"{server.base}/console/executions?since=24h&task=backup")
+    await console.page.reload()
+    await expect(rows).to_have_count(2)
+    assert console.faults == []
+
+
+async def test_a_long_list_has_pages(context, server):
+    for number in range(51):
+        await server.enqueue(f"task-{number:02}")
+    console = await open_console(context, f"{server.base}/console/tasks")
+    rows = console.page.locator("tbody tr")
+    await expect(rows).to_have_count(50)
+    await expect(console.page.get_by_role("heading", level=1)).to_contain_text("51")
+    await console.page.get_by_role("link", name="Next").click()
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("task-00")
+    await console.page.get_by_role("link", name="Previous").click()
+    await expect(rows).to_have_count(50)
+
+
+async def test_the_figures_of_the_first_page_lead_to_their_lists(context, server):
+    await server.run_to_end("backup", code=1)
+    await server.run_to_end("backup")
+    console = await open_console(context, server.base)
+    await console.page.locator(".figures").get_by_role("link", name="Failed").click()
+    await expect(console.page.locator("tbody tr")).to_have_count(1)
+    await expect(console.page.locator("tbody tr")).to_contain_text("failed")
+
+
+async def test_an_address_that_no_list_understands_is_told_in_the_servers_words(context, server):
+    console = await open_console(context, f"{server.base}/console/executions?status=sleeping")
+    await expect(console.trouble).to_contain_text("is not one of")
+    console = await open_console(context, f"{server.base}/console/tasks/nothing")
+    await expect(console.trouble).to_contain_text("nothing")
