@@ -3,6 +3,7 @@ cut out of them. The SDK, an extra of this package, is imported only here and on
 queue of its own. None of its integrations is used, so nothing else is collected: no requests, no local variables, no environment.
 """
 
+import contextlib
 from collections.abc import Mapping, MutableMapping
 from importlib import import_module
 from typing import Any
@@ -41,7 +42,8 @@ class SentryReporter:
     def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """A structlog processor, to stand after those that cut out secrets and bound the fields."""
         if event.get("level") in REPORTED:
-            self._client.capture_event(report_of(event, self._tags))
+            with contextlib.suppress(Exception):  # whatever fails in here must not become a failure of who writes a line
+                self._client.capture_event(report_of(event, self._tags))
         return event
 
     def close(self) -> None:

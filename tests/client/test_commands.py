@@ -270,3 +270,10 @@ def test_times_are_relative():
     assert relative((now + timedelta(hours=3)).isoformat(), now) == "in 3h"
     assert relative((now - timedelta(seconds=5)).isoformat(), now) == "5s ago"
     assert (relative(now.isoformat(), now), relative(None, now)) == ("now", "")
+
+
+async def test_why_says_how_much_memory_there_was_where_it_ran_out(crewed, crewed_line):
+    job = await crewed.submit("end", "oom", task="big")
+    await crewed.cleaned(job)
+    why = await crewed_line("why", "big")
+    assert why.lines[0].startswith("memory ran out: it had no limit of memory, and its node's ran out; it ended before it was measured")

@@ -180,6 +180,7 @@ async def test_the_rules_and_the_dashboard_ask_for_names_and_labels_that_are_the
     await server.cleaned(await server.submit("true"))
     await server.enqueue()
     count_line(None, "info", {"event": "worker.started", "level": "info"})
+    server.workers_running[0].metrics.tasks.measured("task", cpu_seconds=1, memory_peak=2, read_bytes=3, written_bytes=4)
     await server.get("/livez")
     found: dict[str, set[str]] = {}
     for some in (await figures(server), await of_worker(server)):

@@ -42,10 +42,15 @@ class UsageMeter:
         if measuring is not None:
             measuring.cancel()
             await asyncio.wait([measuring])  # not awaited itself: its cancellation would hide one of ours
-            if not measuring.cancelled():
-                measuring.result()
 
     async def _measure(self, host: str, task: EngineTask) -> None:
+        """Measures until it is cancelled. Whatever goes wrong, the execution ends as it would without."""
+        try:
+            await self._take_samples(host, task)
+        except Exception:
+            log.exception("usage.failed", execution_id=self._id, host=host)
+
+    async def _take_samples(self, host: str, task: EngineTask) -> None:
         measured = 0.0
         while True:
             pause = min(self._every, max(FIRST, SHARE * measured))

@@ -10,6 +10,7 @@ from fastlane.tracing.base import Recorder
 
 HEADER = "traceparent"
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+REFUSED = frozenset({401, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,9 @@ class RequestTrace:
         return None if context is None else context.text
 
     def record(self, recorder: Recorder, request: HTTPServerRequest, route: str, status: int) -> None:
-        """Gives the request's span to the recorder, now that it is answered. The path itself stays out of it: only its form is told."""
-        if self.own is None:
+        """Gives the request's span to the recorder, now that it is answered. The path stays out of it: only its form is told. A client that
+        is refused has no span, so that none can fill a collector without a login."""
+        if self.own is None or status in REFUSED:
             return
         method, end = request.method or "", time.time_ns()
         attributes: dict[str, str | int | bool] = {

@@ -17,7 +17,7 @@ TASK = EngineTask("task", "service", Phase.RUNNING, "running", container_id="c",
 class Engine(InstantExecutor):
     """``answers``, one each; the last one stays. ``asked``: when, in seconds."""
 
-    def __init__(self, clock: FakeClock, *answers: Usage | FastlaneError | None) -> None:
+    def __init__(self, clock: FakeClock, *answers: Usage | Exception | None) -> None:
         super().__init__(clock=clock)
         self.time, self.began = clock, clock.now()
         self.answers = list(answers)
@@ -26,7 +26,7 @@ class Engine(InstantExecutor):
     async def usage(self, host: str, task: EngineTask) -> Usage | None:
         self.asked.append((self.time.now() - self.began) / 1000)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, FastlaneError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -89,3 +89,10 @@ async def test_it_is_measured_once_however_often_it_is_started() -> None:
     await clock.advance(1)
     await meter.close()
     assert engine.asked == [1]
+
+
+async def test_an_error_of_fastlane_s_own_ends_the_measuring_and_keeps_what_was_measured() -> None:
+    clock = FakeClock()
+    engine = Engine(clock, Usage(3, 1), RuntimeError("Session is closed"))
+    assert (await measured(clock, engine, 30)).usage == Usage(3, 1)
+    assert engine.asked == [1, 2]
