@@ -27,6 +27,9 @@ case "$1 $2" in
 esac
 """
 """Docker, of which the page's commands want a token and that it keeps secrets."""
+SERVICES = yaml.safe_load(STACK)["services"]
+HAND_OVER = 10
+"""Seconds that a process takes to end in order, at most: twice the 5 s of docs/operations.md."""
 
 
 @pytest.mark.parametrize("file", ["engine-filter.cfg", "mongo-health.js"])
@@ -108,3 +111,37 @@ def test_the_page_s_commands_give_prometheus_its_token_and_take_the_signs_away(t
     stack = yaml.safe_load((tmp_path / "swarm-stack.yml").read_text())
     assert stack["secrets"]["fastlane_tokens"] == {"external": True, "name": "fastlane_tokens_2"}
     assert stack["services"] == yaml.safe_load(LIVE)["services"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_bounds_and_starts_again(name):
+    service = SERVICES[name]
+    assert service["logging"]["options"].keys() >= {"max-size", "max-file"}
+    assert service["deploy"]["resources"]["limits"]["memory"]
+    assert service["deploy"]["restart_policy"]["condition"] == "any"
+    assert service["stop_grace_period"]
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_fastlane_s_own_services_hand_over_and_go_back_when_a_new_container_fails(name):
+    service, update = SERVICES[name], SERVICES[name]["deploy"]["update_config"]
+    assert service["deploy"]["replicas"] == 2
+    assert int(service["stop_grace_period"].removesuffix("s")) > HAND_OVER
+    assert (update["order"], update["failure_action"]) == ("start-first", "rollback")
+    assert service["deploy"]["rollback_config"]["order"] == "start-first"
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    secret = [key for key in service["environment"] if re.search("URL|TOKEN|USER|PASSWORD", key) and not key.endswith("_FILE")]
+    assert secret == [], "secrets are files"
+
+
+def test_the_stack_shows_how_to_open_it_and_how_to_use_servers_elsewhere():
+    comments = "\n".join(line.strip() for line in STACK.splitlines() if line.strip().startswith("#"))
+    for words in (
+        "FASTLANE_ALLOW_ANONYMOUS",
+        "FASTLANE_PUBLIC_URL",
+        "FASTLANE_TRUSTED_PROXIES",
+        "rediss://",
+        "mongodb+srv://",
+        "&tls=true",
+    ):
+        assert words in comments
