@@ -130,6 +130,31 @@ def test_hosts_are_added_drained_and_removed_with_curl_while_jobs_are_posted(thr
         work.check_nothing_left()
 
 
+@AGAIN
+@pytest.mark.timeout(300)
+def test_a_host_that_is_removed_by_force_while_the_settings_name_it_is_cleared_before_it_gets_work_again(
+    three_swarms: Swarms, tmp_path: Path
+) -> None:
+    """Its engine is well all the while."""
+    only = three_swarms.nodes[0]
+    with scripted_jobs(tmp_path, three_swarms, IMAGE, [only.tcp]) as work:
+        jobs = [work.waits() for _ in range(3)]
+        work.begun(*jobs)
+        removed = time.time()
+        assert Administrator(work).removes_by_force(only) == len(jobs)
+        for job in jobs:
+            is_lost(work, job)
+        later = [work.counts(20) for _ in range(6)]
+        for job in later:
+            assert work.check_whole(job)["host"] == only.tcp
+        changes = service_changes(only, removed)
+        cleared = {id for word, id in changes[: [word for word, _ in changes].index("create")] if word == "remove"}
+        assert cleared == {job.reply["executionId"] for job in jobs}, changes
+        assert all(len(work.attempts(job)) == 1 for job in later)
+        work.check_none_twice(*jobs, *later)
+        work.check_nothing_left()
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("count", "half"),
