@@ -17,9 +17,9 @@ from fastlane.errors import FastlaneError, Invalid
 T = TypeVar("T")
 
 
-def load_or_exit(role: Role, config: str | None, options: Mapping[str, str | None]) -> LoadedSettings:
-    """Loads the settings; on faults, prints each and exits with 2."""
-    return _or_exit(lambda: load(role, options=_given(options), config=config))
+def load_or_exit(role: Role, config: str | None, options: Mapping[str, str | None], *, serving: bool = True) -> LoadedSettings:
+    """Loads the settings; on faults, prints each and exits with 2. ``serving``: as ``load`` takes it."""
+    return _or_exit(lambda: load(role, options=_given(options), config=config, serving=serving))
 
 
 def load_paths_or_exit(names: Sequence[str], config: str | None, options: Mapping[str, str | None]) -> Mapping[str, Path | None]:
@@ -42,7 +42,7 @@ def _or_exit(loaded: Callable[[], T]) -> T:
 
 def load_settings(config: str | None, data_dir: str | None) -> Settings:
     """The settings of a command that works on the store itself; on faults, prints each and exits with 2."""
-    settings = load_or_exit("up", config, {"data_dir": data_dir}).settings
+    settings = load_or_exit("up", config, {"data_dir": data_dir}, serving=False).settings
     log.configure(settings.log_format, "warning")
     return settings
 

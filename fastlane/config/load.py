@@ -63,9 +63,17 @@ class _RawValue:
     place: str
 
 
-def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | None = None, config: str | None = None) -> LoadedSettings:
+def load(
+    role: Role,
+    *,
+    cwd: Path | None = None,
+    options: Mapping[str, str] | None = None,
+    config: str | None = None,
+    serving: bool = True,
+) -> LoadedSettings:
     """Loads the settings of a command: from its ``options`` (by the setting's name), the environment, and a file. The file is ``config``,
-    else the one that FASTLANE_CONFIG names, else ``fastlane.toml`` in ``cwd`` if it exists. Raises Invalid with every fault.
+    else the one that FASTLANE_CONFIG names, else ``fastlane.toml`` in ``cwd`` if it exists. Raises Invalid with every fault. ``serving``:
+    whether anyone reaches the command by HTTP, so that it matters who may.
     """
     invocation = _invocation(role, cwd)
     named = config or os.environ.get("FASTLANE_CONFIG")
@@ -76,6 +84,8 @@ def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | No
     written, deprecations = _translate_legacy_names(written, faults)
     values = _values(written, invocation, faults)
     _check_combinations(role, values, faults)
+    if serving and role != "worker" and values.get("users") == values.get("tokens") == ():
+        faults += unprotected_policies(values.get("pools", ())) or _anonymous_access(values)
     if faults:
         raise Invalid(faults)
     origins = dict.fromkeys(NAMES, "default") | ({"pools": "DOCKER_HOST"} if invocation.docker_host else {})
@@ -182,8 +192,6 @@ def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Faul
         missing, given = sorted(("tls_certificate", "tls_key"), key=lambda name: values[name] is not None)
         faults.append(Fault(missing, f"is not set, but {given} is; TLS needs both"))
     faults += _mail_faults(values)
-    if role != "worker" and values.get("users") == values.get("tokens") == ():
-        faults += unprotected_policies(values.get("pools", ())) or _anonymous_access(values)
 
 
 def _mail_faults(values: Mapping[str, Any]) -> list[Fault]:

@@ -5,6 +5,8 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +117,7 @@ def typed(engine: str) -> dict[str, str]:
     return {" ".join(command.split()[:2]): command.replace(f"%g {SOCKET}", f"%g {socket}") for command in found}
 
 
-def test_the_commands_of_the_page_run_a_first_job_and_a_stop_hands_over(built: Built) -> None:
+def test_the_commands_of_the_page_run_a_first_job_and_a_stop_hands_over(built: Built, capsys: pytest.CaptureFixture[str]) -> None:
     page = typed(built.engine)
 
     def type_in(words: str) -> str:
@@ -124,8 +126,12 @@ def test_the_commands_of_the_page_run_a_first_job_and_a_stop_hands_over(built: B
         return done.stdout + done.stderr
 
     try:
+        began = time.monotonic()
         first = Container(built.engine, type_in("docker run").strip())
-        wait_until(lambda: first.curl("http://localhost:10000/livez"), "up to serve")
+        wait_until(lambda: first.curl("-f", "http://localhost:10000/healthcheck"), "up to be ready for jobs")
+        took, size = time.monotonic() - began, int(docker(built.engine, "image", "inspect", "-f", "{{.Size}}", NAME))
+        with capsys.disabled():
+            sys.stdout.write(f"\nthe image: {size / 1e6:.0f} MB, ready for jobs {took:.1f} s after `docker run`\n")
         wait_until(lambda: first.health() == "healthy", "the container to be healthy")
         reply = json.loads(first.curl(*shlex.split(page["curl -XPOST"])[1:]))
         job = wait_until(lambda: done(first, reply), "the first job to end")

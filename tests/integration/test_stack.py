@@ -4,6 +4,7 @@ MongoDB's own image cannot be had here: SecantusDB, a server of its protocol, st
 (``tests/support/stack/images.py``). The kernel has no IPVS: each node publishes the port itself, and a proxy stands in for the ingress.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,12 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+import aiohttp
 import pytest
 
 from fastlane.client import Client
 from tests.support.docs import ROOT, commands
+from tests.support.followers import Received, Socket
 from tests.support.images import BuiltImage
 from tests.support.installation import LINGER
 from tests.support.stack.deployed import Stack, three_nodes
@@ -59,6 +62,19 @@ for at in engine-1 engine-2 engine-3 {addresses}; do get $at:2375/version; done
 get {node}:10000/livez
 sleep 0.1
 """
+HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.1; done"
+HOW_TO_JOB = "19603668-7241-4c50-802f-7c39dac831e6"
+NOW = """curl -XPOST -d'{"image": "ubuntu:latest", "command": "ls -lah"}' http://fastlane.local:10000/tasks/test-task"""
+LATER = [
+    NOW.replace("test-task", "test-scheduled-task").replace("}", f", {when}}}")
+    for when in ('"startAt": 1645113692', '"startIn": "5m"', '"cron": "* * * * *"')
+]
+STOP = f"curl -XPOST http://fastlane.local:10000/tasks/test-scheduled-task/jobs/{HOW_TO_JOB}/stop"
+LIST = "curl http://fastlane.local:10000/tasks/test-my-task"
+READ = [f"curl -i http://fastlane.local:10000/tasks/test-my-task/jobs/{HOW_TO_JOB}/{stream}" for stream in ("stdout", "stderr")]
+PAGE = f"curl http://fastlane.local:10000/tasks/test-scheduled-task/jobs/{HOW_TO_JOB}/stream"
+SOCKET = f"ws://fastlane.local:10000/tasks/test-scheduled-task/jobs/{HOW_TO_JOB}/ws/"
+"""What people type who know fastlane 2.x's how-to."""
 AUTHORIZED = """curl -H "Authorization: Bearer $(sed -n 's/^token: *//p' token.txt)" """
 
 
@@ -131,6 +147,56 @@ def test_the_curls_of_the_readme_work_against_the_stack(stack: Stack, client: Cl
     stack.shell("\n".join(script))
 
 
+def typed(stack: Stack, command: str, reply: Any = None) -> str:
+    """What a command of the how-to prints at this stack, about the job of a reply."""
+    words = command.replace("http://fastlane.local:10000", stack.url)
+    if reply is not None:
+        words = (
+            words.replace(HOW_TO_JOB, reply["jobId"])
+            .replace("test-my-task", reply["taskId"])
+            .replace("test-scheduled-task", reply["taskId"])
+        )
+    return stack.shell(words.replace("curl ", f"curl -sS --fail-with-body -H 'Authorization: Bearer {stack.token}' ", 1))
+
+
+def test_what_people_type_from_the_how_to_works_with_the_ids_that_they_get(stack: Stack, client: Client) -> None:
+    now, past, soon, cron = (json.loads(typed(stack, command)) for command in (NOW, *LATER))
+    for reply in (now, past, soon, cron):
+        assert (
+            reply["jobUrl"] == f"{reply['taskUrl']}jobs/{reply['jobId']}/" == f"{stack.url}/tasks/{reply['taskId']}/jobs/{reply['jobId']}/"
+        )
+        assert json.loads(typed(stack, f"curl {reply['jobUrl']}"))["job"]["id"] == reply["jobId"]
+    assert now["executionUrl"] == f"{now['jobUrl']}executions/{now['executionId']}/"
+    assert [(reply["executionId"], reply["executionUrl"]) for reply in (past, soon, cron)] == [(None, None)] * 3
+    assert len({reply["queueJobId"] for reply in (now, past, soon, cron)}) == 4
+
+    ended(client, now)
+    out, err = (typed(stack, command, now).replace("\r", "").partition("\n\n") for command in READ)
+    assert "Fastlane-Exit-Code: 0" in out[0]
+    assert "Fastlane-Exit-Code: 0" in err[0]
+    assert " bin\n" in out[2]
+    assert err[2] == ""
+    wait_until(lambda: client.jobs.get(past["taskId"], past["jobId"])["job"]["status"] == "done", "the job of the past to run")
+    assert client.jobs.get(soon["taskId"], soon["jobId"])["job"]["status"] == "scheduled"
+
+    wait_until(lambda: client.jobs.get(cron["taskId"], cron["jobId"])["job"]["executionCount"], "the cron to fire", 2 * LONG_PATIENCE)
+    assert "<html" in typed(stack, PAGE, cron)
+    received = asyncio.run(socket(stack, SOCKET.replace(HOW_TO_JOB, cron["jobId"])))
+    assert received.end == (1000, "done")
+    assert " bin\n" in received.text
+    assert json.loads(typed(stack, STOP, cron))["status"] == "stopped"
+    listed = {job["id"]: job["status"] for job in json.loads(typed(stack, LIST, cron))["jobs"]}
+    assert listed == {past["jobId"]: "done", soon["jobId"]: "scheduled", cron["jobId"]: "stopped"}
+    typed(stack, STOP, soon)
+
+
+async def socket(stack: Stack, url: str) -> Received:
+    """All that a socket gets until it is closed."""
+    here = url.replace("ws://fastlane.local:10000", stack.url)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {stack.token}"}) as session, Socket(session, here) as found:
+        return await found.closed()
+
+
 def test_the_filter_passes_on_what_fastlane_asks_for_and_nothing_else(stack: Stack) -> None:
     good = ["GET /version", "GET /v1.45/nodes", "GET /tasks", "GET /services", "GET /v1.45/info"]
     answers = stack.inside("worker", "python", "-c", ASK, *good, *REFUSED).stdout.split()
@@ -190,6 +256,41 @@ def test_after_its_removal_and_a_new_deployment_history_and_schedules_are_there(
     ended(client, going)
     assert written(client, going) == b"through\n"
     wait_until(lambda: list(client.jobs.ticks("kept", cron["jobId"])), "a tick of the cron", 2 * LONG_PATIENCE)
+
+
+@pytest.mark.repeated
+def test_yesterday_s_backup_is_restored_and_what_it_has_goes_on(stack: Stack, client: Client) -> None:
+    with Starts(stack.nodes) as starts:
+        done = client.submit("backed-up", image="ubuntu", command=["sh", "-c", f"echo last week{LINGER}"])
+        ended(client, done)
+        cron = client.submit("backed-up", image="ubuntu", command="true", cron="0 0 1 1 *")
+        going = client.submit("backed-up", image="ubuntu", command=["sh", "-c", HOLD])
+        wait_until(lambda: execution(client, going)["status"] == "running", "the job to run")
+        (at, _), *_ = stack.containers("worker")
+        stack.type_in("Back it up", node=stack.nodes.index(at))
+        since = client.submit("since", image="ubuntu", command="true")
+        ended(client, since)
+
+        stack.removed()
+        wait_until(lambda: not stack.docker("ps", "-aq", "--filter", "volume=fastlane_mongo"), "the volumes to be free")
+        stack.type_in("Restore a backup", "docker volume rm", "IMAGE=", "docker service scale fastlane_api=0", "docker service create")
+        wait_until(lambda: "Complete" in stack.docker("service", "ps", "fastlane-import"), "the import", 4 * LONG_PATIENCE)
+        said = stack.type_in("Restore a backup", "docker service logs")
+        assert "Under way when it was exported" in said
+        stack.type_in("Restore a backup", "docker service rm", "docker service scale fastlane_api=2")
+        stack.until_up()
+        assert client.server.status()["dispatch"]["paused"] is True
+        waiting = client.submit("backed-up", image="ubuntu", command=["sh", "-c", f"echo on{LINGER}"])
+        assert execution(client, waiting)["status"] == "enqueued"
+        stack.type_in("Restore a backup", "curl ")
+        ended(client, waiting)
+        assert written(client, done) == b"last week\n"
+        assert client.jobs.get("backed-up", cron["jobId"])["job"]["status"] == "scheduled"
+        assert [row["taskId"] for row in client.tasks.list()] == ["backed-up"]
+        client.tasks.stop("backed-up")
+        assert client.wait("backed-up", going["jobId"], going["executionId"])["status"] == "stopped"
+        assert written(client, going) == b"begun\nbye\n"
+    assert starts.of[going["executionId"]] == 1
 
 
 @pytest.mark.repeated

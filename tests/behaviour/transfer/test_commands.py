@@ -60,6 +60,17 @@ def test_a_packed_file_is_imported_and_says_what_is_due(fastlane: Run, filled: P
     assert sorted(again.stdout.splitlines()[2:]) == sorted(gzip.decompress(file.read_bytes()).splitlines()[2:])
 
 
+def test_neither_command_asks_who_may_use_a_server(fastlane: Run, filled: Path, tmp_path: Path) -> None:
+    """They serve nobody, and run where a worker's settings are, which needs no users: as in the image."""
+    policy = tmp_path / "worker.toml"
+    policy.write_text('[[pools]]\nname = "default"\nmatch = ""\nhosts = ["h:2375"]\ninsecure = true\npolicy = { networks = true }\n')
+    variables = {"FASTLANE_LISTEN": "0.0.0.0", "FASTLANE_CONFIG": str(policy)}
+    exported = fastlane("export", "--data-dir", str(filled), "-o", "all.jsonl", **variables)
+    assert exported.returncode == 0, exported.stderr
+    imported = fastlane("import", "all.jsonl", "--data-dir", "to", **variables)
+    assert imported.returncode == 0, imported.stderr
+
+
 @pytest.mark.thorough
 def test_a_store_that_has_jobs_is_left_alone(fastlane: Run, filled: Path) -> None:
     assert fastlane("export", "--data-dir", str(filled), "-o", "all.jsonl").returncode == 0

@@ -60,19 +60,19 @@ class Stack:
         """The project's own client, to be closed by who asked for it."""
         return Client(self.url, token=self.token, patience=LONG_PATIENCE)
 
-    def type_in(self, heading: str, *beginnings: str) -> str:
+    def type_in(self, heading: str, *beginnings: str, node: int = 0) -> str:
         """Types the commands of a section of the page, on a manager, in one shell; only those with these beginnings, if any. What they
         printed."""
         chosen = [command for command in commands_in(section(PAGE, heading)) if command.startswith(beginnings or "")]
         assert chosen, (heading, beginnings)
-        return self.shell("\n".join(self._here(command) for command in chosen))
+        return self.shell("\n".join(self._here(command, self.nodes[node]) for command in chosen), node)
 
-    def shell(self, script: str) -> str:
+    def shell(self, script: str, node: int = 0) -> str:
         """Runs a script as on a manager."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self._folder,
-            env={**plain_environment(), "DOCKER_HOST": self.nodes[0].url, "CURL_HOME": str(self._folder)},
+            env={**plain_environment(), "DOCKER_HOST": self.nodes[node].url, "CURL_HOME": str(self._folder)},
             capture_output=True,
             text=True,
             timeout=BUILD_PATIENCE,
@@ -158,10 +158,10 @@ class Stack:
         wait_until(lambda: not any(self.containers(service) for service in SERVICES), "the containers to end", UP_WITHIN)
         wait_until(lambda: not self.docker("network", "ls", "-q", "--filter", "name=fastlane_"), "the networks to go", UP_WITHIN)
 
-    def _here(self, command: str) -> str:
+    def _here(self, command: str, node: Node) -> str:
         """The command with this swarm's names. The image is built already."""
         changed = command.replace("registry.example.com/fastlane", self.image).replace("http://localhost:10000", self.url)
-        changed = changed.replace("-c swarm-stack.yml", "-c swarm-stack.yml -c here.yml")
+        changed = changed.replace("-c swarm-stack.yml", "-c swarm-stack.yml -c here.yml").replace("$(hostname)", node.name)
         return f'docker tag {NAME} "$IMAGE"' if command == "make image" else changed
 
     def _complete(self) -> bool:
