@@ -276,6 +276,7 @@ async def served(
         enter = stack.enter_async_context
         await enter(opened(HighWaterMark(parts.store, parts.queue.generation, parts.clock)))
         services = make_services(settings, parts.store, parts.queue, parts.hub, parts.clock, parts.directory)
+        await enter(opened(services.access_events))
         application = make_application(services, web_settings(settings), parts.metrics, parts.recorder)
         server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
         await enter(watching(None if access is None else access_watch(application, access)))

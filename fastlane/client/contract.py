@@ -198,6 +198,69 @@ class Place(TypedDict):
     container_id: str | None
 
 
+class EventPage(TypedDict):
+    """A page of events, newest first. With filters that take few events a page may have fewer than perPage, or none, and yet a next one."""
+
+    items: list[Event]
+    perPage: int
+    hasNext: bool
+    nextUrl: str | None
+
+
+class Event(TypedDict):
+    """Something that somebody or fastlane did."""
+
+    id: str
+    time: str
+    kind: Literal[
+        "job.created",
+        "job.changed",
+        "job.run",
+        "job.retried",
+        "job.paused",
+        "job.resumed",
+        "job.stopped",
+        "job.deleted",
+        "task.stopped",
+        "task.deleted",
+        "tick.skipped",
+        "tick.missed",
+        "tick.expired",
+        "execution.enqueued",
+        "execution.started",
+        "execution.stop",
+        "execution.ended",
+        "execution.ended-by-hand",
+        "execution.marked-cleaned",
+        "delivery.requested",
+        "host.registered",
+        "host.drained",
+        "host.undrained",
+        "host.removed",
+        "host.unusable",
+        "host.usable",
+        "pool.paused",
+        "pool.resumed",
+        "pools.reloaded",
+        "dispatch.paused",
+        "dispatch.resumed",
+        "queue.rebuild",
+        "queue.rebuilt",
+        "worker.forgotten",
+        "login",
+        "login.refused",
+        "access.refused",
+    ]
+    actor: Requester | None
+    taskId: str | None
+    jobId: str | None
+    executionId: str | None
+    host: str | None
+    pool: str | None
+    detail: dict[str, Any]
+    url: str | None
+
+
 class TaskJobs(TypedDict):
     """A task with a page of its jobs."""
 
@@ -1287,6 +1350,7 @@ LIST_TASKS: Operation[TaskPage] = Operation("listTasks", "GET", "/tasks")
 SEARCH_TASKS: Operation[TaskPage] = Operation("searchTasks", "GET", "/search")
 LIST_ALL_JOBS: Operation[JobPage] = Operation("listAllJobs", "GET", "/jobs")
 LIST_EXECUTIONS: Operation[ExecutionPage] = Operation("listExecutions", "GET", "/executions")
+LIST_EVENTS: Operation[EventPage] = Operation("listEvents", "GET", "/events")
 LIST_JOBS: Operation[TaskJobs] = Operation("listJobs", "GET", "/tasks/{task_id}")
 ENQUEUE: Operation[Enqueued] = Operation("enqueue", "POST", "/tasks/{task_id}", keyed=True)
 ENQUEUE_AS_WAITED: Operation[Waited] = Operation("enqueue", "POST", "/tasks/{task_id}", keyed=True)

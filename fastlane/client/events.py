@@ -4,7 +4,7 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Stream = Literal["stdout", "stderr"]
 
@@ -58,6 +58,15 @@ class EventReader:
         for block in blocks:
             if (event := _event(block)) is not None:
                 yield event
+
+
+def data_of(block: bytes, kind: bytes) -> dict[str, Any] | None:
+    """The data of a server-sent event of this kind; None for others, and for comments."""
+    fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line and not line.startswith(b":"))
+    if fields.get(b"event") != kind or b"data" not in fields:
+        return None
+    data: dict[str, Any] = json.loads(fields[b"data"])
+    return data
 
 
 def _event(block: bytes) -> LogEvent | None:

@@ -1,10 +1,13 @@
-"""When a request is sent again: which answers say that trying again may help, and how long to wait. Pure.
+"""When a request is sent again: which answers say that trying again may help, and how long to wait.
 
 Every request may be sent again. Those that would have a second effect carry an Idempotency-Key; the others ask for a state.
 """
 
 import random
+import time
 from collections.abc import Mapping
+
+from fastlane.client.errors import Refused, Unreachable
 
 REPEATABLE = frozenset({429, 502, 503, 504})
 """Answers after which the same request may succeed."""
@@ -32,6 +35,12 @@ class Attempts:
         delay = max(self._delay * random.uniform(0.75, 1.25), retry_after or 0.0)
         self._delay = min(LARGEST, self._delay * 2)
         return delay if now + delay <= self._until else None
+
+
+def reconnect_after(error: Unreachable | Refused, attempts: Attempts) -> float | None:
+    """Seconds after which a connection is made again; None when that cannot help."""
+    hopeless = error.permanent if isinstance(error, Unreachable) else error.status not in REPEATABLE
+    return None if hopeless else attempts.next(time.monotonic())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

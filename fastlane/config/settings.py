@@ -84,6 +84,7 @@ class Settings:
     keep_logs: int | None
     keep_deliveries: int | None
     keep_history: int | None
+    keep_events: int | None
     breaker_max_fails: int
     breaker_reset: float
     metrics_port: int | None
@@ -348,6 +349,7 @@ SETTINGS = (
     Setting("keep_logs", AGE, "14d", "how long an execution's log stays after its end"),
     Setting("keep_deliveries", AGE, "14d", "how long the record of a webhook that was sent or given up stays"),
     Setting("keep_history", AGE, "90d", "how long the counts of each hour stay, which `/history` shows"),
+    Setting("keep_events", AGE, "90d", "how long [what people and fastlane did](audit.md) stays known"),
     Setting("breaker_max_fails", types.COUNT, "5", "consecutive faults of a host after which its circuit breaker opens"),
     Setting("breaker_reset", types.DURATION, "1m", "how long the breaker stays open before a host is tried again"),
     Setting(

@@ -10,16 +10,20 @@ Nobody tells a process of a change: it asks the store twice a second for a mark,
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 
 from fastlane.clock import Clock
 from fastlane.directory.current_pools import CurrentPools
 from fastlane.errors import Conflict, FastlaneError
+from fastlane.models.access import Requester
+from fastlane.models.event import Event, EventKind
 from fastlane.models.placement.directory import KnownHost, hosts_to_know
 from fastlane.models.placement.pool import Pool
 from fastlane.models.placement.pools_revision import PoolsRevision, pools_digest
 from fastlane.storage.base import HostStore
+from fastlane.storage.base.events import EventStore
 
 log = structlog.get_logger()
 
@@ -28,11 +32,15 @@ EVERY = 0.4
 TRIES = 8
 
 
+class DirectoryStore(HostStore, EventStore, Protocol):
+    """What a directory needs of the store."""
+
+
 class Directory:
     """Keeps one process's pools as the store has their hosts, and its settings have them. ``open`` it before anything asks for the pools.
     ``read`` reads them from the settings again, in a thread; None: they cannot change."""
 
-    def __init__(self, store: HostStore, pools: CurrentPools, clock: Clock, read: Callable[[], Sequence[Pool]] | None = None) -> None:
+    def __init__(self, store: DirectoryStore, pools: CurrentPools, clock: Clock, read: Callable[[], Sequence[Pool]] | None = None) -> None:
         self.pools = pools
         self.revision = PoolsRevision()
         """The revision that was recorded last."""
@@ -66,12 +74,15 @@ class Directory:
         """That of the pools in this process's settings."""
         return self.pools.digest
 
-    async def reload(self) -> PoolsRevision:
+    async def reload(self, by: Requester | None = None) -> PoolsRevision:
         """Reads the pools from the settings, and puts all of them in force if none has a fault. Every other process then does so too.
         Raises Invalid with every fault, Conflict, and StoreDown: then this process has the new pools, and the others are not told."""
         if self._read is None:
             raise Conflict("this process was not started from settings that can be read again")
-        self._apply(await asyncio.to_thread(self._read))
+        found = await asyncio.to_thread(self._read)
+        digest = pools_digest(found)
+        await self._store.add_events([Event.now(EventKind.POOLS_RELOADED, self._clock.now(), by, digest=digest)])
+        self._apply(found)
         await self._record(reload=True)
         return self.revision
 

@@ -2,10 +2,12 @@
 the time, and returns the change that the store then writes by compare-and-set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from fastlane.models.access import Requester
+from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.cron import Cron, last_tick, next_tick
@@ -27,6 +29,13 @@ from fastlane.models.schedule.tick import (
 UNSTARTED = frozenset({Outcome.SKIPPED, Outcome.EXPIRED})
 """The outcomes of a tick that comes due and makes no execution."""
 
+TELLING = {
+    Outcome.SKIPPED: EventKind.TICK_SKIPPED,
+    Outcome.MISSED: EventKind.TICK_MISSED,
+    Outcome.EXPIRED: EventKind.TICK_EXPIRED,
+}
+"""The outcomes of ticks of which an event tells."""
+
 PAUSED = "the job was paused"
 REPLACED = "the job got other details before it fired"
 STOPPED = "the job was stopped before it fired"
@@ -35,11 +44,41 @@ TOO_LATE = "it had expired by the time a worker looked at it"
 
 @dataclass(frozen=True, slots=True)
 class JobChange:
-    """What is written in one commit: the job after the change, the ticks that are new in its ledger, and the execution of one of them."""
+    """What is written in one commit: the job after the change, the ticks that are new in its ledger, and the execution of one of them.
+    ``events`` tell what somebody did."""
 
     job: Job
     ticks: Sequence[Tick] = ()
     execution: Execution | None = None
+    events: Sequence[Event] = ()
+
+    def told(self, kind: EventKind, now: int, by: Requester | None, **detail: Any) -> Self:
+        """The same change, which tells who made it."""
+        execution = None if self.execution is None else self.execution.id
+        names: Mapping[str, Any] = {"task_id": self.job.task_id, "job_id": self.job.id, "execution_id": execution, **detail}
+        return replace(self, events=(*self.events, Event.now(kind, now, by, **names)))
+
+    def recorded(self, now: int) -> Sequence[Event]:
+        """The events of the change: what somebody did, and which ticks came to nothing, and why."""
+        return (*self.events, *unstarted_events(self.job, self.ticks, now=now))
+
+
+def unstarted_events(job: Job, ticks: Sequence[Tick], *, now: int) -> Sequence[Event]:
+    """What is recorded of ticks that make no execution, other than those that a stop takes with it."""
+    kinds = [(TELLING[tick.outcome], tick) for tick in ticks if tick.outcome in TELLING]
+    ids: Mapping[str, Any] = {"task_id": job.task_id, "job_id": job.id}
+    return [
+        Event.now(
+            kind,
+            now,
+            **ids,
+            due=tick.due,
+            until=tick.until,
+            count=tick.count,
+            reason=tick.reason,
+        )
+        for kind, tick in kinds
+    ]
 
 
 def firing_rules(job: Job) -> FiringRules:

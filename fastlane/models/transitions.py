@@ -52,6 +52,7 @@ class ExecutionChange:
     """A compare-and-set on one execution: ``values`` are written where ``rule`` (and ``epoch``, when fenced) holds.
 
     The keys of ``values`` are fields of ``Execution``. ``op`` is random, so that a write whose answer was lost is recognised on reading.
+    ``at`` is when it is written (milliseconds): a container's start and end are known later than they happen.
     """
 
     name: str
@@ -59,21 +60,29 @@ class ExecutionChange:
     values: Mapping[str, Any]
     epoch: int | None
     op: str
+    at: int | None = None
 
     @classmethod
-    def of(cls, name: str, execution: Execution, **values: Any) -> Self:
+    def of(cls, name: str, execution: Execution, *, at: int | None = None, **values: Any) -> Self:
         """The named change to this execution. Raises ValueError when the rule does not lead to the status in ``values``."""
         rule = RULES[name]
         target = values.get("status")
         if (target in rule.targets) if rule.targets else (target is None):
             epoch = execution.epoch if rule.fenced else None
-            return cls(name, execution.id, values, epoch, nonce())
+            return cls(name, execution.id, values, epoch, nonce(), at)
         raise ValueError(f"a change {name!r} cannot make an execution {target!r}")
 
     @property
     def rule(self) -> Rule:
         """The row of the table that governs the change."""
         return RULES[self.name]
+
+    @property
+    def noted(self) -> Mapping[str, int]:
+        """When the store heard that the execution started, or ended, if it hears that by this change. Events are in this order."""
+        status = self.values.get("status")
+        names = {"start_noted_at": self.values.get("started_at") is not None, "end_noted_at": status in FINAL}
+        return {} if self.at is None else {name: self.at for name, is_told in names.items() if is_told}
 
     def permitted(self, execution: Execution) -> bool:
         """Whether its condition holds for the execution. The store compares the same."""
@@ -105,12 +114,12 @@ def claim(execution: Execution, *, host: str | None, pool: str | None, now: int)
 
 def cancel(execution: Execution, *, now: int) -> ExecutionChange:
     """enqueued → stopped: a stop came before a worker took it."""
-    return ExecutionChange.of("cancel", execution, status=Status.STOPPED, stop_requested_at=now, finished_at=now, cleaned=True)
+    return ExecutionChange.of("cancel", execution, at=now, status=Status.STOPPED, stop_requested_at=now, finished_at=now, cleaned=True)
 
 
 def expire(execution: Execution, *, now: int) -> ExecutionChange:
     """enqueued → expired: its time to start passed before a worker took it."""
-    return ExecutionChange.of("expire", execution, status=Status.EXPIRED, finished_at=now, cleaned=True)
+    return ExecutionChange.of("expire", execution, at=now, status=Status.EXPIRED, finished_at=now, cleaned=True)
 
 
 def release(execution: Execution) -> ExecutionChange:
@@ -148,7 +157,7 @@ def give_up(execution: Execution, ending: Ending) -> ExecutionChange:
 
     A parked service may remain; the reconciler finds and removes it.
     """
-    return ExecutionChange.of("give-up", execution, **ending.values(), cleaned=True)
+    return ExecutionChange.of("give-up", execution, at=ending.finished_at, **ending.values(), cleaned=True)
 
 
 def flag_stop(execution: Execution, *, now: int) -> ExecutionChange:
@@ -156,15 +165,17 @@ def flag_stop(execution: Execution, *, now: int) -> ExecutionChange:
     return ExecutionChange.of("flag-stop", execution, stop_requested_at=now)
 
 
-def run(execution: Execution, started: Started) -> ExecutionChange:
+def run(execution: Execution, started: Started, *, now: int | None = None) -> ExecutionChange:
     """pulling → running: its container was seen running."""
-    return ExecutionChange.of("run", execution, status=Status.RUNNING, **started.values())
+    at = started.started_at if now is None else now
+    return ExecutionChange.of("run", execution, at=at, status=Status.RUNNING, **started.values())
 
 
-def end(execution: Execution, ending: Ending, *, settled: bool = False) -> ExecutionChange:
+def end(execution: Execution, ending: Ending, *, settled: bool = False, now: int | None = None) -> ExecutionChange:
     """pulling or running → final: the engine said how it ended, and its whole log is stored. ``settled``: nothing but the release of its
     slot is to follow."""
-    return ExecutionChange.of("end", execution, **ending.values(), **({"settled": True} if settled else {}))
+    at = ending.finished_at if now is None else now
+    return ExecutionChange.of("end", execution, at=at, **ending.values(), **({"settled": True} if settled else {}))
 
 
 def settle(execution: Execution) -> ExecutionChange:

@@ -17,6 +17,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.placement.directory import KnownHost, hosts_to_know, record_of, removed_with
 from fastlane.models.placement.host import IN_NO_POOL, HostView
 from fastlane.models.placement.host_record import EngineIdentity, HostRecord, is_local, record_id
+from fastlane.scheduler.host_events import HostEvents
 from fastlane.storage.base import HostStore
 
 log = structlog.get_logger()
@@ -31,8 +32,17 @@ CLEAR_WITHIN, CLEAR_AGAIN = 30.0, 1.0
 class HostKeeper:
     """The hosts of one worker. It calls ``on_change`` after each look, so that all of the worker goes by the new hosts."""
 
-    def __init__(self, store: HostStore, executor: Executor, pools: CurrentPools, clock: Clock, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: HostStore,
+        executor: Executor,
+        pools: CurrentPools,
+        clock: Clock,
+        on_change: Callable[[], None],
+        events: HostEvents | None = None,
+    ) -> None:
         self._store = store
+        self._events = events
         self._executor = executor
         self._pools = pools
         self._clock = clock
@@ -132,6 +142,8 @@ class HostKeeper:
             await self._executor.use_hosts(self._known)
             self._returned.set()
         self._on_change()
+        if self._events is not None:
+            await self._events.note(self.views())
         for view in self.views():
             if view.usable and view.engine_id and view.swarm_id:
                 await self._note(view, EngineIdentity(view.engine_id, view.swarm_id))

@@ -52,7 +52,7 @@ class Timer:
             await self._put_again(await self._store.waiting(job.id))
         others = () if job.schedule.overlap is Overlap.ALLOW else await self._store.under_way_of(job.task_id, job.id)
         firing = fire(job, others=others, now=max(now, self._clock.now()))
-        if not await self._store.advance(job, firing.job, firing.ticks, firing.execution):
+        if not await self._store.advance(job, firing.job, firing.ticks, firing.execution, None, firing.recorded(self._clock.now())):
             return False
         for tick in firing.ticks:
             log.info("tick.decided", task_id=job.task_id, job_id=job.id, tick_id=tick.id, due=tick.due, outcome=tick.outcome.value)

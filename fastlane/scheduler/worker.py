@@ -24,6 +24,7 @@ from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
 from fastlane.scheduler.carriers import carriers_of
 from fastlane.scheduler.deliverer import Deliverer
 from fastlane.scheduler.dispatcher import Dispatcher
+from fastlane.scheduler.host_events import HostEvents
 from fastlane.scheduler.host_keeper import HostKeeper
 from fastlane.scheduler.images import ImageKeeper
 from fastlane.scheduler.known_hosts import KnownHosts
@@ -107,7 +108,7 @@ def build_parts(
 ) -> WorkerParts:
     """The parts of one worker, joined. Close ``rebuilder``, ``leases`` and ``deliverer`` at the end."""
     pools, limits, metrics = CurrentPools.of(settings.pools), settings.limits, metrics or Metrics()
-    hosts = HostKeeper(store, executor, pools, clock, on_hosts)
+    hosts = HostKeeper(store, executor, pools, clock, on_hosts, HostEvents(store, clock, worker_id))
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
     known_workers = KnownWorkers(reports, clock, worker_id, max(limits.pending_deadline, limits.host_lost_after))
     known_hosts = KnownHosts(known_workers, hosts.views, clock, limits.host_lost_after)

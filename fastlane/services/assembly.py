@@ -8,7 +8,9 @@ from fastlane.directory.current_pools import CurrentPools
 from fastlane.directory.directory import Directory
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TicketStore, TimedQueue, WorkerReports
+from fastlane.services.access_events import AccessEvents
 from fastlane.services.deliveries import Deliveries
+from fastlane.services.event_feeds import EventFeeds
 from fastlane.services.hosts import Hosts
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.deletions import Deletions
@@ -23,6 +25,7 @@ from fastlane.services.jobs.submissions import Submissions
 from fastlane.services.pools import Pools
 from fastlane.services.reads.completion import CompletionWaiter
 from fastlane.services.reads.details import Details
+from fastlane.services.reads.events import EventReader
 from fastlane.services.reads.gauges import GaugeReader
 from fastlane.services.reads.health import Health
 from fastlane.services.reads.history import History
@@ -69,6 +72,9 @@ class Services:
     gauges: GaugeReader
     history: History
     followers: Followers
+    event_reader: EventReader
+    event_feeds: EventFeeds
+    access_events: AccessEvents
     tickets: Tickets
     clock: Clock
 
@@ -102,9 +108,9 @@ def build_services(
         stops=stops,
         deletions=Deletions(store, outbox, clock, stops),
         deliveries=Deliveries(store, clock),
-        pools=Pools(store, outbox, pools),
+        pools=Pools(store, store, outbox, clock, pools),
         directory=directory,
-        hosts=Hosts(store, reports, pools, clock, directory.refresh),
+        hosts=Hosts(store, store, reports, pools, clock, directory.refresh),
         outbox=outbox,
         previewer=Previewer(reports, clock, pools),
         details=Details(store, clock),
@@ -118,6 +124,9 @@ def build_services(
         gauges=GaugeReader(store, queue, reports, pools, followers),
         history=History(store, clock),
         followers=followers,
+        event_reader=EventReader(store, clock),
+        event_feeds=EventFeeds(),
+        access_events=AccessEvents(store, clock),
         tickets=Tickets(tickets, clock),
         clock=clock,
     )

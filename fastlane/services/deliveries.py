@@ -6,6 +6,9 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import NotFound
+from fastlane.models.access import Requester
+from fastlane.models.event import Event, EventKind
+from fastlane.models.ids import new_id
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.receiver import Receiver, receiver_id
 from fastlane.storage.base import Store
@@ -45,14 +48,18 @@ class Deliveries:
         rows = await self._store.deliveries_of(execution_id)
         return DeliveriesView(task_id, job_id, execution_id, tuple([await self._view(row) for row in rows]))
 
-    async def redeliver(self, task_id: str, job_id: str, execution_id: str, delivery_id: str) -> DeliveryView:
+    async def redeliver(self, task_id: str, job_id: str, execution_id: str, delivery_id: str, by: Requester | None = None) -> DeliveryView:
         """Has a delivery sent again, whatever became of it, under its id. A receiver that is paused gets it, too."""
         await find_execution(self._store, task_id, job_id, execution_id)
+        id = new_id(self._clock.now())
         while True:
             row = await self._store.delivery(delivery_id)
             if row is None or row.execution_id != execution_id:
                 raise NotFound(f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries")
-            again = row.again(self._clock.now())
+            now, ids = self._clock.now(), {"task_id": task_id, "job_id": job_id, "execution_id": execution_id}
+            again = row.again(now)
+            event = Event.now(EventKind.DELIVERY_REQUESTED, now, by, id=id, **ids, delivery=row.id)
+            await self._store.add_events([event])
             if await self._store.write_delivery(again):
                 log.info("delivery.requested", delivery_id=row.id, execution_id=execution_id, receiver=row.target.origin)
                 return await self._view(again)

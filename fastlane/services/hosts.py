@@ -7,6 +7,7 @@ leaves nothing half-done, and of two callers at once each builds on what the oth
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
@@ -14,6 +15,8 @@ from fastlane.clock import Clock
 from fastlane.directory.current_pools import CurrentPools
 from fastlane.errors import Conflict, Fault, Forbidden, Invalid, NotFound, QueueDown
 from fastlane.models.access import Requester
+from fastlane.models.event import Event, EventKind
+from fastlane.models.ids import new_id
 from fastlane.models.placement.directory import names_of
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.host_record import HostLoad, HostRecord, record_id
@@ -22,6 +25,7 @@ from fastlane.queue.base import WorkerReports
 from fastlane.services.reads.host_rows import views_of
 from fastlane.services.results import HostDrained, HostRemoved
 from fastlane.storage.base import HostStore
+from fastlane.storage.base.events import EventStore
 
 log = structlog.get_logger()
 
@@ -57,9 +61,16 @@ class Hosts:
     """Changes hosts, and lists them. ``refresh`` makes this process read the hosts again. Raises StoreDown."""
 
     def __init__(
-        self, store: HostStore, reports: WorkerReports, pools: CurrentPools, clock: Clock, refresh: Callable[[], Awaitable[None]]
+        self,
+        store: HostStore,
+        events: EventStore,
+        reports: WorkerReports,
+        pools: CurrentPools,
+        clock: Clock,
+        refresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
+        self._events = events
         self._reports = reports
         self._pools = pools
         self._clock = clock
@@ -75,6 +86,7 @@ class Hosts:
         """Adds a host to a pool; the same registration again changes nothing. Raises Invalid, Forbidden when the pool does not take the
         address, and Conflict when the host is there."""
         self._check(wanted)
+        id = new_id(self._clock.now())
         for _ in range(TRIES):
             await self._refresh()
             host = self._own(wanted.address)
@@ -83,29 +95,33 @@ class Hosts:
             if host.record.pool is not None and host.record.removed_at is None:
                 return _as_registered(host, wanted)
             record = _registered(host.record, wanted, requester, self._clock.now())
+            await self._tell(EventKind.HOST_REGISTERED, record, requester, id, pool=record.pool)
             if await self._store.write_host(record):
                 log.info("host.registered", host=record.address, pool=record.pool, id=record.id, by=requester.user)
                 await self._refresh()
                 return self._own(wanted.address)
         raise _changed_meanwhile(wanted.address)
 
-    async def drain(self, name: str, *, drained: bool) -> HostDrained:
+    async def drain(self, name: str, *, drained: bool, requester: Requester | None = None) -> HostDrained:
         """Gives a host no new work, or gives it work again; safe to repeat. ``name``: an id, or an address. Raises NotFound, and Conflict
         for an address of several hosts."""
+        id = new_id(self._clock.now())
         for _ in range(TRIES):
             await self._refresh()
             record = self._find(name).record
             if record.version > 0 and record.drained is drained:
                 return HostDrained(record.address, drained)
+            await self._tell(EventKind.HOST_DRAINED if drained else EventKind.HOST_UNDRAINED, record, requester, id)
             if await self._store.write_host(record.changed(drained=drained)):
                 log.info("host.drained" if drained else "host.undrained", host=record.address, id=record.id)
                 await self._refresh()
                 return HostDrained(record.address, drained)
         raise _changed_meanwhile(name)
 
-    async def remove(self, name: str, *, force: bool) -> HostRemoved:
+    async def remove(self, name: str, *, force: bool, requester: Requester | None = None) -> HostRemoved:
         """Removes a host. Without ``force``, it must be drained, and nothing may be left there; with it, what is bound there is lost.
         Raises NotFound, Conflict, and QueueDown."""
+        id = new_id(self._clock.now())
         for _ in range(TRIES):
             await self._refresh()
             host = self._find(name)
@@ -115,6 +131,7 @@ class Hosts:
                 load = await self._store.host_load(host.record.address, host.record.swarm_id)
                 if load.total:
                     raise Conflict(_still_there(host.record, load))
+            await self._tell(EventKind.HOST_REMOVED, host.record, requester, id, forced=force, lost=load.bound if force else 0)
             if await self._store.write_host(_removed(host.record, self._clock.now(), force=force)):
                 log_it = log.warning if force else log.info
                 log_it("host.removed", host=host.record.address, id=host.record.id, forced=force, lost=load.bound)
@@ -123,6 +140,11 @@ class Hosts:
         raise _changed_meanwhile(name)
 
     # how it does it
+
+    async def _tell(self, kind: EventKind, record: HostRecord, requester: Requester | None, id: str, **detail: Any) -> None:
+        """Records who asks for a change of a host, before it is made: so none is made without a trace. ``id``: the request's own."""
+        event = Event.now(kind, self._clock.now(), requester, id=id, host=record.address, record=record.id, **detail)
+        await self._events.add_events([event])
 
     def _check(self, wanted: Registration) -> None:
         pool = next((pool for pool in self._pools if pool.name == wanted.pool), None)

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 import structlog
 
+from fastlane.clock import Clock
 from fastlane.errors import NotFound, QueueDown
+from fastlane.models.access import Requester
+from fastlane.models.event import Event, EventKind
 from fastlane.models.placement.pool import HOLDS, REQUESTED, Pool, pool_for
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.results import DispatchPaused, PoolPaused
 from fastlane.storage.base import PoolStore
+from fastlane.storage.base.events import EventStore
 
 log = structlog.get_logger()
 
@@ -19,8 +23,10 @@ log = structlog.get_logger()
 class Pools:
     """Pauses and resumes pools, or all of them: the store remembers which are paused, and the queue enforces it."""
 
-    def __init__(self, store: PoolStore, outbox: QueueOutbox, pools: Sequence[Pool]) -> None:
+    def __init__(self, store: PoolStore, events: EventStore, outbox: QueueOutbox, clock: Clock, pools: Sequence[Pool]) -> None:
         self._store = store
+        self._events = events
+        self._clock = clock
         self._outbox = outbox
         self._pools = pools
 
@@ -29,42 +35,49 @@ class Pools:
         pool = pool_for(self._pools, task_id)
         return None if pool is None else pool.hard_timeout
 
-    async def pause(self, name: str) -> PoolPaused:
+    async def pause(self, name: str, by: Requester | None = None) -> PoolPaused:
         """Pauses a pool: nothing of it is claimed from the answer on. Safe to repeat. Raises NotFound for an unknown pool, and QueueDown;
         the pause may be stored by then, and takes effect once the queue is back."""
-        if not await self._set_paused(name, paused=True):
+        if not await self._set_paused(name, by, paused=True):
             raise QueueDown(f"the pause of pool {name!r} is stored, but the queue does not answer: it takes effect once the queue does")
         return PoolPaused(name, True)
 
-    async def resume(self, name: str) -> PoolPaused:
+    async def resume(self, name: str, by: Requester | None = None) -> PoolPaused:
         """Dispatches to the pool again, as soon as the queue answers; safe to repeat. Raises NotFound for an unknown pool."""
-        await self._set_paused(name, paused=False)
+        await self._set_paused(name, by, paused=False)
         return PoolPaused(name, False)
 
-    async def pause_all(self) -> DispatchPaused:
+    async def pause_all(self, by: Requester | None = None) -> DispatchPaused:
         """Pauses all dispatch, as ``pause`` does a pool."""
         await self._outbox.check()
+        await self._tell(EventKind.DISPATCH_PAUSED, by)
         pauses = await self._store.pause_pool(REQUESTED, True)
         log.info("dispatch.paused", revision=pauses.revision)
         if not await self._outbox.pause(pauses):
             raise QueueDown("the pause of all dispatch is stored, but the queue does not answer: it takes effect once the queue does")
         return DispatchPaused(True)
 
-    async def resume_all(self) -> DispatchPaused:
+    async def resume_all(self, by: Requester | None = None) -> DispatchPaused:
         """Ends the pause of all dispatch, whatever it was for; paused pools stay paused. Safe to repeat."""
         await self._outbox.check()
+        await self._tell(EventKind.DISPATCH_RESUMED, by)
         for hold in sorted(HOLDS):
             pauses = await self._store.pause_pool(hold, False)
         log.info("dispatch.resumed", revision=pauses.revision)
         await self._outbox.pause(pauses)
         return DispatchPaused(False)
 
-    async def _set_paused(self, name: str, *, paused: bool) -> bool:
+    async def _tell(self, kind: EventKind, by: Requester | None, pool: str | None = None) -> None:
+        """Records who asks for it, before it is done."""
+        await self._events.add_events([Event.now(kind, self._clock.now(), by, pool=pool)])
+
+    async def _set_paused(self, name: str, by: Requester | None, *, paused: bool) -> bool:
         """Whether the queue knows of it already."""
         if name not in {pool.name for pool in self._pools}:
             known = ", ".join(sorted(pool.name for pool in self._pools))
             raise NotFound(f"there is no pool {name!r}; the pools are: {known}")
         await self._outbox.check()
+        await self._tell(EventKind.POOL_PAUSED if paused else EventKind.POOL_RESUMED, by, name)
         pauses = await self._store.pause_pool(name, paused)
         log.info("pool.paused" if paused else "pool.resumed", pool=name, revision=pauses.revision)
         return await self._outbox.pause(pauses)

@@ -20,6 +20,7 @@ UNSAID = (
     ("If-Match", "is not * or an ETag"),  # schemathesis also sends headers that do not match their pattern
     ("tail", "cannot be used together with from"),  # of the query one name excludes another
     ("since", "cannot be used together with from"),
+    ("*", "cannot be used together with follow"),
     ("from", "needs follow=1"),
     ("stream", "needs follow=1"),
     ("encoding", "needs the header Accept"),

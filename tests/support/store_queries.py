@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
+from fastlane.models.event import Position, Source, Span, at
 from fastlane.models.history import HOUR, WantedHours
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, WantedJobs, Window
@@ -15,6 +17,14 @@ from tests.support.factories import INCARNATION, chunk, first_of, new, new_job
 Query = Callable[[Store], Awaitable[object]]
 
 MANY, FEW = frozenset({"done", "expired"}), frozenset({"done", "paused"})
+
+EVENTS = Span(at(5), Position(9, "~"))
+BACKWARDS = Span(EVENTS.last, EVENTS.first, backwards=True)
+
+
+def _events(source: Source, span: Span, store: Store) -> Awaitable[object]:
+    return store.events(source, span, 10)
+
 
 QUERIES: dict[str, Query] = {
     "job": lambda store: store.job("j"),
@@ -83,6 +93,15 @@ QUERIES: dict[str, Query] = {
     "host_load": lambda store: store.host_load("h", None, 1),
     "images_under_way": lambda store: store.images_under_way(),
     "discard": lambda store: store.discard(new()[2]),
+    **{f"events {source}": partial(_events, source, EVENTS) for source in Source},
+    **{f"events {source} backwards": partial(_events, source, BACKWARDS) for source in Source},
+    **{
+        f"events {source} of {name}": partial(_events, source, replace(BACKWARDS, **{f"{name}_id": "x"}))
+        for source in Source
+        for name in ("task", "job", "execution")
+        if (source, name) != (Source.CREATED, "execution")
+    },
+    "prune_events": lambda store: store.retention.prune_events(5, 10),
     "prune_logs": lambda store: store.prune_logs("e", 10),
     "histories": lambda store: store.retention.histories(10),
     "histories after": lambda store: store.retention.histories(10, (4_000, "x")),

@@ -9,7 +9,7 @@ from fastlane.client.asynchronous.transport import AsyncTransport
 from fastlane.client.errors import ClientError, Refused, Unreachable
 from fastlane.client.events import Ended, EventReader, LogEvent, Output
 from fastlane.client.log_query import LogQuery
-from fastlane.client.retries import REPEATABLE, Attempts
+from fastlane.client.retries import Attempts, reconnect_after
 
 SILENT_FOR = 60.0
 """Seconds without a byte after which a connection is given up; the server sends a comment every 20."""
@@ -45,18 +45,12 @@ async def follow_log(
             await asyncio.sleep(COME_AGAIN)
         except (Unreachable, Refused) as error:
             _check(deadline)
-            delay = _delay(error, attempts)
+            delay = reconnect_after(error, attempts)
             if delay is None:
                 raise
             if on_lost is not None:
                 on_lost(error)
             await asyncio.sleep(delay)
-
-
-def _delay(error: Unreachable | Refused, attempts: Attempts) -> float | None:
-    """Seconds after which the connection is made again; None when that cannot help."""
-    hopeless = error.permanent if isinstance(error, Unreachable) else error.status not in REPEATABLE
-    return None if hopeless else attempts.next(time.monotonic())
 
 
 def _silent_for(deadline: float | None) -> float:

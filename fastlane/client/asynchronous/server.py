@@ -1,8 +1,23 @@
-"""The server itself: how it is, its pools, and whether it starts anything."""
+"""The server itself: how it is, its pools and hosts, whether it starts anything, and who did what."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from fastlane.client import contract
+from fastlane.client.asynchronous.happenings import follow_events
+from fastlane.client.asynchronous.pages import rows
 from fastlane.client.asynchronous.transport import AsyncTransport
-from fastlane.client.contract import DispatchPaused, HostDrained, HostRemoved, KnownHost, Pool, PoolPaused, PoolsReloaded, ServerStatus
+from fastlane.client.contract import (
+    DispatchPaused,
+    Event,
+    HostDrained,
+    HostRemoved,
+    KnownHost,
+    Pool,
+    PoolPaused,
+    PoolsReloaded,
+    ServerStatus,
+)
+from fastlane.client.errors import ClientError
 
 
 class AsyncServer:
@@ -59,3 +74,14 @@ class AsyncServer:
     async def remove_host(self, host: str, *, force: bool = False) -> HostRemoved:
         """Removes a host that is drained and has nothing left. ``force``: with all that is left there, which is lost."""
         return await self._transport.call(contract.REMOVE_HOST, {"host": host}, {"force": 1 if force else None})
+
+    def events(self, *, since: str | None = None, until: str | None = None, **filters: str | None) -> AsyncIterator[Event]:
+        """What happened and who did it, newest first. ``filters``: kind, task, job, execution, actor, host, pool."""
+        return rows(self._transport, contract.LIST_EVENTS, {}, {"since": since, "until": until, **filters})
+
+    def follow_events(
+        self, *, since: str | None = None, on_lost: Callable[[ClientError], None] | None = None, **filters: str | None
+    ) -> AsyncGenerator[Event, None]:
+        """What happens, as it happens: from ``since`` on, or from now on. The connection is made again when it is lost: no event is lost,
+        and none comes twice. ``on_lost`` is told why."""
+        return follow_events(self._transport, filters, since, on_lost)

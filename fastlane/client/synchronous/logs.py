@@ -7,7 +7,7 @@ from fastlane.client import contract
 from fastlane.client.errors import ClientError, Refused, Unreachable
 from fastlane.client.events import Ended, EventReader, LogEvent, Output
 from fastlane.client.log_query import LogQuery
-from fastlane.client.retries import REPEATABLE, Attempts
+from fastlane.client.retries import Attempts, reconnect_after
 from fastlane.client.synchronous.transport import Transport
 
 SILENT_FOR = 60.0
@@ -44,18 +44,12 @@ def follow_log(
             time.sleep(COME_AGAIN)
         except (Unreachable, Refused) as error:
             _check(deadline)
-            delay = _delay(error, attempts)
+            delay = reconnect_after(error, attempts)
             if delay is None:
                 raise
             if on_lost is not None:
                 on_lost(error)
             time.sleep(delay)
-
-
-def _delay(error: Unreachable | Refused, attempts: Attempts) -> float | None:
-    """Seconds after which the connection is made again; None when that cannot help."""
-    hopeless = error.permanent if isinstance(error, Unreachable) else error.status not in REPEATABLE
-    return None if hopeless else attempts.next(time.monotonic())
 
 
 def _silent_for(deadline: float | None) -> float:

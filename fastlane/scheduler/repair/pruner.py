@@ -13,6 +13,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import Unreadable
+from fastlane.models.event import Source, Span, at
 from fastlane.models.history import hour_of
 from fastlane.models.paging import Window
 from fastlane.models.placement.pool import Pool, pool_for
@@ -29,18 +30,21 @@ PAGES = 20
 LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
 ONE = Window(1, 1)
+MOST_COUNTED = 10_000
+"""Events that are counted when nothing is to be removed."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """The server's rules: ``rules`` where a pool has none of its own, and the ages of deliveries and of the
-    counts of hours (milliseconds; None: they stay)."""
+    """The server's rules: ``rules`` where a pool has none of its own, and the ages of deliveries, of the
+    counts of hours and of recorded events (milliseconds; None: they stay)."""
 
     rules: Retention = NO_RETENTION
     deliveries: int | None = None
     history: int | None = None
+    events: int | None = None
 
     def of(self, job: JobHistory, pools: Sequence[Pool]) -> Retention:
         """The rules for a job: those of its pool or of the server, and its own where they are stricter."""
@@ -59,6 +63,7 @@ class Pruned:
     logs: int = 0
     deliveries: int = 0
     hours: int = 0
+    events: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -134,6 +139,9 @@ class Pruner:
             found.deliveries = await self._store.retention.overdue_deliveries(now - self._rules.deliveries)
         if self._rules.history is not None:
             found.hours = await self._store.history.overdue_hours(hour_of(now - self._rules.history))
+        if self._rules.events is not None:
+            span = Span(at(0), at(now - self._rules.events))
+            found.events = len(await self._store.events(Source.RECORDED, span, MOST_COUNTED))
         while page := await self._store.retention.histories(PAGE, after):
             for job in page:
                 cuts = self._cuts(job)
@@ -194,6 +202,8 @@ class Pruner:
             pruned.deliveries += await self._in_pages(partial(retention.prune_deliveries, now - self._rules.deliveries))
         if self._rules.history is not None:
             pruned.hours += await self._in_pages(partial(history.prune_hours, hour_of(now - self._rules.history)))
+        if self._rules.events is not None:
+            pruned.events += await self._in_pages(partial(retention.prune_events, now - self._rules.events))
 
     async def _in_pages(self, prune: Callable[[int], Awaitable[int]]) -> int:
         total = gone = await self._gently(partial(prune, PAGE))

@@ -17,7 +17,9 @@ import structlog
 from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown, TransientError
+from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
+from fastlane.models.ids import derived_id
 from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.status import STARTING, Status
 from fastlane.models.store_version import StoreVersion
@@ -36,6 +38,8 @@ NEVER = 0
 AUDIT_PAGES = 200
 """Pages in one audit, of some 256 entries each. The next audit goes on after the last of them."""
 FOREVER = 1 << 60
+REBUILDS = "00000000-0000-7000-8000-000000000000"
+"""From which the ids of events about rebuilds derive, with the number of the generation."""
 
 
 class Rebuilder:
@@ -191,7 +195,13 @@ class Rebuilder:
             count += len(jobs)
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
             current = await self._renewed(current)
-        if current is not None and await self._store.change_generation(current, replace(current, builder=None)):
+        if current is None:
+            return
+        # Told before: whoever rebuilds it again tells the same.
+        id, now = derived_id(REBUILDS, str(current.number)), self._clock.now()
+        event = Event.now(EventKind.QUEUE_REBUILT, now, id=id, generation=current.number, entries=count, worker=self._owner)
+        await self._store.add_events([event])
+        if await self._store.change_generation(current, replace(current, builder=None)):
             self._on_rebuilt()
             log.info("queue.rebuilt", generation=current.number, entries=count)
 

@@ -179,7 +179,7 @@ class ExecutionWatch:
             case RecordStart():
                 self._log_copy.start(self._manager(), verdict.started.engine_task_id)
                 self._measure(task)
-                ran = await self._store.change(transitions.run(self._execution, verdict.started))
+                ran = await self._store.change(transitions.run(self._execution, verdict.started, now=self._clock.now()))
                 if ran is not None:
                     self._publish(Hint(ran.id, 0, ran.status))
                     log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
@@ -264,7 +264,7 @@ class ExecutionWatch:
         ran = self._execution.has_started or ending.started is not None
         logged = replace(ending.with_log(head, lost=ran if log_end is None else log_end.gone), usage=self._meter.usage)
         settled = is_last_word(self._execution, logged, self._limits.pools)
-        ended = await self._store.change(transitions.end(self._execution, logged, settled=settled))
+        ended = await self._store.change(transitions.end(self._execution, logged, settled=settled, now=self._clock.now()))
         if ended is not None:
             self._publish(Hint(ended.id, head.offset, ended.status))
             log.info(

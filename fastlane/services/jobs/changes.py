@@ -61,7 +61,8 @@ class JobChanges:
 
     async def replace(self, seen: Job, change: JobChange, record: IdempotencyRecord | None) -> bool:
         """Writes the change, if the job is still as it was ``seen``."""
-        return await self._store.advance(seen, change.job, change.ticks, change.execution, record)
+        events = change.recorded(self._clock.now())
+        return await self._store.advance(seen, change.job, change.ticks, change.execution, record, events)
 
     async def release_waiting(self, job: Job) -> Execution | None:
         """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what the queue is to be told. The

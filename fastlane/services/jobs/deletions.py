@@ -7,7 +7,10 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import Conflict
+from fastlane.models.access import Requester
+from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
+from fastlane.models.ids import derived_id
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.services.jobs.batches import in_batches
 from fastlane.services.jobs.changes import check_version
@@ -44,33 +47,41 @@ class Deletions:
         self._clock = clock
         self._stops = stops
 
-    async def delete_job(self, task_id: str, job_id: str, *, stop: bool = False, expected: ExpectedVersions | None = None) -> Deleted:
+    async def delete_job(
+        self,
+        task_id: str,
+        job_id: str,
+        *,
+        stop: bool = False,
+        expected: ExpectedVersions | None = None,
+        by: Requester | None = None,
+    ) -> Deleted:
         """Deletes a job with its ticks, executions and logs. With ``stop`` it is stopped first and given 20 s to end. Raises NotFound,
         Changed when the job has none of the expected versions as the first write begins, and Conflict with the reason when something blocks
         the deletion; part of the history may be gone by then. Safe to repeat."""
         if stop:
-            job, expected = await self._stops.apply(task_id, job_id, expected), None
+            job, expected = await self._stops.apply(task_id, job_id, expected, by), None
         else:
             job = await find_job(self._store, task_id, job_id)
             check_version(job, job_id, expected)
-        await self._delete(job, stop=stop, until=self._clock.now() + MAX_WAIT, expected=expected)
+        await self._delete(job, stop=stop, until=self._clock.now() + MAX_WAIT, expected=expected, by=by)
         return Deleted(task_id, job_id)
 
-    async def delete_task(self, task_id: str, *, stop: bool = False) -> Deleted:
+    async def delete_task(self, task_id: str, *, stop: bool = False, by: Requester | None = None) -> Deleted:
         """Deletes every job of a task as ``delete_job`` does, then the task. Without ``stop``, nothing is deleted while one of its jobs is
         scheduled or runs."""
         await find_task(self._store, task_id)
         if stop:
-            await self._stops.stop_task(task_id)
+            await self._stops.stop_task(task_id, by)
         else:
             await self._check_ended(task_id)
         until = self._clock.now() + MAX_WAIT
-        while not await self._store.delete_task(task_id):
+        while not await self._store.delete_task(task_id, Event.now(EventKind.TASK_DELETED, self._clock.now(), by, task_id=task_id)):
             jobs = await self._store.jobs_of(task_id, PAGE)
             if not jobs and (task := await self._store.task(task_id)) is not None and task.jobs_count:
                 words = f"{task.jobs_count} jobs of task {task_id!r} cannot be read from the store; the log of fastlane names them"
                 raise Conflict(words)
-            await in_batches(jobs, partial(self._delete, stop=stop, until=until))
+            await in_batches(jobs, partial(self._delete, stop=stop, until=until, by=by))
         log.info("task.deleted", task_id=task_id)
         return Deleted(task_id, None)
 
@@ -84,10 +95,12 @@ class Deletions:
                     raise Conflict(blocker.reason)
             after = page[-1].id
 
-    async def _delete(self, job: Job, *, stop: bool, until: int, expected: ExpectedVersions | None = None) -> None:
+    async def _delete(
+        self, job: Job, *, stop: bool, until: int, expected: ExpectedVersions | None = None, by: Requester | None = None
+    ) -> None:
         """Deletes one job, step by step. Raises Conflict for a blocker that is not temporary, or that is still there at ``until``."""
         pause = FIRST_PAUSE
-        while (step := await self._store.delete_job(job.id, job.incarnation, self._clock.now(), expected)) is not Deletion.DONE:
+        while (step := await self._step(job, expected, by)) is not Deletion.DONE:
             expected = None if step is Deletion.MORE else expected
             blocker = await self._blocker(job, stop=stop) if step is Deletion.KEPT else None
             if blocker is None:
@@ -98,6 +111,11 @@ class Deletions:
             pause = min(pause * 2, MAX_PAUSE)
         log.info("job.deleted", task_id=job.task_id, job_id=job.id)
         await self._outbox.withdraw(job)
+
+    async def _step(self, job: Job, expected: ExpectedVersions | None, by: Requester | None) -> Deletion:
+        now, names = self._clock.now(), {"task_id": job.task_id, "job_id": job.id}
+        event = Event.now(EventKind.JOB_DELETED, now, by, id=derived_id(job.incarnation, "deleted"), **names, created=job.created_at)
+        return await self._store.delete_job(job.id, job.incarnation, now, expected, event)
 
     async def _blocker(self, job: Job, *, stop: bool) -> DeletionBlocker | None:
         """What blocks the deletion now; None when nothing does, or when another job has taken the id."""

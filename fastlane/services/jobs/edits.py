@@ -9,6 +9,7 @@ from fastlane.clock import Clock
 from fastlane.errors import Conflict
 from fastlane.models import job_change
 from fastlane.models.access import Requester
+from fastlane.models.event import EventKind
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import ExpectedVersions, Job, Spec
 from fastlane.models.job_change import JobChange
@@ -83,7 +84,7 @@ class Edits:
             raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not schedule it again; send a PUT")
         if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
             admit(self._pools, seen.task_id, spec)
-        return job_change.edit(seen, spec, schedule, now=now, by=by)
+        return job_change.edit(seen, spec, schedule, now=now, by=by).told(EventKind.JOB_CHANGED, now, by, how="PATCH")
 
 
 def _would_revive(job: Job, spec: Spec, schedule: Schedule) -> bool:

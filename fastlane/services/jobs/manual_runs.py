@@ -9,6 +9,7 @@ from fastlane.clock import iso
 from fastlane.errors import Conflict, Unreadable
 from fastlane.models import job_change
 from fastlane.models.access import Requester
+from fastlane.models.event import EventKind
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.job_change import JobChange
@@ -50,7 +51,8 @@ class ManualRuns:
         tick; Conflict is raised in place of a skipped tick. With ``force`` it runs at once, whatever else of it does."""
 
         async def step(seen: Job, now: int) -> JobChange:
-            return self._run_now(seen, seen.spec, now, by, STARTS if force else await self._met(seen))
+            change = self._run_now(seen, seen.spec, now, by, STARTS if force else await self._met(seen))
+            return change.told(EventKind.JOB_RUN, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
@@ -59,7 +61,8 @@ class ManualRuns:
         while it runs or is about to."""
 
         async def step(seen: Job, now: int) -> JobChange:
-            return self._run_now(seen, await self._last_spec(seen, now), now, by)
+            change = self._run_now(seen, await self._last_spec(seen, now), now, by)
+            return change.told(EventKind.JOB_RETRIED, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 

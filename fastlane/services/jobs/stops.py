@@ -1,11 +1,16 @@
 """Stops an execution, a job, or every job of a task."""
 
+from functools import partial
+
 import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import NotFound
 from fastlane.models import transitions
+from fastlane.models.access import Requester
+from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
+from fastlane.models.ids import derived_id
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.models.schedule.schedule import ScheduleKind
 from fastlane.models.status import UNDER_WAY, Status
@@ -33,48 +38,54 @@ class Stops:
         self._clock = clock
         self._changes = changes
 
-    async def stop_job(self, task_id: str, job_id: str, expected: ExpectedVersions | None = None) -> CurrentStatus:
+    async def stop_job(
+        self, task_id: str, job_id: str, expected: ExpectedVersions | None = None, by: Requester | None = None
+    ) -> CurrentStatus:
         """Lets no further execution of the job start, and stops those that are under way. Raises Changed when the job has none of the
         expected versions."""
-        return await self._changes.current_status(await self.apply(task_id, job_id, expected))
+        return await self._changes.current_status(await self.apply(task_id, job_id, expected, by))
 
-    async def stop_execution(self, task_id: str, job_id: str, execution_id: str) -> CurrentStatus:
+    async def stop_execution(self, task_id: str, job_id: str, execution_id: str, by: Requester | None = None) -> CurrentStatus:
         """Stops one execution; a final one stays as it ended."""
         await find_job(self._store, task_id, job_id)
-        after = await self._stop(await find_execution(self._store, task_id, job_id, execution_id))
+        after = await self._stop(await find_execution(self._store, task_id, job_id, execution_id), by)
         return CurrentStatus(task_id, job_id, execution_id, after.status, after.is_stopping)
 
-    async def stop_task(self, task_id: str) -> TaskStopped:
+    async def stop_task(self, task_id: str, by: Requester | None = None) -> TaskStopped:
         """Stops every job of the task that has a tick to come or an execution under way, except jobs created during the call."""
         await find_task(self._store, task_id)
-        latest, count, after = self._clock.now() + CLOCK_SKEW, 0, ""
+        now = self._clock.now()
+        await self._store.add_events([Event.now(EventKind.TASK_STOPPED, now, by, task_id=task_id)])
+        latest, count, after = now + CLOCK_SKEW, 0, ""
         while page := await self._store.open_jobs(task_id, PAGE, after):
             jobs = [job for job in page if job.created_at <= latest]
-            await in_batches(jobs, self._stop_one_of_many)
+            await in_batches(jobs, partial(self._stop_one_of_many, by=by))
             count += len(jobs)
             after = page[-1].id
         log.info("task.stop", task_id=task_id, jobs=count)
         return TaskStopped(task_id, count)
 
-    async def apply(self, task_id: str, job_id: str, expected: ExpectedVersions | None = None) -> Job:
+    async def apply(self, task_id: str, job_id: str, expected: ExpectedVersions | None = None, by: Requester | None = None) -> Job:
         """Stops the job as ``stop_job`` does; the job after it."""
         await find_job(self._store, task_id, job_id)
-        job = await self._store.stop_job(job_id, self._clock.now(), expected)
+        now = self._clock.now()
+        event = Event.now(EventKind.JOB_STOPPED, now, by, task_id=task_id, job_id=job_id)
+        job = await self._store.stop_job(job_id, now, expected, event)
         if job is None:
             raise no_such_job(task_id, job_id)
         log.info("job.stop", task_id=task_id, job_id=job_id, sequence=job.stop_sequence)
         if job.schedule.kind is not ScheduleKind.NOW:
             await self._outbox.withdraw(job)
-        await self._stop_executions(job)
+        await self._stop_executions(job, by)
         return job
 
-    async def _stop_one_of_many(self, job: Job) -> None:
+    async def _stop_one_of_many(self, job: Job, by: Requester | None) -> None:
         try:
-            await self.apply(job.task_id, job.id)
+            await self.apply(job.task_id, job.id, by=by)
         except NotFound:
             log.debug("job.stop.gone", task_id=job.task_id, job_id=job.id)
 
-    async def _stop_executions(self, job: Job) -> None:
+    async def _stop_executions(self, job: Job, by: Requester | None) -> None:
         """Stops what is under way until a whole listing shows nothing new: executions that end during the call shift the pages."""
         known: set[str] = set()
         for _ in range(ROUNDS):
@@ -83,7 +94,7 @@ class Stops:
                 return
             for execution in new:
                 known.add(execution.id)
-                await self._stop(execution)
+                await self._stop(execution, by)
         log.warning("job.stop.unfinished", job_id=job.id, task_id=job.task_id)
 
     async def _under_way(self, job: Job) -> list[Execution]:
@@ -94,9 +105,9 @@ class Stops:
             if len(page) < PAGE:
                 return [execution for execution in found if job.stops(execution.sequence) and execution.belongs_to(job)]
 
-    async def _stop(self, execution: Execution) -> Execution:
+    async def _stop(self, execution: Execution, by: Requester | None) -> Execution:
         """Stops one execution, and reads it again when another process changed it first. Each such change moves its status forward, so a
-        few rounds are enough."""
+        few rounds are enough. Who asked for it is recorded before, so that no execution is stopped without a trace."""
         for _ in range(ROUNDS):
             if execution.status.final:
                 return execution
@@ -105,6 +116,7 @@ class Stops:
                 await self._outbox.pass_on_stop(execution)
                 return execution
             now = self._clock.now()
+            await self._store.add_events([_asked(execution, now, by)])
             change = transitions.cancel(execution, now=now) if queued else transitions.flag_stop(execution, now=now)
             after = await self._store.change(change)
             if after is not None:
@@ -114,3 +126,9 @@ class Stops:
             execution = await self._store.execution(execution.id) or execution
         log.warning("execution.stop.unfinished", execution_id=execution.id, job_id=execution.job_id, task_id=execution.task_id)
         return execution
+
+
+def _asked(execution: Execution, now: int, by: Requester | None) -> Event:
+    """That somebody asked for the stop of an execution; the first who did so."""
+    ids = {"task_id": execution.task_id, "job_id": execution.job_id, "execution_id": execution.id}
+    return Event.now(EventKind.EXECUTION_STOP, now, by, id=derived_id(execution.id, "stop"), **ids)

@@ -9,6 +9,7 @@ from fastlane.clock import Clock
 from fastlane.errors import Conflict
 from fastlane.models import job_change
 from fastlane.models.access import Requester
+from fastlane.models.event import EventKind
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.ids import new_id
 from fastlane.models.job import ExpectedVersions, Job, Spec
@@ -126,7 +127,7 @@ class Submissions:
         if seen is None:
             created = create_under(job_id, task_id, spec, schedule, now, by)
             return (created, False) if await self._create_if_absent(created, key) else None
-        change = job_change.put(seen, spec, schedule, now=now, by=by)
+        change = job_change.put(seen, spec, schedule, now=now, by=by).told(EventKind.JOB_CHANGED, now, by, how="PUT")
         return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
 
     async def _create_if_absent(self, change: JobChange, key: IdempotencyKey | None) -> bool:

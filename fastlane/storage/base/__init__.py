@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
@@ -31,8 +32,10 @@ from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base.deliveries import DeliveryStore as DeliveryStore
+from fastlane.storage.base.events import EventStore
 from fastlane.storage.base.history import HistoryStore
 from fastlane.storage.base.retention import RetentionStore
+from fastlane.storage.base.transfer import TransferStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +87,31 @@ class JobStore(Protocol):
         job with this id exists."""
 
     async def advance(
-        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, record: IdempotencyRecord | None = None
+        self,
+        seen: Job,
+        job: Job,
+        ticks: Sequence[Tick],
+        execution: Execution | None,
+        record: IdempotencyRecord | None = None,
+        events: Sequence[Event] = (),
     ) -> bool:
-        """In one commit, replaces ``seen`` by ``job`` and inserts ticks, the execution of one of them, and a record; its task's
-        ``modified_at`` follows the job's. False, and nothing written, when the stored job no longer has the incarnation, revision,
-        sequence, next tick and floor of ``seen``. Raises Repeated as ``create`` does."""
+        """In one commit, replaces ``seen`` by ``job`` and inserts ticks, the execution of one of them, a record, and what is recorded of
+        it; its task's ``modified_at`` follows the job's. False, and nothing written, when the stored job no longer has the incarnation,
+        revision, sequence, next tick and floor of ``seen``. Raises Repeated as ``create`` does."""
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         """The record of a key, if it was written at that moment or later."""
 
-    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None) -> Job | None:
-        """Gives the job's next sequence to a stop, and removes its next tick, held or not. Ticks that came due by ``now`` and have not
-        fired get their rows in the ledger. The job after it, None when there is no such job. Raises Changed, and nothing is written, when
-        the job has none of the expected versions."""
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
+        """In one commit, gives the job's next sequence to a stop, removes its next tick, held or not, and records the event. Ticks that
+        came due by ``now`` and have not fired get their rows in the ledger. The job after it, None when there is no such job. Raises
+        Changed, and nothing is written, when the job has none of the expected versions."""
 
-    async def delete_job(self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None) -> Deletion:
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
         """Takes one step of a job's deletion, a commit of bounded size. Raises Changed, and nothing is written, when the job has none of
-        the expected versions.
+        the expected versions. The step with which the job goes records the event.
 
         KEPT, and nothing written, while the job has a tick to come or held, or while ``unfinished`` finds an execution. Otherwise its
         floor is raised to its sequence, and the oldest rows of its ledger go, then its oldest executions with their logs, and with the last
@@ -110,8 +121,8 @@ class JobStore(Protocol):
         that it follows is settled, or a stop covers it.
         """
 
-    async def delete_task(self, task_id: str) -> bool:
-        """Deletes a task without jobs; False, and nothing written, when it has any."""
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        """Deletes a task without jobs, and records the event; False, and nothing deleted, when it has any."""
 
     async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
         """A task's jobs that have a tick to come or held, or an execution under way or not settled, by id, after the named one. The task's
@@ -317,20 +328,19 @@ class GenerationStore(Protocol):
         was put in its place."""
 
 
-class TransferStore(Protocol):
-    """What an export and an import of a store need beside the verbs of the others."""
-
-    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
-        """The records that were written at that moment or later, by (created_at, key), after the named one."""
-
-    async def restore_task(self, task: Task) -> None:
-        """Gives a task the times of this one; makes it, without jobs, when there is none. Safe to repeat."""
-
-    async def restore_record(self, record: IdempotencyRecord) -> None:
-        """Inserts a record, unless its key has one. Safe to repeat."""
-
-
-class Store(JobStore, ExecutionStore, LogStore, PoolStore, HostStore, ImageStore, DeliveryStore, GenerationStore, TransferStore, Protocol):
+class Store(
+    JobStore,
+    ExecutionStore,
+    LogStore,
+    PoolStore,
+    HostStore,
+    ImageStore,
+    EventStore,
+    DeliveryStore,
+    GenerationStore,
+    TransferStore,
+    Protocol,
+):
     """The whole store, as ``app`` opens it and passes it on."""
 
     @property

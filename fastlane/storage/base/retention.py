@@ -66,6 +66,9 @@ class RetentionStore(Protocol):
     async def overdue_deliveries(self, before: int) -> int:
         """How many deliveries that are over were made before that moment."""
 
+    async def prune_events(self, before: int, limit: int) -> int:
+        """Deletes up to ``limit`` recorded events from before that moment, the oldest first; how many."""
+
     async def prune_deliveries(self, before: int, limit: int) -> int:
         """Deletes the oldest of them, ``limit`` at most; how many."""
 

@@ -8,6 +8,7 @@ earlier job under the same id. So a process that slept deletes nothing of a job 
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from fastlane.models.event import Event
 from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.storage.base import Deletion
@@ -17,7 +18,7 @@ from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import bounds_of_all
-from fastlane.storage.mongo.rows import read_job
+from fastlane.storage.mongo.rows import event_row, read_job
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
 from fastlane.storage.readable import readable
 
@@ -28,7 +29,7 @@ CANDIDATES = 100
 
 
 async def delete_job(
-    db: Database, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None
+    db: Database, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
 ) -> tuple[Deletion, Document | None]:
     """Deletes one slice of a job's history, and with the last one the job: the row that was written then."""
     row = await _floored(db, job_id, incarnation, expected)
@@ -39,6 +40,7 @@ async def delete_job(
         return Deletion.MORE, None
     op = nonce()
     change = {"op": op, "task_id": row["task_id"], "task_modified_at": now, "is_new": False, "ticks": [], "execution": None, "record": None}
+    change |= {"events": [] if event is None else [event_row(event)]}
     gone = {**tombstone(job_id, row["rev"] + 1), "ops": [op], "intent": change, PENDING: True}
     if await db.replace(JOBS, job_id, {"rev": row["rev"]}, gone, lambda stored: op in stored["ops"]):
         return Deletion.DONE, gone

@@ -18,6 +18,7 @@ from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.documents import change_document
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
+from fastlane.storage.mongo.driver.turns import Turns
 from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds_of_all, following, whole
 from fastlane.storage.mongo.rows import execution_row, flag_changes, read_execution
 from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNCLEANED, UNCOUNTED, UNDER_WAY, UNFINISHED, UNSETTLED
@@ -48,6 +49,12 @@ async def insert(db: Database, execution: Execution, made: str) -> bool:
     return await db.insert(EXECUTIONS, execution_row(execution, made))
 
 
+async def change_in_turn(db: Database, turns: Turns, asked: ExecutionChange) -> Execution | None:
+    """The same as ``change``, after those of this execution that this process has begun."""
+    async with turns.turn(asked.execution_id):
+        return await change(db, asked)
+
+
 async def change(db: Database, asked: ExecutionChange) -> Execution | None:
     """The execution after the change; None when its condition does not hold and it was not applied before. Raises ValueError for a value
     whose name is not a field."""
@@ -63,7 +70,7 @@ async def change(db: Database, asked: ExecutionChange) -> Execution | None:
             return None
         after = replace(before, **asked.values, op=asked.op)
         changes = flag_changes(after)
-        changes["$set"] |= {**values, "op": asked.op}
+        changes["$set"] |= {**values, **asked.noted, "op": asked.op}
         if after.status.final and not before.status.final:
             changes["$set"][UNCOUNTED] = True  # ``history`` counts it
         if await db.update(EXECUTIONS, before.id, {"op": before.op}, changes, lambda stored: stored["op"] == asked.op):

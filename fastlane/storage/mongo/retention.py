@@ -12,7 +12,7 @@ from typing import Any
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
 from fastlane.storage.base.retention import ALL, ONE_STEP, Most, Removed
 from fastlane.storage.histories import job_history
-from fastlane.storage.mongo import deletion, executions, logs
+from fastlane.storage.mongo import deletion, events, executions, logs
 from fastlane.storage.mongo.commits.commits import current, is_there
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST, LAST, following
@@ -51,6 +51,12 @@ class MongoRetention:
 
     async def overdue_deliveries(self, before: int) -> int:
         return await self._db.call(lambda: self._db.count(DELIVERIES, _sent_before(before), "deliveries_by_age"))
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        removed = await self._db.call(lambda: events.prune(self._db, before, limit))
+        if removed:
+            self._commits.committed()
+        return removed
 
     async def prune_deliveries(self, before: int, limit: int) -> int:
         removed = await self._db.call(lambda: _prune_deliveries(self._db, before, limit))

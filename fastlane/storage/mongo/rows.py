@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
@@ -13,6 +14,7 @@ from fastlane.models.schedule.tick import Tick
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
 from fastlane.storage.documents import execution_document, execution_from, job_document, job_from, tick_document, tick_from
+from fastlane.storage.event_rows import event_document
 from fastlane.storage.mongo import schema
 from fastlane.storage.mongo.driver.database import Document
 from fastlane.storage.words import words_of
@@ -42,6 +44,11 @@ def tick_row(tick: Tick, incarnation: str, made: str) -> Document:
 def read_tick(row: Document) -> Tick:
     """The tick of a row. Raises Unreadable."""
     return tick_from({**row, "id": row["_id"]})
+
+
+def event_row(event: Event) -> Document:
+    """A recorded event."""
+    return _under_id(event_document(event))
 
 
 def execution_row(execution: Execution, made: str) -> Document:

@@ -31,7 +31,7 @@ class Migration:
 
 JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
 HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
-DELIVERIES, RECEIVERS, QUOTAS, HOURS = "deliveries", "receivers", "mail_quotas", "hours"
+DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS = "deliveries", "receivers", "mail_quotas", "hours", "events"
 
 BY_ID = "_id_"
 DAY, WEEK = 86_400, 7 * 86_400
@@ -78,6 +78,9 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("executions_uncleaned", "finished_at", "_id", "host", where={UNCLEANED: True}),
         _index("executions_on_host", "host", where={ON_HOST: True}),
         _index("executions_uncounted", UNCOUNTED, where={UNCOUNTED: True}),
+        _index("executions_by_creation", "created_at", "_id", "task_id"),
+        _index("executions_by_start", "start_noted_at", "_id", "task_id", where={"start_noted_at": {"$gt": 0}}),
+        _index("executions_by_end", "end_noted_at", "_id", "task_id", where={"end_noted_at": {"$gt": 0}}),
         _index("executions_unfinished", "task_id", "job_id", "sequence", "attempt", where={UNFINISHED: True}),
     ),
     CHUNKS: (
@@ -96,6 +99,11 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     RECEIVERS: (_index("receivers_by_age", "failing_since", "_id"), _index("receivers_by_failure", "failed_at")),
     QUOTAS: (_index("mail_quotas_by_age", "told_at"),),
     HOURS: (_index("hours_of_task", "task_id", "hour", "pool"), _index("hours_by_age", "hour")),
+    EVENTS: (
+        _index("events_by_time", "time", "_id", "task_id"),
+        _index("events_of_job", "job_id", "time", "_id"),
+        _index("events_of_execution", "execution_id", "time", "_id"),
+    ),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 
@@ -114,6 +122,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
     Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
     Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
+    Migration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
 )
 
 VERSION = MIGRATIONS[-1].version

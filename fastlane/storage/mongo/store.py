@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.event import Event, Source, Span
 from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
@@ -45,6 +46,7 @@ from fastlane.storage.mongo import (
     transfer,
 )
 from fastlane.storage.mongo import deliveries as delivery_rows
+from fastlane.storage.mongo import events as event_rows
 from fastlane.storage.mongo.commits import commits, intents
 from fastlane.storage.mongo.commits.finisher import Finisher
 from fastlane.storage.mongo.driver.database import Database
@@ -101,9 +103,15 @@ class MongoStore:
         await self._finisher.finish(written)
 
     async def advance(
-        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, record: IdempotencyRecord | None = None
+        self,
+        seen: Job,
+        job: Job,
+        ticks: Sequence[Tick],
+        execution: Execution | None,
+        record: IdempotencyRecord | None = None,
+        events: Sequence[Event] = (),
     ) -> bool:
-        advanced, written = await self._db.call(lambda: commits.advance(self._db, seen, job, ticks, execution, record))
+        advanced, written = await self._db.call(lambda: commits.advance(self._db, seen, job, ticks, execution, record, events))
         if advanced:
             self._commits.committed()
         await self._finisher.finish(written)
@@ -112,22 +120,24 @@ class MongoStore:
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         return await self._db.call(lambda: idempotency.get(self._db, key, since, lambda id: commits.current(self._db, id)))
 
-    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None) -> Job | None:
-        stopped, written = await self._db.call(lambda: commits.stop(self._db, job_id, now, expected))
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
+        stopped, written = await self._db.call(lambda: commits.stop(self._db, job_id, now, expected, event))
         if stopped is not None:
             self._commits.committed()
         await self._finisher.finish(written)
         return stopped
 
-    async def delete_job(self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None) -> Deletion:
-        step, written = await self._db.call(lambda: deletion.delete_job(self._db, job_id, incarnation, now, expected))
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        step, written = await self._db.call(lambda: deletion.delete_job(self._db, job_id, incarnation, now, expected, event))
         if step is not Deletion.KEPT:
             self._commits.committed()
         await self._finisher.finish(written)
         return step
 
-    async def delete_task(self, task_id: str) -> bool:
-        return await self._written(lambda: tasks.delete(self._db, task_id))
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        return await self._written(lambda: tasks.delete(self._db, task_id, event))
 
     async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
         return await self._db.call(lambda: deletion.open_of_task(self._db, task_id, limit, after))
@@ -192,12 +202,7 @@ class MongoStore:
 
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Raises ValueError for a value whose name is not a field of an execution."""
-
-        async def changed() -> Execution | None:
-            async with self._turns.turn(change.execution_id):
-                return await executions.change(self._db, change)
-
-        return await self._written(changed)
+        return await self._written(lambda: executions.change_in_turn(self._db, self._turns, change))
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
@@ -286,6 +291,14 @@ class MongoStore:
 
     async def images_under_way(self) -> frozenset[str]:
         return await self._listed(lambda: images.under_way(self._db))
+
+    # events
+
+    async def add_events(self, events: Sequence[Event]) -> None:
+        await self._written(lambda: event_rows.insert(self._db, events))
+
+    async def events(self, source: Source, span: Span, limit: int) -> Sequence[Event]:
+        return await self._listed(lambda: event_rows.read(self._db, source, span, limit))
 
     # deliveries
 

@@ -5,10 +5,11 @@ new job's task is changed after the job is stored, and that takes the mark away,
 job, or the task is there after both.
 """
 
+from fastlane.models.event import Event
 from fastlane.models.ids import nonce
 from fastlane.storage.mongo.driver.database import Database
-from fastlane.storage.mongo.rows import task_words
-from fastlane.storage.mongo.schema import JOBS, TASKS
+from fastlane.storage.mongo.rows import event_row, task_words
+from fastlane.storage.mongo.schema import EVENTS, JOBS, TASKS
 
 _MARK = "deletion"
 
@@ -25,8 +26,8 @@ async def change(db: Database, task_id: str, modified_at: int | None, *, is_new:
     return await db.upsert(TASKS, task_id, {**times, "$setOnInsert": first})
 
 
-async def delete(db: Database, task_id: str) -> bool:
-    """Deletes a task without jobs; False when it has any."""
+async def delete(db: Database, task_id: str, event: Event | None = None) -> bool:
+    """Deletes a task without jobs; False when it has any. The event is recorded before the task goes."""
     if await _has_jobs(db, task_id):
         return False
     mark = nonce()
@@ -35,6 +36,7 @@ async def delete(db: Database, task_id: str) -> bool:
     if await _has_jobs(db, task_id):
         await db.update(TASKS, task_id, {}, {"$unset": {_MARK: ""}})
         return False
+    await db.insert_missing(EVENTS, [] if event is None else [event_row(event)])
     await db.delete(TASKS, {"_id": task_id, _MARK: mark})
     return True
 

@@ -11,10 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 from fastlane.errors import Conflict
+from fastlane.models.event import Event
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, TICK_FIELDS
-from fastlane.storage.sqlite import executions, idempotency, jobs
+from fastlane.storage.sqlite import events, executions, idempotency, jobs
 from fastlane.storage.sqlite.jobs import count_jobs
 
 Document = Mapping[str, Any]
@@ -51,9 +52,14 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
 
 
 def advance(
-    db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None], record: IdempotencyRecord | None
+    db: sqlite3.Connection,
+    seen: Job,
+    job: Document,
+    rows: tuple[Sequence[Document], Document | None],
+    record: IdempotencyRecord | None,
+    recorded: Sequence[Event] = (),
 ) -> bool:
-    """Replaces ``seen`` by ``job`` and inserts the rows of ticks, the execution and the record; False when ``seen`` is no longer stored."""
+    """Replaces ``seen`` by ``job`` and inserts ticks, the execution, the record and events; False when ``seen`` is no longer stored."""
     ticks, execution = rows
     if record is not None:
         idempotency.refuse_repeat(db, record)
@@ -65,6 +71,7 @@ def advance(
         jobs.insert_tick(db, tick)
     if execution is not None:
         executions.insert(db, execution)
+    events.insert(db, recorded)
     return True
 
 

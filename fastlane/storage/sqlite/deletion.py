@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
 from fastlane.models.job import ExpectedVersions, Job, job_version
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
+from fastlane.storage.sqlite import events
 from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
 from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
@@ -56,7 +58,9 @@ def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) ->
     return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
 
 
-def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None) -> Deletion:
+def delete_job(
+    db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
+) -> Deletion:
     """Deletes one slice of a job's history, and with the last one the job."""
     columns = f"task_id, {TO_COME}, revision, stop_sequence"
     found = db.execute(f"SELECT {columns} FROM jobs WHERE id = ? AND incarnation = ?", (job_id, incarnation)).fetchall()
@@ -71,6 +75,7 @@ def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int, 
     if db.execute(_DELETE_TICKS, (job_id, TICKS)).rowcount == TICKS or not _delete_oldest(db, job_id):
         return Deletion.MORE
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+    events.insert(db, [] if event is None else [event])
     db.execute(_LEAVE_TASK, (now, task_id))
     return Deletion.DONE
 
@@ -86,11 +91,12 @@ def was_deleted(db: sqlite3.Connection, execution_id: str) -> bool:
     return bool(db.execute("SELECT 1 FROM deleted_executions WHERE id = ?", (execution_id,)).fetchall())
 
 
-def delete_task(db: sqlite3.Connection, task_id: str) -> bool:
+def delete_task(db: sqlite3.Connection, task_id: str, event: Event | None = None) -> bool:
     """Deletes a task without jobs; False when it has any."""
     if db.execute("SELECT 1 FROM jobs WHERE task_id = ? LIMIT 1", (task_id,)).fetchall():
         return False
-    db.execute("DELETE FROM tasks WHERE id = ?", (task_id,))
+    if db.execute("DELETE FROM tasks WHERE id = ?", (task_id,)).rowcount and event is not None:
+        events.insert(db, [event])
     return True
 
 

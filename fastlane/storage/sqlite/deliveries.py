@@ -8,8 +8,7 @@ import orjson
 
 from fastlane.models.notify.delivery import Delivery
 from fastlane.storage.notices import DELIVERY_COLUMNS, DELIVERY_FIELDS, delivery_from
-from fastlane.storage.sqlite.jobs import insert_into
-from fastlane.storage.sqlite.rows import fetched, filled
+from fastlane.storage.sqlite.rows import fetched, filled, insert_into
 from fastlane.storage.sqlite.schema import TO_SEND
 
 _ALL = ", ".join(DELIVERY_FIELDS)

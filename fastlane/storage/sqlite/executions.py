@@ -19,8 +19,8 @@ from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
 from fastlane.storage.readable import readable
-from fastlane.storage.sqlite.jobs import FIRST, insert_into
-from fastlane.storage.sqlite.rows import fetched, filled
+from fastlane.storage.sqlite.jobs import FIRST
+from fastlane.storage.sqlite.rows import fetched, filled, insert_into
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
 from fastlane.storage.sqlite.schema import WAITING

@@ -8,8 +8,7 @@ from fastlane.models.placement.host_record import HostLoad, HostRecord
 from fastlane.models.placement.pools_revision import PoolsRevision
 from fastlane.storage.documents import HOST_FIELDS, host_from
 from fastlane.storage.readable import readable
-from fastlane.storage.sqlite.jobs import insert_into
-from fastlane.storage.sqlite.rows import fetched
+from fastlane.storage.sqlite.rows import fetched, insert_into
 from fastlane.storage.sqlite.schema import ON_HOST, UNDER_WAY
 
 _ALL = ", ".join(HOST_FIELDS)

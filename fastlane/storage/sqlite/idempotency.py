@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from fastlane.errors import Repeated
 from fastlane.models.idempotency import DAY, IdempotencyRecord
-from fastlane.storage.sqlite.jobs import insert_into
+from fastlane.storage.sqlite.rows import insert_into
 
 FIELDS = tuple(field.name for field in fields(IdempotencyRecord))
 MAX_FORGOTTEN = 100

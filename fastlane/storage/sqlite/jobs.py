@@ -6,22 +6,19 @@ from typing import Any
 
 import orjson
 
+from fastlane.models.event import Event
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.task import Task
 from fastlane.storage.documents import JOB_COLUMNS, JOB_FIELDS, TICK_FIELDS, job_from, tick_document
-from fastlane.storage.sqlite.rows import fetched, filled
+from fastlane.storage.sqlite import events
+from fastlane.storage.sqlite.rows import fetched, filled, insert_into
 
 Document = Mapping[str, Any]
 
 FIRST = (-(2**63), "")
 """Less than every (moment, id)."""
-
-
-def insert_into(table: str, fields: Sequence[str]) -> str:
-    """An INSERT of one row whose values are in the order of ``fields``."""
-    return f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
 
 
 _JOB = ", ".join(JOB_FIELDS)
@@ -31,7 +28,8 @@ _BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?)
 _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
 _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET modified_at = max(modified_at, excluded.modified_at), jobs_count = jobs_count + excluded.jobs_count"""
-_ADVANCE = f"""UPDATE jobs SET {", ".join(f"{column} = :{column}" for column in JOB_COLUMNS)}
+_ADVANCE = f"""UPDATE jobs SET {", ".join(f"{column} = :{column}" for column in JOB_COLUMNS)},
+    created_by = coalesce(created_by, requested_by)
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
     AND next_tick IS :seen_next_tick AND floor = :seen_floor"""
 _CHANGE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?) WHERE id = ?"
@@ -53,8 +51,9 @@ def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
     return advanced
 
 
-def stop(db: sqlite3.Connection, job_id: str, now: int, expected: ExpectedVersions | None) -> Job | None:
-    """Gives the job's next sequence to a stop, and a row to each tick that came due and has not fired; the job after it."""
+def stop(db: sqlite3.Connection, job_id: str, now: int, expected: ExpectedVersions | None, event: Event | None = None) -> Job | None:
+    """Gives the job's next sequence to a stop, and a row to each tick that came due and has not fired; the job after it. Records the
+    event."""
     (seen,) = get(db, [job_id])
     if seen is None:
         return None
@@ -63,6 +62,7 @@ def stop(db: sqlite3.Connection, job_id: str, now: int, expected: ExpectedVersio
     rows, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
     for row in rows:
         insert_tick(db, tick_document(row))
+    events.insert(db, [] if event is None else [event])
     db.execute(_CHANGE_TASK, (now, seen.task_id))
     return _job(db.execute(_STOP, (last, now, job_id)).fetchall()[0])
 

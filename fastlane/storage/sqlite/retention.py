@@ -9,7 +9,7 @@ import orjson
 from fastlane.models.retention import Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
 from fastlane.storage.base.retention import ALL, ONE_STEP, Most, Removed
 from fastlane.storage.histories import job_history
-from fastlane.storage.sqlite import deletion
+from fastlane.storage.sqlite import deletion, events
 from fastlane.storage.sqlite.driver.readers import Readers
 from fastlane.storage.sqlite.driver.writer import Writer
 from fastlane.storage.sqlite.jobs import FIRST
@@ -72,6 +72,9 @@ class SqliteRetention:
 
     async def overdue_deliveries(self, before: int) -> int:
         return await self._readers.run(lambda db: int(db.execute(f"SELECT count(*) {_SENT}", (before,)).fetchone()[0]))
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        return await self._writer.run(lambda db: events.prune(db, before, limit))
 
     async def prune_deliveries(self, before: int, limit: int) -> int:
         statement = f"DELETE FROM deliveries WHERE rowid IN (SELECT rowid {_SENT} ORDER BY created_at, id LIMIT ?)"

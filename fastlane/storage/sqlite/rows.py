@@ -10,6 +10,11 @@ Value = TypeVar("Value")
 Row = Sequence[Any]
 
 
+def insert_into(table: str, fields: Sequence[str]) -> str:
+    """An INSERT of one row whose values are in the order of ``fields``."""
+    return f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
+
+
 def filled(fetch: Callable[[int], Sequence[Row]], limit: int, read: Callable[[Row], Value]) -> list[Value]:
     """``limit`` values, or all that there are. ``fetch`` gets the first rows, as many as it is asked for. Unreadable rows take no place in
     the page: a walk that ends at a short page, and goes on after the last value, misses nothing."""

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-COMMIT = "COMMIT"
-"""Stands between two parts of a migration. Other processes write between the parts, so each leaves a file that older code can use. Nobody
-writes during a part, so an index of a large table is one by itself."""
+from fastlane.storage.sqlite.event_tables import COMMIT as COMMIT
+from fastlane.storage.sqlite.event_tables import EVENT_TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +385,11 @@ MIGRATIONS: Sequence[Migration] = (
                 {_COUNT_END}; END""",
             f"CREATE TRIGGER count_ended AFTER INSERT ON executions WHEN new.{ENDED} BEGIN {_COUNT_END}; END",
         ),
+    ),
+    Migration(
+        version=21,
+        min_reader=1,
+        statements=EVENT_TABLES,
     ),
 )
 

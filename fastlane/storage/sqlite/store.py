@@ -7,12 +7,12 @@ named for what they read and write, the tables in ``schema``.
 import asyncio
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastlane.errors import StoreDown
 from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.event import Event, Source, Span
 from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
@@ -51,6 +51,7 @@ from fastlane.storage.sqlite import (
     version,
 )
 from fastlane.storage.sqlite import deliveries as delivery_rows
+from fastlane.storage.sqlite import events as event_rows
 from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.memory import keep_freed_memory
 from fastlane.storage.sqlite.driver.migration import Progress, prepare
@@ -120,22 +121,30 @@ class SqliteStore:
         await self._writer.run(BatchOperation(new, creation.create))
 
     async def advance(
-        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, record: IdempotencyRecord | None = None
+        self,
+        seen: Job,
+        job: Job,
+        ticks: Sequence[Tick],
+        execution: Execution | None,
+        record: IdempotencyRecord | None = None,
+        events: Sequence[Event] = (),
     ) -> bool:
         rows = ([tick_document(tick) for tick in ticks], None if execution is None else execution_document(execution))
-        return await self._writer.run(partial(creation.advance, seen=seen, job=job_document(job), rows=rows, record=record))
+        return await self._writer.run(lambda db: creation.advance(db, seen, job_document(job), rows, record, events))
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         return await self._readers.run(lambda db: idempotency.get(db, key, since))
 
-    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None) -> Job | None:
-        return await self._writer.run(lambda db: jobs.stop(db, job_id, now, expected))
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
+        return await self._writer.run(lambda db: jobs.stop(db, job_id, now, expected, event))
 
-    async def delete_job(self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None) -> Deletion:
-        return await self._writer.run(lambda db: deletion.delete_job(db, job_id, incarnation, now, expected))
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        return await self._writer.run(lambda db: deletion.delete_job(db, job_id, incarnation, now, expected, event))
 
-    async def delete_task(self, task_id: str) -> bool:
-        return await self._writer.run(lambda db: deletion.delete_task(db, task_id))
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        return await self._writer.run(lambda db: deletion.delete_task(db, task_id, event))
 
     async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
         return await self._readers.run(lambda db: deletion.open_of_task(db, task_id, limit, after))
@@ -198,8 +207,8 @@ class SqliteStore:
 
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Raises ValueError for a value whose name is not a field of an execution."""
-        values = change_document(change.values)
-        return await self._writer.run(BatchOperation((change, values), executions.apply))
+        stored = (change, {**change_document(change.values), **change.noted})
+        return await self._writer.run(BatchOperation(stored, executions.apply))
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
@@ -222,11 +231,7 @@ class SqliteStore:
         return await self._readers.run(lambda db: executions.in_statuses(db, statuses, limit, after))
 
     async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
-        def read(db: sqlite3.Connection) -> list[RunningContainer]:
-            tasks = None if visible is None else execution_lists.visible_tasks(db, visible)
-            return executions.running_containers(db, limit, tasks)
-
-        return await self._list_readers.run(read)
+        return await self._list_readers.run(lambda db: execution_lists.running_containers(db, limit, visible))
 
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.unsettled(db, limit))
@@ -244,7 +249,6 @@ class SqliteStore:
         await self._writer.run(lambda db: jobs.close_tick(db, tick_id, outcome, reason))
 
     async def counts(self, visible: str | None = None) -> Counts:
-        """Triggers keep the numbers."""
         return await (self._readers if visible is None else self._list_readers).run(lambda db: counts.counts(db, visible))
 
     async def jobs_by_status(self, now: int, visible: str | None = None) -> Mapping[str, int]:
@@ -253,7 +257,6 @@ class SqliteStore:
     # logs
 
     async def append(self, chunk: Chunk) -> bool:
-        """Raises ValueError for a chunk whose end is not what its start and pieces come to."""
         row = logs.chunk_row(chunk)
         return await self._writer.run(lambda db: logs.append(db, row))
 
@@ -292,6 +295,14 @@ class SqliteStore:
 
     async def images_under_way(self) -> frozenset[str]:
         return await self._list_readers.run(images.under_way)
+
+    # events
+
+    async def add_events(self, events: Sequence[Event]) -> None:
+        await self._writer.run(lambda db: event_rows.insert(db, events))
+
+    async def events(self, source: Source, span: Span, limit: int) -> Sequence[Event]:
+        return await self._list_readers.run(lambda db: event_rows.read(db, source, span, limit))
 
     # deliveries
 

@@ -6,7 +6,8 @@ from dataclasses import astuple
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.task import Task
 from fastlane.storage.sqlite.idempotency import FIELDS
-from fastlane.storage.sqlite.jobs import FIRST, insert_into
+from fastlane.storage.sqlite.jobs import FIRST
+from fastlane.storage.sqlite.rows import insert_into
 
 _RECORDS = f"""SELECT {", ".join(FIELDS)} FROM receipts WHERE created_at >= ? AND (created_at, key) > (?, ?)
     ORDER BY created_at, key LIMIT ?"""

@@ -12,6 +12,7 @@ from struct import pack
 import orjson
 
 from fastlane.clock import iso
+from fastlane.models.event import Position
 from fastlane.models.execution import Execution
 from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import Cursor
@@ -71,7 +72,7 @@ def end_event(end: FinalState) -> bytes:
     return orjson.dumps({"event": "end", "status": end.status, "exitCode": end.exit_code})
 
 
-def server_sent_event(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
+def server_sent_event(event: str, data: bytes, cursor: Cursor | Position | None = None) -> bytes:
     """A server-sent event. ``data`` has no line ends."""
     id = b"" if cursor is None else b"id: " + str(cursor).encode() + b"\n"
     return b"event: " + event.encode() + b"\n" + id + b"data: " + data + b"\n\n"

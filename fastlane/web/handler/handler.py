@@ -30,6 +30,7 @@ from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.pages import Listing
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
+from fastlane.web.handler.authorization import check_access
 from fastlane.web.handler.context import AppContext
 from fastlane.web.handler.page import finish_page, wants_html
 from fastlane.web.handler.tracing import RequestTrace
@@ -38,7 +39,6 @@ from fastlane.web.http.encoding import GZIP_FROM, LARGE, accepts_gzip, encode_js
 from fastlane.web.http.path import check_length, read_path
 from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.http.query import read_flag, read_query
-from fastlane.web.security.auth import authorize
 from fastlane.web.security.login import log_in
 from fastlane.web.security.throttle import address_key
 from fastlane.web.settings import WebSettings
@@ -328,7 +328,7 @@ class Handler(RequestHandler):
         self._check_body()
         parameters = read_path(self.path_parameters, chooses_job_id=self.chooses_job_id and method == "PUT")
         if self.principal is not None:
-            authorize(self.principal, method, parameters.get("task_id"), self.write_role)
+            check_access(self.context, self.request, self.principal, method, parameters.get("task_id"), self.write_role)
         self.query = read_query(self.request, query_names(operation))
         read_flag(self.query, "pretty")
         await operation(**parameters)

@@ -10,6 +10,13 @@ from fastlane.models.task import task_id_fault
 from fastlane.web.http.problems import Problem
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is a UUID, in either case."""
+    return UUID.fullmatch(text.lower()) is not None
+
+
 UUIDS = frozenset({"job_id", "execution_id", "delivery_id"})
 MAX_HEAD = 64 * 1024
 """Bytes that the URL may take, and that the headers may take."""

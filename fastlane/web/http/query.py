@@ -60,16 +60,17 @@ def read_integer(values: Mapping[str, str], name: str, default: int, least: int,
     return number
 
 
-def read_since(values: Mapping[str, str], now: int) -> int | None:
-    """The time (in milliseconds) that ``since`` names, by itself or by a duration before ``now``; None when it is absent."""
-    if "since" not in values:
+def read_since(values: Mapping[str, str], now: int, name: str = "since") -> int | None:
+    """The time (in milliseconds) that ``since``, or another ``name``, names: by itself or by a duration before ``now``; None when it is
+    absent."""
+    if name not in values:
         return None
     try:
-        return read_moment(values["since"])
+        return read_moment(values[name])
     except ValueError as error:
         with suppress(ValueError):
-            return max(0, now - round(read_duration(values["since"]) * 1000))
-        raise Invalid([Fault("since", f'{error}, or a duration ago ("1h")')]) from None
+            return max(0, now - round(read_duration(values[name]) * 1000))
+        raise Invalid([Fault(name, f'{error}, or a duration ago ("1h")')]) from None
 
 
 def read_all(*reads: Callable[[], Any]) -> list[Any]:

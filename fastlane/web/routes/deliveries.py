@@ -20,4 +20,4 @@ class RedeliverHandler(Handler):
     @operation("redeliver", DELIVERY, refusals=(404,))
     async def on_post(self, task_id: str, job_id: str, execution_id: str, delivery_id: str) -> None:
         """Has a delivery sent again, with the same id."""
-        await self.answer(DELIVERY, await self.services.deliveries.redeliver(task_id, job_id, execution_id, delivery_id))
+        await self.answer(DELIVERY, await self.services.deliveries.redeliver(task_id, job_id, execution_id, delivery_id, self.requester))

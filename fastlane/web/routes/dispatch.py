@@ -14,7 +14,7 @@ class PauseDispatchHandler(Handler):
     @operation("pauseDispatch", DISPATCH_PAUSED)
     async def on_post(self) -> None:
         """Pauses all dispatch. What runs goes on."""
-        await self.answer(DISPATCH_PAUSED, await self.services.pools.pause_all())
+        await self.answer(DISPATCH_PAUSED, await self.services.pools.pause_all(self.requester))
 
 
 class ResumeDispatchHandler(Handler):
@@ -25,4 +25,4 @@ class ResumeDispatchHandler(Handler):
     @operation("resumeDispatch", DISPATCH_PAUSED)
     async def on_post(self) -> None:
         """Resumes all dispatch, also after a backup of the store was restored. Paused pools stay paused."""
-        await self.answer(DISPATCH_PAUSED, await self.services.pools.resume_all())
+        await self.answer(DISPATCH_PAUSED, await self.services.pools.resume_all(self.requester))

@@ -82,4 +82,4 @@ class StopExecutionHandler(Handler):
     @operation("stopExecution", EXECUTION_STOPPED, refusals=(404,))
     async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
         """Stops this execution."""
-        await self.answer(EXECUTION_STOPPED, await self.services.stops.stop_execution(task_id, job_id, execution_id))
+        await self.answer(EXECUTION_STOPPED, await self.services.stops.stop_execution(task_id, job_id, execution_id, self.requester))

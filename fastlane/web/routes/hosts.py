@@ -49,7 +49,9 @@ class HostHandler(Handler):
     async def on_delete(self, host: str) -> None:
         """Removes a host that is drained and has nothing left."""
         refuse_open_server(self)
-        await self.answer(HOST_REMOVED, await self.services.hosts.remove(host, force=read_flag(self.query, "force")))
+        await self.answer(
+            HOST_REMOVED, await self.services.hosts.remove(host, force=read_flag(self.query, "force"), requester=self.requester)
+        )
 
 
 class BlacklistHandler(Handler):
@@ -75,7 +77,7 @@ class BlacklistHandler(Handler):
 
     async def _drain(self, *, drained: bool) -> None:
         name = read_drained(read_object(bytes(self.body)))
-        await self.answer(HOST_DRAINED, await self.services.hosts.drain(name, drained=drained))
+        await self.answer(HOST_DRAINED, await self.services.hosts.drain(name, drained=drained, requester=self.requester))
 
 
 def refuse_open_server(handler: Handler) -> None:

@@ -93,7 +93,9 @@ class JobHandler(Handler):
     async def on_delete(self, task_id: str, job_id: str) -> None:
         """Deletes the job and everything in it."""
         stop, expected = read_stop_first(self), read_expected(self)
-        await self.answer(DELETED, await self.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected))
+        await self.answer(
+            DELETED, await self.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected, by=self.requester)
+        )
 
     def _include_logs(self) -> bool:
         if self.query.get("include", "logs") != "logs":
@@ -107,7 +109,7 @@ class StopJobHandler(Handler):
     @operation("stopJob", STOPPED, conditional=True, refusals=(404,), more="Safe to repeat at any time.")
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Stops the job's executions and keeps new ones from starting."""
-        await self.answer(STOPPED, await self.services.stops.stop_job(task_id, job_id, read_expected(self)))
+        await self.answer(STOPPED, await self.services.stops.stop_job(task_id, job_id, read_expected(self), self.requester))
 
 
 class RetryJobHandler(Handler):
@@ -137,7 +139,7 @@ class PauseJobHandler(Handler):
     @operation("pauseJob", STOPPED, refusals=(404, 409))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Pauses the job's schedule."""
-        await self.answer(STOPPED, await self.services.pauses.pause(task_id, job_id))
+        await self.answer(STOPPED, await self.services.pauses.pause(task_id, job_id, self.requester))
 
 
 class ResumeJobHandler(Handler):
@@ -146,4 +148,4 @@ class ResumeJobHandler(Handler):
     @operation("resumeJob", STOPPED, refusals=(404, 409))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Resumes the job's schedule."""
-        await self.answer(STOPPED, await self.services.pauses.resume(task_id, job_id))
+        await self.answer(STOPPED, await self.services.pauses.resume(task_id, job_id, self.requester))

@@ -115,7 +115,7 @@ class LogFollowing:
             await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
             await handler.deliver(handler.finish())
             return
-        _keep_alive(handler)
+        keep_alive(handler)
         await self._send(follower, sink)
 
     def _set_headers(self) -> None:
@@ -283,7 +283,8 @@ class EventSink(ResponseSink):
                 self.send(EVENT_PING)
 
 
-def _keep_alive(handler: Handler) -> None:
+def keep_alive(handler: Handler) -> None:
+    """Has the connection find out when its peer is dead."""
     connection = handler.request.connection
     if not isinstance(connection, HTTP1Connection) or not isinstance(connection.stream, IOStream):
         return

@@ -25,7 +25,7 @@ class ReloadPoolsHandler(Handler):
     @operation("reloadPools", RELOADED, refusals=(409,))
     async def on_post(self) -> None:
         """Reads the pools from the settings again, here and then in every other process; if any has a fault, none changes."""
-        await self.answer(RELOADED, await self.services.directory.reload())
+        await self.answer(RELOADED, await self.services.directory.reload(self.requester))
 
 
 class PausePoolHandler(Handler):
@@ -36,7 +36,7 @@ class PausePoolHandler(Handler):
     @operation("pausePool", POOL_PAUSED, refusals=(404,))
     async def on_post(self, pool: str) -> None:
         """Pauses all dispatch to the pool."""
-        await self.answer(POOL_PAUSED, await self.services.pools.pause(pool))
+        await self.answer(POOL_PAUSED, await self.services.pools.pause(pool, self.requester))
 
 
 class ResumePoolHandler(Handler):
@@ -47,4 +47,4 @@ class ResumePoolHandler(Handler):
     @operation("resumePool", POOL_PAUSED, refusals=(404,))
     async def on_post(self, pool: str) -> None:
         """Resumes dispatch to the pool."""
-        await self.answer(POOL_PAUSED, await self.services.pools.resume(pool))
+        await self.answer(POOL_PAUSED, await self.services.pools.resume(pool, self.requester))

@@ -52,6 +52,7 @@ class SessionHandler(Handler):
             secret = await self.services.tickets.start_login(authenticator.seal(principal))
         except TooManyTickets as error:
             raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
+        self.services.access_events.logged_in(principal.name, address)
         log.info("auth.logged_in", user=principal.name, address=address)
         self.set_header("Set-Cookie", session_cookie(secret, self.base_url))
         await self._answer(principal)

@@ -6,6 +6,7 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.routes.console import ConsoleHandler
 from fastlane.web.routes.deliveries import DeliveriesHandler, RedeliverHandler
 from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
+from fastlane.web.routes.events import EventsHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
 from fastlane.web.routes.history import HistoryHandler
@@ -29,6 +30,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/search": SearchHandler,
     "/jobs": JobsHandler,
     "/executions": ExecutionsHandler,
+    "/events": EventsHandler,
     "/tasks/{task_id}": TaskHandler,
     "/tasks/{task_id}/stop": StopTaskHandler,
     "/tasks/{task_id}/jobs": TaskJobsHandler,

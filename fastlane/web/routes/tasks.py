@@ -115,7 +115,7 @@ class TaskHandler(Handler):
     @operation("deleteTask", DELETED, query=DELETE_QUERY, refusals=(404, 409))
     async def on_delete(self, task_id: str) -> None:
         """Deletes the task and everything in it."""
-        await self.answer(DELETED, await self.services.deletions.delete_task(task_id, stop=read_stop_first(self)))
+        await self.answer(DELETED, await self.services.deletions.delete_task(task_id, stop=read_stop_first(self), by=self.requester))
 
     def _empty_body(self, task_id: str) -> Problem:
         url = self.render_context.task_url(task_id)
@@ -144,7 +144,7 @@ class StopTaskHandler(Handler):
     @operation("stopTask", TASK_STOPPED, refusals=(404,))
     async def on_post(self, task_id: str) -> None:
         """Stops every job of the task."""
-        await self.answer(TASK_STOPPED, await self.services.stops.stop_task(task_id))
+        await self.answer(TASK_STOPPED, await self.services.stops.stop_task(task_id, self.requester))
 
 
 def _read_status(query: Mapping[str, str]) -> str | None:

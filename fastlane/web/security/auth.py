@@ -11,7 +11,7 @@ import secrets
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b, sha256
 from math import ceil
@@ -32,10 +32,20 @@ MAX_OF_NETWORK = 10
 log = structlog.get_logger()
 
 
-class Authenticator:
-    """Finds the principal of a credential. ``replace`` changes the users and tokens. ``close`` ends its thread."""
+Refused = Callable[[str | None, str], None]
+"""Is told of each refused login: the user, if there is such a user, and the address."""
 
-    def __init__(self, users: Sequence[User], tokens: Sequence[Token]) -> None:
+
+def no_one_told(_user: str | None, _address: str) -> None:
+    """Nobody is told."""
+
+
+class Authenticator:
+    """Finds the principal of a credential. ``replace`` changes the users and tokens. ``close`` ends its thread. ``refused`` is told of
+    logins that fail."""
+
+    def __init__(self, users: Sequence[User], tokens: Sequence[Token], refused: Refused = no_one_told) -> None:
+        self._refused = refused
         self._throttle = LoginThrottle()
         self._slots = LoginSlots(MAX_VERIFYING, MAX_OF_NETWORK)
         self._key = secrets.token_bytes(32)
@@ -171,12 +181,14 @@ class Authenticator:
     def _check_throttle(self, address: str, name: str | None) -> None:
         wait = ceil(self._throttle.wait(address, name))
         if wait > 0:
+            self._refused(name if name in self._users else None, address)
             words = f"too many failed logins from your address or its network, or as this user; try again in {wait} seconds"
             raise Problem(429, words, headers={"Retry-After": str(wait)})
 
     def _failed(self, scheme: str, name: str | None, address: str) -> Problem:
         """Logs a failed login, and returns its answer. The log leaves out a name that no user has: it may be a password in the wrong
         field."""
+        self._refused(name if name in self._users else None, address)
         log.warning("auth.failed", scheme=scheme, user=name if name in self._users else None, address=address)
         what = "the token is unknown" if scheme == "bearer" else "the user is unknown or the password is wrong"
         return self._unauthorized(f"{what}; send {self._ways()}")
@@ -203,9 +215,9 @@ def _seal(name: str, digest: bytes) -> str:
     return blake2b(digest, key=sha256(name.encode()).digest(), person=b"fastlane seal", digest_size=24).hexdigest()
 
 
-def make_authenticator(users: Sequence[User], tokens: Sequence[Token]) -> Authenticator | None:
+def make_authenticator(users: Sequence[User], tokens: Sequence[Token], refused: Refused = no_one_told) -> Authenticator | None:
     """The authenticator of a server with these users and tokens; None when there are neither, and everyone may do everything."""
-    return Authenticator(users, tokens) if users or tokens else None
+    return Authenticator(users, tokens, refused) if users or tokens else None
 
 
 def authorize(principal: Principal, method: str, task_id: str | None, write_role: Role | None) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from ssl import SSLContext
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
 from fastlane.metrics.metrics import Metrics
+from fastlane.models.event import EventKind
 from fastlane.services.assembly import Services
 from fastlane.tracing.base import Recorder
 from fastlane.web.handler.context import AppContext
@@ -44,7 +46,7 @@ def make_application(services: Services, settings: WebSettings, metrics: Metrics
         services=services,
         settings=settings,
         origins=RequestOrigins(settings),
-        authenticator=make_authenticator(settings.users, settings.tokens),
+        authenticator=make_authenticator(settings.users, settings.tokens, partial(services.access_events.refused, EventKind.LOGIN_REFUSED)),
         active_requests=ActiveRequests(),
         body_memory=BodyMemory(),
         deadlines=ClientDeadlines(),
@@ -72,6 +74,7 @@ async def close_server(server: HTTPServer, app: Application, grace: float) -> No
     server.stop()
     context.services.followers.close()
     context.services.completion.close()
+    context.services.event_feeds.close()
     await context.active_requests.wait_until_idle(grace)
     with suppress(TimeoutError):  # Tornado reads all that a client has sent before it closes its connection.
         async with asyncio.timeout(grace):

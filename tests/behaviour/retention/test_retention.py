@@ -115,6 +115,7 @@ async def test_a_worker_goes_on_with_the_jobs_after_those_that_it_looked_at(
         "logs": 0,
         "deliveries": 0,
         "hours": 0,
+        "events": 0,
     }
     assert told in events
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from fastlane.cancellation import unless_cancelled
 from fastlane.errors import Conflict
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
@@ -65,11 +66,17 @@ async def create(
 
 
 async def advance(
-    db: Database, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, record: IdempotencyRecord | None
+    db: Database,
+    seen: Job,
+    job: Job,
+    ticks: Sequence[Tick],
+    execution: Execution | None,
+    record: IdempotencyRecord | None,
+    events: Sequence[Event] = (),
 ) -> tuple[bool, Document | None]:
     """Replaces ``seen`` by ``job``: whether it did, and the row that it wrote. Raises Repeated or Conflict."""
     modified_at = None if job.modified_at == seen.modified_at else job.modified_at
-    effects, ops = Effects(ticks, execution, modified_at, record), list[str]()
+    effects, ops = Effects(ticks, execution, modified_at, record, events), list[str]()
     while True:
         op = nonce()
         row, is_taken = await _look(db, seen.id, effects)
@@ -90,7 +97,9 @@ async def advance(
             return True, written
 
 
-async def stop(db: Database, job_id: str, now: int, expected: ExpectedVersions | None) -> tuple[Job | None, Document | None]:
+async def stop(
+    db: Database, job_id: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
+) -> tuple[Job | None, Document | None]:
     """Gives the job's next sequence to a stop: the job after it, and the row that was written. Raises Changed."""
     ops: list[str] = []
     while True:
@@ -106,7 +115,8 @@ async def stop(db: Database, job_id: str, now: int, expected: ExpectedVersions |
         sequence = seen.sequence + 1
         after = replace(seen, sequence=sequence, stop_sequence=sequence, next_tick=None, held_tick=None, last_tick=last, modified_at=now)
         ops.append(op)
-        if (written := await _write(db, row, after, op, Effects(ticks, None, now))) is not None:
+        events = () if event is None else (event,)
+        if (written := await _write(db, row, after, op, Effects(ticks, None, now, events=events))) is not None:
             return after, written
 
 
@@ -114,6 +124,7 @@ async def _write(db: Database, row: Document | None, job: Job, op: str, effects:
     """Writes the job over the row that was read; what was written, None when another commit came before."""
     written = {
         **job_row(job),
+        "created_by": None if is_new or row is None else row.get("created_by") or row["requested_by"],
         "rev": 1 if row is None else row["rev"] + 1,
         "ops": [*([] if row is None else row["ops"]), op][-REMEMBERED_OPS:],
         "made": op if row is None else row["made"],

@@ -20,14 +20,15 @@ from dataclasses import dataclass
 import structlog
 
 from fastlane.cancellation import unless_cancelled
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.schedule.tick import Tick
 from fastlane.storage.mongo import idempotency, tasks
 from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.rows import execution_row, record_row, tick_row
-from fastlane.storage.mongo.schema import EXECUTIONS, GONE_AT, JOBS, PENDING, TICKS
+from fastlane.storage.mongo.rows import event_row, execution_row, record_row, tick_row
+from fastlane.storage.mongo.schema import EVENTS, EXECUTIONS, GONE_AT, JOBS, PENDING, TICKS
 
 log = structlog.get_logger()
 
@@ -41,12 +42,13 @@ _FIELDS = ("intent", "incarnation", "sequence")
 @dataclass(frozen=True, slots=True)
 class Effects:
     """What belongs to a commit beside the job: rows of its ledger, the execution of one of them, when its task changed (None: it did not),
-    and the record of its request."""
+    the record of its request, and what is recorded of it."""
 
     ticks: Sequence[Tick] = ()
     execution: Execution | None = None
     task_modified_at: int | None = None
     record: IdempotencyRecord | None = None
+    events: Sequence[Event] = ()
 
 
 def intent_of(op: str, job: Job, effects: Effects, *, is_new: bool) -> Document:
@@ -59,6 +61,7 @@ def intent_of(op: str, job: Job, effects: Effects, *, is_new: bool) -> Document:
         "ticks": [tick_row(tick, job.incarnation, op) for tick in effects.ticks],
         "execution": None if effects.execution is None else execution_row(effects.execution, op),
         "record": None if effects.record is None else record_row(effects.record),
+        "events": [event_row(event) for event in effects.events],
     }
 
 
@@ -70,6 +73,7 @@ async def complete(db: Database, job: Document) -> None:
             tasks.change(db, intent["task_id"], intent["task_modified_at"], is_new=intent["is_new"]),
             idempotency.finish(db, intent["record"], intent["op"]),
             db.insert_missing(TICKS, intent["ticks"]),
+            db.insert_missing(EVENTS, intent.get("events", ())),
         )
     )
     if intent["execution"] is not None:  # after its tick, which whoever settles the execution may close

@@ -11,10 +11,11 @@ from typing import Any
 
 import orjson
 
-from fastlane.models.execution import Execution
+from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage.pages import is_near
+from fastlane.storage.sqlite import executions as executions_of_all
 from fastlane.storage.sqlite.lists.paged import EXECUTIONS, Values, Walks, number, page
 from fastlane.storage.sqlite.schema import ENDED
 from fastlane.storage.visibility import after_all_with, literal_start
@@ -36,6 +37,11 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
     given["tasks"] = orjson.dumps(tasks).decode()
     walks = _walks_of_each(wanted) if is_near(window, len(tasks)) else _walks_of_seen(wanted)
     return page(db, EXECUTIONS, walks, window, given, lambda: _count_of_seen(db, wanted, given))
+
+
+def running_containers(db: sqlite3.Connection, limit: int, visible: str | None) -> list[RunningContainer]:
+    """What runs, of all tasks or of those whose id matches ``visible``."""
+    return executions_of_all.running_containers(db, limit, None if visible is None else visible_tasks(db, visible))
 
 
 def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:

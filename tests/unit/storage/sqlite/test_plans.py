@@ -32,9 +32,10 @@ the rows of a page that was found, the tasks that a caller may see."""
 SORTED = (
     *("list_executions of visible tasks", "list_executions of visible tasks, ended", "uncleaned_by_host"),
     *("list_all_jobs of visible tasks", "list_all_jobs with a label", "list_all_jobs with a rare status", "images_under_way"),
+    *("events enqueued of job", "events started of job", "events ended of job"),
 )
-"""What sorts, of each visible task or of a label, the rows that the page may need; a bounded number of small rows, by their host; and the
-names of the images under way, which are as few as what runs."""
+"""What sorts, of each visible task or of a label, the rows that the page may need; a bounded number of small rows, by their host; the
+names of the images under way, which are as few as what runs; and the executions of one job."""
 
 COVERED = ("uncleaned_by_host",)
 """What finds all that it asks for in an index: to get at a column behind a row's spec, SQLite reads the spec."""

@@ -14,8 +14,8 @@ from fastlane.storage.base import Deletion
 from fastlane.storage.documents import execution_document, job_document, tick_document
 from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.migration import migrate
-from fastlane.storage.sqlite.jobs import insert_into
 from fastlane.storage.sqlite.lists import job_lists
+from fastlane.storage.sqlite.rows import insert_into
 from fastlane.storage.sqlite.schema import MIGRATIONS
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job

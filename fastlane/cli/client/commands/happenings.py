@@ -1,0 +1,169 @@
+"""The commands ``events``, ``deliveries`` and ``redeliver``."""
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
+from fastlane.cli.client.commands.listings import LAST
+from fastlane.cli.client.completion import complete_task
+from fastlane.cli.client.output import Column, Form, Listing, form_options, formatted, printable, show
+from fastlane.cli.client.reference import JOB, JobName, find_job, short
+from fastlane.cli.client.times import relative
+
+if TYPE_CHECKING:
+    from fastlane.client import Client
+    from fastlane.client.contract import Delivery
+
+PATIENCE = 300.0
+EXECUTION = click.option("--execution", metavar="ID", help="Of this execution, in place of the newest.")
+
+
+def _what(row: Any) -> str:
+    """What an event is about."""
+    if row["jobId"] is not None and row["taskId"] is not None:
+        return short(row["taskId"], row["jobId"])
+    return row["taskId"] or row["host"] or row["pool"] or ""
+
+
+def _who(row: Any) -> str:
+    actor = row["actor"]
+    if actor is None:
+        return ""
+    return " from ".join(part for part in (actor["user"], actor["address"]) if part) or "unknown"
+
+
+def _detail(row: Any) -> str:
+    words = [f"{name}={value}" for name, value in row["detail"].items()]
+    return " ".join([*words, *([f"host={row['host']}"] if row["host"] and row["jobId"] else [])])
+
+
+EVENTS = Listing(
+    (
+        Column("TIME", lambda row: row["time"], whole=True),
+        Column("WAS", lambda row: relative(row["time"])),
+        Column("EVENT", lambda row: row["kind"], whole=True),
+        Column("ABOUT", _what),
+        Column("WHO", _who),
+        Column("DETAIL", _detail),
+    ),
+    lambda row: str(row["id"]),
+)
+DELIVERIES = Listing(
+    (
+        Column("DELIVERY", lambda row: row["id"], whole=True),
+        Column("EVENT", lambda row: row["event"]),
+        Column("STATE", lambda row: row["state"], status=True),
+        Column("ATTEMPTS", lambda row: row["attemptsMade"]),
+        Column("LAST", lambda row: relative(row["attempts"][-1]["at"]) if row["attempts"] else ""),
+        Column("NEXT", lambda row: relative(row["nextAttemptAt"])),
+        Column("RECEIVER", lambda row: f"{row['receiver']}{' (paused)' if row['receiverPaused'] else ''}"),
+        Column("ERROR", lambda row: (row["attempts"][-1]["error"] or "") if row["attempts"] else ""),
+    ),
+    lambda row: str(row["id"]),
+)
+
+
+@click.command(cls=ClientCommand)
+@click.option("-f", "--follow", is_flag=True, help="As they happen, from now on or since --since.")
+@click.option("--kind", metavar="KIND", help="Only these: job.stopped, or several: job.deleted,host; host stands for all of its kinds.")
+@click.option("--task", metavar="TASK", help="Only those of this task.", shell_complete=complete_task)
+@click.option("--job", metavar="JOB", help="Only those of this job.", shell_complete=complete_task)
+@click.option("--execution", metavar="ID", help="Only those of this execution.")
+@click.option("--actor", metavar="NAME", help="Only what this user, token or IP address did.")
+@click.option("--host", metavar="HOST", help="Only those of the host with this address.")
+@click.option("--pool", metavar="POOL", help="Only those of this pool.")
+@click.option("--since", metavar="TIME", help="Only those since this time, or within this duration (1h).")
+@click.option("--until", metavar="TIME", help="Only those up to this time, or older than this duration.")
+@LAST
+@form_options
+@CONTEXT
+def events(follow: bool, job: str | None, since: str | None, until: str | None, most: int, context: str | None, **options: Any) -> None:
+    """Lists who did what, and what fastlane did by itself, newest first; or shows it as it happens.
+
+    \b
+    Examples:
+      fastlane events --since 1d --kind job.stopped,job.deleted
+      fastlane events --job backup
+      fastlane events -f --kind host,execution.ended
+      fastlane events --format '{time} {kind} {actor.user} {taskId}'
+    """
+    form = Form(*(options.pop(name) for name in ("as_json", "format", "quiet")))
+    filters: dict[str, str | None] = options
+    if follow and until is not None:
+        raise click.UsageError("--until cannot be used together with --follow")
+    with connect(context, PATIENCE if follow else 30.0) as client:
+        if job is not None:
+            name = find_job(client, job, newest=True)
+            filters |= {"task": name.task, "job": name.id}
+        if not follow:
+            return show(EVENTS, islice(client.server.events(since=since, until=until, **filters), most), form)
+        for event in client.server.follow_events(since=since, on_lost=lambda error: say(f"{error}; trying again"), **filters):
+            click.echo(_line(event, form))
+    return None
+
+
+def _line(event: Any, form: Form) -> str:
+    """An event as a line: a list that grows cannot have columns that fit it."""
+    if form.as_json:
+        return json.dumps(event, ensure_ascii=False)
+    if form.format is not None:
+        return formatted(form.format, event)
+    if form.quiet:
+        return EVENTS.name(event)
+    parts = [str(column.text(event)) for column in EVENTS.columns if column.heading != "WAS"]
+    return printable("  ".join(part for part in parts if part))
+
+
+@click.command(cls=ClientCommand)
+@JOB
+@EXECUTION
+@form_options
+@CONTEXT
+def deliveries(job: str, execution: str | None, context: str | None, **form: Any) -> None:
+    """Lists what webhooks were told, or are to be told, about a job's newest execution, and whether they took it.
+
+    \b
+    Examples:
+      fastlane deliveries backup
+      fastlane deliveries backup --format '{id} {state} {attempts}'
+    """
+    with connect(context) as client:
+        _, _, rows = _deliveries(client, job, execution)
+        show(DELIVERIES, rows, Form(**form))
+
+
+@click.command(cls=ClientCommand)
+@JOB
+@click.argument("ids", metavar="DELIVERY…", nargs=-1)
+@click.option("--failed", is_flag=True, help="All that have failed.")
+@EXECUTION
+@CONTEXT
+def redeliver(job: str, ids: tuple[str, ...], failed: bool, execution: str | None, context: str | None) -> None:
+    """Has webhooks told again about a job's newest execution, with the same ids: as `fastlane deliveries` lists them, or all that failed.
+
+    \b
+    Example:
+      fastlane redeliver backup --failed
+    """
+    if not ids and not failed:
+        raise click.UsageError("name the deliveries, or use --failed")
+    with connect(context) as client:
+        name, id, rows = _deliveries(client, job, execution)
+        chosen = [*ids, *(row["id"] for row in rows if failed and row["state"] == "failed" and row["id"] not in ids)]
+        for one in chosen:
+            client.executions.redeliver(name.task, name.id, id, one)
+            click.echo(f"{one}: is sent again")
+        if not chosen:
+            click.echo("none has failed")
+
+
+def _deliveries(client: "Client", job: str, execution: str | None) -> "tuple[JobName, str, list[Delivery]]":
+    """The job, its execution, and the deliveries about that."""
+    name = find_job(client, job, newest=True, ran=True)
+    id = execution or next((row["executionId"] for row in client.executions.of_job(name.task, name.id)), None)
+    if id is None:
+        raise click.UsageError(f"nothing of {name} ever ran")
+    return name, id, client.executions.deliveries(name.task, name.id, id)["items"]

@@ -1,0 +1,93 @@
+"""``fastlane events``, ``deliveries`` and ``redeliver``, and the client's events, against a real server."""
+
+import asyncio
+import json
+
+from fastlane.client import AsyncClient
+from fastlane.models.event import Event, EventKind
+from fastlane.models.notify.delivery import Delivery, Reply
+from fastlane.models.notify.webhook import Occasion, Webhook
+from tests.client.test_commands import check
+from tests.support.waiting import LONG_PATIENCE, until
+
+WEBHOOK = Webhook(Occasion.FAILS, "https://example.com/a", {}, 3)
+FIRST, SECOND = "0f3ad6c5-2f5c-4a1e-8d0e-6c7a4b1e9f10", "0f3ad6c5-2f5c-4a1e-8d0e-6c7a4b1e9f11"
+
+
+async def test_events_are_a_table_and_json_and_names(server, command_line):
+    reply = await server.enqueue("backup", cron="0 3 * * *")
+    await server.post(f"{reply['jobUrl']}pause")
+    done = await command_line("events")
+    assert [line.split()[0] for line in done.lines[:1]] == ["TIME"]
+    assert "job.paused" in done.lines[1]
+    assert f"backup/{reply['jobId'][-8:]}" in done.lines[1]
+    assert "127.0.0.1" in done.lines[1]
+    rows = (await command_line("events", "--json", "--kind", "job", "--job", "backup")).json
+    assert [row["kind"] for row in rows] == ["job.paused", "job.created"]
+    for row in rows:
+        check("Event", row)
+    assert (await command_line("events", "-q", "-n", "1")).lines == [rows[0]["id"]]
+    assert (await command_line("events", "--format", "{kind} {taskId}", "--since", "1h")).lines == [
+        "job.paused backup",
+        "job.created backup",
+    ]
+    assert (await command_line("events", "--task", "other")).lines[1:] == []
+    wrong = await command_line("events", "--kind", "nonsense")
+    assert (wrong.code, "kind" in wrong.err) == (1, True)
+    assert (await command_line("events", "-f", "--until", "1h")).code == 2
+
+
+async def test_events_are_followed_on_the_terminal(server, command_line):
+    process = await command_line.start("events", "-f", "--json", "--kind", "job", stdout=asyncio.subprocess.PIPE)
+    try:
+        await until(lambda: not server.services.event_feeds.is_idle, "it follows", LONG_PATIENCE)
+        await server.enqueue("one")
+        async with asyncio.timeout(LONG_PATIENCE):
+            event = json.loads(await process.stdout.readline())
+        assert (event["kind"], event["taskId"]) == ("job.created", "one")
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_client_that_loses_its_connection_gets_each_event_once(server):
+    now, lost = server.clock.now(), []
+    events = [Event.now(EventKind.HOST_DRAINED, now - 5_000 + number, host=f"h{number}") for number in range(30)]
+    await server.store.add_events(events)
+    seen = []
+    async with asyncio.timeout(LONG_PATIENCE), AsyncClient(server.base) as client:
+        async for event in client.server.follow_events(since="1h", on_lost=lost.append, kind="host"):
+            seen.append(event["host"])
+            if len(seen) in (3, 17):
+                for connection in list(server.context.active_requests._handlers):
+                    connection.disconnect()
+                await server.store.add_events([Event.now(EventKind.HOST_DRAINED, server.clock.now(), host=f"new{len(seen)}")])
+            if len(seen) == 32:
+                break
+    assert seen == [event.host for event in events] + ["new3", "new17"]
+
+
+async def test_deliveries_are_listed_and_sent_again(server, command_line):
+    reply = await server.run_to_end("report", code=3)
+    ids = reply["jobId"], reply["executionId"]
+    first = Delivery(FIRST, "report", *ids, "execution.failed", WEBHOOK, False, 5, 5, 1)
+    await server.store.insert_deliveries([first, Delivery(SECOND, "report", *ids, "execution.failed", WEBHOOK, False, 5, 5, 4)])
+    taken = first.taken(50)
+    failed = taken.tried(Reply(503, "busy"), began=6, now=9)
+    assert await server.store.write_delivery(taken)
+    assert await server.store.write_delivery(failed)
+    rows = (await command_line("deliveries", "report", "--json")).json
+    assert [(row["id"], row["state"]) for row in rows] == [(FIRST, "failed"), (SECOND, "pending")]
+    for row in rows:
+        check("Delivery", row)
+    table = await command_line("deliveries", "report", "--execution", reply["executionId"])
+    assert "example.com" in table.lines[1]
+    assert (await command_line("deliveries", "report", "-q")).lines == [FIRST, SECOND]
+    assert (await command_line("redeliver", "report")).code == 2
+    assert (await command_line("redeliver", "report", "--failed")).lines == [f"{FIRST}: is sent again"]
+    assert (await command_line("redeliver", "report", "--failed")).lines == ["none has failed"]
+    assert (await server.store.delivery(FIRST)).state == "pending"
+    assert (await command_line("redeliver", "report", SECOND)).lines == [f"{SECOND}: is sent again"]
+    assert (await command_line("events", "--kind", "delivery", "--format", "{detail.delivery}")).lines == [SECOND, FIRST]
+    await server.enqueue("later", startIn="1h")
+    assert (await command_line("deliveries", "later")).code == 2
