@@ -2,7 +2,6 @@
 
 import "./console.css";
 import { copyBy } from "./clipboard";
-import { account } from "./console/account";
 import { jobPage } from "./console/job";
 import { keepFresh, show } from "./console/live";
 import { listen } from "./console/keys";
@@ -12,6 +11,7 @@ import { overview } from "./console/overview";
 import type { Page } from "./console/page";
 import { notice } from "./console/parts";
 import { here, pages, Refusal, root } from "./console/server";
+import { account } from "./console/session";
 import { el, say, the } from "./dom";
 import { isolated, sentence } from "./words";
 
@@ -68,12 +68,13 @@ async function reload(): Promise<void> {
   }
 }
 
-/** Shows what the server said, and what to do about it. */
-function showRefusal(refusal: Refusal): void {
+/** Shows what the server said, and what to do about it: another try, or after an `action`, nothing. */
+function showRefusal(refusal: Refusal, action = false): void {
   const login = refusal.status === 401;
   const words = login ? "Your session has ended." : sentence(refusal.message);
   const box = notice("bad", words);
-  if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
+  if (action && !login) box.append(el("button", { type: "button", "data-act": "dismiss" }, "Dismiss"));
+  else if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
   else box.append(el("button", { type: "button", "data-act": login ? "login" : "reload" }, login ? "Log in" : "Try again"));
   the("trouble").replaceChildren(box);
   say(words);
@@ -82,13 +83,34 @@ function showRefusal(refusal: Refusal): void {
 const ACTS: Record<string, (button: HTMLElement) => void> = {
   reload: () => void reload(),
   login: () => location.reload(),
+  dismiss: () => the("trouble").replaceChildren(),
   copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
 };
 
 document.addEventListener("click", (event) => {
   const button = (event.target as Element).closest<HTMLElement>("[data-act]");
   if (button) ACTS[button.dataset.act!]?.(button);
+  const change = button && page?.acts?.[button.dataset.act!];
+  if (change) void perform(change, button);
 });
+
+/** Does what changes something, once at a time, and shows what became of it. */
+async function perform(change: (button: HTMLElement) => Promise<void>, button: HTMLElement): Promise<void> {
+  const buttons = button.closest("[role=group]")?.querySelectorAll("button") ?? [];
+  for (const one of buttons) one.disabled = true;
+  let refusal: Refusal | null = null;
+  try {
+    await change(button);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    refusal = error;
+  }
+  for (const one of buttons) one.disabled = false;
+  if (button.isConnected) button.focus({ preventScroll: true });
+  await reload();
+  if (refusal) showRefusal(refusal, true);
+}
+
 document.title = page ? `${isolated(page.title)} · fastlane` : "Not found · fastlane";
 drawNav(page);
 the("tools").append(...(page?.tools ?? []));

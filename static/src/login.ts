@@ -7,6 +7,7 @@ interface Session {
   needsLogin: boolean;
   user: string | null;
   role: string | null;
+  canLogOut: boolean;
 }
 
 const root = new URL(the<HTMLAnchorElement>("root").href);
@@ -37,7 +38,7 @@ function show(session: Session | string): void {
   else words.textContent = session.needsLogin ? "" : "This server needs no login.";
   if (!refused) {
     form.hidden = Boolean(user) || !session.needsLogin;
-    the("logout").hidden = !user;
+    the("logout").hidden = !session.canLogOut;
   }
 }
 

@@ -77,7 +77,7 @@ async def test_a_session_may_do_what_its_token_may_and_no_more(server):
     assert (await server.post(f"{job}/stop", headers=eyes | own(server))).status == 403
     assert (await server.ask("POST", "/tasks/other", json=OK, headers=ci | own(server))).status == 403
     assert (await server.post(f"{job}/stop", headers=ci | own(server))).status == 200
-    assert (await server.get("/session", headers=ci)).json == {"needsLogin": True, "user": "ci", "role": "run"}
+    assert (await server.get("/session", headers=ci)).json == {"needsLogin": True, "user": "ci", "role": "run", "canLogOut": True}
     assert (await server.get("/tasks", headers=ci)).headers["Cache-Control"] == "no-store"
 
 
@@ -108,7 +108,7 @@ async def test_after_logging_out_the_cookie_is_worth_nothing_anywhere(serve):
         cookie, kept = await session(one), await session(one)
         assert (await other.get("/tasks", headers=cookie)).status == 200
         answer = await other.ask("DELETE", "/session", headers=cookie | own(other))
-        assert answer.json == {"needsLogin": True, "user": None, "role": None}
+        assert answer.json == {"needsLogin": True, "user": None, "role": None, "canLogOut": False}
         assert answer.headers["Set-Cookie"].startswith("fastlane-session=; Path=/; Max-Age=0;")
         for server in (one, other):
             assert (await server.get("/tasks", headers=cookie)).status == 401
@@ -190,8 +190,18 @@ async def test_with_users_the_browser_asks_by_itself_and_a_token_works_too(serve
         assert (await server.get("/docs", headers=HTML | await session(server))).status == 200
 
 
+async def test_a_page_learns_who_gave_a_password_by_asking_for_a_login(serve):
+    async with serve(users=(user("anna", "annas", "read"),)) as server:
+        assert (await server.get("/session?login=1")).headers["WWW-Authenticate"][:5] == "Basic"
+        told = (await server.get("/session?login=1", headers=basic("anna", "annas"))).json
+        assert told == {"needsLogin": True, "user": "anna", "role": "read", "canLogOut": False}
+        told = (await server.get("/session?login=1", headers=await session(server))).json
+        assert (told["user"], told["canLogOut"]) == ("ci", True)
+        assert (await server.get("/session")).json["user"] is None
+
+
 async def test_where_everyone_may_come_in_there_is_nothing_to_log_in_to(serve):
     async with serve(tokens=()) as server:
         assert (await sign_in(server)).status == 409
-        assert (await server.get("/session")).json == {"needsLogin": False, "user": None, "role": None}
+        assert (await server.get("/session")).json == {"needsLogin": False, "user": None, "role": None, "canLogOut": False}
         assert (await server.get("/login", headers=HTML)).status == 200

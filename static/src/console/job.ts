@@ -4,10 +4,12 @@ import { type Execution, FINAL, type Wait } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, running } from "../outcome";
 import { count, duration, moment, sentence, shortId, size, zone } from "../words";
+import { act, actions } from "./actions";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { facts, link, nothing, section, table } from "./parts";
 import { api, get, logOf, pages } from "./server";
+import { readOnly, session } from "./session";
 import type { Job, List, Resources, Schedule, Tick } from "./shapes";
 import { strip } from "./strip";
 import { ago, lasting, until } from "./times";
@@ -19,29 +21,41 @@ const RAN = new Set(["started", "queued", "replaced"]);
 
 interface Facts {
   job: Job;
+  /** Why this person may not change it. */
+  barred: string | null;
   why: Wait[];
   ticks: Tick[];
 }
 
-export const jobPage = (task: string, id: string): Page => ({
+export const jobPage = (task: string, id: string): Page => {
+  let shown: Job | null = null;
+  return {
   nav: "tasks",
   title: task,
+  acts: {
+    async job(button) {
+      if (shown) await act(button, shown);
+    },
+  },
   async load() {
-    const [{ job }, why, ticks] = await Promise.all([
+    const [who, { job }, why, ticks] = await Promise.all([
+      session(),
       get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
       get<{ waitingFor: Wait[] }>(api.job(task, id, "why")),
       get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
     ]);
     document.title = `${job.name ?? task} · fastlane`;
     const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "due" || !job.nextRuns.length);
-    const facts = { job, why: waitsFor, ticks: ticks.items.filter((tick) => !RAN.has(tick.outcome)) };
+    shown = job;
+    const facts = { job, barred: readOnly(who), why: waitsFor, ticks: ticks.items.filter((tick) => !RAN.has(tick.outcome)) };
     return () => draw(facts);
   },
-});
+  };
+};
 
-function draw({ job, why, ticks }: Facts): HTMLElement[] {
+function draw({ job, barred, why, ticks }: Facts): HTMLElement[] {
   return [
-    head(job),
+    head(job, barred),
     ...(why.length ? [waits(why)] : []),
     el(
       "div",
@@ -52,7 +66,7 @@ function draw({ job, why, ticks }: Facts): HTMLElement[] {
   ];
 }
 
-function head(job: Job): HTMLElement {
+function head(job: Job, barred: string | null): HTMLElement {
   return el(
     "div",
     { className: "title", "data-key": "title" },
@@ -66,6 +80,7 @@ function head(job: Job): HTMLElement {
     ),
     mark(job.status),
     link(logOf(job.taskId, job.id), "Log"),
+    actions(job, barred),
   );
 }
 

@@ -7,6 +7,8 @@ export interface Page {
   title: string;
   /** Fields by which its list is filtered. They stay while its content changes. */
   tools?: HTMLElement[];
+  /** What its buttons do, by their `data-act`. They throw a Refusal. */
+  acts?: Record<string, (button: HTMLElement) => Promise<void>>;
   /** Reads what it shows. Throws a Refusal. */
   load(): Promise<() => HTMLElement[]>;
 }

@@ -63,13 +63,19 @@ export class Refusal extends Error {
   }
 }
 
+/** Milliseconds for an answer. To delete what runs takes the server up to 20 s. */
+const READ_WITHIN = 15_000;
+const WRITE_WITHIN = 40_000;
 const NO_ANSWER = "The server does not answer. What you see may be out of date.";
 
 /** Reads JSON. Throws a Refusal. */
-export async function get<T>(url: string): Promise<T> {
+export const get = <T>(url: string): Promise<T> => send<T>("GET", url);
+
+/** Sends a request without a body, and reads the answer's JSON. Throws a Refusal. */
+export async function send<T>(method: string, url: string): Promise<T> {
   let answer: Response;
   try {
-    answer = await fetch(url, { signal: AbortSignal.timeout(15_000), headers: { Accept: "application/json" } });
+    answer = await fetch(url, { method, signal: AbortSignal.timeout(method === "GET" ? READ_WITHIN : WRITE_WITHIN), headers: { Accept: "application/json" } });
   } catch {
     throw new Refusal(null, NO_ANSWER);
   }

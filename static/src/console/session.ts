@@ -1,0 +1,33 @@
+// Who is logged in, and what they may do.
+
+import { el } from "../dom";
+import { get, root } from "./server";
+
+export interface Session {
+  needsLogin: boolean;
+  user: string | null;
+  role: "read" | "run" | "admin" | null;
+  canLogOut: boolean;
+}
+
+let asked: Promise<Session> | null = null;
+
+/** Asked once for each page. */
+export function session(): Promise<Session> {
+  asked ??= get<Session>(`${root}session?login=1`);
+  asked.catch(() => (asked = null));
+  return asked;
+}
+
+/** Why this person may not change jobs; null if they may. */
+export const readOnly = ({ needsLogin, role }: Session): string | null =>
+  needsLogin && role !== "run" && role !== "admin" ? `Your role is ${role ?? "unknown"}, which may read and not change.` : null;
+
+/** The name of who is logged in, which leads to where they log out if they can; null where nobody has to log in. */
+export async function account(): Promise<HTMLElement | null> {
+  const who = await session().catch(() => null);
+  if (!who?.user) return null;
+  const title = `Logged in as ${who.user} (${who.role})`;
+  const name = el("bdi", {}, who.user);
+  return who.canLogOut ? el("a", { href: `${root}login`, className: "account", title }, name) : el("span", { className: "account", title }, name);
+}

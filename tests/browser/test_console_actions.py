@@ -1,0 +1,110 @@
+"""What people do with a job on its page, in a real browser."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.browser.console import inspect, open_console
+from tests.browser.test_console_job import page_of
+from tests.support.credentials import basic, bearer, token, user
+from tests.support.fastlane import Fastlane
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CRON = {"name": "Nightly", "cron": "0 2 * * *"}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def guarded(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
+    tokens = (token("eve", "fl_eve", "read"), token("ci", "fl_ci"))
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", tokens=tokens) as server:
+        await server.report_worker()
+        yield server
+
+
+async def test_a_job_is_run_paused_resumed_and_stopped(context, server):
+    reply = await server.enqueue("reports", **CRON)
+    console = await open_console(context, page_of(server, reply))
+    page, status = console.page, console.page.locator(".title .mark")
+    button = page.get_by_role("group", name="Actions").get_by_role("button")
+    await expect(button).to_have_text(["Run now", "Pause", "Stop", "Delete"])
+    await page.get_by_role("button", name="Run now").click()
+    await expect(console.section("Executions").locator("tbody tr")).to_have_count(1)
+    await page.get_by_role("button", name="Pause").click()
+    await expect(status).to_have_text("paused")
+    await expect(console.section("Schedule")).to_contain_text("It is paused, so no run is due.")
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    await page.get_by_role("button", name="Stop").click()
+    question = page.get_by_role("alertdialog")
+    await expect(question).to_contain_text("Stop the job “Nightly”")
+    await question.get_by_role("button", name="Cancel").click()
+    assert (await server.get(reply["jobUrl"])).json["job"]["scheduled"]
+    await page.get_by_role("button", name="Stop").click()
+    await question.get_by_role("button", name="Stop the job").click()
+    await expect(status).to_have_text("stopped")
+    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    await page.get_by_role("button", name="Retry").click()
+    await expect(console.section("Executions").locator("tbody tr")).to_have_count(2)
+    assert console.faults == []
+
+
+async def test_deleting_asks_first_and_names_the_job(context, server):
+    reply = await server.enqueue("reports", startIn="1h")
+    await server.enqueue("reports")
+    console = await open_console(context, page_of(server, reply))
+    page = console.page
+    await page.get_by_role("button", name="Delete").click()
+    question = page.get_by_role("alertdialog")
+    await expect(question).to_contain_text(
+        f"Delete the job “reports” ({reply['jobId'][-12:]}) of the task “reports”, with its 0 executions"
+    )
+    await expect(question.get_by_role("button", name="Cancel")).to_be_focused()
+    assert await inspect(page, "question") == {}
+    await page.keyboard.press("Escape")
+    await expect(question).to_be_hidden()
+    assert (await server.get(reply["jobUrl"])).status == 200
+    await page.get_by_role("button", name="Delete").click()
+    await question.get_by_role("button", name="Delete the job").click()
+    await expect(page).to_have_url(f"{server.base}/console/tasks/reports")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    assert (await server.get(reply["jobUrl"])).status == 404
+    assert console.faults == []
+
+
+async def test_what_the_server_refuses_is_said_in_its_words(context, server):
+    reply = await server.enqueue("reports", **CRON, overlap="skip")
+    await server.post(reply["jobUrl"] + "run")
+    console = await open_console(context, page_of(server, reply))
+    await console.page.get_by_role("button", name="Run now").click()
+    await expect(console.trouble).to_contain_text("under way")
+    await console.page.get_by_role("button", name="Dismiss").click()
+    await expect(console.trouble).to_be_empty()
+
+
+async def test_who_may_only_read_sees_why_the_buttons_are_off(context, guarded):
+    reply = (await guarded.post("/tasks/reports", {"image": "ubuntu", **CRON}, headers=bearer("fl_ci"))).json
+    console = await open_console(context, page_of(guarded, reply))
+    await console.page.get_by_label("Token").fill("fl_eve")
+    await console.page.get_by_role("button", name="Log in").click()
+    actions = console.page.get_by_role("group", name="Actions")
+    await expect(actions).to_contain_text("Your role is read, which may read and not change.")
+    for button in await actions.get_by_role("button").all():
+        await expect(button).to_be_disabled()
+    assert await inspect(console.page, "job-read-only") == {}
+
+
+async def test_who_logs_in_by_name_and_password_may_do_what_their_role_says(browser, shared_redis, tmp_path):
+    users = (user("anna", "annas", "run"), user("eve", "eves", "read"))
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", users=users) as server:
+        await server.report_worker()
+        for name, password, may in (("anna", "annas", True), ("eve", "eves", False)):
+            context = await browser.new_context(http_credentials={"username": name, "password": password})
+            if may:
+                reply = (await server.post("/tasks/reports", {"image": "ubuntu"}, headers=basic(name, password))).json
+            console = await open_console(context, page_of(server, reply))
+            await expect(console.page.locator("#nav .account")).to_have_text(name)
+            await expect(console.page.get_by_role("button", name="Run now")).to_be_enabled(enabled=may)
+            await context.close()
