@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -88,6 +89,10 @@ class Metrics:
         for kind in Repair:
             self._repairs.labels(kind.value)
         self._rebuilds = counter("fastlane_queue_rebuilds", "How often this worker rebuilt the queue from the store.")
+        words = "Attempts of this worker to deliver a message about a job, by what carries it and what came of it."
+        self._deliveries = counter("fastlane_delivery_attempts", words, ("kind", "outcome"))
+        for carrier, outcome in product(("webhook", "mail"), ("delivered", "failed", "held")):
+            self._deliveries.labels(carrier, outcome)
         words = "How much later than it should the event loop came back from a sleep."
         self._lag = histogram("fastlane_event_loop_lag_seconds", words, buckets=LAG_BUCKETS)
 
@@ -119,6 +124,10 @@ class Metrics:
     def rebuilt(self) -> None:
         """The queue was rebuilt."""
         self._rebuilds.inc()
+
+    def delivery_tried(self, kind: str, outcome: str) -> None:
+        """An attempt of a delivery is over."""
+        self._deliveries.labels(kind, outcome).inc()
 
     async def measure_loop(self) -> None:
         """Measures how late the event loop is, forever."""

@@ -22,6 +22,7 @@ from fastlane.notify.base import Notifier
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
 from fastlane.scheduler.carriers import carriers_of
+from fastlane.scheduler.counted_carriers import counted
 from fastlane.scheduler.deliverer import Deliverer
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.host_events import HostEvents
@@ -118,7 +119,7 @@ def build_parts(
     async def is_forgotten(execution: Execution) -> bool:
         return hosts.lost(execution, node_down=True) is not None or await known_hosts.is_forgotten(execution)
 
-    deliverer = Deliverer(store, carriers_of(notifier, store, pools), clock)
+    deliverer = Deliverer(store, counted(carriers_of(notifier, store, pools), metrics.delivery_tried), clock)
     settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten, on_deliveries=deliverer.wake)
     timer = Timer(store, queue, clock, worker_id, pools)
     images = ImageKeeper(store, executor, hosts.views, clock, settings.unused_images_after)

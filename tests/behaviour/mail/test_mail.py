@@ -71,6 +71,9 @@ async def test_a_job_that_keeps_failing_sends_one_mail_and_the_next_one_says_wha
         (row,) = await deliveries(crew, one)
         assert (row["state"], row["attempts"], row["nextAttemptAt"]) == ("held", [], None)
     assert len(server.received) == 1
+    figures = crew.workers_running[0].metrics.text().decode()
+    for outcome, count in (("delivered", 1), ("failed", 0), ("held", 2)):
+        assert f'fastlane_delivery_attempts_total{{kind="mail",outcome="{outcome}"}} {count}.0' in figures
     by_hand = await crew.post(f"{row['redeliverUrl'].removeprefix('https://fl.example.com')}")
     assert by_hand.status == 200, by_hand.body
     received = (await server.got(2))[1]

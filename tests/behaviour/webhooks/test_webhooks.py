@@ -64,6 +64,8 @@ async def test_a_receiver_gets_the_execution_with_a_signature_that_either_secret
     assert (row["nextAttemptAt"], row["attemptsMade"], row["receiverPaused"]) == (None, 1, False)
     (attempt,) = row["attempts"]
     assert (attempt["status"], attempt["error"], attempt["excerpt"]) == (200, None, "thanks")
+    figures = crew.workers_running[0].metrics.text().decode()
+    assert 'fastlane_delivery_attempts_total{kind="webhook",outcome="delivered"} 1.0' in figures
 
 
 async def test_what_is_shown_of_a_job_hides_the_values_of_headers_and_can_be_put_back_once_they_are_given(
