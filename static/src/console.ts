@@ -3,7 +3,7 @@
 import "./console.css";
 import { copyBy } from "./clipboard";
 import { jobPage } from "./console/job";
-import { keepFresh, show } from "./console/live";
+import { Live } from "./console/live";
 import { listen } from "./console/keys";
 import { executionsPage, taskPage, tasksPage } from "./console/lists";
 import { morphChildren } from "./console/morph";
@@ -24,7 +24,7 @@ const NAV = [
 /** The page of a path below the server's address. */
 function find(path: readonly string[]): Page | null {
   const [tasks, task, jobs, job, more] = path[0] === "console" ? path.slice(1) : path;
-  const changed = (): void => void reload();
+  const changed = (): void => void live.now();
   if (tasks === undefined) return overview;
   if (tasks === "executions" && !task) return executionsPage(changed);
   if (tasks === "tasks" && !task) return tasksPage(changed);
@@ -39,51 +39,62 @@ function drawNav(page: Page | null): void {
 }
 
 const page = find(here());
+const live = new Live(page?.events ?? {}, read);
 let reading = false;
 let again = false;
 
-/** Reads the page's content and shows it. A call while one is under way has it read once more after that. */
-async function reload(): Promise<void> {
-  if (!page) return;
+/** Reads the page's content and shows it; whether that worked. A call while one is under way has it read once more after that. */
+async function read(): Promise<boolean> {
+  if (!page) return true;
   if (reading) {
     again = true;
-    return;
+    return true;
   }
   reading = true;
+  let done = false;
   try {
     const draw = await page.load();
     the("trouble").replaceChildren();
     morphChildren(the("page"), draw());
-    show("fresh");
+    done = true;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    show("stale");
     showRefusal(error);
   } finally {
     reading = false;
   }
-  if (again) {
-    again = false;
-    await reload();
-  }
+  if (!again) return done;
+  again = false;
+  return read();
 }
 
-/** Shows what the server said, and what to do about it: another try, or after an `action`, nothing. */
-function showRefusal(refusal: Refusal, action = false): void {
+/** Shows what the server said, and what to do about it. */
+function showRefusal(refusal: Refusal): void {
   const login = refusal.status === 401;
-  const words = login ? "Your session has ended." : sentence(refusal.message);
+  const words = login ? ENDED : sentence(refusal.message);
   const box = notice("bad", words);
-  if (action && !login) box.append(el("button", { type: "button", "data-act": "dismiss" }, "Dismiss"));
+  if (login) box.append(el("button", { type: "button", "data-act": "login" }, "Log in"));
   else if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
-  else box.append(el("button", { type: "button", "data-act": login ? "login" : "reload" }, login ? "Log in" : "Try again"));
+  else box.append(el("button", { type: "button", "data-act": "reload" }, "Try again"));
+  if (the("trouble").textContent !== box.textContent) say(words);
   the("trouble").replaceChildren(box);
+}
+
+/** Shows why something was not done, until someone has seen it. */
+function showRefused(refusal: Refusal): void {
+  const words = refusal.status === 401 ? ENDED : sentence(refusal.message);
+  const box = notice("bad", words);
+  box.append(el("button", { type: "button", "data-act": "dismiss" }, "Dismiss"));
+  the("refused").replaceChildren(box);
   say(words);
 }
 
+const ENDED = "Your session has ended.";
+
 const ACTS: Record<string, (button: HTMLElement) => void> = {
-  reload: () => void reload(),
+  reload: () => void live.now(),
   login: () => location.reload(),
-  dismiss: () => the("trouble").replaceChildren(),
+  dismiss: () => the("refused").replaceChildren(),
   copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
 };
 
@@ -99,6 +110,7 @@ async function perform(change: (button: HTMLElement) => Promise<void>, button: H
   const buttons = button.closest("[role=group]")?.querySelectorAll("button") ?? [];
   for (const one of buttons) one.disabled = true;
   let refusal: Refusal | null = null;
+  the("refused").replaceChildren();
   try {
     await change(button);
   } catch (error) {
@@ -107,8 +119,8 @@ async function perform(change: (button: HTMLElement) => Promise<void>, button: H
   }
   for (const one of buttons) one.disabled = false;
   if (button.isConnected) button.focus({ preventScroll: true });
-  await reload();
-  if (refusal) showRefusal(refusal, true);
+  if (refusal) showRefused(refusal);
+  await live.now();
 }
 
 document.title = page ? `${isolated(page.title)} · fastlane` : "Not found · fastlane";
@@ -116,7 +128,6 @@ drawNav(page);
 the("tools").append(...(page?.tools ?? []));
 if (location.hash === "#search") document.querySelector<HTMLInputElement>("[data-search]")?.focus();
 void account().then((link) => link && the("nav").append(link));
-listen(() => void reload());
-keepFresh(() => void reload());
-if (page) void reload();
+listen(() => void live.now());
+if (page) live.start();
 else the("page").replaceChildren(el("h1", {}, "There is no such page"));

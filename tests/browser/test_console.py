@@ -1,5 +1,7 @@
 """The frame of the console, and its first page, in a real browser."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -61,7 +63,7 @@ async def test_the_first_page_shows_what_runs_waits_failed_and_comes(context, se
     await expect(console.section("Next due").locator("li").first).to_contain_text("cleanup")
     await expect(console.section("Pools").locator("li").last).to_contain_text("default")
     await expect(console.section("Hosts").locator("li").first).to_contain_text("usable")
-    await expect(console.live).to_have_text("Up to date")
+    await expect(console.live).to_have_text("Live")
     assert await inspect(console.page, "overview") == {}
     await now.get_by_role("link", name="running").click()
     await expect(console.page.locator("#status")).to_have_text("running")
@@ -71,19 +73,45 @@ async def test_the_first_page_shows_what_runs_waits_failed_and_comes(context, se
     assert console.faults == []
 
 
-async def test_it_is_read_again_when_someone_comes_back(context, server):
+async def test_what_happens_is_shown_as_it_happens(context, server):
     await server.run_to_end("first")
     console = await open_console(context, server.base)
     await expect(console.section("Now")).to_contain_text("Nothing runs or waits.")
-    reply = await server.enqueue("second")
-    await server.run(reply)
-    await console.page.keyboard.press("r")
+    await expect(console.live).to_have_text("Live")
+    second = await server.enqueue("second")
     await expect(console.section("Now")).to_contain_text("second")
     row = await console.section("Now").locator("tbody tr").element_handle()
+    await server.end(await server.run(second), 3)
+    await expect(console.section("Recent failures")).to_contain_text("second")
     await server.enqueue("third")
-    await console.page.keyboard.press("r")
     await expect(console.section("Now")).to_contain_text("third")
-    assert await row.evaluate("row => row.isConnected && row.textContent.includes('second')")
+    assert not await row.evaluate("row => row.isConnected")
+    assert console.faults == []
+
+
+async def test_a_row_stays_the_same_element_while_others_come(context, server):
+    """So what has the focus keeps it."""
+    await server.enqueue("one")
+    console = await open_console(context, server.base)
+    one = console.section("Now").get_by_role("link", name="waiting")
+    await one.focus()
+    await server.enqueue("two")
+    await expect(console.section("Now").locator("tbody tr")).to_have_count(2)
+    await expect(console.section("Now").locator("tbody tr", has_text="one").get_by_role("link", name="waiting")).to_be_focused()
+
+
+async def test_a_stream_that_is_lost_comes_back_with_what_happened_meanwhile(context, server):
+    await server.enqueue("one")
+    away = re.compile(r".*/events\?.*")
+    await context.route(away, lambda route: route.abort())
+    console = await open_console(context, server.base)
+    await expect(console.section("Now")).to_contain_text("one")
+    await expect(console.live).to_have_text("Reconnecting")
+    await server.enqueue("two")
+    await expect(console.section("Now")).not_to_contain_text("two")
+    await context.unroute(away)
+    await expect(console.section("Now")).to_contain_text("two")
+    await expect(console.live).to_have_text("Live")
 
 
 async def test_troubles_stand_above_all_else(context, server):
@@ -121,7 +149,7 @@ async def test_a_server_that_is_away_leaves_what_was_shown_and_says_so(context, 
     await context.set_offline(False)
     await console.page.get_by_role("button", name="Try again").click()
     await expect(console.trouble).to_be_empty()
-    await expect(console.live).to_have_text("Up to date")
+    await expect(console.live).to_have_text("Live")
 
 
 async def test_the_first_view_is_small_and_all_of_it_comes_from_the_server(context, server):

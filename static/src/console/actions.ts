@@ -18,6 +18,12 @@ interface Action {
 const UNDER_WAY = new Set(["enqueued", "pulling", "running"]);
 const nameOf = (job: Job): string => `“${job.name ?? job.taskId}” (${shortId(job.id)})`;
 
+/** What goes with a job. */
+function withAll({ executionCount }: Job): string {
+  if (!executionCount) return "";
+  return executionCount === 1 ? ", with its execution and its log" : `, with its ${count(executionCount)} executions and their logs`;
+}
+
 const ACTIONS: Record<string, Action> = {
   run: { words: "Run now", fits: () => true, done: "The run was enqueued" },
   retry: { words: "Retry", fits: (job) => FINAL.has(job.status) && job.executionCount > 0, done: "The retry was enqueued" },
@@ -33,7 +39,7 @@ const ACTIONS: Record<string, Action> = {
     words: "Delete",
     fits: () => true,
     question: (job) => [
-      `Delete the job ${nameOf(job)} of the task “${job.taskId}”, with its ${count(job.executionCount)} ${job.executionCount === 1 ? "execution" : "executions"} and their logs? ` +
+      `Delete the job ${nameOf(job)} of the task “${job.taskId}”${withAll(job)}? ` +
         "If it runs or is scheduled, it is stopped first. This cannot be undone.",
       "Delete the job",
     ],

@@ -32,6 +32,7 @@ export const jobPage = (task: string, id: string): Page => {
   return {
   nav: "tasks",
   title: task,
+  events: { job: id },
   acts: {
     async job(button) {
       if (shown) await act(button, shown);

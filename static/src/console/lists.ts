@@ -28,6 +28,7 @@ export function tasksPage(changed: () => void): Page {
   return {
     nav: "tasks",
     title: "Tasks",
+    events: { kind: "job,task" },
     tools: [heading("Tasks"), search("query", "Search tasks", changed)],
     async load() {
       const query = asked();
@@ -49,6 +50,7 @@ export function taskPage(task: string, changed: () => void): Page {
   return {
     nav: "tasks",
     title: task,
+    events: { task },
     tools: [heading(task), choice("status", "Status", JOB_STATUSES, changed)],
     async load() {
       const query = asked();
@@ -69,6 +71,7 @@ export function executionsPage(changed: () => void): Page {
   return {
     nav: "executions",
     title: "Executions",
+    events: { kind: "execution" },
     tools: [
       heading("Executions"),
       search("task", "All of a task", changed),

@@ -1,32 +1,96 @@
-// Keeps the page up to date: reads it again when the window is looked at again, and says how old it is.
+// Keeps the page up to date: the server's stream of events says that something happened, and the page is read again. Says whether that works.
 
-import { the } from "../dom";
+import { say, the } from "../dom";
+import { root } from "./server";
 import { tickTimes } from "./times";
 
-/** A page that is looked at again this soon after it was read is not read again, in milliseconds. */
-const FRESH = 2_000;
+/** Milliseconds between two readings, at least; a page that takes long to read is read for a tenth of the time at most. */
+const APART = 1_000;
+const SHARE = 10;
+/** Milliseconds before a lost stream is tried again, at first and at most. */
+const FIRST_WAIT = 1_000;
+const LONGEST_WAIT = 30_000;
 
-export type Freshness = "loading" | "fresh" | "stale";
+type Is = "loading" | "live" | "lost" | "stale";
+const WORDS: Record<Is, string> = { loading: "Loading", live: "Live", lost: "Reconnecting", stale: "Out of date" };
 
-const WORDS: Record<Freshness, string> = { loading: "Loading", fresh: "Up to date", stale: "Out of date" };
+export class Live {
+  private source: EventSource | null = null;
+  private wait = FIRST_WAIT;
+  private retry = 0;
+  private due = 0;
+  private notBefore = 0;
+  private lost = false;
+  private failed = false;
 
-/** Shows whether the page is up to date. */
-export function show(is: Freshness): void {
-  const place = the("live");
-  place.dataset.is = is;
-  the("live-words").textContent = WORDS[is];
-}
+  /** `events`: which events matter to the page, as a query of the API. `read` reads it, and says whether that worked. */
+  constructor(
+    private readonly events: Record<string, string>,
+    private readonly read: () => Promise<boolean>,
+  ) {}
 
-/** Reads the page again whenever someone comes back to it. */
-export function keepFresh(reload: () => void): void {
-  let read = Date.now();
-  const again = (): void => {
-    if (document.hidden || Date.now() - read < FRESH) return;
-    read = Date.now();
-    reload();
-  };
-  document.addEventListener("visibilitychange", again);
-  addEventListener("focus", again);
-  addEventListener("pageshow", (event) => event.persisted && again());
-  setInterval(() => !document.hidden && tickTimes(), 1_000);
+  /** Reads the page, and then whenever something happens and someone looks at it. */
+  start(): void {
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()));
+    addEventListener("focus", () => this.lost && this.open());
+    addEventListener("pagehide", () => this.close());
+    addEventListener("pageshow", (event) => event.persisted && this.open());
+    setInterval(() => !document.hidden && tickTimes(), 1_000);
+    void this.now();
+    if (!document.hidden) this.open();
+  }
+
+  /** Reads the page now. */
+  async now(): Promise<void> {
+    clearTimeout(this.due);
+    this.due = 0;
+    const begun = performance.now();
+    this.failed = !(await this.read());
+    this.notBefore = performance.now() + Math.max(APART, (performance.now() - begun) * SHARE);
+    this.show();
+  }
+
+  /** Reads the page as soon as that is due. */
+  private soon(): void {
+    this.due ||= window.setTimeout(() => void this.now(), Math.max(0, this.notBefore - performance.now()));
+  }
+
+  private open(): void {
+    this.close();
+    const source = new EventSource(`${root}events?${new URLSearchParams({ follow: "1", ...this.events })}`);
+    this.source = source;
+    source.addEventListener("open", () => {
+      if (this.lost) say("The connection is back");
+      this.lost = false;
+      this.wait = FIRST_WAIT;
+      this.soon(); // what happened before the stream began
+      this.show();
+    });
+    source.addEventListener("event", () => this.soon());
+    source.addEventListener("end", () => this.open());
+    source.addEventListener("error", () => this.again());
+  }
+
+  /** The stream was lost, or there is none; it begins anew after a while. */
+  private again(): void {
+    this.close();
+    if (!this.lost) say("The connection was lost");
+    this.lost = true;
+    this.show();
+    this.retry = window.setTimeout(() => this.open(), this.wait);
+    this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
+  }
+
+  private close(): void {
+    clearTimeout(this.retry);
+    this.source?.close();
+    this.source = null;
+  }
+
+  private show(): void {
+    const open = this.source?.readyState === EventSource.OPEN;
+    const is: Is = this.failed ? "stale" : this.lost ? "lost" : open ? "live" : "loading";
+    the("live").dataset.is = is;
+    the("live-words").textContent = WORDS[is];
+  }
 }
