@@ -49,6 +49,13 @@ host_lost_after = "14m"
 min_free_disk = "3%"
 unused_images_after = "15m"
 usage_every = "18s"
+keep_jobs = "31d"
+keep_executions = "32d"
+max_executions = 33
+keep_logs = "3d"
+keep_deliveries = "5d"
+keep_history = "35d"
+keep_events = "36d"
 webhook_allow = ["10.9.0.0/16"]
 webhook_timeout = "23s"
 smtp_host = "smtp.example.com"
@@ -193,6 +200,9 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     made, settings = wiring.worker, wiring.settings
     assert (tuple(made.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
     assert (made.unused_images_after, made.usage_every) == (900.0, 18.0)
+    kept, day = made.retention, 86_400_000
+    assert (kept.rules.jobs, kept.rules.executions, kept.rules.max_executions, kept.rules.logs) == (31 * day, 32 * day, 33, 3 * day)
+    assert (kept.deliveries, kept.history, kept.events) == (5 * day, 35 * day, 36 * day)
     limits = made.limits
     assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
 
