@@ -152,6 +152,8 @@ POOL_KEYS: KeyReaders = {
     "webhooks": ("webhooks", read_webhooks),
     "webhookSecrets": ("webhook_secrets", read_secrets),
     "retention": ("retention", read_retention),
+    "maxWaiting": ("max_waiting", lambda value: read_number(value, 1, 10_000_000)),
+    "maxWaitingPerTask": ("max_waiting_of_task", lambda value: read_number(value, 1, 100_000)),
 }
 
 

@@ -52,4 +52,5 @@ def _or_none(read: Callable[[object], int]) -> Callable[[object], int | None]:
 
 
 AGE = SettingType(_or_none(read_age), lambda age: NONE if age is None else show_age(age))
+RATE = SettingType(_or_none(lambda value: read_number(value, 1, 1_000_000)), lambda rate: NONE if rate is None else str(rate))
 MOST = SettingType(_or_none(read_most), lambda most: NONE if most is None else str(most))

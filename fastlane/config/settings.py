@@ -13,7 +13,7 @@ from fastlane.config.credentials import Token, User
 from fastlane.config.free_disk import RESERVE
 from fastlane.config.pools import POOLS, default_pools
 from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
-from fastlane.config.retention import AGE, MOST
+from fastlane.config.retention import AGE, MOST, RATE
 from fastlane.config.setting import Setting
 from fastlane.config.store_url import MONGO, SQLITE, STORE_URL
 from fastlane.config.telemetry import COLLECTOR_URL, SENTRY_DSN
@@ -77,6 +77,7 @@ class Settings:
     mail_interval: float
     ws_start_wait: float
     max_body: int
+    request_rate: int | None
     max_log_bytes: int
     keep_jobs: int | None
     keep_executions: int | None
@@ -331,6 +332,7 @@ SETTINGS = (
     ),
     Setting("ws_start_wait", types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect"),
     Setting("max_body", types.SIZE, "1MiB", "largest request body"),
+    Setting("request_rate", RATE, "1000", "requests a second of [one caller](operations.md#quotas) to an API process, or `none`"),
     Setting("max_log_bytes", types.SIZE, "100MiB", "how much of each execution's log is stored"),
     Setting(
         "keep_jobs",

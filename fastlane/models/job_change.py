@@ -164,12 +164,12 @@ def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: Overla
     return JobChange(after, (tick,), execution)
 
 
-def fire(job: Job, *, others: Sequence[Execution] = (), now: int) -> JobChange:
+def fire(job: Job, *, others: Sequence[Execution] = (), now: int, refused: str | None = None) -> JobChange:
     """How the job changes when it fires at ``now``. Its ``next_tick`` must be due. ``others``: its executions that are under way
-    (see ``overlap``)."""
+    (see ``overlap``). ``refused``: why its tick may not make an execution."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no next tick")
-    decision = decide(firing_rules(job), job.next_tick, others=others, now=now)
+    decision = decide(firing_rules(job), job.next_tick, others=others, now=now, refused=refused)
     sequence = job.sequence + 1
     ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
     tick, execution = _tick_of(job, decision, sequence, now)

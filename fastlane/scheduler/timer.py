@@ -12,6 +12,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.queue.base import Lease, TimedQueue, execution_entry
+from fastlane.queue.waiting import WaitingQuotas
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -26,6 +27,7 @@ class Timer:
         self._clock = clock
         self._owner = owner
         self._pools = pools
+        self._quotas = WaitingQuotas(queue, store, pools)
 
     async def handle(self, lease: Lease, now: int) -> None:
         """Fires the job while a tick of it is due at ``now`` (the queue's time); then moves its entry to the next tick, or removes it."""
@@ -51,7 +53,8 @@ class Timer:
         if first:
             await self._put_again(await self._store.waiting(job.id))
         others = () if job.schedule.overlap is Overlap.ALLOW else await self._store.under_way_of(job.task_id, job.id)
-        firing = fire(job, others=others, now=max(now, self._clock.now()))
+        refused = None if job.schedule.cron is None else await self._quotas.refusal(job.task_id)
+        firing = fire(job, others=others, now=max(now, self._clock.now()), refused=refused)
         if not await self._store.advance(job, firing.job, firing.ticks, firing.execution, None, firing.recorded(self._clock.now())):
             return False
         for tick in firing.ticks:

@@ -8,6 +8,7 @@ from fastlane.directory.current_pools import CurrentPools
 from fastlane.directory.directory import Directory
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TicketStore, TimedQueue, WorkerReports
+from fastlane.queue.waiting import WaitingQuotas
 from fastlane.services.access_events import AccessEvents
 from fastlane.services.deliveries import Deliveries
 from fastlane.services.event_feeds import EventFeeds
@@ -98,12 +99,13 @@ def build_services(
     outbox = QueueOutbox(queue, clock, pools)
     changes = JobChanges(store, clock)
     idempotency = Idempotency(store, outbox, clock)
+    quotas = WaitingQuotas(queue, store, pools)
     stops = Stops(store, outbox, clock, changes)
     followers = Followers(store, hub, clock, start_wait=start_wait)
     return Services(
-        submissions=Submissions(store, outbox, clock, pools, changes, idempotency),
+        submissions=Submissions(store, outbox, clock, pools, changes, idempotency, quotas),
         edits=Edits(store, outbox, clock, pools, changes, idempotency),
-        manual_runs=ManualRuns(store, outbox, pools, changes, idempotency),
+        manual_runs=ManualRuns(store, outbox, pools, changes, idempotency, quotas),
         pauses=JobPauses(outbox, changes),
         stops=stops,
         deletions=Deletions(store, outbox, clock, stops),

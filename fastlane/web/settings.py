@@ -14,6 +14,7 @@ class WebSettings:
 
     ``max_body`` is in bytes, ``hard_timeout`` in seconds. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only
     this machine can reach the server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may.
+    ``request_rate``: requests a second of one caller, None: any number.
     ``webhook_allow``: addresses that are not public, to which webhooks may be sent. ``has_mail``: whether there is a mail server.
     ``users`` and ``tokens`` may log in; without any, everyone has access. ``metrics_allow`` are networks that read the metrics without.
     """
@@ -35,6 +36,7 @@ class WebSettings:
     tokens: tuple[Token, ...]
     metrics_allow: tuple[str, ...] = ()
     has_mail: bool = False
+    request_rate: int | None = None
 
     @property
     def has_auth(self) -> bool:
@@ -61,5 +63,6 @@ def web_settings(settings: Settings) -> WebSettings:
         timezone=settings.timezone,
         metrics_allow=settings.metrics_allow,
         webhook_allow=settings.webhook_allow,
+        request_rate=settings.request_rate,
         has_mail=settings.smtp_host is not None,
     )

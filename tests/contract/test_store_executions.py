@@ -281,3 +281,13 @@ async def test_what_a_container_used_is_stored_with_its_end_and_without_it_there
     assert (await store.execution(measured.id)).usage == used
     assert (await store.executions_of(small.job_id, 1))[0].usage == Usage(1, 0)
     assert (await store.execution(not_measured.id)).usage is None
+
+
+async def test_what_waits_of_a_task_is_counted(store):
+    for _ in range(3):
+        await created(store)
+    await created(store, status=Status.RUNNING)
+    await ended(store, Status.DONE, 5)
+    assert await store.waiting_of("my-task", 10) == 3
+    assert await store.waiting_of("my-task", 2) == 2
+    assert await store.waiting_of("another", 10) == 0

@@ -43,6 +43,7 @@ QUERIES: dict[str, Query] = {
     "executions_of final": lambda store: store.executions_of("j", 10, statuses=FINAL),
     "latest": lambda store: store.latest(["a", "b"]),
     "waiting": lambda store: store.waiting("j"),
+    "waiting_of": lambda store: store.waiting_of("t", 10),
     "under_way_of": lambda store: store.under_way_of("t", "j"),
     "executions_in": lambda store: store.executions_in(UNDER_WAY, 10),
     "executions_in one": lambda store: store.executions_in(frozenset({Status.DONE}), 10, (4_000, "x")),

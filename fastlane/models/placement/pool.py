@@ -44,6 +44,7 @@ class Pool:
     says. ``rules``: what goes for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
     which ``*`` stands for any text. ``webhooks``: those of jobs that have none of their own. ``webhook_secrets``: what its webhooks are
     signed with, at most two. ``retention``: rules for the history of its tasks' jobs, in place of the server's.
+    ``max_waiting`` and ``max_waiting_of_task``: how many executions may wait in it, and of one task; None: any number.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Pool:
     webhooks: tuple[Webhook, ...] = ()
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     retention: Retention = NO_RETENTION
+    max_waiting: int | None = None
+    max_waiting_of_task: int | None = None
 
     def rule(self, host: str) -> HostRule:
         """What goes for one of its hosts."""

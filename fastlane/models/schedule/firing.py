@@ -70,16 +70,16 @@ class Decision:
     next_tick: int | None
 
 
-def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), now: int) -> Decision:
+def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), now: int, refused: str | None = None) -> Decision:
     """Decides what a job whose next tick is due at ``due`` does at ``now`` (milliseconds): nothing before that.
 
-    ``others``: the job's executions that are under way (see ``overlap``).
+    ``others``: the job's executions that are under way (see ``overlap``). ``refused``: why a tick may not make an execution now.
     """
     if due > now:
         return Decision(None, None, due)
     cron = timing.cron
     if cron is None:
-        return Decision(_outcome(timing, due, others, now), None, None)
+        return Decision(_outcome(timing, due, others, now, refused), None, None)
     firing, last_missed = _split(cron, timing.catch_up, due, now)
     why = f"was due more than a minute before anything could start it (catchUp: {timing.catch_up})"
     missed = None if last_missed is None else missed_ticks(cron, due, last_missed, why)
@@ -87,7 +87,7 @@ def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), n
         return Decision(None, missed, next_tick(cron, last_missed or due))
     over = timing.expiration is not None and firing >= timing.expiration
     following = None if over else next_tick(cron, firing)
-    return Decision(_outcome(timing, firing, others, now), missed, following)
+    return Decision(_outcome(timing, firing, others, now, refused), missed, following)
 
 
 def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | None, int | None]:
@@ -111,9 +111,11 @@ def missed_ticks(cron: Cron, first: int, last: int, reason: str) -> MissedTicks:
     return MissedTicks(first, last, 1 + len(later), at_least, reason)
 
 
-def _outcome(timing: FiringRules, due: int, others: Sequence[Execution], now: int) -> DueTick:
+def _outcome(timing: FiringRules, due: int, others: Sequence[Execution], now: int, refused: str | None) -> DueTick:
     """The outcome of the tick that fires now."""
     expires_at = timing.expires_at(due)
     if expires_at is not None and now >= expires_at:
         return DueTick(due, OverlapDecision(Outcome.EXPIRED, "it had expired by the time a worker looked at it"))
+    if refused is not None:
+        return DueTick(due, OverlapDecision(Outcome.SKIPPED, refused))
     return DueTick(due, meet(timing.overlap, others))

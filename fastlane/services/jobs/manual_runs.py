@@ -18,6 +18,7 @@ from fastlane.models.schedule.overlap import meet
 from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.schedule.tick import STARTS, Outcome, OverlapDecision
+from fastlane.queue.waiting import WaitingQuotas
 from fastlane.services.jobs.admission import check_allowed
 from fastlane.services.jobs.changes import JobChanges, Step
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
@@ -31,18 +32,26 @@ log = structlog.get_logger()
 class ManualRuns:
     """Adds a tick to a job that is due now. A stop that was answered earlier does not cover it; a later stop does.
 
-    Both methods raise NotFound, Conflict when the job's ``expiration`` is over, Forbidden when the pool no longer allows its container, and
-    KeyReused for a known idempotency key with another body. A known key with the same body gets the first answer and runs nothing.
+    Both methods raise NotFound, Conflict when the job's ``expiration`` is over, Forbidden when the pool no longer allows its container,
+    TooMany when as many executions wait as the pool allows, and KeyReused for a known idempotency key with another body. A known key with
+    the same body gets the first answer and runs nothing.
     """
 
     def __init__(
-        self, store: ExecutionStore, outbox: QueueOutbox, pools: Sequence[Pool], changes: JobChanges, idempotency: Idempotency
+        self,
+        store: ExecutionStore,
+        outbox: QueueOutbox,
+        pools: Sequence[Pool],
+        changes: JobChanges,
+        idempotency: Idempotency,
+        quotas: WaitingQuotas,
     ) -> None:
         self._store = store
         self._outbox = outbox
         self._pools = pools
         self._changes = changes
         self._idempotency = idempotency
+        self._quotas = quotas
 
     async def run(
         self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None, *, force: bool = False
@@ -106,6 +115,7 @@ class ManualRuns:
 
     async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None) -> Enqueued:
         await self._outbox.check()
+        await self._quotas.check(task_id)
         change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
         job, answer = change.job, enqueued(change)
         log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=answer.execution_id, sequence=job.sequence)

@@ -15,7 +15,8 @@ from fastlane.models.ids import new_id
 from fastlane.models.job import ExpectedVersions, Job, Spec
 from fastlane.models.job_change import JobChange
 from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.queue.waiting import WaitingQuotas
 from fastlane.services.jobs.admission import admit
 from fastlane.services.jobs.changes import JobChanges, check_version, until_written
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
@@ -29,8 +30,9 @@ log = structlog.get_logger()
 class Submissions:
     """Takes jobs that clients submit, new ones and new versions.
 
-    Both methods raise Invalid when no pool takes the task, Forbidden when the pool does not allow the container that the spec asks for, and
-    KeyReused for a known idempotency key with another body. A known key with the same body gets the first answer and changes nothing.
+    Both methods raise Invalid when no pool takes the task, Forbidden when the pool does not allow the container that the spec asks for,
+    TooMany when it is to run at once and as many wait as the pool allows, and KeyReused for a known idempotency key with another body. A
+    known key with the same body gets the first answer and changes nothing.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Submissions:
         pools: Sequence[Pool],
         changes: JobChanges,
         idempotency: Idempotency,
+        quotas: WaitingQuotas,
     ) -> None:
         self._store = store
         self._outbox = outbox
@@ -48,6 +51,7 @@ class Submissions:
         self._pools = pools
         self._changes = changes
         self._idempotency = idempotency
+        self._quotas = quotas
 
     async def enqueue(
         self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
@@ -77,8 +81,7 @@ class Submissions:
         check_version(seen, job_id, expected)
 
     async def _enqueue(self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None) -> Enqueued:
-        admit(self._pools, task_id, spec)
-        await self._outbox.check()
+        await self._admit(task_id, spec, schedule)
         now = self._clock.now()
         change = job_change.create(task_id, spec, schedule, id=new_id(now), incarnation=new_id(now), revision=1, now=now, by=by)
         await self._create(change, key)
@@ -97,8 +100,7 @@ class Submissions:
         key: IdempotencyKey | None,
         expected: ExpectedVersions | None,
     ) -> Enqueued:
-        admit(self._pools, task_id, spec)
-        await self._outbox.check()
+        await self._admit(task_id, spec, schedule)
         write = partial(self._create_or_replace, task_id, job_id, spec, schedule, by, key, expected)
         change, replaced = await until_written(job_id, write)
         await self._outbox.enqueue(change.execution, change.job)
@@ -109,6 +111,12 @@ class Submissions:
         answer = enqueued(change)
         log_submitted(change.job, answer)
         return answer
+
+    async def _admit(self, task_id: str, spec: Spec, schedule: Schedule) -> None:
+        admit(self._pools, task_id, spec)
+        await self._outbox.check()
+        if schedule.kind is ScheduleKind.NOW:
+            await self._quotas.check(task_id)
 
     async def _create_or_replace(
         self,

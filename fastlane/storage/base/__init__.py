@@ -204,6 +204,9 @@ class ExecutionStore(Protocol):
     async def waiting(self, job_id: str) -> Execution | None:
         """A job's newest execution that waits for others of the job; None when none does. Cheap: it is read at each execution's end."""
 
+    async def waiting_of(self, task_id: str, most: int) -> int:
+        """How many executions of a task are enqueued; ``most`` when there are more, or more."""
+
     async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
         """The executions that belong to a job and are under way (``retry.is_under_way``), oldest first: the first 100, and the newest one
         that waits. They are of one moment: a failed one is among them until the attempt after it is. Raises Unreadable when one cannot be

@@ -5,6 +5,7 @@ from operator import attrgetter
 
 from fastlane.models.execution import Execution
 from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.status import Status
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.executions import OLDEST
 from fastlane.storage.mongo.jobs import belonging, whole
@@ -18,6 +19,11 @@ async def waiting(db: Database, job_id: str) -> Execution | None:
     """A job's newest execution that waits for others of its job."""
     await whole(db, job_id)
     return await _waiting(db, job_id)
+
+
+async def waiting_of(db: Database, task_id: str, most: int) -> int:
+    """How many executions of the task are enqueued, at most so many."""
+    return min(most, await db.count(EXECUTIONS, {"task_id": task_id, "status": Status.ENQUEUED.value}, "executions_of_task_by_status"))
 
 
 async def under_way_of(db: Database, task_id: str, job_id: str) -> list[Execution]:

@@ -218,6 +218,9 @@ class MongoStore:
     async def waiting(self, job_id: str) -> Execution | None:
         return await self._db.call(lambda: overlaps.waiting(self._db, job_id))
 
+    async def waiting_of(self, task_id: str, most: int) -> int:
+        return await self._db.call(lambda: overlaps.waiting_of(self._db, task_id, most))
+
     async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
         return await self._db.call(lambda: overlaps.under_way_of(self._db, task_id, job_id))
 
@@ -267,7 +270,7 @@ class MongoStore:
     async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
         return await self._db.call(lambda: logs.since(self._db, execution_id, stream, moment))
 
-    # pools
+    # pools and images
 
     async def pause_pool(self, name: str, paused: bool) -> Pauses:
         after, changed = await self._db.call(lambda: pauses.pause(self._db, name, paused))
@@ -277,8 +280,6 @@ class MongoStore:
 
     async def paused_pools(self) -> Pauses:
         return await self._db.call(lambda: pauses.pauses(self._db))
-
-    # images
 
     async def pulled_images(self, engine_id: str) -> Sequence[PulledImage]:
         return await self._db.call(lambda: images.of_engine(self._db, engine_id))
@@ -367,15 +368,13 @@ class MongoStore:
     async def record_pools(self, revision: PoolsRevision) -> bool:
         return await self._written(lambda: hosts.record_pools(self._db, revision))
 
-    # the queue's generation
+    # the queue's generation, exports and imports
 
     async def generation(self) -> Generation:
         return await self._db.call(lambda: generations.generation(self._db))
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         return await self._written(lambda: generations.change(self._db, seen, new))
-
-    # exports and imports
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
         return await self._db.call(lambda: transfer.records(self._db, since, limit, after))

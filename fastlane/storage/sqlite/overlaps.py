@@ -26,12 +26,20 @@ _UNDER_WAY = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY e
 _WAITING = f"""SELECT {QUALIFIED} FROM json_each(?) AS asked CROSS JOIN executions INDEXED BY executions_waiting
     ON executions.job_id = asked.value AND {WAITING}"""
 
+_ENQUEUED = f"""SELECT count(*) FROM (SELECT 1 FROM executions INDEXED BY executions_unfinished
+    WHERE task_id = ? AND {UNFINISHED} AND status = 'enqueued' LIMIT ?) AS one_page"""
+
 
 def waiting(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Execution | None]:
     """The newest execution of each of these jobs that waits for others of its job, in their order."""
     found = readable(fetched(db, _WAITING, (orjson.dumps(list(job_ids)).decode(),)), _execution)
     newest = {execution.job_id: execution for execution in sorted(found, key=attrgetter("sequence"))}
     return [newest.get(id) for id in job_ids]
+
+
+def waiting_of(db: sqlite3.Connection, task_id: str, most: int) -> int:
+    """How many executions of the task are enqueued, at most so many."""
+    return int(db.execute(_ENQUEUED, (task_id, most)).fetchone()[0])
 
 
 def under_way_of(db: sqlite3.Connection, task_id: str, job_id: str) -> list[Execution]:

@@ -224,6 +224,9 @@ class SqliteStore:
     async def waiting(self, job_id: str) -> Execution | None:
         return await self._readers.run(BatchOperation(job_id, overlaps.waiting))
 
+    async def waiting_of(self, task_id: str, most: int) -> int:
+        return await self._readers.run(lambda db: overlaps.waiting_of(db, task_id, most))
+
     async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
         return await self._readers.run(lambda db: overlaps.under_way_of(db, task_id, job_id))
 
@@ -274,15 +277,13 @@ class SqliteStore:
     async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
         return await self._readers.run(lambda db: logs.since(db, execution_id, stream, moment))
 
-    # pools
+    # pools and images
 
     async def pause_pool(self, name: str, paused: bool) -> Pauses:
         return await self._writer.run(lambda db: pauses.pause(db, name, paused))
 
     async def paused_pools(self) -> Pauses:
         return await self._readers.run(pauses.pauses)
-
-    # images
 
     async def pulled_images(self, engine_id: str) -> Sequence[PulledImage]:
         return await self._readers.run(lambda db: images.of_engine(db, engine_id))
@@ -374,15 +375,13 @@ class SqliteStore:
     async def record_pools(self, revision: PoolsRevision) -> bool:
         return await self._writer.run(lambda db: hosts.record_pools(db, revision))
 
-    # the queue's generation
+    # the queue's generation, exports and imports
 
     async def generation(self) -> Generation:
         return await self._readers.run(generations.generation)
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         return await self._writer.run(lambda db: generations.change(db, seen, new))
-
-    # exports and imports
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
         return await self._readers.run(lambda db: transfer.records(db, since, limit, after))

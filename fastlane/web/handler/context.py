@@ -10,6 +10,7 @@ from fastlane.web.http.body import BodyMemory
 from fastlane.web.http.deadlines import ClientDeadlines
 from fastlane.web.security.auth import Authenticator
 from fastlane.web.security.origins import RequestOrigins
+from fastlane.web.security.rates import RequestRates
 from fastlane.web.settings import WebSettings
 
 
@@ -26,4 +27,5 @@ class AppContext:
     body_memory: BodyMemory
     deadlines: ClientDeadlines
     metrics: Metrics
+    rates: RequestRates
     recorder: Recorder | None = None

@@ -30,7 +30,8 @@ Json = dict[str, Any]
 
 ALWAYS = (400, 403, 503)
 """The refusals of every operation."""
-WITH_AUTH = (401, 429)
+WITH_AUTH, LIMITED = (401, 429), (429,)
+"""Those of operations that need a login where there is one, and of all but the public ones."""
 ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
 """The headers of every response."""
 
@@ -109,7 +110,8 @@ class Document:
 
     def _operation(self, route: str, handler: type[Handler], found: Operation) -> Json:
         secured = self._settings.has_auth and not handler.public
-        refusals = {*ALWAYS, *found.refusals, *(WITH_AUTH if secured else ()), *((413,) if found.body else ())} - set(found.answers)
+        more = (*(WITH_AUTH if secured else ()), *(() if handler.public else LIMITED), *((413,) if found.body else ()))
+        refusals = {*ALWAYS, *found.refusals, *more} - set(found.answers)
         responses: Json = {str(status): _response(response) for status, response in found.answers.items()}
         responses |= {str(status): PROBLEMS[status][0] for status in sorted(refusals)}
         parameters = [_parameter(name, "query", parameter) for name, parameter in query_of(found).items()]

@@ -48,7 +48,7 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
     416: ("OutOfRange", "The range lies past the end."),
     422: ("KeyReused", "The Idempotency-Key was sent with another request before."),
     426: ("UpgradeRequired", "This route is a WebSocket."),
-    429: ("TooMany", "Too many failed logins, tickets or followed logs."),
+    429: ("TooMany", "Too many requests, failed logins, tickets or followed logs, or as many executions wait as the pool allows."),
     503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
 }
 

@@ -25,6 +25,7 @@ from fastlane.web.openapi.document import Document
 from fastlane.web.routes.table import ROUTES, UNDOCUMENTED
 from fastlane.web.security.auth import make_authenticator
 from fastlane.web.security.origins import RequestOrigins
+from fastlane.web.security.rates import RequestRates
 from fastlane.web.server.connections import ConnectionLimit
 from fastlane.web.server.http_server import LimitedHTTPServer
 from fastlane.web.server.router import PathRouter
@@ -52,6 +53,7 @@ def make_application(services: Services, settings: WebSettings, metrics: Metrics
         deadlines=ClientDeadlines(),
         metrics=metrics,
         recorder=recorder,
+        rates=RequestRates(settings.request_rate),
     )
     return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
 
