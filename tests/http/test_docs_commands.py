@@ -70,6 +70,7 @@ ELSEWHERE = {
         "test_transfer.py runs the page's commands one after the other",
     ),
     "sed -": "test_stack_file.py runs the page's commands one after the other",
+    "fastlane compact": "tests/behaviour/retention/test_commands.py, with no server beside it",
     "docker service inspect": "test_swarm_facts.py asks the same of an engine",
 }
 """Commands that other tests run, since they need an engine or an installation. Here a shell only reads them."""
@@ -85,7 +86,8 @@ POOLS = (Pool("default", "", ("h1:2375",), 100, policy=POLICY, insecure=True, re
 
 @pytest.fixture
 async def plain(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
-    async with Fastlane(tmp_path / "plain", shared_redis.url, workers=1) as server:
+    mail = {"smtp_host": "127.0.0.1", "smtp_from": "fastlane@example.com"}
+    async with Fastlane(tmp_path / "plain", shared_redis.url, workers=1, **mail) as server:
         yield server
 
 
@@ -161,6 +163,8 @@ async def test_every_command_of_a_page_works_as_typed(page, shell, plain, guarde
             typed = f"if false; then\n{command}\nfi"
         elif "curl" in command:
             typed = await ready(command, plain, guarded)
+        elif command.startswith("fastlane prune"):
+            typed = f"FASTLANE_STORE_URL={shlex.quote(plain.settings.store_url)} {command}"
         elif command.startswith("sqlite3 "):
             typed = command.replace("fastlane.db", str(plain.settings.store_path))
         else:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import structlog
 
 from fastlane.models.execution import Execution
+from fastlane.scheduler import worker
 from fastlane.scheduler.repair import reconciler
 from fastlane.storage.mongo import deletion as mongo_deletion
 from fastlane.storage.sqlite import deletion
@@ -65,7 +67,7 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
     if is_calm(steps):
         world.wire.brisk, world.wire.slow = True, 0.0
     try:
-        with _logged(world), _scaled(world):
+        with _logged(world), _scaled(world), patch.object(worker, "uuid4", _seeded_id):
             run(world.pulse, _live(world, steps))
     except Stuck:
         world.witness.complain("everybody waits, for nothing that can come")
@@ -75,6 +77,11 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
     failed = world.witness.complaints or keep_trace
     trace = tuple(_line(*event) for event in world.wire.trace) if failed else ()
     return Result(seed, tuple(steps), tuple(world.witness.complaints), trace)
+
+
+def _seeded_id() -> UUID:
+    """A random id that comes again when the seed does: of several workers, the least id decides."""
+    return UUID(int=random.getrandbits(128))
 
 
 async def _live(world: World, steps: Sequence[Step]) -> None:
