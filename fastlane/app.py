@@ -6,11 +6,11 @@ running. A test passes ``Factories`` with its own store, queue, executor or cloc
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from ssl import SSLContext
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from tornado.httpserver import HTTPServer
@@ -40,6 +40,7 @@ from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair.pruner import Pruner
 from fastlane.scheduler.settings import in_force, retention_rules, worker_settings
+from fastlane.scheduler.stand_in import STANDS_IN_AFTER, StandIn
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services
@@ -187,6 +188,7 @@ class Factories:
     recorder: Callable[[Role, Settings], Recorder | None] = make_recorder
     worker_settings: Callable[[Settings], WorkerSettings] = worker_settings
     connection_limit: Callable[[], int] = process.connection_limit
+    stands_in_after: int = STANDS_IN_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +245,7 @@ async def running(
         recorder = factories.recorder(role, settings)
         if recorder is not None:
             await enter(opened(recorder))
-        redis_url = settings.redis_url
-        if redis_url is None:
-            redis_url = await enter(embedded_redis(settings))
+        redis_url = settings.redis_url if settings.redis_url is not None else await enter(embedded_redis(settings))
         opening = awaited if settings.store_is_mongo else opened
         store = await enter(opening(factories.store(settings)))
         directory = await enter(opened(Directory(store, CurrentPools(settings.pools), clock, read_pools)))
@@ -262,7 +262,10 @@ async def running(
         await enter(aligned(clock, queue.time))
         if worker is not None:
             await enter(opened(executor))
-            await enter(working(worker))
+            await enter(repeating(worker.run(), "worker"))
+        else:
+            stand_in = StandIn(store, queue.reports, factories.notifier(settings), clock, directory.pools, factories.stands_in_after)
+            await enter(repeating(stand_in.run(), "stand-in"))
         parts = Running(store, queue, hub, clock, directory, metrics, metrics_port, recorder, worker)
         yield parts if role == "worker" else await enter(served(settings, factories, parts, access, sockets))
 
@@ -346,9 +349,9 @@ async def embedded_redis(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def working(worker: Worker) -> AsyncIterator[None]:
-    """Runs the worker."""
-    task = asyncio.create_task(worker.run(), name="worker")
+async def repeating(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Runs what has no end of its own."""
+    task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:
@@ -359,13 +362,10 @@ async def working(worker: Worker) -> AsyncIterator[None]:
 @asynccontextmanager
 async def watching(watch: FileWatch | None) -> AsyncIterator[None]:
     """Watches files, if there are any to watch."""
-    task = None if watch is None else asyncio.create_task(watch.run(), name="file watch")
-    try:
+    async with AsyncExitStack() as stack:
+        if watch is not None:
+            await stack.enter_async_context(repeating(watch.run(), "file watch"))
         yield
-    finally:
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -333,6 +333,7 @@ class Spec(TypedDict):
     container: ContainerAsked | None
     webhooks: Webhooks
     retention: RetentionRules | None
+    expectEvery: float | None
 
 
 class ResourcesAsked(TypedDict):
@@ -389,6 +390,8 @@ class Webhooks(TypedDict):
     succeeds: list[Webhook]
     fails: list[Webhook]
     finishes: list[Webhook]
+    late: list[Webhook]
+    recovered: list[Webhook]
 
 
 class Webhook(TypedDict):
@@ -475,6 +478,7 @@ class JobFull(TypedDict):
     requestedBy: Requester | None
     name: str | None
     labels: dict[str, str]
+    lateSince: str | None
     definition: Definition
 
 
@@ -497,6 +501,8 @@ class Listeners(TypedDict):
     succeeds: list[str]
     fails: list[str]
     finishes: list[str]
+    late: list[str]
+    recovered: list[str]
 
 
 class Definition(TypedDict):
@@ -522,6 +528,7 @@ class Definition(TypedDict):
     resources: NotRequired[ResourcesAsked]
     container: NotRequired[ContainerAsked]
     webhooks: NotRequired[Webhooks]
+    expectEvery: NotRequired[str]
     notify: NotRequired[Listeners]
     retention: NotRequired[RetentionRules]
     metadata: NotRequired[dict[str, Any]]
@@ -649,6 +656,42 @@ class OutOfMemory(TypedDict):
     peakBytes: int | None
 
 
+class JobDeliveries(TypedDict):
+    """The deliveries about a job itself: that it was late, and that it has recovered. They are few, so they are not paginated."""
+
+    jobId: str
+    jobUrl: str
+    items: list[Delivery]
+
+
+class Delivery(TypedDict):
+    """A message about an execution or a job to a webhook or an e-mail address."""
+
+    id: str
+    kind: Literal["webhook", "mail"]
+    event: str
+    list: Literal["succeeds", "fails", "finishes", "late", "recovered"]
+    receiver: NotRequired[str]
+    state: Literal["pending", "delivered", "failed", "held"]
+    createdAt: str
+    nextAttemptAt: str | None
+    attemptsMade: int
+    attemptsLeft: int
+    receiverPaused: bool
+    attempts: list[DeliveryAttempt]
+    redeliverUrl: str
+
+
+class DeliveryAttempt(TypedDict):
+    """One attempt of a delivery."""
+
+    at: str
+    durationMs: int
+    status: int | None
+    error: str | None
+    excerpt: str
+
+
 class ExecutionDetail(TypedDict):
     """An execution with its task and job."""
 
@@ -676,34 +719,6 @@ class Deliveries(TypedDict):
     executionId: str
     executionUrl: str
     items: list[Delivery]
-
-
-class Delivery(TypedDict):
-    """A message about an execution to a webhook or an e-mail address."""
-
-    id: str
-    kind: Literal["webhook", "mail"]
-    event: str
-    list: Literal["succeeds", "fails", "finishes"]
-    receiver: NotRequired[str]
-    state: Literal["pending", "delivered", "failed", "held"]
-    createdAt: str
-    nextAttemptAt: str | None
-    attemptsMade: int
-    attemptsLeft: int
-    receiverPaused: bool
-    attempts: list[DeliveryAttempt]
-    redeliverUrl: str
-
-
-class DeliveryAttempt(TypedDict):
-    """One attempt of a delivery."""
-
-    at: str
-    durationMs: int
-    status: int | None
-    error: str | None
-    excerpt: str
 
 
 class History(TypedDict):
@@ -1150,6 +1165,33 @@ class EventMetadata(TypedDict):
     container_id: str | None
 
 
+class JobEvent(TypedDict):
+    """What a webhook gets when a job has had no success for as long as its expectEvery says, and after the next success."""
+
+    id: str
+    type: str
+    version: int
+    timestamp: str
+    status: Literal["late", "recovered"]
+    taskId: str
+    jobId: str
+    job_id: str
+    url: str
+    name: str | None
+    labels: dict[str, str]
+    image: str
+    expectEvery: str
+    nextRunAt: str | None
+    lastExecution: Execution | None
+    metadata: JobEventMetadata
+
+
+class JobEventMetadata(TypedDict):
+    """What the job's client gave."""
+
+    custom: dict[str, Any]
+
+
 class JobResourcesReserve(TypedDict):
     """What its node must have free, and keeps for it."""
 
@@ -1246,12 +1288,32 @@ class JobWebhooksFinishes(TypedDict):
     body: NotRequired[dict[str, Any] | None]
 
 
+class JobWebhooksLate(TypedDict):
+    """The fields of JobWebhooksLate."""
+
+    url: str
+    headers: NotRequired[dict[str, str] | None]
+    retries: NotRequired[int | None]
+    body: NotRequired[dict[str, Any] | None]
+
+
+class JobWebhooksRecovered(TypedDict):
+    """The fields of JobWebhooksRecovered."""
+
+    url: str
+    headers: NotRequired[dict[str, str] | None]
+    retries: NotRequired[int | None]
+    body: NotRequired[dict[str, Any] | None]
+
+
 class JobWebhooks(TypedDict):
     """Where to post how each execution ended, by what is told; up to 10 in each list."""
 
     succeeds: NotRequired[list[JobWebhooksSucceeds] | None]
     fails: NotRequired[list[JobWebhooksFails] | None]
     finishes: NotRequired[list[JobWebhooksFinishes] | None]
+    late: NotRequired[list[JobWebhooksLate] | None]
+    recovered: NotRequired[list[JobWebhooksRecovered] | None]
 
 
 class JobNotify(TypedDict):
@@ -1260,6 +1322,8 @@ class JobNotify(TypedDict):
     succeeds: NotRequired[list[str] | None]
     fails: NotRequired[list[str] | None]
     finishes: NotRequired[list[str] | None]
+    late: NotRequired[list[str] | None]
+    recovered: NotRequired[list[str] | None]
 
 
 class JobRetention(TypedDict):
@@ -1295,6 +1359,7 @@ class JobFields(TypedDict):
     additionalDNSEntries: NotRequired[dict[str, Any] | None]
     name: NotRequired[str | None]
     labels: NotRequired[dict[str, str] | None]
+    expectEvery: NotRequired[str | float | None]
     webhooks: NotRequired[JobWebhooks | None]
     notify: NotRequired[JobNotify | None]
     retention: NotRequired[JobRetention | None]
@@ -1325,6 +1390,7 @@ class JobChanges(TypedDict):
     additionalDNSEntries: NotRequired[dict[str, Any] | None]
     name: NotRequired[str | None]
     labels: NotRequired[dict[str, str] | None]
+    expectEvery: NotRequired[str | float | None]
     webhooks: NotRequired[JobWebhooks | None]
     notify: NotRequired[JobNotify | None]
     retention: NotRequired[JobRetention | None]
@@ -1375,6 +1441,10 @@ LIST_TICKS: Operation[TickPage] = Operation("listTicks", "GET", "/tasks/{task_id
 GET_LOGS: Operation[None] = Operation("getLogs", "GET", "/tasks/{task_id}/jobs/{job_id}/logs")
 MAKE_TICKET: Operation[Ticket] = Operation("makeTicket", "POST", "/tasks/{task_id}/jobs/{job_id}/ws-ticket")
 GET_WHY: Operation[Why] = Operation("getWhy", "GET", "/tasks/{task_id}/jobs/{job_id}/why")
+LIST_DELIVERIES_OF_JOB: Operation[JobDeliveries] = Operation("listDeliveriesOfJob", "GET", "/tasks/{task_id}/jobs/{job_id}/deliveries")
+REDELIVER_OF_JOB: Operation[Delivery] = Operation(
+    "redeliverOfJob", "POST", "/tasks/{task_id}/jobs/{job_id}/deliveries/{delivery_id}/redeliver"
+)
 LIST_EXECUTIONS_OF_JOB: Operation[ExecutionPage] = Operation("listExecutionsOfJob", "GET", "/tasks/{task_id}/jobs/{job_id}/executions")
 GET_EXECUTION: Operation[ExecutionDetail] = Operation("getExecution", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}")
 STOP_EXECUTION: Operation[ExecutionStopped] = Operation(

@@ -155,9 +155,9 @@ headers = {{ Authorization = "Bearer …" }}
 retries = 3
 ```
 
-The lists of `webhooks` are `succeeds`, `fails` and `finishes`; [notifications.md](notifications.md) explains them. They are for jobs that
-have no webhooks of their own. A secret is `whsec_` and 24 to 64 random bytes in base64 (`openssl rand -base64 32`), or the path of a file
-with one, which is read when the settings are. The secrets sign the webhooks of all jobs of the pool.
+The lists of `webhooks` are `succeeds`, `fails`, `finishes`, `late` and `recovered`; [notifications.md](notifications.md) explains them.
+They are for jobs that have no webhooks of their own. A secret is `whsec_` and 24 to 64 random bytes in base64 (`openssl rand -base64
+32`), or the path of a file with one, which is read when the settings are. The secrets sign the webhooks of all jobs of the pool.
 
 ### Retention of a pool
 

@@ -326,7 +326,7 @@ SETTINGS = (
     Setting("smtp_timeout", types.DURATION, "30s", "how long one attempt to send a mail may take"),
     Setting(
         "mail_interval",
-        types.DURATION_OR_ZERO,
+        types.MAIL_INTERVAL,
         "1h",
         "shortest time between two mails about failures of one job to one address; the next one says what was held back; 0s sends all",
     ),

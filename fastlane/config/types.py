@@ -221,8 +221,12 @@ def _duration(value: object) -> float:
     return seconds
 
 
-def _duration_or_zero(value: object) -> float:
-    return 0.0 if isinstance(value, str) and re.fullmatch(r"\s*0+\s*(ms|s|m|h)\s*", value, re.ASCII) else _duration(value)
+def _mail_interval(value: object) -> float:
+    """At most as long as it is known when the last mail was sent."""
+    seconds = 0.0 if isinstance(value, str) and re.fullmatch(r"\s*0+\s*(ms|s|m|h|d)\s*", value, re.ASCII) else _duration(value)
+    if seconds > 7 * 86_400:
+        raise ValueError("must be at most 7d")
+    return seconds
 
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII)
@@ -360,7 +364,7 @@ REDACT_WORDS = SettingType(_redact_words, ",".join)
 INSTALLATION = SettingType(_installation)
 DURATION = SettingType(_duration, show_duration)
 USAGE_EVERY = SettingType(_usage_every, lambda seconds: show_duration(seconds) if seconds else "0")
-DURATION_OR_ZERO = SettingType(_duration_or_zero, show_duration)
+MAIL_INTERVAL = SettingType(_mail_interval, show_duration)
 MAIL_HOST = SettingType(_mail_host)
 MAIL_PORT = SettingType(lambda value: read_number(value, 1, 65_535))
 MAIL_TLS = SettingType(read_choice("starttls", "tls", "none"))

@@ -27,6 +27,7 @@ class Spec:
     (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people;
     jobs are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` are told how its executions end. ``retention``: rules
     for its history, where they are stricter than the server's.
+    Without a success for ``expect_every`` it is late.
     """
 
     image: str
@@ -47,6 +48,7 @@ class Spec:
     webhooks: tuple[Webhook, ...] = ()
     notify: tuple[Mailbox, ...] = ()
     retention: Retention = NO_RETENTION
+    expect_every: int | None = None
 
     def expires_at(self, due: int) -> int | None:
         """The moment after which the container of a tick with this due time must not start; None when there is none."""
@@ -79,6 +81,7 @@ class Job:
     execution with a lower one; ``armed`` is that of the last PUT (0: none since its creation). ``next_tick`` is the next due time, None
     when there is none; a paused job keeps its due time in ``held_tick`` instead. ``requested_by`` is who asked for it as it is now, None
     where that was not recorded. Executions with a sequence up to ``floor`` are being deleted, and never run if they are inserted late.
+    ``check_at``: when somebody is to look whether it is late; ``late_since``: since when it is (see ``notify.lateness``).
     """
 
     id: str
@@ -98,6 +101,8 @@ class Job:
     armed: int = 0
     held_tick: int | None = None
     floor: int = 0
+    check_at: int | None = None
+    late_since: int | None = None
 
     def stops(self, sequence: int) -> bool:
         """Whether the job's last stop covers an execution with this sequence."""

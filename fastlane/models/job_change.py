@@ -10,6 +10,7 @@ from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
+from fastlane.models.notify.lateness import watched
 from fastlane.models.schedule.cron import Cron, last_tick, next_tick
 from fastlane.models.schedule.firing import Decision, FiringRules, MissedTicks, decide, missed_ticks
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
@@ -119,6 +120,7 @@ def create(
         last_tick=now if runs_now else None,
         requested_by=by,
     )
+    job = watched(None, job, now)
     return _with_tick_now(job, now) if runs_now else JobChange(job)
 
 
@@ -144,6 +146,7 @@ def put(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | N
         armed=job.sequence + 1,
         held_tick=None,
     )
+    after = watched(job, after, now)
     change = _with_tick_now(after, now) if runs_now else JobChange(after)
     return replace(change, ticks=(*rows, *change.ticks))
 
@@ -153,7 +156,8 @@ def edit(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | 
     and stop stay as they are, and the new rules are those of the ticks to come."""
     if not schedule.starts_as(job.schedule):
         return put(job, spec, schedule, now=now, by=by)
-    return JobChange(replace(job, modified_at=now, spec=spec, schedule=schedule, revision=job.revision + 1, requested_by=by))
+    after = replace(job, modified_at=now, spec=spec, schedule=schedule, revision=job.revision + 1, requested_by=by)
+    return JobChange(watched(job, after, now))
 
 
 def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
@@ -196,7 +200,8 @@ def pause(job: Job, *, now: int) -> Job:
     """Holds the job's next tick; the job must have one."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no tick to come")
-    return replace(job, modified_at=now, revision=job.revision + 1, next_tick=None, held_tick=job.next_tick)
+    after = replace(job, modified_at=now, revision=job.revision + 1, next_tick=None, held_tick=job.next_tick)
+    return watched(job, after, now)
 
 
 def resume(job: Job, *, now: int) -> JobChange:
@@ -205,7 +210,7 @@ def resume(job: Job, *, now: int) -> JobChange:
     becomes a row with the outcome ``expired``, and no tick follows."""
     rows, last, following = _held_ticks(job, now)
     after = replace(job, modified_at=now, revision=job.revision + 1, next_tick=following, last_tick=last, held_tick=None)
-    return JobChange(after, rows)
+    return JobChange(watched(job, after, now), rows)
 
 
 def _with_tick_now(job: Job, now: int) -> JobChange:

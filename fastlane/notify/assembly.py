@@ -3,18 +3,18 @@
 from collections.abc import Callable
 
 from fastlane.config.settings import Settings
-from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.lateness import Subject
 from fastlane.notify.base import Event, Mail, Notifier
 from fastlane.notify.letters import letter_writer
 from fastlane.notify.mail import MailServer, SmtpSender
 from fastlane.notify.webhooks import WebhookSender
 from fastlane.redaction import redaction_of
 
-MakeEvent = Callable[[Execution, Delivery], Event]
+MakeEvent = Callable[[Subject, Delivery], Event]
 
 
-def build_notifier(settings: Settings, make_event: MakeEvent, make_body: Callable[[Execution, Delivery], bytes], version: str) -> Notifier:
+def build_notifier(settings: Settings, make_event: MakeEvent, make_body: Callable[[Subject, Delivery], bytes], version: str) -> Notifier:
     """What sends notifications. ``make_event`` makes what is told, ``make_body`` what is posted of it."""
     sender = WebhookSender(settings.webhook_allow, settings.webhook_timeout, version)
     return Notifier(make_body, sender, _mail(settings, make_event))

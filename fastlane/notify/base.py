@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery, Reply
+from fastlane.models.notify.lateness import Subject
 from fastlane.models.notify.quota import MailQuota
 
 
@@ -63,7 +63,7 @@ class MailSender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LetterParts:
-    """What a mail tells beside an execution: the end of its log, and the quota with the failures that no mail has told of."""
+    """What a mail tells beside the event: the end of the log of its execution, and the quota with the failures that no mail has told of."""
 
     lines: str = field(default="", repr=False)
     quota: MailQuota | None = None
@@ -71,23 +71,23 @@ class LetterParts:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """How a worker sends mail: ``write`` writes one about an execution, ``sender`` sends it. To one address it sends at most one mail about
+    """How a worker sends mail: ``write`` writes one, ``sender`` sends it. To one address it sends at most one mail about
     failures of one job in ``interval`` milliseconds (0: all)."""
 
-    write: Callable[[Execution, Delivery, LetterParts], Letter]
+    write: Callable[[Subject, Delivery, LetterParts], Letter]
     sender: MailSender
     interval: int
 
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """How a worker notifies: ``make_body`` writes what is posted about an execution, ``sender`` posts it. ``mail``: None where no mail
+    """How a worker notifies: ``make_body`` writes what is posted, ``sender`` posts it. ``mail``: None where no mail
     server is named."""
 
-    make_body: Callable[[Execution, Delivery], bytes]
+    make_body: Callable[[Subject, Delivery], bytes]
     sender: Sender
     mail: Mail | None = None
 
 
 Event = Mapping[str, Any]
-"""What is told of an execution, as JSON: what webhooks get, and what mails are written from."""
+"""What is told of an execution or a job, as JSON: what webhooks get, and what mails are written from."""

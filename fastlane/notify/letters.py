@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fastlane.log import one_line
-from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.lateness import JobState, Subject
 from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.schedule.schedule import show_duration
@@ -42,27 +42,28 @@ CELL = '<tr><th style="text-align:left;vertical-align:top;padding:2px 16px 2px 0
 
 
 def letter_writer(
-    make_event: Callable[[Execution, Delivery], Event], redact: Redact, interval: float
-) -> Callable[[Execution, Delivery, LetterParts], Letter]:
+    make_event: Callable[[Subject, Delivery], Event], redact: Redact, interval: float
+) -> Callable[[Subject, Delivery, LetterParts], Letter]:
     """Writes the mail of a delivery. ``redact`` makes the end of a log into one without the secrets among the execution's variables;
     ``interval`` is the setting mail_interval, which the mail quotes (seconds)."""
 
-    def write(execution: Execution, delivery: Delivery, parts: LetterParts) -> Letter:
-        event = make_event(execution, delivery)
-        lines = _printable(redact(parts.lines, execution.spec.envs))
+    def write(subject: Subject, delivery: Delivery, parts: LetterParts) -> Letter:
+        event = make_event(subject, delivery)
+        latest = subject.latest if isinstance(subject, JobState) else subject
+        lines = _printable(redact(parts.lines, {} if latest is None else latest.spec.envs))
         address = delivery.target.address if isinstance(delivery.target, Mailbox) else ""
-        subject = _subject(event)
-        rows = list(_rows(event))
+        heading = _subject(event)
+        rows = list(_job_rows(event) if isinstance(subject, JobState) else _rows(event))
         held = _held(parts.quota, event, interval)
         footer = f"You get this mail because notify.{delivery.target.occasion} of the job lists {address}."
         return Letter(
             id=delivery.id,
             thread=delivery.job_id,
             to=address,
-            subject=subject,
+            subject=heading,
             text=_text(rows, lines, held, footer),
-            html=_html(subject, rows, lines, held, footer),
-            at=execution.finished_at or delivery.created_at,
+            html=_html(heading, rows, lines, held, footer),
+            at=delivery.created_at,
         )
 
     return write
@@ -102,11 +103,33 @@ def _rows(event: Event) -> Iterator[Row]:
             yield heading, _printable(str(value))[:MAX_VALUE]
 
 
+def _job_rows(event: Event) -> Iterator[Row]:
+    """What a mail about a job tells."""
+    last = event["lastExecution"] or {}
+    words = {"late": f"late: it has not succeeded for {event['expectEvery']}", "recovered": "recovered: it has succeeded again"}
+    found: tuple[tuple[str, Any], ...] = (
+        ("Task", event["taskId"]),
+        ("Job", event.get("name")),
+        ("Status", words[event["status"]]),
+        ("Since" if event["status"] == "late" else "At", event["timestamp"]),
+        ("Next run", event.get("nextRunAt")),
+        ("Last run", last.get("status", "never")),
+        ("Started", last.get("startedAt")),
+        ("Ended", last.get("finishedAt")),
+        ("Why", last.get("failure") and last["failure"]["message"]),
+        ("Execution", last.get("url")),
+        ("Job's page", event["url"]),
+    )
+    for heading, value in found:
+        if value is not None and value != "":
+            yield heading, _printable(str(value))[:MAX_VALUE]
+
+
 def _held(quota: MailQuota | None, event: Event, interval: float) -> list[str]:
     """What was held back since the last mail."""
     if quota is None or not quota.held:
         return []
-    executions = event["url"].rstrip("/").rpartition("/")[0]
+    executions = f"{event['url'].partition('/executions/')[0].rstrip('/')}/executions"
     count = "1 failure" if quota.held == 1 else f"{quota.held} failures"
     words = f"{count} of this job got no mail of their own since the last one (mail_interval is {show_duration(interval)}):"
     urls = [f"{executions}/{id}/" for id in quota.held_ids]

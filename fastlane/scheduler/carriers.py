@@ -8,9 +8,11 @@ from typing import Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery, Kind, Reply
+from fastlane.models.notify.lateness import Subject
 from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.occasion import FAILURES
-from fastlane.models.notify.quota import FORGOTTEN_AFTER, MailQuota, quota_id
+from fastlane.models.notify.quota import MailQuota, quota_id
+from fastlane.models.notify.receiver import FORGOTTEN_AFTER
 from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.notify.base import LetterParts, Mail, Message, Notifier
@@ -34,7 +36,7 @@ class Carrier(Protocol):
     def deadline(self) -> float:
         """Seconds that the sending takes at most."""
 
-    async def carry(self, execution: Execution, delivery: Delivery, now: int) -> Reply:
+    async def carry(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
         """What an attempt came to that began now. Raises StoreDown."""
 
     async def close(self) -> None:
@@ -52,14 +54,14 @@ class WebhookCarrier:
     def deadline(self) -> float:
         return self._notifier.sender.deadline
 
-    async def carry(self, execution: Execution, delivery: Delivery, now: int) -> Reply:
+    async def carry(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
         """What the receiver answered."""
         webhook = delivery.target
         if not isinstance(webhook, Webhook):
             raise TypeError(f"delivery {delivery.id} goes to no webhook")
         pool = pool_for(self._pools, delivery.task_id)
         secrets = () if pool is None else pool.webhook_secrets
-        body = self._notifier.make_body(execution, delivery)
+        body = self._notifier.make_body(subject, delivery)
         return await self._notifier.sender.send(Message(delivery.id, webhook.url, webhook.headers, body, secrets, now))
 
     async def close(self) -> None:
@@ -78,7 +80,7 @@ class MailCarrier:
     def deadline(self) -> float:
         return NO_SERVER_TAKES if self._mail is None else self._mail.sender.deadline
 
-    async def carry(self, execution: Execution, delivery: Delivery, now: int) -> Reply:
+    async def carry(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
         """What the mail server answered, or that the mail is held back."""
         mailbox, mail = delivery.target, self._mail
         if not isinstance(mailbox, Mailbox):
@@ -87,12 +89,13 @@ class MailCarrier:
             return Reply(None, NO_SERVER)
         id = quota_id(delivery.job_id, mailbox.key)
         quota = await self._store.mail_quota(id) if mail.interval else None
-        if mail.interval and execution.status in FAILURES and not delivery.by_hand:
-            quota = await self._reserved(id, quota, execution.id, now, mail.interval)
+        if mail.interval and isinstance(subject, Execution) and subject.status in FAILURES and not delivery.by_hand:
+            quota = await self._reserved(id, quota, subject.id, now, mail.interval)
             if quota is None:
                 return Reply(None, is_held=True)
-        parts = LetterParts(await self._end_of_log(execution), quota)
-        reply = await mail.sender.send(mail.write(execution, delivery, parts))
+        latest = subject if isinstance(subject, Execution) else subject.latest
+        parts = LetterParts("" if latest is None else await self._end_of_log(latest), quota)
+        reply = await mail.sender.send(mail.write(subject, delivery, parts))
         if reply.is_success and quota is not None and quota.held:
             await self._said(quota)
         return reply
@@ -112,7 +115,7 @@ class MailCarrier:
                 after = quota.holding(execution_id)
             is_told = after.execution_id == execution_id
             if after is quota or await self._store.write_mail_quota(after):
-                await self._store.prune_mail_quotas(now - max(FORGOTTEN_AFTER, 2 * interval))
+                await self._store.prune_receivers(now - FORGOTTEN_AFTER)
                 return after if is_told else None
             quota = await self._store.mail_quota(id)
 

@@ -7,7 +7,7 @@ after that, under the same id. Few deliveries go to one receiver at once, so one
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -15,10 +15,12 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import TransientError, Unreadable
 from fastlane.models.notify.delivery import Delivery, DeliveryState, Kind, Reply
+from fastlane.models.notify.lateness import JobState, Subject
 from fastlane.models.notify.receiver import FORGOTTEN_AFTER, Receiver, receiver_id
 from fastlane.models.placement.pool import RESTORED
 from fastlane.scheduler.carriers import Carrier
-from fastlane.storage.base import DeliveryStore, ExecutionStore, PoolStore
+from fastlane.scheduler.lateness import always
+from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, PoolStore
 
 log = structlog.get_logger()
 
@@ -34,14 +36,21 @@ UNREADABLE_BACK_OFF = 60_000
 PAUSED = "it is paused, because every attempt has failed for a day; send this again by hand, or wait: one attempt an hour is made"
 
 
-class DelivererStore(DeliveryStore, ExecutionStore, PoolStore, Protocol):
+class DelivererStore(DeliveryStore, JobStore, ExecutionStore, PoolStore, Protocol):
     """What a deliverer needs of the store."""
 
 
 class Deliverer:
-    """The deliveries of one worker. ``carriers`` write and send them, by kind."""
+    """The deliveries of one process. ``carriers`` write and send them, by kind. It takes some while ``is_needed``."""
 
-    def __init__(self, store: DelivererStore, carriers: Mapping[Kind, Carrier], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: DelivererStore,
+        carriers: Mapping[Kind, Carrier],
+        clock: Clock,
+        is_needed: Callable[[], Awaitable[bool]] = always,
+    ) -> None:
+        self._is_needed = is_needed
         self._store = store
         self._carriers = carriers
         self._clock = clock
@@ -59,7 +68,8 @@ class Deliverer:
             while True:
                 self._wake.clear()
                 try:
-                    await self._round(sending)
+                    if await self._is_needed():
+                        await self._round(sending)
                 except TransientError as error:
                     log.warning("deliveries.waiting", error=str(error))
                 await first_of(self._clock, LOOK_EVERY * (0.75 + random.random() / 2), self._wake)
@@ -108,14 +118,14 @@ class Deliverer:
             self._wake.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
-        """Makes one attempt. When its execution is gone, so is the delivery."""
+        """Makes one attempt. When its execution or its job is gone, so is the delivery."""
         try:
-            execution = await self._store.execution(delivery.execution_id)
+            subject = await self._subject(delivery)
         except Unreadable as error:
             log.warning("delivery.unreadable", delivery_id=delivery.id, error=str(error))
             await self._store.write_delivery(delivery.taken(self._clock.now() + UNREADABLE_BACK_OFF))
             return
-        if execution is None:
+        if subject is None:
             await self._store.drop_delivery(delivery.id)
             return
         began = self._clock.now()
@@ -123,10 +133,17 @@ class Deliverer:
         if receiver is not None and not delivery.by_hand and not receiver.takes(began):
             await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
             return
-        reply = await self._carriers[delivery.kind].carry(execution, delivery, began)
+        reply = await self._carriers[delivery.kind].carry(subject, delivery, began)
         await self._record(delivery, reply, began)
         if not reply.is_held:
             await self._note_receiver(delivery, receiver, reply)
+
+    async def _subject(self, delivery: Delivery) -> Subject | None:
+        """What it tells of; None when that is gone."""
+        if not delivery.is_of_job:
+            return await self._store.execution(delivery.execution_id)
+        job = await self._store.job(delivery.job_id)
+        return None if job is None else JobState(job, (await self._store.latest([job.id])).get(job.id))
 
     async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
         """Writes down what an attempt came to. What a person asked for meanwhile stays: the row is read again."""

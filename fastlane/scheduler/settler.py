@@ -18,6 +18,7 @@ from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
 from fastlane.queue.base import TimedQueue, execution_entry
 from fastlane.scheduler.known_hosts import never_forgotten
+from fastlane.scheduler.lateness import Lateness
 from fastlane.scheduler.overlaps import Overlaps
 from fastlane.storage.base import Store
 
@@ -31,11 +32,11 @@ NEVER_STARTED = {
 
 def is_last_word(execution: Execution, ending: Ending, pools: Sequence[Pool] = ()) -> bool:
     """Whether an execution that ends like this only has to free its slot: there is no next attempt, its tick's row stays as it is, and no
-    webhook or mailbox is told."""
+    webhook or mailbox is told, nor is a success expected."""
     if targets_told(execution, ending.status, pools):
         return False
     if ending.status is Status.DONE:
-        return True
+        return execution.spec.expect_every is None
     ended = replace(execution, **ending.values())
     return retry_due(ended) is None and not is_tick_closed_by(ended)
 
@@ -59,6 +60,7 @@ class Settler:
         *,
         overlaps: Overlaps,
         is_forgotten: Callable[[Execution], Awaitable[bool]] = never_forgotten,
+        lateness: Lateness,
         on_deliveries: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -69,6 +71,7 @@ class Settler:
         self._overlaps = overlaps
         self._is_forgotten = is_forgotten
         self._on_deliveries = on_deliveries
+        self._lateness = lateness
 
     async def settle(self, execution: Execution) -> Execution:
         """Inserts the next attempt if there is one, and what webhooks and mailboxes are to be told; closes the tick's row if nothing ran,
@@ -76,6 +79,8 @@ class Settler:
         settled: Execution | None = execution
         if not execution.settled:
             await self._deliver(execution, will_retry=await self._retry(execution))
+            if execution.status is Status.DONE and execution.spec.expect_every is not None:
+                await self._lateness.succeeded(execution)
             if is_tick_closed_by(execution):
                 outcome, reason = NEVER_STARTED[execution.status]
                 await self._store.close_tick(execution.tick_id, outcome, reason)

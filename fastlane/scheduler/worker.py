@@ -31,6 +31,7 @@ from fastlane.scheduler.images import ImageKeeper
 from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.known_workers import KnownWorkers
+from fastlane.scheduler.lateness import Lateness
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits
@@ -90,6 +91,7 @@ class WorkerParts:
     hosts: HostKeeper
     images: ImageKeeper
     deliverer: Deliverer
+    lateness: Lateness
 
 
 def build_parts(
@@ -120,7 +122,18 @@ def build_parts(
         return hosts.lost(execution, node_down=True) is not None or await known_hosts.is_forgotten(execution)
 
     deliverer = Deliverer(store, counted(carriers_of(notifier, store, pools), metrics.delivery_tried), clock)
-    settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten, on_deliveries=deliverer.wake)
+    lateness = Lateness(store, clock, pools, deliverer.wake)
+    settler = Settler(
+        store,
+        queue,
+        executor,
+        clock,
+        pools,
+        overlaps=overlaps,
+        is_forgotten=is_forgotten,
+        lateness=lateness,
+        on_deliveries=deliverer.wake,
+    )
     timer = Timer(store, queue, clock, worker_id, pools)
     images = ImageKeeper(store, executor, hosts.views, clock, settings.unused_images_after)
     launcher = Launcher(
@@ -146,7 +159,7 @@ def build_parts(
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, **parts, repaired=metrics.repaired)
     hosts.clear_with(partial(reconciler.clear, lost=hosts.lost))
     lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile, repaired=metrics.repaired)
-    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images, deliverer)
+    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images, deliverer, lateness)
 
 
 class Worker:
@@ -193,7 +206,7 @@ class Worker:
             self._changed.set,
         )
         self._leases.subscribe(self._dispatcher.wake)
-        self._lanes, self._images, self._deliverer = parts.lanes, parts.images, parts.deliverer
+        self._lanes, self._images, self._deliverer, self._lateness = parts.lanes, parts.images, parts.deliverer, parts.lateness
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
 
@@ -225,6 +238,7 @@ class Worker:
             self._hosts.run,
             self._images.run,
             self._deliverer.run,
+            self._lateness.run,
             self._announce,
         )
 

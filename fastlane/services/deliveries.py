@@ -1,5 +1,6 @@
-"""Shows the deliveries of an execution, and has one sent again."""
+"""Shows the deliveries of an execution or a job, and has one sent again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -12,7 +13,7 @@ from fastlane.models.ids import new_id
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.receiver import Receiver, receiver_id
 from fastlane.storage.base import Store
-from fastlane.storage.lookup import find_execution
+from fastlane.storage.lookup import find_execution, find_job
 
 log = structlog.get_logger()
 
@@ -35,6 +36,15 @@ class DeliveriesView:
     deliveries: tuple[DeliveryView, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class JobDeliveriesView:
+    """The deliveries of a job's own."""
+
+    task_id: str
+    job_id: str
+    deliveries: tuple[DeliveryView, ...]
+
+
 class Deliveries:
     """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
 
@@ -48,20 +58,37 @@ class Deliveries:
         rows = await self._store.deliveries_of(execution_id)
         return DeliveriesView(task_id, job_id, execution_id, tuple([await self._view(row) for row in rows]))
 
+    async def of_job(self, task_id: str, job_id: str) -> JobDeliveriesView:
+        """A job's own deliveries, about its being late."""
+        await find_job(self._store, task_id, job_id)
+        rows = await self._store.deliveries_of(job_id)
+        return JobDeliveriesView(task_id, job_id, tuple([await self._view(row) for row in rows]))
+
+    async def redeliver_of_job(self, task_id: str, job_id: str, delivery_id: str, by: Requester | None = None) -> DeliveryView:
+        """Has a delivery of the job's own sent again, as ``redeliver`` does."""
+        await find_job(self._store, task_id, job_id)
+        missing = f"job {job_id} has no delivery {delivery_id}; GET its deliveries"
+        return await self._again(job_id, delivery_id, missing, by, {"task_id": task_id, "job_id": job_id})
+
     async def redeliver(self, task_id: str, job_id: str, execution_id: str, delivery_id: str, by: Requester | None = None) -> DeliveryView:
         """Has a delivery sent again, whatever became of it, under its id. A receiver that is paused gets it, too."""
         await find_execution(self._store, task_id, job_id, execution_id)
+        missing = f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries"
+        ids = {"task_id": task_id, "job_id": job_id, "execution_id": execution_id}
+        return await self._again(execution_id, delivery_id, missing, by, ids)
+
+    async def _again(self, owner_id: str, delivery_id: str, missing: str, by: Requester | None, ids: Mapping[str, str]) -> DeliveryView:
         id = new_id(self._clock.now())
         while True:
             row = await self._store.delivery(delivery_id)
-            if row is None or row.execution_id != execution_id:
-                raise NotFound(f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries")
-            now, ids = self._clock.now(), {"task_id": task_id, "job_id": job_id, "execution_id": execution_id}
+            if row is None or row.execution_id != owner_id:
+                raise NotFound(missing)
+            now = self._clock.now()
             again = row.again(now)
             event = Event.now(EventKind.DELIVERY_REQUESTED, now, by, id=id, **ids, delivery=row.id)
             await self._store.add_events([event])
             if await self._store.write_delivery(again):
-                log.info("delivery.requested", delivery_id=row.id, execution_id=execution_id, receiver=row.target.origin)
+                log.info("delivery.requested", delivery_id=row.id, execution_id=owner_id, receiver=row.target.origin)
                 return await self._view(again)
 
     async def _view(self, row: Delivery) -> DeliveryView:

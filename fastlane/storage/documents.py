@@ -45,7 +45,7 @@ EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
 HOST_FIELDS = tuple(field.name for field in fields(HostRecord))
 _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgetter(*TICK_FIELDS), attrgetter(*EXECUTION_FIELDS)
 
-SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
+SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency", "expect_every")
 SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
 SPEC_PARTS = {"resources": NO_RESOURCES, "retention": NO_RETENTION}
 PARTS: tuple[Any, ...] = (NO_RESOURCES, NO_CONTAINER, NO_RETENTION)

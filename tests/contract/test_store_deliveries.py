@@ -148,6 +148,6 @@ async def test_a_quota_of_mails_is_written_at_its_version_and_old_ones_are_prune
     assert found == held
     assert types_in(found) == types_in(held)
     assert await store.write_mail_quota(replace(quota, id="old", told_at=9))
-    await store.prune_mail_quotas(10)
+    await store.prune_receivers(10)
     assert await store.mail_quota("old") is None
     assert await store.mail_quota("q") == held

@@ -1,4 +1,4 @@
-"""An execution whose end is told to a webhook: the receiver gets it at least once, always with one id and one body."""
+"""An execution whose end is told to a webhook, and a job that is late: the receiver gets it at least once, always with one id."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,3 +37,28 @@ class Told(Scenario):
         assert {one.id for one in self.receiver.received} == {delivery.id}
         assert len({one.body for one in self.receiver.received}) == 1
         assert self.receiver.received[0].json["status"] == "failed"
+
+
+class Late(Told):
+    """Its job is late, because it does not succeed."""
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue(webhooks=(Webhook(Occasion.LATE, self.receiver.url),), expect_every=1_000)
+
+    async def check(self, ground: Ground) -> None:
+        await ended(ground)
+        row = await ground.row()
+
+        async def delivered() -> Sequence[Delivery] | None:
+            found = await ground.store.deliveries_of(row.job_id)
+            return found if found and all(one.state is DeliveryState.DELIVERED for one in found) else None
+
+        (delivery,) = await ground.until(delivered, "a delivery that is delivered")
+        assert {one.id for one in self.receiver.received} == {delivery.id}, await ground.told()
+        assert self.receiver.received[0].json["type"] == "job.late"
+
+        async def told() -> bool:
+            job = await ground.store.job(row.job_id)
+            return job is not None and job.late_since == delivery.created_at and job.check_at is None
+
+        await ground.until(told, "a job that is late, and was told so")

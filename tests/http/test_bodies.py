@@ -134,12 +134,6 @@ async def test_nothing_is_called_near_that_is_not(server, name):
     assert "nearest" not in faults(await server.get("/tasks?colour=1"))["colour"]
 
 
-async def test_a_field_that_later_work_brings_is_refused_with_what_to_do_meanwhile(server):
-    found = faults(await server.post("/tasks/task", OK | {"expectEvery": 1}))
-    assert found == {"expectEvery": found["expectEvery"]}
-    assert "this version does not watch for jobs that are late; leave it out" in found["expectEvery"]
-
-
 async def test_mail_without_a_mail_server_is_refused_and_empty_lists_of_it_are_not(server):
     found = faults(await server.post("/tasks/task", OK | {"notify": {"fails": ["a@example.com"]}}))
     assert found == {"notify": "needs a mail server, and this installation has none; ask for smtp_host to be set, or leave this out"}

@@ -28,7 +28,7 @@ async def test_the_fullest_body_is_taken_with_the_type_that_curl_sends(server):
     assert metadata["custom"] == {"username": "anna"}
     assert metadata["envs"] == {"SMTP_SERVER": "mail", "SMTP_PASSWORD": "********"}
     assert (metadata["retries"], metadata["timeout"]) == (4, 360)
-    assert set(metadata["notify"]) == set(metadata["webhooks"]) == {"succeeds", "fails", "finishes"}
+    assert set(metadata["notify"]) == set(metadata["webhooks"]) == {"succeeds", "fails", "finishes", "late", "recovered"}
     assert {"createdAt", "lastModifiedAt", "taskId", "scheduled", "executionCount", "executions"} <= set(job["job"])
 
 

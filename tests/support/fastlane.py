@@ -36,6 +36,7 @@ from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.runner import TimeSource, redis_time
 from fastlane.scheduler.capacity import MAX_EXECUTIONS
+from fastlane.scheduler.stand_in import STANDS_IN_AFTER
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.results import Enqueued
 from fastlane.streams.followers import Followers
@@ -89,7 +90,8 @@ class Fastlane:
 
     ``settings`` are values by the names of ``Settings``; what is not named has its default, but for a free port and an installation of its
     own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds, ``access`` are the files of its users and tokens,
-    ``queue_time`` is the time that the queue goes by;
+    ``queue_time`` is the time that the queue goes by, ``stands_in_after`` after how many milliseconds without a worker the api does their
+    notifying;
     ``reconcile``, ``gone_after``, ``refused_after`` and ``max_executions`` are of workers, which take them when they are hired, like
     ``executor``.
     """
@@ -109,6 +111,7 @@ class Fastlane:
         max_executions: int = MAX_EXECUTIONS,
         queue_time: TimeSource = redis_time,
         read_pools: Callable[[], Sequence[Pool]] | None = None,
+        stands_in_after: int = STANDS_IN_AFTER,
         **settings: Any,
     ) -> None:
         named = {"port": 0, "pools": POOLS, "installation": f"test-{uuid4().hex[:8]}", "data_dir": folder} | settings
@@ -132,6 +135,7 @@ class Fastlane:
             hub=lambda settings, url: hub(RedisHints(url, settings.installation, deadline=1.0)),
             queue=lambda settings, url: RedisQueue(url, settings.installation, deadline=1.0, time=queue_time),
             connection_limit=lambda: connections,
+            stands_in_after=stands_in_after,
         )
         self._hired: list[AsyncExitStack] = []
         self.workers_running: list[app.Running] = []

@@ -7,7 +7,21 @@ from fastlane.client import contract
 from fastlane.client.answers import Answered
 from fastlane.client.asynchronous.pages import rows
 from fastlane.client.asynchronous.transport import AsyncTransport
-from fastlane.client.contract import Deleted, DryRun, Enqueued, JobChanges, JobDetail, JobFields, JobRow, Stopped, Tick, Ticket, Why
+from fastlane.client.contract import (
+    Deleted,
+    Delivery,
+    DryRun,
+    Enqueued,
+    JobChanges,
+    JobDeliveries,
+    JobDetail,
+    JobFields,
+    JobRow,
+    Stopped,
+    Tick,
+    Ticket,
+    Why,
+)
 from fastlane.client.errors import NotFound
 
 
@@ -73,6 +87,14 @@ class AsyncJobs:
     def ticks(self, task: str, job: str) -> AsyncIterator[Tick]:
         """Its due times and what became of each, the latest first."""
         return rows(self._transport, contract.LIST_TICKS, _ids(task, job), {})
+
+    async def deliveries(self, task: str, job: str) -> JobDeliveries:
+        """What was sent because it was late or has recovered, or is to be sent."""
+        return await self._transport.call(contract.LIST_DELIVERIES_OF_JOB, _ids(task, job))
+
+    async def redeliver(self, task: str, job: str, delivery: str) -> Delivery:
+        """Has a delivery about the job sent again."""
+        return await self._transport.call(contract.REDELIVER_OF_JOB, {**_ids(task, job), "delivery_id": delivery})
 
     async def why(self, task: str, job: str) -> Why:
         """What it waits for now."""

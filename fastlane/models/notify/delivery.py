@@ -72,9 +72,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message about an execution to a webhook or a mailbox. Each change raises ``version``, which begins at 1. Moments are in
+    """A message about an execution or a job to a webhook or a mailbox. Each change raises ``version``, which begins at 1. Moments are in
     milliseconds.
 
+    ``execution_id`` is the job's own id when the message is about the job.
     ``id`` stays the same in all attempts, and derives from the execution, so that a process that repeats a step makes the same row.
     ``due``: when a worker may take it next, which is the end of the lease while one has it; None: nothing is to be sent any more.
     ``will_retry``: whether another attempt at the job follows. ``by_hand``: a person asked for it to be sent again.
@@ -95,6 +96,11 @@ class Delivery:
     state: DeliveryState = DeliveryState.PENDING
     by_hand: bool = False
     version: int = 1
+
+    @property
+    def is_of_job(self) -> bool:
+        """Whether it tells of the job, and not of one of its executions."""
+        return self.execution_id == self.job_id
 
     @property
     def kind(self) -> Kind:
@@ -142,7 +148,7 @@ def targets_told(execution: Execution, status: Status, pools: Sequence[Pool]) ->
     """What is told when an execution ends with this status, each with a name of its own: its job's mailboxes, and the webhooks of its job
     or, where that has none, of its pool."""
     spec = execution.spec
-    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or _of_pool(execution.task_id, pools))]
+    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
     told: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_told(webhook.occasion, status)]
     mailboxes = one_each([mailbox for mailbox in spec.notify if is_told(mailbox.occasion, status)])
     return told + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
@@ -167,7 +173,8 @@ def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bo
     ]
 
 
-def _of_pool(task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
+def of_pool(task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
+    """The webhooks of a task's pool."""
     if not any(pool.webhooks for pool in pools):
         return ()
     pool = pool_for(pools, task_id)

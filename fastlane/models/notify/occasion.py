@@ -11,13 +11,15 @@ class Occasion(StrEnum):
     SUCCEEDS = "succeeds"
     FAILS = "fails"
     FINISHES = "finishes"
+    LATE = "late"
+    RECOVERED = "recovered"
 
 
 FAILURES = frozenset({Status.FAILED, Status.TIMEDOUT, Status.EXPIRED})
 
 
 def is_told(occasion: Occasion, status: Status) -> bool:
-    """Whether an end with this status is such an occasion."""
+    """Whether an execution's end with this status is such an occasion."""
     match occasion:
         case Occasion.SUCCEEDS:
             return status is Status.DONE
@@ -25,3 +27,5 @@ def is_told(occasion: Occasion, status: Status) -> bool:
             return status in FAILURES
         case Occasion.FINISHES:
             return status.final
+        case Occasion.LATE | Occasion.RECOVERED:
+            return False

@@ -5,8 +5,6 @@ from hashlib import sha256
 
 LISTED = 20
 """Held back executions that a row lists: the last ones."""
-FORGOTTEN_AFTER = 7 * 24 * 3_600_000
-"""Milliseconds after its last mail after which a row is forgotten, unless mails are rarer still."""
 
 
 @dataclass(frozen=True, slots=True)

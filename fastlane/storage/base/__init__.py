@@ -97,7 +97,7 @@ class JobStore(Protocol):
     ) -> bool:
         """In one commit, replaces ``seen`` by ``job`` and inserts ticks, the execution of one of them, a record, and what is recorded of
         it; its task's ``modified_at`` follows the job's. False, and nothing written, when the stored job no longer has the incarnation,
-        revision, sequence, next tick and floor of ``seen``. Raises Repeated as ``create`` does."""
+        revision, sequence, next tick, floor, check and lateness of ``seen``. Raises Repeated as ``create`` does."""
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         """The record of a key, if it was written at that moment or later."""
@@ -142,6 +142,9 @@ class JobStore(Protocol):
 
     async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
         """Jobs whose next tick is due before that moment, soonest first (then by id), after the named (next tick, id)."""
+
+    async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
+        """Jobs whose ``check_at`` is that moment or earlier, the earliest first (then by id)."""
 
     async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
         """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""

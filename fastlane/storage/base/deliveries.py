@@ -44,7 +44,7 @@ class DeliveryStore(Protocol):
         """Deletes the row if it has this version."""
 
     async def prune_receivers(self, before: int) -> None:
-        """Deletes the receivers that have failed last before that moment."""
+        """Deletes the receivers that have failed last before that moment, and the quotas whose last mail was before it."""
 
     async def mail_quota(self, quota_id: str) -> MailQuota | None:
         """The quota of a job's mails to an address; None when none was sent for long."""
@@ -52,6 +52,3 @@ class DeliveryStore(Protocol):
     async def write_mail_quota(self, quota: MailQuota) -> bool:
         """Replaces the row of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and nothing
         written, when the stored one has another version."""
-
-    async def prune_mail_quotas(self, before: int) -> None:
-        """Deletes the quotas whose last mail was before that moment."""

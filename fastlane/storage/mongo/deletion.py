@@ -38,6 +38,7 @@ async def delete_job(
     more = await _delete_ticks(db, row) or await _delete_oldest(db, row)
     if more:
         return Deletion.MORE, None
+    await deliveries.drop_of(db, [job_id])
     op = nonce()
     change = {"op": op, "task_id": row["task_id"], "task_modified_at": now, "is_new": False, "ticks": [], "execution": None, "record": None}
     change |= {"events": [] if event is None else [event_row(event)]}

@@ -10,7 +10,7 @@ from fastlane.storage.mongo.commits.commits import is_there
 from fastlane.storage.mongo.commits.intents import complete
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import read_job
-from fastlane.storage.mongo.schema import GONE_AT, JOBS, TICKS
+from fastlane.storage.mongo.schema import GONE_AT, JOBS, TICKS, TO_CHECK
 from fastlane.storage.readable import filled
 
 FIRST = (-(2**63), "")
@@ -72,6 +72,16 @@ async def due(db: Database, before: int, limit: int, after: tuple[int, str] | No
 
     async def fetch(count: int) -> list[Document]:
         return await db.find(JOBS, filter, "jobs_due", sort=[("next_tick", 1), ("_id", 1)], limit=count)
+
+    return await filled(fetch, limit, read_job)
+
+
+async def to_check(db: Database, before: int, limit: int) -> list[Job]:
+    """Jobs of which somebody is to look whether they are late, the one with the earliest check first."""
+    filter = {TO_CHECK: True, "check_at": {"$gte": 0, "$lte": before}}
+
+    async def fetch(count: int) -> list[Document]:
+        return await db.find(JOBS, filter, "jobs_to_check", sort=[("check_at", 1), ("_id", 1)], limit=count)
 
     return await filled(fetch, limit, read_job)
 

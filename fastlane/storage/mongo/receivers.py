@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from fastlane.models.ids import nonce
 from fastlane.models.notify.receiver import Receiver
+from fastlane.storage.mongo import quotas
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import RECEIVERS
 from fastlane.storage.notices import RECEIVER_FIELDS
@@ -39,10 +40,11 @@ async def drop(db: Database, receiver: Receiver) -> bool:
 
 
 async def prune(db: Database, before: int) -> bool:
-    """Deletes those that failed last before a moment; whether there were any."""
+    """Deletes those that failed last before a moment, and the quotas of mails whose last one was before it; whether there were any."""
+    quotas_gone = await quotas.prune(db, before)
     rows = await db.find(RECEIVERS, {"failed_at": {"$gte": 0, "$lt": before}}, "receivers_by_failure", fields=("_id",))
     ids = [row["_id"] for row in rows]
-    return bool(ids) and await db.delete(RECEIVERS, {"_id": {"$in": ids}, "failed_at": {"$lt": before}}) > 0
+    return quotas_gone or (bool(ids) and await db.delete(RECEIVERS, {"_id": {"$in": ids}, "failed_at": {"$lt": before}}) > 0)
 
 
 def _read(row: Document) -> Receiver:

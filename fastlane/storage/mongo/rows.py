@@ -21,6 +21,8 @@ from fastlane.storage.words import words_of
 
 LATER: Document = {"usage": None}
 """Fields of an execution that older versions of fastlane do not write."""
+ADDED: Mapping[str, Any] = {"check_at": None, "late_since": None}
+"""Fields that jobs of an older fastlane do not have, with their values then."""
 RECORD_FIELDS = tuple(field.name for field in fields(IdempotencyRecord))
 
 
@@ -28,12 +30,13 @@ def job_row(job: Job) -> Document:
     """A job. ``is_cron`` and ``expiration`` are what its status follows from beside its fields."""
     row = _under_id(job_document(job))
     row |= {"labels": orjson.loads(row["labels"]), "is_cron": job.schedule.cron is not None, "expiration": job.spec.expiration}
-    return row | _true({schema.TO_COME: job.next_tick is not None or job.held_tick is not None})
+    to_come = job.next_tick is not None or job.held_tick is not None
+    return row | _true({schema.TO_COME: to_come, schema.TO_CHECK: job.check_at is not None})
 
 
 def read_job(row: Document) -> Job:
     """The job of a row. Raises Unreadable."""
-    return job_from({**row, "id": row["_id"]})
+    return job_from({**ADDED, **row, "id": row["_id"]})
 
 
 def tick_row(tick: Tick, incarnation: str, made: str) -> Document:

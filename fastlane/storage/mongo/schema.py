@@ -41,8 +41,9 @@ ON_HOST, UNCOUNTED = "is_on_host", "is_uncounted"
 """Fields of an execution that are true, or missing: see ``executions.flags``."""
 TO_SEND = "is_to_send"
 """A field of a delivery that is true, or missing: something is still to be sent."""
-TO_COME, PENDING, GONE_AT = "is_to_come", "is_pending", "gone_at"
-"""Fields of a job: a tick is to come or held; it has an intent; when it was deleted (on a tombstone)."""
+TO_COME, PENDING, GONE_AT, TO_CHECK = "is_to_come", "is_pending", "gone_at", "is_to_check"
+"""Fields of a job: a tick is to come or held; it has an intent; when it was deleted (on a tombstone); somebody is to look whether it is
+late."""
 
 
 def _index(name: str, *keys: str, where: Mapping[str, object] | None = None, seconds: int | None = None) -> IndexModel:
@@ -65,6 +66,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("jobs_to_come", "task_id", "_id", where={TO_COME: True}),
         _index("jobs_pending", PENDING, where={PENDING: True}),
         _index("jobs_gone", GONE_AT, seconds=WEEK),
+        _index("jobs_to_check", "check_at", "_id", where={TO_CHECK: True}),
     ),
     TICKS: (_index("ticks_of_job", "job_id", "incarnation", "due", "_id"),),
     EXECUTIONS: (
@@ -123,6 +125,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
     Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
     Migration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
+    Migration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
 )
 
 VERSION = MIGRATIONS[-1].version

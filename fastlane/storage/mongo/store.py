@@ -157,6 +157,9 @@ class MongoStore:
     async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
         return await self._db.call(lambda: jobs.due(self._db, before, limit, after))
 
+    async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
+        return await self._db.call(lambda: jobs.to_check(self._db, before, limit))
+
     async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
         return await self._listed(lambda: job_lists.next_jobs(self._db, limit, now, visible))
 
@@ -341,9 +344,6 @@ class MongoStore:
 
     async def write_mail_quota(self, quota: MailQuota) -> bool:
         return await self._written(lambda: quotas.write(self._db, quota))
-
-    async def prune_mail_quotas(self, before: int) -> None:
-        await self._written(lambda: quotas.prune(self._db, before))
 
     # hosts
 

@@ -14,9 +14,12 @@ from fastlane.models.task import Task
 from fastlane.storage.documents import JOB_COLUMNS, JOB_FIELDS, TICK_FIELDS, job_from, tick_document
 from fastlane.storage.sqlite import events
 from fastlane.storage.sqlite.rows import fetched, filled, insert_into
+from fastlane.storage.sqlite.schema import TO_CHECK
 
 Document = Mapping[str, Any]
 
+COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
+"""The fields in which a job must still be as it was seen."""
 FIRST = (-(2**63), "")
 """Less than every (moment, id)."""
 
@@ -31,7 +34,7 @@ _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VAL
 _ADVANCE = f"""UPDATE jobs SET {", ".join(f"{column} = :{column}" for column in JOB_COLUMNS)},
     created_by = coalesce(created_by, requested_by)
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
-    AND next_tick IS :seen_next_tick AND floor = :seen_floor"""
+    AND next_tick IS :seen_next_tick AND floor = :seen_floor AND check_at IS :seen_check_at AND late_since IS :seen_late_since"""
 _CHANGE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?) WHERE id = ?"
 _STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, held_tick = NULL, last_tick = ?,
     modified_at = ? WHERE id = ? RETURNING {_JOB}"""
@@ -44,7 +47,7 @@ def count_jobs(db: sqlite3.Connection, task_id: str, now: int, new: int) -> None
 
 def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
     """Replaces ``seen`` by ``job``; False when ``seen`` is no longer what is stored."""
-    expected = {f"seen_{name}": getattr(seen, name) for name in ("incarnation", "revision", "sequence", "next_tick", "floor")}
+    expected = {f"seen_{name}": getattr(seen, name) for name in COMPARED}
     advanced = db.execute(_ADVANCE, {**job, **expected, "id": seen.id}).rowcount == 1
     if advanced and job["modified_at"] != seen.modified_at:
         db.execute(_CHANGE_TASK, (job["modified_at"], job["task_id"]))
@@ -89,6 +92,12 @@ def due(db: sqlite3.Connection, before: int, limit: int, after: tuple[int, str] 
     """Jobs whose next tick is due before that moment, soonest first."""
     query = f"SELECT {_JOB} FROM jobs WHERE next_tick < ? AND (next_tick, id) > (?, ?) ORDER BY next_tick, id LIMIT ?"
     return filled(lambda count: fetched(db, query, (before, *(after or FIRST), count)), limit, _job)
+
+
+def to_check(db: sqlite3.Connection, before: int, limit: int) -> list[Job]:
+    """Jobs of which somebody is to look whether they are late, the one with the earliest check first."""
+    query = f"SELECT {_JOB} FROM jobs INDEXED BY jobs_to_check WHERE {TO_CHECK} AND check_at <= ? ORDER BY check_at, id LIMIT ?"
+    return filled(lambda count: fetched(db, query, (before, count)), limit, _job)
 
 
 def task(db: sqlite3.Connection, task_id: str) -> Task | None:

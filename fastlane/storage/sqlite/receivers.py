@@ -6,6 +6,7 @@ from dataclasses import astuple
 
 from fastlane.models.notify.receiver import Receiver
 from fastlane.storage.notices import RECEIVER_FIELDS
+from fastlane.storage.sqlite import quotas
 from fastlane.storage.sqlite.rows import fetched
 
 _ALL = ", ".join(RECEIVER_FIELDS)
@@ -38,5 +39,6 @@ def drop(db: sqlite3.Connection, receiver: Receiver) -> bool:
 
 
 def prune(db: sqlite3.Connection, before: int) -> None:
-    """Deletes those that failed last before a moment."""
+    """Deletes those that failed last before a moment, and the quotas of mails whose last one was before it."""
+    quotas.prune(db, before)
     db.execute("DELETE FROM receivers WHERE failed_at < ?", (before,))

@@ -33,6 +33,7 @@ UNFINISHED = "(settled = 0 OR cleaned = 0)"
 WAITING = "waits IS NOT NULL AND status = 'enqueued'"
 ON_HOST = "host IS NOT NULL AND cleaned = 0"
 TO_SEND, OVER = "due IS NOT NULL", "due IS NULL"
+TO_CHECK = "check_at IS NOT NULL"
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
@@ -223,11 +224,7 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX receipts_by_age ON receipts (created_at)",
         ),
     ),
-    Migration(
-        version=6,
-        min_reader=1,
-        statements=("ALTER TABLE executions ADD COLUMN image_reference TEXT",),
-    ),
+    Migration(version=6, min_reader=1, statements=("ALTER TABLE executions ADD COLUMN image_reference TEXT",)),
     Migration(
         version=7,
         min_reader=1,
@@ -348,11 +345,7 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX receivers_by_failure ON receivers (failed_at)",
         ),
     ),
-    Migration(
-        version=17,
-        min_reader=1,
-        statements=("ALTER TABLE executions ADD COLUMN usage TEXT",),
-    ),
+    Migration(version=17, min_reader=1, statements=("ALTER TABLE executions ADD COLUMN usage TEXT",)),
     Migration(
         version=18,
         min_reader=1,
@@ -390,6 +383,16 @@ MIGRATIONS: Sequence[Migration] = (
         version=21,
         min_reader=1,
         statements=EVENT_TABLES,
+    ),
+    Migration(
+        version=22,
+        min_reader=1,
+        statements=(
+            *(f"ALTER TABLE jobs ADD COLUMN {name} INTEGER" for name in ("check_at", "late_since")),
+            "CREATE TRIGGER forget_notices AFTER DELETE ON jobs BEGIN DELETE FROM deliveries WHERE execution_id = old.id; END",
+            COMMIT,
+            f"CREATE INDEX jobs_to_check ON jobs (check_at, id) WHERE {TO_CHECK}",
+        ),
     ),
 )
 

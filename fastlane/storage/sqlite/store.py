@@ -112,12 +112,8 @@ class SqliteStore:
     # jobs
 
     async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
-        new = creation.NewJob(
-            job_document(job),
-            None if tick is None else tick_document(tick),
-            None if execution is None else execution_document(execution),
-            record,
-        )
+        rows = (None if tick is None else tick_document(tick), None if execution is None else execution_document(execution))
+        new = creation.NewJob(job_document(job), *rows, record)
         await self._writer.run(BatchOperation(new, creation.create))
 
     async def advance(
@@ -163,6 +159,9 @@ class SqliteStore:
 
     async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
         return await self._readers.run(lambda db: jobs.due(db, before, limit, after))
+
+    async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
+        return await self._readers.run(lambda db: jobs.to_check(db, before, limit))
 
     async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
         return await self._list_readers.run(lambda db: job_lists.next_jobs(db, limit, now, visible))
@@ -347,9 +346,6 @@ class SqliteStore:
 
     async def write_mail_quota(self, quota: MailQuota) -> bool:
         return await self._writer.run(lambda db: quotas.write(db, quota))
-
-    async def prune_mail_quotas(self, before: int) -> None:
-        await self._writer.run(lambda db: quotas.prune(db, before))
 
     # hosts
 

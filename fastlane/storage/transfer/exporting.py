@@ -104,6 +104,8 @@ class _Exporter:
                 page = []
         async for part in self._logs(page):
             yield part
+        for delivery in await self._store.deliveries_of(job.id):
+            yield delivery
 
     async def _is_later(self, tick: Tick, job: Job) -> bool:
         """Whether the job, as it was read, has not fired this tick yet."""

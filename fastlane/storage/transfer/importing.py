@@ -207,8 +207,8 @@ class _Wave:
 
 
 def _unarmed(job: Job) -> Job:
-    """The job without a tick to come."""
-    return replace(job, next_tick=None, held_tick=None)
+    """The job without a tick to come, and without a check."""
+    return replace(job, next_tick=None, held_tick=None, check_at=None)
 
 
 def _after(head: Head, part: LogPart) -> Head:

@@ -1,4 +1,4 @@
-"""What to do about a name that is a field elsewhere in a job, that other tools have for the same thing, or that is still to come."""
+"""What to do about a name that is a field elsewhere in a job, or that other tools have for the same thing."""
 
 from collections.abc import Mapping
 
@@ -32,8 +32,3 @@ HOMES: Mapping[str, str] = {
     "volumes": "container.mounts",
 }
 """By the name in small letters. An object knows its own fields before it looks here."""
-
-NOT_YET: Mapping[str, str] = dict.fromkeys(
-    ("expectEvery",), "is not supported yet: this version does not watch for jobs that are late; leave it out"
-)
-"""The faults of fields of a job that a later version brings."""

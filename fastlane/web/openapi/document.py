@@ -16,7 +16,7 @@ from fastlane.web.api.contract import Operation, Parameter, Response, declared, 
 from fastlane.web.api.json_schema import ANY_DATA, JsonSchema
 from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
 from fastlane.web.api.responses.actions import ENQUEUED, WAITED
-from fastlane.web.api.responses.events import EXECUTION_EVENT
+from fastlane.web.api.responses.events import EXECUTION_EVENT, JOB_EVENT
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.handler.handler import Handler
@@ -74,7 +74,11 @@ class Document:
         self._add_components(spec)
         for route, handler in self._routes.items():
             spec.path(route, parameters=_path_parameters(route), operations=dict(self._operations(route, handler)))
-        content: Json = {**spec.to_dict(), "webhooks": {"executionEnded": {"post": _execution_ended()}}}
+        told = {
+            "executionEnded": _told("executionEnded", "when an execution has ended", EXECUTION_EVENT),
+            "jobLate": _told("jobLate", "when it is late, and when it has recovered", JOB_EVENT),
+        }
+        content: Json = {**spec.to_dict(), "webhooks": {name: {"post": post} for name, post in told.items()}}
         return _with_rules(content, self._settings)
 
     def _add_components(self, spec: APISpec) -> None:
@@ -96,7 +100,7 @@ class Document:
             response for handler in self._routes.values() for _, found in operations_of(handler) for response in found.answers.values()
         ]
         answered = (body for response in responses for body in response.bodies)
-        bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_EVENT)
+        bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_EVENT, JOB_EVENT)
         return {one.name: one for body in bodies for one in body.family()}
 
     def _schemes(self) -> dict[str, Json]:
@@ -141,13 +145,13 @@ def operations_of(handler: type[Handler]) -> Iterator[tuple[str, Operation]]:
             yield method, found
 
 
-def _execution_ended() -> Json:
+def _told(id: str, when: str, event: Serializer[Any]) -> Json:
     """What the webhooks of a job get."""
     return {
-        "operationId": "executionEnded",
-        "summary": "Posted to the webhooks of a job when an execution has ended",
+        "operationId": id,
+        "summary": f"Posted to the webhooks of a job {when}",
         "parameters": [_parameter(name, "header", parameter) for name, parameter in WEBHOOK_HEADERS.items()],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": dict(EXECUTION_EVENT.reference)}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": dict(event.reference)}}},
         "responses": {"2XX": {"description": "The receiver has it. After anything else it is sent again."}},
     }
 

@@ -1,7 +1,7 @@
-"""``/tasks/T/jobs/J/executions/E/deliveries``, and what has one sent again."""
+"""``/tasks/T/jobs/J/executions/E/deliveries`` and ``/tasks/T/jobs/J/deliveries``, and what has one sent again."""
 
 from fastlane.web.api.contract import operation
-from fastlane.web.api.responses.deliveries import DELIVERIES, DELIVERY
+from fastlane.web.api.responses.deliveries import DELIVERIES, DELIVERY, JOB_DELIVERIES
 from fastlane.web.handler.handler import Handler
 
 
@@ -10,7 +10,7 @@ class DeliveriesHandler(Handler):
 
     @operation("listDeliveries", DELIVERIES, refusals=(404,))
     async def on_get(self, task_id: str, job_id: str, execution_id: str) -> None:
-        """What was sent to webhooks about the execution, or is to be sent, with each attempt."""
+        """What was sent about the execution, or is to be sent, with each attempt."""
         await self.answer(DELIVERIES, await self.services.deliveries.of_execution(task_id, job_id, execution_id))
 
 
@@ -21,3 +21,21 @@ class RedeliverHandler(Handler):
     async def on_post(self, task_id: str, job_id: str, execution_id: str, delivery_id: str) -> None:
         """Has a delivery sent again, with the same id."""
         await self.answer(DELIVERY, await self.services.deliveries.redeliver(task_id, job_id, execution_id, delivery_id, self.requester))
+
+
+class JobDeliveriesHandler(Handler):
+    """``/tasks/T/jobs/J/deliveries``."""
+
+    @operation("listDeliveriesOfJob", JOB_DELIVERIES, refusals=(404,))
+    async def on_get(self, task_id: str, job_id: str) -> None:
+        """What was sent because the job was late or has recovered, or is to be sent, with each attempt."""
+        await self.answer(JOB_DELIVERIES, await self.services.deliveries.of_job(task_id, job_id))
+
+
+class RedeliverOfJobHandler(Handler):
+    """``/tasks/T/jobs/J/deliveries/D/redeliver``."""
+
+    @operation("redeliverOfJob", DELIVERY, refusals=(404,))
+    async def on_post(self, task_id: str, job_id: str, delivery_id: str) -> None:
+        """Has a delivery about the job sent again, with the same id."""
+        await self.answer(DELIVERY, await self.services.deliveries.redeliver_of_job(task_id, job_id, delivery_id, self.requester))

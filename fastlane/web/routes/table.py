@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fastlane.web.handler.handler import Handler
 from fastlane.web.routes.console import ConsoleHandler
-from fastlane.web.routes.deliveries import DeliveriesHandler, RedeliverHandler
+from fastlane.web.routes.deliveries import DeliveriesHandler, JobDeliveriesHandler, RedeliverHandler, RedeliverOfJobHandler
 from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
 from fastlane.web.routes.events import EventsHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
@@ -48,6 +48,8 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/ws": SocketHandler,
     "/tasks/{task_id}/jobs/{job_id}/ws-ticket": TicketHandler,
     "/tasks/{task_id}/jobs/{job_id}/why": WhyHandler,
+    "/tasks/{task_id}/jobs/{job_id}/deliveries": JobDeliveriesHandler,
+    "/tasks/{task_id}/jobs/{job_id}/deliveries/{delivery_id}/redeliver": RedeliverOfJobHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions": JobExecutionsHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}": ExecutionHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stop": StopExecutionHandler,

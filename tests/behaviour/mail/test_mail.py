@@ -48,7 +48,8 @@ async def test_a_mail_says_what_failed_with_the_end_of_the_log_and_links(crew: F
     assert [(one["status"], one["error"], one["excerpt"]) for one in row["attempts"]] == [(250, None, "kept as 17")]
     assert str(received.mail["Message-ID"]) == f"<{row['id']}@example.org>"
     job = (await crew.get(f"/tasks/nightly/jobs/{reply['jobId']}")).json["job"]
-    assert job["metadata"]["notify"] == job["definition"]["notify"] == {"succeeds": [BOSS], "fails": [TEAM], "finishes": []}
+    shown = {"succeeds": [BOSS], "fails": [TEAM], "finishes": [], "late": [], "recovered": []}
+    assert job["metadata"]["notify"] == job["definition"]["notify"] == shown
     assert (await crew.put(f"/tasks/nightly/jobs/{reply['jobId']}", job["definition"])).status == 200
 
 

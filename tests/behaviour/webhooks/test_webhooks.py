@@ -79,7 +79,7 @@ async def test_what_is_shown_of_a_job_hides_the_values_of_headers_and_can_be_put
     assert b"secret-word" not in answer.body
     shown = {"url": url.replace("secret-word", "********"), "headers": {"X-Key": "********"}, "retries": 2}
     definition = answer.json["job"]["definition"]
-    assert definition["webhooks"] == {"succeeds": [], "fails": [shown], "finishes": []}
+    assert definition["webhooks"] == {"succeeds": [], "fails": [shown], "finishes": [], "late": [], "recovered": []}
     assert answer.json["job"]["metadata"]["webhooks"] == definition["webhooks"]
     refused = await crew.put(path, definition)
     assert refused.status == 400
@@ -224,7 +224,7 @@ REFUSED = [
     ({"fails": [{"url": "http://example.com", "method": "PUT"}]}, "webhooks.fails.0.method"),
     ({"fails": [{"url": "http://example.com", "body": "text"}]}, "webhooks.fails.0.body"),
     ({"fails": [{"url": "http://example.com", "body": {"a": "x" * 17_000}}]}, "webhooks.fails.0.body"),
-    ({"late": []}, "webhooks.late"),
+    ({"sometimes": []}, "webhooks.sometimes"),
     ({"ends": []}, "webhooks.ends"),
     ([], "webhooks"),
 ]

@@ -45,7 +45,7 @@ def test_webhooks_and_secrets_are_read_and_shown_without_what_is_secret(tmp_path
     ("key", "value", "words"),
     [
         ("webhooks", [], "is not a table of lists"),
-        ("webhooks", {"late": []}, "is not a table of lists"),
+        ("webhooks", {"sometimes": []}, "is not a table of lists"),
         ("webhooks", {"fails": {}}, "something other than a list"),
         ("webhooks", {"fails": [{}]}, "without a url"),
         ("webhooks", {"fails": [{"url": "ftp://x"}]}, "is not a URL of a webhook"),

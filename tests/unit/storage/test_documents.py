@@ -71,7 +71,7 @@ def test_a_spec_with_what_json_cannot_say_is_an_error():
         documents.spec_to_json(replace(SPEC, metadata={"x": object()}))
 
 
-RULES = [{name: value} for name, value in zip(documents.SPEC_RULES, (3, 0, 1, 2, 3, -100, 1_000), strict=True)]
+RULES = [{name: value} for name, value in zip(documents.SPEC_RULES, (3, 0, 1, 2, 3, -100, 1_000, 5), strict=True)]
 
 
 @pytest.mark.parametrize("rule", [*RULES, {name: value for rule in RULES for name, value in rule.items()}])

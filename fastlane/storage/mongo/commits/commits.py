@@ -26,7 +26,7 @@ from fastlane.storage.mongo.schema import EXECUTIONS, GONE_AT, JOBS, PENDING, TI
 
 REMEMBERED_OPS = 16
 """Commits of a job whose ops it keeps."""
-COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor")
+COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
 """The fields in which a job must still be as it was seen."""
 
 
@@ -84,7 +84,7 @@ async def advance(
             return True, None
         if record is not None:
             await idempotency.refuse_repeat(db, record, lambda id: current(db, id))
-        if row is None or not is_there(row) or any(row[name] != getattr(seen, name) for name in COMPARED):
+        if row is None or not is_there(row) or any(row.get(name) != getattr(seen, name) for name in COMPARED):
             await _release(db, record, ops)
             return False, None
         if record is not None:

@@ -29,7 +29,7 @@ from fastlane.models.schedule.timezone import read_timezone
 from fastlane.web.api import json_schema
 from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, OLD_HOSTS, differs, read_container, read_hosts
 from fastlane.web.api.container.resources import RESOURCES, read_resources
-from fastlane.web.api.field_homes import HOMES, NOT_YET
+from fastlane.web.api.field_homes import HOMES
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
 from fastlane.web.api.requests.notify import NOTIFY, read_notify, server_faults
@@ -154,6 +154,11 @@ class JobSchema(Schema):
     name = field(readers.read_name, readers.NAME, f"A name for people, up to {readers.MAX_NAME} characters.")
     labels = field(
         readers.read_labels, readers.LABELS, f"Up to {readers.MAX_LABELS} labels, by which GET /jobs?label=NAME=VALUE finds the job."
+    )
+    expectEvery = field(
+        readers.read_expectation,
+        json_schema.POSITIVE_DURATION_OR_SECONDS,
+        f"How often it is to succeed: {json_schema.LIKE_DURATION}, 1 second at least. Without a success for so long it is late.",
     )
     webhooks = field(
         read_webhooks,
@@ -323,6 +328,7 @@ SPEC_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "retryDelay": ("retry_delay", _milliseconds),
     "timeout": ("timeout", _milliseconds),
     "expiresIn": ("expires_in", _milliseconds),
+    "expectEvery": ("expect_every", _milliseconds),
 }
 """The fields that make a spec: what ``Spec`` calls each, and how its value is converted."""
 
@@ -332,7 +338,7 @@ def _faults(messages: Mapping[Any, Any], path: str = "") -> Iterator[Fault]:
     for name, below in messages.items():
         field = f"{path}{name}"
         if not path and name not in JOB.fields:
-            yield Fault(field[:80] or "(empty)", NOT_YET.get(name) or unknown_field(name, JOB.fields, "a job", HOMES))
+            yield Fault(field[:80] or "(empty)", unknown_field(name, JOB.fields, "a job", HOMES))
         elif isinstance(below, Mapping):
             yield from _faults(below, f"{field}.")
         else:

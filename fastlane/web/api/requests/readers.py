@@ -158,6 +158,14 @@ def read_time_to_start(value: object) -> float:
     return seconds
 
 
+def read_expectation(value: object) -> float:
+    """A duration of a second or more, in seconds."""
+    seconds = read_duration_or_seconds(value)
+    if seconds < 1:
+        raise ValidationError("is shorter than a second; choose a longer one")
+    return seconds
+
+
 def enum(known: type[StrEnum]) -> Callable[[object], StrEnum]:
     """A reader of one of a few words."""
 

@@ -34,15 +34,12 @@ from fastlane.web.api.requests.readers import MASKED
 from fastlane.web.http.fields import list_of, read_fields
 
 EXAMPLE = '{"url": "https://example.com/hook"}'
-LATER = ("late", "recovered")
-NOT_YET = "is not supported yet: this version does not watch for jobs that are late; leave it out"
 
 
 def read_webhooks(value: object) -> tuple[Webhook, ...]:
     """The lists of webhooks of a job, as one."""
     readers = {occasion.value: list_of(partial(_read_webhook, occasion), MAX_WEBHOOKS, EXAMPLE) for occasion in Occasion}
-    found = read_fields(value, {**readers, **dict.fromkeys(LATER, _refuse)}, "webhooks")
-    return tuple(chain.from_iterable(found.values()))
+    return tuple(chain.from_iterable(read_fields(value, readers, "webhooks").values()))
 
 
 def address_faults(webhooks: Sequence[Webhook], allowed: Sequence[str]) -> list[Fault]:
@@ -86,10 +83,6 @@ def _unmasked_body(value: object) -> dict[str, Any]:
     if MASK in json.dumps(body):
         raise ValidationError(MASKED)
     return body
-
-
-def _refuse(_value: object) -> None:
-    raise ValidationError(NOT_YET)
 
 
 _OWN = "|".join("".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in name) for name in OWN_HEADERS)

@@ -88,6 +88,7 @@ DEFINITION = Serializer[Job](
     resources=nested(RESOURCES, lambda job: asked_resources(job.spec.resources), optional=True),
     container=nested(CONTAINER, lambda job: asked_container(job.spec.container), optional=True),
     webhooks=nested(WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
+    expectEvery=_duration("expect_every", "How often it is to succeed; absent: it is never late."),
     notify=nested(LISTENERS, lambda job: job.spec.notify or None, optional=True),
     retention=nested(RETENTION, lambda job: own_retention(job.spec.retention), optional=True),
     metadata=mapping(lambda job: _given(job.spec.metadata), "What the client gave.", optional=True),

@@ -1,9 +1,9 @@
-"""Deliveries: what was sent, or is to be sent, about an execution."""
+"""Deliveries: what was sent, or is to be sent, about an execution or a job."""
 
 from fastlane.models.notify.delivery import Attempt, DeliveryState, Kind
 from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.occasion import Occasion
-from fastlane.services.deliveries import DeliveriesView, DeliveryView
+from fastlane.services.deliveries import DeliveriesView, DeliveryView, JobDeliveriesView
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.webhooks import shown_url
 from fastlane.web.api.serializer import Serializer, array, boolean, enum, integer, rendered, string, timestamp, url, uuid
@@ -21,6 +21,8 @@ ATTEMPT = Serializer[Attempt](
 
 def _redeliver_url(view: DeliveryView, render: RenderContext) -> str:
     row = view.delivery
+    if row.is_of_job:
+        return f"{render.job_url(row.task_id, row.job_id)}deliveries/{row.id}/redeliver/"
     return f"{render.execution_url(row.task_id, row.job_id, row.execution_id)}deliveries/{row.id}/redeliver/"
 
 
@@ -31,7 +33,7 @@ def _receiver(view: DeliveryView, render: RenderContext) -> str:
 
 DELIVERY = Serializer[DeliveryView](
     "Delivery",
-    "A message about an execution to a webhook or an e-mail address.",
+    "A message about an execution or a job to a webhook or an e-mail address.",
     id=uuid(lambda view: view.delivery.id, "Its id, which a webhook gets as webhook-id: the same in every attempt."),
     kind=enum(Kind, lambda view: view.delivery.kind, "What carries it."),
     event=string(lambda view: view.delivery.event, "What it tells.", examples=["execution.done"]),
@@ -59,5 +61,13 @@ DELIVERIES = Serializer[DeliveriesView](
     "The deliveries of an execution. They are few, so they are not paginated.",
     executionId=uuid(lambda view: view.execution_id, "The execution's id."),
     executionUrl=url(lambda view, render: render.execution_url(view.task_id, view.job_id, view.execution_id), "The execution."),
+    items=array(DELIVERY, lambda view: view.deliveries),
+)
+
+JOB_DELIVERIES = Serializer[JobDeliveriesView](
+    "JobDeliveries",
+    "The deliveries about a job itself: that it was late, and that it has recovered. They are few, so they are not paginated.",
+    jobId=uuid(lambda view: view.job_id, "The job's id."),
+    jobUrl=url(lambda view, render: render.job_url(view.task_id, view.job_id), "The job."),
     items=array(DELIVERY, lambda view: view.deliveries),
 )

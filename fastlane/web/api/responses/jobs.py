@@ -85,6 +85,7 @@ SPEC = Serializer[Spec](
     container=nested(CONTAINER, lambda spec: asked_container(spec.container), null=True),
     webhooks=nested(WEBHOOKS, lambda spec: spec.webhooks),
     retention=nested(RETENTION, lambda spec: own_retention(spec.retention), null=True),
+    expectEvery=seconds(lambda spec: spec.expect_every, "Seconds within which it is to succeed; null: it is never late."),
 )
 
 JOB_ROW = Serializer[JobView](
@@ -148,6 +149,11 @@ def _next_runs(detail: JobDetail) -> Sequence[str]:
     return [iso(moment) for moment in next_runs(job.spec, job.schedule, detail.view.next_run)]
 
 
+def _late_since(detail: JobDetail) -> int | None:
+    job = detail.view.job
+    return None if job.stopped else job.late_since
+
+
 JOB_FULL = Serializer[JobDetail](
     "JobFull",
     "A job in full.",
@@ -168,6 +174,7 @@ JOB_FULL = Serializer[JobDetail](
     requestedBy=nested(REQUESTER, lambda detail: detail.view.job.requested_by, null=True),
     name=string(lambda detail: detail.view.job.spec.name, "A name for people.", null=True),
     labels=mapping(lambda detail: detail.view.job.spec.labels, "Its labels, by name.", values={"type": "string"}),
+    lateSince=timestamp(_late_since, "Since when it is late by its expectEvery; null when it is not.", null=True),
     definition=nested(DEFINITION, lambda detail: detail.view.job),
 )
 

@@ -62,6 +62,8 @@ WEBHOOKS = Serializer[Sequence[Webhook]](
     succeeds=array(WEBHOOK, lambda webhooks: _of(Occasion.SUCCEEDS, webhooks), "When an execution is done."),
     fails=array(WEBHOOK, lambda webhooks: _of(Occasion.FAILS, webhooks), "When one fails, times out or expires."),
     finishes=array(WEBHOOK, lambda webhooks: _of(Occasion.FINISHES, webhooks), "When one ends, however it does."),
+    late=array(WEBHOOK, lambda webhooks: _of(Occasion.LATE, webhooks), "When the job is late by its expectEvery."),
+    recovered=array(WEBHOOK, lambda webhooks: _of(Occasion.RECOVERED, webhooks), "When it succeeds after that."),
 )
 
 
@@ -75,4 +77,6 @@ LISTENERS = Serializer[Sequence[Mailbox]](
     succeeds=strings(_addresses(Occasion.SUCCEEDS), "When an execution is done."),
     fails=strings(_addresses(Occasion.FAILS), "When one fails, times out or expires."),
     finishes=strings(_addresses(Occasion.FINISHES), "When one ends, however it does."),
+    late=strings(_addresses(Occasion.LATE), "When the job is late by its expectEvery."),
+    recovered=strings(_addresses(Occasion.RECOVERED), "When it succeeds after that."),
 )

@@ -25,6 +25,7 @@ SHORT = (
     "jobs_to_come",
     "executions_under_way",
     "FIRST 10",
+    "receivers_by_age",
 )
 """What may be scanned from its start: indexes that hold nothing but what is asked for, the values of an INSERT, a list of ids,
 the rows of a page that was found, the tasks that a caller may see."""
@@ -47,6 +48,11 @@ PARTIAL = {
     "executions_in": "executions_by_status",
     "latest": "executions_under_way",
     "jobs_due": "jobs_due",
+    "jobs_to_check": "jobs_to_check",
+    "deliveries_due": "deliveries_due",
+    "deliveries_of": "deliveries_of_execution",
+    "failing_receivers": "receivers_by_age",
+    "prune_receivers": "receivers_by_failure",
     "next_jobs of visible tasks": "jobs_due",
     "list_tasks after": "tasks_by_change",
     "list_jobs after": "jobs_of_task",

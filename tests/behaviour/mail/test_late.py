@@ -1,0 +1,124 @@
+"""The dead man's alert: a job that does not succeed is told once, whatever keeps it from that, and so is its recovery."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastlane.models.placement.pool import RESTORED
+from tests.support.fastlane import Fastlane
+from tests.support.mail_server import Server
+from tests.support.receiver import Receiver, receiving
+from tests.support.redis import RealRedis
+
+TEAM = "team@example.com"
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def watch(shared_redis: RealRedis, tmp_path: Path, server: Server) -> AsyncIterator[Fastlane]:
+    """A fastlane whose server stands in for workers at once."""
+    smtp = {"smtp_host": "localhost", "smtp_port": server.port, "smtp_tls": "none", "smtp_from": "fastlane@example.org"}
+    settings: dict[str, Any] = {"webhook_allow": ("127.0.0.1",), "public_url": "https://fl.example.com", **smtp}
+    async with Fastlane(tmp_path, shared_redis.url, stands_in_after=0, **settings) as crew:
+        yield crew
+
+
+def lists(receiver: Receiver) -> dict[str, Any]:
+    hooks = {name: [{"url": f"{receiver.url}/{name}"}] for name in ("late", "recovered")}
+    return {"webhooks": hooks, "notify": {"late": [TEAM], "recovered": [TEAM]}}
+
+
+async def late_since(crew: Fastlane, reply: dict[str, Any]) -> Any:
+    return (await crew.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}")).json["job"]["lateSince"]
+
+
+async def test_a_job_that_fails_is_late_once_and_recovers_once(watch: Fastlane, server: Server, receiver: Receiver) -> None:
+    await watch.hire()
+    await watch.hire()
+    reply = await watch.enqueue("nightly", name="report", command=["exit", "3"], expectEvery="1s", metadata={"a": 1}, **lists(receiver))
+    path = f"/tasks/nightly/jobs/{reply['jobId']}"
+    (late,) = await receiver.got()
+    body = late.json
+    assert (body["type"], body["status"], body["version"], body["expectEvery"]) == ("job.late", "late", 1, "1s")
+    assert (body["jobId"], body["job_id"], body["taskId"], body["name"]) == (reply["jobId"], reply["jobId"], "nightly", "report")
+    assert (body["url"], body["metadata"]["custom"]) == (f"https://fl.example.com{path}/", {"a": 1})
+    assert body["timestamp"] == await late_since(watch, reply)
+    (mail,) = await server.got()
+    assert str(mail.mail["Subject"]) == "[fastlane] nightly (report): late"
+    assert "it has not succeeded for 1s" in mail.text
+    await asyncio.sleep(0)
+    assert (await watch.ask("PATCH", path, data=b'{"command": ["exit", "0"], "expectEvery": "1h"}')).status == 200
+    assert (await watch.post(f"{path}/run")).status == 200
+    recovered = (await receiver.got(2))[1].json
+    assert (recovered["type"], recovered["lastExecution"]["status"]) == ("job.recovered", "done")
+    assert str((await server.got(2))[1].mail["Subject"]) == "[fastlane] nightly (report): recovered"
+    assert await late_since(watch, reply) is None
+
+    async def delivered() -> list[dict[str, Any]] | None:
+        items: list[dict[str, Any]] = (await watch.get(f"{path}/deliveries")).json["items"]
+        return items if all(row["state"] == "delivered" for row in items) else None
+
+    rows = await watch.until(delivered, "deliveries that have ended")
+    assert sorted((row["event"], row["kind"]) for row in rows) == [
+        *(("job.late", "mail"), ("job.late", "webhook")),
+        *(("job.recovered", "mail"), ("job.recovered", "webhook")),
+    ]
+    assert (len(receiver.received), len(server.received)) == (2, 2)
+    again = await watch.post(rows[0]["redeliverUrl"].removeprefix("https://fl.example.com"))
+    assert again.status == 200, again.body
+
+
+async def test_a_tick_that_never_comes_is_told_by_the_server_while_no_worker_is_alive(watch: Fastlane, receiver: Receiver) -> None:
+    reply = await watch.enqueue(startIn="1s", expectEvery="1s", **lists(receiver))
+    (late,) = await receiver.got()
+    assert (late.json["type"], late.json["lastExecution"]) == ("job.late", None)
+    assert await late_since(watch, reply) is not None
+
+
+async def test_dispatch_that_is_paused_is_no_excuse_and_a_restored_store_is_one(watch: Fastlane, receiver: Receiver) -> None:
+    assert (await watch.post("/dispatch/pause")).status == 200
+    await watch.enqueue("paused", expectEvery="1s", **lists(receiver))
+    await receiver.got()
+    await watch.store.pause_pool(RESTORED, True)
+    held = await watch.enqueue("restored", expectEvery="1s", **lists(receiver))
+    for _ in range(2):
+        await asyncio.sleep(2.5)  # a look or two
+    assert await late_since(watch, held) is None
+    assert len(receiver.received) == 1
+    await watch.store.pause_pool(RESTORED, False)
+    await receiver.got(2)
+
+
+async def test_a_job_that_is_held_or_stopped_is_not_late_and_one_that_is_resumed_is_expected_again(
+    watch: Fastlane, receiver: Receiver
+) -> None:
+    paused = await watch.enqueue(cron="* * * * *", expectEvery="1s", **lists(receiver))
+    path = f"/tasks/{paused['taskId']}/jobs/{paused['jobId']}"
+    assert (await watch.post(f"{path}/pause")).status == 200
+    stopped = await watch.enqueue(expectEvery="1s", **lists(receiver))
+    assert (await watch.post(f"/tasks/{stopped['taskId']}/jobs/{stopped['jobId']}/stop")).status == 200
+    other = await watch.enqueue(expectEvery="2s", **lists(receiver))
+    (late,) = await receiver.got()
+    assert late.json["jobId"] == other["jobId"]
+    assert await late_since(watch, paused) is None
+    job = await watch.store.job(stopped["jobId"])
+    assert job is not None
+    assert (job.check_at, job.late_since) == (None, None)
+    assert (await watch.post(f"{path}/resume")).status == 200
+    resumed = await watch.store.job(paused["jobId"])
+    assert resumed is not None
+    assert resumed.check_at is not None
+
+
+@pytest.mark.parametrize("value", ["0s", "0.5s", "soon", -1, [], {"a": 1}])
+async def test_what_is_no_duration_is_refused(watch: Fastlane, value: object) -> None:
+    answer = await watch.post("/tasks/task", {"image": "ubuntu", "expectEvery": value})
+    assert [fault["field"] for fault in answer.json["errors"]] == ["expectEvery"]
