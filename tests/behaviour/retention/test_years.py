@@ -49,7 +49,7 @@ async def day(store: SqliteStore, job: Job) -> Job:
 
 
 @pytest.mark.sqlite
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "days", [pytest.param(10, marks=pytest.mark.thorough), pytest.param(365, marks=pytest.mark.repeated)], ids=["days", "a year"]
 )
