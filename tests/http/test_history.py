@@ -1,10 +1,14 @@
 """``GET /history``: how executions ended, by the hour."""
 
+from pathlib import Path
+
 import pytest
 
 from fastlane.clock import iso
 from fastlane.models.history import HOUR, hour_of
+from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
+from tests.support.redis import RealRedis
 
 NOTHING = {"done": 0, "failed": 0, "timedout": 0, "stopped": 0, "expired": 0}
 
@@ -41,6 +45,19 @@ async def test_history_is_of_a_task_or_of_a_pool_and_of_any_hours(server: Fastla
     assert len(await hours(server, "?since=2020-01-01T00:30:00Z&hours=3")) == 3
     assert (await hours(server, "?since=2020-01-01T00:30:00Z"))[0]["hour"] == "2020-01-01T00:00:00.000Z"
     assert await hours(server, "?since=2090-01-01T00:00:00Z") == []
+
+
+async def test_a_caller_with_a_pattern_sees_the_counts_of_its_tasks_only(shared_redis: RealRedis, tmp_path: Path) -> None:
+    tokens = (token("all", "fl_all", "admin"), token("some", "fl_some", "read", "one"))
+    async with Fastlane(tmp_path, shared_redis.url, tokens=tokens) as server:
+        for task in ("one", "two", "two"):
+            reply = (await server.ask("POST", f"/tasks/{task}", json={"image": "ubuntu"}, headers=bearer("fl_all"))).json
+            await server.end(await server.run(reply))
+        while await server.store.history.count_ends(100):
+            pass
+        for query, secret, count in (("", "all", 3), ("", "some", 1), ("?task=one", "some", 1), ("?task=two", "some", 0)):
+            answer = await server.get(f"/history{query}", headers=bearer(f"fl_{secret}"))
+            assert sum(row["done"] for row in answer.json["hours"]) == count, (query, secret)
 
 
 @pytest.mark.parametrize("query", ["hours=0", "hours=745", "hours=x", "since=never", "pool=", "task=a/b", "days=3"])

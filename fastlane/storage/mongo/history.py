@@ -12,6 +12,7 @@ So an execution that is counted is in the batch until its mark is gone. A proces
 slept before it finds no mark.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,6 +114,8 @@ async def _unmark(db: Database, execution_ids: Sequence[str]) -> None:
 async def _hours(db: Database, wanted: WantedHours) -> list[HourCount]:
     filter: dict[str, Any] = {"hour": {"$gte": wanted.since, "$lt": wanted.until}}
     if wanted.task_id is not None:
+        if wanted.visible is not None and not re.match(wanted.visible, wanted.task_id):
+            return []
         filter["task_id"] = wanted.task_id
     elif wanted.visible is not None:
         filter["task_id"] = {"$in": await visible_tasks(db, wanted.visible)}
