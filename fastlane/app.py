@@ -264,8 +264,8 @@ async def running(
             await enter(opened(executor))
             await enter(repeating(worker.run(), "worker"))
         else:
-            stand_in = StandIn(store, queue.reports, factories.notifier(settings), clock, directory.pools, factories.stands_in_after)
-            await enter(repeating(stand_in.run(), "stand-in"))
+            parts_of = (store, queue.reports, factories.notifier(settings), clock, directory.pools)
+            await enter(repeating(StandIn(*parts_of, factories.stands_in_after, metrics).run(), "stand-in"))
         parts = Running(store, queue, hub, clock, directory, metrics, metrics_port, recorder, worker)
         yield parts if role == "worker" else await enter(served(settings, factories, parts, access, sockets))
 

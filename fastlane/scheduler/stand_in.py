@@ -10,10 +10,12 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown
+from fastlane.metrics.metrics import Metrics
 from fastlane.models.placement.pool import Pool
 from fastlane.notify.base import Notifier
 from fastlane.queue.base import WorkerReports
 from fastlane.scheduler.carriers import carriers_of
+from fastlane.scheduler.counted_carriers import counted
 from fastlane.scheduler.deliverer import Deliverer
 from fastlane.scheduler.lateness import Lateness
 from fastlane.storage.base import Store
@@ -36,13 +38,15 @@ class StandIn:
         clock: Clock,
         pools: Sequence[Pool],
         after: int = STANDS_IN_AFTER,
+        metrics: Metrics | None = None,
     ) -> None:
         self._reports = reports
         self._clock = clock
         self._after = after
         self._last_worker = clock.now()
         self._stands_in = False
-        self._deliverer = Deliverer(store, carriers_of(notifier, store, pools), clock, self._is_needed)
+        carriers = counted(carriers_of(notifier, store, pools), (metrics or Metrics()).delivery_tried)
+        self._deliverer = Deliverer(store, carriers, clock, self._is_needed)
         self._lateness = Lateness(store, clock, pools, self._deliverer.wake, self._is_needed)
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from fastlane.config.access import TOKENS
 from fastlane.config.credentials import token_digest
+from fastlane.config.settings import SETTINGS
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment
 from tests.support.docs import ROOT, commands_in, section
@@ -44,7 +45,17 @@ def test_the_page_creates_every_secret_that_the_stack_needs():
     created = set(re.findall(r"docker secret create (\w+) -", PAGE))
     assert needed == created - {"fastlane_tokens_2"}
     used = re.findall(r"/run/secrets/(\w+)", STACK + (ROOT / "stack/prometheus.yml").read_text())
-    assert needed == set(used) - {"fastlane_users"}
+    assert needed == set(used) - {"fastlane_users", "fastlane_smtp_password"}
+
+
+def test_every_setting_that_the_stack_names_is_documented():
+    named = set(re.findall(r"\bFASTLANE_([A-Z_]+):", STACK))
+    settings = {setting.name.upper() for setting in SETTINGS}
+    secrets = {f"{setting.name.upper()}_FILE" for setting in SETTINGS if setting.secret}
+    assert {"SMTP_HOST", "SMTP_PASSWORD_FILE"} <= named
+    assert named <= settings | secrets | {"CONFIG"}
+    page = (ROOT / "docs/configuration.md").read_text()
+    assert all(f"`{name.removesuffix('_FILE').lower()}`" in page for name in named - {"CONFIG"})
 
 
 def test_every_label_that_the_stack_asks_for_is_set_by_the_page():
