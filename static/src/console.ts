@@ -2,6 +2,7 @@
 
 import "./console.css";
 import { copyBy } from "./clipboard";
+import { hostsPage } from "./console/hosts";
 import { jobPage } from "./console/job";
 import { Live } from "./console/live";
 import { listen } from "./console/keys";
@@ -19,6 +20,7 @@ const NAV = [
   ["overview", "Overview", pages.overview],
   ["tasks", "Tasks", pages.tasks],
   ["executions", "Executions", pages.executions()],
+  ["hosts", "Hosts", pages.hosts],
 ] as const;
 
 /** The page of a path below the server's address. */
@@ -26,6 +28,7 @@ function find(path: readonly string[]): Page | null {
   const [tasks, task, jobs, job, more] = path[0] === "console" ? path.slice(1) : path;
   const changed = (): void => void live.now();
   if (tasks === undefined) return overview;
+  if (tasks === "hosts" && !task) return hostsPage;
   if (tasks === "executions" && !task) return executionsPage(changed);
   if (tasks === "tasks" && !task) return tasksPage(changed);
   if (tasks === "tasks" && task && !jobs) return taskPage(task, changed);
@@ -107,7 +110,7 @@ document.addEventListener("click", (event) => {
 
 /** Does what changes something, once at a time, and shows what became of it. */
 async function perform(change: (button: HTMLElement) => Promise<void>, button: HTMLElement): Promise<void> {
-  const buttons = button.closest("[role=group]")?.querySelectorAll("button") ?? [];
+  const buttons = button.closest("[role=group]")?.querySelectorAll("button") ?? [button as HTMLButtonElement];
   for (const one of buttons) one.disabled = true;
   let refusal: Refusal | null = null;
   the("refused").replaceChildren();

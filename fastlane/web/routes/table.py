@@ -90,6 +90,7 @@ CONSOLE: Mapping[str, type[Handler]] = {
     "/console/tasks/{task}": ConsoleHandler,
     "/console/tasks/{task}/jobs/{job}": ConsoleHandler,
     "/console/executions": ConsoleHandler,
+    "/console/hosts": ConsoleHandler,
 }
 """The pages of the console but the first, which is at ``/``. docs/console.md describes them."""
 

@@ -2,7 +2,7 @@
 
 import { FINAL } from "../api";
 import { el, say, the } from "../dom";
-import { count, shortId } from "../words";
+import { count, isolated, shortId } from "../words";
 import { api, pages, send } from "./server";
 import type { Job } from "./shapes";
 
@@ -16,7 +16,7 @@ interface Action {
 }
 
 const UNDER_WAY = new Set(["enqueued", "pulling", "running"]);
-const nameOf = (job: Job): string => `“${job.name ?? job.taskId}” (${shortId(job.id)})`;
+const nameOf = (job: Job): string => `“${isolated(job.name ?? job.taskId)}” (${shortId(job.id)})`;
 
 /** What goes with a job. */
 function withAll({ executionCount }: Job): string {
@@ -39,7 +39,7 @@ const ACTIONS: Record<string, Action> = {
     words: "Delete",
     fits: () => true,
     question: (job) => [
-      `Delete the job ${nameOf(job)} of the task “${job.taskId}”${withAll(job)}? ` +
+      `Delete the job ${nameOf(job)} of the task “${isolated(job.taskId)}”${withAll(job)}? ` +
         "If it runs or is scheduled, it is stopped first. This cannot be undone.",
       "Delete the job",
     ],

@@ -3,7 +3,7 @@
 import { type Execution, FINAL, type Wait } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, running } from "../outcome";
-import { count, duration, moment, sentence, shortId, size, zone } from "../words";
+import { count, duration, isolated, moment, sentence, shortId, size, zone } from "../words";
 import { act, actions } from "./actions";
 import { mark } from "./marks";
 import type { Page } from "./page";
@@ -45,7 +45,7 @@ export const jobPage = (task: string, id: string): Page => {
       get<{ waitingFor: Wait[] }>(api.job(task, id, "why")),
       get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
     ]);
-    document.title = `${job.name ?? task} · fastlane`;
+    document.title = `${isolated(job.name ?? task)} · fastlane`;
     const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "due" || !job.nextRuns.length);
     shown = job;
     const facts = { job, barred: readOnly(who), why: waitsFor, ticks: ticks.items.filter((tick) => !RAN.has(tick.outcome)) };

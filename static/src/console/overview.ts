@@ -5,13 +5,14 @@ import { el } from "../dom";
 import { reasonWords } from "../outcome";
 import { count } from "../words";
 import { day, sum, wrongIn } from "./history";
+import { byName, hostState, reasonOf } from "./hosts";
 import { jobLink } from "./links";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { command, link, nothing, notice, section, table } from "./parts";
 import { poolBars } from "./pools";
 import { api, get, logOf, pages, root } from "./server";
-import type { History, Host, List, Status } from "./shapes";
+import type { History, List, Status } from "./shapes";
 import { ago, lasting, now, until } from "./times";
 
 const UNDER_WAY = "enqueued,pulling,running";
@@ -175,32 +176,14 @@ function next(status: Status): HTMLElement {
 /** The hosts, each once, with all pools that give it work. */
 function hosts(status: Status): HTMLElement {
   if (!status.hosts.length) return section("Hosts", null, nothing("No host is known yet."));
-  const byName = new Map<string, Host[]>();
-  for (const host of status.hosts) byName.set(hostName(host), [...(byName.get(hostName(host)) ?? []), host]);
-  const rows = [...byName].map(([name, [host, ...others]]) =>
+  const rows = byName(status.hosts).map(({ name, host, pools: all }) =>
     el(
       "li",
-      { "data-key": name, "data-host": hostState(host!) },
+      { "data-key": name, "data-host": hostState(host) },
       el("span", { className: "name" }, el("code", {}, name)),
-      el("span", { className: "state" }, hostState(host!)),
-      el("span", { className: "detail" }, detailOf(host!, others)),
+      el("span", { className: "state" }, hostState(host)),
+      el("span", { className: "detail" }, reasonOf(host) ?? `${all.length > 1 ? "pools" : "pool"} ${all.join(", ")} · ${count(host.running)} running`),
     ),
   );
-  return section("Hosts", null, el("ul", { className: "hosts" }, ...rows));
-}
-
-const hostName = (host: Host): string => (host.port === null ? host.host : `${host.host}:${host.port}`);
-
-function hostState(host: Host): string {
-  if (host.blacklisted) return "drained";
-  if (host.circuit === "open" || host.circuit === "half-open") return "away";
-  return host.available ? "usable" : "unusable";
-}
-
-function detailOf(host: Host, others: readonly Host[]): string | HTMLElement {
-  const pools = [host, ...others].map((one) => one.pool);
-  if (host.available) return `${pools.length > 1 ? "pools" : "pool"} ${pools.join(", ")} · ${count(host.running)} running`;
-  const words = el("span", {}, host.error ?? "It gets no new work.");
-  if (host.since) words.append(" Since ", ago(host.since), ".");
-  return words;
+  return section("Hosts", link(pages.hosts, "Details"), el("ul", { className: "hosts" }, ...rows));
 }

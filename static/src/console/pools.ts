@@ -24,7 +24,7 @@ export function poolBars(lanes: Record<string, Lane>): HTMLElement {
 }
 
 /** Running and free fill the bar by their share; what waits stands at its end, on up to a third of it. */
-function bar(running: number, free: number, waiting: number): HTMLElement {
+export function bar(running: number, free: number, waiting: number): HTMLElement {
   const slots = Math.max(1, running + free);
   const beyond = waiting ? MOST_WAITING * (waiting / (waiting + slots)) + 0.05 : 0;
   const part = (name: string, share: number): HTMLElement => {

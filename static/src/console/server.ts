@@ -33,6 +33,7 @@ export const pages = {
   overview: root,
   tasks: path("console", "tasks"),
   task: (task: string) => path("console", "tasks", task),
+  hosts: path("console", "hosts"),
   executions: (query: Record<string, string> = {}) => `${path("console", "executions")}${withQuery(query)}`,
   job: (task: string, job: string) => path("console", "tasks", task, "jobs", job),
 };
@@ -40,6 +41,9 @@ export const pages = {
 /** The API's routes. */
 export const api = {
   status: path("status"),
+  pools: path("pools"),
+  pool: (name: string, verb: string) => path("pools", name, verb),
+  blacklist: path("docker-executor", "blacklist"),
   history: `${path("history")}?hours=24`,
   job: (task: string, job: string, below: string, query: Record<string, string> = {}) =>
     `${path("tasks", task, "jobs", job, ...(below ? [below] : []))}${withQuery(query)}`,
@@ -71,11 +75,12 @@ const NO_ANSWER = "The server does not answer. What you see may be out of date."
 /** Reads JSON. Throws a Refusal. */
 export const get = <T>(url: string): Promise<T> => send<T>("GET", url);
 
-/** Sends a request without a body, and reads the answer's JSON. Throws a Refusal. */
-export async function send<T>(method: string, url: string): Promise<T> {
+/** Sends a request, and reads the answer's JSON. Throws a Refusal. */
+export async function send<T>(method: string, url: string, content?: object): Promise<T> {
   let answer: Response;
   try {
-    answer = await fetch(url, { method, signal: AbortSignal.timeout(method === "GET" ? READ_WITHIN : WRITE_WITHIN), headers: { Accept: "application/json" } });
+    const signal = AbortSignal.timeout(method === "GET" ? READ_WITHIN : WRITE_WITHIN);
+    answer = await fetch(url, { method, signal, headers: { Accept: "application/json" }, body: content && JSON.stringify(content) });
   } catch {
     throw new Refusal(null, NO_ANSWER);
   }

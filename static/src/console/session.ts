@@ -23,6 +23,10 @@ export function session(): Promise<Session> {
 export const readOnly = ({ needsLogin, role }: Session): string | null =>
   needsLogin && role !== "run" && role !== "admin" ? `Your role is ${role ?? "unknown"}, which may read and not change.` : null;
 
+/** Why this person may not change pools and hosts; null if they may. */
+export const administers = ({ needsLogin, role }: Session): string | null =>
+  needsLogin && role !== "admin" ? `Your role is ${role ?? "unknown"}; only administrators pause pools and drain hosts.` : null;
+
 /** The name of who is logged in, which leads to where they log out if they can; null where nobody has to log in. */
 export async function account(): Promise<HTMLElement | null> {
   const who = await session().catch(() => null);

@@ -48,10 +48,23 @@ export interface Host {
   error: string | null;
   since: string | null;
   running: number;
+  cpus: number | null;
+  memoryBytes: number | null;
+  disk: { freeBytes: number | null } | null;
+}
+
+export interface Pool {
+  name: string;
+  match: string;
+  hosts: { host: string; usable: boolean }[];
+  maxRunning: number;
+  running: number;
+  waiting: number;
+  paused: boolean;
 }
 
 export interface Status {
-  workers: { alive: number };
+  workers: { alive: number; items: { id: string; startedAt: string; clockSkewMs: number | null }[] };
   hosts: Host[];
   dispatch: { paused: boolean; reason: string | null };
   pools: { error: string | null };
