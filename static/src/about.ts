@@ -11,7 +11,7 @@ export function drawPlace(place: Place): void {
   the("zone").textContent = zone();
   const job = the<HTMLAnchorElement>("job");
   job.textContent = shortId(place.job);
-  job.href = place.jobUrl.href;
+  job.href = `${place.root}console/tasks/${encodeURIComponent(place.task)}/jobs/${place.job}`;
   job.title = `job ${place.job}`;
   job.setAttribute("aria-label", `job ${place.job}`);
   the<HTMLAnchorElement>("brand").href = place.root;

@@ -75,6 +75,8 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     assert await inspect(page, "job") == {}
     await bars.first.click()
     await expect(page.locator("#status")).to_have_text("done")
+    await page.locator("#job").click()
+    await expect(schedule).to_contain_text("At 02:30, Monday to Friday")
     assert console.faults == []
 
 
