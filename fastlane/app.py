@@ -165,6 +165,7 @@ def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, cloc
     return build_services(
         store,
         queue,
+        queue.generation,
         queue.reports,
         queue.tickets,
         hub,
@@ -231,8 +232,7 @@ async def running(
     read_pools: Callable[[], Sequence[Pool]] | None = None,
 ) -> AsyncIterator[Running]:
     """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
-    again when they change. ``sockets``: what to serve on, if it is bound already; they are closed at the end. ``read_pools`` reads
-    the settings' pools again."""
+    again when they change. ``sockets``: what is bound already, to serve on; closed at the end. ``read_pools`` reads the pools again."""
     sockets = bind(role, settings) if sockets is None else sockets
     machine, metrics = factories.clock(), Metrics(settings.metrics_tasks)
     clock = AlignedClock(machine)

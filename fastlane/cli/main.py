@@ -35,6 +35,7 @@ COMMANDS = {
     "pools": Entry("fastlane.cli.client.commands.listings:pools", "Pools, their limits and what runs there.", SERVER),
     "hosts": Entry("fastlane.cli.client.commands.hosts:hosts", "Docker hosts: list, add, drain and remove them.", SERVER),
     "dispatch": Entry("fastlane.cli.client.commands.control:dispatch", "Hold and release all that waits.", SERVER),
+    "repair": Entry("fastlane.cli.client.commands.repair:repair", "Put right by hand what fastlane cannot.", SERVER),
     "reload": Entry("fastlane.cli.client.commands.control:reload", "Read the pools from the settings again.", SERVER),
     "up": Entry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
     "api": Entry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),

@@ -749,6 +749,26 @@ class HourLateness(TypedDict):
     maxMs: int
 
 
+class ExecutionCleaned(TypedDict):
+    """An execution whose service counts as removed."""
+
+    executionId: str
+    executionUrl: str
+    cleaned: bool
+
+
+class QueueRebuild(TypedDict):
+    """Whether the queue is being built anew."""
+
+    begun: bool
+
+
+class WorkerForgotten(TypedDict):
+    """A worker that is forgotten until it reports itself again."""
+
+    worker: str
+
+
 class DispatchPaused(TypedDict):
     """Whether all dispatch is paused."""
 
@@ -1397,6 +1417,12 @@ class JobChanges(TypedDict):
     metadata: NotRequired[dict[str, Any] | None]
 
 
+class Reason(TypedDict):
+    """The fields of Reason."""
+
+    reason: str
+
+
 class HostRegistration(TypedDict):
     """The fields of HostRegistration."""
 
@@ -1464,6 +1490,14 @@ REDELIVER: Operation[Delivery] = Operation(
     "redeliver", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries/{delivery_id}/redeliver"
 )
 GET_HISTORY: Operation[History] = Operation("getHistory", "GET", "/history")
+END_EXECUTION: Operation[ExecutionStopped] = Operation(
+    "endExecution", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/end"
+)
+MARK_EXECUTION_CLEANED: Operation[ExecutionCleaned] = Operation(
+    "markExecutionCleaned", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/mark-cleaned"
+)
+REBUILD_QUEUE: Operation[QueueRebuild] = Operation("rebuildQueue", "POST", "/queue/rebuild")
+FORGET_WORKER: Operation[WorkerForgotten] = Operation("forgetWorker", "POST", "/workers/{worker}/forget")
 PAUSE_DISPATCH: Operation[DispatchPaused] = Operation("pauseDispatch", "POST", "/dispatch/pause")
 RESUME_DISPATCH: Operation[DispatchPaused] = Operation("resumeDispatch", "POST", "/dispatch/resume")
 LIST_POOLS: Operation[Pools] = Operation("listPools", "GET", "/pools")

@@ -90,6 +90,11 @@ class Execution:
         return self.incarnation in ("", job.incarnation) and self.sequence > job.floor
 
     @property
+    def names(self) -> dict[str, str]:
+        """The ids that each line of the log about it carries."""
+        return {"task_id": self.task_id, "job_id": self.job_id, "execution_id": self.id}
+
+    @property
     def is_stopping(self) -> bool:
         """Whether it was asked to stop and has not ended yet."""
         return self.stop_requested_at is not None and not self.status.final

@@ -42,6 +42,7 @@ RULES: Mapping[str, Rule] = {
     "flag-stop": Rule(STARTING, unstopped=True),
     "run": Rule(frozenset({Status.PULLING}), frozenset({Status.RUNNING}), fenced=True, bound=True),
     "end": Rule(STARTING, FINAL, fenced=True, bound=True),
+    "end-by-hand": Rule(STARTING, frozenset({Status.STOPPED})),
     "settle": Rule(FINAL, settled=False),
     "clean": Rule(FINAL, settled=True),
 }
@@ -176,6 +177,13 @@ def end(execution: Execution, ending: Ending, *, settled: bool = False, now: int
     slot is to follow."""
     at = ending.finished_at if now is None else now
     return ExecutionChange.of("end", execution, at=at, **ending.values(), **({"settled": True} if settled else {}))
+
+
+def end_by_hand(execution: Execution, ending: Ending, *, now: int) -> ExecutionChange:
+    """pulling or running → stopped: an operator says so, because it does not end by itself. Its owner meets a final row, and can change
+    nothing any more. Without a bound service there is nothing to remove."""
+    unbound = {"cleaned": True} if execution.service_id is None else {}
+    return ExecutionChange.of("end-by-hand", execution, at=now, **ending.values(), **unbound)
 
 
 def settle(execution: Execution) -> ExecutionChange:

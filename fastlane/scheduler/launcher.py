@@ -92,7 +92,7 @@ class Launcher:
         self._leases.place(assignment, host)
         if host is None:
             passed_over = dict(place(pool, self._hosts()).passed_over)
-            log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=passed_over)
+            log.warning("execution.not_placed", **execution.names, pool=pool.name, hosts=passed_over)
             full = bool(pool.rules)  # its hosts may have got as many as they may since the claim: not at once again
             await self._queue.requeue(self._leases.owner, execution.id, now + MIN_BACK_OFF if full else now)
             return None
@@ -169,7 +169,7 @@ class Launcher:
             due = min(due, registry_deadline(execution, error, self.limits))
         await self._queue.requeue(self._leases.owner, execution.id, due)
         if isinstance(error, RegistryDown) and execution.epoch == 1:  # its first try only, or an outage of an hour fills a disk
-            log.warning("execution.registry_down", **named(execution), error=str(error))
+            log.warning("execution.registry_down", **execution.names, error=str(error))
         self._leases.keep_note(assignment, due)
 
     async def activate(self, assignment: Assignment, execution: Execution) -> bool:
@@ -190,7 +190,7 @@ class Launcher:
         if assignment.stop_requested or fresh.stop_requested_at is not None or is_over(fresh, self._clock.now()):
             return True
         if await self._executor.activate(host, execution.service_id) is Activation.STARTED:
-            log.debug("execution.activated", **named(execution), host=host)
+            log.debug("execution.activated", **execution.names, host=host)
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:
@@ -251,7 +251,7 @@ class Launcher:
         """Removes an execution whose job was deleted; it was inserted late, and must not run. The row as it is when that is refused."""
         if not await self._store.discard(execution):
             return await self._store.execution(execution.id)
-        log.info("execution.discarded", **named(execution))
+        log.info("execution.discarded", **execution.names)
         await self._queue.finish({execution.id: assignment.lease.revision})
         return None
 
@@ -347,8 +347,3 @@ def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False)
         resources=execution.spec.resources.within(pool.limits) if pool else execution.spec.resources,
         container=execution.spec.container,
     )
-
-
-def named(execution: Execution) -> dict[str, str]:
-    """The ids that each log line about an execution carries."""
-    return {"task_id": execution.task_id, "job_id": execution.job_id, "execution_id": execution.id}

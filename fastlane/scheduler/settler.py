@@ -108,7 +108,7 @@ class Settler:
             return False
         following = next_execution(execution, due=due, now=self._clock.now())
         if await self._store.insert(following):
-            log.info("execution.retried", execution_id=execution.id, next_execution_id=following.id, attempt=following.attempt, due=due)
+            log.info("execution.retried", **execution.names, next_execution_id=following.id, attempt=following.attempt, due=due)
         await self._queue.put([execution_entry(following, self._pools)])
         return True
 
@@ -120,11 +120,12 @@ class Settler:
         if execution.service_id is not None and execution.host is not None:
             fault = await self._remove(execution.host, execution.swarm_id, execution.service_id)
             if fault is not None and not await self._is_forgotten(execution):
-                log.warning("service.not_removed", execution_id=execution.id, host=execution.host, error=fault)
+                log.warning("service.not_removed", **execution.names, host=execution.host, error=fault)
                 return False
             if fault is not None:
-                log.warning("execution.host_forgotten", execution_id=execution.id, host=execution.host, service_id=execution.service_id)
+                log.warning("execution.host_forgotten", **execution.names, host=execution.host, service_id=execution.service_id)
         await self._store.change(transitions.clean(execution))
+        log.debug("execution.cleaned", **execution.names)
         return True
 
     async def _remove(self, host: str, swarm_id: str | None, service_id: str) -> str | None:

@@ -58,7 +58,8 @@ class Timer:
         if not await self._store.advance(job, firing.job, firing.ticks, firing.execution, None, firing.recorded(self._clock.now())):
             return False
         for tick in firing.ticks:
-            log.info("tick.decided", task_id=job.task_id, job_id=job.id, tick_id=tick.id, due=tick.due, outcome=tick.outcome.value)
+            ids = {"task_id": job.task_id, "job_id": job.id, "tick_id": tick.id, "execution_id": tick.execution_id}
+            log.info("tick.decided", **ids, due=tick.due, outcome=tick.outcome.value)
         if firing.execution is not None:
             await self._queue.put([execution_entry(firing.execution, self._pools)])
         return True

@@ -7,7 +7,7 @@ from fastlane.clock import Clock
 from fastlane.directory.current_pools import CurrentPools
 from fastlane.directory.directory import Directory
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import TicketStore, TimedQueue, WorkerReports
+from fastlane.queue.base import QueueGeneration, TicketStore, TimedQueue, WorkerReports
 from fastlane.queue.waiting import WaitingQuotas
 from fastlane.services.access_events import AccessEvents
 from fastlane.services.deliveries import Deliveries
@@ -23,6 +23,7 @@ from fastlane.services.jobs.pauses import JobPauses
 from fastlane.services.jobs.preview import Previewer
 from fastlane.services.jobs.stops import Stops
 from fastlane.services.jobs.submissions import Submissions
+from fastlane.services.operator import OperatorActions
 from fastlane.services.pools import Pools
 from fastlane.services.reads.completion import CompletionWaiter
 from fastlane.services.reads.details import Details
@@ -76,6 +77,7 @@ class Services:
     event_reader: EventReader
     event_feeds: EventFeeds
     access_events: AccessEvents
+    operator: OperatorActions
     tickets: Tickets
     clock: Clock
 
@@ -83,6 +85,7 @@ class Services:
 def build_services(
     store: Store,
     queue: TimedQueue,
+    data: QueueGeneration,
     reports: WorkerReports,
     tickets: TicketStore,
     hub: Hub,
@@ -129,6 +132,7 @@ def build_services(
         event_reader=EventReader(store, clock),
         event_feeds=EventFeeds(),
         access_events=AccessEvents(store, clock),
+        operator=OperatorActions(store, outbox, data, reports, clock),
         tickets=Tickets(tickets, clock),
         clock=clock,
     )

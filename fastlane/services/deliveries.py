@@ -88,7 +88,7 @@ class Deliveries:
             event = Event.now(EventKind.DELIVERY_REQUESTED, now, by, id=id, **ids, delivery=row.id)
             await self._store.add_events([event])
             if await self._store.write_delivery(again):
-                log.info("delivery.requested", delivery_id=row.id, execution_id=owner_id, receiver=row.target.origin)
+                log.info("delivery.requested", **ids, delivery_id=row.id, receiver=row.target.origin)
                 return await self._view(again)
 
     async def _view(self, row: Delivery) -> DeliveryView:

@@ -73,3 +73,26 @@ class HostRemoved:
     address: str
     id: str
     lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCleaned:
+    """An execution whose service counts as removed."""
+
+    task_id: str
+    job_id: str
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRebuild:
+    """Whether a rebuild of the queue was begun; False: one is under way already."""
+
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerForgotten:
+    """A worker whose report was dropped."""
+
+    worker: str

@@ -7,6 +7,7 @@ from fastlane.client import AsyncClient
 from fastlane.models.event import Event, EventKind
 from fastlane.models.notify.delivery import Delivery, Reply
 from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.transitions import settle
 from tests.client.test_commands import check
 from tests.support.waiting import LONG_PATIENCE, until
 
@@ -91,3 +92,28 @@ async def test_deliveries_are_listed_and_sent_again(server, command_line):
     assert (await command_line("events", "--kind", "delivery", "--format", "{detail.delivery}")).lines == [SECOND, FIRST]
     await server.enqueue("later", startIn="1h")
     assert (await command_line("deliveries", "later")).code == 2
+
+
+async def test_an_operator_repairs_by_hand_with_a_reason(server, command_line):
+    reply = await server.enqueue("report")
+    await server.run(reply)
+    execution = await server.execution(reply)
+    early = await command_line("repair", "end", "report", "--reason", "stuck")
+    assert (early.code, "stop it first" in early.err) == (1, True)
+    await server.post(f"{reply['jobUrl']}stop")
+    assert (await command_line("repair", "end", "report")).code == 2
+    assert (await command_line("repair", "end", "report", "--reason", "stuck")).lines == [f"{execution.id}: stopped"]
+    unsettled = await command_line("repair", "mark-cleaned", "report", "--reason", "gone", "--execution", execution.id)
+    assert (unsettled.code, "not settled" in unsettled.err) == (1, True)
+    await server.change(settle(await server.execution(reply)))
+    done = await command_line("repair", "mark-cleaned", "report", "--reason", "gone")
+    assert done.lines == [f"{execution.id}: counts as cleaned"]
+    assert (await command_line("repair", "forget-worker", "nobody", "--reason", "gone")).code == 1
+    await server.report_worker()
+    (report,) = await server.queue.reports.current()
+    forgotten = await command_line("repair", "forget-worker", report.worker, "--reason", "gone")
+    assert forgotten.lines == [f"{report.worker}: forgotten"]
+    rebuilt = await command_line("repair", "rebuild-queue", "--reason", "edited")
+    assert rebuilt.lines == ["the queue was being rebuilt already"]
+    kinds = (await command_line("events", "--kind", "execution.ended-by-hand,execution.marked-cleaned,worker", "--format", "{kind}")).lines
+    assert kinds == ["worker.forgotten", "execution.marked-cleaned", "execution.ended-by-hand"]

@@ -86,10 +86,16 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
         .replace("events -f", "events")  # which has no end; test_happenings.py follows
     )
     line = re.sub(r"http://127\.0\.0\.1:10000", crewed.base, line)
+    if "forget-worker" in line:
+        line = line.replace("3f2c", await until(lambda: a_worker(crewed), "a worker"))
     crewed_line.environment |= {"TOKEN": "fl_x", "BROWSER": "true"}
     plain = not re.search(r"[|>]|^[A-Z_]+=", line)
     done = await (crewed_line(*shlex.split(line)[1:]) if plain else crewed_line.shell(line))
     assert (done.code, "Traceback" in done.err) == (0, False), done
+
+
+async def a_worker(server):
+    return next((report.worker for report in await server.queue.reports.current()), None)
 
 
 async def ended_jobs(server):

@@ -32,9 +32,9 @@ BODY = """\
 What `POST /tasks/T` and `PUT /tasks/T/jobs/J` take. Only `image` is required. `PATCH` takes any of these
 fields.
 """
-NAMES = {"task_id": "T", "job_id": "J", "execution_id": "E", "delivery_id": "D", "pool": "P", "host": "H"}
+NAMES = {"task_id": "T", "job_id": "J", "execution_id": "E", "delivery_id": "D", "pool": "P", "host": "H", "worker": "W"}
 DEEPEST = 4
-BODIES = ("Job", "JobChange", "HostRegistration", "Drain")
+BODIES = ("Job", "JobChange", "HostRegistration", "Drain", "Reason")
 """The schemas of bodies, which have a table of their own."""
 TYPES = {"string": "text", "array": "list", "integer": "whole number"}
 WIDTH = 100

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from fastlane.client import contract
 from fastlane.client.asynchronous.pages import rows
 from fastlane.client.asynchronous.transport import AsyncTransport
-from fastlane.client.contract import Deliveries, Delivery, Execution, ExecutionStopped, Why
+from fastlane.client.contract import Deliveries, Delivery, Execution, ExecutionCleaned, ExecutionStopped, Why
 
 
 class AsyncExecutions:
@@ -29,6 +29,14 @@ class AsyncExecutions:
     async def stop(self, task: str, job: str, execution: str) -> ExecutionStopped:
         """Stops this execution. Its job's schedule goes on."""
         return await self._transport.call(contract.STOP_EXECUTION, _ids(task, job, execution))
+
+    async def end(self, task: str, job: str, execution: str, reason: str) -> ExecutionStopped:
+        """Ends an execution as stopped that was asked to stop and does not end. For administrators."""
+        return await self._transport.call(contract.END_EXECUTION, _ids(task, job, execution), body={"reason": reason})
+
+    async def mark_cleaned(self, task: str, job: str, execution: str, reason: str) -> ExecutionCleaned:
+        """Counts its service as removed, because its host will not come back. For administrators."""
+        return await self._transport.call(contract.MARK_EXECUTION_CLEANED, _ids(task, job, execution), body={"reason": reason})
 
     async def deliveries(self, task: str, job: str, execution: str) -> Deliveries:
         """What was sent to webhooks about it, or is to be sent."""

@@ -12,7 +12,9 @@ from fastlane.client.contract import (
     Pool,
     PoolPaused,
     PoolsReloaded,
+    QueueRebuild,
     ServerStatus,
+    WorkerForgotten,
 )
 from fastlane.client.errors import ClientError
 from fastlane.client.synchronous.happenings import follow_events
@@ -74,6 +76,14 @@ class Server:
     def remove_host(self, host: str, *, force: bool = False) -> HostRemoved:
         """Removes a host that is drained and has nothing left. ``force``: with all that is left there, which is lost."""
         return self._transport.call(contract.REMOVE_HOST, {"host": host}, {"force": 1 if force else None})
+
+    def rebuild_queue(self, reason: str) -> QueueRebuild:
+        """Has the workers build the queue anew from the store."""
+        return self._transport.call(contract.REBUILD_QUEUE, body={"reason": reason})
+
+    def forget_worker(self, worker: str, reason: str) -> WorkerForgotten:
+        """Drops what a worker last said of itself. One that is alive reports itself again."""
+        return self._transport.call(contract.FORGET_WORKER, {"worker": worker}, body={"reason": reason})
 
     def events(self, *, since: str | None = None, until: str | None = None, **filters: str | None) -> Iterator[Event]:
         """What happened and who did it, newest first. ``filters``: kind, task, job, execution, actor, host, pool."""

@@ -121,7 +121,7 @@ class Reconciler:
         try:
             job = await self._store.job(execution.job_id)
         except Unreadable as error:
-            log.warning("execution.stop_unknown", execution_id=execution.id, error=str(error))
+            log.warning("execution.stop_unknown", **execution.names, error=str(error))
             return
         if job is None or not job.stops(execution.sequence):
             return

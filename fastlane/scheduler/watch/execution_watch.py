@@ -208,7 +208,7 @@ class ExecutionWatch:
 
     async def _stop(self, why: str) -> None:
         if self._disobeyed_since is None:
-            log.info("execution.stopping", execution_id=self._execution.id, why=why)
+            log.info("execution.stopping", **self._execution.names, why=why)
         await self._executor.stop(self._manager(), self._execution.service_id or "", why)
 
     async def _disobeyed(
@@ -243,7 +243,7 @@ class ExecutionWatch:
             self._explain(_obstacle(error), str(error), since, self._limits.host_lost_after)
             await self._clock.sleep(min(5.0, self._limits.host_lost_after / 10))
             return None
-        log.warning("service.removed_early", execution_id=self._execution.id, service_id=service.id, status=ending.status.value)
+        log.warning("service.removed_early", **self._execution.names, service_id=service.id, status=ending.status.value)
         if not service.activated:
             return await self._write(ending, None)
         self._ending = ending  # written once it is certain that the service is gone; until then its log is copied

@@ -21,6 +21,9 @@ TAGS = {
     "server": "For the people who operate fastlane.",
 }
 
+PLAIN = {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}
+"""Text in a path."""
+
 PATH_PARAMETERS: Mapping[str, Parameter] = {
     "task_id": Parameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
     "job_id": Parameter("The job.", UUID),
@@ -30,7 +33,8 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
         "The host: its id or, where no other host has it, its address.",
         {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"},
     ),
-    "pool": Parameter("The pool.", {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}),
+    "worker": Parameter("The worker's id, as GET /status shows it.", PLAIN),
+    "pool": Parameter("The pool.", PLAIN),
 }
 
 PROBLEMS: Mapping[int, tuple[str, str]] = {

@@ -16,6 +16,7 @@ from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandl
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.metrics import MetricsHandler
 from fastlane.web.routes.openapi import OpenApiHandler
+from fastlane.web.routes.operator import EndExecutionHandler, ForgetWorkerHandler, MarkCleanedHandler, RebuildQueueHandler
 from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
 from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
 from fastlane.web.routes.session import LoginPageHandler, SessionHandler
@@ -63,6 +64,10 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries": DeliveriesHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries/{delivery_id}/redeliver": RedeliverHandler,
     "/history": HistoryHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/end": EndExecutionHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/mark-cleaned": MarkCleanedHandler,
+    "/queue/rebuild": RebuildQueueHandler,
+    "/workers/{worker}/forget": ForgetWorkerHandler,
     "/dispatch/pause": PauseDispatchHandler,
     "/dispatch/resume": ResumeDispatchHandler,
     "/pools": PoolsHandler,

@@ -66,6 +66,7 @@ TABLE = {
         f"end ({final})": Row(lambda e, final=final: transitions.end(e, an_ending(final)), STARTING, final, True, bound=True)
         for final in sorted(FINAL)
     },
+    "end-by-hand": Row(lambda e: transitions.end_by_hand(e, an_ending(Status.STOPPED), now=NOW), STARTING, Status.STOPPED, False),
     "settle": Row(transitions.settle, FINAL, None, False, settled=False),
     "clean": Row(transitions.clean, FINAL, None, False, settled=True),
 }
