@@ -145,7 +145,7 @@ async def test_a_process_that_wakes_while_the_job_is_deleted_brings_nothing_back
     row_of_job = await deletion._floored(db, job.id, job.incarnation, None)
     assert isinstance(row_of_job, dict)
     await deletion._delete_ticks(db, row_of_job)
-    await deletion._delete_executions(db, row_of_job)
+    await deletion._delete_oldest(db, row_of_job)
     await complete(db, row)
     tick, execution = first_of(job)
     assert [await db.one(*key) for key in ((TICKS, tick.id), (EXECUTIONS, execution.id))] == [None, None]

@@ -34,7 +34,7 @@ async def kept(stores: Stores, job: Job, after: Job) -> None:
     [
         (deletion, "current", False, 0, Deletion.KEPT),
         (executions, "unfinished", False, 1, Deletion.KEPT),
-        (deletion, "_delete_executions", True, 0, Deletion.MORE),
+        (deletion, "_delete_oldest", True, 0, Deletion.MORE),
     ],
 )
 async def test_a_job_that_runs_again_amid_its_deletion_is_kept(
@@ -54,7 +54,7 @@ async def test_a_job_that_runs_again_amid_its_deletion_is_kept(
     await kept(stores, job, after)
 
 
-@pytest.mark.parametrize("step", ["_delete_ticks", "_delete_executions"])
+@pytest.mark.parametrize("step", ["_delete_ticks", "_delete_oldest"])
 async def test_a_deletion_that_sleeps_deletes_nothing_of_a_job_that_was_made_again_under_its_id(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -53,13 +53,15 @@ async def fill(folder: Path, executions: int, size: int) -> None:
 
 async def test_a_dry_run_says_what_a_run_then_removes(fastlane: Run, tmp_path: Path) -> None:
     await fill(tmp_path / "data", 120, 10)
-    words = b"0 jobs, 119 executions, 119 ticks, 1 logs, 0 deliveries, 1 hours\n"
+    words = b"0 jobs, 119 executions, 119 ticks, 1 logs, 0 deliveries, 1 hours, 0 events\n"
     for _ in range(2):
         told = fastlane("prune", "--dry-run", "--data-dir", "data")
         assert (told.returncode, told.stdout, told.stderr) == (0, b"would go: " + words, b"")
     gone = fastlane("prune", "--data-dir", "data")
     assert (gone.returncode, gone.stdout) == (0, b"gone: " + words)
-    assert fastlane("prune", "--data-dir", "data").stdout == b"gone: 0 jobs, 0 executions, 0 ticks, 0 logs, 0 deliveries, 0 hours\n"
+    assert (
+        fastlane("prune", "--data-dir", "data").stdout == b"gone: 0 jobs, 0 executions, 0 ticks, 0 logs, 0 deliveries, 0 hours, 0 events\n"
+    )
 
 
 async def test_the_settings_say_what_goes(fastlane: Run, tmp_path: Path) -> None:
