@@ -20,6 +20,8 @@ from fastlane.models.job import Spec
 from fastlane.models.job_change import fire, run_now
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.notify.delivery import Reply, deliveries_of
+from fastlane.models.notify.lateness import notices
+from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.occasion import Occasion
 from fastlane.models.notify.webhook import Webhook
 from fastlane.models.paging import Wanted, WantedJobs, Window
@@ -34,7 +36,7 @@ from fastlane.storage.transfer.exporting import export
 from fastlane.storage.transfer.importing import Importer
 from fastlane.storage.transfer.lines import Line, PausedPools, decode, encode
 from tests.contract.test_stores_agree import History
-from tests.support.factories import chunk, joined, new, new_job
+from tests.support.factories import chunk, joined, make_job, new, new_job
 from tests.support.intercept import Intercepted
 from tests.support.waiting import PATIENCE
 
@@ -261,3 +263,23 @@ async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytes
         await store.create(job, tick, execution, record)
     keys = [line.key for line in await exported(store) if isinstance(line, IdempotencyRecord)]
     assert sorted(keys) == [f"key{number}" for number in range(5)]
+
+
+async def test_the_lateness_of_a_job_goes_along_and_is_not_told_again(store: Store, other: Store) -> None:
+    late, watched = (make_job(id="a", late_since=5_000), make_job(id="b", check_at=9_000))
+    hook, mail = Webhook(Occasion.LATE, "https://example.com/x"), Mailbox(Occasion.LATE, "a@example.com")
+    late, watched = (replace(job, spec=replace(job.spec, webhooks=(hook,), notify=(mail,), expect_every=4_000)) for job in (late, watched))
+    for job in (late, watched):
+        await store.create(job, None, None)
+    told = notices(late, Occasion.LATE, (), 5_000, 6_000)
+    await store.insert_deliveries(told)
+    sent = [one.taken(7_000).tried(Reply(250), began=6_001, now=6_002) for one in told]
+    for one in sent:
+        await store.write_delivery(replace(one, version=2))
+    await imported(other, await exported(store))
+    assert [await other.job(job.id) for job in (late, watched)] == [late, watched]
+    found = await other.deliveries_of(late.id)
+    assert {(one.id, one.state) for one in found} == {(one.id, one.state) for one in sent}
+    await other.insert_deliveries(notices(late, Occasion.LATE, (), 5_000, 8_000))
+    assert len(await other.deliveries_of(late.id)) == 2
+    assert [job.id for job in await other.jobs_to_check(9_000, 10)] == [watched.id]

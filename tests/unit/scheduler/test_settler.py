@@ -7,6 +7,7 @@ import pytest
 
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
+from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.occasion import Occasion
 from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool
@@ -97,6 +98,10 @@ def runs(**values: Any) -> Execution:
         (runs(started_at=None), Ending(Status.STOPPED, ENDED, 143, started=STARTED), True),
         (runs(started_at=None, attempt=2), Ending(Status.STOPPED, ENDED), True),
         (runs(spec=Spec("ubuntu", webhooks=HOOK)), Ending(Status.DONE, ENDED, 0), False),
+        (runs(spec=Spec("ubuntu", notify=(Mailbox(Occasion.SUCCEEDS, "a@b"),))), Ending(Status.DONE, ENDED, 0), False),
+        (runs(spec=Spec("ubuntu", notify=(Mailbox(Occasion.LATE, "a@b"),))), Ending(Status.DONE, ENDED, 0), True),
+        (runs(spec=Spec("ubuntu", expect_every=1_000)), Ending(Status.DONE, ENDED, 0), False),
+        (runs(spec=Spec("ubuntu", expect_every=1_000)), Ending(Status.TIMEDOUT, ENDED, 137), True),
         (runs(spec=Spec("ubuntu", webhooks=HOOK)), Ending(Status.FAILED, ENDED, 3, EXIT), True),
     ],
 )
