@@ -21,7 +21,7 @@ _CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}-[0-9a-f]{8}(?:-[0-9a-f]{4}
 FILTERS = {
     "kind": Parameter(
         "Only events of this kind, or of one of several, separated by commas; the word before the dot stands for all of its kinds.",
-        comma_list((*EventKind, *GROUPS)),
+        comma_list(tuple(word.replace(".", r"\.") for word in (*EventKind, *GROUPS))),
     ),
     "task": Parameter("Only events of this task.", TASK_ID),
     "job": Parameter("Only events of this job.", UUID),
