@@ -67,9 +67,18 @@ POSITIVE_DURATION_OR_SECONDS: JsonSchema = {
     "anyOf": [POSITIVE_DURATION, {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}],
     "examples": ["1m30s", 90],
 }
+_WHOLE = "".join(f"(?:{part})?" for part in _PARTS[:-1])
+EXPECTATION: JsonSchema = {
+    "anyOf": [
+        {**DURATION, "pattern": rf"^(?=[0-9])(?=.*[1-9][0-9]*[wdhm]|(?:.*[wdhm])?0*[1-9][0-9]*(?:\.[0-9]+)?s){_WHOLE}(?:{_PARTS[-1]})?$"},
+        {"type": "number", "minimum": 1, "maximum": TEN_YEARS},
+    ],
+    "examples": ["25h", 90_000],
+}
+"""A duration of a second at least."""
 AGE: JsonSchema = {
     "anyOf": [
-        {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS[:-1])}$"},
+        {**DURATION, "pattern": f"^(?=.*[1-9]){_WHOLE}$"},
         {"type": "number", "minimum": 60, "maximum": TEN_YEARS},
     ],
     "examples": ["7d", 604_800],
@@ -105,6 +114,11 @@ ANY_DATA: JsonSchema = {
 def integer(least: int, most: int | None = None) -> JsonSchema:
     """A whole number in a range."""
     return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
+
+
+def text(most: int) -> JsonSchema:
+    """Text of 1 to so many characters."""
+    return {"type": "string", "minLength": 1, "maxLength": most}
 
 
 def enum(known: Sequence[str]) -> JsonSchema:

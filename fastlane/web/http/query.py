@@ -47,6 +47,14 @@ def read_flag(values: Mapping[str, str], name: str) -> bool:
     return FLAGS[text]
 
 
+def read_text(values: Mapping[str, str], name: str, most: int) -> str | None:
+    """Text of 1 to ``most`` characters; None when it is absent."""
+    text = values.get(name)
+    if text is not None and not 1 <= len(text) <= most:
+        raise Invalid([Fault(name, f"has {len(text)} characters; write 1 to {most}, or leave it out")])
+    return text
+
+
 def read_integer(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     """A whole number from ``least`` to ``most``; ``default`` when it is absent."""
     text = values.get(name)

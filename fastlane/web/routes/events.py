@@ -1,22 +1,25 @@
 """``/events``: what people did and what fastlane did, in pages, or as it happens."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Role
 from fastlane.models.event import EventFilter, EventKind, Position, read_cursor
 from fastlane.models.task import task_id_fault
 from fastlane.web.api.contract import EVENTS, Parameter, Response, flag, operation
-from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, integer
+from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, integer, text
 from fastlane.web.api.responses.happenings import EVENT_PAGE, EventListing
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import MAX_ROWS
 from fastlane.web.http.path import is_uuid
-from fastlane.web.http.query import read_all, read_flag, read_integer, read_since
+from fastlane.web.http.query import read_all, read_flag, read_integer, read_since, read_text
 from fastlane.web.routes.event_following import EventFollowing
 
 GROUPS = tuple(sorted({kind.partition(".")[0] for kind in EventKind} - set(EventKind)))
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 300}
+MAX_TEXT = 300
+"""Characters of a name of an actor, a host or a pool."""
+_TEXT = text(MAX_TEXT)
 _CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-4]$"}
 FILTERS = {
     "kind": Parameter(
@@ -78,6 +81,7 @@ class EventsHandler(Handler):
 
     def _wanted(self) -> EventFilter:
         query, principal = self.query, self.principal
+        actor, host, pool = read_all(*(partial(read_text, query, name, MAX_TEXT) for name in ("actor", "host", "pool")))
         faults = [Fault(name, "is not a UUID") for name in ("job", "execution") if name in query and not is_uuid(query[name])]
         faults += [Fault("task", fault)] if "task" in query and (fault := task_id_fault(query["task"])) else []
         kinds = _read_kinds(query, faults)
@@ -88,9 +92,9 @@ class EventsHandler(Handler):
             task_id=query.get("task"),
             job_id=query.get("job", "").lower() or None,
             execution_id=query.get("execution", "").lower() or None,
-            actor=query.get("actor"),
-            host=query.get("host"),
-            pool=query.get("pool"),
+            actor=actor,
+            host=host,
+            pool=pool,
             visible=self.visible_tasks,
             of_logins=principal is None or principal.role is Role.ADMIN,
         )

@@ -157,7 +157,7 @@ class JobSchema(Schema):
     )
     expectEvery = field(
         readers.read_expectation,
-        json_schema.POSITIVE_DURATION_OR_SECONDS,
+        json_schema.EXPECTATION,
         f"How often it is to succeed: {json_schema.LIKE_DURATION}, 1 second at least. Without a success for so long it is late.",
     )
     webhooks = field(
