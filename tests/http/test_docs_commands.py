@@ -88,6 +88,7 @@ POOLS = (Pool("default", "", ("h1:2375",), 100, policy=POLICY, insecure=True, re
 async def plain(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
     mail = {"smtp_host": "127.0.0.1", "smtp_from": "fastlane@example.com"}
     async with Fastlane(tmp_path / "plain", shared_redis.url, workers=1, **mail) as server:
+        await server.post("/tasks/report", {"image": "ubuntu", "command": ["hold"]})
         yield server
 
 

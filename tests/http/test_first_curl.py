@@ -73,7 +73,8 @@ async def test_the_curl_for_a_periodic_job_works_as_typed(server):
     job = (await server.get(reply["jobUrl"])).json["job"]
     assert (job["status"], job["scheduled"], job["nextRunAt"]) == ("scheduled", True, iso(stored.next_tick))
     assert job["schedule"] == {
-        "kind": "cron", "startAt": None, "cron": "* * * * *", "timezone": "UTC", "overlap": "allow", "catchUp": "latest"
+        "kind": "cron", "startAt": None, "cron": "* * * * *", "description": "Every minute", "timezone": "UTC", "overlap": "allow",
+        "catchUp": "latest",
     }  # fmt: skip
     stopped = await server.post(f"{reply['jobUrl']}stop")
     assert (stopped.status, stopped.json["status"]) == (200, "stopped")

@@ -19,7 +19,8 @@ async def test_a_job_in_full(server):
     job = shown["job"]
     assert set(job) == {
         "id", "url", "taskId", "createdAt", "lastModifiedAt", "scheduled", "status", "nextRunAt", "nextRuns", "spec", "schedule",
-        "executionCount", "executions", "metadata", "requestedBy", "name", "labels", "definition",
+        "executionCount", "executions", "metadata", "requestedBy", "name", "labels", "lateSince",
+        "definition",
     }  # fmt: skip
     assert (job["id"], job["url"], job["taskId"]) == (reply["jobId"], reply["jobUrl"], "task")
     assert (job["status"], job["scheduled"], job["nextRunAt"], job["executionCount"]) == ("failed", False, None, 1)

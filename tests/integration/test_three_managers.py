@@ -22,6 +22,7 @@ from fastlane.models.placement.disk import Refusals
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.lateness import Lateness
 from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.repair import reconciler
 from fastlane.scheduler.repair.reconciler import Reconciler
@@ -146,7 +147,8 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
             assert len(await theirs.services(hosts[2])) == 3  # two of them are strangers with the very label
             rows = [row["Spec"] for row in list_services(three_managers.nodes[0])]
             kept |= {row["Name"] for row in rows if row["Labels"].get(LABEL) == "install-2"}
-            settler = Settler(store, queue, ours, clock, (), overlaps=Overlaps(store, queue, clock, ()))
+            overlaps, lateness = Overlaps(store, queue, clock, ()), Lateness(store, clock, (), lambda: None)
+            settler = Settler(store, queue, ours, clock, (), overlaps=overlaps, lateness=lateness)
             await Reconciler(store, queue, ours, clock, settler, (Pool("default", "", tuple(hosts)),), every=30.0).remove_leftovers()
             assert {row["Spec"]["Name"] for row in list_services(three_managers.nodes[1])} == kept
 

@@ -7,6 +7,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.schedule.tick import execution_id, next_execution
 from fastlane.models.status import Status
+from fastlane.scheduler.lateness import Lateness
 from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.settler import Settler
 from fastlane.services.results import Enqueued
@@ -107,7 +108,8 @@ async def failed(crew: Fastlane, job: Enqueued) -> Execution:
 
 def settler(crew: Fastlane) -> Settler:
     overlaps = Overlaps(crew.store, crew.queue, crew.clock, crew.pools)
-    return Settler(crew.store, crew.queue, crew.executor, crew.clock, crew.pools, overlaps=overlaps)
+    lateness = Lateness(crew.store, crew.clock, crew.pools, lambda: None)
+    return Settler(crew.store, crew.queue, crew.executor, crew.clock, crew.pools, overlaps=overlaps, lateness=lateness)
 
 
 async def test_a_stop_after_the_failure_and_before_the_retry_is_made_leaves_none(crew: Fastlane) -> None:
