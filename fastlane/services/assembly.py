@@ -126,7 +126,7 @@ def build_services(
         health=Health(store, queue, reports, pools),
         status=StatusReader(store, queue, reports, clock, directory),
         pool_reader=PoolReader(store, queue, reports, pools),
-        gauges=GaugeReader(store, queue, reports, pools, followers),
+        gauges=GaugeReader(store, queue, reports, pools, followers, clock),
         history=History(store, clock),
         followers=followers,
         event_reader=EventReader(store, clock),

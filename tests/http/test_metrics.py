@@ -16,12 +16,17 @@ from fastlane.metrics.log_events import count as count_line
 from fastlane.metrics.metrics import Repair
 from fastlane.models import transitions
 from fastlane.models.access import Principal, Role
+from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.receiver import PAUSED_AFTER, Receiver
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pull
 from fastlane.queue.base import execution_entry
 from fastlane.scheduler.launcher import order_of
 from tests.support.credentials import bearer
 from tests.support.fastlane import HOST, IMAGE, Fastlane
 from tests.support.redis import RealRedis
+from tests.support.waiting import PATIENCE
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -68,6 +73,20 @@ async def of_worker(server: Fastlane) -> Figures:
     answer = await server.get(f"http://127.0.0.1:{server.workers_running[0].metrics_port}/metrics")
     assert answer.status == 200, answer.body
     return Figures(answer.body)
+
+
+async def test_it_tells_of_deliveries_that_nobody_sends_and_of_receivers_that_fail(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, shared_redis.url) as server:
+        now = server.clock.now()
+        webhook = Webhook(Occasion.FAILS, "https://example.com/x", {}, 3)
+        await server.store.insert_deliveries([Delivery("d", "t", "j", "e", "execution.failed", webhook, False, now, now - 90_000, 4)])
+        for id, failing_since in (("paused", now - PAUSED_AFTER), ("failing", now - 1)):
+            assert await server.store.write_receiver(Receiver(id, "https://example.com:443", failing_since, now, "it said no"))
+        found = await figures(server)
+        assert 90 <= found.value("fastlane_delivery_overdue_seconds") < 90 + PATIENCE
+        assert [found.value("fastlane_receivers_failing", paused=paused) for paused in ("true", "false")] == [1, 1]
+        await server.store.drop_delivery("d")
+        assert (await figures(server)).value("fastlane_delivery_overdue_seconds") == 0
 
 
 async def test_it_counts_what_is_asked_accepted_and_run(server: Fastlane) -> None:

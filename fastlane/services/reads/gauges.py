@@ -1,23 +1,32 @@
-"""Reads what Prometheus is told of the whole installation: what waits and runs in each pool, how the hosts are, and how long the store and
-the queue take to answer."""
+"""Reads what Prometheus is told of the whole installation: what waits and runs in each pool, how the hosts and the receivers of webhooks
+are, and how long the store and the queue take to answer."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
+from fastlane.models.notify.receiver import Receiver
 from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.queue.base import LaneCounts, TimedQueue, WorkerReports
 from fastlane.services.reads.host_rows import HostRow, host_rows
-from fastlane.storage.base import PoolStore
+from fastlane.storage.base import DeliveryStore, PoolStore
 from fastlane.streams.followers import Followers
 
 DEADLINE = 2.0
 """Seconds that the store and the queue may take. Prometheus gives up after ten."""
 
+MOST_RECEIVERS = 1_000
+"""Receivers that fail which are counted at most."""
+
 Answer = TypeVar("Answer")
+
+
+class GaugeStore(PoolStore, DeliveryStore, Protocol):
+    """What is needed of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +42,16 @@ class PoolGauges:
 
 @dataclass(frozen=True, slots=True)
 class InstallationGauges:
-    """The installation now. ``store_seconds`` and ``queue_seconds``: how long one small read took; None: it failed."""
+    """The installation now. ``store_seconds`` and ``queue_seconds``: how long one small read took; None: it failed. ``overdue``: for how
+    many milliseconds the delivery that has waited longest has been due, and ``receivers``: those that fail; None when the store does not
+    say."""
 
     pools: tuple[PoolGauges, ...]
     hosts: tuple[HostRow, ...]
     workers: int
     followers: int
+    overdue: int | None
+    receivers: Sequence[Receiver] | None
     store_seconds: float | None
     queue_seconds: float | None
 
@@ -46,8 +59,11 @@ class InstallationGauges:
 class GaugeReader:
     """Never raises: what cannot be read is None, or missing."""
 
-    def __init__(self, store: PoolStore, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool], followers: Followers) -> None:
+    def __init__(
+        self, store: GaugeStore, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool], followers: Followers, clock: Clock
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._queue = queue
         self._reports = reports
         self._pools = pools
@@ -55,18 +71,22 @@ class GaugeReader:
 
     async def read(self) -> InstallationGauges:
         """The installation as it is now."""
-        names = [pool.name for pool in self._pools]
-        (pauses, store_seconds), (lanes, queue_seconds), (oldest, _), (reports, _) = await asyncio.gather(
+        names, now = [pool.name for pool in self._pools], self._clock.now()
+        (pauses, store_seconds), (lanes, queue_seconds), (oldest, _), (reports, _), (due, _), (receivers, _) = await asyncio.gather(
             _timed(self._store.paused_pools()),
             _timed(self._queue.counts(names)),
             _timed(self._queue.oldest_waiting(names)),
             _timed(self._reports.current()),
+            _timed(self._store.deliveries_due(now, 1)),
+            _timed(self._store.failing_receivers(MOST_RECEIVERS)),
         )
         return InstallationGauges(
             pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
             hosts=() if reports is None else host_rows(self._pools, reports),
             workers=len(reports or ()),
             followers=len(self._followers),
+            overdue=None if due is None else max((now - delivery.due for delivery in due if delivery.due is not None), default=0),
+            receivers=receivers,
             store_seconds=store_seconds,
             queue_seconds=queue_seconds,
         )

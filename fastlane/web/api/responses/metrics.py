@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fastlane.metrics.metrics import GaugeValues
+from fastlane.models.notify.receiver import Receiver
 from fastlane.services.reads.gauges import InstallationGauges, PoolGauges
 from fastlane.services.reads.host_rows import HostRow
 
@@ -38,6 +39,18 @@ def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
         ),
         GaugeValues("fastlane_pool_paused", "Whether a pool is paused.", ("pool",), _by_pool(now, lambda row: row.paused)),
         GaugeValues(
+            "fastlane_delivery_overdue_seconds",
+            "For how long the webhook or mail that has waited longest to be sent has been due; 0 when none is.",
+            (),
+            _one(None if now.overdue is None else now.overdue / 1000),
+        ),
+        GaugeValues(
+            "fastlane_receivers_failing",
+            "Receivers of webhooks whose last attempt failed, by whether sending to them is paused.",
+            ("paused",),
+            _receivers(now.receivers),
+        ),
+        GaugeValues(
             "fastlane_host_usable",
             "Whether a host may get new work, as the workers see it.",
             ("pool", "host"),
@@ -68,6 +81,11 @@ def _states(row: PoolGauges) -> Values:
 
 def _by_pool(now: InstallationGauges, value_of: Callable[[PoolGauges], float | None]) -> Values:
     return [((row.pool.name,), float(value)) for row in now.pools if (value := value_of(row)) is not None]
+
+
+def _receivers(failing: Sequence[Receiver] | None) -> Values:
+    paused = sum(receiver.is_paused for receiver in failing or ())
+    return () if failing is None else [(("true",), float(paused)), (("false",), float(len(failing) - paused))]
 
 
 def _circuits(hosts: Sequence[HostRow]) -> Values:
