@@ -5,6 +5,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import replace
 
+from fastlane.models.status import Status
 from tests.crash.ground import COMMAND, IMAGE, Ground, Process
 from tests.crash.scenarios import Missing, Scenario, ended, never_started, nothing, ready, stopped
 from tests.support.seams import Trip
@@ -130,6 +131,37 @@ class StopLater(StopFirst):
 
     async def check(self, ground: Ground) -> None:
         await (ended if self.seam == "before store.stop_job" else nothing)(ground)
+
+
+class EndedByHand(Stop):
+    """Its worker died before it could stop it, and an administrator ends it by hand, by an API that falls."""
+
+    async def request(self, ground: Ground) -> None:
+        worker = await ground.start()
+        await ready(ground)
+
+        async def known() -> bool:
+            return (await ground.row()).status is Status.RUNNING
+
+        await ground.until(known, "the store to know that it runs")
+        worker.running.kill()
+        await worker.running.wait()
+        await self.stop(ground)
+        await self.answered()
+        row = await ground.row()
+        path = f"/tasks/trial/jobs/{row.job_id}/executions/{row.id}/end"
+        self.answer = await ground.post(path, {"reason": "its host burnt down"})
+
+    async def after(self, ground: Ground) -> None:
+        """A worker comes that finds it as it was left."""
+
+    async def check(self, ground: Ground) -> None:
+        if self.seam == "before store.end-by-hand":
+            await stopped(ground)
+        else:
+            row = await ground.row()
+            found = row.status, row.exit_code, row.truncated, ground.starts
+            assert found == (Status.STOPPED, None, True, 1), await ground.told()
 
 
 class Repair(Scenario):
