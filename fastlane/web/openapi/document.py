@@ -12,7 +12,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
-from fastlane.web.api.contract import Operation, Parameter, Response, declared, query_of
+from fastlane.web.api.contract import EVENTS, Operation, Parameter, Response, declared, query_of
 from fastlane.web.api.json_schema import ANY_DATA, JsonSchema
 from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
 from fastlane.web.api.responses.actions import ENQUEUED, WAITED
@@ -38,6 +38,8 @@ ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
 TO_JOB = ("getJob", "getWhy", "getStdout", "getStderr", "getLogs", "stopJob", "retryJob", "runJob")
 TO_EXECUTION = ("getExecution", *(f"{one}OfExecution" for one in ("getWhy", "getStdout", "getStderr", "getLogs")), "stopExecution")
 """The operations that take the ids of an enqueue reply."""
+STREAM_EVENT: JsonSchema = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
+"""One of the events of a stream of them."""
 JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId"}
 EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
 
@@ -201,6 +203,8 @@ def _response(response: Response) -> Json:
 
 
 def _media_schema(media: str) -> JsonSchema:
+    if media == EVENTS:
+        return STREAM_EVENT
     return {"type": "object"} if media == "application/json" else {"type": "string"}
 
 
