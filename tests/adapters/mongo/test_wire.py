@@ -13,6 +13,11 @@ from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.occasion import Occasion
+from fastlane.models.notify.quota import MailQuota
+from fastlane.models.notify.receiver import Receiver
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.placement.pools_revision import PoolsRevision
 from fastlane.models.schedule.tick import Tick, next_execution
@@ -233,6 +238,7 @@ CHANGES: dict[str, Callable[[Store, Job, Tick, Execution], Awaitable[Any]]] = {
     "insert": lambda store, job, tick, execution: store.insert(next_execution(execution, due=1, now=1)),
     "change": lambda store, job, tick, execution: store.change(transitions.claim(execution, host="h", pool="p", now=1)),
     "append": lambda store, job, tick, execution: store.append(chunk(execution.id, Head(), [Piece(STDOUT, 1, b"x")])),
+    "insert_deliveries": lambda store, job, tick, execution: put_delivery(store, DELIVERY),
     "change_generation": lambda store, job, tick, execution: store.change_generation(
         Generation(0, "", None, 0), Generation(1, "r", "w", 1)
     ),
@@ -255,6 +261,10 @@ HOST = HostRecord("h", "10.0.0.7:2376", engine_id="E")
 REMOVED = HOST.changed(removed_at=7, lost_until=7)
 IMAGE = PulledImage("engine", "registry:5000/name@sha256:1", 5)
 POOLS, NEW_POOLS = PoolsRevision(1, "a", 5), PoolsRevision(2, "b", 6, reload=True)
+WEBHOOK = Webhook(Occasion.FAILS, "https://example.com/x", {}, 3)
+DELIVERY = Delivery("d", "t", "j", "e", "execution.failed", WEBHOOK, False, 5, 5, 4)
+RECEIVER = Receiver("r", "https://example.com:443", 10, 10, "it said no")
+QUOTA = MailQuota("q", "e", 5)
 
 
 @dataclass(frozen=True)
@@ -277,6 +287,25 @@ async def the_image(store: Store) -> PulledImage:
     return image
 
 
+async def put_delivery(store: Store, delivery: Delivery) -> bool:
+    if delivery.version > 1:
+        return await store.write_delivery(delivery)
+    await store.insert_deliveries([delivery])
+    return True
+
+
+async def the_delivery(store: Store) -> Delivery | None:
+    return await store.delivery("d")
+
+
+async def the_receiver(store: Store) -> Receiver | None:
+    return await store.receiver("r")
+
+
+async def the_quota(store: Store) -> MailQuota | None:
+    return await store.mail_quota("q")
+
+
 VERSIONED = {
     "registered host": Versioned(MongoStore.write_host, the_host, HOST),
     "host removed by force": Versioned(MongoStore.write_host, the_host, REMOVED, HOST),
@@ -284,6 +313,11 @@ VERSIONED = {
     "new pools": Versioned(MongoStore.record_pools, MongoStore.pools_revision, NEW_POOLS, POOLS),
     "pulled image": Versioned(MongoStore.write_image, the_image, IMAGE),
     "image about to be removed": Versioned(MongoStore.write_image, the_image, IMAGE.taken(9), IMAGE),
+    "delivery with a lease": Versioned(put_delivery, the_delivery, DELIVERY.taken(9), DELIVERY),
+    "receiver that fails": Versioned(MongoStore.write_receiver, the_receiver, RECEIVER),
+    "receiver that fails again": Versioned(MongoStore.write_receiver, the_receiver, RECEIVER.failed("it said so", 20), RECEIVER),
+    "first mail about a failure": Versioned(MongoStore.write_mail_quota, the_quota, QUOTA),
+    "mail that is held back": Versioned(MongoStore.write_mail_quota, the_quota, QUOTA.holding("f"), QUOTA),
 }
 
 
