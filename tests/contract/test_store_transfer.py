@@ -112,7 +112,8 @@ async def test_another_store_has_all_that_was_exported(store: Store, other: Stor
     for part in BY_EXECUTION:  # the others have a sequence that their job never gave out
         before[part] = {id: row for id, row in before[part].items() if id in exported_ids}
     assert after == before
-    assert without_start(await exported(other)) == without_start(lines, RESTORED)
+    again = without_start(await exported(other))
+    assert sorted(map(repr, again)) == sorted(map(repr, without_start(lines, RESTORED)))  # two may have one place in the order, here
 
 
 async def test_the_record_of_a_request_goes_along_and_refuses_its_repetition(store: Store, other: Store) -> None:

@@ -58,11 +58,16 @@ def _step(client: "Client", job: WantedJob) -> Step:
     except NotFound:
         return step
     old = found.body["job"]
-    changes = list(_changes({**old["spec"], **old["schedule"]}, {**preview["spec"], **preview["schedule"]}))
+    changes = list(_changes(_given(old), _given(preview)))
     changes += _changes({"name": old["name"], "labels": old["labels"]}, {"name": fields["name"], "labels": fields["labels"]})
     if not old["scheduled"] and old["status"] != "paused":
         changes.append(("status", old["status"], "scheduled"))
     return replace(step, kind=CHANGE if changes else KEEP, etag=found.etag, changes=changes)
+
+
+def _given(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's spec and schedule, without what the server derives from them."""
+    return {name: value for name, value in {**shown["spec"], **shown["schedule"]}.items() if name != "description"}
 
 
 def with_secrets(job: WantedJob, shown: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from fastlane.client import contract
 from fastlane.client.contract import (
     DispatchPaused,
     Event,
+    History,
     HostDrained,
     HostRemoved,
     KnownHost,
@@ -31,6 +32,12 @@ class Server:
     def status(self) -> ServerStatus:
         """Workers, hosts, queues, what runs and what comes next."""
         return self._transport.call(contract.GET_STATUS)
+
+    def history(self, *, task: str | None = None, pool: str | None = None, since: str | None = None, hours: int | None = None) -> History:
+        """How executions ended, by the hour; of a task, of a pool, or of all. ``since``: a moment, or how long ago; without it, so many
+        ``hours`` up to now (24 unless given)."""
+        query = {"task": task, "pool": pool, "since": since, "hours": hours}
+        return self._transport.call(contract.GET_HISTORY, query={name: str(value) for name, value in query.items() if value is not None})
 
     def pools(self) -> list[Pool]:
         """All pools, in the order in which a task looks for its own."""

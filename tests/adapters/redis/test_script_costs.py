@@ -73,6 +73,7 @@ CALLS: dict[str, Callable[[ClockedQueue], Awaitable[object]]] = {
     "lane_of": lambda queue: queue.lane_of("ready-00003"),
     "members": lambda queue: queue.members("main"),
     "counts": lambda queue: queue.counts([lane.name for lane in LANES]),
+    "oldest": lambda queue: queue.oldest_waiting([lane.name for lane in LANES]),
     "announce": lambda queue: queue.at(AFTER).reports.announce(Report("new", NOW, ()), ttl=LEASE),
     "reports": lambda queue: queue.at(AFTER).reports.current(),
 }

@@ -46,6 +46,7 @@ RACES = {
     "audit": "test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be_ended",
     "remember_store": "test_the_highest_of_racing_versions_of_a_store_is_remembered",
     "counts": "test_counts_see_every_entry_once_whatever_moves",
+    "oldest": "test_counts_see_every_entry_once_whatever_moves",
     "announce": "test_reports_that_run_out_are_dropped_while_others_come_and_those_are_kept",
     "reports": "test_racing_reports_are_all_kept",
 }
@@ -220,6 +221,8 @@ async def test_counts_see_every_entry_once_whatever_moves(queues, whole):
             while len(done) < 6:
                 lanes = (await one.counts(["main", "other"])).values()
                 assert sum(lane.ready + lane.timed + lane.running + lane.blocked for lane in lanes) == len(things)
+                waits = await one.at(NOW + 5).oldest_waiting(["main", "other"])
+                assert all(0 <= wait <= 5 for wait in waits.values()), waits
             return
         for turn in range(60):
             for lease in (await one.at(NOW).claim("1", f"w{number}", LANES, 4, lease=LEASE)).leases:

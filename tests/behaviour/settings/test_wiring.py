@@ -35,6 +35,7 @@ open_reads = false
 allow_anonymous = true
 redact_words = ["pin"]
 per_page = 7
+request_rate = 6
 max_body = "77KiB"
 hard_retries = 3
 timezone = "Asia/Tokyo"
@@ -170,6 +171,7 @@ WEB = (
     "tokens",
     "redact_words",
     "per_page",
+    "request_rate",
     "max_body",
     "hard_retries",
     "timezone",
@@ -250,8 +252,8 @@ async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wir
 
 
 async def test_the_pools_reach_the_services(wiring: Wiring) -> None:
-    assert tuple(wiring.positional["build_services"][6]) == wiring.settings.pools
-    assert wiring.positional["build_services"][4] is wiring.running.hub
+    assert tuple(wiring.positional["build_services"][7]) == wiring.settings.pools
+    assert wiring.positional["build_services"][5] is wiring.running.hub
 
 
 async def test_a_follower_waits_for_a_start_as_long_as_is_set(wiring: Wiring) -> None:

@@ -98,7 +98,7 @@ async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None
     intent = job["intent"]
     stored = await db.one(JOBS, job["_id"], ("incarnation", "floor", GONE_AT))
     is_there = stored is not None and GONE_AT not in stored and stored["incarnation"] == job.get("incarnation")
-    if is_there and stored is not None and stored["floor"] < job["sequence"]:
+    if is_there and stored is not None and stored["floor"] < max(1, job["sequence"]):
         return
     log.info("store.late_intent_undone", job_id=job["_id"])
     if intent["ticks"]:
