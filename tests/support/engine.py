@@ -70,7 +70,8 @@ def remove_all(url: str, installation: str) -> None:
     client = connect(url)
     try:
         for service in client.services(filters={"label": f"fastlane.installation={installation}"}):
-            client.remove_service(service["ID"])
+            with contextlib.suppress(docker.errors.NotFound):  # a worker that has just ended has removed it
+                client.remove_service(service["ID"])
     finally:
         client.close()
 
