@@ -51,7 +51,9 @@ async def day(store: SqliteStore, job: Job) -> Job:
 @pytest.mark.sqlite
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    "days", [pytest.param(10, marks=pytest.mark.thorough), pytest.param(365, marks=pytest.mark.repeated)], ids=["days", "a year"]
+    "days",
+    [pytest.param(10, marks=pytest.mark.thorough), pytest.param(365, marks=[pytest.mark.thorough, pytest.mark.repeated])],
+    ids=["days", "a year"],
 )
 async def test_a_cron_of_every_minute_stays_small(tmp_path: Path, days: int) -> None:
     clock, store = SkippingClock(START), SqliteStore(tmp_path / "store.db", busy_timeout=LONG_PATIENCE)
