@@ -91,6 +91,7 @@ async def test_a_pruned_file_becomes_smaller_by_itself(fastlane: Run, tmp_path: 
     assert file.stat().st_size < 10_000_000
 
 
+@pytest.mark.thorough
 async def test_a_file_of_an_older_version_stays_as_large_until_it_is_compacted(fastlane: Run, tmp_path: Path) -> None:
     await fill(tmp_path / "data", 100, 100_000)
     file = tmp_path / "data" / "fastlane.db"
