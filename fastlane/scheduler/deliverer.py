@@ -56,6 +56,7 @@ class Deliverer:
         self._clock = clock
         self._wake = asyncio.Event()
         self._under_way: Counter[str] = Counter()
+        self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
     def wake(self) -> None:
         """Tells it that there is something to send."""
@@ -72,7 +73,7 @@ class Deliverer:
                         await self._round(sending)
                 except TransientError as error:
                     log.warning("deliveries.waiting", error=str(error))
-                await first_of(self._clock, LOOK_EVERY * (0.75 + random.random() / 2), self._wake)
+                await first_of(self._clock, LOOK_EVERY * (0.75 + self._chance.random() / 2), self._wake)
 
     async def close(self) -> None:
         """Ends the senders' connections."""

@@ -52,6 +52,7 @@ class Lateness:
         self._pools = pools
         self._on_deliveries = on_deliveries
         self._is_needed = is_needed
+        self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
     async def run(self) -> None:
         """Looks for jobs that are late, forever."""
@@ -61,7 +62,7 @@ class Lateness:
                     await self.look()
             except TransientError as error:
                 log.warning("lateness.waiting", error=str(error))
-            await self._clock.sleep(LOOK_EVERY * (0.75 + random.random() / 2))
+            await self._clock.sleep(LOOK_EVERY * (0.75 + self._chance.random() / 2))
 
     async def succeeded(self, execution: Execution) -> None:
         """Takes note of an execution that is done; a late job has recovered. Safe to repeat."""
