@@ -289,6 +289,15 @@ class Port(Intercepted):
         return await self._node.call(self._name, f"{self._name}.{call.name}", call.carry, call.arguments)
 
 
+class StorePort(Port):
+    """The way to the store and its other ports."""
+
+    def __init__(self, node: Node, real: Any) -> None:
+        super().__init__(node, "store", real)
+        self.retention = Port(node, "store", real.retention)
+        self.history = Port(node, "store", real.history)
+
+
 class QueuePort(Port):
     """The way to the timed queue and its other ports, with hints that may be lost."""
 

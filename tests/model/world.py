@@ -17,7 +17,7 @@ from tests.model.clients import Clients
 from tests.model.loop import Pulse, Stuck
 from tests.model.places import HOSTS, POOLS, SETTINGS
 from tests.model.side import Hints, Keys
-from tests.model.wire import EnginePort, Node, Port, QueuePort, Wire
+from tests.model.wire import EnginePort, Node, QueuePort, StorePort, Wire
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_notifier
 from tests.support.instant import InstantExecutor, Run
@@ -107,7 +107,7 @@ class World:
         executor = InstantExecutor(HOSTS, self.clock, witness=self.witness, world=self.engines)  # type: ignore[arg-type]
         for host in self.down:
             executor.down(host)
-        self.workers.append(Employee(node, executor, Port(node, "store", self.store), queue))
+        self.workers.append(Employee(node, executor, StorePort(node, self.store), queue))
 
     async def replace(self, replica: "Replica") -> None:
         """A replica of the API dies with all that it had in hand; another takes its place."""
@@ -118,7 +118,7 @@ class World:
 
     async def _replica(self) -> "Replica":
         node, queue = await self._node("api")
-        return Replica(node, services_of(Port(node, "store", self.store), queue, node.clock, POOLS))
+        return Replica(node, services_of(StorePort(node, self.store), queue, node.clock, POOLS))
 
     def loses(self) -> bool:
         """Whether an answer does not reach its client."""
@@ -344,7 +344,7 @@ class Replica:
 class Employee:
     """A worker and what it works with."""
 
-    def __init__(self, node: Node, executor: InstantExecutor, store: Port, queue: QueuePort) -> None:
+    def __init__(self, node: Node, executor: InstantExecutor, store: StorePort, queue: QueuePort) -> None:
         self.node = node
         self.executor = executor
         self.leaving = False
