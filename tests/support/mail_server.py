@@ -116,7 +116,7 @@ async def mail_server(tls: str = "none", certificate: tuple[Path, Path] | None =
     finally:
         listener.close()
         for one in met:
-            if one.transport is not None:
+            if one.transport is not None and not one.transport.is_closing():
                 one.transport.abort()
         await asyncio.sleep(0)
 
