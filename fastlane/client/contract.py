@@ -404,7 +404,7 @@ class Webhook(TypedDict):
 
 
 class RetentionRules(TypedDict):
-    """How long a job's history stays, where that is less than its pool or the server keeps it; null: as they do."""
+    """A job's own rules of retention, which count where they are stricter than those of its pool or the server."""
 
     jobs: str | None
     executions: str | None
@@ -649,7 +649,7 @@ class HostDown(TypedDict):
 
 
 class OutOfMemory(TypedDict):
-    """How much memory an execution had and used for which it ran out."""
+    """How much memory an execution that ran out of it had, and how much it used."""
 
     message: str
     limitBytes: int | None

@@ -87,7 +87,7 @@ pull = "always"
 | `limits` | none | the most of a node that one container may use, which is also what it gets by default |
 | `webhooks` | none | what is told how executions end, of jobs without webhooks of their own; see below |
 | `webhookSecrets` | none: not signed | one or two secrets that webhooks are signed with; see below |
-| `maxWaiting` | none | how many executions may wait in this pool; what comes then [is refused](operations.md#quotas) |
+| `maxWaiting` | none | how many executions may wait in this pool; further ones [are refused](operations.md#quotas) |
 | `maxWaitingPerTask` | none | the same of one task, up to 100,000 |
 | `retention` | `keep_…`, `max_executions` | [how long history stays](operations.md#retention), in place of the settings; see below |
 

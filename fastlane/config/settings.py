@@ -290,8 +290,8 @@ SETTINGS = (
         "smtp_tls",
         types.MAIL_TLS,
         "starttls",
-        "how the mail server is spoken to: `starttls` (required, not only if it is offered), `tls` from the start, or `none`; "
-        "its certificate is verified",
+        "how mail is encrypted on its way to the mail server: `starttls` (required, even if it is not offered), `tls` from the start, "
+        "or `none`; the server's certificate is verified",
     ),
     Setting(
         "smtp_port",

@@ -15,9 +15,14 @@ def _shown(age: int | None) -> str | None:
 
 RETENTION = Serializer[Retention](
     "RetentionRules",
-    "How long a job's history stays, where that is less than its pool or the server keeps it; null: as they do.",
-    jobs=string(lambda rules: _shown(rules.jobs), "Once it will not run again.", null=True, examples=["7d"]),
-    executions=string(lambda rules: _shown(rules.executions), "An execution after its end.", null=True),
-    maxExecutions=integer(lambda rules: rules.max_executions, "How many of the newest executions stay.", null=True, least=1),
-    logs=string(lambda rules: _shown(rules.logs), "A log after the end of its execution.", null=True),
+    "A job's own rules of retention, which count where they are stricter than those of its pool or the server.",
+    jobs=string(
+        lambda rules: _shown(rules.jobs),
+        "How long the job stays once it will not run again; null: no rule.",
+        null=True,
+        examples=["7d"],
+    ),
+    executions=string(lambda rules: _shown(rules.executions), "How long an execution stays after its end; null: no rule.", null=True),
+    maxExecutions=integer(lambda rules: rules.max_executions, "How many of the newest executions stay; null: no rule.", null=True, least=1),
+    logs=string(lambda rules: _shown(rules.logs), "How long a log stays after the end of its execution; null: no rule.", null=True),
 )

@@ -97,7 +97,7 @@ WAIT = Serializer[WaitView](
 
 OUT_OF_MEMORY = Serializer[OutOfMemory](
     "OutOfMemory",
-    "How much memory an execution had and used for which it ran out.",
+    "How much memory an execution that ran out of it had, and how much it used.",
     message=string(lambda found: found.message, "What to do, for people."),
     limitBytes=integer(lambda found: found.limit, "The most that it might use; null: there was no limit.", null=True),
     peakBytes=integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
