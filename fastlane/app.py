@@ -38,9 +38,9 @@ from fastlane.notify.base import Notifier
 from fastlane.queue.base import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.notify.stand_in import STANDS_IN_AFTER, StandIn
 from fastlane.scheduler.repair.pruner import Pruner
 from fastlane.scheduler.settings import in_force, retention_rules, worker_settings
-from fastlane.scheduler.stand_in import STANDS_IN_AFTER, StandIn
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services

@@ -16,6 +16,11 @@ UNBROKEN = 60_000
 """Milliseconds between two readings after which a worker does not know who was alive in between."""
 
 
+async def always() -> bool:
+    """Says yes: for who acts whatever the other workers do."""
+    return True
+
+
 class KnownWorkers:
     """The others as the worker ``worker`` sees them. It remembers each for ``memory`` seconds. Something has to ``look`` regularly."""
 

@@ -19,7 +19,7 @@ from fastlane.models.status import STARTING, Status
 from fastlane.models.trace import spans_of
 from fastlane.queue.base import EntryKind, TimedQueue
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.known_hosts import KnownHosts
+from fastlane.scheduler.hosts.known_hosts import KnownHosts
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.settler import Settler

@@ -17,8 +17,8 @@ from fastlane.models.schedule.retry import retry_due
 from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
 from fastlane.queue.base import TimedQueue, execution_entry
-from fastlane.scheduler.known_hosts import never_forgotten
-from fastlane.scheduler.lateness import Lateness
+from fastlane.scheduler.hosts.known_hosts import never_forgotten
+from fastlane.scheduler.notify.lateness import Lateness
 from fastlane.scheduler.overlaps import Overlaps
 from fastlane.storage.base import Store
 

@@ -21,20 +21,20 @@ from fastlane.models.placement.pool import Pool
 from fastlane.notify.base import Notifier
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
-from fastlane.scheduler.carriers import carriers_of
-from fastlane.scheduler.counted_carriers import counted
-from fastlane.scheduler.deliverer import Deliverer
 from fastlane.scheduler.dispatcher import Dispatcher
-from fastlane.scheduler.host_events import HostEvents
-from fastlane.scheduler.host_keeper import HostKeeper
+from fastlane.scheduler.hosts.host_events import HostEvents
+from fastlane.scheduler.hosts.host_keeper import HostKeeper
+from fastlane.scheduler.hosts.known_hosts import KnownHosts
 from fastlane.scheduler.images import ImageKeeper
-from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.known_workers import KnownWorkers
-from fastlane.scheduler.lateness import Lateness
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits
+from fastlane.scheduler.notify.carriers import carriers_of
+from fastlane.scheduler.notify.counted_carriers import counted
+from fastlane.scheduler.notify.deliverer import Deliverer
+from fastlane.scheduler.notify.lateness import Lateness
 from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.repair.lanes import LaneKeeper
 from fastlane.scheduler.repair.pruner import Pruner, RetentionRules

@@ -22,7 +22,7 @@ from fastlane.models.placement.disk import Refusals
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.lateness import Lateness
+from fastlane.scheduler.notify.lateness import Lateness
 from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.repair import reconciler
 from fastlane.scheduler.repair.reconciler import Reconciler

@@ -36,7 +36,7 @@ from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.runner import TimeSource, redis_time
 from fastlane.scheduler.capacity import MAX_EXECUTIONS
-from fastlane.scheduler.stand_in import STANDS_IN_AFTER
+from fastlane.scheduler.notify.stand_in import STANDS_IN_AFTER
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.results import Enqueued
 from fastlane.streams.followers import Followers

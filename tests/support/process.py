@@ -17,7 +17,7 @@ from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.executors.base import Executor
 from fastlane.executors.swarm.service import spec
-from fastlane.scheduler import deliverer
+from fastlane.scheduler.notify import deliverer
 from fastlane.scheduler.repair import rebuilder
 from fastlane.scheduler.watch import execution_watch
 from fastlane.scheduler.worker import WorkerSettings

@@ -18,6 +18,7 @@ from fastlane.models.history import hour_of
 from fastlane.models.paging import Window
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention
+from fastlane.scheduler.known_workers import always
 from fastlane.storage.base import Deletion, Store
 from fastlane.storage.base.retention import Removed
 
@@ -83,11 +84,6 @@ Report = Callable[[Mapping[str, int]], None]
 
 def untold(_counts: Mapping[str, int]) -> None:
     """Is told, and tells nobody."""
-
-
-async def always() -> bool:
-    """Says yes: nobody else prunes."""
-    return True
 
 
 class Pruner:

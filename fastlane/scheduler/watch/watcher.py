@@ -15,7 +15,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.host import reachable_manager, reachable_managers
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.known_hosts import nowhere_else
+from fastlane.scheduler.hosts.known_hosts import nowhere_else
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch.execution_watch import Activate, ExecutionWatch, Lost, never_lost
 from fastlane.scheduler.watch.log_copy import LogCopy

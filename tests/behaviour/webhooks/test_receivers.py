@@ -16,7 +16,7 @@ from fastlane.models.notify.receiver import PAUSED_AFTER, TRIAL_EVERY, receiver_
 from fastlane.models.notify.receiver import Receiver as FailingReceiver
 from fastlane.models.notify.webhook import origin_of
 from fastlane.models.placement.pool import RESTORED
-from fastlane.scheduler import deliverer
+from fastlane.scheduler.notify import deliverer
 from tests.behaviour.webhooks.test_webhooks import deliveries, settled_deliveries
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Around, Call, intercepted

@@ -18,8 +18,8 @@ from fastlane.models.notify.delivery import Delivery, DeliveryState, Kind, Reply
 from fastlane.models.notify.lateness import JobState, Subject
 from fastlane.models.notify.receiver import FORGOTTEN_AFTER, Receiver, receiver_id
 from fastlane.models.placement.pool import RESTORED
-from fastlane.scheduler.carriers import Carrier
-from fastlane.scheduler.lateness import always
+from fastlane.scheduler.known_workers import always
+from fastlane.scheduler.notify.carriers import Carrier
 from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, PoolStore
 
 log = structlog.get_logger()

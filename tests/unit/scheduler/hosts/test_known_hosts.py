@@ -10,7 +10,7 @@ from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
-from fastlane.scheduler.known_hosts import KnownHosts
+from fastlane.scheduler.hosts.known_hosts import KnownHosts
 from fastlane.scheduler.known_workers import KnownWorkers
 from tests.support.clock import FakeClock
 from tests.support.factories import make_execution

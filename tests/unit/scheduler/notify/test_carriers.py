@@ -15,7 +15,7 @@ from fastlane.models.notify.occasion import Occasion
 from fastlane.models.notify.quota import quota_id
 from fastlane.models.status import Status
 from fastlane.notify.base import Letter, LetterParts, Mail
-from fastlane.scheduler.carriers import LINES_BYTES, NO_SERVER, MailCarrier
+from fastlane.scheduler.notify.carriers import LINES_BYTES, NO_SERVER, MailCarrier
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, make_execution, make_spec

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastlane.models.notify.delivery import Kind, Reply
-from fastlane.scheduler.carriers import Carrier
+from fastlane.scheduler.notify.carriers import Carrier
 
 Count = Callable[[str, str], None]
 """Counts an attempt: its kind, and what it came to."""

@@ -18,6 +18,7 @@ from fastlane.models.notify.lateness import checked, notices, succeeded, told
 from fastlane.models.notify.occasion import Occasion
 from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.status import Status
+from fastlane.scheduler.known_workers import always
 from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, PoolStore
 
 log = structlog.get_logger()
@@ -29,11 +30,6 @@ PAGE = 100
 
 class LatenessStore(JobStore, ExecutionStore, DeliveryStore, PoolStore, Protocol):
     """What is needed of the store."""
-
-
-async def always() -> bool:
-    """For a worker, which looks whatever the others do."""
-    return True
 
 
 class Lateness:

@@ -14,10 +14,10 @@ from fastlane.metrics.metrics import Metrics
 from fastlane.models.placement.pool import Pool
 from fastlane.notify.base import Notifier
 from fastlane.queue.base import WorkerReports
-from fastlane.scheduler.carriers import carriers_of
-from fastlane.scheduler.counted_carriers import counted
-from fastlane.scheduler.deliverer import Deliverer
-from fastlane.scheduler.lateness import Lateness
+from fastlane.scheduler.notify.carriers import carriers_of
+from fastlane.scheduler.notify.counted_carriers import counted
+from fastlane.scheduler.notify.deliverer import Deliverer
+from fastlane.scheduler.notify.lateness import Lateness
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()

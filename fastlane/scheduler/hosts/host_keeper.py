@@ -17,7 +17,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.placement.directory import KnownHost, hosts_to_know, record_of, removed_with
 from fastlane.models.placement.host import IN_NO_POOL, HostView
 from fastlane.models.placement.host_record import EngineIdentity, HostRecord, is_local, record_id
-from fastlane.scheduler.host_events import HostEvents
+from fastlane.scheduler.hosts.host_events import HostEvents
 from fastlane.storage.base import HostStore
 
 log = structlog.get_logger()
