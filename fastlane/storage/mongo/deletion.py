@@ -12,12 +12,13 @@ from fastlane.models.event import Event
 from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import deliveries, executions, history, logs
+from fastlane.storage.mongo import executions, history, logs
 from fastlane.storage.mongo.commits.commits import current, is_there
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import bounds_of_all
+from fastlane.storage.mongo.notify import deliveries
 from fastlane.storage.mongo.rows import event_row, read_job
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
 from fastlane.storage.readable import readable

@@ -40,12 +40,9 @@ from fastlane.storage.mongo import (
     migration,
     overlaps,
     pauses,
-    quotas,
-    receivers,
     tasks,
     transfer,
 )
-from fastlane.storage.mongo import deliveries as delivery_rows
 from fastlane.storage.mongo import events as event_rows
 from fastlane.storage.mongo.commits import commits, intents
 from fastlane.storage.mongo.commits.finisher import Finisher
@@ -54,6 +51,8 @@ from fastlane.storage.mongo.driver.turns import Turns
 from fastlane.storage.mongo.driver.url import read_url
 from fastlane.storage.mongo.history import MongoHistory
 from fastlane.storage.mongo.lists import counts, execution_lists, job_lists, paged, task_lists
+from fastlane.storage.mongo.notify import deliveries as delivery_rows
+from fastlane.storage.mongo.notify import quotas, receivers
 from fastlane.storage.mongo.retention import MongoRetention
 from fastlane.storage.mongo.version import CommitCounter
 

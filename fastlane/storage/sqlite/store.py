@@ -45,12 +45,9 @@ from fastlane.storage.sqlite import (
     logs,
     overlaps,
     pauses,
-    quotas,
-    receivers,
     transfer,
     version,
 )
-from fastlane.storage.sqlite import deliveries as delivery_rows
 from fastlane.storage.sqlite import events as event_rows
 from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.memory import keep_freed_memory
@@ -60,6 +57,8 @@ from fastlane.storage.sqlite.driver.work_queue import BatchOperation
 from fastlane.storage.sqlite.driver.writer import Writer
 from fastlane.storage.sqlite.history import SqliteHistory
 from fastlane.storage.sqlite.lists import counts, execution_lists, job_lists, paged
+from fastlane.storage.sqlite.notify import deliveries as delivery_rows
+from fastlane.storage.sqlite.notify import quotas, receivers
 from fastlane.storage.sqlite.retention import SqliteRetention
 
 GRACE = 2.0

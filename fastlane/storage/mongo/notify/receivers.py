@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from fastlane.models.ids import nonce
 from fastlane.models.notify.receiver import Receiver
-from fastlane.storage.mongo import quotas
 from fastlane.storage.mongo.driver.database import Database, Document
+from fastlane.storage.mongo.notify import quotas
 from fastlane.storage.mongo.schema import RECEIVERS
 from fastlane.storage.notices import RECEIVER_FIELDS
 

@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 from fastlane.models.notify.receiver import Receiver
 from fastlane.storage.notices import RECEIVER_FIELDS
-from fastlane.storage.sqlite import quotas
+from fastlane.storage.sqlite.notify import quotas
 from fastlane.storage.sqlite.rows import fetched
 
 _ALL = ", ".join(RECEIVER_FIELDS)

@@ -1,0 +1,1 @@
+"""Deliveries, the receivers that fail, and the quotas of mails."""
