@@ -14,7 +14,7 @@ from fastlane.models.container.container import Resources
 from fastlane.models.container.options import MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, Policy
 from fastlane.models.placement.pool import Pool
-from fastlane.web.routes.event_following import EventFollowing
+from fastlane.web.streaming.event_following import EventFollowing
 from tests.support.fastlane import HOST, Fastlane
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import MAX_ROWS
 from fastlane.web.http.path import is_uuid
 from fastlane.web.http.query import read_all, read_flag, read_integer, read_since, read_text
-from fastlane.web.routes.event_following import EventFollowing
+from fastlane.web.streaming.event_following import EventFollowing
 
 GROUPS = tuple(sorted({kind.partition(".")[0] for kind in EventKind} - set(EventKind)))
 MAX_TEXT = 300

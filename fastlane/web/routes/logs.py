@@ -16,10 +16,10 @@ from fastlane.web.api.follow_query import PART_QUERY, read_part
 from fastlane.web.api.timed_lines import TimedLines
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import byte_range, read_flag
-from fastlane.web.routes import log_following
-from fastlane.web.routes.log_following import LogFollowing, wants_events, wants_follow, wants_timestamps
-from fastlane.web.routes.log_lookup import find_log
-from fastlane.web.routes.stored_events import send_events
+from fastlane.web.streaming import log_following
+from fastlane.web.streaming.log_following import LogFollowing, wants_events, wants_follow, wants_timestamps
+from fastlane.web.streaming.log_lookup import find_log
+from fastlane.web.streaming.stored_events import send_events
 
 SEPARATOR = b"\n-=-\n"
 

@@ -16,9 +16,9 @@ from fastlane.web.handler.page import HTML, OWN_FILES, STRICT_POLICY, finish_pag
 from fastlane.web.http.encoding import accepts_gzip
 from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.routes.health import answer_health
-from fastlane.web.routes.log_lookup import find_log
 from fastlane.web.routes.tickets import TICKET_QUERY
 from fastlane.web.security.tickets import TICKET, session_cookie, ticket_in
+from fastlane.web.streaming.log_lookup import find_log
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """An asset's name contains a hash of its content."""

@@ -18,9 +18,9 @@ from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import LogFormat
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.routes.log_lookup import failure_words
 from fastlane.web.routes.tickets import TICKET_QUERY
-from fastlane.web.routes.websocket_sink import SocketSink
+from fastlane.web.streaming.log_lookup import failure_words
+from fastlane.web.streaming.websocket_sink import SocketSink
 
 PING_EVERY = 20.0
 """Seconds between pings while nothing else is sent."""

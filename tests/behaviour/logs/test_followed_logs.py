@@ -12,7 +12,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.web.routes import log_following
+from fastlane.web.streaming import log_following
 from tests.support.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}

@@ -15,7 +15,7 @@ from fastlane.web.api.contract import EVENTS
 from fastlane.web.api.log_encoding import EVENT_PING, server_sent_event
 from fastlane.web.api.responses.happenings import EVENT
 from fastlane.web.handler.handler import Handler
-from fastlane.web.routes.log_following import PING_EVERY, RECONNECT_AFTER, keep_alive
+from fastlane.web.streaming.log_following import PING_EVERY, RECONNECT_AFTER, keep_alive
 
 POLL = 0.5
 """Seconds between two looks for events."""

@@ -16,7 +16,7 @@ from fastlane.web.api.contract import EVENTS
 from fastlane.web.api.follow_query import read_follow_query
 from fastlane.web.api.log_encoding import encoder
 from fastlane.web.handler.handler import Handler
-from fastlane.web.routes.log_following import event_format, last_events
+from fastlane.web.streaming.log_following import event_format, last_events
 
 log = structlog.get_logger()
 

@@ -24,7 +24,7 @@ from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, 
 from fastlane.web.api.timed_lines import TimedLines
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import read_flag
-from fastlane.web.routes.log_lookup import failure_words, find_log
+from fastlane.web.streaming.log_lookup import failure_words, find_log
 
 PING_EVERY = 20.0
 """Seconds between comments in an event stream."""
