@@ -1,4 +1,4 @@
-"""The stores of two processes on one empty database."""
+"""The stores of one process, or of two, on an empty database."""
 
 from collections.abc import AsyncIterator
 
@@ -18,6 +18,14 @@ async def stores(mongo_url: str) -> AsyncIterator[tuple[MongoStore, MongoStore]]
     yield one, other
     await other.close()
     await one.close()
+
+
+@pytest.fixture
+async def store(mongo_url: str) -> AsyncIterator[MongoStore]:
+    store = MongoStore(mongo_url, deadline=PATIENCE)
+    await store.open()
+    yield store
+    await store.close()
 
 
 @pytest.fixture

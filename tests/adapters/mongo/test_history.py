@@ -9,51 +9,16 @@ from fastlane.models.status import Status
 from fastlane.storage.mongo import history
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.ending import end_at
 from tests.contract.test_store_history import counted, enqueue, run_and_end
-from tests.support.waiting import PATIENCE
+from tests.support.intercept import Died
 
 WRITES = ("insert", "update", "update_all")
-
-
-class Ended(Exception):
-    """The process ended."""
-
-
-@pytest.fixture
-async def store(mongo_url: str) -> Any:
-    store = MongoStore(mongo_url, deadline=PATIENCE)
-    await store.open()
-    yield store
-    await store.close()
 
 
 async def end(store: MongoStore, executions: int) -> None:
     for _ in range(executions):
         await run_and_end(store, await enqueue(store), Status.DONE, 5)
-
-
-def end_at(monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> None:
-    """Lets the process end before or after its write of this number."""
-    left = [number]
-
-    def ending(name: str) -> Any:
-        real = getattr(Database, name)
-
-        async def write(self: Database, collection: str, *arguments: Any, **named: Any) -> Any:
-            if collection == "meta":
-                return await real(self, collection, *arguments, **named)
-            left[0] -= 1
-            if left[0] == 0 and not after:
-                raise Ended
-            answer = await real(self, collection, *arguments, **named)
-            if left[0] == 0:
-                raise Ended
-            return answer
-
-        return write
-
-    for name in WRITES:
-        monkeypatch.setattr(Database, name, ending(name))
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -63,11 +28,11 @@ async def test_counting_that_ends_at_any_write_counts_each_once(store: MongoStor
         await end(store, 3)
         total += 3
         with monkeypatch.context() as patched:
-            end_at(patched, number, after=after)
+            end_at(patched, WRITES, number - 1, after=after)
             try:
                 await store.history.count_ends(2)
                 await store.history.count_ends(2)
-            except Ended:
+            except Died:
                 pass
             else:
                 break

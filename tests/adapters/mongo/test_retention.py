@@ -1,6 +1,5 @@
 """A step of retention on MongoDB that ends between any two of its writes: what is left is whole, and the next step completes it."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,46 +10,13 @@ from fastlane.models.status import Status
 from fastlane.storage.mongo.commits import intents
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.ending import end_at
 from tests.contract.test_store_retention import history_of, made, prune, sequences
 from tests.support.factories import first_of
+from tests.support.intercept import Died
 from tests.support.ledger import count_ticks, ticks_of
-from tests.support.waiting import PATIENCE
 
 WRITES = ("update", "delete", "upsert")
-
-
-class Ended(Exception):
-    """The process ended."""
-
-
-@pytest.fixture
-async def store(mongo_url: str) -> Any:
-    store = MongoStore(mongo_url, deadline=PATIENCE)
-    await store.open()
-    yield store
-    await store.close()
-
-
-def end_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
-    """Lets the process end instead of its write of this number; the writes before it."""
-    made: list[str] = []
-
-    def ending(name: str) -> Callable[..., Awaitable[Any]]:
-        real = getattr(Database, name)
-
-        async def write(self: Database, collection: str, *arguments: Any, **named: Any) -> Any:
-            if collection == "meta":
-                return await real(self, collection, *arguments, **named)
-            if len(made) == number:
-                raise Ended
-            made.append(f"{name} {collection}")
-            return await real(self, collection, *arguments, **named)
-
-        return write
-
-    for name in WRITES:
-        monkeypatch.setattr(Database, name, ending(name))
-    return made
 
 
 async def test_a_step_that_ends_at_any_write_leaves_whole_executions_and_is_completed(
@@ -60,10 +26,10 @@ async def test_a_step_that_ends_at_any_write_leaves_whole_executions_and_is_comp
     for number in range(50):
         job = await made(store, 6, chunks=2)
         with monkeypatch.context() as patched:
-            end_at(patched, number)
+            end_at(patched, WRITES, number)
             try:
                 await store.retention.prune(await history_of(store, job), cuts)
-            except Ended:
+            except Died:
                 ended += 1
         left = await sequences(store, job)
         assert left == list(range(7 - len(left), 7))
