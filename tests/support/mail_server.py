@@ -51,6 +51,11 @@ class Server:
     answers: dict[str, list[str]] = field(default_factory=dict)
     logins: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of a fastlane that sends its mail here."""
+        return {"smtp_host": "localhost", "smtp_port": self.port, "smtp_tls": "none", "smtp_from": "fastlane@example.org"}
+
     def answer(self, command: str, *answers: str) -> None:
         """Answers RCPT or DATA with these; an empty one is its own."""
         self.answers[command] = list(answers)

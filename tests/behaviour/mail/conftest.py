@@ -18,6 +18,5 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def crew(shared_redis: RealRedis, tmp_path: Path, server: Server) -> AsyncIterator[Fastlane]:
-    smtp = {"smtp_host": "localhost", "smtp_port": server.port, "smtp_tls": "none", "smtp_from": "fastlane@example.org"}
-    async with Fastlane(tmp_path, shared_redis.url, smtp_timeout=5.0, public_url="https://fl.example.com", **smtp) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, smtp_timeout=5.0, public_url="https://fl.example.com", **server.settings) as crew:
         yield crew

@@ -25,8 +25,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def watch(shared_redis: RealRedis, tmp_path: Path, server: Server) -> AsyncIterator[Fastlane]:
     """A fastlane whose server stands in for workers at once."""
-    smtp = {"smtp_host": "localhost", "smtp_port": server.port, "smtp_tls": "none", "smtp_from": "fastlane@example.org"}
-    settings: dict[str, Any] = {"webhook_allow": ("127.0.0.1",), "public_url": "https://fl.example.com", **smtp}
+    settings: dict[str, Any] = {"webhook_allow": ("127.0.0.1",), "public_url": "https://fl.example.com", **server.settings}
     async with Fastlane(tmp_path, shared_redis.url, stands_in_after=0, **settings) as crew:
         yield crew
 

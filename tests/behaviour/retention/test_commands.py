@@ -1,11 +1,7 @@
 """What `fastlane prune` and `fastlane compact` say and do."""
 
 import asyncio
-import os
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,24 +11,12 @@ import pytest
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.status import Status
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.behaviour.conftest import Run
 from tests.support.factories import chunk, first_of, new_job
 
 pytestmark = pytest.mark.sqlite
 
-Run = Callable[..., subprocess.CompletedProcess[bytes]]
 DAYS = 86_400_000
-
-
-@pytest.fixture
-def fastlane(tmp_path: Path) -> Run:
-    """Runs the command in a folder of its own."""
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "DOCKER_"))}
-        command = [sys.executable, "-m", "fastlane", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment | variables, capture_output=True, timeout=60, check=False)
-
-    return run
 
 
 async def fill(folder: Path, executions: int, size: int) -> None:

@@ -2,10 +2,6 @@
 
 import gzip
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,21 +9,8 @@ import pytest
 from fastlane.queue.base import Report
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.behaviour.conftest import Run
 from tests.support.factories import new, new_job
-
-Run = Callable[..., subprocess.CompletedProcess[bytes]]
-
-
-@pytest.fixture
-def fastlane(tmp_path: Path) -> Run:
-    """Runs the command in a folder of its own."""
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "DOCKER_"))}
-        command = [sys.executable, "-m", "fastlane", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment | variables, capture_output=True, timeout=60, check=False)
-
-    return run
 
 
 @pytest.fixture
