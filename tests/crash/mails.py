@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from fastlane.models.notify.delivery import Delivery, DeliveryState
 from fastlane.models.notify.mailbox import Mailbox
 from fastlane.models.notify.occasion import Occasion
 from fastlane.models.notify.quota import MailQuota, quota_id
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario, ended
+from tests.crash.webhooks import delivered
 from tests.support.mail_server import Server, mail_server
 from tests.support.seams import Trip
 
@@ -31,12 +31,7 @@ class Mailed(Scenario):
     async def check(self, ground: Ground) -> None:
         await ended(ground)
         row = await ground.row()
-
-        async def delivered() -> Sequence[Delivery] | None:
-            found = await ground.store.deliveries_of(row.id)
-            return found if all(one.state is DeliveryState.DELIVERED for one in found) else None
-
-        (delivery,) = await ground.until(delivered, "a mail that is delivered")
+        delivery = await delivered(ground, row.id)
         assert {str(one.mail["Message-ID"]) for one in self.server.received} == {f"<{delivery.id}@example.org>"}, await ground.told()
         quota = await ground.store.mail_quota(quota_id(row.job_id, ADDRESS))
         assert quota is not None

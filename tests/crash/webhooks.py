@@ -11,6 +11,17 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.seams import Trip
 
 
+async def delivered(ground: Ground, id: str) -> Delivery:
+    """The one delivery about an execution, or about a job, once it is delivered."""
+
+    async def found() -> Sequence[Delivery] | None:
+        rows = await ground.store.deliveries_of(id)
+        return rows if rows and all(row.state is DeliveryState.DELIVERED for row in rows) else None
+
+    (delivery,) = await ground.until(found, "a delivery that is delivered")
+    return delivery
+
+
 class Told(Scenario):
     """Its end is told to one webhook."""
 
@@ -27,12 +38,7 @@ class Told(Scenario):
     async def check(self, ground: Ground) -> None:
         await ended(ground)
         row = await ground.row()
-
-        async def delivered() -> Sequence[Delivery] | None:
-            found = await ground.store.deliveries_of(row.id)
-            return found if all(one.state is DeliveryState.DELIVERED for one in found) else None
-
-        (delivery,) = await ground.until(delivered, "a delivery that is delivered")
+        delivery = await delivered(ground, row.id)
         assert self.receiver.received, await ground.told()
         assert {one.id for one in self.receiver.received} == {delivery.id}
         assert len({one.body for one in self.receiver.received}) == 1
@@ -48,12 +54,7 @@ class Late(Told):
     async def check(self, ground: Ground) -> None:
         await ended(ground)
         row = await ground.row()
-
-        async def delivered() -> Sequence[Delivery] | None:
-            found = await ground.store.deliveries_of(row.job_id)
-            return found if found and all(one.state is DeliveryState.DELIVERED for one in found) else None
-
-        (delivery,) = await ground.until(delivered, "a delivery that is delivered")
+        delivery = await delivered(ground, row.job_id)
         assert {one.id for one in self.receiver.received} == {delivery.id}, await ground.told()
         assert self.receiver.received[0].json["type"] == "job.late"
 
