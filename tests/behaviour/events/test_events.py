@@ -208,6 +208,9 @@ async def test_pages_are_walked_to_the_end_whatever_their_size_and_bounds(server
         ("follow=1&perPage=5", "perPage"),
         (f"follow=1&since=1h&from=1-{NOBODY}-0", "since"),
         (f"follow=1&from=1-{NOBODY}-7", "from"),
+        ("actor=", "actor"),
+        (f"host={'x' * 301}", "host"),
+        (f"pool={'x' * 301}", "pool"),
         ("nonsense=1", "nonsense"),
     ],
 )

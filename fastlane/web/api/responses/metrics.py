@@ -12,6 +12,10 @@ Values = Sequence[tuple[tuple[str, ...], float]]
 
 def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
     """One for each figure; what could not be read has no value."""
+    return (*_of_installation(now), *_of_pools(now), *_of_deliveries(now), *_of_hosts(now))
+
+
+def _of_installation(now: InstallationGauges) -> tuple[GaugeValues, ...]:
     return (
         GaugeValues("fastlane_store_up", "Whether the store answers.", (), _one(now.store_seconds is not None)),
         GaugeValues("fastlane_queue_up", "Whether Redis answers.", (), _one(now.queue_seconds is not None)),
@@ -19,6 +23,11 @@ def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
         GaugeValues("fastlane_queue_read_seconds", "How long one small read of the queue took just now.", (), _one(now.queue_seconds)),
         GaugeValues("fastlane_workers", "Workers that are alive.", (), _one(now.workers)),
         GaugeValues("fastlane_followers", "Logs that this process is sending to followers.", (), _one(now.followers)),
+    )
+
+
+def _of_pools(now: InstallationGauges) -> tuple[GaugeValues, ...]:
+    return (
         GaugeValues(
             "fastlane_pool_executions",
             "Executions of a pool that wait for a slot (ready), their time (timed) or others of their task (blocked), or hold a slot.",
@@ -38,6 +47,11 @@ def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
             _by_pool(now, lambda row: row.pool.max_running),
         ),
         GaugeValues("fastlane_pool_paused", "Whether a pool is paused.", ("pool",), _by_pool(now, lambda row: row.paused)),
+    )
+
+
+def _of_deliveries(now: InstallationGauges) -> tuple[GaugeValues, ...]:
+    return (
         GaugeValues(
             "fastlane_delivery_overdue_seconds",
             "For how long the webhook or mail that has waited longest to be sent has been due; 0 when none is.",
@@ -50,6 +64,11 @@ def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
             ("paused",),
             _receivers(now.receivers),
         ),
+    )
+
+
+def _of_hosts(now: InstallationGauges) -> tuple[GaugeValues, ...]:
+    return (
         GaugeValues(
             "fastlane_host_usable",
             "Whether a host may get new work, as the workers see it.",

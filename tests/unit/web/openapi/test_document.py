@@ -94,6 +94,14 @@ def test_a_list_reads_the_names_that_its_pages_have() -> None:
         assert names in (frozenset(), paging.NAMES, paging.NAMES - {"page"})  # a list that is only walked has no page numbers
 
 
+@pytest.mark.parametrize(
+    "text", ["1s", "0.5s", "1.5s", "0m1s", "0m", "1m", "0h0.9s", "0m0.5s", "00.9s", "05s", "00s", "10d", "0d10.001s", "0d"]
+)
+def test_the_document_takes_for_expect_every_what_the_server_does(text: str) -> None:
+    body = {"image": "ubuntu", "cron": "@daily", "expectEvery": text}
+    assert JOB_FORM.is_valid(body) == (not faults(body))
+
+
 def test_a_job_has_the_fields_that_validate_it_and_no_other() -> None:
     job = DOCUMENT["components"]["schemas"]["Job"]
     assert job["properties"].keys() == JOB.fields.keys()
