@@ -27,6 +27,7 @@ async def fill(server: Fastlane) -> None:
     await server.enqueue("transcode")
     await server.enqueue("nightly-report", cron="0 2 * * *")
     await server.enqueue("cleanup", startIn="5m")
+    await server.count_ends()
 
 
 async def test_a_server_where_nothing_ran_says_what_to_do_first(context, server):
@@ -87,6 +88,18 @@ async def test_what_happens_is_shown_as_it_happens(context, server):
     await expect(console.section("Now")).to_contain_text("third")
     assert not await row.evaluate("row => row.isConnected")
     assert console.faults == []
+
+
+async def test_what_the_server_counts_later_is_shown_as_well(context, server):
+    page = await context.new_page()
+    await page.clock.install()
+    await page.goto(server.base)
+    await expect(page.locator("#live")).to_have_text("Live")
+    await server.enqueue("one")
+    await expect(page.get_by_role("region", name="Now")).to_contain_text("one")
+    await server.report_worker(usable=False)
+    await page.clock.fast_forward("01:00")
+    await expect(page.get_by_role("region", name="Hosts")).to_contain_text("refused the connection")
 
 
 async def test_a_row_stays_the_same_element_while_others_come(context, server):

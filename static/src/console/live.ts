@@ -7,6 +7,8 @@ import { tickTimes } from "./times";
 /** Milliseconds between two readings, at least; a page that takes long to read is read for a tenth of the time at most. */
 const APART = 1_000;
 const SHARE = 10;
+/** Milliseconds after the last event when the page is read once more: by then the server has counted what it counts late. */
+const LATER = 40_000;
 /** Milliseconds before a lost stream is tried again, at first and at most. */
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
@@ -19,6 +21,7 @@ export class Live {
   private wait = FIRST_WAIT;
   private retry = 0;
   private due = 0;
+  private later = 0;
   private notBefore = 0;
   private lost = false;
   private failed = false;
@@ -55,6 +58,12 @@ export class Live {
     this.due ||= window.setTimeout(() => void this.now(), Math.max(0, this.notBefore - performance.now()));
   }
 
+  private happened(): void {
+    this.soon();
+    clearTimeout(this.later);
+    this.later = window.setTimeout(() => !document.hidden && void this.now(), LATER);
+  }
+
   private open(): void {
     this.close();
     const source = new EventSource(`${root}events?${new URLSearchParams({ follow: "1", ...this.events })}`);
@@ -66,7 +75,7 @@ export class Live {
       this.soon(); // what happened before the stream began
       this.show();
     });
-    source.addEventListener("event", () => this.soon());
+    source.addEventListener("event", () => this.happened());
     source.addEventListener("end", () => this.open());
     source.addEventListener("error", () => this.again());
   }
