@@ -9,13 +9,32 @@ from pathlib import Path
 
 import click
 
-from benchmarks import containers, dispatch, enqueue, followers, hosts, lists, logs, others, report, starts, stores, timed, transfer, writes
+from benchmarks import (
+    containers,
+    counts,
+    dispatch,
+    enqueue,
+    followers,
+    hosts,
+    lists,
+    logs,
+    others,
+    report,
+    starts,
+    stores,
+    timed,
+    transfer,
+    writes,
+)
 from benchmarks.figures import Figure
 from benchmarks.others import Other
 from benchmarks.processes import ROOT
 from benchmarks.run import Run, conclude
 
-PARTS = ("enqueue", "starts", "dispatch", "stores", "timed", "hosts", "lists", "transfer", "followers", "logs", "writes", "containers")
+PARTS = (
+    *("enqueue", "counts", "starts", "dispatch", "stores", "timed", "hosts", "lists", "transfer", "followers", "logs", "writes"),
+    "containers",
+)
 PEERS = ("huey", "celery")
 
 
@@ -70,6 +89,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
     say = click.echo
     return {
         "enqueue": lambda: enqueue.measure(rounds, say),
+        "counts": lambda: counts.measure(say),
         "starts": lambda: starts.measure(rounds, say, peers, sizes.starts),
         "dispatch": lambda: dispatch.measure(rounds, say, peers, sizes.jobs),
         "stores": lambda: stores.measure(rounds, say, sizes.stored),

@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from fastlane.storage.mongo.driver import database
 from fastlane.storage.mongo.schema import INDEXES
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import make_job
+from tests.support.recorded_calls import Command, recorded_commands
 from tests.support.store_queries import QUERIES, Query
 from tests.support.waiting import PATIENCE
 
@@ -22,33 +20,13 @@ NAMES = {collection: {index.document["name"] for index in indexes} for collectio
 KEYS = {index.document["name"]: index.document for indexes in INDEXES.values() for index in indexes}
 
 
-class Commands(CommandListener):
-    """The commands that a client sends."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, dict[str, Any]]] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        if event.command_name in ("find", "aggregate", "update", "delete", "insert", "count", "distinct"):
-            self.sent.append((event.command_name, dict(event.command)))
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Is of no interest."""
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """Is of no interest."""
-
-
 @pytest.fixture
-async def traced(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MongoStore, Commands]]:
-    commands = Commands()
-    monkeypatch.setattr(
-        database, "AsyncIOMotorClient", lambda url, **options: AsyncIOMotorClient(url, event_listeners=[commands], **options)
-    )
+async def traced(mongo_url: str) -> AsyncIterator[tuple[MongoStore, list[Command]]]:
     store = MongoStore(mongo_url, deadline=PATIENCE)
-    await store.open()
+    with recorded_commands() as commands:
+        await store.open()
     await store.create(make_job(task_id="another"), None, None)  # what is asked of the job itself, is asked only while it is there
-    commands.sent.clear()
+    commands.clear()
     yield store, commands
     await store.close()
 
@@ -85,10 +63,10 @@ QUERIES_HERE: dict[str, Query] = {**QUERIES, "count_ends": lambda store: store.h
 
 
 @pytest.mark.parametrize("name", QUERIES_HERE)
-async def test_a_query_scans_no_collection(traced: tuple[MongoStore, Commands], mongo_url: str, name: str) -> None:
+async def test_a_query_scans_no_collection(traced: tuple[MongoStore, list[Command]], mongo_url: str, name: str) -> None:
     store, commands = traced
     await QUERIES_HERE[name](store)
-    sent = [(kind, command) for kind, command in commands.sent if command[kind] != "meta"]
+    sent = [(kind, command) for kind, command in commands if command[kind] != "meta"]
     assert sent
     assert [fault for kind, command in sent for fault in faults_of(kind, command)] == []
     with MongoClient[dict[str, Any]](mongo_url, timeoutMS=30_000) as client:
