@@ -12,8 +12,9 @@ import { overview } from "./console/overview";
 import type { Page } from "./console/page";
 import { notice } from "./console/parts";
 import { here, pages, Refusal, root } from "./console/server";
-import { account } from "./console/session";
+import { account, forget, session } from "./console/session";
 import { el, say, the } from "./dom";
+import { hear } from "./tabs";
 import { isolated, sentence } from "./words";
 
 const NAV = [
@@ -41,8 +42,15 @@ function drawNav(page: Page | null): void {
   the("nav").replaceChildren(...links, el("a", { href: `${root}docs` }, "API"));
 }
 
+function drawAccount(): void {
+  void account().then((link) => {
+    document.querySelector("#nav .account")?.remove();
+    if (link) the("nav").append(link);
+  });
+}
+
 const page = find(here());
-const live = new Live(page?.events ?? {}, read);
+const live = new Live(page?.events ?? {}, read, findOut);
 let reading = false;
 let again = false;
 
@@ -73,26 +81,40 @@ async function read(): Promise<boolean> {
 
 /** Shows what the server said, and what to do about it. */
 function showRefusal(refusal: Refusal): void {
-  const login = refusal.status === 401;
-  const words = login ? ENDED : sentence(refusal.message);
+  if (refusal.status === 401) return showEnded("Your session has ended.");
+  const words = sentence(refusal.message);
   const box = notice("bad", words);
-  if (login) box.append(el("button", { type: "button", "data-act": "login" }, "Log in"));
-  else if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
+  if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
   else box.append(el("button", { type: "button", "data-act": "reload" }, "Try again"));
   if (the("trouble").textContent !== box.textContent) say(words);
   the("trouble").replaceChildren(box);
 }
 
+/** Finds out whether there is still a login. */
+function findOut(): void {
+  forget();
+  session().catch((error: unknown) => error instanceof Refusal && error.status === 401 && showRefusal(error));
+}
+
+/** Shows that nobody is logged in any more. What the page shows stays, and so do its fields, until someone logs in again. */
+function showEnded(words: string): void {
+  live.end();
+  if (the("trouble").querySelector("[data-act=login]")) return;
+  const box = notice("bad", words);
+  box.append(el("button", { type: "button", "data-act": "login" }, "Log in"));
+  the("trouble").replaceChildren(box);
+  say(words);
+}
+
 /** Shows why something was not done, until someone has seen it. */
 function showRefused(refusal: Refusal): void {
-  const words = refusal.status === 401 ? ENDED : sentence(refusal.message);
+  if (refusal.status === 401) return;
+  const words = sentence(refusal.message);
   const box = notice("bad", words);
   box.append(el("button", { type: "button", "data-act": "dismiss" }, "Dismiss"));
   the("refused").replaceChildren(box);
   say(words);
 }
-
-const ENDED = "Your session has ended.";
 
 const ACTS: Record<string, (button: HTMLElement) => void> = {
   reload: () => void live.now(),
@@ -130,7 +152,13 @@ document.title = page ? `${isolated(page.title)} · fastlane` : "Not found · fa
 drawNav(page);
 the("tools").append(...(page?.tools ?? []));
 if (location.hash === "#search") document.querySelector<HTMLInputElement>("[data-search]")?.focus();
-void account().then((link) => link && the("nav").append(link));
+drawAccount();
+hear(root, (change) => {
+  forget();
+  if (change === "out") return showEnded("You logged out in another tab.");
+  drawAccount();
+  live.resume();
+});
 listen(() => void live.now());
 if (page) live.start();
 else the("page").replaceChildren(el("h1", {}, "There is no such page"));

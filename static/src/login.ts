@@ -2,6 +2,7 @@
 
 import "./login.css";
 import { the } from "./dom";
+import { hear, tell } from "./tabs";
 
 interface Session {
   needsLogin: boolean;
@@ -53,6 +54,7 @@ form.addEventListener("submit", (event) => {
     show(session);
     if (typeof session === "string") return token.select();
     token.value = "";
+    tell(root.href, "in");
     if (!atLogin) location.reload();
   });
 });
@@ -60,8 +62,15 @@ form.addEventListener("submit", (event) => {
 the("logout").addEventListener("click", () => {
   void ask("DELETE").then((session) => {
     show(session);
-    if (typeof session !== "string") token.focus();
+    if (typeof session === "string") return;
+    tell(root.href, "out");
+    token.focus();
   });
+});
+
+hear(root.href, (change) => {
+  if (change === "in" && !atLogin) location.reload();
+  else void ask("GET").then(show);
 });
 
 void ask("GET").then((session) => {

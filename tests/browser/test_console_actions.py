@@ -72,6 +72,27 @@ async def test_deleting_asks_first_and_names_the_job(context, server):
     assert console.faults == []
 
 
+async def test_all_jobs_of_a_task_are_stopped_and_then_deleted_with_it(context, server):
+    await server.enqueue("reports", **CRON)
+    await server.enqueue("reports", startIn="1h")
+    console = await open_console(context, f"{server.base}/console/tasks/reports")
+    page, question, rows = console.page, console.page.get_by_role("alertdialog"), console.page.locator("tbody tr")
+    await expect(rows.filter(has_text="scheduled")).to_have_count(2)
+    await page.get_by_role("button", name="Stop all jobs").click()
+    await expect(question).to_contain_text("Stop all 2 jobs of the task “reports”?")
+    await question.get_by_role("button", name="Stop all jobs").click()
+    await expect(rows.filter(has_text="stopped")).to_have_count(2)
+    await page.get_by_role("button", name="Delete the task").click()
+    await expect(question).to_contain_text("Delete the task “reports” with all 2 jobs")
+    await question.get_by_role("button", name="Cancel").click()
+    assert (await server.get("/tasks/reports")).status == 200
+    await page.get_by_role("button", name="Delete the task").click()
+    await question.get_by_role("button", name="Delete the task").click()
+    await expect(page).to_have_url(f"{server.base}/console/tasks")
+    assert (await server.get("/tasks/reports")).status == 404
+    assert console.faults == []
+
+
 async def test_what_the_server_refuses_is_said_in_its_words(context, server):
     reply = await server.enqueue("reports", **CRON, overlap="skip")
     await server.post(reply["jobUrl"] + "run")
@@ -94,6 +115,10 @@ async def test_who_may_only_read_sees_why_the_buttons_are_off(context, guarded):
     for button in await actions.get_by_role("button").all():
         await expect(button).to_be_disabled()
     assert await inspect(console.page, "job-read-only") == {}
+    await console.page.get_by_role("link", name="reports").first.click()
+    await expect(console.page.get_by_role("button", name="Stop all jobs")).to_be_disabled()
+    await expect(actions).to_contain_text("Your role is read, which may read and not change.")
+    assert await inspect(console.page, "task-read-only") == {}
 
 
 async def test_who_logs_in_by_name_and_password_may_do_what_their_role_says(browser, shared_redis, tmp_path):

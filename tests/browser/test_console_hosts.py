@@ -28,6 +28,11 @@ async def test_pools_are_paused_and_hosts_drained(context, server):
     assert (await server.get("/pools")).json["items"][1]["paused"]
     await console.page.get_by_role("button", name="Resume default").click()
     await expect(console.page.get_by_role("button", name="Pause default")).to_be_visible()
+    await console.page.get_by_role("button", name="Pause all dispatch").click()
+    await expect(console.page.get_by_role("button", name="Resume all dispatch")).to_be_visible()
+    assert (await server.get("/status")).json["dispatch"]["paused"]
+    await console.page.get_by_role("button", name="Resume all dispatch").click()
+    await expect(console.page.get_by_role("button", name="Pause all dispatch")).to_be_visible()
     await console.page.get_by_role("button", name=f"Drain {HOST}").click()
     await expect(hosts).to_contain_text("drained")
     assert (await server.get("/status")).json["hosts"][0]["blacklisted"]

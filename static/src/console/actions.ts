@@ -73,7 +73,7 @@ export async function act(button: HTMLElement, job: Job): Promise<void> {
 }
 
 /** Asks a question; whether the answer is yes. */
-function confirmed(words: string, yes: string): Promise<boolean> {
+export function confirmed(words: string, yes: string): Promise<boolean> {
   const dialog = the<HTMLDialogElement>("question");
   const button = (value: string, text: string, className = ""): HTMLElement => {
     const made = el("button", { type: "button", className }, text);

@@ -13,14 +13,14 @@ import { ago } from "./times";
 export const hostsPage: Page = {
   nav: "hosts",
   title: "Hosts and pools",
-  acts: { pool: changePool, host: changeHost },
+  acts: { dispatch: changeDispatch, pool: changePool, host: changeHost },
   async load() {
     const [who, status, { items }] = await Promise.all([session(), get<Status>(api.status), get<{ items: Pool[] }>(api.pools)]);
     const barred = administers(who);
     return () => [
       el("h1", { "data-key": "title" }, "Hosts and pools"),
       ...(barred ? [el("p", { className: "muted", "data-key": "barred" }, barred)] : []),
-      section("Pools", null, pools(items, barred)),
+      section("Pools", dispatch(status, barred), pools(items, barred)),
       section("Hosts", null, hosts(status.hosts, barred)),
       section("Workers", null, workers(status)),
     ];
@@ -113,12 +113,22 @@ function machine({ cpus, memoryBytes, disk }: Host): string {
 
 // what administrators do
 
-function toggle(act: string, name: string, words: string, barred: string | null): HTMLElement {
+const dispatch = ({ dispatch: { paused } }: Status, barred: string | null): HTMLElement =>
+  paused ? toggle("dispatch", "all dispatch", "Resume", barred, "Resume all dispatch") : toggle("dispatch", "all dispatch", "Pause", barred, "Pause all dispatch");
+
+/** `shown`: its words where nothing beside it says what it is for. */
+function toggle(act: string, name: string, words: string, barred: string | null, shown = words): HTMLElement {
   return el(
     "button",
     { type: "button", "data-act": act, "data-name": name, "data-verb": words, disabled: barred !== null, title: barred ?? "", "aria-label": `${words} ${name}` },
-    words,
+    shown,
   );
+}
+
+async function changeDispatch(button: HTMLElement): Promise<void> {
+  const { verb } = button.dataset;
+  await send("POST", api.dispatch(verb!.toLowerCase()));
+  say(`All dispatch was ${verb === "Pause" ? "paused" : "resumed"}`);
 }
 
 async function changePool(button: HTMLElement): Promise<void> {

@@ -8,9 +8,12 @@ import { asked, choice, search } from "./filters";
 import { jobLink } from "./links";
 import { mark } from "./marks";
 import type { Page } from "./page";
+import { morphChildren } from "./morph";
 import { link, nothing, table } from "./parts";
 import { api, get, logOf, pages, root } from "./server";
+import { readOnly, session } from "./session";
 import type { JobRow, List, Task } from "./shapes";
+import { actOnTask, taskActions } from "./taskactions";
 import { ago, lasting, until } from "./times";
 
 const PER_PAGE = "50";
@@ -47,14 +50,17 @@ export function tasksPage(changed: () => void): Page {
 }
 
 export function taskPage(task: string, changed: () => void): Page {
+  const actions = el("div", { className: "actions", role: "group", "aria-label": "Actions" });
   return {
     nav: "tasks",
     title: task,
     events: { task },
-    tools: [heading(task), choice("status", "Status", JOB_STATUSES, changed)],
+    tools: [heading(task), choice("status", "Status", JOB_STATUSES, changed), actions],
+    acts: { task: (button) => actOnTask(button, task) },
     async load() {
       const query = asked();
-      const list = await get<List<JobRow>>(api.jobsOf(task, { perPage: PER_PAGE, ...query }));
+      const [who, list] = await Promise.all([session(), get<List<JobRow>>(api.jobsOf(task, { perPage: PER_PAGE, ...query }))]);
+      morphChildren(actions, taskActions(readOnly(who)));
       const columns = [
         { title: "Status", cell: (one: JobRow) => link(pages.job(task, one.id), mark(one.status)) },
         { title: "Job", is: "grow" as const, cell: named },

@@ -24,12 +24,15 @@ export class Live {
   private later = 0;
   private notBefore = 0;
   private lost = false;
+  private ended = false;
   private failed = false;
 
-  /** `events`: which events matter to the page, as a query of the API. `read` reads it, and says whether that worked. */
+  /** `events`: which events matter to the page, as a query of the API. `read` reads it, and says whether that worked. `askWhy` is
+   * called whenever there is no stream: a browser does not say what the server answered. */
   constructor(
     private readonly events: Record<string, string>,
     private readonly read: () => Promise<boolean>,
+    private readonly askWhy: () => void,
   ) {}
 
   /** Reads the page, and then whenever something happens and someone looks at it. */
@@ -39,6 +42,19 @@ export class Live {
     addEventListener("pagehide", () => this.close());
     addEventListener("pageshow", (event) => event.persisted && this.open());
     setInterval(() => !document.hidden && tickTimes(), 1_000);
+    void this.now();
+    if (!document.hidden) this.open();
+  }
+
+  /** Follows nothing more: whoever was logged in is not any longer. */
+  end(): void {
+    this.ended = true;
+    this.close();
+  }
+
+  /** Follows again, after someone has logged in, and reads the page. */
+  resume(): void {
+    this.ended = false;
     void this.now();
     if (!document.hidden) this.open();
   }
@@ -66,6 +82,7 @@ export class Live {
 
   private open(): void {
     this.close();
+    if (this.ended) return;
     const source = new EventSource(`${root}events?${new URLSearchParams({ follow: "1", ...this.events })}`);
     this.source = source;
     source.addEventListener("open", () => {
@@ -84,6 +101,7 @@ export class Live {
   private again(): void {
     this.close();
     if (!this.lost) say("The connection was lost");
+    this.askWhy();
     this.lost = true;
     this.show();
     this.retry = window.setTimeout(() => this.open(), this.wait);

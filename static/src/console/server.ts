@@ -48,6 +48,8 @@ export const api = {
   job: (task: string, job: string, below: string, query: Record<string, string> = {}) =>
     `${path("tasks", task, "jobs", job, ...(below ? [below] : []))}${withQuery(query)}`,
   tasks: (query: Record<string, string>) => `${path("tasks")}${withQuery(query)}`,
+  task: (task: string, below: string, query: Record<string, string> = {}) => `${path("tasks", task, ...(below ? [below] : []))}${withQuery(query)}`,
+  dispatch: (verb: string) => path("dispatch", verb),
   search: (query: Record<string, string>) => `${path("search")}${withQuery(query)}`,
   jobsOf: (task: string, query: Record<string, string>) => `${path("tasks", task, "jobs")}${withQuery(query)}`,
   executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,

@@ -19,6 +19,11 @@ export function session(): Promise<Session> {
   return asked;
 }
 
+/** Has it asked again, after someone logged in or out. */
+export function forget(): void {
+  asked = null;
+}
+
 /** Why this person may not change jobs; null if they may. */
 export const readOnly = ({ needsLogin, role }: Session): string | null =>
   needsLogin && role !== "run" && role !== "admin" ? `Your role is ${role ?? "unknown"}, which may read and not change.` : null;
