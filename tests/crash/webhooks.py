@@ -1,10 +1,12 @@
 """An execution whose end is told to a webhook, and a job that is late: the receiver gets it at least once, always with one id."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fastlane.models.notify.delivery import Delivery, DeliveryState
 from fastlane.models.notify.occasion import Occasion
 from fastlane.models.notify.webhook import Webhook
+from fastlane.models.status import Status
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario, ended
 from tests.support.receiver import Receiver, receiving
@@ -45,6 +47,13 @@ class Told(Scenario):
         assert self.receiver.received[0].json["status"] == "failed"
 
 
+class ToldWithoutQueue(Told):
+    """The queue loses all its data while its end is being told."""
+
+    async def after(self, ground: Ground) -> None:
+        await ground.queue.generation.wipe()
+
+
 class Late(Told):
     """Its job is late, because it does not succeed."""
 
@@ -63,3 +72,32 @@ class Late(Told):
             return job is not None and job.late_since == delivery.created_at and job.check_at is None
 
         await ground.until(told, "a job that is late, and was told so")
+
+
+class Recovered(Told):
+    """Its job was late, and was told so; now it succeeds."""
+
+    async def before(self, ground: Ground) -> None:
+        webhooks = (Webhook(Occasion.RECOVERED, self.receiver.url),)
+        made = await ground.enqueue(webhooks=webhooks, expect_every=3_600_000, envs={"CODE": "0"})
+        job = await ground.store.job(made.job_id)
+        assert job is not None
+        assert await ground.store.advance(job, replace(job, late_since=ground.clock.now(), check_at=None), (), None)
+
+    async def check(self, ground: Ground) -> None:
+        row = await ground.row()
+        assert (row.status, row.settled, ground.starts) == (Status.DONE, True, 1), await ground.told()
+        delivery = await delivered(ground, row.job_id)
+        assert {one.id for one in self.receiver.received} == {delivery.id}, await ground.told()
+        assert self.receiver.received[0].json["type"] == "job.recovered"
+        job = await ground.store.job(row.job_id)
+        assert job is not None
+        assert row.finished_at is not None
+        assert (job.late_since, job.check_at) == (None, row.finished_at + 3_600_000)
+
+
+class RecoveredWithoutQueue(Recovered):
+    """The queue loses all its data while that is being told."""
+
+    async def after(self, ground: Ground) -> None:
+        await ground.queue.generation.wipe()
