@@ -121,8 +121,11 @@ def build_parts(
     async def is_forgotten(execution: Execution) -> bool:
         return hosts.lost(execution, node_down=True) is not None or await known_hosts.is_forgotten(execution)
 
-    deliverer = Deliverer(store, counted(carriers_of(notifier, store, pools), metrics.delivery_tried), clock)
-    lateness = Lateness(store, clock, pools, deliverer.wake)
+    async def store_is_known() -> bool:
+        return leases.generation != ""  # before that, a restored store may not be on hold yet
+
+    deliverer = Deliverer(store, counted(carriers_of(notifier, store, pools), metrics.delivery_tried), clock, store_is_known)
+    lateness = Lateness(store, clock, pools, deliverer.wake, store_is_known)
     settler = Settler(
         store,
         queue,
@@ -203,7 +206,7 @@ class Worker:
             settings.pools,
             parts.rebuilder,
             parts.runner.run,
-            self._changed.set,
+            self._queue_found,
         )
         self._leases.subscribe(self._dispatcher.wake)
         self._lanes, self._images, self._deliverer, self._lateness = parts.lanes, parts.images, parts.deliverer, parts.lateness
@@ -255,6 +258,11 @@ class Worker:
         self._watcher.wake_lost()
         self._changed.set()
         self._dispatcher.wake()
+
+    def _queue_found(self) -> None:
+        """The queue is one that this worker has not worked with yet, and matches the store."""
+        self._changed.set()
+        self._deliverer.wake()
 
     async def _announce(self) -> None:
         while True:

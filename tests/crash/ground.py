@@ -55,7 +55,8 @@ echo warned >&2
 seq 301 600
 exit ${CODE:-3}"""
 COMMAND = ("sh", "-c", SCRIPT)
-"""Tells the witness, writes half of its log, waits for the word to go on, writes the rest, and ends with ``CODE``, or 3; with 5 when it is stopped."""
+"""Tells the witness, writes half of its log, waits for the word to go on, writes the rest, and ends with ``CODE``, or 3; with 5 when it is
+stopped."""
 
 QUICK = ProcessOptions(renew=0.5, gone_after=3.0, recheck=1.0, breaker_reset=2.0, record_within=3.0, builder_lost_after_ms=3000)
 """What takes minutes in production takes seconds here."""
