@@ -38,6 +38,8 @@ def watched(before: Job | None, after: Job, now: int) -> Job:
     """A job that was made or changed, with its check. A check that is due before its next tick stays, however often the job is changed. One
     that is late stays so until it succeeds, is stopped, or is watched no more."""
     every = after.spec.expect_every
+    if every is None and after.check_at is None and after.late_since is None:
+        return after
     if every is None or not is_watched(after, now):
         return replace(after, check_at=None, late_since=None if every is None else after.late_since)
     start = max(now, after.next_tick or now)

@@ -76,7 +76,7 @@ class Pool:
 
     def matches(self, task_id: str) -> bool:
         """Whether a task belongs here, were this the only pool."""
-        return re.match(self.match, task_id) is not None
+        return not self.match or re.match(self.match, task_id) is not None
 
     def endpoint(self, host: str) -> Endpoint:
         """How one of its hosts is reached, or one that may be added to it."""

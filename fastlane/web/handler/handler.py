@@ -319,7 +319,8 @@ class Handler(RequestHandler):
             self.set_header("Cache-Control", "no-store")  # routes whose answers are the same for everyone set another
         if not self.public:
             await self.log_in()
-            self.context.rates.check(self.caller)
+            if self.context.rates.is_limited:
+                self.context.rates.check(self.caller)
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         operation = getattr(self, f"on_{method.lower()}", None)
         if operation is None:

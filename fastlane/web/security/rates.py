@@ -27,6 +27,11 @@ class RequestRates:
         self._now = now
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self._rate is not None
+
     def check(self, caller: str | None) -> None:
         """Counts a request. Raises a 429 when the caller may not make it now."""
         if wait := self.take(caller):
