@@ -1,5 +1,6 @@
 // Bundles src/ into the given folder: assets/ (with a hash in their names, each also gzipped) and pages/ (HTML that refers to them).
-// In a page, {{name}} is an asset. {{root}} is left for the server, which puts in the path from the page up to the server's root.
+// In a page, {{name}} is an asset and {{>part}} a file of src/parts/. {{root}} and {{visit}} are left for the server: the path from the page up
+// to the server's root, and whether a ticket opened the page.
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { constants, gzipSync } from "node:zlib";
@@ -42,10 +43,18 @@ for (const name of await readdir(assets)) {
   await writeFile(`${path}.gz`, gzipSync(await readFile(path), { level: constants.Z_BEST_COMPRESSION }));
 }
 
+/** A page's HTML, with the parts that it includes. */
+async function page(path) {
+  const text = await readFile(path, "utf8");
+  const parts = [...new Set(text.match(/{{>\w+}}/g))];
+  const filled = await Promise.all(parts.map((part) => page(join("src/parts", `${part.slice(3, -2)}.html`))));
+  return parts.reduce((html, part, at) => html.replaceAll(part, filled[at].trimEnd()), text);
+}
+
 await mkdir(pages);
 for (const name of await readdir("src")) {
   if (!name.endsWith(".html")) continue;
-  const html = (await readFile(join("src", name), "utf8")).replace(/{{([\w-]+\.\w+)}}/g, (_, asset) => {
+  const html = (await page(join("src", name))).replace(/{{([\w-]+\.\w+)}}/g, (_, asset) => {
     if (!names.has(asset)) throw new Error(`src/${name} refers to ${asset}, which was not built`);
     return `{{root}}static/${names.get(asset)}`;
   });

@@ -29,15 +29,6 @@ export interface Execution {
   usage: { memoryPeakBytes: number; cpuSeconds: number | null } | null;
 }
 
-export interface Job {
-  status: string;
-  nextRunAt: string | null;
-  spec: { image: string; command: string | null; retries: number };
-  schedule: { kind: string; cron?: string; timezone?: string };
-  executionCount: number;
-  executions: Execution[];
-}
-
 export interface Wait {
   reason: string;
   message: string;

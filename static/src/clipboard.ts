@@ -1,7 +1,7 @@
 // Copies text, and says so on the button that was pressed.
 
 import { el, say } from "./dom";
-import { keep } from "./selection";
+import { keep } from "./log/selection";
 
 /** Copies to the clipboard; by the old API where a page without TLS may not use the new one. */
 export async function put(text: string): Promise<boolean> {

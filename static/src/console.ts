@@ -8,21 +8,16 @@ import { Live } from "./console/live";
 import { listen } from "./console/keys";
 import { executionsPage, taskPage, tasksPage } from "./console/lists";
 import { morphChildren } from "./console/morph";
+import { drawAccount, drawNav } from "./console/nav";
 import { overview } from "./console/overview";
 import type { Page } from "./console/page";
 import { notice } from "./console/parts";
+import { dismiss, perform } from "./console/perform";
 import { here, pages, Refusal, root } from "./console/server";
-import { account, forget, session } from "./console/session";
+import { forget, session } from "./console/session";
 import { el, say, the } from "./dom";
 import { hear } from "./tabs";
 import { isolated, sentence } from "./words";
-
-const NAV = [
-  ["overview", "Overview", pages.overview],
-  ["tasks", "Tasks", pages.tasks],
-  ["executions", "Executions", pages.executions()],
-  ["hosts", "Hosts", pages.hosts],
-] as const;
 
 /** The page of a path below the server's address. */
 function find(path: readonly string[]): Page | null {
@@ -35,18 +30,6 @@ function find(path: readonly string[]): Page | null {
   if (tasks === "tasks" && task && !jobs) return taskPage(task, changed);
   if (tasks === "tasks" && task && jobs === "jobs" && job && !more) return jobPage(task, job);
   return null;
-}
-
-function drawNav(page: Page | null): void {
-  const links = NAV.map(([name, words, href]) => el("a", { href, "aria-current": page?.nav === name ? "page" : null }, words));
-  the("nav").replaceChildren(...links, el("a", { href: `${root}docs` }, "API"));
-}
-
-function drawAccount(): void {
-  void account().then((link) => {
-    document.querySelector("#nav .account")?.remove();
-    if (link) the("nav").append(link);
-  });
 }
 
 const page = find(here());
@@ -106,20 +89,10 @@ function showEnded(words: string): void {
   say(words);
 }
 
-/** Shows why something was not done, until someone has seen it. */
-function showRefused(refusal: Refusal): void {
-  if (refusal.status === 401) return;
-  const words = sentence(refusal.message);
-  const box = notice("bad", words);
-  box.append(el("button", { type: "button", "data-act": "dismiss" }, "Dismiss"));
-  the("refused").replaceChildren(box);
-  say(words);
-}
-
 const ACTS: Record<string, (button: HTMLElement) => void> = {
   reload: () => void live.now(),
   login: () => location.reload(),
-  dismiss: () => the("refused").replaceChildren(),
+  dismiss,
   copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
 };
 
@@ -127,32 +100,13 @@ document.addEventListener("click", (event) => {
   const button = (event.target as Element).closest<HTMLElement>("[data-act]");
   if (button) ACTS[button.dataset.act!]?.(button);
   const change = button && page?.acts?.[button.dataset.act!];
-  if (change) void perform(change, button);
+  if (change) void perform(change, button).then(() => live.now());
 });
 
-/** Does what changes something, once at a time, and shows what became of it. */
-async function perform(change: (button: HTMLElement) => Promise<void>, button: HTMLElement): Promise<void> {
-  const buttons = button.closest("[role=group]")?.querySelectorAll("button") ?? [button as HTMLButtonElement];
-  for (const one of buttons) one.disabled = true;
-  let refusal: Refusal | null = null;
-  the("refused").replaceChildren();
-  try {
-    await change(button);
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    refusal = error;
-  }
-  for (const one of buttons) one.disabled = false;
-  if (button.isConnected) button.focus({ preventScroll: true });
-  if (refusal) showRefused(refusal);
-  await live.now();
-}
-
 document.title = page ? `${isolated(page.title)} · fastlane` : "Not found · fastlane";
-drawNav(page);
+drawNav(page?.nav ?? null);
 the("tools").append(...(page?.tools ?? []));
 if (location.hash === "#search") document.querySelector<HTMLInputElement>("[data-search]")?.focus();
-drawAccount();
 hear(root, (change) => {
   forget();
   if (change === "out") return showEnded("You logged out in another tab.");

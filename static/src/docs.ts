@@ -1,6 +1,7 @@
 // /docs: shows the server's OpenAPI document, and sends requests that a person tries out.
 
 import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
+import { drawNav } from "./console/nav";
 import "./docs.css";
 
 interface System {
@@ -69,6 +70,7 @@ const shade = () => document.documentElement.classList.toggle("dark-mode", darkn
 darkness.addEventListener("change", shade);
 shade();
 
+drawNav("api");
 const page = document.getElementById("docs")!;
 new MutationObserver(() => mend(page)).observe(page, { childList: true, subtree: true });
 start().catch(() => {

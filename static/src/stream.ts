@@ -1,22 +1,19 @@
 // The page of a live log: joins the connection, the log, and the facts about the job.
 
 import "./stream.css";
-import "./head.css";
-import "./tools.css";
-import "./notices.css";
-import "./lines.css";
-import "./executions.css";
-import "./windows.css";
-import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus } from "./about";
-import { type Execution, FINAL, type Job, place, read, type Wait } from "./api";
-import { Connection, type Message, type State } from "./connection";
+import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus } from "./log/about";
+import { type Execution, FINAL, place, read, type Wait } from "./api";
+import type { Job } from "./console/shapes";
+import { Actions } from "./log/actions";
+import { Connection, type Message, type State } from "./log/connection";
 import { el, the } from "./dom";
-import { Executions } from "./executions";
-import { Link, RECONNECT } from "./link";
-import { Log } from "./log";
-import { notice, tick } from "./notices";
+import { Executions } from "./log/executions";
+import { Link, RECONNECT } from "./log/link";
+import { Log } from "./log/log";
+import { notice, tick } from "./log/notices";
 import { attemptWords, headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
-import { equip, press } from "./tools";
+import { equip, press } from "./log/tools";
+import { hear } from "./tabs";
 import { count, moment, sentence, shortId } from "./words";
 
 /** For a log of more than this many bytes, the page asks for the last lines only. */
@@ -46,6 +43,7 @@ let whole = true;
 let skipped = 0;
 
 const log = new Log({ heading: (id, attempt) => headingWords(executions.get(id), attempt), onChange: drawAmount });
+const actions = new Actions((refusal) => (refusal?.status === 401 ? connection.refuse(401) : void look()));
 const link = new Link({ started: () => Boolean(lastLogged()), existed, connect: () => connection.now(), onShow: showLink });
 const connection = new Connection({
   url: socketUrl(),
@@ -141,6 +139,7 @@ async function drawAll(): Promise<void> {
   drawFacts(one, job);
   drawExecutions(executions.all, job.executionCount, one?.executionId ?? null, here);
   drawDownload();
+  actions.draw(job, one);
   log.drawHeadings();
   drawAmount();
   if (next && next.attempt !== (one?.attempt ?? 0) + 1) next = null;
@@ -307,6 +306,10 @@ async function start(): Promise<void> {
   equip(log, drawDownload);
   press("older", () => void showOlder());
   document.addEventListener("visibilitychange", () => !document.hidden && void look());
+  hear(here.root, (change) => {
+    if (change === "in" && !isThere()) location.reload();
+    if (change === "out" && document.querySelector("#nav .account")) connection.refuse(401);
+  });
   setInterval(everySecond, 1_000);
   const status = await look();
   if (status === 404 || status === 401 || status === 403) {

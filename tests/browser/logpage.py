@@ -21,7 +21,7 @@ class LogPage:
         self.faults: list[str] = []
         self.lines = page.locator("#log .row .text")
         self.status = page.locator("#status")
-        self.link = page.locator("#link")
+        self.link = page.locator("#live")
         self.notices = page.locator("#notices")
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))

@@ -102,7 +102,7 @@ async def test_while_it_waits_it_says_why(context, server):
     log = await open_log(context, reply["jobUrl"])
     await expect(log.notices).to_contain_text("refused the connection")
     await expect(log.page.locator("#nothing")).to_have_text("Nothing has started yet.")
-    await expect(log.page.locator("#link-count")).to_have_text(re.compile("in [1-4] s"))  # it counts
+    await expect(log.page.locator("#live-count")).to_have_text(re.compile("in [1-4] s"))  # it counts
     await shoot(log.page, "waiting")
     execution = await server.run(reply)
     await server.append_log(execution, (1, b"at last\n"))
@@ -136,7 +136,7 @@ async def test_who_listens_to_a_page_that_waits_hears_it_once_and_who_looks_sees
     for count in (2, 3, 4):
         await page.get_by_role("button", name="Reconnect now").click()
         await until(lambda count=count: len(sockets) >= count, "one more connection")
-        await expect(page.locator("#link")).to_contain_text(re.compile("in [1-5] s"))
+        await expect(page.locator("#live")).to_contain_text(re.compile("in [1-5] s"))
     assert await page.evaluate("witness.said") == ["Nothing has started yet. The page reconnects every 5 seconds."]
     assert await page.evaluate("witness.links") == ["Connecting", "Reconnecting"]
 
@@ -150,7 +150,7 @@ WITNESS = """addEventListener("DOMContentLoaded", () => {
     };
     window.witness = {said: [], links: []};
     keep("said", witness.said);
-    keep("link-words", witness.links);
+    keep("live-words", witness.links);
 })"""
 """Keeps what is said to who listens, and what the page's corner says of its connection."""
 

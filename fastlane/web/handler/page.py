@@ -6,6 +6,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
 from fastlane.web.http.static_files import StaticFiles
+from fastlane.web.security.tickets import is_visit
 
 HTML = "text/html; charset=utf-8"
 
@@ -19,7 +20,7 @@ STRICT_POLICY = f"{OWN_FILES}; img-src 'self'; require-trusted-types-for 'script
 
 def finish_page(handler: RequestHandler, name: str, base_url: str, *, policy: str = STRICT_POLICY, status: int = 200) -> Awaitable[None]:
     """Sends a page; ``base_url`` is the server's URL. Raises Problem (503) when the pages were not built."""
-    data = static_files(handler).page(name, path=handler.request.path, base_url=base_url)
+    data = static_files(handler).page(name, path=handler.request.path, base_url=base_url, by_ticket=is_visit(handler.request))
     handler.set_status(status)
     handler.set_header("Content-Type", HTML)
     handler.set_header("Content-Security-Policy", policy)

@@ -38,13 +38,14 @@ class StaticFiles:
     def __init__(self, root: Traversable | None = None) -> None:
         self._root = root or files("fastlane.static")
 
-    def page(self, name: str, *, path: str, base_url: str) -> bytes:
+    def page(self, name: str, *, path: str, base_url: str, by_ticket: bool = False) -> bytes:
         """A page for a request of this path below ``base_url``, the server's URL. Its links are relative to the path, so that they work
-        behind a proxy that adds a prefix."""
+        behind a proxy that adds a prefix. ``by_ticket``: a ticket opened it, which its script cannot find out."""
         root = "../" * (path.count("/") - 1) or "./"
         if not path:  # that of public_url itself, without a slash at its end
             root = f"./{base_url.rpartition('/')[2]}/"
-        return self._pages[name].replace("{{root}}", root).replace("{{base}}", escape(base_url)).encode()
+        visit = "yes" if by_ticket else ""
+        return self._pages[name].replace("{{root}}", root).replace("{{base}}", escape(base_url)).replace("{{visit}}", visit).encode()
 
     def asset(self, name: str) -> Asset | None:
         """A file that pages load; None when it does not exist."""

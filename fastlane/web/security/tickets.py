@@ -41,12 +41,16 @@ async def session_principal(
     request: HTTPServerRequest, path: Mapping[str, str], authenticator: Authenticator, tickets: Tickets
 ) -> Principal | None:
     """Whose session the request's cookie belongs to, if the request only reads the session's job and sends no other credential."""
-    headers = request.headers
-    if COOKIE not in headers.get("Cookie", "") or "Authorization" in headers or request.method not in ("GET", "HEAD"):
+    if not is_visit(request) or request.method not in ("GET", "HEAD"):
         return None
     secret = request.cookies.get(COOKIE)
     grant = None if secret is None else await tickets.session(secret.value)
     return authenticator.principal_of(grant.seal) if grant is not None and _is_for_job(grant, path) else None
+
+
+def is_visit(request: HTTPServerRequest) -> bool:
+    """Whether the request has the cookie of a session that a ticket started, and no other credential that would be looked at first."""
+    return COOKIE in request.headers.get("Cookie", "") and "Authorization" not in request.headers
 
 
 def session_cookie(secret: str, base_url: str, job_path: str) -> str:

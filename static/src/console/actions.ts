@@ -16,7 +16,8 @@ interface Action {
 }
 
 const UNDER_WAY = new Set(["enqueued", "pulling", "running"]);
-const nameOf = (job: Job): string => `“${isolated(job.name ?? job.taskId)}” (${shortId(job.id)})`;
+/** A job by its name and the end of its id. */
+export const nameOf = (job: Job): string => `“${isolated(job.name ?? job.taskId)}” (${shortId(job.id)})`;
 
 /** What goes with a job. */
 function withAll({ executionCount }: Job): string {
@@ -47,9 +48,9 @@ const ACTIONS: Record<string, Action> = {
   },
 };
 
-/** The buttons of a job. `barred`: why none of them may be used. */
-export function actions(job: Job, barred: string | null): HTMLElement {
-  const fitting = Object.entries(ACTIONS).filter(([, action]) => action.fits(job));
+/** The buttons of a job. `barred`: why none of them may be used. `verbs`: which of them; all, unless given. */
+export function actions(job: Job, barred: string | null, verbs: readonly string[] = Object.keys(ACTIONS)): HTMLElement {
+  const fitting = Object.entries(ACTIONS).filter(([verb, action]) => verbs.includes(verb) && action.fits(job));
   const buttons = fitting.map(([name, { words }]) =>
     el(
       "button",

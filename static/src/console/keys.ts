@@ -3,7 +3,10 @@
 import { el, the } from "../dom";
 import { pages } from "./server";
 
-const KEYS: readonly (readonly [string, string])[] = [
+/** What a key does, in words. */
+export type Key = readonly [string, string];
+
+const KEYS: readonly Key[] = [
   ["↓ ↑ or j k", "The next or previous row"],
   ["Enter", "Open it"],
   ["/", "Search"],
@@ -13,8 +16,18 @@ const KEYS: readonly (readonly [string, string])[] = [
 
 /** Starts to listen; `reload` reads the page's content again. */
 export function listen(reload: () => void): void {
+  listenFor(KEYS, (event) => {
+    if (event.key === "ArrowDown" || event.key === "j") move(event, 1);
+    else if (event.key === "ArrowUp" || event.key === "k") move(event, -1);
+    else if (event.key === "r") reload();
+    else if (event.key === "/") find(event);
+  });
+}
+
+/** Shows these keys as help, and passes on those that are pressed outside of fields and dialogs. */
+export function listenFor(keys: readonly Key[], onKey: (event: KeyboardEvent) => void): void {
   const dialog = the<HTMLDialogElement>("help");
-  const rows = KEYS.map(([key, words]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, words)));
+  const rows = keys.map(([key, words]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, words)));
   const close = el("button", { type: "button" }, "Close");
   close.addEventListener("click", () => dialog.close());
   dialog.append(el("h2", { id: "help-title" }, "Keyboard"), el("dl", {}, ...rows), close);
@@ -23,11 +36,7 @@ export function listen(reload: () => void): void {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || writes(event.target)) return;
     if (event.key === "?") toggle();
-    else if (dialog.open) return;
-    else if (event.key === "ArrowDown" || event.key === "j") move(event, 1);
-    else if (event.key === "ArrowUp" || event.key === "k") move(event, -1);
-    else if (event.key === "r") reload();
-    else if (event.key === "/") find(event);
+    else if (!document.querySelector("dialog[open]")) onKey(event);
   });
 }
 

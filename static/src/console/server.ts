@@ -55,6 +55,9 @@ export const api = {
   executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,
 };
 
+/** The API's route that stops an execution. */
+export const stopOf = (task: string, job: string, execution: string): string => path("tasks", task, "jobs", job, "executions", execution, "stop");
+
 /** The page of an execution's log. */
 export const logOf = (task: string, job: string, execution?: string): string =>
   path("tasks", task, "jobs", job, ...(execution ? ["executions", execution] : []), "stream");

@@ -12,9 +12,12 @@ export interface Session {
 
 let asked: Promise<Session> | null = null;
 
-/** Asked once for each page. */
+/** Whether a ticket opened this page, so that nobody may have to log in for it. */
+const byTicket = document.documentElement.dataset.visit === "yes";
+
+/** Asked once for each page. The browser is asked for a password when it needs one. */
 export function session(): Promise<Session> {
-  asked ??= get<Session>(`${root}session?login=1`);
+  asked ??= get<Session>(`${root}session${byTicket ? "" : "?login=1"}`);
   asked.catch(() => (asked = null));
   return asked;
 }
@@ -23,6 +26,9 @@ export function session(): Promise<Session> {
 export function forget(): void {
   asked = null;
 }
+
+/** Whether this person has not logged in and sees this page only, by a ticket. */
+export const isVisitor = ({ needsLogin, user }: Session): boolean => needsLogin && !user;
 
 /** Why this person may not change jobs; null if they may. */
 export const readOnly = ({ needsLogin, role }: Session): string | null =>

@@ -1,6 +1,6 @@
 // The job's executions, as far as the page has read them, and which of them are attempts at the same tick. Pure.
 
-import { type Execution, FINAL } from "./api";
+import { type Execution, FINAL } from "../api";
 
 export class Executions {
   private readonly known = new Map<string, Execution>();

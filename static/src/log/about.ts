@@ -1,20 +1,23 @@
 // The facts about the job and about the execution whose log is shown, and the list of the job's executions.
 
-import { type Execution, FINAL, type Job, type Place, statusWords } from "./api";
-import { copyBy } from "./clipboard";
-import { el, redraw, the } from "./dom";
-import { attemptWords, running } from "./outcome";
-import { count, duration, isolated, moment, shortId, size, until, zone } from "./words";
+import { type Execution, FINAL, type Place, statusWords } from "../api";
+import { copyBy } from "../clipboard";
+import { mark, shape } from "../console/marks";
+import { pages } from "../console/server";
+import type { Job } from "../console/shapes";
+import { el, redraw, the } from "../dom";
+import { attemptWords, running } from "../outcome";
+import { count, duration, isolated, moment, shortId, size, until, zone } from "../words";
 
 export function drawPlace(place: Place): void {
   the("task").textContent = place.task;
   the("zone").textContent = zone();
   const job = the<HTMLAnchorElement>("job");
   job.textContent = shortId(place.job);
-  job.href = `${place.root}console/tasks/${encodeURIComponent(place.task)}/jobs/${place.job}`;
+  job.href = pages.job(place.task, place.job);
+  the<HTMLAnchorElement>("task-link").href = pages.task(place.task);
   job.title = `job ${place.job}`;
   job.setAttribute("aria-label", `job ${place.job}`);
-  the<HTMLAnchorElement>("brand").href = place.root;
 }
 
 /** Shows the status, also in the page's title. `when`: the moment in which something is due, in milliseconds. */
@@ -23,7 +26,7 @@ export function drawStatus(status: string, place: Place, when: number | null = n
   chip.dataset.status = status;
   chip.title = when === null ? "" : moment(new Date(when).toISOString());
   const words = `${statusWords(status)}${when === null ? "" : ` ${until(when)}`}`;
-  if (chip.textContent !== words) chip.textContent = words;
+  if (chip.textContent !== words) chip.replaceChildren(shape(status), words);
   const title = `${statusWords(status)} · ${isolated(place.task)} · fastlane`;
   if (document.title !== title) document.title = title;
 }
@@ -95,7 +98,7 @@ function item(one: Execution, current: boolean, place: Place): HTMLElement {
   const link = el(
     "a",
     { href: new URL(`executions/${one.executionId}/stream`, place.jobUrl).href, "aria-current": current ? "true" : null },
-    el("span", { className: "mark", "data-status": one.status }, statusWords(one.status)),
+    mark(one.status),
     el("span", { className: "gist" }, gist.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ")),
     el("time", { dateTime: one.startedAt ?? one.scheduledFor }, moment(one.startedAt ?? one.scheduledFor)),
   );

@@ -1,7 +1,7 @@
 // The notices above the log. Each has a key; they are in a fixed order, and are redrawn only when their words change.
 
-import { el, the } from "./dom";
-import { until } from "./words";
+import { el, the } from "../dom";
+import { until } from "../words";
 
 const ORDER = ["why", "link", "next", "failure", "newer", "kept"] as const;
 type Key = (typeof ORDER)[number];

@@ -1,13 +1,13 @@
 // The log in the page: the lines that arrived, the ones that are shown, and the position in them.
 
 import { Colours } from "./colours";
-import { the } from "./dom";
+import { the } from "../dom";
 import { type Growth, type Line, Lines, plain, type Stream, textOf } from "./lines";
 import { LineList } from "./list";
 import { Heading } from "./heading";
 import { row } from "./row";
 import { Search } from "./search";
-import { count } from "./words";
+import { count } from "../words";
 
 /** Milliseconds for which arriving text is collected before it is shown. */
 const GATHER = 30;

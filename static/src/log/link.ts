@@ -2,7 +2,7 @@
 // says that it reconnects, and does not report each time.
 
 import type { State } from "./connection";
-import { say, the } from "./dom";
+import { say, the } from "../dom";
 import { notice, tick } from "./notices";
 
 /** Milliseconds that a silent connection must last before it is shown as live, because the server may close it at once. */
@@ -64,9 +64,9 @@ export class Link {
   private show(state: State): void {
     this.shown = state;
     const looks = state.is === "waiting" && state.why === "retry" && !this.options.started();
-    the("link").dataset.is = looks ? "looks" : state.is;
-    the("link-words").textContent = WORDS[state.is];
-    const counter = the("link-count");
+    the("live").dataset.is = looks ? "looks" : state.is;
+    the("live-words").textContent = WORDS[state.is];
+    const counter = the("live-count");
     counter.textContent = "";
     if (state.is === "waiting") counter.dataset.until = String(state.until);
     else delete counter.dataset.until;

@@ -2,9 +2,9 @@
 
 import { createAnsiSequenceParser } from "ansi-sequence-parser";
 import type { Colours } from "./colours";
-import { el } from "./dom";
+import { el } from "../dom";
 import type { Line } from "./lines";
-import { stamp } from "./words";
+import { stamp } from "../words";
 
 const STYLED = ["bold", "italic", "underline", "strikethrough", "overline"] as const;
 

@@ -1,6 +1,6 @@
 // The heading of an attempt in the log: what became of it, and a button that folds its lines away.
 
-import { el } from "./dom";
+import { el } from "../dom";
 
 export class Heading {
   readonly element: HTMLElement;

@@ -1,11 +1,21 @@
 // The tools for the log, by pointer and by keyboard.
 
-import { copyBy } from "./clipboard";
-import { the } from "./dom";
+import { copyBy } from "../clipboard";
+import { type Key, listenFor } from "../console/keys";
+import { the } from "../dom";
 import type { Choice, Log } from "./log";
 import { selectedAround } from "./selection";
 
 const TYPING = 120;
+
+const KEYS: readonly Key[] = [
+  ["/ or Ctrl+F", "Search"],
+  ["Enter", "The next match; with Shift, the previous one"],
+  ["f", "Follow the log, or pause"],
+  ["End", "Go to the end, and follow"],
+  ["Esc", "Back from the search to the log"],
+  ["?", "Show or hide this help"],
+];
 
 export function equip(log: Log, onShow: () => void): void {
   press("follow", () => log.list.follow(!log.list.following));
@@ -13,6 +23,13 @@ export function equip(log: Log, onShow: () => void): void {
   press("copy", () => void copy(log));
   the("log").addEventListener("keydown", (event) => {
     if (event.key === "End") log.list.follow(true);
+  });
+  listenFor(KEYS, (event) => {
+    if (event.key === "f") log.list.follow(!log.list.following);
+    else if (event.key === "/") {
+      event.preventDefault();
+      the<HTMLInputElement>("query").select();
+    }
   });
   equipSearch(log);
   equipSelection(log);
