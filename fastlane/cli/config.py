@@ -13,7 +13,7 @@ from fastlane.cli.options import CONFIG, DATA_DIR, with_options
 from fastlane.config.load import LoadedSettings
 from fastlane.config.page import markdown
 from fastlane.config.setting import Setting
-from fastlane.config.settings import SETTINGS
+from fastlane.config.table import SETTINGS
 from fastlane.config.types import Role
 
 

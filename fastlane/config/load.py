@@ -22,7 +22,8 @@ from fastlane.config.access_files import Access, AccessFiles, fingerprint
 from fastlane.config.legacy import Deprecation
 from fastlane.config.pools import unprotected_policies
 from fastlane.config.setting import PREFIX, Setting
-from fastlane.config.settings import NAMES, SETTINGS, Settings
+from fastlane.config.settings import Settings
+from fastlane.config.table import NAMES, SETTINGS
 from fastlane.config.types import Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
 from fastlane.models.schedule.schedule import show_duration

@@ -11,7 +11,7 @@ import yaml
 
 from fastlane.config.access import TOKENS
 from fastlane.config.credentials import token_digest
-from fastlane.config.settings import SETTINGS
+from fastlane.config.table import SETTINGS
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment
 from tests.support.docs import ROOT, commands_in, section

@@ -14,7 +14,8 @@ from fastlane.config.credentials import hash_token
 from fastlane.config.load import load
 from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
-from fastlane.config.settings import NAMES, SETTINGS, Settings
+from fastlane.config.settings import Settings
+from fastlane.config.table import NAMES, SETTINGS
 from fastlane.errors import Invalid
 from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.endpoint import TlsFiles
