@@ -28,8 +28,8 @@ REPORT_EVERY = 5.0
 @click.option("-o", "--output", metavar="FILE", help="Write to this file, packed if it ends with .gz; without it, to standard output.")
 @click.option("--no-logs", is_flag=True, help="Leave the logs out.")
 def export_store(config: str | None, data_dir: str | None, output: str | None, no_logs: bool) -> None:
-    """Writes all tasks, jobs, executions and logs as JSON lines, while fastlane runs. `fastlane import` reads them into an empty store of
-    either kind.
+    """Writes all tasks, jobs, executions, logs and events as JSON lines, while fastlane runs. `fastlane import` reads them into an empty
+    store of either kind.
 
     The file holds environment variables as they are, secret ones too.
 
@@ -149,4 +149,4 @@ class _Progress:
         say(f"{self._verb} {self._words()}{more}")
 
     def _words(self) -> str:
-        return f"{self._counts['Job']:,} jobs and {self._counts['Execution']:,} executions"
+        return f"{self._counts['JobLine']:,} jobs and {self._counts['ExecutionLine']:,} executions"

@@ -29,6 +29,15 @@ class HourCount:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskHour:
+    """What of an hour's count is one task's in one pool ("": what never had a pool)."""
+
+    task_id: str
+    pool: str
+    count: HourCount
+
+
+@dataclass(frozen=True, slots=True)
 class WantedHours:
     """Which counts to read: of the hours from ``since`` to ``until`` (milliseconds, both the beginning of an hour, the second excluded), of
     one task, of one pool, and of tasks whose id matches the regular expression ``visible``."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind, Source
 from fastlane.storage.documents import FAULTS, requester_from_json, requester_to_json, unreadable
 from fastlane.storage.execution_values import failure_from_json
@@ -20,15 +21,27 @@ def event_document(event: Event) -> dict[str, Any]:
     return {**row, "kind": event.kind.value, "actor": requester_to_json(event.actor), "detail": orjson.dumps(dict(event.detail)).decode()}
 
 
+def event_from(row: Row) -> Event:
+    """The event of a stored document; other fields of the document are ignored. Raises Unreadable."""
+    return READINGS[Source.RECORDED].read(row)
+
+
+def creator_of(job_id: str, created_by: str | None, requested_by: str | None) -> Requester | None:
+    """Who made a job: ``created_by`` is None until somebody changes it. Raises Unreadable."""
+    try:
+        return requester_from_json(created_by or requested_by)
+    except FAULTS as error:
+        raise unreadable(f"job {job_id}", error) from error
+
+
 def _recorded(row: Row) -> Event:
     converted = {"kind": EventKind(row["kind"]), "actor": requester_from_json(row["actor"]), "detail": orjson.loads(row["detail"])}
     return Event(**{name: row[name] for name in EVENT_FIELDS} | converted)
 
 
 def _created(row: Row) -> Event:
-    """``created_by`` is None until somebody changes the job."""
     kind = orjson.loads(row["schedule"])["kind"]
-    actor = requester_from_json(row["created_by"] or row["requested_by"])
+    actor = creator_of(row["id"], row["created_by"], row["requested_by"])
     return Event(row["id"], row["created_at"], EventKind.JOB_CREATED, actor, row["task_id"], row["id"], detail={"schedule": kind})
 
 

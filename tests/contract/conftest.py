@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
 
 import pytest
+from pymongo import MongoClient
 
 from fastlane.queue.base import Entry, EntryKind, Lane
 from fastlane.storage.base import Store
@@ -35,6 +37,22 @@ async def open_store(request, tmp_path) -> AsyncIterator[OpenStore]:
 @pytest.fixture
 async def store(open_store) -> Store:
     return await open_store()
+
+
+@pytest.fixture
+async def other(store: Store, request, tmp_path) -> AsyncIterator[Store]:
+    """An empty store of the other kind, to import into."""
+    if isinstance(store, SqliteStore):
+        url = urlsplit(request.getfixturevalue("mongo_url"))
+        url = url._replace(path=f"{url.path}_imported")
+        with MongoClient[dict[str, object]](url.geturl(), retryWrites=False) as client:
+            client.drop_database(url.path.strip("/"))
+        other: Store = MongoStore(url.geturl(), deadline=PATIENCE)
+    else:
+        other = SqliteStore(tmp_path / "other.db")
+    await other.open()
+    yield other
+    await other.close()
 
 
 @pytest.fixture

@@ -296,6 +296,7 @@ class StorePort(Port):
         super().__init__(node, "store", real)
         self.retention = Port(node, "store", real.retention)
         self.history = Port(node, "store", real.history)
+        self.transfer = Port(node, "store", real.transfer)
 
 
 class QueuePort(Port):

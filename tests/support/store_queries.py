@@ -5,19 +5,22 @@ from dataclasses import replace
 from functools import partial
 
 from fastlane.models.event import Position, Source, Span, at
-from fastlane.models.history import HOUR, WantedHours
+from fastlane.models.history import HOUR, HourCount, TaskHour, WantedHours
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, WantedJobs, Window
 from fastlane.models.retention import Cuts, JobHistory
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import claim
 from fastlane.storage.base import Deletion, Store
+from fastlane.storage.base.transfer import NOT_NOTED
 from tests.support.factories import INCARNATION, chunk, first_of, new, new_job
 
 Query = Callable[[Store], Awaitable[object]]
 
 MANY, FEW = frozenset({"done", "expired"}), frozenset({"done", "paused"})
 
+ENDED = replace(new()[2], status=Status.DONE, finished_at=1, settled=True, cleaned=True)
+COUNTED = TaskHour("t", "p", HourCount(HOUR, {Status.DONE: 1}))
 EVENTS = Span(at(5), Position(9, "~"))
 BACKWARDS = Span(EVENTS.last, EVENTS.first, backwards=True)
 
@@ -67,8 +70,15 @@ QUERIES: dict[str, Query] = {
     "read_log": lambda store: store.read_log("e", 50, 10),
     "read_log stdout": lambda store: store.read_log("e", 50, 10, STDOUT),
     "read_log stderr": lambda store: store.read_log("e", 50, 10, STDERR),
-    "idempotency_records": lambda store: store.idempotency_records(1_000, 10),
-    "idempotency_records after": lambda store: store.idempotency_records(1_000, 10, (4_000, "x")),
+    "idempotency_records": lambda store: store.transfer.idempotency_records(1_000, 10),
+    "idempotency_records after": lambda store: store.transfer.idempotency_records(1_000, 10, (4_000, "x")),
+    "creators": lambda store: store.transfer.creators(["a", "b"]),
+    "noted": lambda store: store.transfer.noted(["a", "b"]),
+    "restore_execution": lambda store: store.transfer.restore_execution(ENDED, NOT_NOTED, is_counted=True),
+    "hour_rows": lambda store: store.transfer.hour_rows(10),
+    "hour_rows after": lambda store: store.transfer.hour_rows(10, COUNTED),
+    "restore_hours": lambda store: store.transfer.restore_hours([COUNTED]),
+    "mail_quotas": lambda store: store.transfer.mail_quotas(10, "q"),
     "create": lambda store: store.create(*new()),
     "stop_job": lambda store: store.stop_job("j", 1),
     "change": lambda store: store.change(claim(new()[2], host="h", pool="p", now=1)),

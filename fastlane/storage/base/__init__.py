@@ -344,7 +344,6 @@ class Store(
     EventStore,
     DeliveryStore,
     GenerationStore,
-    TransferStore,
     Protocol,
 ):
     """The whole store, as ``app`` opens it and passes it on."""
@@ -352,6 +351,10 @@ class Store(
     @property
     def history(self) -> HistoryStore:
         """The counts of what has ended."""
+
+    @property
+    def transfer(self) -> TransferStore:
+        """What exports and imports need."""
 
     @property
     def retention(self) -> RetentionStore:

@@ -16,12 +16,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fastlane.models.history import ENDS, HourCount, WantedHours, hour_of
+from fastlane.models.history import ENDS, HourCount, TaskHour, WantedHours, hour_of
 from fastlane.models.ids import nonce
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST
 from fastlane.storage.mongo.lists.task_lists import visible_tasks
-from fastlane.storage.mongo.schema import EXECUTIONS, HOURS, UNCOUNTED
+from fastlane.storage.mongo.schema import BY_ID, EXECUTIONS, HOURS, UNCOUNTED
 from fastlane.storage.mongo.version import CommitCounter
 
 _COUNTED = ("task_id", "pool", "status", "scheduled_for", "started_at", "finished_at", UNCOUNTED)
@@ -75,7 +75,7 @@ async def count(db: Database, execution_ids: Sequence[str]) -> None:
 async def _count_into(db: Database, key: tuple[str, str, int], ids: Sequence[str]) -> bool:
     """Counts these executions into the document of their hour; False when somebody else has changed it meanwhile."""
     task_id, pool, hour = key
-    id = f"{hour}/{pool}/{task_id}"
+    id = _id(hour, pool, task_id)
     stored = await db.one(HOURS, id)
     rows = await db.with_ids(EXECUTIONS, ids, _COUNTED)
     marked = [row for row in rows.values() if row.get(UNCOUNTED)]
@@ -128,8 +128,34 @@ async def _hours(db: Database, wanted: WantedHours) -> list[HourCount]:
 
 
 def _count(row: Document) -> HourCount:
+    return _counted(row["_id"], row)
+
+
+def _counted(hour: int, row: Document) -> HourCount:
     ended = {status: row[status.value] for status in ENDS if row[status.value]}
-    return HourCount(row["_id"], ended, row["started"], row["late"], row["latest"])
+    return HourCount(hour, ended, row["started"], row["late"], row["latest"])
+
+
+def _id(hour: int, pool: str, task_id: str) -> str:
+    return f"{hour}/{pool}/{task_id}"
+
+
+async def rows(db: Database, limit: int, after: TaskHour | None) -> list[TaskHour]:
+    """The counts of each hour, task and pool, by the ids of their documents, after the named one."""
+    last = "" if after is None else _id(after.count.hour, after.pool, after.task_id)
+    found = await db.find(HOURS, {"_id": {"$gte": last, "$ne": last}}, BY_ID, sort=[("_id", 1)], limit=limit)
+    return [TaskHour(row["task_id"], row["pool"], _counted(row["hour"], row)) for row in found]
+
+
+async def restore(db: Database, row: TaskHour) -> bool:
+    """Writes the counts of a task and a pool in an hour. Nobody counts into it meanwhile."""
+    count = row.count
+    ended = {status.value: count.ended.get(status, 0) for status in ENDS}
+    sums = {**ended, "started": count.started, "late": count.late, "latest": count.latest}
+    given = {"task_id": row.task_id, "pool": row.pool, "hour": count.hour, **sums}
+    fresh = {"rev": 0, "batch": [], "made": nonce()}
+    await db.upsert(HOURS, _id(count.hour, row.pool, row.task_id), {"$set": given, "$setOnInsert": fresh})
+    return True
 
 
 async def _prune(db: Database, before: int, limit: int) -> int:

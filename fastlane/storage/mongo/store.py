@@ -41,7 +41,6 @@ from fastlane.storage.mongo import (
     overlaps,
     pauses,
     tasks,
-    transfer,
 )
 from fastlane.storage.mongo import events as event_rows
 from fastlane.storage.mongo.commits import commits, intents
@@ -54,6 +53,7 @@ from fastlane.storage.mongo.lists import counts, execution_lists, job_lists, pag
 from fastlane.storage.mongo.notify import deliveries as delivery_rows
 from fastlane.storage.mongo.notify import quotas, receivers
 from fastlane.storage.mongo.retention import MongoRetention
+from fastlane.storage.mongo.transfer import MongoTransfer
 from fastlane.storage.mongo.version import CommitCounter
 
 DEADLINE = 5.0
@@ -73,6 +73,7 @@ class MongoStore:
         self._turns = Turns()
         self.history = MongoHistory(self._db, self._commits)
         self.retention = MongoRetention(self._db, self._commits)
+        self.transfer = MongoTransfer(self._db, self._commits)
 
     async def open(self) -> None:
         """Raises FastlaneError for a database that only a newer fastlane may use."""
@@ -367,22 +368,13 @@ class MongoStore:
     async def record_pools(self, revision: PoolsRevision) -> bool:
         return await self._written(lambda: hosts.record_pools(self._db, revision))
 
-    # the queue's generation, exports and imports
+    # the queue's generation
 
     async def generation(self) -> Generation:
         return await self._db.call(lambda: generations.generation(self._db))
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         return await self._written(lambda: generations.change(self._db, seen, new))
-
-    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
-        return await self._db.call(lambda: transfer.records(self._db, since, limit, after))
-
-    async def restore_task(self, task: Task) -> None:
-        await self._written(lambda: transfer.restore_task(self._db, task))
-
-    async def restore_record(self, record: IdempotencyRecord) -> None:
-        await self._written(lambda: transfer.restore_record(self._db, record))
 
     async def version(self) -> StoreVersion:
         return await self._db.call(self._commits.version)

@@ -1,19 +1,83 @@
-"""Calls that only an export or an import needs."""
+"""What only an export or an import asks of the database."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
+from fastlane.models.access import Requester
+from fastlane.models.execution import Execution
+from fastlane.models.history import TaskHour
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
+from fastlane.models.notify.quota import MailQuota
 from fastlane.models.task import Task
+from fastlane.storage.base.transfer import Noted
+from fastlane.storage.event_rows import creator_of
+from fastlane.storage.mongo import history
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.jobs import LAST, following
-from fastlane.storage.mongo.rows import read_record, record_row, task_words
-from fastlane.storage.mongo.schema import RECEIPTS, TASKS
+from fastlane.storage.mongo.notify import quotas
+from fastlane.storage.mongo.rows import execution_row, read_record, record_row, task_words
+from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, RECEIPTS, TASKS, UNCOUNTED
+from fastlane.storage.mongo.version import CommitCounter
+from fastlane.storage.readable import readable
 
 
-async def records(db: Database, since: int, limit: int, after: tuple[int, str] | None) -> Sequence[IdempotencyRecord]:
-    """The records that were written at that moment or later, by (created_at, key), after the named one. A reservation is none."""
+class MongoTransfer:
+    """A ``TransferStore`` beside the other verbs of the database."""
+
+    def __init__(self, db: Database, commits: CommitCounter) -> None:
+        self._db = db
+        self._commits = commits
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        return await self._db.call(lambda: _records(self._db, since, limit, after))
+
+    async def restore_task(self, task: Task) -> None:
+        await self._written(lambda: _restore_task(self._db, task))
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        op = nonce()
+        row = {**record_row(record), "op": op, "made": op, "done": True}
+        await self._written(lambda: self._db.insert(RECEIPTS, row))
+
+    async def creators(self, job_ids: Sequence[str]) -> Mapping[str, Requester | None]:
+        fields = ("created_by", "requested_by")
+        rows = await self._db.call(lambda: self._db.with_ids(JOBS, job_ids, fields))
+        found = [(id, row.get("created_by"), row["requested_by"]) for id, row in rows.items()]
+        return dict(readable(found, lambda row: (row[0], creator_of(*row))))
+
+    async def noted(self, execution_ids: Sequence[str]) -> Mapping[str, Noted]:
+        fields = ("start_noted_at", "end_noted_at")
+        rows = await self._db.call(lambda: self._db.with_ids(EXECUTIONS, execution_ids, fields))
+        return {id: Noted(*(row.get(name) for name in fields)) for id, row in rows.items()}
+
+    async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
+        times = {"start_noted_at": noted.start, "end_noted_at": noted.end}
+        row = execution_row(execution, nonce()) | {name: time for name, time in times.items() if time is not None}
+        if is_counted:
+            row.pop(UNCOUNTED, None)
+        return await self._written(lambda: self._db.insert(EXECUTIONS, row))
+
+    async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
+        return await self._db.call(lambda: history.rows(self._db, limit, after))
+
+    async def restore_hours(self, rows: Sequence[TaskHour]) -> None:
+        for row in rows:
+            await self._written(partial(history.restore, self._db, row))
+
+    async def mail_quotas(self, limit: int, after: str = "") -> Sequence[MailQuota]:
+        return await self._db.call(lambda: quotas.after(self._db, limit, after))
+
+    async def _written(self, write: Callable[[], Awaitable[bool]]) -> bool:
+        written = await self._db.call(write)
+        if written:
+            self._commits.committed()
+        return written
+
+
+async def _records(db: Database, since: int, limit: int, after: tuple[int, str] | None) -> Sequence[IdempotencyRecord]:
+    """A reservation is none."""
     await complete_pending(db)
     filter = {"created_at": {"$gte": max(since, after[0] if after else since), "$lte": LAST}, **following("created_at", after)}
     sort = [("created_at", 1), ("_id", 1)]
@@ -21,14 +85,7 @@ async def records(db: Database, since: int, limit: int, after: tuple[int, str] |
     return [read_record(row) for row in rows]
 
 
-async def restore_record(db: Database, record: IdempotencyRecord) -> bool:
-    """Inserts a record, unless its key has one."""
-    op = nonce()
-    return await db.insert(RECEIPTS, {**record_row(record), "op": op, "made": op, "done": True})
-
-
-async def restore_task(db: Database, task: Task) -> bool:
-    """Gives a task the times of this one; makes it, without jobs, when there is none."""
+async def _restore_task(db: Database, task: Task) -> bool:
     times = {"created_at": task.created_at, "modified_at": task.modified_at}
     await db.upsert(TASKS, task.id, {"$set": times, "$setOnInsert": {"words": task_words(task.id)}})
     return True

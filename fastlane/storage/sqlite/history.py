@@ -41,9 +41,10 @@ def _hours(db: sqlite3.Connection, wanted: WantedHours) -> list[HourCount]:
     conditions += ["pool = :pool"] if wanted.pool is not None else []
     conditions += ["visible(:visible, task_id)"] if wanted.visible is not None else []
     query = f"SELECT {_SUMS} FROM hours INDEXED BY {index} WHERE {' AND '.join(conditions)} GROUP BY hour ORDER BY hour"
-    return [_count(*row) for row in db.execute(query, given)]
+    return [count_of(*row) for row in db.execute(query, given)]
 
 
-def _count(hour: int, *values: int) -> HourCount:
+def count_of(hour: int, *values: int) -> HourCount:
+    """The counts of a row: how many ended in each of ``ENDS``, how many started, how late they did."""
     *ended, started, late, latest = values
     return HourCount(hour, {status: count for status, count in zip(ENDS, ended, strict=True) if count}, started, late, latest)

@@ -45,7 +45,6 @@ from fastlane.storage.sqlite import (
     logs,
     overlaps,
     pauses,
-    transfer,
     version,
 )
 from fastlane.storage.sqlite import events as event_rows
@@ -60,6 +59,7 @@ from fastlane.storage.sqlite.lists import counts, execution_lists, job_lists, pa
 from fastlane.storage.sqlite.notify import deliveries as delivery_rows
 from fastlane.storage.sqlite.notify import quotas, receivers
 from fastlane.storage.sqlite.retention import SqliteRetention
+from fastlane.storage.sqlite.transfer import SqliteTransfer
 
 GRACE = 2.0
 """Seconds beyond ``busy_timeout`` after which a call is given up."""
@@ -86,6 +86,7 @@ class SqliteStore:
         )
         self.retention = SqliteRetention(self._writer, self._readers)
         self.history = SqliteHistory(self._writer, self._list_readers)
+        self.transfer = SqliteTransfer(self._writer, self._readers)
 
     async def open(self) -> None:
         """Raises FastlaneError for a file that only a newer fastlane may use. A migration has no deadline while it gets on."""
@@ -370,22 +371,13 @@ class SqliteStore:
     async def record_pools(self, revision: PoolsRevision) -> bool:
         return await self._writer.run(lambda db: hosts.record_pools(db, revision))
 
-    # the queue's generation, exports and imports
+    # the queue's generation
 
     async def generation(self) -> Generation:
         return await self._readers.run(generations.generation)
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         return await self._writer.run(lambda db: generations.change(db, seen, new))
-
-    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
-        return await self._readers.run(lambda db: transfer.records(db, since, limit, after))
-
-    async def restore_task(self, task: Task) -> None:
-        await self._writer.run(lambda db: transfer.restore_task(db, task))
-
-    async def restore_record(self, record: IdempotencyRecord) -> None:
-        await self._writer.run(lambda db: transfer.restore_record(db, record))
 
     async def version(self) -> StoreVersion:
         return await self._readers.run(version.version)

@@ -3,6 +3,9 @@
 No moment of the whole store is written, but each job as it was at one moment: the job is read first, and what came to it later is left out.
 The importer fires what the job has not fired then. An execution that ended shortly before, or meanwhile, is written as not settled, so that
 its further attempt cannot be missed: settling it once more does no harm.
+
+The counts of hours are read first. What ended before the export began is in them, and is written as counted. Recorded events are read last,
+so that none is missing of anything that was written before.
 """
 
 import asyncio
@@ -10,16 +13,21 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
 
+from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
 from fastlane.models.execution import Execution
+from fastlane.models.history import TaskHour
 from fastlane.models.idempotency import DAY
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.notify.quota import MailQuota
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.schedule.tick import Tick, once_key
 from fastlane.storage.base import Store
-from fastlane.storage.transfer.lines import KINDS, End, Line, LogPart, PausedPools, Start
+from fastlane.storage.base.transfer import NOT_NOTED, Noted
+from fastlane.storage.transfer.lines import KINDS, End, ExecutionLine, JobLine, Line, LogPart, PausedPools, Start
 
 PAGE = 100
 TOGETHER = 16
@@ -27,6 +35,9 @@ TOGETHER = 16
 SLICE_BYTES = 256 * 1024
 MARGIN = 600_000
 """Milliseconds before an export's start from which on something counts as of the same time, since clocks differ."""
+
+MANY = 1_000
+"""Hours and events of a page: they are small."""
 
 Row = TypeVar("Row")
 
@@ -65,16 +76,29 @@ class _Exporter:
         for engine in sorted({host.engine_id for host in hosts if host.engine_id is not None}):
             for image in await self._store.pulled_images(engine):
                 yield image
+        async for hour in self._hours():
+            yield hour
         async for page in _pages(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
             for start in range(0, len(page), TOGETHER):
-                for read in await asyncio.gather(*(self._read(listed.id) for listed in page[start : start + TOGETHER])):
-                    if read is not None:
-                        async for line in self._job(read):
-                            yield line
+                async for line in self._jobs([listed.id for listed in page[start : start + TOGETHER]]):
+                    yield line
         async for task in _walked(self._store.list_tasks):  # after the jobs, whose import changes their times
             yield task
         async for record in self._requests():
             yield record
+        async for quota in self._quotas():
+            yield quota
+        async for event in self._events():
+            yield event
+
+    async def _jobs(self, job_ids: Sequence[str]) -> AsyncIterator[Line]:
+        reads = [read for read in await asyncio.gather(*map(self._read, job_ids)) if read is not None]
+        first = chain.from_iterable(read.executions.rows for read in reads)
+        creators, noted = await asyncio.gather(self._store.transfer.creators(job_ids), self._noted(tuple(first)))
+        for read in reads:
+            yield JobLine(read.job, creators.get(read.job.id, read.job.requested_by))
+            async for line in self._job(read, noted):
+                yield line
 
     async def _read(self, job_id: str) -> "_Read | None":
         """A job, and then what it has; nothing if it is gone, or newer than the export."""
@@ -85,25 +109,20 @@ class _Exporter:
         ticks, executions = await asyncio.gather(self._store.list_ticks(job_id, window), self._store.list_executions_of(job_id, window))
         return _Read(job, ticks, executions)
 
-    async def _job(self, read: "_Read") -> AsyncIterator[Line]:
+    async def _job(self, read: "_Read", noted: Mapping[str, Noted]) -> AsyncIterator[Line]:
         job = read.job
-        yield job
         async for tick in _walked(lambda window: self._store.list_ticks(job.id, window), read.ticks):
             if not await self._is_later(tick, job):
                 yield tick
-        page: list[Execution] = []
-        async for execution in _walked(lambda window: self._store.list_executions_of(job.id, window), read.executions):
-            if execution.sequence <= job.sequence and execution.belongs_to(job):
-                page.append(execution)
-                yield self._as_exported(execution)
+        async for rows in _pages(lambda window: self._store.list_executions_of(job.id, window), read.executions):
+            page = [execution for execution in rows if execution.sequence <= job.sequence and execution.belongs_to(job)]
+            noted = noted if rows is read.executions.rows else await self._noted(page)
+            for execution in page:
+                yield self._as_exported(execution, noted.get(execution.id, NOT_NOTED))
                 for delivery in await self._store.deliveries_of(execution.id) if execution.status.final else ():
                     yield delivery
-            if len(page) == PAGE:
-                async for part in self._logs(page):
-                    yield part
-                page = []
-        async for part in self._logs(page):
-            yield part
+            async for part in self._logs(page):
+                yield part
         for delivery in await self._store.deliveries_of(job.id):
             yield delivery
 
@@ -117,15 +136,21 @@ class _Exporter:
         execution = await self._store.execution(tick.execution_id)
         return execution is not None and execution.sequence > job.sequence
 
-    def _as_exported(self, execution: Execution) -> Execution:
+    async def _noted(self, executions: Sequence[Execution]) -> Mapping[str, Noted]:
+        ids = [execution.id for execution in executions if execution.started_at is not None or execution.status.final]
+        return await self._store.transfer.noted(ids) if ids else {}
+
+    def _as_exported(self, execution: Execution, noted: Noted) -> ExecutionLine:
+        ended = execution.finished_at if noted.end is None else noted.end
+        is_counted = execution.status.final and (ended or 0) < self.started_at
         if execution.finished_at is not None and execution.finished_at >= self.started_at - MARGIN:
             execution = replace(execution, settled=False)
-        if self._with_logs or not execution.status.final:
-            return execution
-        had_output = execution.stdout_bytes > 0 or execution.stderr_bytes > 0
-        return replace(execution, stdout_bytes=0, stderr_bytes=0, truncated=execution.truncated or had_output)
+        if not self._with_logs and execution.status.final:
+            had_output = execution.stdout_bytes > 0 or execution.stderr_bytes > 0
+            execution = replace(execution, stdout_bytes=0, stderr_bytes=0, truncated=execution.truncated or had_output)
+        return ExecutionLine(execution, noted, is_counted)
 
-    async def _logs(self, executions: list[Execution]) -> AsyncIterator[LogPart]:
+    async def _logs(self, executions: Sequence[Execution]) -> AsyncIterator[LogPart]:
         if self._with_logs:
             for execution in executions:
                 async for part in self._log(execution.id):
@@ -148,10 +173,34 @@ class _Exporter:
     async def _requests(self) -> AsyncIterator[Line]:
         after: tuple[int, str] | None = None
         since = self.started_at - DAY
-        while records := await self._store.idempotency_records(since, PAGE, after):
+        while records := await self._store.transfer.idempotency_records(since, PAGE, after):
             for record in records:
                 yield record
             after = (records[-1].created_at, records[-1].key)
+
+    async def _hours(self) -> AsyncIterator[TaskHour]:
+        while await self._store.history.count_ends(MANY) == MANY:
+            pass
+        after: TaskHour | None = None
+        while rows := await self._store.transfer.hour_rows(MANY, after):
+            for row in rows:
+                yield row
+            after = rows[-1]
+
+    async def _quotas(self) -> AsyncIterator[MailQuota]:
+        after = ""
+        while quotas := await self._store.transfer.mail_quotas(PAGE, after):
+            for quota in quotas:
+                yield quota
+            after = quotas[-1].id
+
+    async def _events(self) -> AsyncIterator[Event]:
+        """Recorded ones up to now; what is recorded meanwhile does not make the walk longer."""
+        first, last = at(0), Position(int(time.time() * 1000) + MARGIN, "", LAST_RANK)
+        while events := await self._store.events(Source.RECORDED, Span(first, last), MANY):
+            for event in events:
+                yield event
+            first = Position(events[-1].time, f"{events[-1].id}~")
 
 
 async def _walked(list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None) -> AsyncIterator[Row]:

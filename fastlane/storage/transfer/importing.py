@@ -12,17 +12,20 @@ from dataclasses import dataclass, field, replace
 
 from fastlane.errors import FastlaneError
 from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
+from fastlane.models.history import TaskHour
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head
 from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.quota import MailQuota
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.placement.pool import RESTORED
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
 from fastlane.storage.base import Store
-from fastlane.storage.transfer.lines import KINDS, End, Line, LogPart, PausedPools, Start
+from fastlane.storage.transfer.lines import KINDS, End, ExecutionLine, JobLine, Line, LogPart, Other, PausedPools, Start
 
 MAX_LINES, MAX_LOG_BYTES = 500, 4 * 1024 * 1024
 """How many lines, and how many bytes of logs, are written side by side at most."""
@@ -62,11 +65,17 @@ class Checker:
             case End():
                 self._end = line
                 return
-            case Job():
-                self._job = line.id
-            case Tick() | Execution() | Delivery() if line.job_id != self._job:
-                raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {line.job_id}")
+            case JobLine():
+                self._job = line.job.id
+            case Tick() | Delivery():
+                self._check_job(line, line.job_id)
+            case ExecutionLine():
+                self._check_job(line, line.execution.job_id)
         self.counts[KINDS[type(line)]] += 1
+
+    def _check_job(self, line: Line, job_id: str) -> None:
+        if job_id != self._job:
+            raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {job_id}")
 
     def finish(self) -> None:
         """Raises FastlaneError when lines are missing."""
@@ -86,7 +95,7 @@ class Importer:
         self._store = store
         self._now = int(time.time() * 1000)
         self._wave = _Wave()
-        self._open: Job | None = None
+        self._open: JobLine | None = None
 
     async def prepare(self) -> None:
         """Pauses all dispatch. Raises FastlaneError when the store is not empty."""
@@ -109,38 +118,40 @@ class Importer:
             await self._arm(self._open)
 
     def _note(self, line: Line) -> None:
-        if isinstance(line, Job) and line.next_tick is not None and line.next_tick <= self._now:
+        if isinstance(line, JobLine) and line.job.next_tick is not None and line.job.next_tick <= self._now:
             self.summary.due += 1
-            shown = sorted([*self.summary.first_due, line], key=lambda job: (job.next_tick, job.id))
+            shown = sorted([*self.summary.first_due, line.job], key=lambda job: (job.next_tick, job.id))
             self.summary.first_due = shown[:SHOWN]
-        if isinstance(line, Execution) and not line.status.final:
+        if isinstance(line, ExecutionLine) and not line.execution.status.final:
             self.summary.under_way += 1
-            self.summary.first_under_way = [*self.summary.first_under_way, line][:SHOWN]
+            self.summary.first_under_way = [*self.summary.first_under_way, line.execution][:SHOWN]
 
     async def write(self) -> None:
         """Writes what was added."""
         wave, self._wave = self._wave, _Wave()
-        await _all(self._store.create(_unarmed(job), None, None) for job in wave.jobs.values())
-        jobs = ({} if self._open is None else {self._open.id: self._open}) | wave.jobs
+        await self._store.transfer.restore_hours(wave.hours)  # before the executions, of which some are in these counts
+        await _all(self._store.create(_unarmed(line), None, None) for line in wave.jobs.values())
+        jobs = ({} if self._open is None else {self._open.job.id: self._open}) | wave.jobs
         await _all(self._insert_ticks(jobs[job_id], ticks) for job_id, ticks in wave.ticks.items())
-        await _all(self._insert(execution) for execution in wave.executions)
+        await _all(self._insert(line) for line in wave.executions)
         await _all(self._append(parts) for parts in wave.logs.values())
         await _all(self._restore(line) for line in wave.others)
+        await self._store.add_events(wave.events)
         *complete, last = jobs.values() or (None,)
-        await _all(self._arm(job) for job in complete if job is not None)
+        await _all(self._arm(line) for line in complete if line is not None)
         self._open = last
 
-    async def _arm(self, job: Job) -> None:
-        if job != _unarmed(job) and not await self._store.advance(_unarmed(job), job, (), None):
-            raise _changed(f"job {job.id}")
+    async def _arm(self, line: JobLine) -> None:
+        if line.job != _unarmed(line) and not await self._store.advance(_unarmed(line), line.job, (), None):
+            raise _changed(f"job {line.job.id}")
 
-    async def _insert_ticks(self, job: Job, ticks: list[Tick]) -> None:
-        if not await self._store.advance(_unarmed(job), _unarmed(job), ticks, None):
-            raise _changed(f"job {job.id}")
+    async def _insert_ticks(self, line: JobLine, ticks: list[Tick]) -> None:
+        if not await self._store.advance(_unarmed(line), _unarmed(line), ticks, None):
+            raise _changed(f"job {line.job.id}")
 
-    async def _insert(self, execution: Execution) -> None:
-        if not await self._store.insert(execution):
-            raise _changed(f"execution {execution.id}")
+    async def _insert(self, line: ExecutionLine) -> None:
+        if not await self._store.transfer.restore_execution(line.execution, line.noted, is_counted=line.is_counted):
+            raise _changed(f"execution {line.execution.id}")
 
     async def _append(self, parts: list[LogPart]) -> None:
         head = await self._store.log_head(parts[0].execution_id)
@@ -150,7 +161,7 @@ class Importer:
                 raise _changed(f"the log of execution {part.execution_id}")
             head = chunk.end
 
-    async def _restore(self, line: PausedPools | HostRecord | PulledImage | Delivery | Task | IdempotencyRecord) -> None:
+    async def _restore(self, line: Other) -> None:
         match line:
             case PausedPools():
                 for name in line.names:
@@ -162,9 +173,11 @@ class Importer:
             case Delivery():
                 await self._store.insert_deliveries([line])
             case Task():
-                await self._store.restore_task(line)
+                await self._store.transfer.restore_task(line)
             case IdempotencyRecord():
-                await self._store.restore_record(line)
+                await self._store.transfer.restore_record(line)
+            case MailQuota():
+                await self._store.write_mail_quota(replace(line, version=1))
 
     async def _restore_host(self, host: HostRecord) -> None:
         """Over what a process that began on the empty store may have written of the host."""
@@ -177,11 +190,13 @@ class _Wave:
     """Lines that are written side by side."""
 
     def __init__(self) -> None:
-        self.jobs: dict[str, Job] = {}
+        self.hours: list[TaskHour] = []
+        self.jobs: dict[str, JobLine] = {}
         self.ticks: defaultdict[str, list[Tick]] = defaultdict(list)
-        self.executions: list[Execution] = []
+        self.executions: list[ExecutionLine] = []
         self.logs: defaultdict[str, list[LogPart]] = defaultdict(list)
-        self.others: list[PausedPools | HostRecord | PulledImage | Delivery | Task | IdempotencyRecord] = []
+        self.events: list[Event] = []
+        self.others: list[Other] = []
         self._lines = self._log_bytes = 0
 
     @property
@@ -193,22 +208,26 @@ class _Wave:
         """Adds a line."""
         self._lines += 1
         match line:
-            case Job():
-                self.jobs[line.id] = line
+            case TaskHour():
+                self.hours.append(line)
+            case JobLine():
+                self.jobs[line.job.id] = line
             case Tick():
                 self.ticks[line.job_id].append(line)
-            case Execution():
+            case ExecutionLine():
                 self.executions.append(line)
             case LogPart():
                 self.logs[line.execution_id].append(line)
                 self._log_bytes += sum(len(piece.data) for piece in line.pieces)
-            case PausedPools() | HostRecord() | PulledImage() | Delivery() | Task() | IdempotencyRecord():
+            case Event():
+                self.events.append(line)
+            case PausedPools() | HostRecord() | PulledImage() | Delivery() | Task() | IdempotencyRecord() | MailQuota():
                 self.others.append(line)
 
 
-def _unarmed(job: Job) -> Job:
-    """The job without a tick to come, and without a check."""
-    return replace(job, next_tick=None, held_tick=None, check_at=None)
+def _unarmed(line: JobLine) -> Job:
+    """The job as who made it left it, without a tick to come, and without a check."""
+    return replace(line.job, next_tick=None, held_tick=None, check_at=None, requested_by=line.created_by)
 
 
 def _after(head: Head, part: LogPart) -> Head:

@@ -1,28 +1,35 @@
 """The format of an export: a line of JSON for each thing that a store keeps.
 
 The first line says which format this is, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has
-one key, its kind. A job comes before its ticks, these before its executions, and these before their deliveries and logs. Values
-stand as ``storage.documents`` stores them. A field that is missing has its default: an older fastlane did not have it.
+one key, its kind. The counts of hours come before the jobs, a job before its ticks, these before its executions, and these before their
+deliveries and logs. Values stand as ``storage.documents`` stores them. A field that is missing has its default: an older fastlane did not
+have it.
 """
 
 import base64
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import orjson
 
 from fastlane.errors import FastlaneError
+from fastlane.models.access import Requester
 from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
+from fastlane.models.history import HourCount, TaskHour
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import Mark, Piece
 from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.quota import MailQuota
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.schedule.tick import Tick
+from fastlane.models.status import Status
 from fastlane.models.task import Task
+from fastlane.storage.base.transfer import NOT_NOTED, Noted
 from fastlane.storage.documents import (
     FAULTS,
     execution_document,
@@ -34,13 +41,16 @@ from fastlane.storage.documents import (
     marks_from_json,
     marks_to_json,
     pack_pieces,
+    requester_from_json,
+    requester_to_json,
     tick_document,
     tick_from,
     unpack_pieces,
 )
-from fastlane.storage.notices import delivery_document, delivery_from
+from fastlane.storage.event_rows import event_document, event_from
+from fastlane.storage.notices import delivery_document, delivery_from, quota_document, quota_from
 
-FORMAT = 1
+FORMAT = 2
 """The version of the format. A later one may add kinds and fields; a file of a later version is refused."""
 
 LARGEST = 2**63 - 1
@@ -83,20 +93,42 @@ class End:
     counts: Mapping[str, int]
 
 
-Line = Start | PausedPools | HostRecord | PulledImage | Job | Tick | Execution | Delivery | LogPart | Task | IdempotencyRecord | End
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A job, and who made it; its own field says who asked for it as it is now."""
+
+    job: Job
+    created_by: Requester | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionLine:
+    """An execution, and what is noted of it. ``is_counted``: the counts of its hour, which came before, have it."""
+
+    execution: Execution
+    noted: Noted = NOT_NOTED
+    is_counted: bool = False
+
+
+Other = PausedPools | HostRecord | PulledImage | TaskHour | Delivery | Task | IdempotencyRecord | MailQuota | Event
+"""What is written without regard to other lines."""
+Line = Start | JobLine | Tick | ExecutionLine | LogPart | Other | End
 
 KINDS: Mapping[type, str] = {
     Start: "export",
     PausedPools: "pauses",
     HostRecord: "host",
     PulledImage: "image",
-    Job: "job",
+    TaskHour: "hour",
+    JobLine: "job",
     Tick: "tick",
-    Execution: "execution",
+    ExecutionLine: "execution",
     Delivery: "delivery",
     LogPart: "log",
     Task: "task",
     IdempotencyRecord: "request",
+    MailQuota: "quota",
+    Event: "event",
     End: "end",
 }
 """What may be on a line, and the key of its line."""
@@ -122,22 +154,29 @@ def _document(line: Line) -> dict[str, Any]:
     match line:
         case Start():
             return {"format": FORMAT, **_fields(line)}
-        case Job():
-            document = job_document(line)
+        case JobLine():
+            document = job_document(line.job)
             del document["labels"]  # they are in its spec
-            return document
+            return {**document, "created_by": requester_to_json(line.created_by)}
         case Tick():
             return tick_document(line)
-        case Execution():
-            document = execution_document(line)
+        case ExecutionLine():
+            document = execution_document(line.execution)
             del document["op"]
-            return document
+            return {**document, "noted": [line.noted.start, line.noted.end], "is_counted": line.is_counted}
         case Delivery():
             document = delivery_document(line)
             del document["origin"]  # it is in its webhook
             return document
         case HostRecord():
             return host_document(line)
+        case TaskHour():
+            ended = {status.value: count for status, count in line.count.ended.items()}
+            return {"task_id": line.task_id, "pool": line.pool, **_fields(line.count), "ended": ended}
+        case MailQuota():
+            return quota_document(line)
+        case Event():
+            return event_document(line)
         case LogPart():
             index, data = (base64.b64encode(part).decode() for part in pack_pieces(line.pieces))
             marks = marks_to_json(line.marks)
@@ -154,11 +193,13 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
                 raise FastlaneError(f"{words}; install that one, at least {document['fastlane']}")
             return _built(Start, document)
         case "job":
-            return job_from(_completed(Job, document))
+            job = job_from(_completed(Job, document))
+            return JobLine(job, requester_from_json(document["created_by"]) if "created_by" in document else job.requested_by)
         case "tick":
             return tick_from(_completed(Tick, document))
         case "execution":
-            return execution_from(_completed(Execution, document))
+            noted = Noted(*document.get("noted", ()))
+            return ExecutionLine(execution_from(_completed(Execution, document)), noted, bool(document.get("is_counted")))
         case "delivery":
             return delivery_from(_completed(Delivery, document))
         case "host":
@@ -166,6 +207,13 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
         case "log":
             pieces = unpack_pieces(*(base64.b64decode(document[name], validate=True) for name in ("pieces", "data")))
             return LogPart(document["execution_id"], pieces, marks_from_json(document["marks"]), document["dropped"])
+        case "hour":
+            ended = {Status(name): int(count) for name, count in document["ended"].items()}
+            return TaskHour(document["task_id"], document["pool"], replace(_built(HourCount, document), ended=ended))
+        case "quota":
+            return quota_from(document)
+        case "event":
+            return event_from(document)
         case "image":
             return _built(PulledImage, document)
         case "pauses":
@@ -181,11 +229,24 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
 
 def _checked(value: Line) -> Line:
     """The value. Raises FastlaneError for a field of another type than a store has there."""
-    for name, expected in _PLAIN_TYPES[type(value)].items():
-        found = getattr(value, name)
-        if not isinstance(found, expected) or (isinstance(found, int) and abs(found) > LARGEST):
-            raise FastlaneError(f"{name} is {found!r:.40}, which cannot be stored there: was this file changed?")
+    for part in _parts(value):
+        for name, expected in _PLAIN_TYPES[type(part)].items():
+            found = getattr(part, name)
+            if not isinstance(found, expected) or (isinstance(found, int) and abs(found) > LARGEST):
+                raise FastlaneError(f"{name} is {found!r:.40}, which cannot be stored there: was this file changed?")
     return value
+
+
+def _parts(value: Line) -> Sequence[object]:
+    """The values with the fields of a line."""
+    match value:
+        case JobLine():
+            return (value.job,)
+        case ExecutionLine():
+            return (value.execution, value.noted)
+        case TaskHour():
+            return (value, value.count)
+    return (value,)
 
 
 def _plain_types(kind: type) -> Mapping[str, Any]:
@@ -195,7 +256,7 @@ def _plain_types(kind: type) -> Mapping[str, Any]:
     return {name: hint for name, hint in hints if hint in plain or (isinstance(hint, UnionType) and plain.issuperset(get_args(hint)))}
 
 
-_PLAIN_TYPES: Mapping[type, Mapping[str, Any]] = {kind: _plain_types(kind) for kind in KINDS}
+_PLAIN_TYPES: Mapping[type, Mapping[str, Any]] = {kind: _plain_types(kind) for kind in (*KINDS, Job, Execution, Noted, HourCount)}
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def test_a_packed_file_is_imported_and_says_what_is_due(fastlane: Run, filled: P
     assert b"exported 2 jobs and 1 executions to all.jsonl.gz" in exported.stderr
     file = tmp_path / "all.jsonl.gz"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert json.loads(gzip.decompress(file.read_bytes()).splitlines()[0])["export"]["format"] == 1
+    assert json.loads(gzip.decompress(file.read_bytes()).splitlines()[0])["export"]["format"] == 2
     imported = fastlane("import", "all.jsonl.gz", "--data-dir", "to")
     assert imported.returncode == 0, imported.stderr
     said = imported.stdout.decode()

@@ -41,7 +41,7 @@ async def lines(tmp_path: Path) -> list[bytes]:
         (lambda lines: [*lines, lines[2]], "more after the end"),
         (lambda lines: [*lines[:2], b"{}\n", *lines[3:]], "line 3: this is no line of an export"),
         (lambda lines: [*lines[:2], b'{"planet": {}}\n', *lines[3:]], "line 3: no export has a line of the kind 'planet'"),
-        (lambda lines: [lines[0].replace(b'"format":1', b'"format":2'), *lines[1:]], "a newer fastlane wrote this export"),
+        (lambda lines: [lines[0].replace(b'"format":2', b'"format":3'), *lines[1:]], "a newer fastlane wrote this export"),
         (lambda lines: [*lines[:2], lines[2].replace(b"image", b"imago"), *lines[3:]], "line 3: job"),
         (lambda _: [], "the file is empty"),
     ],

@@ -1,9 +1,11 @@
 """The quotas of mails, a document each."""
 
+from collections.abc import Sequence
+
 from fastlane.models.ids import nonce
 from fastlane.models.notify.quota import MailQuota
 from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.schema import QUOTAS
+from fastlane.storage.mongo.schema import BY_ID, QUOTAS
 from fastlane.storage.notices import quota_document, quota_from
 
 
@@ -11,6 +13,12 @@ async def get(db: Database, quota_id: str) -> MailQuota | None:
     """One quota."""
     row = await db.one(QUOTAS, quota_id)
     return None if row is None else quota_from({**row, "id": row["_id"]})
+
+
+async def after(db: Database, limit: int, last: str) -> Sequence[MailQuota]:
+    """Those with greater ids than this one, by id."""
+    rows = await db.find(QUOTAS, {"_id": {"$gte": last, "$ne": last}}, BY_ID, sort=[("_id", 1)], limit=limit)
+    return [quota_from({**row, "id": row["_id"]}) for row in rows]
 
 
 async def write(db: Database, quota: MailQuota) -> bool:

@@ -1,6 +1,7 @@
 """Statements for the quotas of mails."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from fastlane.models.notify.quota import MailQuota
 from fastlane.storage.notices import QUOTA_FIELDS, quota_document, quota_from
@@ -15,6 +16,12 @@ def get(db: sqlite3.Connection, quota_id: str) -> MailQuota | None:
     """One quota."""
     rows = fetched(db, f"SELECT {_ALL} FROM mail_quotas WHERE id = ?", (quota_id,))
     return quota_from(dict(zip(QUOTA_FIELDS, rows[0], strict=True))) if rows else None
+
+
+def after(db: sqlite3.Connection, limit: int, last: str) -> Sequence[MailQuota]:
+    """Those with greater ids than this one, by id."""
+    query = f"SELECT {_ALL} FROM mail_quotas WHERE id > ? ORDER BY id LIMIT ?"
+    return [quota_from(dict(zip(QUOTA_FIELDS, row, strict=True))) for row in fetched(db, query, (last, limit))]
 
 
 def write(db: sqlite3.Connection, quota: MailQuota) -> bool:
