@@ -1337,7 +1337,7 @@ class JobWebhooks(TypedDict):
 
 
 class JobNotify(TypedDict):
-    """E-mail addresses that get a mail about how each execution ended, by what is told; up to 20 in each list."""
+    """E-mail addresses, of domains that `notify_allow` has, that get a mail about each end; up to 20 in each list."""
 
     succeeds: NotRequired[list[str] | None]
     fails: NotRequired[list[str] | None]

@@ -45,7 +45,7 @@ fastlane takes a value from the first of these that sets it:
 - Relative paths start at the current directory.
 - To keep a secret in a file, name the file in {secrets}.
 - In the environment, separate lists of words (`trusted_proxies`, `allowed_origins`, `redact_words`,
-  `webhook_allow`) by commas, and write tables
+  `webhook_allow`, `notify_allow`) by commas, and write tables
   (`pools`, `registries`, `users`, `tokens`) as a JSON list of objects.
 - Unknown names are errors, both in the file and in variables that start with `FASTLANE_`.
 

@@ -61,6 +61,7 @@ class Settings:
     smtp_from: str | None
     smtp_timeout: float
     mail_interval: float
+    notify_allow: tuple[str, ...]
     ws_start_wait: float
     max_body: int
     request_rate: int | None

@@ -18,6 +18,11 @@ from fastlane.config.telemetry import COLLECTOR_URL, SENTRY_DSN
 MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 """The ports of mail servers, by how they are spoken to."""
 
+
+def _domain_of(address: str | None) -> tuple[str, ...]:
+    return () if address is None else (address.rpartition("@")[2].lower(),)
+
+
 SETTINGS = (
     Setting("data_dir", types.DIRECTORY, ".fastlane", "directory of the SQLite file and of the other files of `fastlane up`"),
     Setting(
@@ -230,6 +235,13 @@ SETTINGS = (
         types.MAIL_INTERVAL,
         "1h",
         "shortest time between two mails about failures of one job to one address; the next one says what was held back; 0s sends all",
+    ),
+    Setting(
+        "notify_allow",
+        types.MAIL_TARGETS,
+        "the domain of smtp_from",
+        "where `notify` of jobs may have mails sent: domains, `*.example.com` for the subdomains of one, and addresses; `*` is anywhere",
+        computed=lambda _invocation, values: _domain_of(values.get("smtp_from")),
     ),
     Setting("ws_start_wait", types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect"),
     Setting("max_body", types.SIZE, "1MiB", "largest request body"),

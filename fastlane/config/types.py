@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from fastlane.errors import Fault, Invalid, nearest, quoted
 from fastlane.log import MASK, scrub
 from fastlane.models.container.options import read_size, read_text, show_size
-from fastlane.models.notify.mailbox import read_address
+from fastlane.models.notify.mailbox import read_address, read_allowed
 from fastlane.models.schedule.schedule import read_duration, show_duration
 from fastlane.models.schedule.timezone import read_timezone
 
@@ -164,6 +164,10 @@ def _proxies(value: object) -> tuple[str, ...]:
         except ValueError:
             raise ValueError(f"{proxy!r} is not an IP address, nor a network such as 10.1.0.0/16") from None
     return proxies
+
+
+def _mail_targets(value: object) -> tuple[str, ...]:
+    return tuple(map(read_allowed, _words(value, "example.com", "team@example.org")))
 
 
 def _origins(value: object) -> tuple[str, ...]:
@@ -370,6 +374,7 @@ MAIL_PORT = SettingType(lambda value: read_number(value, 1, 65_535))
 MAIL_TLS = SettingType(read_choice("starttls", "tls", "none"))
 MAIL_USER = SettingType(_mail_user)
 MAIL_PASSWORD = SettingType(_mail_password, lambda _value: MASK)
+MAIL_TARGETS = SettingType(_mail_targets, ",".join)
 MAIL_ADDRESS = SettingType(lambda value: read_address(read_stripped_text(value)))
 UNUSED_AFTER = SettingType(_unused_after, show_duration)
 SIZE = SettingType(lambda value: read_size(value, 1024), show_size)

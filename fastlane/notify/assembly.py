@@ -33,4 +33,4 @@ def _mail(settings: Settings, make_event: MakeEvent) -> Mail | None:
         settings.smtp_ca,
     )
     write = letter_writer(make_event, redaction_of(settings.redact_words).message, settings.mail_interval)
-    return Mail(write, SmtpSender(server, settings.smtp_timeout), round(settings.mail_interval * 1000))
+    return Mail(write, SmtpSender(server, settings.smtp_timeout), round(settings.mail_interval * 1000), settings.notify_allow)

@@ -72,11 +72,13 @@ class LetterParts:
 @dataclass(frozen=True, slots=True)
 class Mail:
     """How a worker sends mail: ``write`` writes one, ``sender`` sends it. To one address it sends at most one mail about
-    failures of one job in ``interval`` milliseconds (0: all)."""
+    failures of one job in ``interval`` milliseconds (0: all), and none to addresses other than the ``allowed``, as ``is_allowed`` has
+    them."""
 
     write: Callable[[Subject, Delivery, LetterParts], Letter]
     sender: MailSender
     interval: int
+    allowed: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ class WebSettings:
     ``max_body`` is in bytes, ``hard_timeout`` in seconds. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only
     this machine can reach the server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may.
     ``request_rate``: requests a second of one caller, None: any number.
-    ``webhook_allow``: addresses that are not public, to which webhooks may be sent. ``has_mail``: whether there is a mail server.
+    ``webhook_allow``: addresses that are not public, to which webhooks may be sent. ``notify_allow``: domains and addresses to which mails
+    may be sent; None: there is no mail server.
     ``users`` and ``tokens`` may log in; without any, everyone has access. ``metrics_allow`` are networks that read the metrics without.
     """
 
@@ -35,7 +36,7 @@ class WebSettings:
     users: tuple[User, ...]
     tokens: tuple[Token, ...]
     metrics_allow: tuple[str, ...] = ()
-    has_mail: bool = False
+    notify_allow: tuple[str, ...] | None = None
     request_rate: int | None = None
 
     @property
@@ -64,5 +65,5 @@ def web_settings(settings: Settings) -> WebSettings:
         metrics_allow=settings.metrics_allow,
         webhook_allow=settings.webhook_allow,
         request_rate=settings.request_rate,
-        has_mail=settings.smtp_host is not None,
+        notify_allow=None if settings.smtp_host is None else settings.notify_allow,
     )

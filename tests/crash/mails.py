@@ -17,7 +17,10 @@ ADDRESS = "team@example.com"
 class Mailed(Scenario):
     """Its end is told by a mail to one address."""
 
-    settings: Mapping[str, str] = {"SMTP_HOST": "localhost", "SMTP_TLS": "none", "SMTP_FROM": "fastlane@example.org", "SMTP_TIMEOUT": "2s"}
+    settings: Mapping[str, str] = {
+        **{"SMTP_HOST": "localhost", "SMTP_TLS": "none", "SMTP_FROM": "fastlane@example.org", "SMTP_TIMEOUT": "2s"},
+        "NOTIFY_ALLOW": "example.com",
+    }
     server: Server
 
     async def run(self, ground: Ground, trips: Sequence[Trip]) -> None:

@@ -54,7 +54,8 @@ class Server:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of a fastlane that sends its mail here."""
-        return {"smtp_host": "localhost", "smtp_port": self.port, "smtp_tls": "none", "smtp_from": "fastlane@example.org"}
+        where = {"smtp_host": "localhost", "smtp_port": self.port, "smtp_tls": "none"}
+        return {**where, "smtp_from": "fastlane@example.org", "notify_allow": ("example.com",)}
 
     def answer(self, command: str, *answers: str) -> None:
         """Answers RCPT or DATA with these; an empty one is its own."""

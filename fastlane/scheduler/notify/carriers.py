@@ -9,7 +9,7 @@ from typing import Protocol
 from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery, Kind, Reply
 from fastlane.models.notify.lateness import Subject
-from fastlane.models.notify.mailbox import Mailbox
+from fastlane.models.notify.mailbox import Mailbox, is_allowed
 from fastlane.models.notify.occasion import FAILURES
 from fastlane.models.notify.quota import MailQuota, quota_id
 from fastlane.models.notify.receiver import FORGOTTEN_AFTER
@@ -22,6 +22,7 @@ from fastlane.streams.stored_log import last_lines
 LINES, LINES_BYTES = 20, 8 * 1024
 """Lines of a log that a mail quotes, and bytes of them at most: the last ones."""
 NO_SERVER = "no smtp_host is set where this worker runs"
+NOT_ALLOWED = "notify_allow has no such address"
 NO_SERVER_TAKES = 1.0
 
 
@@ -87,6 +88,8 @@ class MailCarrier:
             raise TypeError(f"delivery {delivery.id} goes to no mailbox")
         if mail is None:
             return Reply(None, NO_SERVER)
+        if not is_allowed(mailbox.address, mail.allowed):
+            return Reply(None, NOT_ALLOWED, is_final=True)
         id = quota_id(delivery.job_id, mailbox.key)
         quota = await self._store.mail_quota(id) if mail.interval else None
         if mail.interval and isinstance(subject, Execution) and subject.status in FAILURES and not delivery.by_hand:

@@ -57,7 +57,7 @@ def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
         "hard_timeout": timeout,
         "timezone": settings.timezone,
         "webhook_allow": settings.webhook_allow,
-        "has_mail": settings.has_mail,
+        "notify_allow": settings.notify_allow,
     }
 
 

@@ -1,11 +1,13 @@
 """Mail seen from outside: who gets one about which end, what it says, and how few there are about a job that keeps failing."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.fastlane import Fastlane
 from tests.support.mail_server import Server
+from tests.support.redis import RealRedis
 
 TEAM, BOSS = "team@example.com", "boss@example.com"
 FAIL: dict[str, Any] = {"command": ["exit", "3"]}
@@ -136,3 +138,25 @@ async def test_what_is_no_list_of_addresses_is_refused(crew: Fastlane, notify: o
     answer = await crew.post("/tasks/task", {"image": "ubuntu", "notify": notify})
     assert answer.status == 400
     assert [fault["field"] for fault in answer.json["errors"]] == [field]
+
+
+async def test_an_address_of_a_domain_that_may_get_no_mail_is_refused_in_a_new_job_and_in_a_change(crew: Fastlane) -> None:
+    lists = {"fails": [TEAM, "victim@elsewhere.example"], "late": ["victim%elsewhere.example@example.com"]}
+    answer = await crew.post("/tasks/task", {"image": "ubuntu", "notify": lists})
+    assert answer.status == 400
+    assert [fault["field"] for fault in answer.json["errors"]] == ["notify.fails.1", "notify.late.0"]
+    assert "notify_allow" in answer.json["errors"][0]["message"]
+    reply = await crew.enqueue(startIn="1h", notify={"fails": [TEAM]})
+    path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+    assert (await crew.ask("PATCH", path, data=b'{"notify": {"fails": ["victim@elsewhere.example"]}}')).status == 400
+    assert (await crew.ask("PATCH", path, data=b'{"name": "other"}')).status == 200
+
+
+async def test_where_nothing_is_set_mails_go_to_the_domain_that_they_come_from(
+    shared_redis: RealRedis, tmp_path: Path, server: Server
+) -> None:
+    settings = {name: value for name, value in server.settings.items() if name != "notify_allow"}
+    async with Fastlane(tmp_path / "other", shared_redis.url, workers=1, **settings) as other:
+        assert (await other.post("/tasks/task", {"image": "ubuntu", "notify": {"fails": [TEAM]}})).status == 400
+        await other.enqueue(notify={"fails": ["team@EXAMPLE.org"]}, **FAIL)
+        assert [mail.to for mail in await server.got()] == ["team@EXAMPLE.org"]

@@ -68,6 +68,7 @@ smtp_password = "letmein"
 smtp_from = "wired@example.com"
 smtp_timeout = "24s"
 mail_interval = "25m"
+notify_allow = ["example.net"]
 metrics_port = 0
 metrics_listen = "127.0.0.2"
 metrics_allow = ["10.8.0.0/16"]
@@ -177,6 +178,7 @@ WEB = (
     "timezone",
     "metrics_allow",
     "webhook_allow",
+    "notify_allow",
 )
 
 
@@ -236,7 +238,7 @@ async def test_settings_of_mail_reach_what_writes_and_sends_it(wiring: Wiring) -
     assert wiring.positional["SmtpSender"][1] == 24.0
     assert wiring.positional["letter_writer"][2] == 1500.0
     assert wiring.worker_notifier.mail.interval == 1_500_000
-    assert wiring.web.has_mail
+    assert wiring.worker_notifier.mail.allowed == ("example.net",)
 
 
 async def test_spans_go_to_the_collector_that_the_settings_name(wiring: Wiring) -> None:

@@ -36,13 +36,13 @@ def read_change(
     hard_timeout: float,
     timezone: str,
     webhook_allow: Sequence[str] = (),
-    has_mail: bool = False,
+    notify_allow: Sequence[str] | None = None,
 ) -> tuple[Spec, Schedule]:
     """What to run and when, after the change; the other arguments are those of ``read_job``. Raises Invalid with every fault."""
     removed = {name for name, value in body.items() if value is None and name in READERS}
     given = {name: value for name, value in body.items() if name not in removed}
     wanted, faults = read_given(
-        given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow, has_mail=has_mail, partial=True
+        given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow, notify_allow=notify_allow, partial=True
     )
     faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(removed & REQUIRED)]
     start = _start(job.schedule, wanted, removed)

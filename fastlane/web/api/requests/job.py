@@ -32,7 +32,7 @@ from fastlane.web.api.container.resources import RESOURCES, read_resources
 from fastlane.web.api.field_homes import HOMES
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
-from fastlane.web.api.requests.notify import NOTIFY, read_notify, server_faults
+from fastlane.web.api.requests.notify import NOTIFY, mail_faults, read_notify
 from fastlane.web.api.requests.retention import RETENTION, read_retention
 from fastlane.web.api.requests.webhooks import WEBHOOKS, address_faults, read_webhooks
 from fastlane.web.http.fields import MAX_FAULTS, unknown_field
@@ -168,7 +168,7 @@ class JobSchema(Schema):
     notify = field(
         read_notify,
         NOTIFY,
-        f"E-mail addresses that get a mail about how each execution ended, by what is told; up to {MAX_MAILBOXES} in each list.",
+        f"E-mail addresses, of domains that `notify_allow` has, that get a mail about each end; up to {MAX_MAILBOXES} in each list.",
     )
     retention = field(
         read_retention,
@@ -218,12 +218,14 @@ def read_job(
     hard_timeout: float,
     timezone: str = "UTC",
     webhook_allow: Sequence[str] = (),
-    has_mail: bool = False,
+    notify_allow: Sequence[str] | None = None,
 ) -> tuple[Spec, Schedule]:
     """What to run and when, of a decoded body; ``now`` in milliseconds, ``hard_timeout`` in seconds, ``timezone`` for a cron that names
-    none, ``webhook_allow`` as in ``is_allowed``, ``has_mail``: whether there is a mail server. Raises Invalid with every fault."""
+    none, ``webhook_allow`` as in ``is_allowed``, ``notify_allow``: as in ``mail_faults``. Raises Invalid with every fault."""
     given = {name: value for name, value in body.items() if value is not None}
-    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow, has_mail=has_mail)
+    wanted, faults = read_given(
+        given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow, notify_allow=notify_allow
+    )
     if faults:
         raise Invalid(faults)
     spec, schedule = Spec(**spec_values(wanted)), schedule_of(wanted, now, timezone)
@@ -238,7 +240,7 @@ def read_given(
     hard_retries: int,
     hard_timeout: float,
     webhook_allow: Sequence[str] = (),
-    has_mail: bool = False,
+    notify_allow: Sequence[str] | None = None,
     partial: bool = False,
 ) -> tuple[Mapping[str, Any], list[Fault]]:
     """The values of a body's fields that can be read, and the faults of the others. A ``partial`` body may lack fields."""
@@ -256,7 +258,7 @@ def read_given(
     if "webhooks" in wanted:
         faults += address_faults(wanted["webhooks"], webhook_allow)
     if "notify" in wanted:
-        faults += server_faults(wanted["notify"], has_mail)
+        faults += mail_faults(wanted["notify"], notify_allow)
     return wanted, faults
 
 

@@ -58,8 +58,17 @@ def failed(id: str, status: Status = Status.FAILED) -> tuple[Execution, Delivery
     return execution, delivery
 
 
-def carrier(store: Store, outbox: Outbox, interval: int = HOUR) -> MailCarrier:
-    return MailCarrier(Mail(outbox.write, outbox, interval), store)
+def carrier(store: Store, outbox: Outbox, interval: int = HOUR, allowed: tuple[str, ...] = ("*",)) -> MailCarrier:
+    return MailCarrier(Mail(outbox.write, outbox, interval, allowed), store)
+
+
+async def test_an_address_that_may_get_no_mail_any_more_gets_none_and_uses_no_quota(store: Store) -> None:
+    outbox = Outbox()
+    execution, delivery = failed("00000000-0000-7000-8000-000000000001")
+    reply = await carrier(store, outbox, allowed=("example.org",)).carry(execution, delivery, 1_000)
+    assert reply == Reply(None, "notify_allow has no such address", is_final=True)
+    assert outbox.told == []
+    assert await store.mail_quota(quota_id(execution.job_id, TEAM)) is None
 
 
 async def test_one_an_hour_and_a_repeat_after_a_crash_counts_once(store: Store) -> None:
