@@ -3,6 +3,7 @@
 import "./console.css";
 import { copyBy } from "./clipboard";
 import { hostsPage } from "./console/hosts";
+import { newJobPage } from "./console/form/page";
 import { jobPage } from "./console/job";
 import { Live } from "./console/live";
 import { listen } from "./console/keys";
@@ -25,6 +26,7 @@ function find(path: readonly string[]): Page | null {
   const changed = (): void => void live.now();
   if (tasks === undefined) return overview;
   if (tasks === "hosts" && !task) return hostsPage;
+  if (tasks === "new" && !task) return newJobPage();
   if (tasks === "executions" && !task) return executionsPage(changed);
   if (tasks === "tasks" && !task) return tasksPage(changed);
   if (tasks === "tasks" && task && !jobs) return taskPage(task, changed);
@@ -33,7 +35,7 @@ function find(path: readonly string[]): Page | null {
 }
 
 const page = find(here());
-const live = new Live(page?.events ?? {}, read, findOut);
+const live = new Live(page?.events === undefined ? {} : page.events, read, findOut);
 let reading = false;
 let again = false;
 

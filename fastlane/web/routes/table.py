@@ -96,6 +96,7 @@ CONSOLE: Mapping[str, type[Handler]] = {
     "/console/tasks/{task}/jobs/{job}": ConsoleHandler,
     "/console/executions": ConsoleHandler,
     "/console/hosts": ConsoleHandler,
+    "/console/new": ConsoleHandler,
 }
 """The pages of the console but the first, which is at ``/``. docs/console.md describes them."""
 

@@ -3,12 +3,13 @@
 import { type Execution, FINAL, type Wait } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, running } from "../outcome";
-import { count, duration, isolated, moment, sentence, shortId, size, zone } from "../words";
+import { count, duration, isolated, moment, sentence, shortId, size } from "../words";
 import { act, actions } from "./actions";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { facts, link, nothing, section, table } from "./parts";
 import { api, get, logOf, pages } from "./server";
+import { nextRuns } from "./runs";
 import { readOnly, session } from "./session";
 import type { Job, List, Resources, Schedule, Tick } from "./shapes";
 import { strip } from "./strip";
@@ -81,6 +82,7 @@ function head(job: Job, barred: string | null): HTMLElement {
     ),
     mark(job.status),
     link(logOf(job.taskId, job.id), "Log"),
+    link(pages.newJob({ like: `${job.taskId}/${job.id}` }), "Another like this"),
     actions(job, barred),
   );
 }
@@ -191,14 +193,12 @@ function schedule(job: Job): HTMLElement {
     ["While one runs", overlap && (OVERLAPS[overlap] ?? overlap)],
     ["Missed ticks", catchUp && (catchUp === "latest" ? "the latest runs late" : "none runs")],
   ]);
-  const runs = job.nextRuns.map((run) => el("li", {}, el("span", {}, moment(run)), " ", until(run)));
   return section(
     "Schedule",
     null,
     el("p", { className: "lead" }, description ?? KINDS[kind]),
     rows,
-    runs.length ? el("h3", {}, runs.length > 1 ? `The next runs, in your time zone (${zone()})` : "The next run") : nothing(noRun(job)),
-    runs.length ? el("ol", { className: "runs" }, ...runs) : null,
+    ...(job.nextRuns.length ? nextRuns(job.nextRuns) : [nothing(noRun(job))]),
   );
 }
 

@@ -27,10 +27,10 @@ export class Live {
   private ended = false;
   private failed = false;
 
-  /** `events`: which events matter to the page, as a query of the API. `read` reads it, and says whether that worked. `askWhy` is
-   * called whenever there is no stream: a browser does not say what the server answered. */
+  /** `events`: which events matter to the page, as a query of the API; null: none. `read` reads it, and says whether that worked.
+   * `askWhy` is called whenever there is no stream: a browser does not say what the server answered. */
   constructor(
-    private readonly events: Record<string, string>,
+    private readonly events: Record<string, string> | null,
     private readonly read: () => Promise<boolean>,
     private readonly askWhy: () => void,
   ) {}
@@ -82,7 +82,7 @@ export class Live {
 
   private open(): void {
     this.close();
-    if (this.ended) return;
+    if (this.ended || !this.events) return;
     const source = new EventSource(`${root}events?${new URLSearchParams({ follow: "1", ...this.events })}`);
     this.source = source;
     source.addEventListener("open", () => {
@@ -117,6 +117,7 @@ export class Live {
   private show(): void {
     const open = this.source?.readyState === EventSource.OPEN;
     const is: Is = this.failed ? "stale" : this.lost ? "lost" : open ? "live" : "loading";
+    the("live").hidden = !this.events && !this.failed;
     the("live").dataset.is = is;
     the("live-words").textContent = WORDS[is];
   }

@@ -1,7 +1,7 @@
 // The navigation, which is the same on all pages.
 
 import { el, the } from "../dom";
-import { pages, root } from "./server";
+import { here, pages, root } from "./server";
 import { account } from "./session";
 
 const LINKS = [
@@ -16,7 +16,16 @@ const LINKS = [
 export function drawNav(current: string | null): void {
   const links = LINKS.map(([name, words, href]) => el("a", { href, "aria-current": name === current ? "page" : null }, words));
   the("nav").replaceChildren(...links);
+  document.getElementById("new")?.remove();
+  the("nav").after(el("a", { href: pages.newJob(ofTask()), id: "new", "aria-current": current === "new" ? "page" : null }, "New job"));
   drawAccount();
+}
+
+/** The task that this page is about, for a new job of it. */
+function ofTask(): Record<string, string> {
+  const path = here();
+  const [tasks, task] = path[0] === "console" ? path.slice(1) : path;
+  return tasks === "tasks" && task ? { task } : {};
 }
 
 /** Shows who is logged in now. */

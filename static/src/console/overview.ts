@@ -70,7 +70,7 @@ function welcome(status: Status): HTMLElement[] {
       el("p", {}, "fastlane runs commands in containers: now, later or on a schedule. Start a first job from a terminal:"),
       command(`curl -XPOST -d'${body}' ${root}tasks/test-task`),
       el("p", {}, "It appears here at once. The reply has a ", el("code", {}, "jobUrl"), ", where you find its status and its log."),
-      el("p", {}, "Or fill a request in and send it on the page of ", link(`${root}docs#/tasks/enqueue`, "the HTTP API"), "."),
+      el("p", {}, "Or fill in ", link(pages.newJob(), "the form of a new job"), ", or a request on the page of ", link(`${root}docs#/tasks/enqueue`, "the HTTP API"), "."),
     ),
   ];
 }

@@ -5,8 +5,8 @@ export interface Page {
   nav: string;
   /** Its name in the title bar. */
   title: string;
-  /** Which events change it, as a query of the API; all, unless given. */
-  events?: Record<string, string>;
+  /** Which events change it, as a query of the API; all, unless given. Null: none does. */
+  events?: Record<string, string> | null;
   /** Fields by which its list is filtered. They stay while its content changes. */
   tools?: HTMLElement[];
   /** What its buttons do, by their `data-act`. They throw a Refusal. */

@@ -34,6 +34,7 @@ export const pages = {
   tasks: path("console", "tasks"),
   task: (task: string) => path("console", "tasks", task),
   hosts: path("console", "hosts"),
+  newJob: (query: Record<string, string> = {}) => `${path("console", "new")}${withQuery(query)}`,
   executions: (query: Record<string, string> = {}) => `${path("console", "executions")}${withQuery(query)}`,
   job: (task: string, job: string) => path("console", "tasks", task, "jobs", job),
 };
@@ -62,11 +63,12 @@ export const stopOf = (task: string, job: string, execution: string): string => 
 export const logOf = (task: string, job: string, execution?: string): string =>
   path("tasks", task, "jobs", job, ...(execution ? ["executions", execution] : []), "stream");
 
-/** A request that was refused, or had no answer (`status` null). The message is the server's detail. */
+/** A request that was refused, or had no answer (`status` null). The message is the server's detail; the faults are those of its fields. */
 export class Refusal extends Error {
   constructor(
     readonly status: number | null,
     message: string,
+    readonly faults: readonly { field: string; message: string }[] = [],
   ) {
     super(message);
   }
@@ -82,17 +84,31 @@ export const get = <T>(url: string): Promise<T> => send<T>("GET", url);
 
 /** Sends a request, and reads the answer's JSON. Throws a Refusal. */
 export async function send<T>(method: string, url: string, content?: object): Promise<T> {
+  return read(await exchange(method, url, content && JSON.stringify(content))) as T;
+}
+
+/** Sends a request as it is, and gives the answer as it is. Throws a Refusal. */
+export async function exchange(method: string, url: string, body?: string, headers: Record<string, string> = {}): Promise<string> {
   let answer: Response;
+  let text: string;
   try {
     const signal = AbortSignal.timeout(method === "GET" ? READ_WITHIN : WRITE_WITHIN);
-    answer = await fetch(url, { method, signal, headers: { Accept: "application/json" }, body: content && JSON.stringify(content) });
+    answer = await fetch(url, { method, signal, headers: { Accept: "application/json", ...headers }, body });
+    text = await answer.text();
   } catch {
     throw new Refusal(null, NO_ANSWER);
   }
   const date = answer.headers.get("Date");
   if (date) setClock(Date.parse(date));
-  const body: unknown = await answer.json().catch(() => null);
-  if (answer.ok) return body as T;
-  const { detail } = (body ?? {}) as { detail?: string };
-  throw new Refusal(answer.status, detail ?? `The server refused this (${answer.status}).`);
+  if (answer.ok) return text;
+  const { detail, errors } = (read(text) ?? {}) as { detail?: string; errors?: { field: string; message: string }[] };
+  throw new Refusal(answer.status, detail ?? `The server refused this (${answer.status}).`, errors);
+}
+
+function read(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -1,0 +1,96 @@
+// The commands that make the same job: curl, and fastlane's own.
+
+import { argumentsOf } from "./arguments";
+import { typed } from "./body";
+import { compact, type Fields, type Json, Num } from "./json";
+import { quote } from "./shell";
+
+/** The request as a command. `login`: how one says who one is, if one has to. */
+export function curl(url: string, body: Fields, login: string): string {
+  return `curl -XPOST ${login}-d ${quote(compact(body))} ${quote(url)}`;
+}
+
+/** Fields that are an option each, and how its value is written. */
+const OPTIONS: Record<string, string> = {
+  name: "--name",
+  timeout: "--timeout",
+  retries: "--retries",
+  retryDelay: "--retry-delay",
+  expiresIn: "--expires-in",
+  priority: "--priority",
+  concurrency: "--concurrency",
+  startIn: "--in",
+  startAt: "--at",
+  cron: "--cron",
+  timezone: "--timezone",
+  overlap: "--overlap",
+  catchUp: "--catch-up",
+  "resources.memory": "--memory",
+  "resources.cpus": "--cpus",
+  "container.user": "--user",
+  "container.workdir": "--workdir",
+};
+/** Options whose value is read as a number of seconds where the body has a number. */
+const DURATIONS = new Set(["timeout", "retryDelay", "expiresIn"]);
+const STARTS = ["startIn", "startAt", "cron"];
+
+/** fastlane's command; or the fields for which it has no option. */
+export function fastlane(task: string, body: Fields): { command: string } | { without: string[] } {
+  const without: string[] = [];
+  const options = [`--task=${task}`];
+  const left = new Map([...body].filter(([name]) => name !== "image" && name !== "command"));
+  for (const [path, value] of flat(left)) {
+    const given = optionsOf(path, value);
+    if (given) options.push(...given);
+    else without.push(path);
+  }
+  const image = body.get("image");
+  const command = body.has("command") ? argumentsOf(body.get("command")) : [];
+  if (typeof image !== "string" || !image || image.startsWith("-")) without.push("image");
+  if (!command) without.push("command");
+  if (without.length) return { without };
+  const verb = STARTS.some((name) => body.has(name)) ? "schedule" : "run";
+  const words = [...options.map(short), quote(image as string), ...(command!.length ? ["--", ...command!.map(quote)] : [])];
+  return { command: `fastlane ${verb} ${words.join(" ")}` };
+}
+
+/** An option, whose value alone is quoted. */
+const short = (option: string): string => {
+  const at = option.indexOf("=");
+  return `${option.slice(0, at + 1)}${option.length > at + 1 ? quote(option.slice(at + 1)) : "''"}`;
+};
+
+/** The fields, and the parts of those that are groups of options. */
+function flat(body: Fields): [string, Json][] {
+  return [...body].flatMap(([name, value]): [string, Json][] => {
+    const isGroup = (name === "resources" || name === "container") && value instanceof Map;
+    return isGroup ? [...value].map(([inner, one]): [string, Json] => [`${name}.${inner}`, one]) : [[name, value]];
+  });
+}
+
+/** The options that say the same as a field; null when there are none. */
+function optionsOf(path: string, value: Json): string[] | null {
+  if (value === null) return [];
+  if (path === "envs" || path === "labels") return pairs(path === "envs" ? "--env" : "--label", value);
+  if (path === "container.networks") return Array.isArray(value) && value.every((one) => typeof one === "string") ? value.map((one) => `--network=${one}`) : null;
+  const name = OPTIONS[path];
+  const text = typed(value);
+  if (!name || text === null || typeof value === "boolean" || !isPlain(value)) return null;
+  return [`${name}=${DURATIONS.has(path) && value instanceof Num ? `${text}s` : text}`];
+}
+
+const DECIMAL = /^-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?$/;
+
+/** Whether a value is the same as its text: a number with an exponent, for one, is not. */
+const isPlain = (value: Json): boolean => !(value instanceof Num) || (DECIMAL.test(value.source) && value.source.length < 16);
+
+function pairs(option: string, value: Json): string[] | null {
+  if (!(value instanceof Map)) return null;
+  const found: string[] = [];
+  for (const [name, one] of value) {
+    const text = typed(one);
+    if (!name || name.includes("=") || text === null || !isPlain(one)) return null;
+    found.push(`${option}=${name}=${text}`);
+  }
+  return found;
+}

@@ -1,0 +1,73 @@
+// The fields of the form in their order.
+
+import { el } from "../../dom";
+import { section } from "../parts";
+import { commandControl } from "./arguments";
+import { type Control, entry, type Owner } from "./entries";
+import type { Fields } from "./json";
+import { rows } from "./rows";
+import { SCHEDULE_FIELDS, scheduleControl } from "./schedule";
+
+export interface Layout {
+  element: HTMLElement;
+  controls: readonly Control[];
+  /** Opens what is folded and has this control. */
+  reveal(control: Control): void;
+}
+
+const MORE_FIELDS = ["name", "labels", "retryDelay", "expiresIn", "priority", "concurrency"];
+const SHOWN = new Set(["image", "command", "envs", "timeout", "retries", "resources", ...MORE_FIELDS, ...SCHEDULE_FIELDS]);
+const SHOWN_RESOURCES = new Set(["memory", "cpus", "pids"]);
+
+/** The fields of a body that the form does not show. */
+export function beyond(body: Fields): string[] {
+  const resources = body.get("resources");
+  const parts = resources instanceof Map ? [...resources.keys()].filter((name) => !SHOWN_RESOURCES.has(name)) : [];
+  return [...[...body.keys()].filter((name) => !SHOWN.has(name)), ...parts.map((name) => `resources.${name}`)];
+}
+
+/** `when`: the place for what the schedule means. */
+export function layout(owner: Owner, when: HTMLElement): Layout {
+  const image = entry(owner, ["image"], "Image", { placeholder: "ubuntu:latest", hint: "With its registry, path and tag, as docker run takes it." });
+  const command = commandControl(owner);
+  const envs = rows(owner, "envs", "Environment", "variable");
+  const schedule = scheduleControl(owner, when);
+  const number = true;
+  const limits = [
+    entry(owner, ["timeout"], "Timeout", { number, placeholder: "30m", hint: "How long it may run. Empty: the pool's limit." }),
+    entry(owner, ["retries"], "Retries", { number, placeholder: "0", hint: "How many attempts may follow a failed one." }),
+    entry(owner, ["resources", "memory"], "Memory", { number, placeholder: "512m", hint: "What takes more is killed." }),
+    entry(owner, ["resources", "cpus"], "Processors", { number, placeholder: "1.5", hint: "The most that it gets: 0.5 is half of one." }),
+    entry(owner, ["resources", "pids"], "Processes", { number, placeholder: "200", hint: "The most processes and threads." }),
+  ];
+  const labels = rows(owner, "labels", "Labels", "label");
+  const more = [
+    entry(owner, ["name"], "Name", { placeholder: "Nightly backup", hint: "For people, and for fastlane's commands." }),
+    entry(owner, ["retryDelay"], "Time before a retry", { number, placeholder: "30s", hint: "Empty: exponential back-off." }),
+    entry(owner, ["expiresIn"], "Starts within", { number, placeholder: "1h", hint: "How long after it was due it may still start." }),
+    entry(owner, ["priority"], "Priority", { number, placeholder: "0", hint: "From -100 to 100: a point counts as a minute of waiting." }),
+    entry(owner, ["concurrency"], "Concurrency", { number, placeholder: "1", hint: "It waits while so many executions of its task run." }),
+  ];
+  const folded = el(
+    "details",
+    {},
+    el("summary", {}, "Name, labels, priority and other rules"),
+    el("div", { className: "grid" }, ...more.map((one) => one.element)),
+    labels.element,
+  );
+  folded.open = MORE_FIELDS.some((name) => owner.body.has(name));
+  const hidden = new Set<Control>([...more, labels]);
+  return {
+    element: el(
+      "div",
+      {},
+      section("What runs", null, el("div", { className: "fields" }, image.element, command.element, envs.element)),
+      section("Schedule", null, el("div", { className: "fields" }, schedule.element)),
+      section("Limits", null, el("div", { className: "fields" }, el("div", { className: "grid" }, ...limits.map((one) => one.element)), folded)),
+    ),
+    controls: [image, command, envs, schedule, ...limits, ...more, labels],
+    reveal(control) {
+      if (hidden.has(control)) folded.open = true;
+    },
+  };
+}

@@ -1,0 +1,36 @@
+// What is wrong with the job apart from its fields, and with fields that the form does not show.
+
+import { el } from "../../dom";
+import { isolated, sentence } from "../../words";
+import { link } from "../parts";
+import { pages, type Refusal, root } from "../server";
+import { type Fault, faultWords } from "./body";
+import { KEY_REUSED } from "./sender";
+
+const MAY_BE = "The job may have been created, or not. Press the button again: it is not created twice.";
+const MAY_BE_ANOTHER = "An earlier attempt may have created the job as the form was then. To create this one, too, press the button again.";
+
+/** `faults` are of fields that are not shown, which `showJson` shows; `mayBeIn`: the task that may have the job already. */
+export function troubles(faults: readonly Fault[], refusal: Refusal | null, mayBeIn: string | null, showJson: () => void): HTMLElement | null {
+  if (!faults.length && !refusal) return null;
+  const box = el("div", { className: "notice bad", role: "group", "aria-label": "What is wrong", tabIndex: -1 });
+  const words = el("div", {});
+  box.append(words);
+  if (refusal) words.append(...refused(refusal, mayBeIn));
+  if (faults.length) {
+    const show = el("button", { type: "button" }, "Show the JSON");
+    show.addEventListener("click", showJson);
+    words.append(el("ul", {}, ...faults.map((fault) => el("li", {}, isolated(faultWords(fault))))));
+    box.append(show);
+  }
+  return box;
+}
+
+function refused(refusal: Refusal, mayBeIn: string | null): HTMLElement[] {
+  const { status } = refusal;
+  if (status === 401) return [el("p", {}, "Your session has ended. ", el("a", { href: `${root}login`, target: "_blank" }, "Log in"), " in another tab, then try again here.")];
+  const own = status === null ? "The server does not answer." : sentence(refusal.message);
+  if (mayBeIn === null && status !== KEY_REUSED) return [el("p", {}, own)];
+  const task = mayBeIn === null ? null : link(pages.task(mayBeIn), `The jobs of ${isolated(mayBeIn)}`);
+  return status === KEY_REUSED ? [el("p", {}, MAY_BE_ANOTHER, " ", task ?? "")] : [el("p", {}, own, " ", MAY_BE, " ", task ?? "")];
+}
