@@ -103,10 +103,14 @@ async def test_a_job_is_created_from_the_form(context, server):
     assert console.faults == []
 
 
-async def test_a_schedule_is_said_in_words_while_it_is_typed(context, server):
+async def test_a_schedule_is_said_in_words_while_it_is_typed(browser, server):
+    await server.report_worker(usable=False)
+    context = await browser.new_context(timezone_id="America/New_York")
     console = await open_form(context, server, "?task=reports")
     page, when = console.page, console.page.locator(".when")
     await expect(when).to_contain_text("It runs as soon as it is created.")
+    await expect(console.section("Where it would run")).to_contain_text("refused the connection")
+    await field(page, "Image").fill("ubuntu")
     await page.get_by_label("Again and again").check()
     await expect(when).not_to_contain_text("as soon as")
     await field(page, "Cron").fill("30 2 * * mon-fri")
@@ -122,14 +126,15 @@ async def test_a_schedule_is_said_in_words_while_it_is_typed(context, server):
     await expect(when.locator("li")).to_have_count(1)
     await page.get_by_label("At a time").check()
     await field(page, "Starts at").fill("2030-01-31T02:30")
-    await expect(when.locator("li")).to_contain_text("Jan 31, 2030")
+    await expect(when.locator("li")).to_contain_text("Jan 31, 2030, 02:30:00 EST")
+    await expect(page.locator(".command").first).to_contain_text("2030-01-31T07:30:00Z")
     await page.get_by_label("Again and again").check()
     await expect(field(page, "Cron")).to_have_value("30 2 * *")
     await field(page, "Cron").fill("@daily")
-    await field(page, "Image").fill("ubuntu")
     await create(page)
     [made] = await jobs(server, "reports")
     assert await definition(server, made["url"]) == {"image": "ubuntu", "cron": "@daily", "timezone": "Europe/Berlin"}
+    await context.close()
 
 
 async def test_every_fault_stands_beside_its_field_in_the_servers_words(context, server):
@@ -158,6 +163,9 @@ async def test_every_fault_stands_beside_its_field_in_the_servers_words(context,
     assert await inspect(page, "new-faults") == {}
     await field(page, "Retries").fill("1")
     await expect(fault(page, "Retries")).to_be_empty()
+    await page.get_by_role("button", name="Add a variable").click()
+    await field(page, "Name").nth(1).fill("1A")
+    await expect(fault(page, "Name").nth(1)).to_have_text("envs.1A: appears twice; keep one of them")
     assert await jobs(server, "reports") == []
     assert console.faults == []
 

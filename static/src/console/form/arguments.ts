@@ -22,7 +22,7 @@ export function commandControl(owner: Owner): Control {
   const add = el("button", { type: "button" }, "Add an argument");
   const manner = el("button", { type: "button" });
   const words = el("div", { className: "words" });
-  const textPart = labelled(text, "Command", "Words, split as a shell splits them; no shell runs them. Empty: the image's own command.");
+  const textPart = labelled(text, "Command", "Words, split as a shell splits them; no shell runs them.");
   const listPart = el("div", { role: "group", "aria-label": "Command" }, el("p", { className: "label" }, "Command"), list);
   let inputs: HTMLTextAreaElement[] = [];
 

@@ -46,7 +46,7 @@ export function fastlane(task: string, body: Fields): { command: string } | { wi
   }
   const image = body.get("image");
   const command = body.has("command") ? argumentsOf(body.get("command")) : [];
-  if (typeof image !== "string" || !image || image.startsWith("-")) without.push("image");
+  if (typeof image !== "string" || image.startsWith("-")) without.push("image");
   if (!command) without.push("command");
   if (without.length) return { without };
   const verb = STARTS.some((name) => body.has(name)) ? "schedule" : "run";

@@ -38,7 +38,7 @@ export class Form implements Owner {
   private readonly commands = el("div", { className: "commands" });
   private readonly secrets = el("div");
   private readonly trouble = el("div");
-  private readonly beyond = el("p", { className: "hint" });
+  private readonly beyond = el("p", { className: "hint beyond" });
   private readonly layout: Layout;
   private readonly json: JsonView;
   private readonly views: readonly HTMLButtonElement[];
@@ -49,6 +49,7 @@ export class Form implements Owner {
   /** Whether fields that nobody has typed into show their faults. */
   private strict = false;
   private sending = false;
+  private created = false;
   private judgement = NOTHING;
   /** Why the job was not created. */
   private refusal: Refusal | null = null;
@@ -79,7 +80,7 @@ export class Form implements Owner {
       void this.submit();
     });
     addEventListener("pageshow", (event) => event.persisted && this.busy(false));
-    for (const control of this.layout.controls) control.show();
+    this.layout.show();
     this.changed();
   }
 
@@ -119,7 +120,7 @@ export class Form implements Owner {
   private view(json: boolean): void {
     if (!json && this.json.fault) return this.json.goTo();
     if (json) this.json.show(this.body);
-    else for (const control of this.layout.controls) control.show();
+    else this.layout.show();
     this.json.element.hidden = !json;
     this.layout.element.hidden = json;
     this.views.forEach((button, index) => button.setAttribute("aria-pressed", String(json === (index === 1))));
@@ -211,7 +212,7 @@ export class Form implements Owner {
       if (!byInput.has(input) && input !== this.json.input) showFaults(input, []);
     }
     for (const [input, faults] of byInput) showFaults(input, faults);
-    this.json.showFaults(this.inJson ? all.filter(({ field }) => field !== "taskId") : []);
+    this.json.showFaults(this.inJson && !this.json.fault ? all.filter(({ field }) => field !== "taskId") : []);
     const box = troubles(this.inJson ? [] : elsewhere, this.refusal, this.sender.mayBeIn, () => this.view(true));
     if (box?.textContent !== (this.trouble.textContent || undefined)) this.trouble.replaceChildren(...(box ? [box] : []));
     return [...byInput.keys()];
@@ -254,8 +255,6 @@ export class Form implements Owner {
     }
     if (!this.created) this.focusFirst();
   }
-
-  private created = false;
 
   private async create(): Promise<void> {
     const local = this.layout.controls.some((control) => control.faults?.().length);

@@ -19,7 +19,7 @@ export class JsonView {
 
   /** `changed`: takes the body that was typed; null when it cannot be read. */
   constructor(private readonly changed: (body: Fields | null) => void) {
-    this.element = el("div", { hidden: true }, labelled(this.input, "The job as JSON"), this.list);
+    this.element = el("section", { hidden: true }, el("div", { className: "fields" }, labelled(this.input, "The job as JSON"), this.list));
     this.input.addEventListener("input", () => this.changed(this.read()));
   }
 

@@ -11,6 +11,8 @@ import { SCHEDULE_FIELDS, scheduleControl } from "./schedule";
 export interface Layout {
   element: HTMLElement;
   controls: readonly Control[];
+  /** Shows what the body has. */
+  show(): void;
   /** Opens what is folded and has this control. */
   reveal(control: Control): void;
 }
@@ -55,8 +57,8 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
     el("div", { className: "grid" }, ...more.map((one) => one.element)),
     labels.element,
   );
-  folded.open = MORE_FIELDS.some((name) => owner.body.has(name));
   const hidden = new Set<Control>([...more, labels]);
+  const controls = [image, command, envs, schedule, ...limits, ...more, labels];
   return {
     element: el(
       "div",
@@ -65,7 +67,11 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
       section("Schedule", null, el("div", { className: "fields" }, schedule.element)),
       section("Limits", null, el("div", { className: "fields" }, el("div", { className: "grid" }, ...limits.map((one) => one.element)), folded)),
     ),
-    controls: [image, command, envs, schedule, ...limits, ...more, labels],
+    controls,
+    show() {
+      for (const control of controls) control.show();
+      folded.open ||= MORE_FIELDS.some((name) => owner.body.has(name));
+    },
     reveal(control) {
       if (hidden.has(control)) folded.open = true;
     },
