@@ -14,13 +14,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from fastlane.client import Client
 from tests.support.docs import ROOT, commands
 from tests.support.followers import Received, Socket
 from tests.support.images import BuiltImage
 from tests.support.installation import LINGER
-from tests.support.stack.deployed import Stack, three_nodes
+from tests.support.stack import receiver
+from tests.support.stack.deployed import WEBHOOK_SECRET, Stack, three_nodes
 from tests.support.stack.starts import Starts
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
@@ -222,11 +224,21 @@ def test_neither_a_job_nor_the_api_reaches_an_engine(stack: Stack, client: Clien
     assert "gaierror" in answer.stderr
 
 
+def told(stack: Stack) -> set[str]:
+    """The executions of whose ends the receiver knows, by messages that the pool's secret has signed: each by one id."""
+    events = [Webhook(WEBHOOK_SECRET).verify(one["body"], one["headers"]) for one in receiver.received(stack)]
+    ids = {event["executionId"]: event["id"] for event in events}
+    assert {(event["executionId"], event["id"]) for event in events} == set(ids.items())
+    return set(ids)
+
+
 def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: Stack, client: Client) -> None:
-    with Starts(stack.nodes) as starts, ThreadPoolExecutor() as pool:
+    webhooks = {"finishes": [{"url": receiver.URL}]}
+    with Starts(stack.nodes) as starts, ThreadPoolExecutor() as pool, receiver.receiving(stack):
         script = "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done"
         followed = client.submit("followed", image="ubuntu", command=["sh", "-c", script])
-        others = [client.submit("others", image="ubuntu", command=["sh", "-c", "sleep 20; echo whole; sleep 0.1"]) for _ in range(8)]
+        whole = ["sh", "-c", "sleep 20; echo whole; sleep 0.1"]
+        others = [client.submit("others", image="ubuntu", command=whole, webhooks=webhooks) for _ in range(8)]
         following = pool.submit(follow, stack, followed)
         wait_until(lambda: execution(client, followed)["status"] == "running", "the job to run")
         assert stack.killed("worker") == 2
@@ -237,6 +249,7 @@ def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: S
             ended(client, reply)
         client.jobs.stop("followed", followed["jobId"])
         text = following.result(LONG_PATIENCE)
+        wait_until(lambda: told(stack) == {reply["executionId"] for reply in others}, "each end to be told")
     assert text == written(client, followed)
     assert text.splitlines() == [b"line %d" % number for number in range(text.count(b"\n"))]
     assert {image_of(stack, role) for role in ROLES} == {f"{stack.image}:2"}

@@ -1,5 +1,6 @@
 """swarm-stack.yml on a swarm of nodes of this machine, set up by the commands of docs/install.md."""
 
+import base64
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ ON_ONE_NODE = {**SERVICES, "api": 1, "engine-2": 0, "engine-3": 0}
 """The replicas of each service. A port of a node has room for one API server, where the ingress network would share it out."""
 PARTS = ("swarm-stack.yml", "stack", "docs/install.md")
 UPDATE_ENDS = ("completed", "paused", "rollback_completed", "rollback_paused")
+WEBHOOK_SECRET = f"whsec_{base64.b64encode(b's' * 32).decode()}"
 UP_WITHIN = 240.0
 """Seconds within which a deployment is complete: a deadline, not a measurement."""
 
@@ -191,7 +193,8 @@ def three_nodes(built: BuiltImage) -> Iterator[Stack]:
             provide(first, image, f"{registry.address}/library/{image}")
         folder = stack.enter_context(checkout(*PARTS))
         settings = folder / "stack/fastlane.toml"
-        settings.write_text(settings.read_text().replace("maxRunning = 50", "maxRunning = 120"))
+        changed = settings.read_text().replace("maxRunning = 50", f'maxRunning = 120\nwebhookSecrets = ["{WEBHOOK_SECRET}"]')
+        settings.write_text(f'webhook_allow = ["10.0.0.0/8"]\n{changed}')
         url = stack.enter_context(front([node.address for node in swarms.nodes]))
         yield Stack(swarms.nodes, f"{registry.address}/fastlane", folder, url)
 
