@@ -113,6 +113,19 @@ async def test_each_end_tells_the_lists_that_it_belongs_to(
     assert {one.json["status"] for one in receiver.received} == {status}
 
 
+async def test_a_stop_of_what_runs_is_told(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    reply = await crew.enqueue("stopped", webhooks=told(receiver, "succeeds", "fails", "finishes"), command=["hold"])
+    path = f"/tasks/stopped/jobs/{reply['jobId']}"
+
+    async def runs() -> bool:
+        return bool((await crew.get(path)).json["job"]["status"] == "running")
+
+    await crew.until(runs, "the job to run")
+    assert (await crew.post(f"{path}/stop")).status == 200
+    assert {(row["list"], row["event"]) for row in await settled_deliveries(crew, reply)} == {("finishes", "execution.stopped")}
+
+
 async def test_a_stop_before_the_start_and_an_expiry_are_told_too(crew: Fastlane, receiver: Receiver) -> None:
     webhooks = told(receiver, "succeeds", "fails", "finishes")
     stopped = await crew.enqueue("stops", webhooks=webhooks)
