@@ -295,9 +295,10 @@ def run(
     access: AccessFiles | None = None,
     announce: Callable[[int], None] | None = None,
     read_pools: Callable[[], Sequence[Pool]] | None = None,
+    sockets: Sequence[socket.socket] | None = None,
 ) -> int:
     """Runs ``fastlane <role>`` until a signal. Returns the exit code. ``announce`` is called with the port once it serves HTTP."""
-    sockets = bind(role, settings)
+    sockets = bind(role, settings) if sockets is None else sockets
     if role == "up":
         prepare_engines(endpoint.address for endpoint in endpoints_of(settings.pools))
     return process.run(_checkable(role, settings, _announced(running(role, settings, factories, access, sockets, read_pools), announce)))
@@ -395,6 +396,5 @@ async def serving(
 
 
 def bind(role: Role, settings: Settings) -> list[socket.socket]:
-    """The sockets to serve on; a worker has none. They are bound before anything else starts, so that a port in use ends the process at
-    once."""
+    """The sockets to serve on; a worker has none. Bound before anything else starts, a port in use ends the process at once."""
     return [] if role == "worker" else bound(settings.port, settings.listen, "--port")

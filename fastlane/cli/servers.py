@@ -1,17 +1,20 @@
 """The commands that run fastlane: ``up``, ``api`` and ``worker``."""
 
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import structlog
 
 from fastlane import __version__, log
 from fastlane.cli.common import load_or_exit, say
-from fastlane.cli.options import CONFIG, DATA_DIR, LISTEN, PORT, with_options
+from fastlane.cli.options import CONFIG, DATA_DIR, LISTEN, PORT, PROCESSES, with_options
 from fastlane.cli.welcome import open_to_all, welcome
-from fastlane.config.load import load
+from fastlane.config.load import LoadedSettings, load
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.error_reports import SentryReporter
@@ -33,13 +36,14 @@ def up(config: str | None, **options: str | None) -> None:
 
 
 @click.command()
-@with_options(PORT, LISTEN, DATA_DIR, CONFIG)
+@with_options(PORT, PROCESSES, LISTEN, DATA_DIR, CONFIG)
 def api(config: str | None, **options: str | None) -> None:
     """Serves HTTP. Start any number; they share the store and the queue. Needs a redis_url.
 
     \b
-    Example:
+    Examples:
       FASTLANE_REDIS_URL=redis://queue:6379/0 fastlane api --listen 127.0.0.1
+      FASTLANE_REDIS_URL=redis://queue:6379/0 fastlane api --listen 127.0.0.1 --processes 4
     """
     _run("api", config, options)
 
@@ -59,8 +63,44 @@ def worker(config: str | None, **options: str | None) -> None:
 def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> None:
     cwd = Path.cwd()
     loaded = load_or_exit(role, config, options)
+    given = {name: value for name, value in options.items() if value is not None}
+
+    def read_pools() -> Any:
+        return load(role, cwd=cwd, options=given, config=config).settings.pools
+
+    if role != "api" or loaded.settings.processes == 1:
+        alone = replace(loaded, settings=replace(loaded.settings, processes=1))
+        sys.exit(_serve(role, alone, read_pools))
+    sys.exit(_serve_together(loaded, read_pools))
+
+
+def _serve_together(loaded: LoadedSettings, read_pools: Callable[[], Any]) -> int:
+    """Runs ``fastlane api`` in several processes; returns the exit code."""
+    from fastlane import app  # only now, so that help and faults in settings appear at once
+    from fastlane.liveness import check_socket
+    from fastlane.process_group import run_together
+
     settings = loaded.settings
-    from fastlane.metrics.log_events import count  # only now, so that help and faults in settings appear at once
+    log.configure(settings.log_format, settings.log_level)
+    try:
+        sockets = app.bind("api", settings)
+    except FastlaneError as error:
+        say(str(error))
+        return 1
+    path = check_socket(settings.check_socket, settings.data_dir)
+
+    def serve(number: int) -> int:
+        port = settings.metrics_port and settings.metrics_port + number
+        own = replace(settings, metrics_port=port, check_socket=path if number == 0 else path.with_name(f"{path.name}.{number}"))
+        return _serve("api", replace(loaded, settings=own), read_pools, sockets)
+
+    return run_together(settings.processes, serve)
+
+
+def _serve(role: Role, loaded: LoadedSettings, read_pools: Callable[[], Any], sockets: Sequence[socket.socket] | None = None) -> int:
+    """Runs a role in this process; returns the exit code. ``sockets``: what is bound already, to serve on."""
+    settings = loaded.settings
+    from fastlane.metrics.log_events import count
 
     reporter = _reporter(role, settings)
     last = {} if reporter is None else {"last": reporter}
@@ -73,15 +113,13 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
 
         if role != "worker" and (warning := open_to_all(settings)):
             say(warning)
-        given = {name: value for name, value in options.items() if value is not None}
-        sys.exit(
-            app.run(
-                role,
-                settings,
-                access=loaded.access,
-                announce=lambda port: _announce(role, settings, port),
-                read_pools=lambda: load(role, cwd=cwd, options=given, config=config).settings.pools,
-            )
+        return app.run(
+            role,
+            settings,
+            access=loaded.access,
+            announce=lambda port: _announce(role, settings, port),
+            read_pools=read_pools,
+            sockets=sockets,
         )
     except FastlaneError as error:
         say(str(error))
@@ -92,7 +130,7 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
     finally:
         if reporter is not None:
             reporter.close()
-    sys.exit(1)
+    return 1
 
 
 def _reporter(role: Role, settings: Settings) -> SentryReporter | None:

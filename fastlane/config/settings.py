@@ -24,6 +24,7 @@ class Settings:
     redis_url: str | None = field(repr=False)
     listen: str
     port: int
+    processes: int
     tls_certificate: Path | None
     tls_key: Path | None
     public_url: str | None

@@ -57,6 +57,13 @@ SETTINGS = (
     ),
     Setting("port", types.PORT, "10000", "port to serve HTTP on; 0 takes any free port"),
     Setting(
+        "processes",
+        types.PROCESSES,
+        "1",
+        "how many processes `fastlane api` serves that port with, to use more than one core; each counts metrics, rates and failed logins "
+        "by itself",
+    ),
+    Setting(
         "tls_certificate",
         types.TLS_FILE,
         "none: plain HTTP",
@@ -271,7 +278,8 @@ SETTINGS = (
         "metrics_port",
         types.PORT,
         "none",
-        "port of its own on which a process also serves /metrics: a worker serves no other HTTP; 0 takes any free port",
+        "port of its own on which a process also serves /metrics: a worker serves no other HTTP; with several `processes`, each takes the "
+        "next port; 0 takes any free port",
         computed=lambda _invocation, _values: None,
     ),
     Setting("metrics_listen", types.ADDRESS, "127.0.0.1", "IP address of metrics_port"),

@@ -381,6 +381,7 @@ SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
 FLAG = SettingType(_flag, lambda value: "true" if value else "false")
 TIMEZONE = SettingType(lambda value: read_timezone(read_stripped_text(value)))
 COUNT = SettingType(lambda value: read_number(value, 1, 1000))
+PROCESSES = SettingType(lambda value: read_number(value, 1, 64))
 TASKS = SettingType(lambda value: read_number(value, 0, 10_000))
 PER_PAGE = SettingType(lambda value: read_number(value, 1, 100))
 LOG_FORMAT = SettingType(

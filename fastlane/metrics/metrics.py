@@ -140,10 +140,16 @@ class Metrics:
     def text(self, gauges: Sequence[GaugeValues] = (), sees: Sees | None = None) -> bytes:
         """All of it, and these gauges, in Prometheus's text format; of single tasks only those that the reader sees (None: all)."""
         own: bytes = generate_latest(self._registry)
-        moment = CollectorRegistry()
-        moment.register(self.tasks.seen_by(sees))
-        moment.register(_Moment(gauges))
-        return own + bytes(generate_latest(moment))
+        tasks = CollectorRegistry()
+        tasks.register(self.tasks.seen_by(sees))
+        return own + bytes(generate_latest(tasks)) + text_of(gauges)
+
+
+def text_of(gauges: Sequence[GaugeValues]) -> bytes:
+    """These gauges in Prometheus's text format."""
+    moment = CollectorRegistry()
+    moment.register(_Moment(gauges))
+    return bytes(generate_latest(moment))
 
 
 class _Moment(Collector):

@@ -18,6 +18,7 @@ class WebSettings:
     ``webhook_allow``: addresses that are not public, to which webhooks may be sent. ``notify_allow``: domains and addresses to which mails
     may be sent; None: there is no mail server.
     ``users`` and ``tokens`` may log in; without any, everyone has access. ``metrics_allow`` are networks that read the metrics without.
+    ``shares_port``: other processes serve HTTP on the same port.
     """
 
     version: str
@@ -38,6 +39,7 @@ class WebSettings:
     metrics_allow: tuple[str, ...] = ()
     notify_allow: tuple[str, ...] | None = None
     request_rate: int | None = None
+    shares_port: bool = False
 
     @property
     def has_auth(self) -> bool:
@@ -66,4 +68,5 @@ def web_settings(settings: Settings) -> WebSettings:
         webhook_allow=settings.webhook_allow,
         request_rate=settings.request_rate,
         notify_allow=None if settings.smtp_host is None else settings.notify_allow,
+        shares_port=settings.processes > 1,
     )

@@ -23,6 +23,7 @@ ALLOWED = {
     "liveness": ("errors", "socket_path"),
     "error_reports": ("errors",),
     "process": (),
+    "process_group": (),
     "config": ("models", "errors", "log"),
     "models": ("errors",),
     "storage.base": ("models", *LEAVES),
@@ -49,7 +50,7 @@ ALLOWED = {
     "client": (),
     "cli.client": ("client",),
     "storage.transfer": ("storage", "storage.base", "models", *LEAVES),
-    "cli": ("cli.client", "app", "liveness", "error_reports", "storage.transfer", *LEAVES),
+    "cli": ("cli.client", "app", "liveness", "process_group", "error_reports", "storage.transfer", *LEAVES),
 }
 ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in ("cli", "client"))
 """Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""

@@ -1,5 +1,6 @@
 """``/metrics``: what Prometheus reads."""
 
+from fastlane.metrics.metrics import text_of
 from fastlane.web.api.contract import METRICS, Response, operation
 from fastlane.web.api.responses.metrics import gauges_of
 from fastlane.web.handler.handler import Handler
@@ -16,7 +17,9 @@ class MetricsHandler(Handler):
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", METRICS)
         sees = self.principal.sees if self.principal is not None and self.principal.tasks else None
-        await self.deliver(self.finish(self.context.metrics.text(gauges, sees)))
+        # What a process counts is of no use without knowing which one it was.
+        shared = self.web_settings.shares_port
+        await self.deliver(self.finish(text_of(gauges) if shared else self.context.metrics.text(gauges, sees)))
 
     async def log_in(self) -> None:
         """Lets the networks of ``metrics_allow`` read without a login."""

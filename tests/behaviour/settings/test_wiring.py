@@ -70,6 +70,7 @@ smtp_timeout = "24s"
 mail_interval = "25m"
 notify_allow = ["example.net"]
 metrics_port = 0
+processes = 2
 metrics_listen = "127.0.0.2"
 metrics_allow = ["10.8.0.0/16"]
 metrics_tasks = 8

@@ -49,7 +49,7 @@ def app(monkeypatch):
     module.seen = []
     module.ends = lambda: 0
 
-    def run(role, settings, access, announce, read_pools):
+    def run(role, settings, access, announce, read_pools, sockets):
         module.seen.append((role, settings))
         module.announce, module.read_pools = announce, read_pools
         return module.ends()
@@ -94,8 +94,9 @@ def examples() -> list[str]:
 def test_every_example_of_a_help_works_as_typed(example, tmp_path):
     """``prod.toml`` is what its reader has. Servers are only started as far as their settings."""
     (tmp_path / "prod.toml").write_text(f'redis_url = "redis://q"\n[[tokens]]\nname = "a"\ntoken = "{hash_token("x")}"\nrole = "run"\n')
-    stub = "import sys, types; m = types.ModuleType('fastlane.app'); m.run = lambda *a, **k: 0; import fastlane; fastlane.app = m"
-    program = f"{stub}; sys.modules['fastlane.app'] = m; from fastlane.cli.main import main; main(prog_name='fastlane')"
+    stub = "import sys, types; m = types.ModuleType('fastlane.app'); m.run, m.bind = lambda *a, **k: 0, lambda *a: []"
+    placed = "import fastlane; fastlane.app = m; sys.modules['fastlane.app'] = m"
+    program = f"{stub}; {placed}; from fastlane.cli.main import main; main(prog_name='fastlane')"
     shell = f'fastlane() {{ {shlex.quote(sys.executable)} -c {shlex.quote(program)} "$@"; }}; {example}'
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3]), "PASSWORD": "x"}
     done = subprocess.run(
