@@ -165,15 +165,19 @@ async def test_a_server_that_is_away_leaves_what_was_shown_and_says_so(context, 
     await expect(console.live).to_have_text("Live")
 
 
-async def test_the_first_view_is_small_and_all_of_it_comes_from_the_server(context, server):
+@pytest.mark.parametrize(
+    ("path", "there", "parts"),
+    [("/", ".figures", ("console-", "/status", "/executions")), ("/console/new?task=reports", ".lead", ("console-", "/session"))],
+)
+async def test_the_first_view_is_small_and_all_of_it_comes_from_the_server(context, server, path, there, parts):
     await fill(server)
     page = await context.new_page()
     foreign: list[str] = []
     page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(server.base) else None)
-    await page.goto(server.base)
-    await expect(page.locator(".figures")).to_be_visible()
+    await page.goto(server.base + path)
+    await expect(page.locator(there)).to_be_visible()
     sizes = await page.evaluate("performance.getEntries().filter(one => 'transferSize' in one).map(one => [one.name, one.transferSize])")
-    for part in ("console-", "/status", "/executions"):
+    for part in parts:
         assert any(part in name and size for name, size in sizes), sizes
     assert sum(size for _, size in sizes) < FIRST_VIEW, sizes
     assert foreign == []

@@ -154,7 +154,7 @@ async def test_every_fault_stands_beside_its_field_in_the_servers_words(context,
     await field(page, "Priority").fill("high")
     await page.get_by_text("Name, labels, priority").click()
     await button.click()
-    await expect(fault(page, "Value").first).to_contain_text("envs.1A: is not a variable's name")
+    await expect(fault(page, "Name").first).to_contain_text("envs.1A: is not a variable's name")
     await expect(fault(page, "Retries")).to_contain_text("retries: is not a whole number, 0 or more")
     await expect(fault(page, "Timeout")).to_contain_text("timeout: is more than this server allows (30m)")
     await expect(fault(page, "Priority")).to_contain_text("priority: is not a whole number")
@@ -166,6 +166,10 @@ async def test_every_fault_stands_beside_its_field_in_the_servers_words(context,
     await page.get_by_role("button", name="Add a variable").click()
     await field(page, "Name").nth(1).fill("1A")
     await expect(fault(page, "Name").nth(1)).to_have_text("envs.1A: appears twice; keep one of them")
+    await page.get_by_role("button", name="JSON").click()
+    await expect(field(page, "Name").nth(1)).to_be_focused()
+    await page.get_by_role("group", name="variable 2").get_by_role("button", name="Remove").click()
+    await expect(page.get_by_role("button", name="Add a variable")).to_be_focused()
     assert await jobs(server, "reports") == []
     assert console.faults == []
 
@@ -322,6 +326,10 @@ async def test_another_like_one_with_secrets_says_which_could_not_be_carried_ove
     await field(page, "Value").first.fill("other")
     await page.get_by_role("button", name="Show the JSON").click()
     text = field(page, "The job as JSON")
+    await page.get_by_role("button", name="Create the job").click()
+    at = "field => field.value.slice(field.selectionStart, field.selectionStart + 10)"
+    await expect(text).to_be_focused()
+    assert await text.evaluate(at) == '"********"'
     await text.fill((await text.input_value()).replace("********", "another"))
     await expect(missing).to_have_count(0)
     assert "********" not in "".join(sent)

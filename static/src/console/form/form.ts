@@ -51,6 +51,9 @@ export class Form implements Owner {
   private sending = false;
   private created = false;
   private judgement = NOTHING;
+  /** Whether the judgement is of what the form has now. */
+  private fresh = false;
+  private elsewhere: readonly Fault[] = [];
   /** Why the job was not created. */
   private refusal: Refusal | null = null;
   private timer = 0;
@@ -119,6 +122,9 @@ export class Form implements Owner {
   /** Shows the JSON, or the fields. */
   private view(json: boolean): void {
     if (!json && this.json.fault) return this.json.goTo();
+    // The JSON would have the last one of two of a name.
+    const [twice] = this.controlFaults();
+    if (json && twice) return twice[0].focus();
     if (json) this.json.show(this.body);
     else this.layout.show();
     this.json.element.hidden = !json;
@@ -134,6 +140,7 @@ export class Form implements Owner {
 
   private changed(): void {
     this.refusal = null;
+    this.fresh = false;
     const task = this.taskId;
     const missing = masked(this.body);
     const commands = this.json.fault ? "" : `${task}\n${compact(this.body)}`;
@@ -169,6 +176,7 @@ export class Form implements Owner {
     const found = await judge(this.taskId || ANY_TASK, this.body);
     if (ordinal !== this.asked) return;
     this.judgement = found;
+    this.fresh = true;
     this.showPreview(found.refusal ? sentence(found.refusal.message) : "It cannot be told before the fields are right.");
     this.showFaults();
   }
@@ -205,7 +213,7 @@ export class Form implements Owner {
       else if (!input) continue;
       else if (this.strict || own.includes(fault) || this.touched.has(input)) byInput.set(input, [...(byInput.get(input) ?? []), fault]);
     }
-    for (const [input, words] of this.layout.controls.flatMap((control) => control.faults?.() ?? [])) {
+    for (const [input, words] of this.controlFaults()) {
       byInput.set(input, [...(byInput.get(input) ?? []), { field: "", message: words }]);
     }
     for (const input of this.element.querySelectorAll<Input>("[aria-invalid]")) {
@@ -213,9 +221,15 @@ export class Form implements Owner {
     }
     for (const [input, faults] of byInput) showFaults(input, faults);
     this.json.showFaults(this.inJson && !this.json.fault ? all.filter(({ field }) => field !== "taskId") : []);
-    const box = troubles(this.inJson ? [] : elsewhere, this.refusal, this.sender.mayBeIn, () => this.view(true));
+    // What the server said before may be of a row that is gone.
+    if (this.fresh) this.elsewhere = elsewhere;
+    const box = troubles(this.inJson ? [] : this.elsewhere, this.refusal, this.sender.mayBeIn, () => this.view(true));
     if (box?.textContent !== (this.trouble.textContent || undefined)) this.trouble.replaceChildren(...(box ? [box] : []));
     return [...byInput.keys()];
+  }
+
+  private controlFaults(): (readonly [Input, string])[] {
+    return this.inJson ? [] : this.layout.controls.flatMap((control) => control.faults?.() ?? []);
   }
 
   private inputOf(field: string): Input | null {
@@ -236,9 +250,10 @@ export class Form implements Owner {
     }
     const inOrder = [...this.element.querySelectorAll<Input>("input, textarea, select")].filter((input) => inputs.includes(input));
     const box = this.trouble.firstElementChild;
+    const fault = [...this.ownFaults(), ...this.judgement.faults][0];
     if (box instanceof HTMLElement) box.focus();
     else if (inOrder[0]) inOrder[0].focus();
-    else if (this.inJson && this.judgement.faults[0]) this.json.goTo(this.judgement.faults[0]);
+    else if (this.inJson && fault) this.json.goTo(fault);
   }
 
   // creating it
@@ -257,8 +272,7 @@ export class Form implements Owner {
   }
 
   private async create(): Promise<void> {
-    const local = this.layout.controls.some((control) => control.faults?.().length);
-    if (local || this.ownFaults().length) return this.ask();
+    if (this.controlFaults().length || this.ownFaults().length) return this.ask();
     try {
       const { taskId, jobId } = await this.sender.create(this.taskId, this.body);
       this.created = true;
@@ -270,6 +284,7 @@ export class Form implements Owner {
       this.asked++;
       this.refusal = error.faults.length ? null : error;
       this.judgement = { ...this.judgement, faults: error.faults };
+      this.fresh = true;
     }
   }
 

@@ -32,7 +32,7 @@ export function beyond(body: Fields): string[] {
 export function layout(owner: Owner, when: HTMLElement): Layout {
   const image = entry(owner, ["image"], "Image", { placeholder: "ubuntu:latest", hint: "With its registry, path and tag, as docker run takes it." });
   const command = commandControl(owner);
-  const envs = rows(owner, "envs", "Environment", "variable");
+  const envs = rows(owner, "envs", "Environment", "variable", /^(?!FASTLANE_)[A-Za-z_]\w*$/);
   const schedule = scheduleControl(owner, when);
   const number = true;
   const limits = [
@@ -42,7 +42,7 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
     entry(owner, ["resources", "cpus"], "Processors", { number, placeholder: "1.5", hint: "The most that it gets: 0.5 is half of one." }),
     entry(owner, ["resources", "pids"], "Processes", { number, placeholder: "200", hint: "The most processes and threads." }),
   ];
-  const labels = rows(owner, "labels", "Labels", "label");
+  const labels = rows(owner, "labels", "Labels", "label", /^[A-Za-z0-9](?:[\w./-]{0,61}[A-Za-z0-9])?$/);
   const more = [
     entry(owner, ["name"], "Name", { placeholder: "Nightly backup", hint: "For people, and for fastlane's commands." }),
     entry(owner, ["retryDelay"], "Time before a retry", { number, placeholder: "30s", hint: "Empty: exponential back-off." }),

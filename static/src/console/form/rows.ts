@@ -17,8 +17,8 @@ interface Row {
 const SHOWN = 80;
 const shownName = (name: string): string => Array.from(name).slice(0, SHOWN).join("") || "(empty)";
 
-/** An object of texts. `one`: what a row is, such as a variable. */
-export function rows(owner: Owner, field: string, title: string, one: string): Control {
+/** An object of texts. `one`: what a row is, such as a variable; `names`: those that are no fault by themselves. */
+export function rows(owner: Owner, field: string, title: string, one: string, names: RegExp): Control {
   let all: Row[] = [];
   const list = el("div", { className: "rows" });
   const add = el("button", { type: "button" }, `Add a ${one}`);
@@ -76,7 +76,8 @@ export function rows(owner: Owner, field: string, title: string, one: string): C
       if (!fault.startsWith(`${field}.`)) return null;
       const name = fault.slice(field.length + 1);
       const row = all.find((other) => shownName(other.name.value) === name || other.name.value === name);
-      return row?.value ?? null;
+      if (!row) return null;
+      return names.test(row.name.value) ? row.value : row.name;
     },
     faults() {
       const seen = new Set<string>();
