@@ -76,8 +76,9 @@ def is_lost(work: ScriptedJobs, job: Posted, patience: float = 120) -> None:
 
 
 def ends_well(work: ScriptedJobs, job: Posted, patience: float = 180) -> None:
-    """Its last attempt ends by itself, with its whole log. (An attempt of it may have been lost with its node.)"""
+    """Its last attempt ends by itself, with its whole log, unless its node was struck just then. (An attempt of it may have been lost with
+    its node.)"""
     wait_until(lambda: work.fastlane.execution(job.reply)["status"] == "done", f"{job.path} to be done: {work.attempts(job)}", patience)
-    work.check_whole(job)
+    work.check_whole(job, struck=True)
     for row in work.attempts(job)[:-1]:
         assert row["failure"]["reason"] in ("host-lost", "killed"), row

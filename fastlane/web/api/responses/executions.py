@@ -103,7 +103,7 @@ LOG_INFO = Serializer[ExecutionView](
     "How long the log is so far.",
     stdoutBytes=integer(lambda view: view.stdout_bytes, "Bytes of stdout."),
     stderrBytes=integer(lambda view: view.stderr_bytes, "Bytes of stderr."),
-    truncated=boolean(lambda view: view.truncated, "Whether some of it was dropped or lost."),
+    truncated=boolean(lambda view: view.truncated, "Whether some of it was dropped or lost, or may have been."),
 )
 
 USAGE = Serializer[Usage](
