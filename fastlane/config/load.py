@@ -26,6 +26,7 @@ from fastlane.config.settings import Settings
 from fastlane.config.table import NAMES, SETTINGS
 from fastlane.config.types import Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
+from fastlane.models.container.options import show_size
 from fastlane.models.schedule.schedule import show_duration
 
 FILE_NAME = "fastlane.toml"
@@ -122,6 +123,7 @@ def _read_access(invocation: Invocation, named: str | None) -> Access:
     written = _from_file(invocation.cwd, named, faults) | _from_variables(ACCESS, faults) | _legacy_variables()
     written, _ = _translate_legacy_names(written, faults)
     values = _values(written, invocation, faults, ACCESS)
+    faults += _log_faults(values)
     faults += _names_of_two(values)
     if faults:
         raise Invalid(faults)
@@ -188,11 +190,19 @@ def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Faul
     if "lease" in values and values["lease"] < 2 * values.get("renew", 0):
         renew = show_duration(values["renew"])
         faults.append(Fault("lease", f"must be at least twice renew ({renew}), or leases run out between renewals"))
+    faults += _log_faults(values)
     faults += _names_of_two(values)
     if (values.get("tls_certificate") is None) is not (values.get("tls_key") is None) and {"tls_certificate", "tls_key"} <= values.keys():
         missing, given = sorted(("tls_certificate", "tls_key"), key=lambda name: values[name] is not None)
         faults.append(Fault(missing, f"is not set, but {given} is; TLS needs both"))
     faults += _mail_faults(values)
+
+
+def _log_faults(values: Mapping[str, Any]) -> list[Fault]:
+    total, one = values.get("max_total_log_bytes"), values.get("max_log_bytes", 0)
+    if total is None or total >= one:
+        return []
+    return [Fault("max_total_log_bytes", f"must be at least max_log_bytes ({show_size(one)}), which one execution may store")]
 
 
 def _mail_faults(values: Mapping[str, Any]) -> list[Fault]:

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 from fastlane.config.types import DURATION, KeyReaders, SettingType, read_number, read_table
+from fastlane.models.container.options import read_size, show_size
 from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
 
+LEAST_TOTAL, DEFAULT_TOTAL = 1024**2, 10 * 1024**3
+"""Bytes of all logs: the least that a setting may say, and what it says by default."""
 NONE = "none"
 """In a setting: there is no such rule."""
 
@@ -51,6 +54,11 @@ def _or_none(read: Callable[[object], int]) -> Callable[[object], int | None]:
     return read_it
 
 
+def _read_total(value: object) -> int:
+    return read_size(value, LEAST_TOTAL)
+
+
+TOTAL = SettingType(_or_none(_read_total), lambda size: NONE if size is None else show_size(size))
 AGE = SettingType(_or_none(read_age), lambda age: NONE if age is None else show_age(age))
 RATE = SettingType(_or_none(lambda value: read_number(value, 1, 1_000_000)), lambda rate: NONE if rate is None else str(rate))
 MOST = SettingType(_or_none(read_most), lambda most: NONE if most is None else str(most))

@@ -71,6 +71,7 @@ class Settings:
     keep_executions: int | None
     max_executions: int | None
     keep_logs: int | None
+    max_total_log_bytes: int | None
     keep_deliveries: int | None
     keep_history: int | None
     keep_events: int | None

@@ -10,7 +10,7 @@ from fastlane.config.access import TOKENS, USERS
 from fastlane.config.free_disk import RESERVE
 from fastlane.config.pools import POOLS, default_pools
 from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
-from fastlane.config.retention import AGE, MOST, RATE
+from fastlane.config.retention import AGE, DEFAULT_TOTAL, MOST, RATE, TOTAL
 from fastlane.config.setting import Setting
 from fastlane.config.store_url import SQLITE, STORE_URL
 from fastlane.config.telemetry import COLLECTOR_URL, SENTRY_DSN
@@ -269,6 +269,13 @@ SETTINGS = (
     ),
     Setting("max_executions", MOST, "10000", "how many of a job's newest executions stay, and of its newest ticks; or `none`: all"),
     Setting("keep_logs", AGE, "14d", "how long an execution's log stays after its end"),
+    Setting(
+        "max_total_log_bytes",
+        TOTAL,
+        "10GiB",
+        "how much of all logs is stored: beyond that the logs of the oldest executions go; at least max_log_bytes, or `none`: no limit",
+        computed=lambda _invocation, values: max(DEFAULT_TOTAL, values.get("max_log_bytes", 0)),
+    ),
     Setting("keep_deliveries", AGE, "14d", "how long the record of a webhook that was sent or given up stays"),
     Setting("keep_history", AGE, "90d", "how long the counts of each hour stay, which `/history` shows"),
     Setting("keep_events", AGE, "90d", "how long [what people and fastlane did](audit.md) stays known"),

@@ -4,7 +4,7 @@ Labels are bounded: routes, pools, statuses and reasons, never a job or a caller
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -41,6 +41,9 @@ class Repair(StrEnum):
     SERVICE = "service"
     LANE = "lane"
 
+
+PRUNED = ("jobs", "executions", "ticks", "logs", "deliveries", "hours", "events")
+"""What retention removes."""
 
 Repaired = Callable[[Repair, int], None]
 """Counts so many repairs."""
@@ -88,6 +91,9 @@ class Metrics:
         self._repairs = counter("fastlane_repairs", words, ("kind",))
         for kind in Repair:
             self._repairs.labels(kind.value)
+        words = "What this worker removed because it was too old or too much, by kind; docs/metrics.md says what each is."
+        self._pruned = counter("fastlane_pruned", words, ("kind",))
+        self.pruned(dict.fromkeys(PRUNED, 0))
         self._rebuilds = counter("fastlane_queue_rebuilds", "How often this worker rebuilt the queue from the store.")
         words = "Attempts of this worker to deliver a message about a job, by what carries it and what came of it."
         self._deliveries = counter("fastlane_delivery_attempts", words, ("kind", "outcome"))
@@ -120,6 +126,11 @@ class Metrics:
     def repaired(self, kind: Repair, count: int) -> None:
         """The reconciler put so many of this kind right."""
         self._repairs.labels(kind.value).inc(count)
+
+    def pruned(self, counts: Mapping[str, int]) -> None:
+        """Retention removed so many of each kind."""
+        for kind, count in counts.items():
+            self._pruned.labels(kind).inc(count)
 
     def rebuilt(self) -> None:
         """The queue was rebuilt."""

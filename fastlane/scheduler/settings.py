@@ -33,7 +33,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
 def retention_rules(settings: Settings) -> RetentionRules:
     """What the settings say of old history."""
     rules = Retention(settings.keep_jobs, settings.keep_executions, settings.max_executions, settings.keep_logs)
-    return RetentionRules(rules, settings.keep_deliveries, settings.keep_history, settings.keep_events)
+    return RetentionRules(rules, settings.keep_deliveries, settings.keep_history, settings.keep_events, settings.max_total_log_bytes)
 
 
 def in_force(made: WorkerSettings, pools: CurrentPools) -> WorkerSettings:

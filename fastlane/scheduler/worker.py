@@ -157,7 +157,7 @@ def build_parts(
     rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools, metrics.rebuilt)
     runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics, recorder)
     every = settings.reconcile * (0.75 + random.random() / 2)
-    pruner = Pruner(store, clock, pools, settings.retention, known_workers.is_least)
+    pruner = Pruner(store, clock, pools, settings.retention, known_workers.is_least, metrics.pruned)
     parts = {"first": rebuilder.audit, "prune": pruner.prune}
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, **parts, repaired=metrics.repaired)
     hosts.clear_with(partial(reconciler.clear, lost=hosts.lost))

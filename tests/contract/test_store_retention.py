@@ -12,9 +12,10 @@ from fastlane.models.retention import Cuts, JobHistory, Retention
 from fastlane.models.schedule.tick import Outcome, next_execution, unstarted_tick
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion, Store
-from fastlane.storage.base.retention import Removed
+from fastlane.storage.base.retention import LogPage, Removed, StoredLog
+from fastlane.storage.base.transfer import Noted
 from tests.contract.test_store_deletion import write_log
-from tests.support.factories import chunk, first_of, make_spec, new_job
+from tests.support.factories import chunk, first_of, make_spec, new, new_job
 from tests.support.ledger import count_executions, count_ticks, ticks_of
 
 ENDED = {"status": Status.DONE, "settled": True, "cleaned": True}
@@ -193,6 +194,67 @@ async def test_a_long_log_goes_in_steps_and_its_beginning_last(store):
     assert await prune(store, job, Cuts(executions=2)) == Removed(1, 1, 0)
     assert (await store.log_head(old.id)).offset == 0
     assert await store.append(chunk(old.id, Head(), [Piece(STDOUT, 1, b"late")]))
+
+
+async def test_all_logs_together_have_a_size_which_follows_what_is_written_and_removed(store, open_store):
+    before = await store.retention.log_bytes()
+    job = await made(store, 3, chunks=4)
+    ids = [execution.id for execution in await store.executions_of(job.id, 10)]
+    full = await (await open_store()).retention.log_bytes()
+    assert full - before >= 3 * 4 * 10
+    assert not await store.retention.prune_log(ids[0])
+    assert await store.retention.log_bytes() == pytest.approx(before + (full - before) * 2 / 3)
+    await prune(store, job, Cuts(logs=10))
+    assert await store.retention.log_bytes() == before
+
+
+async def ended(store: Store, end: int, **changed: object) -> str:
+    """The id of an execution of whose end the store heard then, with a log of 20 bytes."""
+    job, tick, execution = new("t")
+    await store.create(job, tick, None)
+    execution = replace(execution, **{**ENDED, "finished_at": end, "stdout_bytes": 20, **changed})
+    assert await store.transfer.restore_execution(execution, Noted(None, end), is_counted=True)
+    await write_log(store, execution.id, 2, 10)
+    return execution.id
+
+
+async def test_logs_are_listed_in_the_order_of_the_ends_with_whether_they_may_go(store):
+    ids = {end: await ended(store, end) for end in (4, 2, 5, 1)}
+    ids[3] = await ended(store, 3, cleaned=False)
+    while await store.retention.prune_log(ids[2]):
+        pass
+    job, tick, execution = new("runs")
+    await store.create(job, tick, execution)
+    await write_log(store, execution.id, 1, 10)
+    everything = [StoredLog(ids[end], 20, may_go=end != 3) for end in (1, 3, 4, 5)]
+    assert await store.retention.stored_logs(10) == LogPage(everything, None)
+    first = await store.retention.stored_logs(2)
+    assert first == LogPage(everything[:1], (2, ids[2]))
+    second = await store.retention.stored_logs(2, first.next)
+    assert second == LogPage(everything[1:3], (4, ids[4]))
+    assert await store.retention.stored_logs(2, second.next) == LogPage(everything[3:], None)
+
+
+async def test_a_log_goes_in_steps_from_its_end_and_its_execution_says_that_some_is_missing(store):
+    job = await made(store, 1, chunks=70)
+    (execution,) = await store.executions_of(job.id, 10)
+    left = []
+    while await store.retention.prune_log(execution.id):
+        left.append((await store.log_head(execution.id)).sequence)
+        assert (await store.execution(execution.id)).truncated
+    assert left == sorted(left, reverse=True)
+    assert len(left) > 1
+    assert await store.log_head(execution.id) == Head()
+
+
+@pytest.mark.parametrize("changed", NOT_YET)
+async def test_the_log_of_what_may_run_or_is_not_cleaned_stays(store, changed):
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, **{**ENDED, **changed}))
+    await write_log(store, execution.id, 2, 10)
+    assert not await store.retention.prune_log(execution.id)
+    assert (await store.log_head(execution.id)).sequence == 2
+    assert not (await store.execution(execution.id)).truncated
 
 
 async def test_another_job_under_the_same_id_is_left_alone(store):

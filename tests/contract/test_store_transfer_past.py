@@ -117,13 +117,14 @@ async def test_what_runs_when_it_is_exported_is_counted_when_it_ends(past: Store
 
 
 async def test_an_export_of_an_older_fastlane_is_counted_and_its_jobs_are_by_those_who_asked_for_them(past: Store, other: Store) -> None:
-    """It has no counts, and says neither who made a job nor when the store heard of a start or an end."""
+    """It has no counts, and says neither who made a job nor when the store heard of a start or an end, only when these were."""
     lines = [older for line in await exported(past) if (older := as_before(line)) is not None]
     await imported(other, lines)
     assert [(row.task_id, dict(row.count.ended)) for row in await hours(other)] == [("my-task", {Status.DONE: 1})]
     (created,) = [event for event in await other.events(Source.CREATED, EVER, 10) if event.task_id == "my-task"]
     assert created.actor == BEN
-    assert not await other.events(Source.ENDED, EVER, 10)
+    (begun, over) = [(await other.events(source, EVER, 10))[0].time for source in (Source.STARTED, Source.ENDED)]
+    assert over - begun == 1_000
 
 
 def as_before(line: Line) -> Line | None:

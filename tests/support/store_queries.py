@@ -119,6 +119,8 @@ QUERIES: dict[str, Query] = {
         if (source, name) != (Source.CREATED, "execution")
     },
     "prune_events": lambda store: store.retention.prune_events(5, 10),
+    "stored_logs": lambda store: store.retention.stored_logs(10, (4_000, "x")),
+    "prune_log": lambda store: store.retention.prune_log("e"),
     "prune_logs": lambda store: store.prune_logs("e", 10),
     "histories": lambda store: store.retention.histories(10),
     "histories after": lambda store: store.retention.histories(10, (4_000, "x")),

@@ -20,7 +20,7 @@ from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention
 from fastlane.scheduler.known_workers import always
 from fastlane.storage.base import Deletion, Store
-from fastlane.storage.base.retention import Removed
+from fastlane.storage.base.retention import LogPage, Removed, StoredLog
 
 log = structlog.get_logger()
 
@@ -31,6 +31,8 @@ PAGES = 20
 LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
 ONE = Window(1, 1)
+LOOKED_AT, LOGS = 1_000, 50
+"""Executions whose logs are looked for, when all logs take too much; and logs that go before it is looked again how much they take."""
 MOST_COUNTED = 10_000
 """Events that are counted when nothing is to be removed."""
 
@@ -40,12 +42,13 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
     """The server's rules: ``rules`` where a pool has none of its own, and the ages of deliveries, of the
-    counts of hours and of recorded events (milliseconds; None: they stay)."""
+    counts of hours and of recorded events (milliseconds; None: they stay). ``log_bytes``: how many all logs may take together."""
 
     rules: Retention = NO_RETENTION
     deliveries: int | None = None
     history: int | None = None
     events: int | None = None
+    log_bytes: int | None = None
 
     def of(self, job: JobHistory, pools: Sequence[Pool]) -> Retention:
         """The rules for a job: those of its pool or of the server, and its own where they are stricter."""
@@ -87,17 +90,26 @@ def untold(_counts: Mapping[str, int]) -> None:
 
 
 class Pruner:
-    """Removes old history of one store. ``is_chosen``: whether this worker is the one that does so. ``pools`` may change meanwhile."""
+    """Removes old history of one store. ``is_chosen``: whether this worker is the one that does so; ``counted`` is told what went.
+    ``pools`` may change meanwhile."""
 
     def __init__(
-        self, store: Store, clock: Clock, pools: Sequence[Pool], rules: RetentionRules, is_chosen: Callable[[], Awaitable[bool]] = always
+        self,
+        store: Store,
+        clock: Clock,
+        pools: Sequence[Pool],
+        rules: RetentionRules,
+        is_chosen: Callable[[], Awaitable[bool]] = always,
+        counted: Report = untold,
     ) -> None:
         self._store = store
         self._clock = clock
         self._pools = pools
         self._rules = rules
         self._is_chosen = is_chosen
+        self._counted = counted
         self._after: tuple[int, str] | None = None
+        self._logs_after: tuple[int, str] | None = None
 
     async def prune(self) -> None:
         """Makes a round: goes on where the last one ended, up to the last job, or until it has found nothing for some pages."""
@@ -105,6 +117,7 @@ class Pruner:
         try:
             if await self._is_chosen():
                 await self._prune_by_age(pruned)
+                await self._fit_logs(pruned)
                 await self._release_space()
             while fruitless < PAGES and await self._is_chosen():
                 before = pruned.counts
@@ -113,6 +126,7 @@ class Pruner:
                 if self._after is None:
                     break
         finally:
+            self._counted(pruned.counts)
             if any(pruned.counts.values()):
                 log.info("retention.pruned", **pruned.counts)
 
@@ -124,6 +138,7 @@ class Pruner:
             after = await self._prune_page(after, pruned)
             report(pruned.counts)
             if after is None:
+                await self._fit_logs(pruned)
                 await self._release_space()
                 return pruned
 
@@ -147,6 +162,7 @@ class Pruner:
                     found.add(await self._store.retention.overdue(job, cuts, whole=True))
             after = (page[-1].created_at, page[-1].job_id)
             report(found.counts)
+        found.logs = max(found.logs, await self._count_logs_that_do_not_fit())  # these are mostly the ones that are too old
         return found
 
     async def _prune_page(self, after: tuple[int, str] | None, pruned: Pruned) -> tuple[int, str] | None:
@@ -200,6 +216,52 @@ class Pruner:
             pruned.hours += await self._in_pages(partial(history.prune_hours, hour_of(now - self._rules.history)))
         if self._rules.events is not None:
             pruned.events += await self._in_pages(partial(retention.prune_events, now - self._rules.events))
+
+    async def _fit_logs(self, pruned: Pruned) -> None:
+        """Removes logs, the oldest first, until all of them together take no more than they may. It goes on where it stopped the last time,
+        before which there are hardly any."""
+        most, is_first_time = self._rules.log_bytes, self._logs_after is None
+        while most is not None and await self._is_chosen():
+            over = await self._store.retention.log_bytes() - most
+            if over <= 0:
+                return
+            page = await self._store.retention.stored_logs(LOOKED_AT, self._logs_after)
+            gone, tried_all = await self._prune_logs(page.logs, over)
+            pruned.logs += gone
+            if not tried_all:
+                continue
+            if page.next is None and is_first_time and not gone:
+                self._logs_after = None
+                log.warning("retention.logs_over_limit", bytes=over + most, limit=most)
+                return
+            is_first_time = is_first_time or page.next is None
+            self._logs_after = page.next
+
+    async def _prune_logs(self, logs: Sequence[StoredLog], over: int) -> tuple[int, bool]:
+        """Removes the first of these that may go, until so many bytes are gone, or it is time to look again how many. How many logs went,
+        and whether none is left that was not tried."""
+        gone = 0
+        for stored in logs:
+            if over <= 0 or gone == LOGS:
+                return gone, False
+            if stored.may_go:
+                while await self._gently(partial(self._store.retention.prune_log, stored.execution_id)):
+                    pass
+                over -= stored.bytes
+                gone += 1
+        return gone, True
+
+    async def _count_logs_that_do_not_fit(self) -> int:
+        most, found = self._rules.log_bytes, 0
+        over = 0 if most is None else await self._store.retention.log_bytes() - most
+        page = LogPage((), (0, ""))
+        while over > 0 and page.next is not None:
+            page = await self._store.retention.stored_logs(LOOKED_AT, page.next)
+            for stored in page.logs:
+                if over > 0 and stored.may_go:
+                    over -= stored.bytes
+                    found += 1
+        return found
 
     async def _in_pages(self, prune: Callable[[int], Awaitable[int]]) -> int:
         total = gone = await self._gently(partial(prune, PAGE))

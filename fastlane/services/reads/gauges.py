@@ -14,6 +14,7 @@ from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.queue.base import LaneCounts, TimedQueue, WorkerReports
 from fastlane.services.reads.host_rows import HostRow, host_rows
 from fastlane.storage.base import DeliveryStore, PoolStore
+from fastlane.storage.base.retention import RetentionStore
 from fastlane.streams.followers import Followers
 
 DEADLINE = 2.0
@@ -27,6 +28,10 @@ Answer = TypeVar("Answer")
 
 class GaugeStore(PoolStore, DeliveryStore, Protocol):
     """What is needed of the store."""
+
+    @property
+    def retention(self) -> RetentionStore:
+        """What knows how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,8 @@ class PoolGauges:
 @dataclass(frozen=True, slots=True)
 class InstallationGauges:
     """The installation now. ``store_seconds`` and ``queue_seconds``: how long one small read took; None: it failed. ``overdue``: for how
-    many milliseconds the delivery that has waited longest has been due, and ``receivers``: those that fail; None when the store does not
-    say."""
+    many milliseconds the delivery that has waited longest has been due, ``receivers``: those that fail, ``log_bytes``: about how many all
+    stored logs take; None when the store does not say."""
 
     pools: tuple[PoolGauges, ...]
     hosts: tuple[HostRow, ...]
@@ -52,6 +57,7 @@ class InstallationGauges:
     followers: int
     overdue: int | None
     receivers: Sequence[Receiver] | None
+    log_bytes: int | None
     store_seconds: float | None
     queue_seconds: float | None
 
@@ -72,14 +78,18 @@ class GaugeReader:
     async def read(self) -> InstallationGauges:
         """The installation as it is now."""
         names, now = [pool.name for pool in self._pools], self._clock.now()
-        (pauses, store_seconds), (lanes, queue_seconds), (oldest, _), (reports, _), (due, _), (receivers, _) = await asyncio.gather(
+        of_queue = asyncio.gather(
+            _timed(self._queue.counts(names)), _timed(self._queue.oldest_waiting(names)), _timed(self._reports.current())
+        )
+        of_store = asyncio.gather(
             _timed(self._store.paused_pools()),
-            _timed(self._queue.counts(names)),
-            _timed(self._queue.oldest_waiting(names)),
-            _timed(self._reports.current()),
             _timed(self._store.deliveries_due(now, 1)),
             _timed(self._store.failing_receivers(MOST_RECEIVERS)),
+            _timed(self._store.retention.log_bytes()),
         )
+        queue_answers, store_answers = await asyncio.gather(of_queue, of_store)
+        (lanes, queue_seconds), (oldest, _), (reports, _) = queue_answers
+        (pauses, store_seconds), (due, _), (receivers, _), (log_bytes, _) = store_answers
         return InstallationGauges(
             pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
             hosts=() if reports is None else host_rows(self._pools, reports),
@@ -87,6 +97,7 @@ class GaugeReader:
             followers=len(self._followers),
             overdue=None if due is None else max((now - delivery.due for delivery in due if delivery.due is not None), default=0),
             receivers=receivers,
+            log_bytes=log_bytes,
             store_seconds=store_seconds,
             queue_seconds=queue_seconds,
         )

@@ -36,6 +36,23 @@ class Most:
     logs: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """The log of an execution: its bytes, and whether it may go, since the execution has ended, is settled and cleaned."""
+
+    execution_id: str
+    bytes: int
+    may_go: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Logs, the oldest first. ``next``: where to look further; None at the end."""
+
+    logs: Sequence[StoredLog]
+    next: tuple[int, str] | None
+
+
 ONE_STEP = Most(100, 250, 32)
 """What one step looks at, or removes."""
 ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
@@ -71,6 +88,17 @@ class RetentionStore(Protocol):
 
     async def prune_deliveries(self, before: int, limit: int) -> int:
         """Deletes the oldest of them, ``limit`` at most; how many."""
+
+    async def log_bytes(self) -> int:
+        """About how many bytes all stored logs take. Cheap."""
+
+    async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
+        """Looks at the next ``limit`` executions in the order in which the store heard of their ends, after this place; the logs that they
+        have."""
+
+    async def prune_log(self, execution_id: str) -> bool:
+        """Removes a part of a log that may go, from its end; whether there is more of it. The execution counts as truncated from then
+        on."""
 
     async def release_space(self) -> bool:
         """Returns a part of the space that was freed to the disk, if there is much of it; whether there may be more."""

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
-from fastlane.storage.base.retention import ALL, ONE_STEP, Most, Removed
+from fastlane.storage.base.retention import ALL, ONE_STEP, LogPage, Most, Removed, StoredLog
 from fastlane.storage.histories import job_history
 from fastlane.storage.mongo import deletion, events, executions, logs
 from fastlane.storage.mongo.commits.commits import current, is_there
@@ -63,6 +63,18 @@ class MongoRetention:
         if removed:
             self._commits.committed()
         return removed
+
+    async def log_bytes(self) -> int:
+        return await self._db.call(lambda: self._db.size(CHUNKS))
+
+    async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
+        return await self._db.call(lambda: _stored_logs(self._db, limit, after))
+
+    async def prune_log(self, execution_id: str) -> bool:
+        is_left, was_there = await self._db.call(lambda: _prune_log(self._db, execution_id))
+        if was_there:
+            self._commits.committed()
+        return is_left
 
     async def release_space(self) -> bool:
         return False
@@ -207,6 +219,26 @@ async def _delete_logs(db: Database, execution_ids: Sequence[str], chunks: int) 
         if chunks == 0:
             return number + (not await _with_log(db, [id]))
     return len(execution_ids)
+
+
+async def _stored_logs(db: Database, limit: int, after: tuple[int, str] | None) -> LogPage:
+    filter = {"end_noted_at": {"$gte": max(1, (after or FIRST)[0]), "$lte": LAST}, **following("end_noted_at", after)}
+    sort, fields = [("end_noted_at", 1), ("_id", 1)], ("end_noted_at", "stdout_bytes", "stderr_bytes", "settled", "cleaned")
+    rows = await db.find(EXECUTIONS, filter, "executions_by_end", sort=sort, limit=limit, fields=fields)
+    there = set(await _with_log(db, [row["_id"] for row in rows]))
+    logs = [_stored_log(row) for row in rows if row["_id"] in there]
+    return LogPage(logs, (rows[-1]["end_noted_at"], rows[-1]["_id"]) if len(rows) == limit else None)
+
+
+def _stored_log(row: Document) -> StoredLog:
+    return StoredLog(row["_id"], row["stdout_bytes"] + row["stderr_bytes"], bool(row["settled"] and row["cleaned"]))
+
+
+async def _prune_log(db: Database, execution_id: str) -> tuple[bool, bool]:
+    """Whether there is more of it, and whether it might go."""
+    if not await db.update(EXECUTIONS, execution_id, {"settled": True, "cleaned": True}, {"$set": {"truncated": True}}):
+        return False, False
+    return await logs.delete_chunks(db, execution_id, logs.PRUNED_CHUNKS) == logs.PRUNED_CHUNKS, True
 
 
 def _sent_before(before: int) -> Mapping[str, Any]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import orjson
 
 from fastlane.models.retention import Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
-from fastlane.storage.base.retention import ALL, ONE_STEP, Most, Removed
+from fastlane.storage.base.retention import ALL, ONE_STEP, LogPage, Most, Removed, StoredLog
 from fastlane.storage.histories import job_history
 from fastlane.storage.sqlite import deletion, events
 from fastlane.storage.sqlite.driver.readers import Readers
 from fastlane.storage.sqlite.driver.writer import Writer
+from fastlane.storage.sqlite.event_tables import END_NOTED
 from fastlane.storage.sqlite.jobs import FIRST
 from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import OVER, TO_COME, TO_SEND
@@ -44,6 +45,11 @@ _OLD_TICKS = """SELECT id FROM ticks INDEXED BY ticks_of_job WHERE job_id = :job
     ORDER BY due, id LIMIT :limit"""
 _OLD_LOGS = """SELECT id FROM executions INDEXED BY executions_of_job WHERE job_id = ? AND finished_at < ? AND settled = 1 AND cleaned = 1
     AND EXISTS (SELECT 1 FROM log_chunks WHERE log_chunks.execution_id = executions.id) ORDER BY sequence, attempt LIMIT ?"""
+_LOG_BYTES = "SELECT value FROM counters WHERE name = 'log_bytes'"
+_LOGS = f"""WITH page AS (SELECT end_noted_at, id FROM executions INDEXED BY executions_by_end
+        WHERE {END_NOTED} AND (end_noted_at, id) > (?, ?) ORDER BY end_noted_at, id LIMIT ?),
+    sized AS (SELECT *, (SELECT end_offset FROM log_chunks WHERE execution_id = page.id ORDER BY sequence DESC LIMIT 1) AS size FROM page)
+    SELECT *, CASE WHEN size IS NOT NULL THEN (SELECT settled AND cleaned FROM executions WHERE executions.id = sized.id) END FROM sized"""
 _DELETE_TICKS = "DELETE FROM ticks WHERE id IN (SELECT value FROM json_each(?))"
 _SENT = f"FROM deliveries INDEXED BY deliveries_by_age WHERE {OVER} AND created_at < ?"
 
@@ -79,6 +85,17 @@ class SqliteRetention:
     async def prune_deliveries(self, before: int, limit: int) -> int:
         statement = f"DELETE FROM deliveries WHERE rowid IN (SELECT rowid {_SENT} ORDER BY created_at, id LIMIT ?)"
         return await self._writer.run(lambda db: db.execute(statement, (before, limit)).rowcount)
+
+    async def log_bytes(self) -> int:
+        return await self._readers.run(lambda db: int(db.execute(_LOG_BYTES).fetchone()[0]))
+
+    async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
+        rows = await self._readers.run(lambda db: db.execute(_LOGS, (*(after or FIRST), limit)).fetchall())
+        logs = [StoredLog(id, size, bool(may_go)) for _, id, size, may_go in rows if size is not None]
+        return LogPage(logs, rows[-1][:2] if len(rows) == limit else None)
+
+    async def prune_log(self, execution_id: str) -> bool:
+        return await self._writer.run(lambda db: _prune_log(db, execution_id))
 
     async def release_space(self) -> bool:
         if not await self._readers.run(_has_much_room):
@@ -148,6 +165,12 @@ def _delete_logs(db: sqlite3.Connection, execution_ids: Sequence[str], chunks: i
         if chunks == 0:
             return number + (not db.execute("SELECT 1 FROM log_chunks WHERE execution_id = ? LIMIT 1", (id,)).fetchall())
     return len(execution_ids)
+
+
+def _prune_log(db: sqlite3.Connection, execution_id: str) -> bool:
+    if db.execute("UPDATE executions SET truncated = 1 WHERE id = ? AND settled = 1 AND cleaned = 1", (execution_id,)).rowcount == 0:
+        return False
+    return deletion.delete_chunks(db, execution_id, deletion.CHUNKS) == deletion.CHUNKS
 
 
 def _has_much_room(db: sqlite3.Connection) -> bool:

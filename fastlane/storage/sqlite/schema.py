@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from fastlane.storage.sqlite.count_tables import COUNT_END, LOG_BYTES
 from fastlane.storage.sqlite.event_tables import COMMIT as COMMIT
 from fastlane.storage.sqlite.event_tables import EVENT_TABLES
 
@@ -39,13 +40,6 @@ TO_CHECK = "check_at IS NOT NULL"
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
 _DROP_LABELS = """DELETE FROM job_labels WHERE label IN (SELECT value FROM json_each(old.labels))
     AND created_at = old.created_at AND job_id = old.id"""
-_LATE = "CASE WHEN new.started_at > new.scheduled_for THEN new.started_at - new.scheduled_for ELSE 0 END"
-_COUNT_END = f"""INSERT INTO hours VALUES (new.task_id, ifnull(new.pool, ''), ifnull(new.finished_at, 0) / 3600000 * 3600000,
-    new.status = 'done', new.status = 'expired', new.status = 'failed', new.status = 'stopped', new.status = 'timedout',
-    new.started_at IS NOT NULL, {_LATE}, {_LATE})
-    ON CONFLICT (task_id, hour, pool) DO UPDATE SET done = done + excluded.done, expired = expired + excluded.expired,
-    failed = failed + excluded.failed, stopped = stopped + excluded.stopped, timedout = timedout + excluded.timedout,
-    started = started + excluded.started, late = late + excluded.late, latest = max(latest, excluded.latest)"""
 
 MIGRATIONS: Sequence[Migration] = (
     Migration(
@@ -375,8 +369,8 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE UNIQUE INDEX hours_of_task ON hours (task_id, hour, pool)",
             "CREATE INDEX hours_by_age ON hours (hour)",
             f"""CREATE TRIGGER count_ends AFTER UPDATE OF status ON executions WHEN new.{ENDED} AND old.{UNDER_WAY} BEGIN
-                {_COUNT_END}; END""",
-            f"CREATE TRIGGER count_ended AFTER INSERT ON executions WHEN new.{ENDED} BEGIN {_COUNT_END}; END",
+                {COUNT_END}; END""",
+            f"CREATE TRIGGER count_ended AFTER INSERT ON executions WHEN new.{ENDED} BEGIN {COUNT_END}; END",
         ),
     ),
     Migration(
@@ -394,6 +388,7 @@ MIGRATIONS: Sequence[Migration] = (
             f"CREATE INDEX jobs_to_check ON jobs (check_at, id) WHERE {TO_CHECK}",
         ),
     ),
+    Migration(version=23, min_reader=1, statements=LOG_BYTES),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -198,8 +198,9 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
         case "tick":
             return tick_from(_completed(Tick, document))
         case "execution":
-            noted = Noted(*document.get("noted", ()))
-            return ExecutionLine(execution_from(_completed(Execution, document)), noted, bool(document.get("is_counted")))
+            execution = execution_from(_completed(Execution, document))
+            noted = Noted(*document["noted"]) if "noted" in document else Noted(execution.started_at, execution.finished_at)
+            return ExecutionLine(execution, noted, bool(document.get("is_counted")))
         case "delivery":
             return delivery_from(_completed(Delivery, document))
         case "host":

@@ -1,10 +1,14 @@
 """What a worker removes of what has happened, and what it leaves."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 import structlog
 
+from fastlane.metrics.metrics import PRUNED
+from fastlane.models import transitions
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.webhook import Occasion, Webhook
 from fastlane.models.retention import Retention
@@ -13,8 +17,9 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler.repair import pruner as pruners
 from fastlane.scheduler.repair.pruner import Pruned, Pruner, RetentionRules
+from fastlane.storage.base.transfer import Noted
 from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE, MakePruner
-from tests.support.factories import make_spec
+from tests.support.factories import chunk, first_of, make_spec, new_job
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.scenarios import ran
 from tests.support.stored_data import damage
@@ -152,6 +157,71 @@ async def test_a_job_that_cannot_be_read_is_left_alone_and_the_others_are_pruned
     await pruner_of(max_executions=1).prune_all()
     assert await count_executions(virtual.real_store, broken.job_id) == 11
     assert await count_executions(virtual.real_store, job.job_id) == 1
+
+
+async def with_log(virtual: VirtualFastlane, *, cleaned: bool = True) -> str:
+    """The id of an execution that ended, is cleaned, and wrote 100,000 bytes."""
+    virtual.clock.set(virtual.clock.now() + MINUTE)
+    job = new_job("logs", now=virtual.clock.now())
+    tick, execution = first_of(job, due=virtual.clock.now())
+    ended = replace(execution, status=Status.DONE, finished_at=virtual.clock.now(), stdout_bytes=100_000, settled=True, cleaned=cleaned)
+    await virtual.real_store.create(job, tick, None)
+    await virtual.real_store.transfer.restore_execution(ended, Noted(None, virtual.clock.now()), is_counted=True)
+    await virtual.real_store.append(chunk(ended.id, Head(), [Piece(STDOUT, 1, b"x" * 100_000)]))
+    return ended.id
+
+
+async def left(virtual: VirtualFastlane, ids: Sequence[str]) -> list[int]:
+    """The bytes that each of these logs has."""
+    return [(await virtual.real_store.log_head(id)).offset for id in ids]
+
+
+async def test_the_logs_of_the_oldest_executions_go_when_all_logs_take_more_than_they_may(virtual: VirtualFastlane) -> None:
+    ids = [await with_log(virtual) for _ in range(5)]
+    for most, went in ((600_000, 0), (250_000, 3), (250_000, 0)):
+        pruner = Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(log_bytes=most))
+        assert (await pruner.overdue()).logs == went
+        assert await pruner.prune_all() == Pruned(logs=went)
+    assert await left(virtual, ids) == [0, 0, 0, 100_000, 100_000]
+    executions = [await virtual.real_store.execution(id) for id in ids]
+    assert [execution is not None and execution.truncated for execution in executions] == [True, True, True, False, False]
+    counted = list[Mapping[str, int]]()
+    await Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(log_bytes=150_000), counted=counted.append).prune()
+    assert counted == [Pruned(logs=1).counts]
+    assert tuple(Pruned().counts) == PRUNED
+
+
+async def test_logs_that_had_to_stay_go_later_when_they_may(virtual: VirtualFastlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pruner goes on where it stopped, and begins anew at the end."""
+    monkeypatch.setattr(pruners, "LOOKED_AT", 2)
+    first = await with_log(virtual, cleaned=False)
+    ids = [first, *[await with_log(virtual) for _ in range(4)]]
+    pruner = Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(log_bytes=350_000))
+    await pruner.prune()
+    assert await left(virtual, ids) == [100_000, 0, 0, 100_000, 100_000]
+    execution = await virtual.real_store.execution(first)
+    assert execution is not None
+    assert await virtual.real_store.change(transitions.clean(execution)) is not None
+    for _ in range(2):
+        ids.append(await with_log(virtual))
+        await pruner.prune()
+    assert await left(virtual, ids) == [100_000, 0, 0, 0, 0, 100_000, 100_000]
+    await Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(log_bytes=250_000)).prune()
+    assert await left(virtual, ids) == [0, 0, 0, 0, 0, 100_000, 100_000]
+
+
+async def test_logs_of_what_runs_stay_and_a_warning_says_that_all_take_too_much(virtual: VirtualFastlane) -> None:
+    ended = await with_log(virtual)
+    await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    (running,) = await virtual.work()
+    await virtual.run(running)
+    await virtual.real_store.append(chunk(running, Head(), [Piece(STDOUT, 1, b"x" * 100_000)]))
+    with structlog.testing.capture_logs() as events:
+        await Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(log_bytes=50_000)).prune()
+    assert await left(virtual, [ended, running]) == [0, 100_000]
+    (warned,) = [event for event in events if event["event"] == "retention.logs_over_limit"]
+    assert (warned["log_level"], warned["limit"]) == ("warning", 50_000)
+    assert 100_000 <= warned["bytes"] < 110_000
 
 
 async def test_a_cron_goes_on_while_its_history_is_pruned(virtual: VirtualFastlane, pruner_of: MakePruner) -> None:

@@ -54,6 +54,7 @@ keep_jobs = "31d"
 keep_executions = "32d"
 max_executions = 33
 keep_logs = "3d"
+max_total_log_bytes = "6MiB"
 keep_deliveries = "5d"
 keep_history = "35d"
 keep_events = "36d"
@@ -207,7 +208,7 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     assert (made.unused_images_after, made.usage_every) == (900.0, 18.0)
     kept, day = made.retention, 86_400_000
     assert (kept.rules.jobs, kept.rules.executions, kept.rules.max_executions, kept.rules.logs) == (31 * day, 32 * day, 33, 3 * day)
-    assert (kept.deliveries, kept.history, kept.events) == (5 * day, 35 * day, 36 * day)
+    assert (kept.deliveries, kept.history, kept.events, kept.log_bytes) == (5 * day, 35 * day, 36 * day, 6 * 1024 * 1024)
     limits = made.limits
     assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
 

@@ -171,6 +171,11 @@ class Database:
         counted = await self._repeated(lambda: self._of(collection).count_documents(filter, hint=index))
         return int(counted[0])
 
+    async def size(self, collection: str) -> int:
+        """About how many bytes all documents of a collection take, as the server counts them all the time."""
+        found, _ = await self._repeated(lambda: self._database().command({"collStats": collection}))
+        return int(found["size"])
+
     async def group(self, collection: str, pipeline: Sequence[Mapping[str, Any]], index: str) -> list[Document]:
         """What a pipeline of stages makes of the documents, by this index."""
         return await self._listed(lambda: self._of(collection).aggregate(list(pipeline), hint=index))
@@ -246,9 +251,12 @@ class Database:
         await self._repeated(lambda: self._of(collection).create_indexes(list(indexes)))
 
     def _of(self, collection: str) -> Any:
+        return self._database()[collection]
+
+    def _database(self) -> Any:
         if self._client is None:
             raise StoreDown("the store is closed")
-        return self._client[self._url.database][collection]
+        return self._client[self._url.database]
 
     async def _listed(self, cursor: Callable[[], Any]) -> list[Document]:
         found, _ = await self._repeated(lambda: cursor().to_list(None))

@@ -21,6 +21,7 @@ def _of_installation(now: InstallationGauges) -> tuple[GaugeValues, ...]:
         GaugeValues("fastlane_queue_up", "Whether Redis answers.", (), _one(now.queue_seconds is not None)),
         GaugeValues("fastlane_store_read_seconds", "How long one small read of the store took just now.", (), _one(now.store_seconds)),
         GaugeValues("fastlane_queue_read_seconds", "How long one small read of the queue took just now.", (), _one(now.queue_seconds)),
+        GaugeValues("fastlane_stored_log_bytes", "About how many bytes all stored logs take.", (), _one(now.log_bytes)),
         GaugeValues("fastlane_workers", "Workers that are alive.", (), _one(now.workers)),
         GaugeValues("fastlane_followers", "Logs that this process is sending to followers.", (), _one(now.followers)),
     )

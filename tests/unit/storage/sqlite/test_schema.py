@@ -48,7 +48,7 @@ def test_each_status_has_a_counter_and_stands_in_one_partial_condition(path):
     db = connect(path, 5.0)
     names = {name for (name,) in db.execute("SELECT name FROM counters")}
     db.close()
-    assert names == {"tasks", "jobs", *Status}
+    assert names == {"tasks", "jobs", "log_bytes", *Status}
     for condition, statuses in ((schema.UNDER_WAY, UNDER_WAY), (schema.ENDED, FINAL)):
         assert {status for status in Status if f"'{status}'" in condition} == statuses
 
