@@ -193,13 +193,15 @@ async def test_faults_of_fields_that_it_does_not_show_stand_above_and_in_the_jso
 
 
 async def test_the_json_has_every_field_and_loses_none(context, server):
-    reply = await server.enqueue("reports", **HIDDEN, startIn="1h", envs={"LEVEL": 4}, labels={"team": "data"})
+    reply = await server.enqueue("reports", **HIDDEN, startIn="1h", envs={"LEVEL": 4, "RETURN": "a\rb"}, labels={"team": "data"})
     before = (await server.get(reply["jobUrl"])).json["job"]["definition"]
     console = await open_console(context, page_of(server, reply))
     page = console.page
     await page.get_by_role("link", name="Another like this").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Another like “reports”")
     await expect(page.get_by_text("The JSON has more that is kept as it is: retention, metadata, resources.reserve.")).to_be_visible()
+    await expect(page.get_by_role("group", name="variable 2").get_by_label("Value")).to_be_disabled()
+    await expect(page.get_by_text("It is set to something that this field cannot show.")).to_be_visible()
     await field(page, "Memory").fill("128m")
     text = field(page, "The job as JSON")
     await page.get_by_role("button", name="JSON").click()
@@ -268,6 +270,7 @@ async def test_the_commands_make_the_same_job(context, server, command_line):
     await field(page, "The job as JSON").fill(json.dumps(body))
     await page.get_by_role("button", name="Form").click()
     assert [await one.input_value() for one in await field(page, "Argument").all()] == HOSTILE
+    assert await inspect(page, "new-list") == {}
     curl, fastlane = [await one.text_content() or "" for one in await page.locator(".command code").all()]
     await create(page)
     for command in (curl, fastlane):
@@ -401,3 +404,10 @@ async def test_one_that_was_changed_after_a_lost_answer_says_that_there_may_be_t
     assert len(await jobs(server, "reports")) == 1
     await create(page)
     assert [one["image"] for one in await jobs(server, "reports")] == ["debian", "ubuntu"]
+
+
+async def test_an_address_that_names_no_job_says_so(context, server):
+    for like, words in (("reports", "names no job"), ("../..", "names no job"), ("reports/x", "There is no job 'x'")):
+        console = await open_console(context, f"{server.base}/console/new?like={like}")
+        await expect(console.trouble).to_contain_text(words)
+        assert console.faults == []

@@ -43,7 +43,7 @@ export function tasksPage(changed: () => void): Page {
       ];
       const empty = query.query
         ? nothing(`No task has words that begin with “${query.query}”.`)
-        : nothing("There are no tasks yet. The ", link(root, "overview"), " shows how to start a first job.");
+        : nothing("There are no tasks yet. ", link(pages.newJob(), "Create a first job"), ", or see on the ", link(root, "overview"), " how to do so from a terminal.");
       return () => drawList("Tasks", list, table("Tasks", columns, list.items, (one) => one.taskId), empty);
     },
   };
@@ -67,7 +67,9 @@ export function taskPage(task: string, changed: () => void): Page {
         { title: "Last run", wide: true, cell: lastRun },
         { title: "Next run", is: "number" as const, cell: (one: JobRow) => (one.nextRunAt ? until(one.nextRunAt) : "") },
       ];
-      const empty = nothing(query.status ? `No job of this task is ${statusWords(query.status)}.` : "This task has no jobs.");
+      const empty = query.status
+        ? nothing(`No job of this task is ${statusWords(query.status)}.`)
+        : nothing("This task has no jobs. ", link(pages.newJob({ task }), "Create one"), ".");
       return () => drawList(task, list, table(`Jobs of ${task}`, columns, list.items, (one) => one.id), empty);
     },
   };

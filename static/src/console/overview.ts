@@ -156,7 +156,7 @@ const nameOf = (one: Execution): HTMLElement => jobLink(one.taskId, one.jobId);
 /** The next due jobs, each with a point on a line from now to the last of them. */
 function next(status: Status): HTMLElement {
   const jobs = status.jobs.scheduled.filter((job) => job.nextRunAt).slice(0, 8);
-  if (!jobs.length) return section("Next due", null, nothing("No job is scheduled. Give one a cron, or a time."));
+  if (!jobs.length) return section("Next due", null, nothing("No job is scheduled. ", link(pages.newJob(), "Schedule one"), "."));
   const last = Math.max(...jobs.map((job) => Date.parse(job.nextRunAt!)));
   const span = Math.max(1, last - now());
   const rows = jobs.map((job) => {

@@ -60,7 +60,11 @@ export function fill(input: Input, text: string | null): void {
   input.value = text ?? "";
   const beyond = input.value !== (text ?? null);
   input.disabled = beyond;
-  input.title = beyond ? BEYOND : "";
+  const hint = input.parentElement?.querySelector<HTMLElement>(".hint");
+  if (hint) {
+    hint.dataset.words ??= hint.textContent ?? "";
+    hint.textContent = beyond ? BEYOND : hint.dataset.words;
+  }
   grow(input);
 }
 

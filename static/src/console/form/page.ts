@@ -7,7 +7,7 @@ import { api, exchange, Refusal } from "../server";
 import { session } from "../session";
 import { tidy } from "./body";
 import { Form, type Start } from "./form";
-import { type Fields, parse } from "./json";
+import { parse } from "./json";
 
 export function newJobPage(): Page {
   let made: HTMLElement | null = null;
@@ -29,18 +29,22 @@ async function make(): Promise<HTMLElement> {
   return new Form(start, who).element;
 }
 
+const NO_JOB = "This address names no job: write like=TASK/ID.";
+
 /** What is another one like this job: TASK/ID. Throws a Refusal. */
 async function another(like: string): Promise<Start> {
   const end = like.lastIndexOf("/");
   const task = like.slice(0, Math.max(0, end));
   const id = like.slice(end + 1);
-  if (!task || !id) throw new Refusal(404, "This address names no job: write like=TASK/ID.");
+  if (["", ".", ".."].some((none) => task === none || id === none)) throw new Refusal(404, NO_JOB);
   const { value } = parse(await exchange("GET", api.job(task, id, "", { perPage: "1" })));
-  const job = value.get("job") as Fields;
+  const job = value.get("job");
+  const definition = job instanceof Map ? job.get("definition") : null;
+  if (!(job instanceof Map) || !(definition instanceof Map)) throw new Refusal(404, NO_JOB);
   const name = job.get("name");
   return {
     title: `Another like “${isolated(typeof name === "string" ? name : task)}” (${shortId(id)})`,
     task,
-    body: tidy(job.get("definition") as Fields),
+    body: tidy(definition),
   };
 }
