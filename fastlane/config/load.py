@@ -123,7 +123,6 @@ def _read_access(invocation: Invocation, named: str | None) -> Access:
     written = _from_file(invocation.cwd, named, faults) | _from_variables(ACCESS, faults) | _legacy_variables()
     written, _ = _translate_legacy_names(written, faults)
     values = _values(written, invocation, faults, ACCESS)
-    faults += _log_faults(values)
     faults += _names_of_two(values)
     if faults:
         raise Invalid(faults)
