@@ -5,20 +5,19 @@ import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus } from "./lo
 import { type Execution, FINAL, place, read, type Wait } from "./api";
 import type { Job } from "./console/shapes";
 import { Actions } from "./log/actions";
+import { Address } from "./log/address";
 import { Connection, type Message, type State } from "./log/connection";
 import { el, the } from "./dom";
 import { Executions } from "./log/executions";
 import { Link, RECONNECT } from "./log/link";
 import { Log } from "./log/log";
 import { notice, tick } from "./log/notices";
+import { LAST_LINES, planFor } from "./log/plan";
 import { attemptWords, headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
 import { equip, press } from "./log/tools";
 import { hear } from "./tabs";
 import { count, moment, sentence, shortId } from "./words";
 
-/** For a log of more than this many bytes, the page asks for the last lines only. */
-const LARGE = 48_000_000;
-const LAST_LINES = 100_000;
 const LOOK_EVERY = 5_000;
 /** Older executions that are read again each time, because they have not ended. */
 const MOST_STALE = 5;
@@ -38,11 +37,16 @@ let following = false;
 let olderPage = 1;
 let lookTimer = 0;
 let drawing = 0;
-/** What of the log is not asked for: all but the last lines, or this many attempts. */
-let whole = true;
+/** What of the log is not asked for: all but the last lines of an execution, and this many attempts. */
+let partial: string | null = null;
 let skipped = 0;
 
-const log = new Log({ heading: (id, attempt) => headingWords(executions.get(id), attempt), onChange: drawAmount });
+const log = new Log({
+  heading: (id, attempt) => headingWords(executions.get(id), attempt),
+  onChange: drawAmount,
+  onFollow: (following) => following && address.loadRest(),
+  onFull: () => connection.hold(),
+});
 const actions = new Actions((refusal) => (refusal?.status === 401 ? connection.refuse(401) : void look()));
 const link = new Link({ started: () => Boolean(lastLogged()), existed, connect: () => connection.now(), onShow: showLink });
 const connection = new Connection({
@@ -52,6 +56,8 @@ const connection = new Connection({
   onState: (state) => link.draw(state),
   onRestart: restart,
 });
+
+const address = new Address(log, connection, here, () => lastLogged()?.executionId ?? current);
 
 function receive(message: Message): void {
   link.lasts();
@@ -82,11 +88,14 @@ function head(id: string, attempt?: number): void {
     for (const one of before) if (one.startedAt) log.begin(one.executionId, one.attempt);
     log.begin(id, number);
   }
+  log.expect(id, id !== partial);
+  if (!log.marked && !here.execution) address.open();
 }
 
 function restart(): void {
   current = here.execution;
   log.restart();
+  if (here.execution) log.expect(here.execution, here.execution !== partial);
 }
 
 // requests
@@ -217,7 +226,7 @@ function drawEnd(): void {
   const newer = over && newest && one && newest.queueJobId !== one.queueJobId && newest.createdAt > one.createdAt;
   notice(
     "newer",
-    newer ? { tone: "info", words: ["A newer run has started."], button: { words: "Follow it", act: () => location.reload() } } : null,
+    newer ? { tone: "info", words: ["A newer run has started."], button: { words: "Follow it", act: () => location.assign(new URL("stream", here.jobUrl)) } } : null,
   );
 }
 
@@ -226,14 +235,15 @@ function drawKept(): void {
   const { dropped } = log.counts;
   const words: string[] = [];
   if (one?.logInfo.truncated) words.push("The log is not complete: it was longer than the server keeps, or a part of it was lost.");
-  if (!whole) words.push(`Only the last ${count(LAST_LINES)} lines are shown, numbered from the first of them. Download has them all.`);
+  if (partial) words.push(`Only the last ${count(LAST_LINES)} lines are shown, without their numbers. Download has them all.`);
   if (skipped) words.push(`The log is long. Attempts before attempt ${skipped + 1} are not shown; the list of executions leads to them.`);
-  if (whole && dropped) words.push(`The first ${count(dropped)} lines are no longer shown. Download has them all.`);
+  if (!partial && dropped) words.push(`The first ${count(dropped)} lines are no longer shown. Download has them all.`);
   notice("kept", words.length ? { tone: "warn", words } : null);
 }
 
 function drawAmount(): void {
   drawKept();
+  address.draw();
   drawNothing();
 }
 
@@ -261,7 +271,7 @@ function showLink(state: State): void {
     for (const key of ["why", "next", "newer"] as const) notice(key, null);
   }
   if (state.is === "open" || state.is === "done") void look();
-  drawNothing();
+  drawAmount();
 }
 
 function drawDownload(): void {
@@ -301,9 +311,10 @@ function everySecond(): void {
 }
 
 async function start(): Promise<void> {
-  if (location.search) history.replaceState(null, "", location.pathname); // a ticket that was not accepted
+  if (location.search) history.replaceState(null, "", location.pathname + location.hash); // a ticket that was not accepted
   drawPlace(here);
-  equip(log, drawDownload);
+  equip(log, drawDownload, (line, extend) => address.point(line, extend));
+  addEventListener("hashchange", () => address.open());
   press("older", () => void showOlder());
   document.addEventListener("visibilitychange", () => !document.hidden && void look());
   hear(here.root, (change) => {
@@ -323,22 +334,19 @@ async function start(): Promise<void> {
 /** Follows the log from its start: on a job's page, through all attempts. Of more than is sensible, only the end. */
 async function follow(): Promise<void> {
   const last = lastLogged();
+  if (here.execution) log.expect(here.execution, true);
+  address.open();
   if (!last) return connection.begin();
-  if (here.execution) return size(last) > LARGE ? followTail(last) : connection.begin();
-  if (executions.attempts(last)[0]!.attempt > 1) await readMore();
-  const attempts = executions.attempts(last).filter((attempt) => attempt.startedAt);
-  let first = attempts.length;
-  for (let sum = 0; first > 0 && (sum += size(attempts[first - 1]!)) <= LARGE; ) first--;
-  if (first === attempts.length) return followTail(last);
-  skipped = first && attempts[first]!.attempt - 1;
-  head(attempts[first]!.executionId);
-  connection.begin({ from: `${attempts[first]!.executionId}:0` });
-}
-
-function followTail(last: Execution): void {
-  whole = false;
-  head(last.executionId);
-  connection.begin({ tail: LAST_LINES });
+  const named = log.markedAre !== null;
+  if (!here.execution && executions.attempts(last)[0]!.attempt > 1) await readMore();
+  const attempts = here.execution ? [last] : executions.attempts(last).filter((attempt) => attempt.startedAt);
+  const plan = planFor(attempts, named);
+  skipped = here.execution ? 0 : plan.skipped;
+  partial = plan.whole ? null : plan.first.executionId;
+  if (!here.execution) head(plan.first.executionId);
+  else log.expect(here.execution, plan.whole);
+  if (!plan.whole) connection.begin({ tail: LAST_LINES });
+  else connection.begin(here.execution ? {} : { from: `${plan.first.executionId}:0` });
 }
 
 /** Reads more executions, because the first attempts are not among the newest ones. */
@@ -346,10 +354,6 @@ async function readMore(): Promise<void> {
   const url = new URL("executions", here.jobUrl);
   url.searchParams.set("perPage", "100");
   executions.add((await read<{ items: Execution[] }>(url)).body?.items ?? []);
-}
-
-function size({ logInfo }: Execution): number {
-  return logInfo.stdoutBytes + logInfo.stderrBytes;
 }
 
 void start();

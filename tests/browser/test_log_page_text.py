@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.logpage import numbered, open_log, shoot
+from tests.browser.logpage import numbered, open_log, shoot, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -123,3 +123,43 @@ async def test_a_sequence_that_is_cut_between_messages_is_still_one(context, ser
     await expect(log.lines).to_have_text(["a red and plain", "next ^[[4"])
     red = log.page.locator("#log .row span[style]")
     await expect(red).to_have_text("red and ")
+
+
+ADDRESSES = {
+    "see https://example.com/a?b=c&d=%20#e.": "https://example.com/a?b=c&d=%20#e",
+    "(http://example.com/wiki/One_(two)), next": "http://example.com/wiki/One_(two)",
+    "[https://example.com/x]!": "https://example.com/x",
+    'href="https://example.com/quoted">': "https://example.com/quoted",
+    "\x1b[31mred http://exam\x1b[32mple.com/green\x1b[0m, plain": "http://example.com/green",
+    "HTTPS://EXAMPLE.COM/Up": "https://example.com/Up",
+    "http://[::1]:8080/six": "http://[::1]:8080/six",
+    "javascript://example.com/%0aalert(1)": None,
+    "data:text/html,<b> file:///etc/passwd ftp://example.com/": None,
+    "https://trusted.example@evil.example/": None,
+    "https:// http://: xhttp://example.com": None,
+    "https://exam\u202eple.com/\u202d": None,
+}
+"""Lines of a log, and where the link in each leads."""
+
+
+async def test_addresses_in_a_log_are_links_and_nothing_else_is(context, server):
+    reply = await server.run_to_end(
+        "task", (1, "".join(f"{line}\n" for line in ADDRESSES).encode()), (1, b"https://example.com/" + b"x" * 9_000)
+    )
+    log = await open_log(context, reply["jobUrl"])
+    rows = log.page.locator("#log .row .text")
+    await expect(rows).to_have_count(len(ADDRESSES) + 3)
+    for number, href in enumerate(ADDRESSES.values()):
+        links = rows.nth(number).locator("a")
+        if href is None:
+            await expect(links).to_have_count(0)
+        else:
+            await expect(links).to_have_attribute("href", href)
+            await expect(links).to_have_attribute("rel", "noopener noreferrer")
+    assert await rows.locator("a").count() == sum(href is not None for href in ADDRESSES.values())
+    await expect(rows.nth(4).locator("a")).to_have_text("http://example.com/green")
+    await expect(rows.nth(4).locator("a span")).to_have_count(2)
+    assert (await log.copied()).split("\n")[:2] == list(ADDRESSES)[:2]
+    await shoot(log.page, "links")
+    assert await violations(log.page) == []
+    assert log.faults == []

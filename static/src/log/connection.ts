@@ -11,6 +11,7 @@ export type State =
   | { is: "connecting" }
   | { is: "open" }
   | { is: "waiting"; until: number; why: "retry" | "lost" | "refused" }
+  | { is: "held" }
   | { is: "done" }
   | { is: "missing" }
   | { is: "barred"; status: number };
@@ -54,6 +55,20 @@ export class Connection {
     if (this.state.is !== "waiting") return;
     clearTimeout(this.timer);
     this.open();
+  }
+
+  /** Stops for now, until `resume`. */
+  hold(): void {
+    const { socket } = this;
+    clearTimeout(this.timer);
+    this.socket = null;
+    socket?.close();
+    this.become({ is: "held" });
+  }
+
+  /** Goes on where it was held. */
+  resume(): void {
+    if (this.state.is === "held") this.open();
   }
 
   /** Gives up: the log does not exist (404), or this user may not read it. */

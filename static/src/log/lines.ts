@@ -8,7 +8,8 @@ export type Stream = "stdout" | "stderr";
 export interface Line {
   /** Increases by one with each line, over both streams, and never changes. */
   readonly id: number;
-  /** The number that a person sees. The rest of a split line has the number of that line. Notes of the page itself have 0. */
+  /** The number of the line in its execution's log, from 1, by when its first character was stored. The rest of a split line has the number of
+   * that line. Notes of the page itself have 0. Where the beginning of the log was not loaded, numbers are not known, and are negative here. */
   readonly number: number;
   readonly kind: Stream | "note";
   /** When the line's first character came: ISO 8601. */
@@ -17,10 +18,13 @@ export interface Line {
   text: string;
   /** The style sequences in force at its start. */
   style: string;
+  /** Whether it goes on in the next one. */
+  cut?: boolean;
 }
 
 const MOST_LINES = 200_000;
 const MOST_CHARACTERS = 64 * 1024 * 1024;
+/** Lines are dropped so many at a time. */
 const DROP_AT_ONCE = 10_000;
 /** Characters in a line; a longer line goes on in the next one. */
 export const LONGEST = 4_096;
@@ -113,6 +117,7 @@ export class Lines {
   dropped = 0;
   private id = 0;
   private number = 0;
+  private step: 1 | -1 = 1;
   private characters = 0;
   private tails = this.newTails();
 
@@ -148,17 +153,28 @@ export class Lines {
     this.tails = this.newTails();
   }
 
-  /** Adds a line of the page itself, between two attempts. */
+  /** Says that what is added next is not the beginning of an execution's log. */
+  beginWithin(): void {
+    this.step = -1;
+  }
+
+  /** Adds a line of the page itself, before the log of an attempt. */
   note(text: string, growth: Growth): void {
     this.finish(growth);
+    this.number = 0;
+    this.step = 1;
     this.push({ id: this.id++, number: 0, kind: "note", time: "", text, style: "" }, growth);
   }
 
-  /** Drops the oldest lines when there are too many; returns the id of the first line left, or null when none was dropped. */
-  trim(): number | null {
-    const tooLarge = this.characters > MOST_CHARACTERS && this.count() > MOST_CHARACTERS;
-    if (!tooLarge && this.all.length < MOST_LINES + DROP_AT_ONCE) return null;
-    const gone = this.all.splice(0, tooLarge ? this.all.length >> 1 : DROP_AT_ONCE);
+  /** How many of the oldest lines have to go, because there are too many. */
+  get excess(): number {
+    if (this.characters > MOST_CHARACTERS && this.count() > MOST_CHARACTERS) return this.all.length >> 1;
+    return Math.max(0, Math.floor((this.all.length - MOST_LINES) / DROP_AT_ONCE)) * DROP_AT_ONCE;
+  }
+
+  /** Drops this many of the oldest lines; returns the id of the first line left. */
+  drop(many: number): number {
+    const gone = this.all.splice(0, many);
     this.dropped += gone.length;
     this.count();
     const first = this.all[0]?.id ?? this.id;
@@ -183,7 +199,7 @@ export class Lines {
   }
 
   private begin(tail: Tail, stream: Stream, time: string, growth: Growth, goesOn = false): Line {
-    if (!goesOn) this.number++;
+    if (!goesOn) this.number += this.step;
     tail.line = { id: this.id++, number: goesOn ? tail.line!.number : this.number, kind: stream, time, text: "", style: tail.style };
     this.push(tail.line, growth);
     return tail.line;
@@ -216,6 +232,7 @@ export class Lines {
     else if (/[\ud800-\udbff]/.test(line.text[cut - 1]!)) cut--;
     const rest = line.text.slice(cut);
     line.text = line.text.slice(0, cut);
+    line.cut = true;
     const next = this.begin(tail, stream, time, growth, true);
     next.style = styleAfter(line.style, line.text);
     next.text = rest;

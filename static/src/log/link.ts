@@ -12,6 +12,7 @@ const WORDS: Record<State["is"], string> = {
   connecting: "Connecting",
   open: "Live",
   waiting: "Reconnecting",
+  held: "Paused",
   done: "Ended",
   missing: "Not connected",
   barred: "Not allowed",

@@ -218,15 +218,20 @@ export class LineList {
     this.options.onDraw();
   }
 
+  /** The first line in view. */
+  get firstInView(): Line | null {
+    return this.anchor()?.line ?? null;
+  }
+
   /** The first line in view, and how far below the top of the view it begins. */
-  private anchor(): { row: HTMLElement; top: number } | null {
+  private anchor(): { line: Line; row: HTMLElement; top: number } | null {
     const block = this.blocks[this.at(this.scroller.scrollTop)];
     if (!block?.filled) return null;
     const top = this.scroller.getBoundingClientRect().top;
     for (const line of block.lines) {
       const row = this.rows.get(line);
       const place = row?.getBoundingClientRect();
-      if (row && place && place.bottom > top) return { row, top: place.top - top };
+      if (row && place && place.bottom > top) return { line, row, top: place.top - top };
     }
     return null;
   }

@@ -5,6 +5,7 @@ import { the } from "../dom";
 import { type Growth, type Line, Lines, plain, type Stream, textOf } from "./lines";
 import { LineList } from "./list";
 import { Heading } from "./heading";
+import type { Target } from "./permalink";
 import { row } from "./row";
 import { Search } from "./search";
 import { count } from "../words";
@@ -30,7 +31,25 @@ export interface LogOptions {
   heading(id: string, attempt: number): string;
   /** Called when the number of lines changes. */
   onChange(): void;
+  /** Called when following the end starts or stops. */
+  onFollow(following: boolean): void;
+  /** Called when no more lines can be kept without dropping the marked ones. */
+  onFull(): void;
 }
+
+/** A line that has an address. */
+export interface LineAddress {
+  execution: string;
+  number: number;
+}
+
+/** The lines that an address names. */
+export interface Marked extends Target {
+  execution: string;
+}
+
+/** Lines that are kept before the marked ones, when there are too many. */
+const CONTEXT = 1_000;
 
 export class Log {
   readonly list: LineList;
@@ -40,11 +59,20 @@ export class Log {
   private timer = 0;
   private choice: Choice = "all";
   private last = -1;
+  /** The id of the last line that was looked at. */
+  private gathered = -1;
   private shown = false;
   private sections: Section[] = [];
+  /** Lines that came since someone stopped following. On a page that opened elsewhere than at the end, none are new. */
   private unread = 0;
+  private hasFollowed = false;
   private aloud: string[] = [];
   private colours: Colours;
+  /** The lines that an address names, and the first of them once it has arrived. */
+  marked: Marked | null = null;
+  private pin: Line | null = null;
+  /** The execution of the lines before the first heading. */
+  private execution: string | null = null;
 
   constructor(private readonly options: LogOptions) {
     const darkness = matchMedia("(prefers-color-scheme: dark)");
@@ -55,10 +83,14 @@ export class Log {
     });
     this.list = new LineList(the("log"), the("lines"), {
       render: (line) => this.sections.find((section) => section.line === line)?.heading.element ?? row(line, this.colours),
-      onFollow: () => this.drawFollow(),
+      onFollow: (following) => {
+        this.drawFollow();
+        this.options.onFollow(following);
+      },
       onDraw: () => {
         this.drawFollow();
         this.search.mark();
+        this.drawMarked();
       },
     });
     this.search = new Search(this.list, (line) => this.unfold(line), () => this.drawFound());
@@ -70,6 +102,56 @@ export class Log {
   get counts(): { all: number; shown: boolean; folded: boolean; dropped: number } {
     const folded = this.sections.some((section) => section.folded);
     return { all: this.lines.all.length - this.sections.length, shown: this.shown, folded, dropped: this.lines.dropped };
+  }
+
+  /** The lines that follow are of this execution, until there is a heading; `whole`: from its first line on. */
+  expect(execution: string, whole: boolean): void {
+    this.execution = execution;
+    if (!whole) this.lines.beginWithin();
+  }
+
+  /** Marks lines, and shows them as soon as they are there, unless `show` is false; none without any. */
+  mark(marked: Marked | null, show = true): void {
+    this.marked = marked;
+    this.pin = null;
+    this.drawMarked();
+    if (!marked) return;
+    this.list.follow(false);
+    this.seek(this.lines.all, show);
+  }
+
+  /** Whether the marked lines are here, are to come, or were dropped or never asked for; null when none are marked. */
+  get markedAre(): "here" | "to come" | "gone" | null {
+    if (!this.marked) return null;
+    if (this.pin) return "here";
+    const last = this.lastOf(this.marked.execution);
+    return last && (last.number < 0 || last.number >= this.marked.first) ? "gone" : "to come";
+  }
+
+  /** The number of the last line of an execution, as far as it has arrived. */
+  lastNumber(execution: string): number {
+    return this.lastOf(execution)?.number ?? 0;
+  }
+
+  /** Lets go of the marked lines: newer ones may take their place. */
+  release(): void {
+    this.pin = null;
+    this.marked = null;
+    this.drawMarked();
+    this.gatherSoon();
+  }
+
+  /** The line of an element in the log, and its execution; null for what is no line of an execution, or has no number. */
+  lineAt(element: Element): LineAddress | null {
+    const found = element.closest(".row");
+    for (const [line, row] of this.list.drawn()) if (row === found) return this.addressOf(line);
+    return null;
+  }
+
+  /** The current match, or else the first line in view. */
+  get lineInView(): LineAddress | null {
+    const line = this.search.found[this.search.current] ?? this.list.firstInView;
+    return line ? this.addressOf(line) : null;
   }
 
   /** Adds text of a stream. */
@@ -115,6 +197,8 @@ export class Log {
     this.lines = new Lines();
     this.growth = { added: [], changed: new Set() };
     this.sections = [];
+    this.gathered = -1;
+    this.pin = null;
     this.search.look(this.search.query, []);
     this.show(this.choice);
   }
@@ -175,6 +259,50 @@ export class Log {
     this.show(this.choice);
   }
 
+  /** Drops the oldest lines when there are too many; the id of the first one left, null when none was dropped. */
+  private trim(): number | null {
+    const { excess } = this.lines;
+    if (!excess) return null;
+    const before = this.pin ? this.lines.all.findIndex((line) => line.id >= this.pin!.id) - CONTEXT : excess;
+    if (before >= excess) return this.lines.drop(excess);
+    this.options.onFull();
+    return null;
+  }
+
+  /** Looks for the first of the marked lines, and shows it. */
+  private seek(lines: readonly Line[], show = true): void {
+    const { marked } = this;
+    if (!marked || this.pin) return;
+    const found = lines.find((line) => line.number === marked.first && this.executionOf(line) === marked.execution);
+    if (!found) return;
+    this.pin = found;
+    if (!show) return;
+    this.unfold(found);
+    if (!this.isShown(found)) this.show("all");
+    requestAnimationFrame(() => requestAnimationFrame(() => this.list.show(found)));
+  }
+
+  private executionOf(line: Line): string | null {
+    return this.sectionOf(line)?.id ?? this.execution;
+  }
+
+  private addressOf(line: Line): LineAddress | null {
+    const execution = this.executionOf(line);
+    return execution && line.number > 0 ? { execution, number: line.number } : null;
+  }
+
+  private lastOf(execution: string): Line | undefined {
+    return this.lines.all.findLast((line) => line.id <= this.gathered && line.kind !== "note" && this.executionOf(line) === execution);
+  }
+
+  private drawMarked(): void {
+    const { marked } = this;
+    for (const [line, element] of this.list.drawn()) {
+      const is = marked && line.number >= marked.first && line.number <= marked.last && this.executionOf(line) === marked.execution;
+      element.classList.toggle("linked", Boolean(is));
+    }
+  }
+
   private gatherSoon(): void {
     this.timer ||= window.setTimeout(() => this.gather(), GATHER);
   }
@@ -184,7 +312,9 @@ export class Log {
     this.timer = 0;
     const { added, changed } = this.growth;
     this.growth = { added: [], changed: new Set() };
-    const first = this.lines.trim();
+    this.gathered = added.at(-1)?.id ?? this.gathered;
+    this.seek(added);
+    const first = this.trim();
     const fresh = [...new Set([...changed, ...added])].filter((line) => line.id >= (first ?? 0)).sort((a, b) => a.id - b.id);
     const more = fresh.filter((line) => line.id > this.last && this.isShown(line));
     this.last = more.at(-1)?.id ?? this.last;
@@ -196,7 +326,8 @@ export class Log {
       this.list.dropBefore(first);
       this.search.dropBefore(first);
     }
-    if (!this.list.following) this.unread += more.length;
+    if (this.list.following) this.hasFollowed = true;
+    else if (this.hasFollowed) this.unread += more.length;
     if (the<HTMLInputElement>("aloud").checked) this.aloud = [...this.aloud, ...more.filter((line) => line.kind !== "note").map(plain)].slice(-ALOUD);
     this.drawFollow();
     this.options.onChange();

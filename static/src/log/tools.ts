@@ -3,7 +3,7 @@
 import { copyBy } from "../clipboard";
 import { type Key, listenFor } from "../console/keys";
 import { the } from "../dom";
-import type { Choice, Log } from "./log";
+import type { Choice, LineAddress, Log } from "./log";
 import { selectedAround } from "./selection";
 
 const TYPING = 120;
@@ -12,20 +12,28 @@ const KEYS: readonly Key[] = [
   ["/ or Ctrl+F", "Search"],
   ["Enter", "The next match; with Shift, the previous one"],
   ["f", "Follow the log, or pause"],
+  ["l", "The address of the current match, or of the first line in view; with Shift, of all lines up to it"],
   ["End", "Go to the end, and follow"],
   ["Esc", "Back from the search to the log"],
   ["?", "Show or hide this help"],
 ];
 
-export function equip(log: Log, onShow: () => void): void {
+/** `onShow`: called when other lines are shown; `onPoint` when someone points at a line, for its address, or for that of all lines up to it. */
+export function equip(log: Log, onShow: () => void, onPoint: (line: LineAddress, extend: boolean) => void): void {
   press("follow", () => log.list.follow(!log.list.following));
   press("newer", () => log.list.follow(true));
   press("copy", () => void copy(log));
   the("log").addEventListener("keydown", (event) => {
     if (event.key === "End") log.list.follow(true);
   });
+  const point = (line: LineAddress | null, extend: boolean): void => void (line && onPoint(line, extend));
+  the("lines").addEventListener("click", (event) => {
+    const number = (event.target as Element).closest(".no");
+    if (number) point(log.lineAt(number), event.shiftKey);
+  });
   listenFor(KEYS, (event) => {
-    if (event.key === "f") log.list.follow(!log.list.following);
+    if (event.key.toLowerCase() === "l") point(log.lineInView, event.shiftKey);
+    else if (event.key === "f") log.list.follow(!log.list.following);
     else if (event.key === "/") {
       event.preventDefault();
       the<HTMLInputElement>("query").select();
