@@ -12,6 +12,7 @@ from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.usage import Usage
 from tests.browser.console import inspect, open_console
+from tests.browser.logpage import numbered
 from tests.support.fastlane import Fastlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -144,4 +145,35 @@ async def test_names_of_any_kind_lead_to_their_pages(context, server):
     await console_page.goto(page_of(server, reply))
     await expect(console_page.locator(".title .path")).to_contain_text("a b%?&")
     await expect(console_page.locator(".bars a")).to_have_count(1)
+    assert console.faults == []
+
+
+async def test_it_shows_the_end_of_the_newest_log_as_it_grows(context, server):
+    reply = await server.enqueue("reports", cron="0 0 1 1 *")
+    console = await open_console(context, page_of(server, reply))
+    page, part = console.page, console.section("Log")
+    await expect(console.section("Executions")).to_contain_text("It has not run yet.")
+    await expect(part).to_have_count(0)
+    first = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    await expect(part).to_contain_text("It has written nothing yet.")
+    await server.append_log(first, (1, numbered(0, 400)), (2, b"\x1b[31mred\x1b[0m https://example.com/x\n"))
+    lines = part.locator(".text")
+    await expect(lines.last).to_have_text("red https://example.com/x")
+    await expect(lines.last).to_be_in_viewport()
+    await expect(lines).to_have_count(100)
+    await expect(part.locator(".stderr .text a")).to_have_attribute("href", "https://example.com/x")
+    row = await lines.last.element_handle()
+    await page.keyboard.press("r")
+    await expect(console.live).to_have_text("Live")
+    assert await row.evaluate("row => row.isConnected")
+    server.followers.interrupt()
+    await server.append_log(first, (1, b"goes on\n"))
+    await expect(lines.last).to_have_text("goes on")
+    assert await inspect(page, "job-log") == {}
+    await server.end(first)
+    second = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    await server.append_log(second, (1, b"another\n"))
+    await expect(lines).to_have_text(["another"])
+    await part.get_by_role("link", name="Open the log").click()
+    await expect(page.locator("#log .text")).to_have_text(["another"])
     assert console.faults == []

@@ -13,6 +13,7 @@ import { nextRuns } from "./runs";
 import { readOnly, session } from "./session";
 import type { Job, List, Resources, Schedule, Tick } from "./shapes";
 import { strip } from "./strip";
+import { Tail } from "./tail";
 import { ago, lasting, until } from "./times";
 
 const EXECUTIONS = 60;
@@ -30,6 +31,7 @@ interface Facts {
 
 export const jobPage = (task: string, id: string): Page => {
   let shown: Job | null = null;
+  const tail = new Tail();
   return {
   nav: "tasks",
   title: task,
@@ -50,19 +52,19 @@ export const jobPage = (task: string, id: string): Page => {
     const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "due" || !job.nextRuns.length);
     shown = job;
     const facts = { job, barred: readOnly(who), why: waitsFor, ticks: ticks.items.filter((tick) => !RAN.has(tick.outcome)) };
-    return () => draw(facts);
+    return () => draw(facts, tail);
   },
   };
 };
 
-function draw({ job, barred, why, ticks }: Facts): HTMLElement[] {
+function draw({ job, barred, why, ticks }: Facts, tail: Tail): HTMLElement[] {
   return [
     head(job, barred),
     ...(why.length ? [waits(why)] : []),
     el(
       "div",
       { className: "columns", "data-key": "columns" },
-      el("div", {}, executions(job), ...(job.schedule.kind === "cron" || ticks.length ? [missing(ticks)] : [])),
+      el("div", {}, log(job, tail), executions(job), ...(job.schedule.kind === "cron" || ticks.length ? [missing(ticks)] : [])),
       el("div", {}, schedule(job), spec(job), about(job)),
     ),
   ];
@@ -99,6 +101,19 @@ function waits(why: readonly Wait[]): HTMLElement {
     ),
   );
   return section("Waiting for", null, el("ul", { className: "waits" }, ...rows));
+}
+
+// log
+
+/** The last lines of the newest execution that has started. They come by themselves. */
+function log(job: Job, tail: Tail): HTMLElement | null {
+  const one = job.executions.find((execution) => execution.startedAt);
+  if (!one) return null;
+  const whole = link(logOf(one.taskId, one.jobId, one.executionId), "Open the log");
+  const from = el("span", {}, attemptWords(one) ? `${attemptWords(one)}, ` : "", "started ", ago(one.startedAt!), " · ", whole);
+  const box = el("div", { className: "tail", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": "The last lines of the log", "data-own": "", "data-key": "tail" });
+  queueMicrotask(() => tail.show(one, document.querySelector<HTMLElement>("#page .tail") ?? box));
+  return section("Log", from, box);
 }
 
 // executions

@@ -1,7 +1,7 @@
 // Makes one tree of elements like another, changing only what differs, so that focus, selection and scrolling stay. Elements with the same
 // `data-key` correspond to each other; others do so by their order. Handlers are not carried over: pages use delegation (`data-act`).
 
-/** Makes `before` have the attributes and children of `after`. */
+/** Makes `before` have the attributes and children of `after`; only the attributes, where it keeps its own children (`data-own`). */
 export function morph(before: Element, after: Element): void {
   for (const { name, value } of [...after.attributes]) {
     if (name !== "style" && before.getAttribute(name) !== value) before.setAttribute(name, value);
@@ -11,7 +11,7 @@ export function morph(before: Element, after: Element): void {
   if (before instanceof HTMLElement && after instanceof HTMLElement && before.style.cssText !== after.style.cssText) {
     before.style.cssText = after.style.cssText;
   }
-  morphChildren(before, [...after.childNodes]);
+  if (!before.hasAttribute("data-own")) morphChildren(before, [...after.childNodes]);
 }
 
 /** Replaces the children of an element by these. */

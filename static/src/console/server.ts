@@ -56,8 +56,15 @@ export const api = {
   executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,
 };
 
+/** The API's route of an execution. */
+export const executionOf = (task: string, job: string, execution: string): string => path("tasks", task, "jobs", job, "executions", execution);
+
+/** The WebSocket of an execution's log. */
+export const socketOf = (task: string, job: string, execution: string): URL =>
+  new URL(`${executionOf(task, job, execution)}/ws`.replace(/^http/, "ws"));
+
 /** The API's route that stops an execution. */
-export const stopOf = (task: string, job: string, execution: string): string => path("tasks", task, "jobs", job, "executions", execution, "stop");
+export const stopOf = (task: string, job: string, execution: string): string => `${executionOf(task, job, execution)}/stop`;
 
 /** The page of an execution's log. */
 export const logOf = (task: string, job: string, execution?: string): string =>

@@ -39,8 +39,10 @@ export class Connection {
   private refusals = 0;
   private tail: number | null = null;
 
+  private readonly online = (): void => this.now();
+
   constructor(private readonly options: ConnectionOptions) {
-    addEventListener("online", () => this.now());
+    addEventListener("online", this.online);
   }
 
   /** Connects for the first time; with `tail`, for this many last lines only; with `from`, after that cursor. */
@@ -57,13 +59,20 @@ export class Connection {
     this.open();
   }
 
-  /** Stops for now, until `resume`. */
+  /** Stops for now, until `resume`; there is nothing to stop after the end. */
   hold(): void {
+    if (this.state.is === "done" || this.state.is === "missing" || this.state.is === "barred") return;
     const { socket } = this;
     clearTimeout(this.timer);
     this.socket = null;
     socket?.close();
     this.become({ is: "held" });
+  }
+
+  /** Stops for good. */
+  close(): void {
+    removeEventListener("online", this.online);
+    this.hold();
   }
 
   /** Goes on where it was held. */
