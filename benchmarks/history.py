@@ -10,15 +10,15 @@ OF_A_JOB = 100
 ENDED = {"status": "'done'", "settled": "1", "cleaned": "1", "epoch": "1", "exit_code": "0", "finished_at": "created_at", "sequence": "n"}
 
 
-def lengthen(file: Path, executions: int) -> None:
+def lengthen(file: Path, executions: int, varied: Mapping[str, str] | None = None) -> None:
     """Adds that many ended executions, their ticks and jobs, beside the one execution that the file's store has. Their ids come before all
-    that are made now, as older ones do."""
+    that are made now, as older ones do. ``varied``: columns of the executions as SQL, where `n` is a number."""
     with closing(sqlite3.connect(file)) as store:
         jobs = {"id": "n", "incarnation": "n"}
         rows = {"id": "n", "execution_id": "n", "tick_id": "n", "job_id": f"n / {OF_A_JOB}"}
         _copy(store, "jobs", -(-executions // OF_A_JOB), jobs, {"next_tick": "NULL"})
         _copy(store, "ticks", executions, rows, {})
-        _copy(store, "executions", executions, rows, ENDED)
+        _copy(store, "executions", executions, rows, {**ENDED, **(varied or {})})
         store.commit()
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

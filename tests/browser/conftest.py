@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 
 FLAGS = [
     "--headless",
+    "--hide-scrollbars",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",

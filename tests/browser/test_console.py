@@ -99,7 +99,7 @@ async def test_what_the_server_counts_later_is_shown_as_well(context, server):
     await expect(page.get_by_role("region", name="Now")).to_contain_text("one")
     await server.report_worker(usable=False)
     await page.clock.fast_forward("01:00")
-    await expect(page.get_by_role("region", name="Hosts")).to_contain_text("refused the connection")
+    await expect(page.get_by_role("region", name="Hosts")).to_contain_text("Refused the connection")
 
 
 async def test_a_row_stays_the_same_element_while_others_come(context, server):
@@ -140,7 +140,7 @@ async def test_troubles_stand_above_all_else(context, server):
     await expect(console.page.locator("#page section")).to_have_count(6)
     await expect(console.section("Pools").locator("li").first).to_contain_text("paused")
     await expect(console.section("Hosts").locator("li").first).to_contain_text("unusable")
-    await expect(console.section("Hosts").locator("li").first).to_contain_text("refused the connection")
+    await expect(console.section("Hosts").locator("li").first).to_contain_text("Refused the connection")
     await server.queue.reports.announce(Report("worker-1", server.clock.now(), ()), ttl=1)
 
     async def is_said() -> bool:

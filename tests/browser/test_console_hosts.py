@@ -44,7 +44,7 @@ async def test_pools_are_paused_and_hosts_drained(context, server):
 async def test_a_host_that_cannot_be_used_says_why(context, server):
     await server.report_worker(usable=False)
     console = await open_console(context, f"{server.base}/console/hosts")
-    await expect(console.section("Hosts").locator("tbody tr")).to_contain_text("refused the connection")
+    await expect(console.section("Hosts").locator("tbody tr")).to_contain_text("Refused the connection")
     await expect(console.section("Pools").locator("tbody tr").first).to_contain_text("0 of 1")
 
 

@@ -1,7 +1,7 @@
 // Hosts and pools: what runs and waits in each, which hosts can be used, and who works. Administrators pause pools and drain hosts here.
 
 import { el, say } from "../dom";
-import { count, size } from "../words";
+import { count, sentence, size } from "../words";
 import type { Page } from "./page";
 import { nothing, section, table } from "./parts";
 import { bar } from "./pools";
@@ -100,7 +100,7 @@ export function hostState(host: Host): string {
 /** Why it gets no new work, if so. */
 export function reasonOf(host: Host): HTMLElement | null {
   if (host.available) return null;
-  const words = el("span", {}, host.error ?? "It gets no new work.");
+  const words = el("span", {}, host.error ? sentence(host.error) : "It gets no new work.");
   if (host.since) words.append(" Since ", ago(host.since), ".");
   return words;
 }

@@ -142,7 +142,14 @@ function started(one: Execution): HTMLElement {
     one.startedAt ? ago(one.startedAt) : el("span", { className: "muted" }, "not started"),
     attempt && el("span", { className: "muted" }, ` · ${attempt}`),
     reason && el("div", { className: "reason" }, sentence(reason)),
+    one.usage && el("div", { className: "narrow" }, used(one)),
   );
+}
+
+/** What it used, where there is no room for the columns. */
+function used({ usage }: Execution): string {
+  const time = usage!.cpuSeconds === null ? null : `${duration(usage!.cpuSeconds * 1_000)} of CPU`;
+  return [size(usage!.memoryPeakBytes), time].filter(Boolean).join(" · ");
 }
 
 function ran(one: Execution): Node | string {
@@ -163,7 +170,7 @@ function processor(one: Execution, may: Resources | null): Node | null {
   if (!one.usage || one.usage.cpuSeconds === null || !time) return null;
   const used = one.usage.cpuSeconds / (time / 1_000);
   const words = duration(one.usage.cpuSeconds * 1_000);
-  return may?.cpus ? share(count(Math.round(used * 10) / 10), used / may.cpus, `${count(may.cpus)} CPUs`, `${words} of processor time`) : share(words, null, "");
+  return may?.cpus ? share(count(Math.round(used * 10) / 10), used / may.cpus, `${count(may.cpus)} ${may.cpus === 1 ? "CPU" : "CPUs"}`, `${words} of processor time`) : share(words, null, "");
 }
 
 /** An amount, and where there is a limit, how much of it that is. */

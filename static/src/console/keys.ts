@@ -48,14 +48,18 @@ function find(event: KeyboardEvent): void {
   else location.assign(`${pages.tasks}#search`);
 }
 
+const ROWS = "#page tbody tr, #page .timeline li";
+
 const writes = (target: EventTarget | null): boolean =>
   target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
 
-/** Moves the focus by a row. The arrows scroll as always until a row has the focus. */
+/** Moves the focus by a row; after the last one come the links to the other pages of the list. The arrows scroll as always until a row has
+ * the focus. */
 function move(event: KeyboardEvent, by: number): void {
-  const links = [...document.querySelectorAll<HTMLElement>("#page tbody tr, #page .timeline li")].flatMap((row) => row.querySelector("a") ?? []);
-  const active = document.activeElement?.closest("tr, li")?.querySelector("a") ?? null;
-  const at = active ? links.indexOf(active) : -1;
+  const links = [...document.querySelectorAll<HTMLElement>(ROWS)].flatMap((row) => row.querySelector("a") ?? []);
+  links.push(...document.querySelectorAll<HTMLAnchorElement>("#page .pager a"));
+  const active = document.activeElement?.closest("tr, li")?.querySelector("a") ?? document.activeElement;
+  const at = links.findIndex((link) => link === active);
   if (at < 0 && event.key.startsWith("Arrow")) return;
   const next = links[at < 0 ? 0 : at + by];
   if (!next) return;

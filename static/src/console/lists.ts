@@ -55,11 +55,14 @@ export function taskPage(task: string, changed: () => void): Page {
     nav: "tasks",
     title: task,
     events: { task },
-    tools: [heading(task), choice("status", "Status", JOB_STATUSES, changed), actions],
+    tools: [heading(task), search("label", "Label, as team=data", changed), choice("status", "Status", JOB_STATUSES, changed), actions],
     acts: { task: (button) => actOnTask(button, task) },
     async load() {
       const query = asked();
-      const [who, list] = await Promise.all([session(), get<List<JobRow>>(api.jobsOf(task, { perPage: PER_PAGE, ...query }))]);
+      delete query.task; // it is in the links to the pages of jobs with a label
+      if (!/^.+=/.test(query.label ?? "")) delete query.label;
+      const url = (query.label ? api.jobs : api.jobsOf)(task, { perPage: PER_PAGE, ...query });
+      const [who, list] = await Promise.all([session(), get<List<JobRow>>(url)]);
       morphChildren(actions, taskActions(readOnly(who)));
       const columns = [
         { title: "Status", cell: (one: JobRow) => link(pages.job(task, one.id), mark(one.status)) },
@@ -67,9 +70,10 @@ export function taskPage(task: string, changed: () => void): Page {
         { title: "Last run", wide: true, cell: lastRun },
         { title: "Next run", is: "number" as const, cell: (one: JobRow) => (one.nextRunAt ? until(one.nextRunAt) : "") },
       ];
-      const empty = query.status
-        ? nothing(`No job of this task is ${statusWords(query.status)}.`)
-        : nothing("This task has no jobs. ", link(pages.newJob({ task }), "Create one"), ".");
+      const empty =
+        query.label || query.status
+          ? nothing(noJobs(query))
+          : nothing("This task has no jobs. ", link(pages.newJob({ task }), "Create one"), ".");
       return () => drawList(task, list, table(`Jobs of ${task}`, columns, list.items, (one) => one.id), empty);
     },
   };
@@ -101,6 +105,12 @@ export function executionsPage(changed: () => void): Page {
       return () => drawList("Executions", list, table("Executions", columns, list.items, (one) => one.executionId), empty);
     },
   };
+}
+
+/** Says that the filters find no job. */
+function noJobs({ label, status }: Record<string, string>): string {
+  const found = [label && `has the label “${label}”`, status && `is ${statusWords(status)}`];
+  return `No job of this task ${found.filter(Boolean).join(" and ")}.`;
 }
 
 // parts of rows

@@ -54,6 +54,8 @@ export const api = {
   search: (query: Record<string, string>) => `${path("search")}${withQuery(query)}`,
   jobsOf: (task: string, query: Record<string, string>) => `${path("tasks", task, "jobs")}${withQuery(query)}`,
   executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,
+  /** Those of a task that have a label, too. */
+  jobs: (task: string, query: Record<string, string>) => `${path("jobs")}${withQuery({ task, ...query })}`,
 };
 
 /** The API's route of an execution. */
