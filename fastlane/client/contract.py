@@ -583,11 +583,12 @@ class Ticket(TypedDict):
 
 
 class Why(TypedDict):
-    """What a job or an execution waits for now: nothing, one thing or several; and a hint where memory ran out."""
+    """What a job or an execution waits for now: nothing, one thing or several; and why its last end or due time was not as wanted."""
 
     status: Literal["enqueued", "pulling", "running", "done", "failed", "timedout", "stopped", "expired", "scheduled", "paused"]
     waitingFor: list[Wait]
     outOfMemory: NotRequired[OutOfMemory]
+    lastTick: NotRequired[Tick]
 
 
 class Wait(TypedDict):

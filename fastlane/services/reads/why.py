@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown, Unreadable
 from fastlane.models.execution import Execution
-from fastlane.models.job import job_status
+from fastlane.models.job import Job, job_status
 from fastlane.models.note import Note
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.schedule.overlap import awaited
+from fastlane.models.schedule.tick import Tick
 from fastlane.models.status import STARTING
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
 from fastlane.services.reads.host_rows import distinct_views
@@ -21,16 +22,19 @@ from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_w
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
 
+ONE = Window(1, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The status of a job or an execution, what it waits for, and whether memory ran out at its end. ``envs``: its environment, whose
-    secret values may occur in the messages."""
+    """The status of a job or an execution, what it waits for, whether memory ran out at its end, and a job's last tick if that made no
+    execution. ``envs``: its environment, whose secret values may occur in the messages."""
 
     status: str
     waits: tuple[WaitReason, ...]
     envs: Mapping[str, str] = field(default_factory=dict)
     out_of_memory: OutOfMemory | None = None
+    last_tick: tuple[Job, Tick] | None = None
 
 
 class WaitExplainer:
@@ -47,10 +51,12 @@ class WaitExplainer:
         """What a job waits for."""
         job = await find_job(self._store, task_id, job_id)
         latest = (await self._store.latest([job_id])).get(job_id)
+        ticks = (await self._store.list_ticks(job_id, ONE)).rows
         facts = await self._facts(task_id, latest)
         status = job_status(job, latest.status if latest else None, facts.now)
         waits, memory = tuple(job_waits(job, latest, facts)), out_of_memory(latest, self._pools)
-        return Explanation(status, waits, (latest or job).spec.envs, memory)
+        last_tick = (job, ticks[0]) if ticks and ticks[0].execution_id is None else None
+        return Explanation(status, waits, (latest or job).spec.envs, memory, last_tick)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""
@@ -97,7 +103,7 @@ class WaitExplainer:
     async def _of_task(self, task_id: str, execution: Execution | None) -> int:
         if execution is None or not execution.spec.concurrency:
             return 0
-        return (await self._store.list_executions(Wanted(STARTING, task_id), Window(1, 1))).total
+        return (await self._store.list_executions(Wanted(STARTING, task_id), ONE)).total
 
     async def _awaited(self, execution: Execution | None) -> Execution | None:
         """The first execution that this one waits for."""

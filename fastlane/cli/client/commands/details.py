@@ -38,6 +38,9 @@ def why(job: str, as_json: bool, context: str | None) -> None:
         for wait in found["waitingFor"]:
             until = f" (until {wait['until']}, {relative(wait['until'])})" if wait["until"] else ""
             click.echo(f"{found['status']}: {wait['message']}{until}")
+        if "lastTick" in found:
+            tick = found["lastTick"]
+            click.echo(f"last due time: {tick['due']} ({relative(tick['due'])}): {tick['outcome']}: {tick['reason'] or 'nothing started'}")
         if "outOfMemory" in found:
             click.echo(f"memory ran out: {found['outOfMemory']['message']}")
         detail = client.jobs.get(name.task, name.id)["job"]

@@ -23,7 +23,7 @@ from fastlane.services.reads.wait_reasons import (
 )
 from fastlane.services.reads.why import Explanation
 from fastlane.web.api.render_context import RenderContext
-from fastlane.web.api.responses.jobs import JOB_STATUSES
+from fastlane.web.api.responses.jobs import JOB_STATUSES, TICK
 from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, nested, string, timestamp, url, uuid, variants
 
 
@@ -105,8 +105,9 @@ OUT_OF_MEMORY = Serializer[OutOfMemory](
 
 WHY = Serializer[Explanation](
     "Why",
-    "What a job or an execution waits for now: nothing, one thing or several; and a hint where memory ran out.",
+    "What a job or an execution waits for now: nothing, one thing or several; and why its last end or due time was not as wanted.",
     status=enum(JOB_STATUSES, lambda explained: explained.status, "The status of the job or the execution."),
     waitingFor=array(WAIT, lambda explained: [WaitView(wait, explained.envs) for wait in explained.waits]),
     outOfMemory=nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
+    lastTick=nested(TICK, lambda explained: explained.last_tick, optional=True),
 )

@@ -199,6 +199,7 @@ ANSWERS = {
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
     "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5))),
+    "why it did not run": (WHY, Explanation("scheduled", (), last_tick=(JOB, TICKS[1]))),
     "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
     "status": (SERVER_STATUS, ServerStatus("1.2.3", STATUS)),
     "problem": (PROBLEM, Problem(400, "wrong", faults=[Fault("a.b", "is wrong")])),
