@@ -64,6 +64,7 @@ HEADERS: Mapping[str, Parameter] = {
     "Fastlane-Execution-Id": Parameter("The execution whose log it is.", UUID),
     "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
     "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
+    "Fastlane-Truncated": Parameter("A part of the log is not there, or not any more.", {"type": "string", "enum": ["true"]}),
     "Idempotent-Replayed": Parameter("This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}),
     "ETag": Parameter("The version of the job, for If-Match; it says nothing of executions.", {"type": "string"}),
     "Location": Parameter("Where to continue.", {"type": "string"}),

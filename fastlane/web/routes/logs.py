@@ -23,7 +23,7 @@ from fastlane.web.streaming.stored_events import send_events
 
 SEPARATOR = b"\n-=-\n"
 
-LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code")
+LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code", "Fastlane-Truncated")
 STREAM_ANSWERS = {
     200: Response("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
     206: Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
@@ -156,6 +156,8 @@ def set_log_headers(handler: Handler, view: LogView) -> None:
     handler.set_header("Fastlane-Status", execution.status.value)
     if execution.status.final and execution.exit_code is not None:
         handler.set_header("Fastlane-Exit-Code", str(execution.exit_code))
+    if execution.truncated:
+        handler.set_header("Fastlane-Truncated", "true")
 
 
 def _read_part(handler: Handler) -> Part:

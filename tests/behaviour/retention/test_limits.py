@@ -52,6 +52,7 @@ async def log_of(server: Fastlane, url: str) -> tuple[int, bool]:
     answer = await server.get(url + "stdout")
     assert answer.status == 200
     (execution,) = (await server.get(url)).json["job"]["executions"]
+    assert (answer.headers.get("Fastlane-Truncated") == "true") is execution["logInfo"]["truncated"]
     return len(answer.body), execution["logInfo"]["truncated"]
 
 

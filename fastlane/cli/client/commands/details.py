@@ -62,6 +62,7 @@ def outcome(execution: Any, name: str) -> str:
         words += f", after {duration(execution['durationMs'] / 1000)}"
     if execution["logInfo"]["stdoutBytes"] or execution["logInfo"]["stderrBytes"]:
         words += f"\nits output: fastlane logs --tail 20 {name}"
+        words += " (a part of it is not kept)" if execution["logInfo"]["truncated"] else ""
     return words
 
 
