@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash test-long test-model test-mongo bench bench-peers check image dist lock clean
+.PHONY: help run stop test test-crash test-long test-model test-mongo bench bench-quick bench-peers check image dist lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -28,6 +28,9 @@ test-mongo: ## run the HTTP suite and the tests of behaviour on MongoDB (FASTLAN
 
 bench: ## measure fastlane against a bare baseline and update docs/performance.md; half an hour (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)
+
+bench-quick: ## count what a job costs, and fail when that has grown; one to two minutes, no engine (ARGS=--accept for new expectations)
+	@scripts/bench-quick $(ARGS)
 
 bench-peers: ## measure fastlane against other job queues and update docs/performance.md; 15 minutes (ARGS='--only celery')
 	@scripts/bench-peers $(ARGS)
