@@ -1,6 +1,6 @@
 """Converts deliveries, and what is kept of receivers and of mails, to documents and back, as ``documents`` does the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -55,6 +55,14 @@ def delivery_from(document: Mapping[str, Any]) -> Delivery:
         return Delivery(*(values[name] for name in DELIVERY_FIELDS))
     except FAULTS as error:
         raise unreadable(f"delivery {document.get('id')}", error) from error
+
+
+def by_execution(deliveries: Iterable[Delivery]) -> dict[str, list[Delivery]]:
+    """The deliveries of each execution or job, by id."""
+    found: dict[str, list[Delivery]] = {}
+    for delivery in sorted(deliveries, key=lambda one: one.id):
+        found.setdefault(delivery.execution_id, []).append(delivery)
+    return found
 
 
 def quota_document(quota: MailQuota) -> dict[str, Any]:

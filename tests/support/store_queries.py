@@ -73,6 +73,8 @@ QUERIES: dict[str, Query] = {
     "idempotency_records": lambda store: store.transfer.idempotency_records(1_000, 10),
     "idempotency_records after": lambda store: store.transfer.idempotency_records(1_000, 10, (4_000, "x")),
     "creators": lambda store: store.transfer.creators(["a", "b"]),
+    "deliveries": lambda store: store.transfer.deliveries(["a", "b"]),
+    "logged": lambda store: store.transfer.logged(["a", "b"]),
     "noted": lambda store: store.transfer.noted(["a", "b"]),
     "restore_execution": lambda store: store.transfer.restore_execution(ENDED, NOT_NOTED, is_counted=True),
     "hour_rows": lambda store: store.transfer.hour_rows(10),

@@ -8,6 +8,7 @@ from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.history import TaskHour
 from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.task import Task
 
@@ -40,6 +41,12 @@ class TransferStore(Protocol):
 
     async def noted(self, execution_ids: Sequence[str]) -> Mapping[str, Noted]:
         """What is noted of each of these executions, of those that are there."""
+
+    async def deliveries(self, ids: Sequence[str]) -> Mapping[str, Sequence[Delivery]]:
+        """The deliveries of each of these executions or jobs that has any, by id."""
+
+    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these executions have a log."""
 
     async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
         """Inserts an execution with what was noted of it. False, and nothing written, when an execution has its id already. With

@@ -85,6 +85,15 @@ async def prune(db: Database, after: str, limit: int) -> str | None:
     return ids[-1] if len(ids) == limit else None
 
 
+async def with_log(db: Database, execution_ids: Sequence[str]) -> list[str]:
+    """Those of these executions that have a log, in their order."""
+    if not execution_ids:
+        return []
+    filter = {"execution_id": {"$in": list(execution_ids)}, "sequence": 0}
+    there = {row["execution_id"] for row in await db.find(CHUNKS, filter, "logs", fields=("execution_id",))}
+    return [id for id in execution_ids if id in there]
+
+
 async def delete_chunks(db: Database, execution_id: str, limit: int) -> int:
     """Deletes the last chunks of a log, ``limit`` at most; how many."""
     filter, sort = {"execution_id": execution_id}, [("sequence", -1)]

@@ -197,18 +197,10 @@ async def _old_logs(db: Database, job: JobHistory, cuts: Cuts, most: Most = ONE_
         async for row in rows:
             page.append(row["_id"])
             if len(page) == CANDIDATES:
-                found, page = [*found, *await _with_log(db, page)], []
+                found, page = [*found, *await logs.with_log(db, page)], []
             if len(found) >= most.logs:
                 break
-    return [*found, *await _with_log(db, page)][: most.logs]
-
-
-async def _with_log(db: Database, execution_ids: Sequence[str]) -> list[str]:
-    if not execution_ids:
-        return []
-    filter = {"execution_id": {"$in": list(execution_ids)}, "sequence": 0}
-    there = {row["execution_id"] for row in await db.find(CHUNKS, filter, "logs", fields=("execution_id",))}
-    return [id for id in execution_ids if id in there]
+    return [*found, *await logs.with_log(db, page)][: most.logs]
 
 
 async def _delete_logs(db: Database, execution_ids: Sequence[str], chunks: int) -> int:
@@ -217,7 +209,7 @@ async def _delete_logs(db: Database, execution_ids: Sequence[str], chunks: int) 
         await db.update(EXECUTIONS, id, {}, {"$set": {"truncated": True}})
         chunks -= await logs.delete_chunks(db, id, chunks)
         if chunks == 0:
-            return number + (not await _with_log(db, [id]))
+            return number + (not await logs.with_log(db, [id]))
     return len(execution_ids)
 
 
@@ -225,9 +217,9 @@ async def _stored_logs(db: Database, limit: int, after: tuple[int, str] | None) 
     filter = {"end_noted_at": {"$gte": max(1, (after or FIRST)[0]), "$lte": LAST}, **following("end_noted_at", after)}
     sort, fields = [("end_noted_at", 1), ("_id", 1)], ("end_noted_at", "stdout_bytes", "stderr_bytes", "settled", "cleaned")
     rows = await db.find(EXECUTIONS, filter, "executions_by_end", sort=sort, limit=limit, fields=fields)
-    there = set(await _with_log(db, [row["_id"] for row in rows]))
-    logs = [_stored_log(row) for row in rows if row["_id"] in there]
-    return LogPage(logs, (rows[-1]["end_noted_at"], rows[-1]["_id"]) if len(rows) == limit else None)
+    there = set(await logs.with_log(db, [row["_id"] for row in rows]))
+    found = [_stored_log(row) for row in rows if row["_id"] in there]
+    return LogPage(found, (rows[-1]["end_noted_at"], rows[-1]["_id"]) if len(rows) == limit else None)
 
 
 def _stored_log(row: Document) -> StoredLog:

@@ -8,15 +8,16 @@ from fastlane.models.execution import Execution
 from fastlane.models.history import TaskHour
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
+from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.task import Task
 from fastlane.storage.base.transfer import Noted
 from fastlane.storage.event_rows import creator_of
-from fastlane.storage.mongo import history
+from fastlane.storage.mongo import history, logs
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.jobs import LAST, following
-from fastlane.storage.mongo.notify import quotas
+from fastlane.storage.mongo.notify import deliveries, quotas
 from fastlane.storage.mongo.rows import execution_row, read_record, record_row, task_words
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, RECEIPTS, TASKS, UNCOUNTED
 from fastlane.storage.mongo.version import CommitCounter
@@ -51,6 +52,12 @@ class MongoTransfer:
         fields = ("start_noted_at", "end_noted_at")
         rows = await self._db.call(lambda: self._db.with_ids(EXECUTIONS, execution_ids, fields))
         return {id: Noted(*(row.get(name) for name in fields)) for id, row in rows.items()}
+
+    async def deliveries(self, ids: Sequence[str]) -> Mapping[str, Sequence[Delivery]]:
+        return await self._db.call(lambda: deliveries.of_all(self._db, ids))
+
+    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(await self._db.call(lambda: logs.with_log(self._db, execution_ids)))
 
     async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
         times = {"start_noted_at": noted.start, "end_noted_at": noted.end}

@@ -10,6 +10,7 @@ from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.history import ENDS, TaskHour, hour_of
 from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.task import Task
 from fastlane.storage.base.transfer import Noted
@@ -21,7 +22,7 @@ from fastlane.storage.sqlite.driver.writer import Writer
 from fastlane.storage.sqlite.history import count_of
 from fastlane.storage.sqlite.idempotency import FIELDS
 from fastlane.storage.sqlite.jobs import FIRST
-from fastlane.storage.sqlite.notify import quotas
+from fastlane.storage.sqlite.notify import deliveries, quotas
 from fastlane.storage.sqlite.rows import fetched, insert_into
 
 _RECORDS = f"""SELECT {", ".join(FIELDS)} FROM receipts WHERE created_at >= ? AND (created_at, key) > (?, ?)
@@ -32,6 +33,7 @@ _RESTORE_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) V
 _CREATORS = """SELECT jobs.id, created_by, requested_by FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
 _NOTED = """SELECT executions.id, start_noted_at, end_noted_at FROM json_each(?) AS asked CROSS JOIN executions
     ON executions.id = asked.value"""
+_LOGGED = "SELECT value FROM json_each(?) AS asked WHERE EXISTS (SELECT 1 FROM log_chunks WHERE execution_id = asked.value)"
 _RESTORE_EXECUTION = insert_into("executions", (*EXECUTION_FIELDS, "start_noted_at", "end_noted_at")) + " ON CONFLICT (id) DO NOTHING"
 _OF_HOUR = "WHERE task_id = :task_id AND hour = :hour AND pool = :pool"
 _UNCOUNT = {
@@ -70,6 +72,12 @@ class SqliteTransfer:
     async def noted(self, execution_ids: Sequence[str]) -> Mapping[str, Noted]:
         rows = await self._readers.run(lambda db: fetched(db, _NOTED, (_json(execution_ids),)))
         return {id: Noted(start, end) for id, start, end in rows}
+
+    async def deliveries(self, ids: Sequence[str]) -> Mapping[str, Sequence[Delivery]]:
+        return await self._readers.run(lambda db: deliveries.of_all(db, ids))
+
+    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        return await self._readers.run(lambda db: frozenset(id for (id,) in db.execute(_LOGGED, (_json(execution_ids),)).fetchall()))
 
     async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
         return await self._writer.run(lambda db: _restore_execution(db, execution, noted, is_counted=is_counted))

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TypeVar
 
 from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
@@ -22,6 +21,7 @@ from fastlane.models.history import TaskHour
 from fastlane.models.idempotency import DAY
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.schedule.tick import Tick, once_key
@@ -62,6 +62,15 @@ class _Read:
     executions: Page[Execution]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is of some executions, and of some jobs, by their ids."""
+
+    noted: Mapping[str, Noted]
+    deliveries: Mapping[str, Sequence[Delivery]]
+    logged: frozenset[str]
+
+
 class _Exporter:
     def __init__(self, store: Store, started_at: int, *, with_logs: bool) -> None:
         self.started_at = started_at
@@ -93,12 +102,14 @@ class _Exporter:
 
     async def _jobs(self, job_ids: Sequence[str]) -> AsyncIterator[Line]:
         reads = [read for read in await asyncio.gather(*map(self._read, job_ids)) if read is not None]
-        first = chain.from_iterable(read.executions.rows for read in reads)
-        creators, noted = await asyncio.gather(self._store.transfer.creators(job_ids), self._noted(tuple(first)))
+        first = [execution for read in reads for execution in read.executions.rows]
+        creators, found = await asyncio.gather(self._store.transfer.creators(job_ids), self._found(first, job_ids))
         for read in reads:
             yield JobLine(read.job, creators.get(read.job.id, read.job.requested_by))
-            async for line in self._job(read, noted):
+            async for line in self._job(read, found):
                 yield line
+            for delivery in found.deliveries.get(read.job.id, ()):
+                yield delivery
 
     async def _read(self, job_id: str) -> "_Read | None":
         """A job, and then what it has; nothing if it is gone, or newer than the export."""
@@ -109,22 +120,25 @@ class _Exporter:
         ticks, executions = await asyncio.gather(self._store.list_ticks(job_id, window), self._store.list_executions_of(job_id, window))
         return _Read(job, ticks, executions)
 
-    async def _job(self, read: "_Read", noted: Mapping[str, Noted]) -> AsyncIterator[Line]:
+    async def _job(self, read: "_Read", found: "_Found") -> AsyncIterator[Line]:
         job = read.job
         async for tick in _walked(lambda window: self._store.list_ticks(job.id, window), read.ticks):
             if not await self._is_later(tick, job):
                 yield tick
         async for rows in _pages(lambda window: self._store.list_executions_of(job.id, window), read.executions):
             page = [execution for execution in rows if execution.sequence <= job.sequence and execution.belongs_to(job)]
-            noted = noted if rows is read.executions.rows else await self._noted(page)
+            found = found if rows is read.executions.rows else await self._found(page)
             for execution in page:
-                yield self._as_exported(execution, noted.get(execution.id, NOT_NOTED))
-                for delivery in await self._store.deliveries_of(execution.id) if execution.status.final else ():
+                yield self._as_exported(execution, found.noted.get(execution.id, NOT_NOTED))
+                for delivery in found.deliveries.get(execution.id, ()) if execution.status.final else ():
                     yield delivery
-            async for part in self._logs(page):
+            async for part in self._logs([execution.id for execution in page if execution.id in found.logged]):
                 yield part
-        for delivery in await self._store.deliveries_of(job.id):
-            yield delivery
+
+    async def _found(self, executions: Sequence[Execution], job_ids: Sequence[str] = ()) -> "_Found":
+        ids, transfer = [execution.id for execution in executions], self._store.transfer
+        asked = transfer.noted(ids), transfer.deliveries([*ids, *job_ids]), transfer.logged(ids if self._with_logs else [])
+        return _Found(*await asyncio.gather(*asked))
 
     async def _is_later(self, tick: Tick, job: Job) -> bool:
         """Whether the job, as it was read, has not fired this tick yet."""
@@ -136,10 +150,6 @@ class _Exporter:
         execution = await self._store.execution(tick.execution_id)
         return execution is not None and execution.sequence > job.sequence
 
-    async def _noted(self, executions: Sequence[Execution]) -> Mapping[str, Noted]:
-        ids = [execution.id for execution in executions if execution.started_at is not None or execution.status.final]
-        return await self._store.transfer.noted(ids) if ids else {}
-
     def _as_exported(self, execution: Execution, noted: Noted) -> ExecutionLine:
         ended = execution.finished_at if noted.end is None else noted.end
         is_counted = execution.status.final and (ended or 0) < self.started_at
@@ -150,11 +160,10 @@ class _Exporter:
             execution = replace(execution, stdout_bytes=0, stderr_bytes=0, truncated=execution.truncated or had_output)
         return ExecutionLine(execution, noted, is_counted)
 
-    async def _logs(self, executions: Sequence[Execution]) -> AsyncIterator[LogPart]:
-        if self._with_logs:
-            for execution in executions:
-                async for part in self._log(execution.id):
-                    yield part
+    async def _logs(self, execution_ids: Sequence[str]) -> AsyncIterator[LogPart]:
+        for id in execution_ids:
+            async for part in self._log(id):
+                yield part
 
     async def _log(self, execution_id: str) -> AsyncIterator[LogPart]:
         marks: dict[int, Mark] = {}

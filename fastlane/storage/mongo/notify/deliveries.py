@@ -6,7 +6,7 @@ from fastlane.models.ids import nonce
 from fastlane.models.notify.delivery import Delivery
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import DELIVERIES, TO_SEND
-from fastlane.storage.notices import delivery_document, delivery_from
+from fastlane.storage.notices import by_execution, delivery_document, delivery_from
 from fastlane.storage.readable import filled, readable
 
 
@@ -25,6 +25,12 @@ async def get(db: Database, delivery_id: str) -> Delivery | None:
 async def of_execution(db: Database, execution_id: str) -> Sequence[Delivery]:
     """Those of an execution, by id."""
     return readable(await db.find(DELIVERIES, {"execution_id": execution_id}, "deliveries_of_execution", sort=[("_id", 1)]), _read)
+
+
+async def of_all(db: Database, ids: Sequence[str]) -> dict[str, list[Delivery]]:
+    """Those of each of these executions, by id."""
+    rows = await db.find(DELIVERIES, {"execution_id": {"$in": list(ids)}}, "deliveries_of_execution")
+    return by_execution(readable(rows, _read))
 
 
 async def due(db: Database, now: int, limit: int, without: Collection[str]) -> Sequence[Delivery]:

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from fastlane.models.notify.delivery import Delivery
-from fastlane.storage.notices import DELIVERY_COLUMNS, DELIVERY_FIELDS, delivery_from
+from fastlane.storage.notices import DELIVERY_COLUMNS, DELIVERY_FIELDS, by_execution, delivery_from
+from fastlane.storage.readable import readable
 from fastlane.storage.sqlite.rows import fetched, filled, insert_into
 from fastlane.storage.sqlite.schema import TO_SEND
 
@@ -15,6 +16,8 @@ _ALL = ", ".join(DELIVERY_FIELDS)
 _INSERT = f"{insert_into('deliveries', DELIVERY_COLUMNS)} ON CONFLICT (id) DO NOTHING"
 _UPDATE = f"UPDATE deliveries SET {', '.join(f'{name} = ?' for name in DELIVERY_COLUMNS)} WHERE id = ? AND version = ?"
 _OF_EXECUTION = f"SELECT {_ALL} FROM deliveries INDEXED BY deliveries_of_execution WHERE execution_id = ? ORDER BY id LIMIT ?"
+_OF_ALL = f"""SELECT {", ".join(f"deliveries.{name}" for name in DELIVERY_FIELDS)} FROM json_each(?) AS asked
+    CROSS JOIN deliveries INDEXED BY deliveries_of_execution ON deliveries.execution_id = asked.value"""
 _DUE = f"""SELECT {_ALL} FROM deliveries INDEXED BY deliveries_due WHERE {TO_SEND} AND due <= :now
     AND origin NOT IN (SELECT value FROM json_each(:without)) ORDER BY due, id LIMIT :limit"""
 MOST = 1_000
@@ -35,6 +38,11 @@ def get(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
 def of_execution(db: sqlite3.Connection, execution_id: str) -> Sequence[Delivery]:
     """Those of an execution, by id."""
     return filled(lambda count: fetched(db, _OF_EXECUTION, (execution_id, count)), MOST, _delivery)
+
+
+def of_all(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, list[Delivery]]:
+    """Those of each of these executions, by id."""
+    return by_execution(readable(fetched(db, _OF_ALL, (orjson.dumps(list(ids)).decode(),)), _delivery))
 
 
 def due(db: sqlite3.Connection, now: int, limit: int, without: Collection[str]) -> Sequence[Delivery]:

@@ -51,6 +51,7 @@ PARTIAL = {
     "jobs_to_check": "jobs_to_check",
     "deliveries_due": "deliveries_due",
     "deliveries_of": "deliveries_of_execution",
+    "deliveries": "deliveries_of_execution",
     "failing_receivers": "receivers_by_age",
     "prune_receivers": "receivers_by_failure",
     "next_jobs of visible tasks": "jobs_due",
