@@ -53,11 +53,15 @@ function both(smaller: number, each: number, large: string, small: string): stri
 }
 
 /** Formats a size: 512 B, 3.4 MB. */
-export function size(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB"];
+export const size = (bytes: number): string => scaled(bytes, 1_000, ["B", "kB", "MB", "GB"]);
+
+/** Formats an amount of memory, in the units in which a limit is given ("512m"): 512 MiB, 1.5 GiB. */
+export const memory = (bytes: number): string => scaled(bytes, 1_024, ["B", "KiB", "MiB", "GiB"]);
+
+function scaled(amount: number, each: number, units: string[]): string {
   let at = 0;
-  for (; bytes >= 1_000 && at < units.length - 1; at++) bytes /= 1_000;
-  return `${bytes < 10 && at > 0 ? bytes.toFixed(1) : Math.round(bytes)} ${units[at]}`;
+  for (; amount >= each && at < units.length - 1; at++) amount /= each;
+  return `${amount < 10 && at > 0 ? amount.toFixed(1).replace(".0", "") : Math.round(amount)} ${units[at]}`;
 }
 
 const BIDI_CONTROL = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;

@@ -87,7 +87,7 @@ async def test_a_job_is_created_from_the_form(context, server):
     await field(page, "Retries").fill("2")
     await field(page, "Memory").fill("64m")
     await field(page, "Processors").fill("0.5")
-    await expect(page.get_by_role("region", name="Where it would run")).to_contain_text("up to 67 MB")
+    await expect(page.get_by_role("region", name="Where it would run")).to_contain_text("up to 64 MiB")
     assert await inspect(page, "new") == {}
     await create(page)
     await expect(page.get_by_role("heading", level=1)).to_contain_text("reports")

@@ -67,7 +67,7 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     assert (await bars.nth(2).get_attribute("aria-label")).startswith("failed, attempt 1 of 3, 9.5 s, ")
     failed = console.section("Executions").locator("tbody tr").nth(2)
     await expect(failed).to_contain_text("Exit code 1.")
-    await expect(failed).to_contain_text("530 MB of 537 MB")
+    await expect(failed).to_contain_text("505 MiB of 512 MiB")
     await expect(console.section("What it runs")).to_contain_text("python -m reports --all")
     await expect(console.section("What it runs")).to_contain_text("API_TOKEN=********")
     await expect(console.section("About")).to_contain_text("team=data")

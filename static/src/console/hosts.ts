@@ -1,7 +1,7 @@
 // Hosts and pools: what runs and waits in each, which hosts can be used, and who works. Administrators pause pools and drain hosts here.
 
 import { el, say } from "../dom";
-import { count, sentence, size } from "../words";
+import { count, memory, sentence, size } from "../words";
 import type { Page } from "./page";
 import { nothing, section, table } from "./parts";
 import { bar } from "./pools";
@@ -107,7 +107,7 @@ export function reasonOf(host: Host): HTMLElement | null {
 
 function machine({ cpus, memoryBytes, disk }: Host): string {
   const free = disk?.freeBytes;
-  const parts = [cpus && `${count(cpus)} CPUs`, memoryBytes && size(memoryBytes), typeof free === "number" && `${size(free)} of disk free`];
+  const parts = [cpus && `${count(cpus)} CPUs`, memoryBytes && memory(memoryBytes), typeof free === "number" && `${size(free)} of disk free`];
   return parts.filter(Boolean).join(" · ");
 }
 

@@ -3,7 +3,7 @@
 import { type Execution, FINAL, type Wait } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, running } from "../outcome";
-import { count, duration, isolated, moment, sentence, shortId, size } from "../words";
+import { count, duration, isolated, memory, moment, sentence, shortId } from "../words";
 import { act, actions } from "./actions";
 import { mark } from "./marks";
 import type { Page } from "./page";
@@ -124,7 +124,7 @@ function executions(job: Job): HTMLElement {
   const columns = [
     { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
     { title: "Started", is: "grow" as const, cell: started },
-    { title: "Memory", wide: true, cell: (one: Execution) => memory(one, job.spec.resources) },
+    { title: "Memory", wide: true, cell: (one: Execution) => memoryShare(one, job.spec.resources) },
     { title: "Processor", wide: true, cell: (one: Execution) => processor(one, job.spec.resources) },
     { title: "Ran", is: "number" as const, cell: ran },
   ];
@@ -149,7 +149,7 @@ function started(one: Execution): HTMLElement {
 /** What it used, where there is no room for the columns. */
 function used({ usage }: Execution): string {
   const time = usage!.cpuSeconds === null ? null : `${duration(usage!.cpuSeconds * 1_000)} of CPU`;
-  return [size(usage!.memoryPeakBytes), time].filter(Boolean).join(" · ");
+  return [memory(usage!.memoryPeakBytes), time].filter(Boolean).join(" · ");
 }
 
 function ran(one: Execution): Node | string {
@@ -159,9 +159,9 @@ function ran(one: Execution): Node | string {
 }
 
 /** The most memory that it used, beside what it may use. */
-function memory(one: Execution, may: Resources | null): Node | null {
+function memoryShare(one: Execution, may: Resources | null): Node | null {
   if (!one.usage) return null;
-  return share(size(one.usage.memoryPeakBytes), may?.memory ? one.usage.memoryPeakBytes / may.memory : null, may?.memory ? size(may.memory) : "");
+  return share(memory(one.usage.memoryPeakBytes), may?.memory ? one.usage.memoryPeakBytes / may.memory : null, may?.memory ? memory(may.memory) : "");
 }
 
 /** The processors that it used on average, beside what it may use. */
@@ -238,7 +238,7 @@ function spec(job: Job): HTMLElement {
     ["Image", el("code", {}, image)],
     ["Command", command === null ? "the image's own" : el("code", {}, command)],
     ["Environment", names.length ? el("ul", { className: "envs" }, ...names.map(([name, value]) => el("li", {}, el("code", {}, `${name}=${value}`)))) : null],
-    ["Memory", resources?.memory ? `up to ${size(resources.memory)}` : null],
+    ["Memory", resources?.memory ? `up to ${memory(resources.memory)}` : null],
     ["Processors", resources?.cpus ? `up to ${count(resources.cpus)}` : null],
     ["Timeout", timeout === null ? "the pool's or the server's" : duration(timeout * 1_000)],
     ["Retries", retries ? `up to ${count(retries)}` : "none"],

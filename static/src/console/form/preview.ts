@@ -1,7 +1,7 @@
 // What the job would be: the server is asked while it is typed, and its answer is shown.
 
 import { el } from "../../dom";
-import { count, size } from "../../words";
+import { count, memory } from "../../words";
 import { facts, nothing } from "../parts";
 import { nextRuns } from "../runs";
 import { api, exchange, Refusal } from "../server";
@@ -83,7 +83,7 @@ export function drawWhere(preview: Preview | null, reason: string): HTMLElement[
     facts([
       ["Pool", el("bdi", {}, pool)],
       ["Hosts", hosts.length ? words : "none is known yet"],
-      ["Memory", resources?.memory ? `up to ${size(resources.memory)}` : null],
+      ["Memory", resources?.memory ? `up to ${memory(resources.memory)}` : null],
       ["Processors", resources?.cpus ? `up to ${count(resources.cpus)}` : null],
     ]),
     ...(reasons.length ? [el("ul", { className: "waits" }, ...reasons)] : []),
