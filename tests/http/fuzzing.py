@@ -45,6 +45,7 @@ UNSAID = (
     ("*additionalDNSEntries", "differs from"),  # two names of one thing
     ("webhooks.*.url", "which is not public"),  # depends on webhook_allow
     ("notify", "needs a mail server"),  # depends on smtp_host
+    ("notify.*", "may get no mail from here"),  # depends on notify_allow
     ("command", "is longer than"),  # bytes, not characters
     ("envs", "is longer than"),
     ("metadata", "is longer than"),
