@@ -1,5 +1,7 @@
 // What the page reads over HTTP. All addresses derive from the page's own address, so the page works below any path.
 
+import { setClock } from "./console/times";
+
 export interface Execution {
   executionId: string;
   taskId: string;
@@ -94,6 +96,8 @@ export interface Answer<T> {
 export async function read<T>(url: URL): Promise<Answer<T>> {
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(15_000), headers: { Accept: "application/json" } });
+    const date = answer.headers.get("Date");
+    if (date) setClock(Date.parse(date));
     return { status: answer.status, body: answer.ok ? ((await answer.json()) as T) : null };
   } catch {
     return { status: null, body: null };

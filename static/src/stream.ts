@@ -7,7 +7,8 @@ import type { Job } from "./console/shapes";
 import { Actions } from "./log/actions";
 import { Address } from "./log/address";
 import { Connection, type Message, type State } from "./log/connection";
-import { el, the } from "./dom";
+import { tickTimes } from "./console/times";
+import { el, say, the } from "./dom";
 import { Executions } from "./log/executions";
 import { Link, RECONNECT } from "./log/link";
 import { Log } from "./log/log";
@@ -148,6 +149,7 @@ async function drawAll(): Promise<void> {
   drawFacts(one, job);
   drawExecutions(executions.all, job.executionCount, one?.executionId ?? null, here);
   drawDownload();
+  the("runs-label").hidden = here.execution !== null || job.schedule.kind !== "cron";
   actions.draw(job, one);
   log.drawHeadings();
   drawAmount();
@@ -224,10 +226,25 @@ function drawEnd(): void {
   notice("next", run ? { tone: "info", words: [`Next run: ${moment(job!.nextRunAt!)},`], until: run } : null);
   const newest = executions.all.find((execution) => execution.startedAt);
   const newer = over && newest && one && newest.queueJobId !== one.queueJobId && newest.createdAt > one.createdAt;
-  notice(
-    "newer",
-    newer ? { tone: "info", words: ["A newer run has started."], button: { words: "Follow it", act: () => location.assign(new URL("stream", here.jobUrl)) } } : null,
-  );
+  if (newer && keepsFollowing()) return moveOn(newest);
+  const act = (): void => (log.marked ? location.assign(new URL("stream", here.jobUrl)) : moveOn(newest!));
+  notice("newer", newer ? { tone: "info", words: ["A newer run has started."], button: { words: "Follow it", act } } : null);
+}
+
+/** Whether the page goes on to the next run by itself: of a schedule, if someone chose that, and while they look at the end of the log. */
+function keepsFollowing(): boolean {
+  return the<HTMLInputElement>("runs").checked && job?.schedule.kind === "cron" && log.list.following;
+}
+
+/** Goes on to the log of a newer run. */
+function moveOn(to: Execution): void {
+  for (const key of ["newer", "next", "failure"] as const) notice(key, null);
+  [current, partial, skipped, next] = [null, null, 0, null];
+  log.restart();
+  log.list.follow(true);
+  head(to.executionId);
+  connection.begin({ from: `${to.executionId}:0` });
+  say(`Now the run that started at ${moment(to.startedAt!)}`);
 }
 
 /** Says which part of the log is not shown. */
@@ -304,6 +321,7 @@ async function showOlder(): Promise<void> {
 
 function everySecond(): void {
   tick();
+  tickTimes();
   drawChip();
   drawGist(one);
   const words = log.takeAloud();

@@ -128,3 +128,41 @@ async def test_a_question_mark_shows_the_keys(context, server):
     await expect(log.page.locator("#follow")).to_have_attribute("aria-pressed", "false")
     await log.page.keyboard.press("/")
     await expect(log.page.locator("#query")).to_be_focused()
+
+
+async def test_the_page_of_a_schedule_goes_on_to_each_new_run_if_that_was_chosen(context, server):
+    reply = await server.enqueue("reports", cron="0 0 1 1 *")
+    first = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    await server.append_log(first, (1, b"one\n"))
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.lines).to_have_text(["one"])
+    await server.end(first)
+    await expect(log.link).to_contain_text("Ended")
+    await log.page.get_by_role("button", name="Run now").click()
+    await expect(log.page.locator("#executions a")).to_have_count(2)
+    second = await server.run({"executionId": (await newest(server, reply)).id})
+    await server.append_log(second, (1, b"two\n"))
+    await expect(log.notices).to_contain_text("A newer run has started.")
+    await expect(log.lines).to_have_text(["one"])
+    await log.view(runs=True)
+    await log.page.reload()
+    await expect(log.lines).to_have_text(["two"])
+    await server.end(second)
+    await expect(log.link).to_contain_text("Ended")
+    third = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    await server.append_log(third, (1, b"three\n"))
+    await log.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(log.lines).to_have_text(["three"])
+    await expect(log.status).to_have_text("running")
+    await expect(log.link).to_contain_text("Live")
+    await server.append_log(third, (1, b"four\n"))
+    await expect(log.lines).to_have_text(["three", "four"])
+    once = await open_log(context, (await server.run_to_end("once", (1, b"x\n")))["jobUrl"])
+    await expect(once.lines).to_have_count(1)
+    await once.page.locator("#view summary").click()
+    await expect(once.page.get_by_label("Keep following new runs")).to_be_hidden()
+    assert log.faults == []
+
+
+async def newest(server, reply):
+    return (await server.store.executions_of(reply["jobId"], 1))[0]

@@ -18,11 +18,11 @@ PAGES = {
     "overview": ("/", "Monthly report|backup-database"),
     "tasks": ("/console/tasks", "invoices"),
     "task": ("/console/tasks/invoices", "Monthly report"),
-    "job": ("/console/tasks/invoices/jobs/{invoices}", "Monthly report"),
+    "job": ("/console/tasks/invoices/jobs/{invoices}", "Monthly report.*finance@example.com"),
     "executions": ("/console/executions", "ffmpeg"),
     "hosts": ("/console/hosts", "Refused the connection"),
     "form": ("/console/new?like=invoices/{invoices}", "Every hour at minute 15.*1 of 2 usable"),
-    "log": ("/tasks/invoices/jobs/{invoices}/stream", "finance@example.com"),
+    "log": ("/tasks/invoices/jobs/{invoices}/stream", "Run now.*finance@example.com"),
     "login": ("/login", "This server needs no login."),
 }
 """Each page's path, and what it says once it is there."""

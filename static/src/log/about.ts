@@ -5,6 +5,7 @@ import { copyBy } from "../clipboard";
 import { mark, shape } from "../console/marks";
 import { pages } from "../console/server";
 import type { Job } from "../console/shapes";
+import { ago } from "../console/times";
 import { el, redraw, the } from "../dom";
 import { attemptWords, running } from "../outcome";
 import { count, duration, isolated, moment, shortId, size, until, zone } from "../words";
@@ -47,18 +48,19 @@ export function drawGist(one: Execution | null): void {
 }
 
 export function drawFacts(one: Execution | null, job: Job | null): void {
-  const facts: [string, string | null | undefined][] = [
+  const facts: [string, string | HTMLElement | null | undefined][] = [
     ["Image", one?.image ?? job?.spec.image],
     ["Schedule", job?.schedule.cron && `${job.schedule.cron} (${job.schedule.timezone})`],
     ["Host", one?.host && (one.pool ? `${one.host} (pool ${one.pool})` : one.host)],
-    ["Started", one?.startedAt && moment(one.startedAt)],
-    ["Ended", one?.finishedAt && moment(one.finishedAt)],
+    ["Started", one?.startedAt && ago(one.startedAt)],
+    ["Ended", one?.finishedAt && ago(one.finishedAt)],
     ["Log", one?.startedAt && logWords(one)],
     ["Execution", one?.executionId],
   ];
-  const known = facts.filter((fact): fact is [string, string] => Boolean(fact[1]));
-  const row = (name: string, value: string) => el("div", {}, el("dt", {}, name), el("dd", { title: value }, value));
-  const rows = known.map(([name, value]) => [`${name} ${value}`, () => row(name, value)] as const);
+  const known = facts.filter((fact): fact is [string, string | HTMLElement] => Boolean(fact[1]));
+  const titleOf = (value: string | HTMLElement): string => (typeof value === "string" ? value : value.title);
+  const row = (name: string, value: string | HTMLElement) => el("div", {}, el("dt", {}, name), el("dd", { title: titleOf(value) }, value));
+  const rows = known.map(([name, value]) => [`${name} ${titleOf(value)}`, () => row(name, value)] as const);
   const command = one ? one.command : job?.spec.command;
   if (command !== undefined) rows.push([`Command ${command}`, () => commandRow(command)]);
   redraw(the("facts"), rows);
@@ -82,7 +84,7 @@ export function drawExecutions(executions: readonly Execution[], total: number, 
   the("others-count").textContent = count(total);
   const items = executions.map((one) => {
     const is = one.executionId === current;
-    return [`${one.executionId} ${one.status} ${is}`, () => item(one, is, place)] as const;
+    return [`${one.executionId} ${one.status} ${one.startedAt} ${is}`, () => item(one, is, place)] as const;
   });
   redraw(the("executions"), items);
   the("older").hidden = executions.length >= total;
@@ -100,7 +102,7 @@ function item(one: Execution, current: boolean, place: Place): HTMLElement {
     { href: new URL(`executions/${one.executionId}/stream`, place.jobUrl).href, "aria-current": current ? "true" : null },
     mark(one.status),
     el("span", { className: "gist" }, gist.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ")),
-    el("time", { dateTime: one.startedAt ?? one.scheduledFor }, moment(one.startedAt ?? one.scheduledFor)),
+    ago(one.startedAt ?? one.scheduledFor),
   );
   return el("li", {}, link);
 }

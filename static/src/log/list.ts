@@ -154,6 +154,10 @@ export class LineList {
     return selectedText(this.content, this.blocks);
   }
 
+  isDrawn(line: Line): boolean {
+    return this.rows.has(line);
+  }
+
   /** The lines in the document now, and their elements. */
   drawn(): Iterable<[Line, HTMLElement]> {
     return this.rows;

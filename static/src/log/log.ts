@@ -5,9 +5,10 @@ import { the } from "../dom";
 import { type Growth, type Line, Lines, plain, type Stream, textOf } from "./lines";
 import { LineList } from "./list";
 import { Heading } from "./heading";
+import { notice } from "./notices";
 import type { Target } from "./permalink";
 import { row } from "./row";
-import { Search } from "./search";
+import { Search, type Wanted } from "./search";
 import { count } from "../words";
 
 /** Milliseconds for which arriving text is collected before it is shown. */
@@ -68,6 +69,8 @@ export class Log {
   private hasFollowed = false;
   private aloud: string[] = [];
   private colours: Colours;
+  /** The line of stderr to which someone jumped last. */
+  private jumped: Line | null = null;
   /** The lines that an address names, and the first of them once it has arrived. */
   marked: Marked | null = null;
   private pin: Line | null = null;
@@ -91,9 +94,15 @@ export class Log {
         this.drawFollow();
         this.search.mark();
         this.drawMarked();
+        for (const [line, row] of this.list.drawn()) row.classList.toggle("jumped", line === this.jumped);
       },
     });
-    this.search = new Search(this.list, (line) => this.unfold(line), () => this.drawFound());
+    this.search = new Search(this.list, {
+      lines: () => this.lines.all,
+      onStep: (line) => this.unfold(line),
+      onChange: () => this.drawFound(),
+      onDone: () => this.choice === "found" && this.show("found"),
+    });
     this.drawFollow();
     this.drawFound();
   }
@@ -199,14 +208,28 @@ export class Log {
     this.sections = [];
     this.gathered = -1;
     this.pin = null;
-    this.search.look(this.search.query, []);
+    this.search.look(this.search.wanted);
     this.show(this.choice);
   }
 
   /** Searches all lines. */
-  find(words: string): void {
-    this.search.look(words, this.lines.all);
-    if (this.choice === "found") this.show("found");
+  find(wanted: Wanted): void {
+    this.search.look(wanted);
+  }
+
+  /** Goes to the next line of stderr (1), or the previous one (-1), from where one is in the log; whether there is one. */
+  jump(by: 1 | -1): boolean {
+    const from = this.jumped && this.list.isDrawn(this.jumped) ? this.jumped : this.list.firstInView;
+    const isNext = (line: Line): boolean => line.kind === "stderr" && (!from || (by > 0 ? line.id > from.id : line.id < from.id));
+    const all = this.lines.all;
+    const first = !this.jumped && from?.kind === "stderr" ? from : undefined;
+    const found = first ?? (by > 0 ? all.find(isNext) : all.findLast(isNext));
+    if (!found) return false;
+    this.jumped = found;
+    this.unfold(found);
+    if (!this.isShown(found)) this.show("all");
+    this.list.show(found);
+    return true;
   }
 
   /** Chooses which lines are shown. */
@@ -233,7 +256,7 @@ export class Log {
     if (line.kind === "note") return true;
     if (this.sectionOf(line)?.folded) return false;
     if (this.choice === "all") return true;
-    if (this.choice === "found") return !this.search.query || this.search.matches(line);
+    if (this.choice === "found") return !this.search.isOn || this.search.has(line);
     return line.kind === this.choice;
   }
 
@@ -316,12 +339,12 @@ export class Log {
     this.seek(added);
     const first = this.trim();
     const fresh = [...new Set([...changed, ...added])].filter((line) => line.id >= (first ?? 0)).sort((a, b) => a.id - b.id);
+    this.search.extend(fresh);
     const more = fresh.filter((line) => line.id > this.last && this.isShown(line));
     this.last = more.at(-1)?.id ?? this.last;
     this.shown ||= more.some((line) => line.kind !== "note");
     this.list.touch(changed);
     this.list.append(more);
-    this.search.extend(fresh);
     if (first !== null) {
       this.list.dropBefore(first);
       this.search.dropBefore(first);
@@ -344,9 +367,12 @@ export class Log {
   }
 
   private drawFound(): void {
-    const { query, found, current } = this.search;
+    const { found, current, fault, isOn, isBusy } = this.search;
     const at = current < 0 ? "" : `${count(current + 1)} of `;
-    the("found").textContent = query ? (found.length ? at + count(found.length) : "none") : "";
+    const words = found.length || isBusy ? at + count(found.length) + (isBusy ? "…" : "") : "none";
+    the("found").textContent = fault ? "?" : isOn ? words : "";
+    the("query").setAttribute("aria-invalid", String(fault !== null));
     for (const id of ["back", "next"]) the<HTMLButtonElement>(id).disabled = !found.length;
+    notice("search", fault === null ? null : { tone: "warn", words: [fault] });
   }
 }

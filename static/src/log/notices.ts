@@ -3,7 +3,7 @@
 import { el, the } from "../dom";
 import { until } from "../words";
 
-const ORDER = ["why", "link", "next", "failure", "newer", "kept", "line"] as const;
+const ORDER = ["why", "link", "next", "failure", "newer", "kept", "line", "search"] as const;
 type Key = (typeof ORDER)[number];
 
 export interface Notice {

@@ -2,7 +2,7 @@
 
 import { copyBy } from "../clipboard";
 import { type Key, listenFor } from "../console/keys";
-import { the } from "../dom";
+import { say, the } from "../dom";
 import type { Choice, LineAddress, Log } from "./log";
 import { selectedAround } from "./selection";
 
@@ -11,6 +11,7 @@ const TYPING = 120;
 const KEYS: readonly Key[] = [
   ["/ or Ctrl+F", "Search"],
   ["Enter", "The next match; with Shift, the previous one"],
+  ["e", "The next line of stderr; with Shift, the previous one"],
   ["f", "Follow the log, or pause"],
   ["l", "The address of the current match, or of the first line in view; with Shift, of all lines up to it"],
   ["End", "Go to the end, and follow"],
@@ -21,6 +22,7 @@ const KEYS: readonly Key[] = [
 /** `onShow`: called when other lines are shown; `onPoint` when someone points at a line, for its address, or for that of all lines up to it. */
 export function equip(log: Log, onShow: () => void, onPoint: (line: LineAddress, extend: boolean) => void): void {
   press("follow", () => log.list.follow(!log.list.following));
+  press("stderr", () => jump(log, 1));
   press("newer", () => log.list.follow(true));
   press("copy", () => void copy(log));
   the("log").addEventListener("keydown", (event) => {
@@ -33,6 +35,7 @@ export function equip(log: Log, onShow: () => void, onPoint: (line: LineAddress,
   });
   listenFor(KEYS, (event) => {
     if (event.key.toLowerCase() === "l") point(log.lineInView, event.shiftKey);
+    else if (event.key.toLowerCase() === "e") jump(log, event.shiftKey ? -1 : 1);
     else if (event.key === "f") log.list.follow(!log.list.following);
     else if (event.key === "/") {
       event.preventDefault();
@@ -48,6 +51,7 @@ export function equip(log: Log, onShow: () => void, onPoint: (line: LineAddress,
   });
   remember("wrap", true, (on) => log.list.wrap(on));
   remember("times", false, (on) => log.list.time(on));
+  remember("runs", false, () => {});
   equipMenu();
   unfold("others", "(min-width: 1100px)");
   unfold("about", "(min-width: 720px) and (min-height: 521px)");
@@ -57,14 +61,28 @@ export function press(id: string, act: () => void): void {
   the(id).addEventListener("click", act);
 }
 
+const isPressed = (id: string): boolean => the(id).getAttribute("aria-pressed") === "true";
+
+/** Goes to another line of stderr, or says that there is none. */
+function jump(log: Log, by: 1 | -1): void {
+  if (!log.jump(by)) say(by > 0 ? "No line of stderr follows" : "No line of stderr comes before");
+}
+
 function equipSearch(log: Log): void {
   const query = the<HTMLInputElement>("query");
   let typing = 0;
   const find = () => {
     clearTimeout(typing);
     typing = 0;
-    log.find(query.value);
+    log.find({ words: query.value, isPattern: isPressed("pattern"), exact: isPressed("exact") });
   };
+  for (const id of ["pattern", "exact"]) {
+    press(id, () => {
+      the(id).setAttribute("aria-pressed", String(!isPressed(id)));
+      find();
+      query.focus();
+    });
+  }
   query.addEventListener("input", () => {
     clearTimeout(typing);
     typing = window.setTimeout(find, TYPING);
@@ -107,7 +125,7 @@ function equipSelection(log: Log): void {
 }
 
 /** Keeps a setting for the next visit. */
-function remember(id: "wrap" | "times", otherwise: boolean, apply: (on: boolean) => void): void {
+function remember(id: "wrap" | "times" | "runs", otherwise: boolean, apply: (on: boolean) => void): void {
   const box = the<HTMLInputElement>(id);
   const key = `fastlane.${id}`;
   try {
