@@ -1,6 +1,6 @@
 """The process that fastlane runs in: its event loop, its signals, and how many files it may open.
 
-SIGTERM and SIGINT end it in order. A second signal ends it at once. SIGHUP makes it read its pools again; at a terminal, which sends it
+SIGTERM and SIGINT end it in order. A second one ends it at once. SIGHUP makes it read its pools again; at a terminal, which sends it
 when it is closed, SIGHUP ends it.
 """
 
@@ -18,6 +18,9 @@ import uvloop
 log = structlog.get_logger()
 
 SECOND_SIGNAL_EXIT_CODE = 130
+STOP = signal.SIGUSR1
+"""What a process sends those that it watches: it ends them in order as well, and does not count. A supervisor such as systemd signals them
+all by itself, too."""
 SWITCH_INTERVAL = 0.0001
 """Seconds for which a thread may keep the interpreter. With Python's default of 5 ms, a busy event loop starved the store's threads: single
 calls waited 1 to 3 s (measured)."""
@@ -40,18 +43,22 @@ def run(parts: AbstractAsyncContextManager[Reloadable]) -> int:
     code."""
 
     async def until_signal() -> None:
-        stop, hang_up, opened = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        stop, told, hang_up, opened = (asyncio.Event() for _ in range(4))
         main = asyncio.current_task()
 
         def on_signal(number: int) -> None:
+            if number != STOP:
+                if told.is_set():
+                    os._exit(SECOND_SIGNAL_EXIT_CODE)
+                told.set()
             if stop.is_set():
-                os._exit(SECOND_SIGNAL_EXIT_CODE)
+                return
             log.info("process.stopping", signal=signal.Signals(number).name)
             stop.set()
             if main is not None and not opened.is_set():
                 main.cancel()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, STOP):
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
         loop = asyncio.get_running_loop()
         if sys.stderr is not None and sys.stderr.isatty():

@@ -12,9 +12,12 @@ from collections.abc import Callable
 
 import structlog
 
+from fastlane.process import SECOND_SIGNAL_EXIT_CODE, STOP
+
 log = structlog.get_logger()
 
-WATCHED = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
+WATCHED = ENDS | {signal.SIGCHLD, signal.SIGHUP}
 PR_SET_PDEATHSIG = 1
 MIN_LIFE = 1.0
 """Seconds from the start of a process to the earliest start of one in its place."""
@@ -25,10 +28,11 @@ Work = Callable[[int], int]
 
 
 def run_together(count: int, work: Work) -> int:
-    """Starts so many processes, and returns the exit code when all have ended. Passes SIGTERM, SIGINT and SIGHUP on to them.
+    """Starts so many processes, and returns the exit code when all have ended. SIGTERM and SIGINT end them in order, a second
+    one at once; SIGHUP is passed on to them.
 
-    A process that a signal ended (``kill -9``, too little memory) is replaced. When one ends by itself, with an error that it has told, the
-    others are told to end too. Call this before the process has threads or an event loop.
+    A process that someone else ended (``kill``, too little memory) is replaced. When one ends by itself, with an error that it has told,
+    the others are told to end too. Call this before the process has threads or an event loop.
     """
     return _Group(count, work).run()
 
@@ -64,9 +68,13 @@ class _Group:
         self._running[pid] = (number, time.monotonic())
 
     def _pass_on(self, number: signal.Signals) -> None:
-        self._ending = self._ending or number is not signal.SIGHUP
-        for pid in self._running:
-            os.kill(pid, number)  # it is not collected yet, so the id is its own
+        passed = number
+        if number in ENDS:
+            passed = signal.SIGKILL if self._ending else STOP
+            self._code = SECOND_SIGNAL_EXIT_CODE if self._ending else self._code
+            self._ending = True
+        for pid in self._running:  # none is collected yet, so each id is its own
+            os.kill(pid, passed)
 
     def _collect(self) -> None:
         """Takes note of all processes that have ended. The first of a container collects those of others as well."""
@@ -80,14 +88,15 @@ class _Group:
     def _ended(self, pid: int, code: int) -> None:
         number, started = self._running.pop(pid)
         if self._ending:
-            self._code = self._code or abs(code)
-        elif code < 0:
-            log.warning("process.replaced", number=number, ended_by=signal.Signals(-code).name)
+            was_told_early = code == -STOP  # before it could listen
+            self._code = self._code or (0 if was_told_early else abs(code))
+        elif code > 0:
+            self._pass_on(signal.SIGTERM)
+            self._code = code
+        elif not signal.sigpending() & ENDS:
+            log.warning("process.replaced", number=number, ended_by=signal.Signals(-code).name if code else None)
             time.sleep(max(0.0, started + MIN_LIFE - time.monotonic()))
             self._start(number)
-        elif code > 0:
-            self._code = code
-            self._pass_on(signal.SIGTERM)
 
 
 def _become(number: int, work: Work, parent: int) -> None:
@@ -96,7 +105,7 @@ def _become(number: int, work: Work, parent: int) -> None:
     try:
         os.setpgid(0, 0)  # a terminal's Ctrl-C reaches only the parent, which passes it on: twice would end this process at once
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, STOP, 0, 0, 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         if os.getppid() == parent:
             code = work(number)

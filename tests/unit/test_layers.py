@@ -23,7 +23,7 @@ ALLOWED = {
     "liveness": ("errors", "socket_path"),
     "error_reports": ("errors",),
     "process": (),
-    "process_group": (),
+    "process_group": ("process",),
     "config": ("models", "errors", "log"),
     "models": ("errors",),
     "storage.base": ("models", *LEAVES),

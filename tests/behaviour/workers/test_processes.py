@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.engine_views import NoDocker
-from tests.support.installation import Answer, Installation, free_port
+from tests.support.installation import Answer, Installation, free_ports
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -26,8 +26,8 @@ OWN, SHARED = b"fastlane_event_loop_lag_seconds_count", b"fastlane_workers "
 
 @pytest.fixture
 def server(tmp_path: Path, shared_redis: RealRedis) -> Iterator[Installation]:
-    ports = {"PROCESSES": str(COUNT), "METRICS_PORT": str(free_port())}
-    installation = Installation(tmp_path, ENGINE, f"group-{os.getpid()}-{free_port()}", shared_redis.url, settings=ports)
+    ports = {"PROCESSES": str(COUNT), "METRICS_PORT": str(free_ports(COUNT))}
+    installation = Installation(tmp_path, ENGINE, f"group-{os.urandom(4).hex()}", shared_redis.url, settings=ports)
     installation.serve("api")
     yield installation
     installation.end()
@@ -74,6 +74,47 @@ def test_a_signal_ends_all_of_them_in_order(server: Installation, number: signal
     with pytest.raises(ConnectionRefusedError):
         server.get("/livez")
     assert server.log("api").count("process.stopping") == COUNT
+
+
+def test_one_that_is_told_to_end_by_someone_else_is_replaced(server: Installation) -> None:
+    first = {child.pid for child in children(server)}
+    os.kill(min(first), signal.SIGTERM)
+    wait_until(lambda: min(first) not in {child.pid for child in children(server)}, "its end")
+    wait_until(lambda: len(children(server)) == COUNT, "another in its place")
+    assert re.search(r'"process.replaced".*"ended_by":null', server.log("api"))
+
+
+def test_they_end_in_order_when_a_supervisor_signals_all_of_them_and_the_one_that_watches_them(server: Installation) -> None:
+    """As systemd does by default: each hears of it twice."""
+    them = children(server)
+    for child in them:
+        child.send_signal(signal.SIGTERM)
+    server.processes[0].send_signal(signal.SIGTERM)
+    assert server.processes[0].wait(PATIENCE) == 0
+    assert not any(child.is_running() for child in them)
+
+
+def test_a_second_signal_ends_them_at_once(server: Installation) -> None:
+    them = children(server)
+    them[0].suspend()  # so that it does not end by itself before
+    server.processes[0].send_signal(signal.SIGTERM)
+    wait_until(lambda: server.log("api").count("process.stopping") == COUNT - 1, "the first signal to have come")
+    server.processes[0].send_signal(signal.SIGTERM)
+    assert server.processes[0].wait(PATIENCE) == 130
+    assert not any(child.is_running() for child in them)
+
+
+def test_a_signal_before_they_serve_ends_them_all(tmp_path: Path) -> None:
+    installation = Installation(tmp_path, ENGINE, "none", "redis://localhost:1/0", settings={"PROCESSES": str(COUNT)})
+    try:
+        process = installation.start("api")
+        wait_until(lambda: len(children(installation)) == COUNT, "the last of them")
+        them = children(installation)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        assert not any(child.is_running() for child in them)
+    finally:
+        installation.end()
 
 
 def test_they_end_when_the_one_that_watches_them_is_killed(server: Installation) -> None:
