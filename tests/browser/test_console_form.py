@@ -212,6 +212,7 @@ async def test_the_json_has_every_field_and_loses_none(context, server):
         (f"{image} ", f"Line {line + 1}, column 3: a comma or }} is missing."),
         (f"{image}, {image},", f'Line {line}, column 29: the field "image" is there twice.'),
         ('"image": ubuntu,', f"Line {line}, column 12: ubuntu is not a value"),
+        ('"image": constructor,', f"Line {line}, column 12: constructor is not a value"),
     ):
         await text.fill(right.replace(f"{image},", wrong))
         await expect(fault(page, "The job as JSON")).to_contain_text(words)

@@ -73,7 +73,7 @@ function optionsOf(path: string, value: Json): string[] | null {
   if (value === null) return [];
   if (path === "envs" || path === "labels") return pairs(path === "envs" ? "--env" : "--label", value);
   if (path === "container.networks") return Array.isArray(value) && value.every((one) => typeof one === "string") ? value.map((one) => `--network=${one}`) : null;
-  const name = OPTIONS[path];
+  const name = Object.hasOwn(OPTIONS, path) && OPTIONS[path];
   const text = typed(value);
   if (!name || text === null || typeof value === "boolean" || !isPlain(value)) return null;
   return [`${name}=${DURATIONS.has(path) && value instanceof Num ? `${text}s` : text}`];

@@ -61,7 +61,7 @@ class Reader {
     if (number) return new Num(number);
     const begin = this.at;
     const word = this.match(WORD);
-    if (word && word in WORDS) return WORDS[word]!;
+    if (word && Object.hasOwn(WORDS, word)) return WORDS[word]!;
     this.at = begin;
     return this.fail(word ? `${word} is not a value; text stands in double quotes` : "a value is missing");
   }
