@@ -7,6 +7,9 @@ from playwright.async_api import BrowserContext, Page
 
 from tests.browser.logpage import DESK, PHONE, shoot, violations
 
+FIRST_VIEW = 100_000
+"""Bytes of all that a page may load at first, data included."""
+
 VIEWS = [
     ("desk", DESK, "light"),
     ("desk", DESK, "dark"),

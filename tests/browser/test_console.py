@@ -6,14 +6,11 @@ import pytest
 from playwright.async_api import expect
 
 from fastlane.queue.base import Report
-from tests.browser.console import inspect, open_console
+from tests.browser.console import FIRST_VIEW, inspect, open_console
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-FIRST_VIEW = 100_000
-"""Bytes of all that the first page loads, data included."""
 
 
 async def fill(server: Fastlane) -> None:

@@ -9,6 +9,7 @@ from playwright.async_api import expect
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
 from fastlane.models.status import Status
+from tests.browser.console import FIRST_VIEW
 from tests.browser.logpage import DESK, PHONE, LogPage, open_log, violations
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import Fastlane
@@ -69,6 +70,8 @@ async def test_the_page_leads_to_those_of_its_task_and_its_job_and_to_all_others
     await log.page.set_viewport_size(size)
     nav = log.page.get_by_role("navigation", name="Pages")
     await expect(nav.get_by_role("link")).to_have_text(["Overview", "Tasks", "Executions", "Hosts", "API"])
+    sizes = await log.page.evaluate("performance.getEntries().map(one => one.transferSize ?? 0)")
+    assert 10_000 < sum(sizes) < FIRST_VIEW, sizes
     await expect(log.page.locator("#task-link")).to_have_attribute("href", f"{server.base}/console/tasks/reports")
     await log.page.locator("#job").click()
     await expect(log.page.get_by_role("region", name="What it runs")).to_be_visible()

@@ -77,6 +77,7 @@ async def test_each_attempt_counts_from_its_own_first_line(context, server):
     await expect(log.page.locator("#log .linked .text")).to_have_text(["due"])
 
 
+@pytest.mark.thorough
 async def test_in_a_log_of_more_lines_than_are_kept_a_named_line_stays_and_the_rest_waits(context, server):
     reply = await server.enqueue()
     execution = await server.run(reply)

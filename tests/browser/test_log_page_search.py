@@ -60,18 +60,19 @@ async def test_regular_expressions_and_case(context, server):
     assert log.faults == []
 
 
-@pytest.mark.parametrize("source", HOSTILE)
-async def test_no_expression_makes_the_page_stand_still(context, server, source):
-    reply = await server.run_to_end("task", (1, (b"a" * 4_000 + b"!\n") * 40))
+async def test_no_expression_makes_the_page_stand_still(context, server):
+    reply = await server.run_to_end("task", (1, (b"a" * 4_000 + b"!\n") * 20))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines.last).to_be_in_viewport()
+    found, query = log.page.locator("#found"), log.page.locator("#query")
     await log.page.get_by_role("button", name="Regular expression").click()
     await log.page.evaluate(WATCH)
-    await log.page.locator("#query").fill(source)
-    await expect(log.page.locator("#found")).to_have_text("none")
-    assert await log.page.evaluate("watched") < 2_000
-    await log.page.locator("#query").fill("a!$")
-    await expect(log.page.locator("#found")).to_have_text("40")
+    for source in HOSTILE:
+        await query.fill(source)
+        await expect(found).to_have_text("none")
+        await query.fill("a!$")
+        await expect(found).to_have_text("20")
+    assert await log.page.evaluate("watched") < 5_000
 
 
 WATCH = """() => {

@@ -39,16 +39,21 @@ export class Tail {
   private follow({ executionId, taskId, jobId }: Execution): void {
     this.connection?.close();
     this.id = executionId;
-    this.lines = new Lines();
-    this.lines.beginWithin();
+    this.begin();
     this.connection = new Connection({
       url: socketOf(taskId, jobId, executionId),
       check: async () => (await read(new URL(executionOf(taskId, jobId, executionId)))).status,
       onMessage: (message) => this.receive(message),
       onState: ({ is }) => is === "done" && this.soon(),
-      onRestart: () => (this.lines = new Lines()),
+      onRestart: () => this.begin(),
     });
     this.connection.begin({ tail: KEPT });
+  }
+
+  /** The lines of a log whose beginning is not asked for. */
+  private begin(): void {
+    this.lines = new Lines();
+    this.lines.beginWithin();
   }
 
   private receive(message: Message): void {

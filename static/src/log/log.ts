@@ -208,6 +208,7 @@ export class Log {
     this.sections = [];
     this.gathered = -1;
     this.pin = null;
+    this.jumped = null;
     this.search.look(this.search.wanted);
     this.show(this.choice);
   }
