@@ -156,3 +156,10 @@ def test_the_stack_shows_how_to_open_it_and_how_to_use_servers_elsewhere():
         "&tls=true",
     ):
         assert words in comments
+
+
+def test_the_settings_of_retention_are_commented_out_with_their_defaults():
+    shown = dict(re.findall(r"^  # (FASTLANE_(?:KEEP|MAX)[A-Z_]+): \"?([^\"\n]+)", STACK, re.MULTILINE))
+    defaults = {setting.variable: setting.default for setting in SETTINGS}
+    assert shown == {name: defaults[name] for name in shown}
+    assert shown.keys() >= {name for name in defaults if name.startswith("FASTLANE_KEEP_")}
