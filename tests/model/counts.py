@@ -36,7 +36,9 @@ NOTHING = {
         WHERE ticks <> (SELECT count(*) FROM ticks WHERE job_id = job_counts.job_id)
         OR executions <> (SELECT count(*) FROM executions WHERE job_id = job_counts.job_id)""",
     "wrong counters": """SELECT count(*) FROM counters WHERE value <> CASE name WHEN 'tasks' THEN (SELECT count(*) FROM tasks)
-        WHEN 'jobs' THEN (SELECT count(*) FROM jobs) ELSE (SELECT count(*) FROM executions WHERE status = name) END""",
+        WHEN 'jobs' THEN (SELECT count(*) FROM jobs)
+        WHEN 'log_bytes' THEN (SELECT ifnull(sum(end_offset - start_offset), 0) FROM log_chunks)
+        ELSE (SELECT count(*) FROM executions WHERE status = name) END""",
 }
 """What the file has none of."""
 
