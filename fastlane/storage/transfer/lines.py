@@ -218,7 +218,7 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
         case "image":
             return _built(PulledImage, document)
         case "pauses":
-            return PausedPools(tuple(document["names"]))
+            return PausedPools(_texts(document["names"]))
         case "task":
             return _built(Task, document)
         case "request":
@@ -226,6 +226,13 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
         case "end":
             return _built(End, document)
     raise FastlaneError(f"no export has a line of the kind {kind!r}")
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A list of texts. Raises TypeError for anything else."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError("not a list of texts")
+    return tuple(value)
 
 
 def _checked(value: Line) -> Line:

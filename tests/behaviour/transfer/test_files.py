@@ -43,9 +43,24 @@ async def lines(tmp_path: Path) -> list[bytes]:
         (lambda lines: [*lines[:2], b'{"planet": {}}\n', *lines[3:]], "line 3: no export has a line of the kind 'planet'"),
         (lambda lines: [lines[0].replace(b'"format":2', b'"format":3'), *lines[1:]], "a newer fastlane wrote this export"),
         (lambda lines: [*lines[:2], lines[2].replace(b"image", b"imago"), *lines[3:]], "line 3: job"),
+        (lambda lines: [*lines[:1], b'{"pauses": {"names": [1]}}\n', *lines[2:]], "line 2: this is no line of an export"),
+        (lambda lines: [*lines[:1], b'{"pauses": {"names": "pool"}}\n', *lines[2:]], "line 2: this is no line of an export"),
         (lambda _: [], "the file is empty"),
     ],
-    ids=["no end", "no job", "a line less", "no start", "two files", "no line", "no kind", "newer", "damaged", "empty"],
+    ids=[
+        "no end",
+        "no job",
+        "a line less",
+        "no start",
+        "two files",
+        "no line",
+        "no kind",
+        "newer",
+        "damaged",
+        "a number",
+        "a text",
+        "empty",
+    ],
 )
 async def test_nothing_of_a_bad_file_is_imported(
     lines: list[bytes], tmp_path: Path, spoil: Callable[[list[bytes]], list[bytes]], words: str
