@@ -24,7 +24,7 @@ from fastlane.config.pools import unprotected_policies
 from fastlane.config.setting import PREFIX, Setting
 from fastlane.config.settings import Settings
 from fastlane.config.table import NAMES, SETTINGS
-from fastlane.config.types import Invocation, Role, unknown
+from fastlane.config.types import LAST_PORT, Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container.options import show_size
 from fastlane.models.schedule.schedule import show_duration
@@ -190,6 +190,7 @@ def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Faul
         renew = show_duration(values["renew"])
         faults.append(Fault("lease", f"must be at least twice renew ({renew}), or leases run out between renewals"))
     faults += _log_faults(values)
+    faults += _port_faults(values)
     faults += _names_of_two(values)
     if (values.get("tls_certificate") is None) is not (values.get("tls_key") is None) and {"tls_certificate", "tls_key"} <= values.keys():
         missing, given = sorted(("tls_certificate", "tls_key"), key=lambda name: values[name] is not None)
@@ -202,6 +203,13 @@ def _log_faults(values: Mapping[str, Any]) -> list[Fault]:
     if total is None or total >= one:
         return []
     return [Fault("max_total_log_bytes", f"must be at least max_log_bytes ({show_size(one)}), which one execution may store")]
+
+
+def _port_faults(values: Mapping[str, Any]) -> list[Fault]:
+    port, count = values.get("metrics_port"), values.get("processes", 1)
+    if port is None or port + count - 1 <= LAST_PORT:
+        return []
+    return [Fault("metrics_port", f"must be at most {LAST_PORT + 1 - count}, because each of {count} processes takes a port")]
 
 
 def _mail_faults(values: Mapping[str, Any]) -> list[Fault]:

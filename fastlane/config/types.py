@@ -20,6 +20,7 @@ from fastlane.models.notify.mailbox import read_address, read_allowed
 from fastlane.models.schedule.schedule import read_duration, show_duration
 from fastlane.models.schedule.timezone import read_timezone
 
+LAST_PORT = 65_535
 Role = Literal["up", "api", "worker"]
 
 
@@ -109,7 +110,7 @@ def _address(value: object) -> str:
 def _port(value: object) -> int:
     if isinstance(value, str) and value.startswith("tcp://"):
         raise ValueError("was set by Kubernetes for a service named fastlane; set enableServiceLinks: false in the pod")
-    return read_number(value, 0, 65_535)
+    return read_number(value, 0, LAST_PORT)
 
 
 def read_number(value: object, least: int, most: int) -> int:
@@ -370,7 +371,7 @@ DURATION = SettingType(_duration, show_duration)
 USAGE_EVERY = SettingType(_usage_every, lambda seconds: show_duration(seconds) if seconds else "0")
 MAIL_INTERVAL = SettingType(_mail_interval, show_duration)
 MAIL_HOST = SettingType(_mail_host)
-MAIL_PORT = SettingType(lambda value: read_number(value, 1, 65_535))
+MAIL_PORT = SettingType(lambda value: read_number(value, 1, LAST_PORT))
 MAIL_TLS = SettingType(read_choice("starttls", "tls", "none"))
 MAIL_USER = SettingType(_mail_user)
 MAIL_PASSWORD = SettingType(_mail_password, lambda _value: MASK)

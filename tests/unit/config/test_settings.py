@@ -297,6 +297,7 @@ def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
         ('lease = "0s"', "longer than 0"),
         ('lease = "9s"', "at least twice renew (5s)"),
         ("port = 65536", "from 0 to 65535"),
+        ("metrics_port = 65534\nprocesses = 3", "must be at most 65533, because each of 3 processes takes a port"),
         ("port = true", "from 0 to 65535"),
         ("port = 1.5", "from 0 to 65535"),
         ('listen = "localhost"', "write 127.0.0.1"),
