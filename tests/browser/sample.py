@@ -65,9 +65,9 @@ class Sample:
         self.server = server
         self.clock = clock
         self.replies: dict[str, dict[str, Any]] = {}
+        self._jobs_made = 0
 
     async def fill(self) -> None:
-        random.seed(7)
         await self._jobs()
         for hour in range(23, -1, -1):
             await self._hour(hour)
@@ -77,6 +77,12 @@ class Sample:
         self.clock.at = MOMENT
         await self._hosts()
         await self.server.count_ends()
+
+    async def _enqueue(self, task: str, **fields: Any) -> dict[str, Any]:
+        """Enqueues a job, whose id depends on its task and on how many jobs there were before alone."""
+        self._jobs_made += 1
+        random.seed(f"{task} {self._jobs_made}")
+        return await self.server.enqueue(task, **fields)
 
     async def _jobs(self) -> None:
         body: Mapping[str, Mapping[str, Any]] = {
@@ -98,7 +104,7 @@ class Sample:
         }
         self.clock.at = MOMENT - 26 * HOUR
         for task, fields in body.items():
-            self.replies[task] = await self.server.enqueue(task, **{**fields, "cron": NEVER})
+            self.replies[task] = await self._enqueue(task, **{**fields, "cron": NEVER})
             self.clock.at += SECOND
 
     async def _schedules(self) -> None:
@@ -106,7 +112,7 @@ class Sample:
         self.clock.at = MOMENT - 4 * MINUTE
         for task, cron in CRONS.items():
             await self.server.ask("PATCH", self.replies[task]["jobUrl"], data=json.dumps({"cron": cron}))
-        await self.server.enqueue("send-newsletter", image="mailer:7", command="send --list weekly", startIn="6h")
+        await self._enqueue("send-newsletter", image="mailer:7", command="send --list weekly", startIn="6h")
 
     async def run(self, task: str, at: int, seconds: float, code: int = 0, memory: int = 180_000_000, log: bytes = b"") -> None:
         """Has a job of the sample run at a moment, for so long by its own account."""
@@ -145,13 +151,13 @@ class Sample:
             clock.at = MOMENT - minutes * MINUTE
             await server.run((await server.post(self.replies[task]["jobUrl"] + "run")).json)
         clock.at = MOMENT - 30 * SECOND
-        await server.pull(await server.enqueue("transcode", command="ffmpeg -i in.mp4 out.webm"))
+        await server.pull(await self._enqueue("transcode", command="ffmpeg -i in.mp4 out.webm"))
         await server.queue.generation.set_generation("1")
         claimed = await server.queue.claim("1", "worker-a", [Lane(pool.name, pool.max_running) for pool in POOLS], 3, lease=HOUR)
         assert len(claimed.leases) == 3
         for _ in range(3):
             clock.at += 4 * SECOND
-            await server.enqueue("transcode", command="ffmpeg -i in.mp4 out.webm")
+            await self._enqueue("transcode", command="ffmpeg -i in.mp4 out.webm")
 
     async def _hosts(self) -> None:
         since = MOMENT - 12 * MINUTE
