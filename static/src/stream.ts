@@ -224,12 +224,14 @@ function drawEnd(): void {
   notice("failure", reason ? { tone: coming ? "warn" : "bad", words, until: coming } : null);
   const run = over && job!.nextRunAt ? Date.parse(job!.nextRunAt) : null;
   notice("next", run ? { tone: "info", words: [`Next run: ${moment(job!.nextRunAt!)},`], until: run } : null);
-  const newest = executions.all.find((execution) => execution.startedAt);
+  const newest = newestStarted();
   const newer = over && newest && one && newest.queueJobId !== one.queueJobId && newest.createdAt > one.createdAt;
   if (newer && keepsFollowing()) return moveOn(newest);
-  const act = (): void => (log.marked ? location.assign(new URL("stream", here.jobUrl)) : moveOn(newest!));
+  const act = (): void => moveOn(newestStarted()!); // which may be another by then
   notice("newer", newer ? { tone: "info", words: ["A newer run has started."], button: { words: "Follow it", act } } : null);
 }
+
+const newestStarted = (): Execution | undefined => executions.all.find((execution) => execution.startedAt);
 
 /** Whether the page goes on to the next run by itself: of a schedule, if someone chose that, and while they look at the end of the log. */
 function keepsFollowing(): boolean {
@@ -240,7 +242,9 @@ function keepsFollowing(): boolean {
 function moveOn(to: Execution): void {
   for (const key of ["newer", "next", "failure"] as const) notice(key, null);
   [current, partial, skipped, next] = [null, null, 0, null];
+  if (location.hash) history.replaceState(null, "", new URL("stream", here.jobUrl)); // a line of the run before
   log.restart();
+  log.release();
   log.list.follow(true);
   head(to.executionId);
   connection.begin({ from: `${to.executionId}:0` });

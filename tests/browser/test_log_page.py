@@ -204,8 +204,12 @@ async def test_what_comes_after_the_end_is_told(context, server):
     await log.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await expect(log.notices).to_contain_text("A newer run has started.")
     await expect(log.lines).to_have_text(["before"])
+    await log.page.locator("#log .no[data-no='1']").click()
+    assert log.page.url == f"{reply['executionUrl']}stream#L1"
     await log.page.get_by_role("button", name="Follow it").click()
     await expect(log.lines).to_have_text(["after"])
+    await expect(log.page.locator("#log .linked")).to_have_count(0)
+    assert log.page.url == f"{reply['jobUrl']}stream"
 
 
 # for everybody
