@@ -1,11 +1,13 @@
 """``make bench-quick``: counts what a job costs, compares that with ``expected.json``, and reports two ratios.
 
-The counts do not depend on noise: statements of the store, calls of Redis and of an engine, and instructions. The ratios do, so nothing
-follows from them.
+The counts do not depend on noise: statements of SQLite, commands of MongoDB, calls of Redis and of an engine, and instructions. The ratios
+do, so nothing follows from them.
 """
 
+import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +21,13 @@ import uvloop
 from benchmarks import counts, dispatch, engine_calls, enqueue, instructions, load
 from benchmarks.expectations import INSTRUCTIONS, Counts, differences, read, write
 from benchmarks.processes import api, child, settings_for
+from fastlane import log
 from tests.support.installation import free_port
 from tests.support.redis import RealRedis
 
 FILE = Path(__file__).with_name("expected.json")
 SECONDS, JOBS = 2.0, 500
+PATIENCE = 120.0
 Say = Callable[[str], None]
 
 
@@ -32,6 +36,7 @@ Say = Callable[[str], None]
 @click.option("--ratios/--no-ratios", default=True, help="Also measure the ratios.")
 def main(accept: bool, ratios: bool) -> None:
     """Counts, compares, and ends with 1 when a count has grown."""
+    log.configure("json", "error")
     began, about = time.monotonic(), surroundings()
     found = counted(click.echo)
     if accept:
@@ -57,6 +62,8 @@ def counted(say: Say) -> Counts:
     for name in counts.STEPS:
         step: counts.Step = getattr(steps, name)
         found |= {f"{name}: statements": step.statements, f"{name}: Redis": step.redis}
+    say("==> commands of MongoDB")
+    found |= {f"{name}: MongoDB": commands for name, commands in on_mongo().items()}
     say("==> calls of an engine")
     found["engine"] = engine_calls.count()
     say("==> instructions")
@@ -64,6 +71,14 @@ def counted(say: Say) -> Counts:
     for group, calls in found.items():
         say(f"{group}: {sum(calls.values()):,} ({', '.join(f'{count:,} {call}' for call, count in calls.items())})")
     return found
+
+
+def on_mongo() -> dict[str, dict[str, int]]:
+    """The commands of each step on a server of MongoDB's protocol: in a process of its own, since a process has one kind of store."""
+    command, around = [sys.executable, "-m", "benchmarks.counts"], {**os.environ, "FASTLANE_TEST_STORE": "mongo"}
+    done = subprocess.run(command, env=around, stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
+    steps: dict[str, dict[str, int]] = json.loads(done.stdout)
+    return steps
 
 
 def compared(about: Mapping[str, Any], found: Counts, say: Say) -> int:

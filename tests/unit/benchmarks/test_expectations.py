@@ -72,5 +72,6 @@ def test_the_committed_expectations_are_of_what_is_counted() -> None:
     about, expected = read(quick.FILE)
     assert about.keys() == quick.surroundings().keys()
     steps: Any = [f"{step}: {what}" for step in ("enqueue", "dispatch", "end") for what in ("statements", "Redis")]
-    assert list(expected) == [*steps, "engine", "instructions"]
+    on_mongo = [f"{step}: MongoDB" for step in ("enqueue", "dispatch", "end")]
+    assert list(expected) == [*steps, *on_mongo, "engine", "instructions"]
     assert expected["instructions"].keys() == {"enqueue", "dispatch and end"}
