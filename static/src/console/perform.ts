@@ -8,7 +8,8 @@ import { Refusal } from "./server";
 /** Does what changes something, once at a time. When the server refuses it, shows why and returns that; but for a login that is missing, which
  * the page as a whole has to show. */
 export async function perform(change: (button: HTMLElement) => Promise<void>, button: HTMLElement): Promise<Refusal | null> {
-  const buttons = button.closest("[role=group]")?.querySelectorAll("button") ?? [button as HTMLButtonElement];
+  const group = button.closest("[role=group]")?.querySelectorAll("button") ?? [button as HTMLButtonElement];
+  const buttons = [...group].filter((one) => !one.disabled); // the others stay as they are
   for (const one of buttons) one.disabled = true;
   dismiss();
   let refusal: Refusal | null = null;
