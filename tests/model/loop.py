@@ -5,6 +5,7 @@ Quiet is: no task can run, nothing can be read, and no call to a real part (a th
 
 import asyncio
 import selectors
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -21,6 +22,23 @@ class Pulse:
     def __init__(self) -> None:
         self.busy = 0
         self.on_quiet: Callable[[], None] = lambda: None
+        self._resting: deque[asyncio.Future[None]] = deque()
+
+    async def rest(self) -> None:
+        """Returns when no other task can run. The answer of a real call comes after this, or how long that call took would decide what
+        happens first."""
+        quiet = asyncio.get_running_loop().create_future()
+        self._resting.append(quiet)
+        await quiet
+
+    def end_rest(self) -> bool:
+        """Lets the task go on that has rested longest; False when none rests."""
+        while self._resting:
+            quiet = self._resting.popleft()
+            if not quiet.done():
+                quiet.set_result(None)
+                return True
+        return False
 
 
 class QuietSelector(selectors.EpollSelector if hasattr(selectors, "EpollSelector") else selectors.DefaultSelector):  # type: ignore[misc]
@@ -33,6 +51,8 @@ class QuietSelector(selectors.EpollSelector if hasattr(selectors, "EpollSelector
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is not None and timeout <= 0:
             return list(super().select(0))
+        if self._pulse.end_rest():
+            return []
         if self._pulse.busy:
             return list(super().select(timeout))
         events = list(super().select(0))

@@ -245,6 +245,7 @@ class Node:
         self.wire.pulse.busy += 1
         try:
             answer = await carry()
+            await self.wire.pulse.rest()
         except Exception as error:
             self._note(point, error)
             raise
