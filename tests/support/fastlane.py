@@ -7,7 +7,7 @@ plays one, by ``pull``, ``run``, ``append_log`` and ``end``.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from fastlane import app
 from fastlane.clock import Clock, SystemClock
 from fastlane.config.access_files import AccessFiles
 from fastlane.config.settings import Settings
+from fastlane.errors import QueueDown
 from fastlane.executors.base import Executor
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
@@ -408,7 +409,15 @@ class Fastlane:
     async def report_worker(self, *, usable: bool = True, **known: Any) -> None:
         """Reports a worker, and its host; ``known``: more of what it knows of that."""
         host = HostView(HOST, usable, None if usable else "refused the connection", swarm_id="swarm", **known)
-        await self.queue.reports.announce(Report("worker-1", self.clock.now(), (host,)), ttl=60_000)
+        report = Report("worker-1", self.clock.now(), (host,))
+
+        async def announced() -> bool:
+            with suppress(QueueDown):  # it waits a second for Redis, which has just been started on a machine that may be busy
+                await self.queue.reports.announce(report, ttl=60_000)
+                return True
+            return False
+
+        await until(announced, "Redis to take a worker's report")
 
     async def change(self, change: transitions.ExecutionChange) -> Execution:
         """Makes a change that must succeed. Returns the execution after it."""
