@@ -156,6 +156,7 @@ def test_a_job_ends_by_someone_elses(fastlane: Installation, held: Reply, words:
     check(fastlane, held, case)
 
 
+@pytest.mark.thorough
 def test_a_job_whose_service_is_scaled_to_nothing_by_hand_ends_as_killed(fastlane: Installation, held: Reply) -> None:
     engine_of(fastlane).docker("service", "update", "-d", "--replicas", "0", service_of(fastlane, held))
     ended = fastlane.ends(held, 90)

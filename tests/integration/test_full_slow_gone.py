@@ -100,6 +100,7 @@ def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Pa
         watch.check()
 
 
+@pytest.mark.thorough
 def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, own_redis: RealRedis, witness: EngineEvents) -> None:
     posted, watch = PostedJobs(apart), ProcessWatch(apart, "api", "worker")
     first = posted.post().json
@@ -189,9 +190,8 @@ def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(
     watch.check()
 
 
-@pytest.mark.parametrize(
-    ("how", "says"), [pytest.param("stop", "is the engine running", marks=pytest.mark.thorough), ("hang", "did not answer")]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("how", "says"), [("stop", "is the engine running"), ("hang", "did not answer")])
 def test_while_the_engine_is_away_jobs_wait_and_health_says_why(
     engine: str, tmp_path: Path, witness: EngineEvents, how: str, says: str
 ) -> None:

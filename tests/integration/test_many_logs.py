@@ -45,6 +45,7 @@ def run_all(fastlane: Installation, jobs: int, lines: int, patience: float) -> N
     assert is_clean(fastlane)
 
 
+@pytest.mark.thorough
 def test_a_hundred_jobs_of_a_thousand_lines_each_have_every_byte_of_them_and_leave_nothing(crowd: Installation) -> None:
     run_all(crowd, 100, LINES, 110)
 

@@ -62,6 +62,7 @@ async def follow_on(session: aiohttp.ClientSession, places: list[str], path: str
     return "".join(event.get("text", "") for event in events), events, cuts - 1
 
 
+@pytest.mark.thorough
 async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_killed(places: Pair) -> None:
     dying, living = places
     workers = [living.start("worker"), living.start("worker")]
@@ -88,6 +89,7 @@ async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_ki
     assert living.execution(reply)["status"] == "done"
 
 
+@pytest.mark.thorough
 async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_workers_die(
     places: Pair,
 ) -> None:

@@ -61,7 +61,8 @@ def cold(jobs: ShortJobs) -> Iterator[None]:
     assert jobs.look(die)
 
 
-@pytest.mark.parametrize("case", [gone, pytest.param(hung, marks=pytest.mark.thorough), pytest.param(cold, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", [gone, hung, cold])
 def test_jobs_are_accepted_as_fast_while_workers_are_not_there_and_run_when_they_are(
     case: Callable[[ShortJobs], AbstractContextManager[None]], tmp_path: Path
 ) -> None:
