@@ -172,7 +172,6 @@ async def server(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastl
         yield one
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [1])
 @pytest.mark.timeout(300)
 async def test_whatever_64_clients_do_at_once_is_allowed_and_every_count_agrees(server: Fastlane, seed: int) -> None:
