@@ -140,11 +140,11 @@ def test_imports_point_down_only():
     [
         ("models.job", "from fastlane.storage.base import Store"),
         ("services.jobs", "import fastlane.scheduler.timer"),
-        ("web.routes.tasks", "def get():\n    from fastlane.storage import sqlite"),
+        ("web.routes.jobs.tasks", "def get():\n    from fastlane.storage import sqlite"),
         ("queue.redis.queue", "from fastlane.storage import base"),
         ("scheduler.timer", "import redis.asyncio as redis"),
         ("errors", "from fastlane.models.placement.pool import Pool"),
-        ("web.routes.tasks", "from . import schemas"),
+        ("web.routes.jobs.tasks", "from . import schemas"),
         ("cli.servers", "from fastlane.models.placement.pool import Pool"),
         ("cli.client.commands.run", "from fastlane.config.load import load"),
         ("client.address", "from fastlane.errors import FastlaneError"),

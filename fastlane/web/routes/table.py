@@ -3,28 +3,28 @@
 from collections.abc import Mapping
 
 from fastlane.web.handler.handler import Handler
-from fastlane.web.routes.console import ConsoleHandler
-from fastlane.web.routes.deliveries import DeliveriesHandler, JobDeliveriesHandler, RedeliverHandler, RedeliverOfJobHandler
-from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
-from fastlane.web.routes.events import EventsHandler
-from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
-from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
-from fastlane.web.routes.history import HistoryHandler
-from fastlane.web.routes.hosts import BlacklistHandler, HostHandler, HostsHandler
-from fastlane.web.routes.job_list import JobsHandler
-from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
-from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
-from fastlane.web.routes.metrics import MetricsHandler
-from fastlane.web.routes.openapi import OpenApiHandler
-from fastlane.web.routes.operator import EndExecutionHandler, ForgetWorkerHandler, MarkCleanedHandler, RebuildQueueHandler
-from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
-from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
-from fastlane.web.routes.session import LoginPageHandler, SessionHandler
-from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
-from fastlane.web.routes.tickets import TicketHandler
-from fastlane.web.routes.ticks import TicksHandler
-from fastlane.web.routes.websocket import SocketHandler
-from fastlane.web.routes.why import WhyHandler
+from fastlane.web.routes.jobs.deliveries import DeliveriesHandler, JobDeliveriesHandler, RedeliverHandler, RedeliverOfJobHandler
+from fastlane.web.routes.jobs.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
+from fastlane.web.routes.jobs.job_list import JobsHandler
+from fastlane.web.routes.jobs.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
+from fastlane.web.routes.jobs.logs import LogsHandler, StderrHandler, StdoutHandler
+from fastlane.web.routes.jobs.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
+from fastlane.web.routes.jobs.tickets import TicketHandler
+from fastlane.web.routes.jobs.ticks import TicksHandler
+from fastlane.web.routes.jobs.websocket import SocketHandler
+from fastlane.web.routes.jobs.why import WhyHandler
+from fastlane.web.routes.operations.dispatch import PauseDispatchHandler, ResumeDispatchHandler
+from fastlane.web.routes.operations.events import EventsHandler
+from fastlane.web.routes.operations.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
+from fastlane.web.routes.operations.history import HistoryHandler
+from fastlane.web.routes.operations.hosts import BlacklistHandler, HostHandler, HostsHandler
+from fastlane.web.routes.operations.metrics import MetricsHandler
+from fastlane.web.routes.operations.operator import EndExecutionHandler, ForgetWorkerHandler, MarkCleanedHandler, RebuildQueueHandler
+from fastlane.web.routes.operations.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
+from fastlane.web.routes.pages.console import ConsoleHandler
+from fastlane.web.routes.pages.openapi import OpenApiHandler
+from fastlane.web.routes.pages.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
+from fastlane.web.routes.pages.session import LoginPageHandler, SessionHandler
 
 ROUTES: Mapping[str, type[Handler]] = {
     "/tasks": TasksHandler,

@@ -10,7 +10,7 @@ import pytest
 
 from fastlane.services import assembly
 from fastlane.streams.followers import Followers
-from fastlane.web.routes import websocket
+from fastlane.web.routes.jobs import websocket
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket
 from tests.support.waiting import until

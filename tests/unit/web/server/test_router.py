@@ -3,8 +3,8 @@
 import pytest
 
 from fastlane.web.handler.unknown_route import UnknownRoute
-from fastlane.web.routes.health import HealthHandler, LiveHandler
-from fastlane.web.routes.tasks import TaskHandler, TasksHandler
+from fastlane.web.routes.jobs.tasks import TaskHandler, TasksHandler
+from fastlane.web.routes.operations.health import HealthHandler, LiveHandler
 from fastlane.web.server.router import RouteNode
 
 TREE = RouteNode()

@@ -18,7 +18,7 @@ from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import LogFormat
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.routes.tickets import TICKET_QUERY
+from fastlane.web.routes.jobs.tickets import TICKET_QUERY
 from fastlane.web.streaming.log_lookup import failure_words
 from fastlane.web.streaming.websocket_sink import SocketSink
 

@@ -6,7 +6,7 @@ from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, integer, t
 from fastlane.web.api.responses.history import HISTORY
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import read_all, read_integer, read_since, read_text
-from fastlane.web.routes.executions import read_task
+from fastlane.web.routes.jobs.executions import read_task
 
 USUAL_HOURS = 24
 MAX_POOL = 64

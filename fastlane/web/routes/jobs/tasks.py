@@ -13,7 +13,7 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import NAMES, ListUrl
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import read_all
-from fastlane.web.routes.job_requests import (
+from fastlane.web.routes.jobs.job_requests import (
     DELETE_QUERY,
     ENQUEUE_QUERY,
     answer_enqueued,

@@ -3,8 +3,8 @@
 from fastlane.web.api.contract import Parameter, Response, operation, pages
 from fastlane.web.handler.handler import Handler
 from fastlane.web.handler.page import HTML
-from fastlane.web.routes.executions import FILTERS
-from fastlane.web.routes.pages import show_page
+from fastlane.web.routes.jobs.executions import FILTERS
+from fastlane.web.routes.pages.pages import show_page
 
 SEARCH = {"query": Parameter("Words in task ids.", {"type": "string"})}
 LIKE = {"like": Parameter("The job that a new one is to be like: TASK/ID.", {"type": "string"})}

@@ -10,7 +10,7 @@ from fastlane.web.api.responses.pages import Listing
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import ListUrl
 from fastlane.web.http.query import read_all
-from fastlane.web.routes.executions import read_task
+from fastlane.web.routes.jobs.executions import read_task
 
 FILTERS = {
     "status": Parameter(

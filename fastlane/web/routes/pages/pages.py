@@ -15,8 +15,8 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.handler.page import HTML, OWN_FILES, STRICT_POLICY, finish_page, static_files, wants_html
 from fastlane.web.http.encoding import accepts_gzip
 from fastlane.web.http.problems import Problem, problem_of
-from fastlane.web.routes.health import answer_health
-from fastlane.web.routes.tickets import TICKET_QUERY
+from fastlane.web.routes.jobs.tickets import TICKET_QUERY
+from fastlane.web.routes.operations.health import answer_health
 from fastlane.web.security.tickets import TICKET, session_cookie, ticket_in
 from fastlane.web.streaming.log_lookup import find_log
 

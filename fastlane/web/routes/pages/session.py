@@ -11,7 +11,7 @@ from fastlane.web.handler.page import HTML
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
-from fastlane.web.routes.pages import show_page
+from fastlane.web.routes.pages.pages import show_page
 from fastlane.web.security.auth import Authenticator
 from fastlane.web.security.browser_login import browser_principal, ended_cookie, session_cookie, session_secret
 

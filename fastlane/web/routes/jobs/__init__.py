@@ -1,0 +1,1 @@
+"""Routes of tasks and jobs, their executions, logs and deliveries."""

@@ -1,0 +1,1 @@
+"""What browsers get: pages, their files, sessions, and the description of the API."""
