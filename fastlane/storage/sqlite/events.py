@@ -35,12 +35,12 @@ def read(db: sqlite3.Connection, source: Source, span: Span, limit: int) -> Sequ
     first, last = (span.last, span.first) if span.backwards else (span.first, span.last)
     name, value = _narrowed(span)
     query = _query(source, name, span.backwards)
-    given = (value, first.time, first.id, last.time, last.id)
+    given = {"value": value, "from": first.time, "from_id": first.id, "until": last.time, "until_id": last.id}
 
     def event(row: Sequence[Any]) -> Event:
         return reading.read(dict(zip(reading.columns, row, strict=True)))
 
-    return filled(lambda count: fetched(db, query, (*given, count)), limit, event)
+    return filled(lambda count: fetched(db, query, {**given, "count": count}), limit, event)
 
 
 def prune(db: sqlite3.Connection, before: int, limit: int) -> int:
@@ -60,7 +60,7 @@ def _query(source: Source, name: str, backwards: bool) -> str:
     """``name``: the field by which the span is narrowed, if any. A query narrowed to a job or an execution walks its own rows."""
     table, index, condition = _TABLES[source]
     reading = READINGS[source]
-    columns = {"": "?1", "task_id": "task_id", "job_id": reading.job, "execution_id": "execution_id"}
+    columns = {"": ":value", "task_id": "task_id", "job_id": reading.job, "execution_id": "execution_id"}
     if table == "executions":
         columns["execution_id"] = "id"
         index = {"job_id": "INDEXED BY executions_of_job", "execution_id": ""}.get(name, f"INDEXED BY {index}")
@@ -69,9 +69,9 @@ def _query(source: Source, name: str, backwards: bool) -> str:
         condition = {"job_id": OF_JOB, "execution_id": OF_EXECUTION}.get(name, condition)
     else:
         index = "" if name == "job_id" else f"INDEXED BY {index}"
-    narrowed = f"{columns[name]} = ?1" if name else "?1 IS NULL"
+    narrowed = f"{columns[name]} = :value" if name else ":value IS NULL"
     order = "DESC" if backwards else "ASC"
     return f"""SELECT {", ".join(reading.columns)} FROM {table} {index}
-        WHERE {narrowed} AND {condition} AND {reading.time} >= ?2 AND {reading.time} <= ?4
-        AND ({reading.time}, id) >= (?2, ?3) AND ({reading.time}, id) <= (?4, ?5)
-        ORDER BY {reading.time} {order}, id {order} LIMIT ?6"""
+        WHERE {narrowed} AND {condition} AND {reading.time} >= :from AND {reading.time} <= :until
+        AND ({reading.time}, id) >= (:from, :from_id) AND ({reading.time}, id) <= (:until, :until_id)
+        ORDER BY {reading.time} {order}, id {order} LIMIT :count"""
