@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks import (
+    api_processes,
     containers,
     counts,
     dispatch,
@@ -40,9 +41,10 @@ PEERS = ("huey", "celery")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Jobs to dispatch and starts to time in each round (``stored``: jobs to dispatch on either store). The sizes of the timed queue, of a
-    log in bytes, of the long lists, and of the part about many hosts."""
+    """Seconds of each load by requests. Jobs to dispatch and starts to time in each round (``stored``: on either store). The
+    sizes of the timed queue, of a log in bytes, of the long lists, and of the part about many hosts."""
 
+    load: float = enqueue.SECONDS
     jobs: int = dispatch.JOBS
     stored: int = 1_000
     starts: int = 300
@@ -52,7 +54,7 @@ class Sizes:
     many: hosts.Sizes = field(default_factory=hosts.Sizes)
 
 
-QUICK = Sizes(500, 200, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, lists.Sizes(10_000, 2_000, 1_000, 20), hosts.QUICK)
+QUICK = Sizes(1.0, 500, 200, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, lists.Sizes(10_000, 2_000, 1_000, 20), hosts.QUICK)
 """For trying out the benchmark itself."""
 
 
@@ -88,7 +90,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
     """What measures each part."""
     say = click.echo
     return {
-        "enqueue": lambda: enqueue.measure(rounds, say),
+        "enqueue": lambda: [*enqueue.measure(rounds, say, sizes.load), *api_processes.measure(rounds, say, sizes.load)],
         "counts": lambda: counts.measure(say),
         "starts": lambda: starts.measure(rounds, say, peers, sizes.starts),
         "dispatch": lambda: dispatch.measure(rounds, say, peers, sizes.jobs),

@@ -22,28 +22,29 @@ MANY, MOST = 32, 256
 BARE = "bare Tornado handler"
 
 
-def measure(rounds: int, say: Callable[[str], None]) -> list[Figure]:
-    """Measures the rate and the p99 at 32 and 256 connections, and the median time at one."""
+def measure(rounds: int, say: Callable[[str], None], seconds: float = SECONDS) -> list[Figure]:
+    """Measures the rate and the p99 at 32 and 256 connections, and the median time at one; ``seconds`` each."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
         settings = {**settings_for(folder, redis.url), "FASTLANE_LOG_FORMAT": "console"}
         bare_port = free_port()
         with api(settings) as our_port, child("bare_handler", str(bare_port)):
             ports = (our_port, bare_port)
             for port in ports:
-                _load(port, MANY, WARM_UP)
+                load_on(port, MANY, WARM_UP)
             many: list[tuple[load.Load, ...]] = []
             most: list[tuple[load.Load, ...]] = []
             one: list[tuple[load.Load, ...]] = []
             for turn in range(rounds):
-                many.append(tuple(_load(port, MANY, SECONDS) for port in ports))
-                most.append(tuple(_load(port, MOST, SECONDS) for port in ports))
-                one.append(tuple(_load(port, 1, SECONDS / 2) for port in ports))
+                many.append(tuple(load_on(port, MANY, seconds) for port in ports))
+                most.append(tuple(load_on(port, MOST, seconds) for port in ports))
+                one.append(tuple(load_on(port, 1, seconds / 2) for port in ports))
                 rates = [f"{side.rate:,.0f}" for side in many[-1]]
                 say(f"round {turn + 1}: {MANY} connections {rates[0]}/s against {rates[1]}/s")
     return _figures(many, most, one)
 
 
-def _load(port: int, connections: int, seconds: float) -> load.Load:
+def load_on(port: int, connections: int, seconds: float) -> load.Load:
+    """Enqueues jobs on that many connections for that long."""
     return uvloop.run(load.run(port, load.post(port, "/tasks/bench", BODY), connections=connections, seconds=seconds))
 
 

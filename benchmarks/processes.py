@@ -40,15 +40,22 @@ def child(
 @contextlib.contextmanager
 def api(settings: Mapping[str, str]) -> Iterator[int]:
     """Runs ``fastlane api``; yields its port on 127.0.0.1."""
+    with server("api", settings) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def server(role: str, settings: Mapping[str, str], *words: str) -> Iterator[tuple[int, int]]:
+    """Runs ``fastlane api`` or ``fastlane up`` with these options; yields its port on 127.0.0.1, and its process id."""
     port = free_port()
     around = {**settings, "FASTLANE_PORT": str(port), "FASTLANE_LISTEN": "127.0.0.1"}
-    with started([sys.executable, "-m", "fastlane", "api"], around) as (process, said):
+    with started([sys.executable, "-m", "fastlane", role, *words], around) as (process, said):
         give_up = time.monotonic() + PATIENCE
         while not _alive(port):
             if process.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError(f"fastlane api did not start: {_end_of(said)}")
+                raise RuntimeError(f"fastlane {role} did not start: {_end_of(said)}")
             time.sleep(0.02)
-        yield port
+        yield port, process.pid
 
 
 @contextlib.contextmanager
@@ -93,6 +100,16 @@ def settings_for(folder: Path | str, redis: str, witness: Path | None = None, ho
 def cpu_seconds(pid: int) -> float:
     """The processor time that a process's threads have used, to the nanosecond."""
     return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def session_of(leader: int) -> list[int]:
+    """The process that ``started`` yields, and those that it started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            _parent, _group, session, *_ = path.read_text().rpartition(")")[2].split()[1:]
+            found += [int(path.parent.name)] if int(session) == leader else []
+    return found
 
 
 def resident_bytes(pid: int) -> int:

@@ -1,0 +1,20 @@
+"""The measured processes: whose cost is counted."""
+
+import sys
+
+from benchmarks.processes import cpu_seconds, session_of, started
+
+PARENT = """
+import subprocess, sys
+with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    print(process.pid, flush=True)
+    process.wait()
+"""
+
+
+def test_the_processes_that_a_measured_one_starts_are_counted_with_it() -> None:
+    with started([sys.executable, "-c", PARENT], {}) as (process, _):
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        assert set(session_of(process.pid)) == {process.pid, child}
+        assert all(cpu_seconds(pid) > 0 for pid in (process.pid, child))
