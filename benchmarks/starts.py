@@ -1,8 +1,9 @@
 """From an enqueue to its start: from a client's call until the worker calls the code that starts the job.
 
 fastlane's job goes over HTTP to ``fastlane api``, which writes it to disk and answers. A worker claims it, records that, places, parks,
-binds and confirms it, and only then asks the executor to start it. A peer's client puts the job into Redis, and its worker calls a
-function. All use one Redis, one after another in each round, with a call every ten milliseconds.
+binds and confirms it, and only then asks the executor to start it. The baseline (``bare_starts``) commits as often and crosses the same
+two processes, without fastlane. A peer's client puts the job into Redis, and its worker calls a function. All use one Redis, one after
+another in each round, with a call every ten milliseconds.
 """
 
 import contextlib
@@ -18,12 +19,15 @@ from benchmarks.figures import Figure, Target, percentile
 from benchmarks.others import Other
 from benchmarks.peers.__main__ import WARM
 from benchmarks.processes import api, child, settings_for
+from tests.support.installation import free_port
 from tests.support.redis import RealRedis
 
 GAP = 0.01
 WARM_UP = 10
 PATIENCE = 30.0
 BODY = b'{"image": "ubuntu:latest", "command": "true"}'
+BARE = "bare, three commits"
+TARGETS = {(BARE, 50.0): Target(1.5, at_least=False), ("celery", 99.0): Target(1.0, at_least=False)}
 Pace = Callable[[int], list[float]]
 """Makes a number of calls; returns the times from each call to its start, in milliseconds."""
 
@@ -61,14 +65,33 @@ def ours(redis: RealRedis, folder: Path) -> Iterator[Pace]:
     seen.touch()
     settings = settings_for(folder, redis.url, seen)
     with api(settings) as port, child("dispatch_worker", env=settings), contextlib.closing(HttpClient(port)) as client:
+        yield over_http(client, seen)
 
-        def pace(count: int) -> list[float]:
-            before = seen.stat().st_size
-            sent = dict(_paced(client, WARM_UP + count)[WARM_UP:])
-            started = witness.wait_for(seen, len(sent), PATIENCE, only=sent.keys(), after=before)
-            return _complete([(moment - sent[job]) * 1000 for job, moment in started], count)
 
-        yield pace
+@contextlib.contextmanager
+def bare(redis: RealRedis, folder: Path) -> Iterator[Pace]:
+    """The bare program: its two processes on that Redis."""
+    seen, port = folder / "bare-starts", free_port()
+    seen.touch()
+    words = (str(folder / "bare.db"), redis.url)
+    with (
+        child("bare_starts", "serve", *words, str(port)),
+        child("bare_starts", "work", *words, env={witness.VARIABLE: str(seen)}),
+        contextlib.closing(HttpClient(port)) as client,
+    ):
+        yield over_http(client, seen)
+
+
+def over_http(client: HttpClient, seen: Path) -> Pace:
+    """What paces calls of a client whose jobs write to that witness."""
+
+    def pace(count: int) -> list[float]:
+        before = seen.stat().st_size
+        sent = dict(_paced(client, WARM_UP + count)[WARM_UP:])
+        started = witness.wait_for(seen, len(sent), PATIENCE, only=sent.keys(), after=before)
+        return _complete([(moment - sent[job]) * 1000 for job, moment in started], count)
+
+    return pace
 
 
 @contextlib.contextmanager
@@ -88,10 +111,10 @@ def theirs(peer: Other, redis: RealRedis, folder: Path) -> Iterator[Pace]:
 
 
 def measure(rounds: int, say: Callable[[str], None], peers: Sequence[Other], count: int) -> list[Figure]:
-    """Measures fastlane against each peer, with ``count`` jobs of each in a round."""
+    """Measures fastlane against the bare program and each peer, with ``count`` jobs of each in a round."""
     with tempfile.TemporaryDirectory() as name, RealRedis() as redis, contextlib.ExitStack() as stack:
         folder = Path(name)
-        paces = {"fastlane": stack.enter_context(ours(redis, folder))}
+        paces = {"fastlane": stack.enter_context(ours(redis, folder)), BARE: stack.enter_context(bare(redis, folder))}
         for peer in peers:
             paces[peer.name] = stack.enter_context(theirs(peer, redis, folder))
         times: dict[str, list[list[float]]] = {side: [] for side in paces}
@@ -100,20 +123,12 @@ def measure(rounds: int, say: Callable[[str], None], peers: Sequence[Other], cou
                 times[side].append(pace(count))
             told = ", ".join(f"{side} {percentile(all_[-1], 50):.2f}/{percentile(all_[-1], 99):.2f}" for side, all_ in times.items())
             say(f"round {turn + 1}: enqueue to start, p50/p99 in ms: {told}")
-    return [_figure(times, percent, peer.name, _target(peer.name, percent)) for percent in (50.0, 99.0) for peer in peers] or [
-        _figure(times, percent, "", None) for percent in (50.0, 99.0)
-    ]
+    return [_figure(times, percent, side) for percent in (50.0, 99.0) for side in times if side != "fastlane"]
 
 
-def _target(peer: str, percent: float) -> Target | None:
-    limits = {("huey", 50.0): 2.0, ("celery", 99.0): 1.0}
-    limit = limits.get((peer, percent))
-    return None if limit is None else Target(limit, at_least=False)
-
-
-def _figure(times: dict[str, list[list[float]]], percent: float, peer: str, target: Target | None) -> Figure:
-    sides = [[percentile(all_, percent) for all_ in times.get(side, [])] for side in ("fastlane", peer)]
-    return Figure(f"enqueue to start, p{percent:g}", "ms", sides[0], sides[1], peer, target=target)
+def _figure(times: dict[str, list[list[float]]], percent: float, beside: str) -> Figure:
+    ours, theirs = ([percentile(all_, percent) for all_ in times[side]] for side in ("fastlane", beside))
+    return Figure(f"enqueue to start, p{percent:g}", "ms", ours, theirs, beside, target=TARGETS.get((beside, percent)))
 
 
 def _paced(client: HttpClient, count: int) -> list[tuple[str, float]]:
