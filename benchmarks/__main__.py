@@ -14,12 +14,14 @@ from benchmarks import (
     containers,
     counts,
     dispatch,
+    endurance,
     enqueue,
     followers,
     hosts,
     lists,
     logs,
     others,
+    price,
     report,
     starts,
     stores,
@@ -33,7 +35,22 @@ from benchmarks.processes import ROOT
 from benchmarks.run import Run, conclude
 
 PARTS = (
-    *("enqueue", "counts", "starts", "dispatch", "stores", "timed", "hosts", "lists", "transfer", "followers", "logs", "writes"),
+    *(
+        "enqueue",
+        "counts",
+        "starts",
+        "dispatch",
+        "endurance",
+        "stores",
+        "timed",
+        "hosts",
+        "price",
+        "lists",
+        "transfer",
+        "followers",
+        "logs",
+        "writes",
+    ),
     "containers",
 )
 PEERS = ("huey", "celery")
@@ -41,20 +58,25 @@ PEERS = ("huey", "celery")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Seconds of each load by requests. Jobs to dispatch and starts to time in each round (``stored``: on either store). The
-    sizes of the timed queue, of a log in bytes, of the long lists, and of the part about many hosts."""
+    """Seconds of each load by requests. Jobs to dispatch and starts to time in each round (``stored``: on either store;
+    ``lasting``: jobs over which memory is taken). The
+    sizes of the timed queue, of a log in bytes, of the long lists, of the part about many hosts, and of the one about a worker's price."""
 
     load: float = enqueue.SECONDS
     jobs: int = dispatch.JOBS
     stored: int = 1_000
     starts: int = 300
+    lasting: int = endurance.JOBS
     queue: timed.Sizes = field(default_factory=timed.Sizes)
     log: int = logs.SIZE
     listed: lists.Sizes = field(default_factory=lists.Sizes)
     many: hosts.Sizes = field(default_factory=hosts.Sizes)
+    priced: price.Sizes = field(default_factory=price.Sizes)
 
 
-QUICK = Sizes(1.0, 500, 200, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, lists.Sizes(10_000, 2_000, 1_000, 20), hosts.QUICK)
+QUICK = Sizes(
+    1.0, 500, 200, 100, 2_000, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, lists.Sizes(10_000, 2_000, 1_000, 20), hosts.QUICK, price.QUICK
+)
 """For trying out the benchmark itself."""
 
 
@@ -94,9 +116,11 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "counts": lambda: counts.measure(say),
         "starts": lambda: starts.measure(rounds, say, peers, sizes.starts),
         "dispatch": lambda: dispatch.measure(rounds, say, peers, sizes.jobs),
+        "endurance": lambda: endurance.measure(say, sizes.lasting),
         "stores": lambda: stores.measure(rounds, say, sizes.stored),
         "timed": lambda: timed.measure(rounds, say, sizes.queue),
         "hosts": lambda: hosts.measure(rounds, say, sizes.many),
+        "price": lambda: price.measure(engine, rounds, say, sizes.priced),
         "lists": lambda: lists.measure(rounds, say, sizes.listed),
         "transfer": lambda: transfer.measure(rounds, say, sizes.listed.jobs),
         "followers": lambda: followers.measure(rounds, say),

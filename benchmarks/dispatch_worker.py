@@ -1,5 +1,7 @@
 """A worker made of the same parts as ``fastlane worker``, but with an executor that ends each job at once. Runs until it is terminated.
 
+With the word ``up`` it is made of the parts of ``fastlane up``.
+
 It reads the folder, the Redis URL and the installation from ``FASTLANE_…`` settings. If a witness is named, it records the job's id
 whenever the executor starts an execution.
 """
@@ -9,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 import click
 import uvloop
@@ -16,10 +19,18 @@ import uvloop
 from benchmarks import witness
 from fastlane import app, log, process
 from fastlane.config.load import load
+from fastlane.config.types import Role
 from fastlane.executors.base import Activation
 from fastlane.models.placement.host import HostView
 from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
+
+
+class Forgetful(list[str]):
+    """A list of starts that keeps none, so that a worker's memory is its own."""
+
+    def append(self, _start: str) -> None:
+        """Keeps nothing."""
 
 
 class Instant(InstantExecutor):
@@ -42,14 +53,14 @@ class Instant(InstantExecutor):
         return await super().activate(host, service_id)
 
 
-async def work() -> None:
+async def work(role: Role) -> None:
     """Prints ``ready``, then works forever."""
-    settings = load("worker", options={}, config=None).settings
+    settings = load(role, options={}, config=None).settings
     log.configure(settings.log_format, settings.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    factories = app.Factories(executor=lambda settings, clock: Instant(hosts_of(settings.pools), clock))
-    async with app.running("worker", settings, factories):
+    factories = app.Factories(executor=lambda settings, clock: Instant(hosts_of(settings.pools), clock, witness=Forgetful()))
+    async with app.running(role, settings, factories):
         click.echo("ready")
         sys.stdout.flush()
         await stop.wait()
@@ -57,4 +68,4 @@ async def work() -> None:
 
 if __name__ == "__main__":
     sys.setswitchinterval(process.SWITCH_INTERVAL)
-    uvloop.run(work())
+    uvloop.run(work(cast(Role, sys.argv[1] if len(sys.argv) > 1 else "worker")))

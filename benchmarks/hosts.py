@@ -63,9 +63,10 @@ QUICK = Sizes((2, 20), 20, 400, 100, 2_000, 3.0, 50)
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Workers on simulated hosts: the hosts' sockets, the store and queue, and the workers' processes."""
+    """Workers on hosts, simulated or not: the hosts' addresses, the installation, its store and queue, and the workers' processes."""
 
     hosts: Sequence[str]
+    installation: str
     store: SqliteStore
     queue: RedisQueue
     pools: Sequence[Pool]
@@ -87,12 +88,25 @@ class Ground:
         await self.queue.put([execution_entry(execution, self.pools) for execution in executions])
         return executions
 
+    async def start(self, spec: Spec, count: int) -> list[Execution]:
+        """Enqueues jobs, and waits until they run and the workers have settled. Returns their executions."""
+        wanted = await self.count(Status.RUNNING) + count
+
+        async def all_run() -> bool:
+            return await self.count(Status.RUNNING) == wanted
+
+        executions = await self.put("bench", spec, count)
+        await _until(all_run, f"{wanted} executions to run")
+        await asyncio.sleep(PROBES)
+        return executions
+
     async def count(self, status: Status) -> int:
         """How many executions have that status."""
         return (await self.store.counts()).executions[status]
 
     def control(self, host: str, what: str) -> bytes:
-        """Makes a simulated engine ``silent`` or ``dead``, or asks it for all engines' ``calls``. Returns the answer's body."""
+        """Makes a simulated engine ``silent`` or ``dead``, makes what runs on all of them write ``lines`` or be ``quiet``, or asks for all
+        engines' ``calls``. Returns the answer's body."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(host.removeprefix("unix://"))
             connection.sendall(f"POST /simulated/{what} HTTP/1.1\r\nHost: engine\r\n\r\n".encode())
@@ -151,7 +165,7 @@ async def ground(pools: Sequence[Mapping[str, object]], hosts: Sequence[str], wo
             command = [sys.executable, "-m", "fastlane", "worker"]
             pids = [stack.enter_context(started(command, settings))[0].pid for _ in range(workers)]
             known = [Pool(str(pool["name"]), str(pool["match"]), tuple(hosts)) for pool in pools]
-            made = Ground(hosts, store, queue, known, pids)
+            made = Ground(hosts, settings["FASTLANE_INSTALLATION"], store, queue, known, pids)
             await _until(lambda: _all_usable(made), f"{len(hosts)} hosts to be usable")
             await asyncio.sleep(PROBES)
             yield made
@@ -192,13 +206,7 @@ async def running(count: int, executions: int, seconds: float) -> float:
     """The percentage of a core that two workers use together while that many executions run."""
     with simulated(count) as hosts:
         async with ground([pool("all", hosts)], hosts, workers=2) as made:
-            await made.put("bench", HOLD, executions)
-
-            async def all_run() -> bool:
-                return await made.count(Status.RUNNING) == executions
-
-            await _until(all_run, f"{executions} executions to run")
-            await asyncio.sleep(PROBES)
+            await made.start(HOLD, executions)
             return await made.cpu(seconds)
 
 

@@ -5,6 +5,7 @@ bare handler than wrk does (median of five alternating runs on a busy machine), 
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -30,11 +31,12 @@ class Load:
 
 
 class _Client(asyncio.Protocol):
-    """One connection, one request at a time, until a moment of ``time.perf_counter``."""
+    """One connection, one request at a time, until a moment of ``time.perf_counter`` or for ``most`` requests."""
 
-    def __init__(self, request: bytes, until: float) -> None:
+    def __init__(self, request: bytes, until: float, most: float) -> None:
         self._request = request
         self._until = until
+        self._most = most
         self._received = b""
         self._sent_at = 0.0
         self._transport: asyncio.WriteTransport | None = None
@@ -53,7 +55,7 @@ class _Client(asyncio.Protocol):
         self.latencies.append((now - self._sent_at) * 1000)
         if not self._received.startswith(b"HTTP/1.1 200"):
             self._end(RuntimeError(f"not a 200: {self._received[:2000]!r}"))
-        elif now >= self._until:
+        elif now >= self._until or len(self.latencies) >= self._most:
             self._end(None)
         else:
             self._received = b""
@@ -93,11 +95,12 @@ def body_of(received: bytes) -> bytes | None:
     return received[head + 4 :]
 
 
-async def run(port: int, request: bytes, *, connections: int, seconds: float) -> Load:
-    """Loads the server on 127.0.0.1 for that long. Raises RuntimeError when an answer is not a 200."""
+async def run(port: int, request: bytes, *, connections: int, seconds: float, each: float = math.inf) -> Load:
+    """Loads the server on 127.0.0.1 for that long, or with ``each`` requests of each connection if they take less. Raises RuntimeError when
+    an answer is not a 200."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
-    made = [loop.create_connection(lambda: _Client(request, began + seconds), "127.0.0.1", port) for _ in range(connections)]
+    made = [loop.create_connection(lambda: _Client(request, began + seconds, each), "127.0.0.1", port) for _ in range(connections)]
     clients = [client for _, client in await asyncio.gather(*made)]
     async with asyncio.timeout(seconds + PATIENCE):
         await asyncio.gather(*(client.done for client in clients))

@@ -6,7 +6,8 @@ to what a real engine does.
 
 ``python -m tests.support.simulated_engine FOLDER COUNT [WITNESS]`` serves ``FOLDER/0`` to ``FOLDER/(COUNT-1)`` and prints ``ready``.
 On any of them, ``POST /simulated/silent`` makes that engine accept calls and never answer, ``/simulated/dead`` makes it refuse
-connections, and ``GET /simulated/calls`` tells how many calls all of them have had.
+connections, and ``GET /simulated/calls`` tells how many calls all of them have had. From ``/simulated/lines`` to ``/simulated/quiet``, all
+that runs on any of them writes a line each second.
 """
 
 import asyncio
@@ -41,6 +42,8 @@ VERSION = re.compile(r"^/v1\.\d+")
 NAMELESS = "registry.invalid"
 """A registry that cannot be looked up; every other image is on the node."""
 IMAGE_ID = "sha256:" + "1f" * 32
+PARTS = 20
+"""In how many parts of a second lines are written, so that they do not all come at once."""
 
 
 class Refused(Exception):
@@ -238,6 +241,7 @@ class Simulation:
         self._engines = {name: SimulatedEngine(name, self.runs) for name in self.names}
         self._servers: dict[str, asyncio.Server] = {}
         self._web: dict[str, web.Server] = {}
+        self._writing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Simulation":
         for name in self.names:
@@ -245,6 +249,7 @@ class Simulation:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        self.quiet()
         for name in self.names:
             await self.kill(name)
 
@@ -264,6 +269,24 @@ class Simulation:
         """The engine accepts calls from now on, and never answers."""
         self._engines[name].silent = True
 
+    def write(self) -> None:
+        """All that runs writes a line each second from now on."""
+        self.quiet()
+        self._writing = asyncio.create_task(self._write_lines())
+
+    def quiet(self) -> None:
+        """What runs writes no more lines by itself."""
+        if self._writing is not None:
+            self._writing.cancel()
+
+    async def _write_lines(self) -> None:
+        loop, part = asyncio.get_running_loop(), 0
+        began = loop.time()
+        while True:
+            self.runs.write_lines(part % PARTS, PARTS)
+            part += 1
+            await asyncio.sleep(max(0.0, began + part / PARTS - loop.time()))
+
     async def _answer(self, engine: SimulatedEngine, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith("/simulated/"):
             return await self._control(engine, request.path.rpartition("/")[2])
@@ -282,6 +305,10 @@ class Simulation:
             self.silence(engine.name)
         elif what == "dead":
             asyncio.get_running_loop().call_later(0.05, lambda: asyncio.ensure_future(self.kill(engine.name)))
+        elif what == "lines":
+            self.write()
+        elif what == "quiet":
+            self.quiet()
         elif what == "calls":
             return _json(dict(self.calls))
         return _json({})
