@@ -7,19 +7,23 @@ import type { Job } from "./console/shapes";
 import { Actions } from "./log/actions";
 import { Address } from "./log/address";
 import { Connection, type Message, type State } from "./log/connection";
+import { isVisitor, session } from "./console/session";
 import { tickTimes } from "./console/times";
 import { el, say, the } from "./dom";
 import { Executions } from "./log/executions";
 import { Link, RECONNECT } from "./log/link";
 import { Log } from "./log/log";
 import { notice, tick } from "./log/notices";
+import { News } from "./log/news";
 import { LAST_LINES, planFor } from "./log/plan";
 import { attemptWords, headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
 import { equip, press } from "./log/tools";
 import { hear } from "./tabs";
 import { count, moment, sentence, shortId } from "./words";
 
-const LOOK_EVERY = 5_000;
+/** Milliseconds between looks at the job, where events tell of it, and where they don't. (Reasons to wait change without an event.) */
+const LOOK_EVERY = 20_000;
+const LOOK_EVERY_UNTOLD = 5_000;
 /** Older executions that are read again each time, because they have not ended. */
 const MOST_STALE = 5;
 
@@ -58,6 +62,7 @@ const connection = new Connection({
   onRestart: restart,
 });
 
+const news = new News(here, () => void look());
 const address = new Address(log, connection, here, () => lastLogged()?.executionId ?? current);
 
 function receive(message: Message): void {
@@ -124,9 +129,16 @@ async function look(): Promise<number | null> {
   } else if (answer.status === null) {
     connection.suspect();
   }
+  void hearNews();
   const delay = answer.status === 404 ? null : nextLook();
   if (delay !== null) lookTimer = window.setTimeout(() => !document.hidden && void look(), delay);
   return answer.status;
+}
+
+/** Hears of the job by events from now on. Who sees this page only, by a ticket, may not. */
+async function hearNews(): Promise<void> {
+  const who = await session().catch(() => null);
+  if (who && !isVisitor(who) && isThere()) news.open();
 }
 
 async function lookAt(id: string): Promise<void> {
@@ -136,9 +148,10 @@ async function lookAt(id: string): Promise<void> {
 
 /** Milliseconds until the job may have changed; null when it will not change by itself. */
 function nextLook(): number | null {
-  if (connection.state.is !== "done" || executions.unfinished.length) return LOOK_EVERY;
+  const every = news.live ? LOOK_EVERY : LOOK_EVERY_UNTOLD;
+  if (connection.state.is !== "done" || executions.unfinished.length) return every;
   if (!job?.nextRunAt) return null;
-  return Math.min(Math.max(Date.parse(job.nextRunAt) - Date.now() + 1_500, LOOK_EVERY), 86_400_000);
+  return Math.min(Math.max(Date.parse(job.nextRunAt) - Date.now() + 1_500, every), 86_400_000);
 }
 
 // display
@@ -289,6 +302,7 @@ function showLink(state: State): void {
   if (state.is === "missing" || state.is === "barred") {
     drawStatus(state.is === "missing" && existed() ? "deleted" : state.is, here);
     document.body.classList.add("gone");
+    news.close();
     for (const key of ["why", "next", "newer"] as const) notice(key, null);
   }
   if (state.is === "open" || state.is === "done") void look();
@@ -338,7 +352,8 @@ async function start(): Promise<void> {
   equip(log, drawDownload, (line, extend) => address.point(line, extend));
   addEventListener("hashchange", () => address.open());
   press("older", () => void showOlder());
-  document.addEventListener("visibilitychange", () => !document.hidden && void look());
+  document.addEventListener("visibilitychange", () => (document.hidden ? news.close() : void look()));
+  addEventListener("pagehide", () => news.close());
   hear(here.root, (change) => {
     if (change === "in" && !isThere()) location.reload();
     if (change === "out" && document.querySelector("#nav .account")) connection.refuse(401);

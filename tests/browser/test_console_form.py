@@ -14,6 +14,7 @@ from tests.support.command_line import CommandLine
 from tests.support.command_server import CommandServer
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -101,6 +102,25 @@ async def test_a_job_is_created_from_the_form(context, server):
         "resources": {"memory": 64 << 20, "cpus": 0.5, "pids": None, "reserve": {"memory": None, "cpus": None}},
     }
     assert console.faults == []
+
+
+async def test_the_browser_asks_before_someone_loses_what_they_have_typed(context, server):
+    console = await open_form(context, server)
+    page, asked = console.page, []
+
+    async def stay(dialog: Any) -> None:
+        asked.append(dialog.type)
+        await dialog.dismiss()
+
+    page.on("dialog", stay)
+    await page.reload()
+    await field(page, "Image").fill("ubuntu")
+    await page.get_by_role("link", name="Tasks").click()
+    await until(lambda: asked, "the browser to ask")
+    await expect(field(page, "Image")).to_have_value("ubuntu")
+    await field(page, "Task").fill("reports")
+    await create(page)
+    assert asked == ["beforeunload"]
 
 
 async def test_a_schedule_is_said_in_words_while_it_is_typed(browser, server):

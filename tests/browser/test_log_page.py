@@ -201,7 +201,6 @@ async def test_what_comes_after_the_end_is_told(context, server):
     assert await server.store.insert(again)
     running = await server.run({"executionId": again.id})
     await server.append_log(running, (1, b"after\n"))
-    await log.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await expect(log.notices).to_contain_text("A newer run has started.")
     await expect(log.lines).to_have_text(["before"])
     await log.page.locator("#log .no[data-no='1']").click()
@@ -210,6 +209,42 @@ async def test_what_comes_after_the_end_is_told(context, server):
     await expect(log.lines).to_have_text(["after"])
     await expect(log.page.locator("#log .linked")).to_have_count(0)
     assert log.page.url == f"{reply['jobUrl']}stream"
+
+
+async def test_events_tell_of_the_job_so_that_the_page_hardly_asks(context, server):
+    reply = await server.enqueue()
+    await server.run(reply)
+    page, asked = await context.new_page(), []
+    await page.clock.install()
+    async with page.expect_response("**/events?*"):
+        await page.goto(f"{reply['jobUrl']}stream")
+    page.on("request", lambda request: asked.append(request) if request.url == reply["jobUrl"] else None)
+
+    async def rests():
+        before = len(asked)
+        await page.clock.fast_forward("00:06")
+        await page.wait_for_timeout(500)
+        return len(asked) == before
+
+    await until(rests, "the page to ask no more")
+    await server.change(transitions.end(await server.execution(reply), Ending(Status.FAILED, server.clock.now(), 3)))
+    await expect(page.locator("#status")).to_have_text("failed")
+
+
+async def test_without_events_the_page_asks_every_five_seconds(context, server):
+    reply = await server.enqueue()
+    await server.run(reply)
+    await context.route("**/events?*", lambda route: route.abort())
+    page = await context.new_page()
+    await page.clock.install()
+    await page.goto(f"{reply['jobUrl']}stream")
+    await expect(page.locator("#live")).to_contain_text("Live")
+    for _ in range(3):
+        async with page.expect_request(reply["jobUrl"]):
+            await page.clock.fast_forward("00:06")
+    await server.change(transitions.end(await server.execution(reply), Ending(Status.FAILED, server.clock.now(), 3)))
+    await page.clock.fast_forward("00:06")
+    await expect(page.locator("#status")).to_have_text("failed")
 
 
 # for everybody

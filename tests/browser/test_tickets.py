@@ -76,6 +76,7 @@ async def test_a_link_with_a_ticket_opens_the_page_for_as_long_as_it_is_looked_a
     await expect(log.lines).to_have_text(["first"])
     assert page.url == f"{reply['jobUrl']}stream"
     assert [one for one in asked if "ticket=" in one and not one.startswith(link)] == []
+    assert [one for one in asked if "/events" in one] == []
     assert await page.evaluate("document.referrer + document.cookie") == ""
     await guarded.append_log(execution, (1, b"second\n"))
     await expect(log.lines).to_have_text(["first", "second"])

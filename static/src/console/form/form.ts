@@ -48,6 +48,8 @@ export class Form implements Owner {
   private readonly touched = new Set<Input>();
   /** Whether fields that nobody has typed into show their faults. */
   private strict = false;
+  /** Whether someone has typed; the browser asks before they lose it. */
+  private edited = false;
   private sending = false;
   private created = false;
   private judgement = NOTHING;
@@ -82,6 +84,7 @@ export class Form implements Owner {
       event.preventDefault();
       void this.submit();
     });
+    addEventListener("beforeunload", (event) => this.edited && !this.created && event.preventDefault());
     addEventListener("pageshow", (event) => event.persisted && this.busy(false));
     this.layout.show();
     this.changed();
@@ -108,6 +111,7 @@ export class Form implements Owner {
   // what people type
 
   edit(path: readonly string[], value: Json | undefined, input: Input): void {
+    this.edited = true;
     if (path.length) put(this.body, path, value);
     this.touched.add(input);
     this.changed();
@@ -115,6 +119,7 @@ export class Form implements Owner {
 
   /** Takes a body from the JSON; null when that cannot be read. */
   private replace(body: Fields | null): void {
+    this.edited = true;
     if (body) this.body = body;
     this.changed();
   }
