@@ -20,6 +20,7 @@ from benchmarks import (
     hosts,
     lists,
     logs,
+    mixes,
     others,
     price,
     report,
@@ -35,32 +36,17 @@ from benchmarks.processes import ROOT
 from benchmarks.run import Run, conclude
 
 PARTS = (
-    *(
-        "enqueue",
-        "counts",
-        "starts",
-        "dispatch",
-        "endurance",
-        "stores",
-        "timed",
-        "hosts",
-        "price",
-        "lists",
-        "transfer",
-        "followers",
-        "logs",
-        "writes",
-    ),
-    "containers",
+    *("enqueue", "counts", "starts", "dispatch", "endurance", "stores", "timed", "hosts", "price", "mixes", "lists", "transfer"),
+    *("followers", "logs", "writes", "containers"),
 )
 PEERS = ("huey", "celery")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Seconds of each load by requests. Jobs to dispatch and starts to time in each round (``stored``: on either store;
-    ``lasting``: jobs over which memory is taken). The
-    sizes of the timed queue, of a log in bytes, of the long lists, of the part about many hosts, and of the one about a worker's price."""
+    """Seconds of each load by requests. Jobs to dispatch and starts to time in each round (``stored``: on either store; ``lasting``: jobs
+    over which memory is taken). The sizes of the timed queue, of a log in bytes, of the long lists, and of the parts about many hosts, a
+    worker's price and other mixes of jobs."""
 
     load: float = enqueue.SECONDS
     jobs: int = dispatch.JOBS
@@ -72,10 +58,14 @@ class Sizes:
     listed: lists.Sizes = field(default_factory=lists.Sizes)
     many: hosts.Sizes = field(default_factory=hosts.Sizes)
     priced: price.Sizes = field(default_factory=price.Sizes)
+    mixed: mixes.Sizes = field(default_factory=mixes.Sizes)
 
 
 QUICK = Sizes(
-    1.0, 500, 200, 100, 2_000, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, lists.Sizes(10_000, 2_000, 1_000, 20), hosts.QUICK, price.QUICK
+    *(1.0, 500, 200, 100, 2_000, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, lists.Sizes(10_000, 2_000, 1_000, 20)),
+    many=hosts.QUICK,
+    priced=price.QUICK,
+    mixed=mixes.QUICK,
 )
 """For trying out the benchmark itself."""
 
@@ -121,6 +111,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "timed": lambda: timed.measure(rounds, say, sizes.queue),
         "hosts": lambda: hosts.measure(rounds, say, sizes.many),
         "price": lambda: price.measure(engine, rounds, say, sizes.priced),
+        "mixes": lambda: mixes.measure(rounds, say, sizes.mixed, sizes.log),
         "lists": lambda: lists.measure(rounds, say, sizes.listed),
         "transfer": lambda: transfer.measure(rounds, say, sizes.listed.jobs),
         "followers": lambda: followers.measure(rounds, say),

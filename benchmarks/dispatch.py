@@ -152,13 +152,28 @@ async def _rate(store: Store, queue: RedisQueue, executions: list[Execution], to
     left = total - (await store.counts()).executions[Status.DONE]
     began = time.perf_counter()
     await queue.put([execution_entry(execution, [POOL]) for execution in executions])
-    asked = began
-    while not await _all_clean(store, total):
+    await until_clean(store, total)
+    return left / (time.perf_counter() - began)
+
+
+async def until_clean(store: Store, done: int) -> None:
+    """Waits until so many executions are done, settled and clean in all."""
+    began = asked = time.perf_counter()
+    while not await _all_clean(store, done):
         if time.perf_counter() - began > PATIENCE:
-            raise TimeoutError(f"{len(executions)} jobs did not end within {PATIENCE:g} s")
+            raise TimeoutError(f"{done} jobs did not end within {PATIENCE:g} s")
         await CLOCK.sleep(max(0.02, 5 * (time.perf_counter() - asked)))  # a store that answers slowly is not asked all the time
         asked = time.perf_counter()
-    return left / (time.perf_counter() - began)
+
+
+async def until_file_is_clean(file: Path, done: int) -> None:
+    """The same of a store in a file that others work on."""
+    store = SqliteStore(file)
+    await store.open()
+    try:
+        await until_clean(store, done)
+    finally:
+        await store.close()
 
 
 async def _all_clean(store: Store, done: int) -> bool:

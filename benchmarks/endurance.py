@@ -4,7 +4,6 @@ It is the API, scheduler and worker in one process, with an executor that ends e
 after each part has ended and is cleaned, its memory is taken.
 """
 
-import asyncio
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,11 +12,10 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import load
+from benchmarks.dispatch import until_file_is_clean
 from benchmarks.enqueue import BODY
 from benchmarks.figures import Comparison, Figure, Target
 from benchmarks.processes import child, resident_bytes, settings_for
-from fastlane.models.status import Status
-from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.installation import free_port
 from tests.support.redis import RealRedis
 
@@ -73,21 +71,8 @@ def _run(port: int, folder: Path, jobs: int, total: int) -> None:
     """Enqueues jobs, and waits until ``total`` in all have ended and are clean."""
     request, each = load.post(port, "/tasks/bench", BODY), jobs // CONNECTIONS
     uvloop.run(load.run(port, request, connections=CONNECTIONS, seconds=PATIENCE, each=each))
-    uvloop.run(_all_clean(folder / "fastlane.db", total))
+    uvloop.run(until_file_is_clean(folder / "fastlane.db", total))
     time.sleep(SETTLE)
-
-
-async def _all_clean(file: Path, total: int) -> None:
-    store = SqliteStore(file)
-    await store.open()
-    try:
-        give_up = time.monotonic() + PATIENCE
-        while (await store.counts()).executions[Status.DONE] < total or await store.unsettled(1) or await store.uncleaned(1):
-            if time.monotonic() > give_up:
-                raise TimeoutError(f"{total} jobs did not end within {PATIENCE:g} s")
-            await asyncio.sleep(0.2)
-    finally:
-        await store.close()
 
 
 def _used(redis: RealRedis) -> int:

@@ -138,7 +138,7 @@ async def pumped(executor: Executor, host: str, task: str, folder: Path, size: i
     store = SqliteStore(folder / "store.db")
     await store.open()
     try:
-        execution = await _execution(store)
+        execution = await stored_execution(store)
         began = time.perf_counter()
         tail = await Pump(store, executor, SystemClock(), execution, most=MUCH, untouched=True).finish(host, task)
         took = time.perf_counter() - began
@@ -149,7 +149,8 @@ async def pumped(executor: Executor, host: str, task: str, folder: Path, size: i
     return took
 
 
-async def _execution(store: SqliteStore) -> str:
+async def stored_execution(store: SqliteStore) -> str:
+    """Creates a job with an execution; returns the execution's id."""
     job = Job(new_id(1), "bench", new_id(1), 1, 1, Spec(IMAGE), Schedule(), sequence=1)
     tick, execution = make_tick(job, once_key(1), sequence=1, due=1, now=1)
     await store.create(job, tick, execution)

@@ -6,9 +6,10 @@ The jobs are written straight into the store's file. Workers whose executor ends
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import uvloop
@@ -109,14 +110,19 @@ async def _fill(path: Path, count: int) -> None:
 def fill_store(path: Path, count: int) -> None:
     """Writes jobs that are far off straight into a store's file: a worker that finds its queue empty puts them there."""
     now = CLOCK.now()
+    write_jobs(path, (_far_job(now, now + DAY + number * APART) for number in range(count)))
+
+
+def write_jobs(path: Path, jobs: Iterable[Job]) -> None:
+    """Writes jobs of one new task straight into a store's file."""
+    count, task, made, rest = 0, "", 0, iter(jobs)
     with closing(connect(path, 5.0)) as db:
-        for start in range(0, count, PAGE):
-            numbers = range(start, min(start + PAGE, count))
-            rows = [tuple(job_document(_far_job(now, now + DAY + number * APART)).values()) for number in numbers]
+        while page := list(islice(rest, PAGE)):
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(insert_into("jobs", JOB_COLUMNS), rows)
+            db.executemany(insert_into("jobs", JOB_COLUMNS), [tuple(job_document(job).values()) for job in page])
             db.execute("COMMIT")
-        db.execute("INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES ('far', ?, ?, ?)", (now, now, count))
+            count, task, made = count + len(page), page[0].task_id, page[0].created_at
+        db.execute("INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)", (task, made, made, count))
 
 
 def _far_job(now: int, due: int) -> Job:
