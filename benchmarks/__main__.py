@@ -22,6 +22,7 @@ from benchmarks import (
     logs,
     mixes,
     others,
+    plots,
     price,
     report,
     starts,
@@ -32,7 +33,6 @@ from benchmarks import (
 )
 from benchmarks.figures import Figure
 from benchmarks.others import Other
-from benchmarks.processes import ROOT
 from benchmarks.run import Run, conclude
 
 PARTS = (
@@ -82,7 +82,7 @@ QUICK = Sizes(
     type=click.Path(path_type=Path),
     help="Save results to this file; a partial run: to *.partial.json.",
 )
-@click.option("--page/--no-page", help="Write the figures of a whole run to docs/performance.md.")
+@click.option("--page/--no-page", help="Write the figures and plots of a whole run to docs/performance.md.")
 def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
     """Measures, prints the figures of each part, and then the whole table."""
     parts = only or PARTS
@@ -94,8 +94,11 @@ def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], qu
     run: Run[Figure] = Run(command, about, json_file, click.echo)
     ways = ways_to_measure(engine or "", rounds, found, QUICK if quick else Sizes())
     run.measure({part: ways[part] for part in parts}, report.figures_table)
-    to_page = (ROOT / "docs" / "performance.md", "make bench") if page else None
-    sys.exit(conclude(run, report.figures_table(run.figures), whole=not only and not quick, page=to_page))
+    whole = not only and not quick
+    code = conclude(run, report.figures_table(run.figures), whole=whole, page=(plots.PAGE, "make bench") if page else None)
+    if page and whole and not code:
+        plots.write([figure.as_json() for figure in run.figures], plots.PAGE)
+    sys.exit(code)
 
 
 def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Sizes) -> dict[str, Callable[[], list[Figure]]]:
