@@ -65,7 +65,7 @@ def counted(say: Say) -> Counts:
     say("==> commands of MongoDB")
     found |= {f"{name}: MongoDB": commands for name, commands in on_mongo().items()}
     say("==> calls of an engine")
-    found["engine"] = engine_calls.count()
+    found |= engine_calls.count()
     say("==> instructions")
     found[INSTRUCTIONS] = instructions.count()
     for group, calls in found.items():

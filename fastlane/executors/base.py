@@ -159,8 +159,16 @@ class Executor(Protocol):
         """Ends a service's task by its signal and grace; a service that has not started never will. State, exit code and log stay. ``why``
         is kept with the service."""
 
+    def just_activated(self, host: str, service_id: str) -> EngineService | None:
+        """What is known, without a call, of a service that this executor has activated; once after each activation that started it, and
+        None otherwise. A task that has come since may be missing."""
+
     async def inspect(self, host: str, service_id: str) -> EngineService:
         """One service with its tasks, read afresh."""
+
+    async def detail(self, host: str, task: EngineTask) -> EngineTask | None:
+        """A running or completed task of a snapshot with what ``inspect`` would add: its container's start and end to the millisecond. None
+        when only ``inspect`` can tell."""
 
     async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         """The tasks of this installation's services on all hosts, as last seen. ``watched``: the swarms on which the caller watches

@@ -203,6 +203,18 @@ async def test_an_activated_service_runs_once_however_often_it_is_activated(exec
     assert bench.starts(view) == 1
 
 
+async def test_a_service_is_known_without_a_call_once_after_its_activation(executor: Executor, bench: Bench) -> None:
+    service = await bench.park(bench.commands.nothing)
+    assert executor.just_activated(bench.host, service) is None
+    assert await executor.activate(bench.host, service) is Activation.STARTED
+    known = executor.just_activated(bench.host, service)
+    assert known is not None
+    assert (known.id, known.activated, known.stopping, known.scaled_away) == (service, True, False, False)
+    assert executor.just_activated(bench.host, service) is None
+    assert await executor.activate(bench.host, service) is Activation.ALREADY
+    assert executor.just_activated(bench.host, service) is None
+
+
 async def test_an_activated_service_parked_again_is_still_that_one(executor: Executor, bench: Bench) -> None:
     made, image = order(bench.commands.exits(0)), await bench.image()
     service = await executor.park(bench.host, made, image)
@@ -263,6 +275,17 @@ async def test_a_look_sees_a_service_run_and_end(executor: Executor, bench: Benc
     await executor.stop(bench.host, service)
     await until(lambda: seen(Phase.ENDED), "it to be seen to end", PATIENCE)
     assert executor.hosts()[0].running == 0
+
+
+async def test_what_a_look_shows_of_a_task_is_completed_as_by_an_inspection(executor: Executor, bench: Bench) -> None:
+    service, ended = await bench.run(bench.commands.exits(0))
+    (seen,) = (await executor.snapshot()).tasks[bench.host][service]
+    assert await executor.detail(bench.host, seen) == ended
+    held = await bench.start(bench.commands.holds)
+    running = await bench.task(held, Phase.RUNNING)
+    (seen,) = (await executor.snapshot()).tasks[bench.host][held]
+    assert await executor.detail(bench.host, seen) == running
+    await executor.remove(bench.host, service)
 
 
 async def test_a_running_service_that_is_stopped_keeps_its_exit_code_and_log(executor: Executor, bench: Bench) -> None:

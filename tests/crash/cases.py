@@ -80,10 +80,10 @@ WATCHING = ("engine.inspect", "store.run", "engine.logs", "store.append", "engin
 ENDING = ("store.end", "queue.finish", "engine.remove", "store.clean")
 
 POINTS: Mapping[str, tuple[str, ...]] = {
-    "now": (*STARTING, *WATCHING, *ENDING, "engine.inspect 2", "engine.inspect 3"),
+    "now": (*STARTING, *WATCHING, *ENDING),
     "woken-early": ("store.claim", *STARTING[2:], "engine.inspect", "store.run", "engine.logs", "store.append"),
     "later": ("queue.claim", "store.advance", "queue.put", "queue.finish", "store.claim"),
-    "stopped-while-running": ("engine.stop", "engine.inspect 3", *ENDING),
+    "stopped-while-running": ("engine.stop", "engine.inspect 2", *ENDING),
     "stopped-first": ("queue.claim", "store.close_tick", "store.settle", "queue.finish"),
     "covered": ("store.claim", "store.flag-stop", "store.give-up"),
     "stopped-meanwhile": STARTING,

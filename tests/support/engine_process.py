@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 from fastlane.errors import FastlaneError
-from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
+from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
@@ -94,6 +94,14 @@ class SharedExecutor:
 
     async def inspect(self, host: str, service_id: str) -> EngineService:
         answer: EngineService = await self._call("inspect", host, service_id)
+        return answer
+
+    def just_activated(self, host: str, service_id: str) -> EngineService | None:
+        """It remembers nothing."""
+        return None
+
+    async def detail(self, host: str, task: EngineTask) -> EngineTask | None:
+        answer: EngineTask | None = await self._call("detail", host, task)
         return answer
 
     async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:

@@ -45,6 +45,7 @@ class Run:
     stopping: bool = False
     stop_why: str = ""
     removed: bool = False
+    fresh: bool = False
     task: EngineTask | None = None
     log: list[Piece] = field(default_factory=list)
     words: Iterator[str] = field(default_factory=lambda: iter(()))
@@ -167,7 +168,15 @@ class InstantExecutor:
         if (pulled := pulled_name(run.image)) is not None:
             self.images.setdefault(host, {}).setdefault(pulled, False)
         self._start(run)
+        run.fresh = True
         return Activation.STARTED
+
+    def just_activated(self, host: str, service_id: str) -> EngineService | None:
+        run = None if host in self._down else self.world.get(host, {}).get(service_id)
+        if run is None or not run.fresh:
+            return None
+        run.fresh = False
+        return self._service_view(run, (run.task,) if run.task else ())
 
     async def stop(self, host: str, service_id: str, why: str = "") -> None:
         run = self._run(host, service_id)
@@ -179,6 +188,10 @@ class InstantExecutor:
     async def inspect(self, host: str, service_id: str) -> EngineService:
         run = self._run(host, service_id)
         return self._service_view(run, (run.task,) if run.task else ())
+
+    async def detail(self, host: str, task: EngineTask) -> EngineTask | None:
+        self._services(host)
+        return task
 
     async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         hosts = [name for name in self._names if name not in self._down]

@@ -71,6 +71,12 @@ class LogWritingExecutor:
         tasks = () if start is None else (_task(service_id, parked, start),)
         return EngineService(service_id, parked["execution"], start is not None, False, 0, tasks)
 
+    def just_activated(self, host: str, service_id: str) -> EngineService | None:
+        return None
+
+    async def detail(self, host: str, task: EngineTask) -> EngineTask | None:
+        return task
+
     async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         tasks = {}
         for file in self._folder.glob("*.start"):

@@ -6,8 +6,8 @@ to what a real engine does.
 
 ``python -m tests.support.simulated_engine FOLDER COUNT [WITNESS]`` serves ``FOLDER/0`` to ``FOLDER/(COUNT-1)`` and prints ``ready``.
 On any of them, ``POST /simulated/silent`` makes that engine accept calls and never answer, ``/simulated/dead`` makes it refuse
-connections, and ``GET /simulated/calls`` tells how many calls all of them have had. From ``/simulated/lines`` to ``/simulated/quiet``, all
-that runs on any of them writes a line each second.
+connections, ``/simulated/release`` lets all that holds there go on, and ``GET /simulated/calls`` tells how many calls all of them have
+had. From ``/simulated/lines`` to ``/simulated/quiet``, all that runs on any of them writes a line each second.
 """
 
 import asyncio
@@ -294,7 +294,7 @@ class Simulation:
         for method, pattern, verb in ROUTES:
             found = pattern.match(path) if method == request.method else None
             if found is not None:
-                self.calls[verb] += 1
+                self.calls[_kind(verb, request)] += 1
                 if engine.silent:
                     await asyncio.Event().wait()
                 return await _answered(getattr(engine, verb), request, found[1] if found.re.groups else "")
@@ -309,9 +309,17 @@ class Simulation:
             self.write()
         elif what == "quiet":
             self.quiet()
+        elif what == "release":
+            for run in list(self.runs.world[engine.name].values()):
+                self.runs.release(run.order.execution_id)
         elif what == "calls":
             return _json(dict(self.calls))
         return _json({})
+
+
+def _kind(verb: str, request: web.BaseRequest) -> str:
+    """What a call is counted as: the list of all tasks of an installation is a look."""
+    return "look" if verb == "tasks" and "service" not in _filters(request) else verb
 
 
 async def _answered(verb: Callable[[web.BaseRequest, str], Any], request: web.BaseRequest, id: str) -> web.StreamResponse:

@@ -7,7 +7,7 @@ Every method does what the port (``base.py``) says by a few calls to an engine. 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from operator import is_
@@ -37,7 +37,7 @@ from fastlane.executors.swarm.probe import Pace
 from fastlane.executors.swarm.service import spec
 from fastlane.executors.swarm.service.clocks import leader_of
 from fastlane.executors.swarm.service.names import ids_for
-from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
+from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine, with_times
 from fastlane.executors.swarm.usage import UsageReader
 from fastlane.models.container.pulled_image import ImageRemoval
 from fastlane.models.logs.chunk import Mark, Portion
@@ -53,6 +53,8 @@ log = structlog.get_logger()
 UPDATE_TRIES = 6
 UPDATE_WITHIN = 40.0
 REMOVE_TRIES = 5
+MOST_ACTIVATED = 1000
+"""How many activated services are remembered until their watch begins, which is at once."""
 FEW = 100
 VIEW_KEPT = 1e-4
 """Seconds for which views are kept, for each host above a few: a tenth of a second among a thousand hosts."""
@@ -92,6 +94,7 @@ class SwarmExecutor:
         self._away = 0
         self._observer = Observer(self._hosts, installation, clock)
         self._usage = UsageReader(self._hosts)
+        self._activated: dict[str, EngineService] = {}
 
     # its life
 
@@ -193,14 +196,29 @@ class SwarmExecutor:
 
     async def activate(self, host: str, service_id: str) -> Activation:
         nonce = uuid4().hex
-        raw = await self._update(
-            self._hosts.named(host),
-            service_id,
-            lambda raw: None if spec.is_activated(raw) or spec.is_stopped(raw) else spec.activation(raw, nonce),
-        )
+        parked: list[EngineService] = []
+
+        def change(raw: Raw) -> dict[str, Any] | None:
+            if spec.is_activated(raw) or spec.is_stopped(raw):
+                return None
+            parked[:] = [spec.view(raw)]
+            return spec.activation(raw, nonce)
+
+        raw = await self._update(self._hosts.named(host), service_id, change)
         if raw is None or spec.activator(raw) == nonce:
+            self._note_activated(parked)
             return Activation.STARTED
         return Activation.ALREADY if spec.is_activated(raw) else Activation.STOPPED
+
+    def _note_activated(self, services: Sequence[EngineService]) -> None:
+        for service in services:
+            self._activated[service.id] = replace(service, activated=True)
+        while len(self._activated) > MOST_ACTIVATED:
+            del self._activated[next(iter(self._activated))]
+
+    def just_activated(self, host: str, service_id: str) -> EngineService | None:
+        known = self._activated.pop(service_id, None)
+        return known if self._hosts.has(host) else None
 
     async def stop(self, host: str, service_id: str, why: str = "") -> None:
         found = self._hosts.named(host)
@@ -251,6 +269,15 @@ class SwarmExecutor:
             self._hosts.note_full_disks(views, self._clock.now())
             return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
+    async def detail(self, host: str, task: EngineTask) -> EngineTask | None:
+        found = self._hosts.named(host)
+        at = self._hosts.at_node(task.node_id or "", asked=found)
+        if at is None or at.facts is None or at.facts.skew is None or task.container_id is None:
+            return None
+        container = await self._container(at, task.container_id, asked=found)
+        with readable(host):
+            return task if container is None else with_times(task, container, at.facts.skew)
+
     async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         return await self._observer.snapshot(watched)
 
@@ -273,28 +300,42 @@ class SwarmExecutor:
             container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=host)
             if container is None or at is None:
                 continue
-            try:
-                found[container] = await at.get(f"/containers/{quote(container, safe='')}/json")
-            except (ServiceGone, OrderRefused) as error:
-                log.info("container.not_shown", host=at.name, container_id=container, error=str(error))
-            except HostDown:
-                if at is host:
-                    raise
+            if (raw := await self._container(at, container, asked=host)) is not None:
+                found[container] = raw
         return found
+
+    async def _container(self, at: Host, id: str, *, asked: Host) -> Raw | None:
+        try:
+            raw: Raw = await at.get(f"/containers/{quote(id, safe='')}/json")
+        except (ServiceGone, OrderRefused) as error:
+            log.info("container.not_shown", host=at.name, container_id=id, error=str(error))
+        except HostDown:
+            if at is asked:
+                raise
+        else:
+            return raw
+        return None
 
     # removing
 
     async def remove(self, host: str, service_id: str) -> None:
         found = self._hosts.named(host)
         for _ in range(REMOVE_TRIES):
-            with suppress(ServiceGone):  # not believed: a proxy may answer 404 for what it does not allow
-                await found.send(Request(f"/services/{quote(service_id, safe='')}", "DELETE"))
             try:
-                await self._inspected(found, service_id)
-            except ServiceGone:
-                found.forget(service_id)
-                return
+                await found.send(Request(f"/services/{quote(service_id, safe='')}", "DELETE"))
+            except ServiceGone:  # not believed: a proxy may answer 404 for what it does not allow
+                if await self._is_shown(found, service_id):
+                    continue
+            found.forget(service_id)
+            return
         raise HostDown(f"{found.name} still has the service {service_id} after its removal")
+
+    async def _is_shown(self, host: Host, service_id: str) -> bool:
+        try:
+            await self._inspected(host, service_id)
+        except ServiceGone:
+            return False
+        return True
 
     # images
 

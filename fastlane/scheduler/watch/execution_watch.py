@@ -35,6 +35,7 @@ from fastlane.scheduler.watch.verdict import (
     ending_when_host_removed,
     ending_when_lost,
     ending_when_removed,
+    is_plain_news,
     judge,
     task_of,
 )
@@ -137,7 +138,7 @@ class ExecutionWatch:
         if (why := self._lost(self._execution)) is not None:
             return await self._write_lost(why)
         try:
-            service = await self._inspect()
+            service = await self._known_service() or await self._inspect()
             self._away_since = None
             task = task_of(self._execution, service)
             if task is not None and task.phase is Phase.UNKNOWN:
@@ -149,6 +150,26 @@ class ExecutionWatch:
         except (HostDown, OrderRefused) as error:
             self._gone_since = None  # a leader that is cut off answers 404 falsely, falls silent, and may answer 404 again as it comes back
             return await self._unseen(error)
+
+    async def _known_service(self) -> EngineService | None:
+        """Its service without asking for it again, where the activation or a snapshot tells all that matters: that it has just been
+        activated, that its container runs, or that its command ended with 0. None for everything else, and where it is to be stopped."""
+        service = self._executor.just_activated(self._manager(), self._execution.service_id or "") or await self._shown_service()
+        if service is None:
+            return None
+        verdict = judge(self._execution, service, self._clock.now(), self._limits)
+        return service if isinstance(verdict, WaitUntil | RecordStart | RecordEnd) else None
+
+    async def _shown_service(self) -> EngineService | None:
+        """Its service as the last snapshot shows it, if that says what the row does not have yet."""
+        shown = EngineService(self._execution.service_id or "", self._execution.id, True, False, 0, tuple(self._observation.news))
+        task = task_of(self._execution, shown)
+        if task is None or not is_plain_news(self._execution, task):
+            return None
+        detailed = await self._executor.detail(self._manager(), task)
+        if detailed is None:
+            return None
+        return replace(shown, tasks=tuple(detailed if one is task else one for one in shown.tasks))
 
     async def _inspect(self) -> EngineService:
         """Its service. Raises ServiceGone only when every manager of its swarm that can be asked answers so, since one may do so falsely.
@@ -183,12 +204,19 @@ class ExecutionWatch:
                 if ran is not None:
                     self._publish(Hint(ran.id, 0, ran.status))
                     log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
+                    await self._wait_while_it_runs(ran, service)
             case WaitUntil():
                 if task is not None and task.phase is Phase.RUNNING:
                     self._log_copy.start(self._manager(), task.id)
                     self._measure(task)
                 await self._wait(verdict.until, stop_shown=service.stopping)
         return None
+
+    async def _wait_while_it_runs(self, ran: Execution, service: EngineService) -> None:
+        """Waits after a start was recorded, if there is nothing else to do by the same answer of the engine."""
+        verdict = judge(ran, service, self._clock.now(), self._limits)
+        if isinstance(verdict, WaitUntil):
+            await self._wait(verdict.until, stop_shown=service.stopping)
 
     def _measure(self, task: EngineTask | None) -> None:
         if task is not None and task.phase is Phase.RUNNING:

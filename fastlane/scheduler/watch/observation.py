@@ -23,6 +23,11 @@ class ServiceObservation:
         """Its tasks, in order of creation, when a host last showed them."""
         return self._tasks
 
+    @property
+    def news(self) -> Sequence[EngineTask]:
+        """Its tasks, if a host showed them in the last snapshot; else none."""
+        return () if self._phases is None else self._tasks
+
     def update(self, tasks: Sequence[EngineTask] | None) -> None:
         """Records what a snapshot shows; None: no host answered."""
         vanished = bool(self._tasks) and tasks is not None and not tasks

@@ -111,6 +111,13 @@ def task_of(execution: Execution, service: EngineService) -> EngineTask | None:
     return service.tasks[0] if service.tasks else None
 
 
+def is_plain_news(execution: Execution, task: EngineTask) -> bool:
+    """Whether this task alone tells what is next, whatever its service looks like: its start is to be recorded, or its success."""
+    if task.phase is Phase.RUNNING:
+        return execution.status is Status.PULLING
+    return task.end is TaskEnd.EXITED and task.exit_code == 0 and not task.lingering
+
+
 def ending_of(execution: Execution, service: EngineService, task: EngineTask, now: int, limits: Limits) -> Ending:
     """How it ended, from its task's final state. A stop that came after the container's end changes nothing."""
     finished_at = task.finished_at or task.changed_at or now

@@ -50,17 +50,17 @@ async def test_only_the_swarms_that_are_watched_are_listed_often(executor: Swarm
     watched, other = (f"unix://{name}" for name in simulation.names[1:3])
     services = {host: await start(executor, host) for host in (watched, other)}
     await executor.snapshot(())
-    listed = simulation.calls["tasks"]
+    listed = simulation.calls["look"]
     assert listed == COUNT + 2, "what was just started is looked for"
     for _ in range(SNAPSHOTS):
         assert await phase(executor, watched, services[watched]) is Phase.RUNNING
-    assert simulation.calls["tasks"] == listed + SNAPSHOTS
+    assert simulation.calls["look"] == listed + SNAPSHOTS
     await executor.stop(other, services[other])
     shown = (await executor.snapshot({f"swarm-{simulation.names[1]}"})).tasks
     assert len(shown) == COUNT, "a snapshot shows what was seen last"
     assert shown[other][services[other]][0].phase is Phase.RUNNING
     assert await phase(executor, other, services[other]) is Phase.ENDED
-    assert simulation.calls["tasks"] == listed + SNAPSHOTS + 2
+    assert simulation.calls["look"] == listed + SNAPSHOTS + 2
 
 
 async def test_other_swarms_are_listed_a_few_at_a_time(
@@ -69,7 +69,7 @@ async def test_other_swarms_are_listed_a_few_at_a_time(
     monkeypatch.setattr(observe, "OTHERS_AT_ONCE", 1)
     for seen in range(1, COUNT + 1):
         assert len((await executor.snapshot(())).tasks) == seen
-    assert simulation.calls["tasks"] == COUNT
+    assert simulation.calls["look"] == COUNT
 
 
 async def test_a_host_that_does_not_answer_delays_one_snapshot_and_shows_what_was_seen_last(
@@ -93,12 +93,12 @@ async def test_each_of_many_swarms_is_listed_less_often(
     hosts = [f"unix://{name}" for name in simulation.names]
     services = [await start(executor, host) for host in hosts]
     await executor.snapshot()
-    listed = simulation.calls["tasks"]
+    listed = simulation.calls["look"]
     monkeypatch.setattr(observe, "LISTS_A_SECOND", 1e-3)
     for _ in range(SNAPSHOTS):
         shown = (await executor.snapshot()).tasks
         assert [shown[host][service][0].phase for host, service in zip(hosts, services, strict=True)] == [Phase.RUNNING] * COUNT
-    assert simulation.calls["tasks"] == listed
+    assert simulation.calls["look"] == listed
 
 
 async def test_a_host_that_does_not_answer_is_missing(executor: SwarmExecutor, simulation: Simulation) -> None:

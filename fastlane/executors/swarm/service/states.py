@@ -147,6 +147,18 @@ def task_view(
     )
 
 
+def with_times(task: EngineTask, container: Raw, skew: int) -> EngineTask:
+    """A running or completed task with the start and the end of its container, as its node shows it, by this process's clock. ``skew``: how
+    far the node's clock is ahead, in milliseconds."""
+    state = _container_state(container)
+    started, finished = (
+        None if moment is None else moment - skew for moment in map(milliseconds, (state.get("StartedAt"), state.get("FinishedAt")))
+    )
+    if task.phase is not Phase.ENDED:
+        return replace(task, started_at=started)
+    return replace(task, started_at=started, finished_at=max(finished or task.changed_at, started or 0))
+
+
 def _had_no_space(raw: Raw) -> bool:
     """Whether its container was not made or started because the disk is full. What the command itself says is in its log only."""
     error = _error(raw)
