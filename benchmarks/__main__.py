@@ -25,6 +25,7 @@ from benchmarks import (
     plots,
     price,
     report,
+    several_engines,
     starts,
     stores,
     timed,
@@ -120,7 +121,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "followers": lambda: followers.measure(rounds, say),
         "logs": lambda: logs.measure(engine, rounds, say, sizes.log),
         "writes": lambda: writes.measure(engine, rounds, say),
-        "containers": lambda: containers.measure(engine, rounds, say),
+        "containers": lambda: [*containers.measure(engine, rounds, say), *several_engines.measure(rounds, say)],
     }
 
 

@@ -47,7 +47,7 @@ def measure(engine: str, rounds: int, say: Callable[[str], None], *, lines: int 
         name = f"a container's write to who follows, p{percent:g}"
         return Figure(name, "ms", sides[0], sides[1], BARE, Comparison.DIFFERENCE, target)
 
-    return [figure(50, Target(60.0, at_least=False)), figure(99)]
+    return [figure(50, Target(15.0, at_least=False)), figure(99)]
 
 
 async def _round(fastlane: Installation, lines: int) -> tuple[list[float], list[float]]:
