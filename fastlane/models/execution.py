@@ -1,8 +1,9 @@
 """An execution: one attempt at a tick, and the values that tell how it started and ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Self
 
 from fastlane.models.access import Requester
@@ -89,6 +90,13 @@ class Execution:
         that slept while the job was deleted has inserted it."""
         return self.incarnation in ("", job.incarnation) and self.sequence > job.floor
 
+    def changed(self, values: Mapping[str, Any]) -> "Execution":
+        """The execution with these values. ``dataclasses.replace`` takes more than twice as long (measured), and each change needs it."""
+        changed = list(_VALUES(self))
+        for name, value in values.items():
+            changed[_PLACES[name]] = value
+        return Execution(*changed)
+
     @property
     def names(self) -> dict[str, str]:
         """The ids that each line of the log about it carries."""
@@ -103,6 +111,10 @@ class Execution:
     def has_started(self) -> bool:
         """Whether its container was seen running, or must have run."""
         return self.started_at is not None
+
+
+_PLACES = {field.name: place for place, field in enumerate(fields(Execution))}
+_VALUES = attrgetter(*_PLACES)
 
 
 @dataclass(frozen=True, slots=True)

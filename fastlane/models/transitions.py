@@ -6,7 +6,7 @@ wakes from a pause can change nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from fastlane.models.execution import Ending, Execution, Started
@@ -53,7 +53,8 @@ class ExecutionChange:
     """A compare-and-set on one execution: ``values`` are written where ``rule`` (and ``epoch``, when fenced) holds.
 
     The keys of ``values`` are fields of ``Execution``. ``op`` is random, so that a write whose answer was lost is recognised on reading.
-    ``at`` is when it is written (milliseconds): a container's start and end are known later than they happen.
+    ``at`` is when it is written (milliseconds): a container's start and end are known later than they happen. ``seen`` is the row that its
+    writer read; while the stored row has the same ``op``, it is the same row, and the store need not read it.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ExecutionChange:
     epoch: int | None
     op: str
     at: int | None = None
+    seen: Execution | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, name: str, execution: Execution, *, at: int | None = None, **values: Any) -> Self:
@@ -70,7 +72,7 @@ class ExecutionChange:
         target = values.get("status")
         if (target in rule.targets) if rule.targets else (target is None):
             epoch = execution.epoch if rule.fenced else None
-            return cls(name, execution.id, values, epoch, nonce(), at)
+            return cls(name, execution.id, values, epoch, nonce(), at, execution)
         raise ValueError(f"a change {name!r} cannot make an execution {target!r}")
 
     @property
@@ -84,6 +86,10 @@ class ExecutionChange:
         status = self.values.get("status")
         names = {"start_noted_at": self.values.get("started_at") is not None, "end_noted_at": status in FINAL}
         return {} if self.at is None else {name: self.at for name, is_told in names.items() if is_told}
+
+    def applied_to(self, execution: Execution) -> Execution:
+        """The execution after this change of it."""
+        return execution.changed({**self.values, "op": self.op})
 
     def permitted(self, execution: Execution) -> bool:
         """Whether its condition holds for the execution. The store compares the same."""

@@ -6,6 +6,7 @@ It reads and writes nothing outside itself, and only its own methods change it.
 import asyncio
 from collections.abc import Callable, Collection
 
+from fastlane.models.job import JobBounds
 from fastlane.models.note import Note
 from fastlane.queue.base import Lease
 from fastlane.scheduler.capacity import Work, work_of
@@ -20,6 +21,7 @@ class Assignment:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._epoch: int | None = None
+        self._bounds: JobBounds | None = None
         self._watched = False
         self._given_away = False
         self._host: str | None = None
@@ -90,6 +92,15 @@ class Assignment:
     def take_over(self, epoch: int) -> None:
         """Records that the store has this worker as the owner, under this epoch."""
         self._epoch = epoch
+
+    def keep_bounds(self, bounds: JobBounds | None) -> None:
+        """Records the bounds of its job, which were read once this worker owned it; None: there is no such job, or they were not read."""
+        self._bounds = bounds
+
+    def take_bounds(self) -> JobBounds | None:
+        """These bounds, once: a step that is tried again reads its job again."""
+        bounds, self._bounds = self._bounds, None
+        return bounds
 
     def begin_watch(self) -> bool:
         """Records that a watch of the execution begins; whether it is the first, so that this worker cannot have stored any of its log."""

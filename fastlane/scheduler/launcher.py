@@ -24,6 +24,7 @@ from fastlane.models.trace import ENV, container_context
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import TICKS, TimedQueue
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.claim_plan import ClaimPlan, is_over
 from fastlane.scheduler.images import ImageKeeper
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.leases import Leases
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 
 MIN_BACK_OFF, MAX_BACK_OFF = 250, 60_000
 """Bounds, in milliseconds, of the wait before a start that failed is tried again: a quarter of the time that it has been tried."""
+FRESH = 20
+"""Milliseconds for which a row that was read is taken to be as it was, just before its start."""
 HELD_FOR = 10_000
 """Milliseconds after its placing for which an execution keeps its slot although its host fails."""
 
@@ -72,6 +75,28 @@ class Launcher:
         self._recorded = recorded
         self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
+    async def read(self, assignment: Assignment) -> Execution | None:
+        """The execution; claimed as it was read, if nothing about it needs a closer look. Raises Unreadable."""
+        plan = self._plan(assignment)
+        if plan is None:
+            return await self._store.execution(assignment.id)
+        self._leases.place(assignment, plan.host)
+        claimed = await self._store.claim(assignment.id, plan.change)
+        if claimed is None or not claimed.changed:
+            self._leases.place(assignment, None)
+            return None if claimed is None else claimed.execution
+        assignment.take_over(claimed.execution.epoch)
+        assignment.keep_bounds(claimed.bounds)
+        return claimed.execution
+
+    def _plan(self, assignment: Assignment) -> ClaimPlan | None:
+        """How to claim an entry before its row was read; None for one that this worker or another has had before, and without a host."""
+        lease, pools = assignment.lease, tuple(self._pools)
+        pool = next((pool for pool in pools if pool.name == lease.lane), None)
+        if pool is None or lease.resume or lease.expired or assignment.epoch is not None or (host := self._best_host(pool)) is None:
+            return None
+        return ClaimPlan(pools, pool, host, self._clock.now())
+
     async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """enqueued → pulling on the best host of its pool, or on no host when no pool matches. None when it was put back into the queue.
         Raises NoPool."""
@@ -105,7 +130,7 @@ class Launcher:
             if fresh is None or fresh.stop_requested_at is not None:
                 return fresh
         # Read after the claim or take-over: a stop that this does not see finds the execution pulling, and flags it.
-        job = await self._store.job_bounds(execution.job_id)
+        job = assignment.take_bounds() or await self._store.job_bounds(execution.job_id)
         if job is None or not execution.belongs_to(job):
             return await self._discard(assignment, execution)
         if job.stops(execution.sequence) and execution.stop_requested_at is None:
@@ -181,17 +206,25 @@ class Launcher:
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
         host = reachable_manager(self._executor.hosts(), execution.host, execution.swarm_id)
-        if not await self._leases.confirm(assignment):
-            return False
-        # The queue may have been away when the stop was accepted; the row always has it.
-        fresh = await self._store.execution(execution.id)
-        if fresh is None or fresh.epoch != execution.epoch:
+        if (fresh := await self._confirmed(assignment)) is None or fresh.epoch != execution.epoch:
             return False
         if assignment.stop_requested or fresh.stop_requested_at is not None or is_over(fresh, self._clock.now()):
             return True
         if await self._executor.activate(host, execution.service_id) is Activation.STARTED:
             log.debug("execution.activated", **execution.names, host=host)
         return True
+
+    async def _confirmed(self, assignment: Assignment) -> Execution | None:
+        """The row, which always has a stop that was accepted, even while the queue was away; None when the lease is another worker's. Both
+        are asked at once: when the queue takes its time, the row is read again."""
+        asked, held = self._clock.now(), self._leases.confirm(assignment)
+        try:
+            fresh = await self._store.execution(assignment.id)
+            if not await held:
+                return None
+        finally:
+            held.cancel()
+        return fresh if 0 <= self._clock.now() - asked <= FRESH else await self._store.execution(assignment.id)
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:
         """pulling without a service → stopped, expired or failed; the row as it is when that is refused."""
@@ -325,11 +358,6 @@ class Launcher:
 
     def _swarm_of(self, host: str) -> str:
         return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
-
-
-def is_over(execution: Execution, now: int) -> bool:
-    """Whether its time to start has passed."""
-    return execution.expires_at is not None and now >= execution.expires_at
 
 
 def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False) -> Order:

@@ -157,15 +157,14 @@ class Leases:
         if assignment is not None:
             assignment.request_stop()
 
-    async def confirm(self, assignment: Assignment) -> bool:
+    def confirm(self, assignment: Assignment) -> "asyncio.Future[bool]":
         """Whether the queue says now that the lease is this worker's: to be asked just before what cannot be undone. All questions of one
         turn of the event loop are one call. The task that asks is not cancelled when its lease is lost: it gets False."""
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._unconfirmed.append((assignment.id, answer, asyncio.current_task()))
         if len(self._unconfirmed) == 1:
             self._start(self._confirm(), "confirmation")
-        held: bool = await answer
-        return held
+        return answer
 
     async def run(self) -> None:
         """Renews all leases, forever."""
@@ -217,6 +216,7 @@ class Leases:
                     continue
                 if answers is None:
                     answer.set_exception(QueueDown(failure))
+                    answer.exception()  # whoever asked may have failed meanwhile: nobody need hear of this
                 else:
                     answer.set_result(answers[id] is not Renewal.LOST)
 

@@ -128,15 +128,20 @@ class Runner:
         await self._leases.hand_over(assignment)
 
     async def _run_execution(self, assignment: Assignment) -> None:
-        execution = await self._store.execution(assignment.id)
+        is_new = assignment.epoch is None
+        execution = await self._launcher.read(assignment)
         if execution is None:
             await self._queue.finish({assignment.id: assignment.lease.revision})
             return
         may_quote(execution.spec.envs)
+        if is_new:
+            self._count_claim(assignment, execution)
         if execution.status in STARTING and assignment.epoch is None:
             if await self._known_hosts.is_elsewhere(execution):
                 assignment.give_away()
                 return
+            if not assignment.lease.resume and not await self._leases.confirm(assignment):
+                return  # it was claimed as new, and had another owner before it was read
             taken = await self._store.change(transitions.take_over(execution))
             if taken is not None:
                 assignment.take_over(taken.epoch)
@@ -155,6 +160,10 @@ class Runner:
                     self._recorder.record(span)
             self._leases.forget(assignment)
             await self._settler.clean(settled)
+
+    def _count_claim(self, assignment: Assignment, claimed: Execution) -> None:
+        if claimed.placed_at is not None and claimed.epoch == assignment.epoch:
+            self._metrics.claimed(claimed.pool, (claimed.placed_at - claimed.scheduled_for) / 1000)
 
     def _count(self, ended: Execution) -> None:
         seconds = None
@@ -187,8 +196,8 @@ class Runner:
     async def _step(self, assignment: Assignment, execution: Execution) -> Execution | None:
         if execution.status is Status.ENQUEUED:
             claimed = await self._launcher.claim(assignment, execution)
-            if claimed is not None and claimed.placed_at is not None and claimed.epoch == assignment.epoch:
-                self._metrics.claimed(claimed.pool, (claimed.placed_at - claimed.scheduled_for) / 1000)
+            if claimed is not None:
+                self._count_claim(assignment, claimed)
             return claimed
         if execution.service_id is None:
             return await self._launcher.bind(assignment, execution)

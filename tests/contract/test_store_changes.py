@@ -3,28 +3,33 @@
 import asyncio
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Failure, FailureReason, Started
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.status import FINAL, Status
 from fastlane.models.transitions import RULES, ExecutionChange
 from tests.contract.stored import created
 from tests.support.factories import new
 
+EARLIER = "the op of an earlier change"
+"""A writer that saw this saw another row than the store has."""
 STATES = list(itertools.product(Status, (None, "service"), (None, 7), (False, True), (0, 1)))
 """Every status, bound or not, flagged to stop or not, settled or not, with the writer's epoch or another one."""
 
 
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "unseen"])
 @pytest.mark.parametrize("name", RULES)
-async def test_a_change_is_applied_exactly_where_its_rule_permits_it(store, name):
+async def test_a_change_is_applied_exactly_where_its_rule_permits_it(store, name, seen):
+    """``seen``: its writer has read the row as it is, and may be of another epoch only if not."""
     rule = RULES[name]
     target = {"status": next(iter(rule.targets))} if rule.targets else {}
 
     async def attempt(state: Status, service: str | None, flagged: int | None, settled: bool, epoch: int) -> bool:
         execution = await created(store, status=state, service_id=service, stop_requested_at=flagged, settled=settled, epoch=epoch)
-        writer = replace(execution, epoch=1)
+        writer = execution if seen else as_seen(execution, epoch=1)
         change = ExecutionChange.of(name, writer, **target, host="changed")
         after = await store.change(change)
         expected = replace(execution, **change.values, op=change.op) if change.permitted(execution) else None
@@ -34,6 +39,17 @@ async def test_a_change_is_applied_exactly_where_its_rule_permits_it(store, name
 
     applied = await asyncio.gather(*(attempt(*state) for state in STATES))
     assert 0 < sum(applied) < len(STATES)
+
+
+async def test_a_change_by_who_saw_an_earlier_row_is_of_the_row_as_it_is_now(store):
+    """One change of the two at once is of a row that its writer has not seen: it is answered with all that has changed."""
+    bound, other = [await created(store, status=Status.PULLING, epoch=1, service_id="s") for _ in range(2)]
+    flagged = await store.change(transitions.flag_stop(bound, now=35))
+    runs = [transitions.run(row, Started("task", "container", 40)) for row in (bound, other)]
+    after = await asyncio.gather(*map(store.change, runs))
+    assert after == [run.applied_to(row) for run, row in zip(runs, (flagged, other), strict=True)]
+    assert after == [await store.execution(row.id) for row in (bound, other)]
+    assert await asyncio.gather(*map(store.change, runs)) == after, "a repeat"
 
 
 async def test_an_execution_goes_the_whole_way(store):
@@ -102,8 +118,8 @@ async def test_changes_of_many_kinds_at_once_are_each_answered_for_themselves(st
     ending = Ending(Status.DONE, 50, 0)
     changes = [
         *(transitions.claim(one, host=f"h{number}", pool="p", now=10) for number, one in enumerate(waiting)),
-        *(transitions.give_up(replace(one, epoch=number % 2), ending_of(Status.FAILED)) for number, one in enumerate(pulling)),
-        *(transitions.end(replace(one, epoch=number % 2), ending, settled=number % 3 == 0) for number, one in enumerate(bound)),
+        *(transitions.give_up(as_seen(one, epoch=number % 2), ending_of(Status.FAILED)) for number, one in enumerate(pulling)),
+        *(transitions.end(as_seen(one, epoch=number % 2), ending, settled=number % 3 == 0) for number, one in enumerate(bound)),
     ]
     answers = await asyncio.gather(*map(store.change, changes))
     for execution, change, answer in zip([*waiting, *pulling, *bound], changes, answers, strict=True):
@@ -149,6 +165,11 @@ async def test_any_text_of_a_change_comes_back_as_it_was(store, text):
 
 def ending_of(final: Status, failure: Failure | None = None) -> Ending:
     return Ending(final, 50, failure=failure)
+
+
+def as_seen(execution: Execution, **values: Any) -> Execution:
+    """The execution as a writer saw it whose row was another one than the store has."""
+    return replace(execution, op=EARLIER, **values)
 
 
 async def test_many_that_are_read_at_once_are_each_answered_for_themselves(store):

@@ -14,6 +14,7 @@ from fastlane.models.placement.pool import Pauses, pool_for
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.status import STARTING, Status
 from fastlane.queue.base import TICKS, Renewal
+from fastlane.storage.base import Claimed
 from tests.model.jobbook import LATEST, JobBook
 from tests.model.places import POOLS
 from tests.model.promises import Promises
@@ -139,7 +140,10 @@ class Witness:
     def observe(self, node: "Node", point: str, arguments: tuple[Any, ...], answer: Any) -> None:
         """A call that was carried out."""
         self._world.wire.events += 1
-        if point in self._watched:
+        if isinstance(answer, Claimed):
+            if answer.changed:
+                self._changed(node, point, answer.execution)
+        elif point in self._watched:
             self._watched[point](node, arguments, answer)
         elif isinstance(answer, Execution) and point.startswith("store.") and point != "store.execution":
             self._changed(node, point, answer)

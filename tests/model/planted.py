@@ -1,5 +1,6 @@
 """Faults that the model test must find: each is a small mistake somewhere in fastlane, put there for one run and taken away again."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
@@ -220,8 +221,10 @@ def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
 def unconfirmed(right: Callable[..., Any]) -> Callable[..., Any]:
     """Nobody asks the queue before a start."""
 
-    async def confirm(self: Leases, assignment: Assignment) -> bool:
-        return True
+    def confirm(self: Leases, assignment: Assignment) -> "asyncio.Future[bool]":
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        answer.set_result(True)
+        return answer
 
     return confirm
 

@@ -19,6 +19,7 @@ from typing import Any
 from fastlane.errors import FastlaneError
 from fastlane.models.transitions import RULES
 from fastlane.queue.base import Claim
+from fastlane.storage.base import Claimed
 from tests.support.intercept import Call, Intercepted
 
 STORE = (
@@ -130,6 +131,8 @@ def said(answer: object) -> object:
     """An answer in the journal: refused (False) or taken (True), or what was raised."""
     if isinstance(answer, FastlaneError):
         return type(answer).__name__
+    if isinstance(answer, Claimed):
+        return answer.changed
     return answer if isinstance(answer, bool) else answer is not None
 
 

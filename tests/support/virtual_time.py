@@ -133,11 +133,11 @@ class VirtualFastlane:
     async def place(self, execution_id: str) -> Execution | None:
         """A worker claims the execution, or takes it over, and binds a service to it, unless it ends or goes before that; the row after
         it."""
-        execution = await self.real_store.execution(execution_id)
         assignment = Assignment(Lease(execution_id, EntryKind.EXECUTION, "default", 0))
-        if execution is not None and execution.status is Status.PULLING:
+        execution = await self.launcher.read(assignment)
+        if execution is not None and execution.status is Status.PULLING and assignment.epoch is None:
             execution = await self._change(transitions.take_over(execution))
-        elif execution is not None:
+        elif execution is not None and execution.status is Status.ENQUEUED:
             execution = await self.launcher.claim(assignment, execution)
         while execution is not None and not execution.status.final and execution.service_id is None:
             execution = await self.launcher.bind(assignment, execution)

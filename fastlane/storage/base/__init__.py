@@ -31,6 +31,8 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
+from fastlane.storage.base.claims import Claimed as Claimed
+from fastlane.storage.base.claims import Decide as Decide
 from fastlane.storage.base.deliveries import DeliveryStore as DeliveryStore
 from fastlane.storage.base.events import EventStore
 from fastlane.storage.base.history import HistoryStore
@@ -191,6 +193,11 @@ class ExecutionStore(Protocol):
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Applies the change. The execution after it, None when its condition does not hold or there is no such execution. A repeat of an
         applied change (same ``op``) is not refused."""
+
+    async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
+        """Reads an execution, applies the change that ``decide`` makes of it, and then reads the bounds of its job, so that a stop which
+        these do not show finds the execution changed. A change that is refused leaves the execution as it was read. None when there is no
+        such execution."""
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None

@@ -5,7 +5,6 @@ with the same one is the same row.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,11 +14,12 @@ from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import FINAL, Status
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.models.transitions import ExecutionChange
+from fastlane.storage.base.claims import Claimed, Decide
 from fastlane.storage.documents import change_document
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.driver.turns import Turns
-from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds_of_all, following, whole
+from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds, bounds_of_all, following, whole
 from fastlane.storage.mongo.rows import execution_row, flag_changes, read_execution
 from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNCLEANED, UNCOUNTED, UNDER_WAY, UNFINISHED, UNSETTLED
 from fastlane.storage.readable import filled, readable
@@ -55,26 +55,38 @@ async def change_in_turn(db: Database, turns: Turns, asked: ExecutionChange) -> 
         return await change(db, asked)
 
 
+async def claim_in_turn(db: Database, turns: Turns, execution_id: str, decide: Decide) -> Claimed | None:
+    """The execution after the change that ``decide`` makes of it, and its job's bounds, which are read after the write."""
+    async with turns.turn(execution_id):
+        before = await get(db, execution_id)
+        asked = None if before is None else decide(before)
+        after = None if asked is None else await change(db, asked)
+    if before is None or after is None:
+        return None if before is None else Claimed(before)
+    return Claimed(after, True, await bounds(db, after.job_id))
+
+
 async def change(db: Database, asked: ExecutionChange) -> Execution | None:
     """The execution after the change; None when its condition does not hold and it was not applied before. Raises ValueError for a value
     whose name is not a field."""
     values = change_document(asked.values)
-    while True:
-        row = await row_of(db, asked.execution_id)
-        if row is None:
-            return None
-        before = read_execution(row)
+    before = asked.seen  # as it was read: if it is another row by now, the condition on its ``op`` says so
+    if before is None or not asked.permitted(before):
+        before = await get(db, asked.execution_id)
+    while before is not None:
         if before.op == asked.op:
             return before
         if not asked.permitted(before):
             return None
-        after = replace(before, **asked.values, op=asked.op)
+        after = asked.applied_to(before)
         changes = flag_changes(after)
         changes["$set"] |= {**values, **asked.noted, "op": asked.op}
         if after.status.final and not before.status.final:
             changes["$set"][UNCOUNTED] = True  # ``history`` counts it
         if await db.update(EXECUTIONS, before.id, {"op": before.op}, changes, lambda stored: stored["op"] == asked.op):
             return after
+        before = await get(db, asked.execution_id)
+    return None
 
 
 async def discard(db: Database, execution: Execution) -> bool:

@@ -27,7 +27,7 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.base import Counts, Deletion, Generation, Slice
+from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice
 from fastlane.storage.mongo import (
     deletion,
     executions,
@@ -206,6 +206,9 @@ class MongoStore:
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Raises ValueError for a value whose name is not a field of an execution."""
         return await self._written(lambda: executions.change_in_turn(self._db, self._turns, change))
+
+    async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
+        return await self._written(lambda: executions.claim_in_turn(self._db, self._turns, execution_id, decide))
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None

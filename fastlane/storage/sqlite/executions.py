@@ -17,9 +17,10 @@ from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
-from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
+from fastlane.storage.base.claims import Claimed, Decide
+from fastlane.storage.documents import EXECUTION_FIELDS, change_document, execution_of
 from fastlane.storage.readable import readable
-from fastlane.storage.sqlite.jobs import FIRST
+from fastlane.storage.sqlite.jobs import FIRST, bounds
 from fastlane.storage.sqlite.rows import fetched, filled, insert_into
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
@@ -66,15 +67,53 @@ def apply(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[Executi
     """The execution after each change; None when the change's condition does not hold and it was not applied before."""
     answers: list[Execution | None] = [None] * len(asked)
     for places in _alike(asked):
-        first, values = asked[places[0]]
-        given = [[change.execution_id, change.epoch, change.op, *stored.values()] for change, stored in map(asked.__getitem__, places)]
-        text = orjson.dumps(given).decode()
-        db.execute(_update(first.rule, first.epoch is not None, tuple(values)), (text,))
-        applied = {row[_OP]: row for row in _from_json(db, _CHANGED, text)}
-        for place in places:
-            row = applied.get(asked[place][0].op)
-            answers[place] = None if row is None else execution_of(row)
+        alike = [asked[place] for place in places]
+        for place, execution in zip(places, _apply_to_seen(db, alike) or _apply_and_read(db, alike), strict=True):
+            answers[place] = execution
     return answers
+
+
+def _apply_to_seen(db: sqlite3.Connection, alike: Sequence[StoredChange]) -> list[Execution] | None:
+    """What these changes make of the rows that their writers saw; None when one of these is another row by now. Then some were changed,
+    and to apply all once more changes them no further."""
+    first, values = alike[0]
+    seen = [change.seen for change, _ in alike if change.seen is not None]
+    if len(seen) != len(alike):
+        return None
+    given = [
+        [change.execution_id, change.epoch, change.op, *stored.values(), row.op] for (change, stored), row in zip(alike, seen, strict=True)
+    ]
+    statement = _update(first.rule, first.epoch is not None, tuple(values), seen=True)
+    if db.execute(statement, (orjson.dumps(given).decode(),)).rowcount != len(alike):
+        return None
+    return [change.applied_to(row) for (change, _), row in zip(alike, seen, strict=True)]
+
+
+def _apply_and_read(db: sqlite3.Connection, alike: Sequence[StoredChange]) -> list[Execution | None]:
+    first, values = alike[0]
+    text = orjson.dumps([[change.execution_id, change.epoch, change.op, *stored.values()] for change, stored in alike]).decode()
+    db.execute(_update(first.rule, first.epoch is not None, tuple(values)), (text,))
+    applied = {row[_OP]: row for row in _from_json(db, _CHANGED, text)}
+    return [execution_of(applied[change.op]) if change.op in applied else None for change, _ in alike]
+
+
+def claim(db: sqlite3.Connection, asked: Sequence[tuple[str, Decide]]) -> list[Claimed | None]:
+    """The executions with these ids, each after the change that was decided on, and the bounds of the jobs of those that were changed."""
+    answers = [None if row is None else Claimed(row) for row in get(db, [id for id, _ in asked])]
+    changes: dict[int, StoredChange] = {}
+    for place, (read, (_, decide)) in enumerate(zip(answers, asked, strict=True)):
+        if read is not None and (change := decide(read.execution)) is not None:
+            changes[place] = as_stored(change)
+    changed = {place: row for place, row in zip(changes, apply(db, list(changes.values())), strict=True) if row is not None}
+    found = bounds(db, [row.job_id for row in changed.values()]) if changed else []
+    for (place, row), limits in zip(changed.items(), found, strict=True):
+        answers[place] = Claimed(row, True, limits)
+    return answers
+
+
+def as_stored(change: ExecutionChange) -> StoredChange:
+    """The change, for ``apply``. Raises ValueError for a value whose name is not a field of an execution."""
+    return change, {**change_document(change.values), **change.noted}
 
 
 def _alike(asked: Sequence[StoredChange]) -> list[list[int]]:
@@ -174,8 +213,9 @@ def _container(row: Sequence[Any]) -> RunningContainer:
 
 
 @lru_cache(maxsize=256)
-def _update(rule: Rule, fenced: bool, names: tuple[str, ...]) -> str:
+def _update(rule: Rule, fenced: bool, names: tuple[str, ...], *, seen: bool = False) -> str:
     """The UPDATE for changes that are given as arrays of id, epoch, op and values. Its condition is ``ExecutionChange.permitted`` in SQL.
+    ``seen``: behind the values is the op of the row as it was seen, which it must still have.
 
     The names are known to be columns. The plus signs keep SQLite from any index but the one of ids."""
     conditions = ["executions.id = asked.value ->> 0", f"+executions.{_one_of(rule.sources)}"]
@@ -187,6 +227,8 @@ def _update(rule: Rule, fenced: bool, names: tuple[str, ...]) -> str:
         conditions.append("+stop_requested_at IS NULL")
     if rule.settled is not None:
         conditions.append(f"+settled = {int(rule.settled)}")
+    if seen:
+        conditions.append(f"+op = asked.value ->> {3 + len(names)}")
     places = {"op": 2} | {name: place for place, name in enumerate(names, 3)}
     assignments = ", ".join(f"{name} = asked.value ->> {place}" for name, place in places.items())
     return f"UPDATE executions SET {assignments} FROM json_each(?) AS asked WHERE {' AND '.join(conditions)}"

@@ -30,8 +30,8 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.base import Counts, Deletion, Generation, Slice
-from fastlane.storage.documents import change_document, execution_document, host_document, job_document, tick_document
+from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice
+from fastlane.storage.documents import execution_document, host_document, job_document, tick_document
 from fastlane.storage.notices import delivery_document
 from fastlane.storage.sqlite import (
     creation,
@@ -206,8 +206,10 @@ class SqliteStore:
 
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Raises ValueError for a value whose name is not a field of an execution."""
-        stored = (change, {**change_document(change.values), **change.noted})
-        return await self._writer.run(BatchOperation(stored, executions.apply))
+        return await self._writer.run(BatchOperation(executions.as_stored(change), executions.apply))
+
+    async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
+        return await self._writer.run(BatchOperation((execution_id, decide), executions.claim))
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None

@@ -131,7 +131,7 @@ async def test_a_change_of_an_unreadable_execution_fails_alone_and_changes_nothi
     made = [new("t") for _ in range(3)]
     for job, tick, execution in made:
         await store.create(job, tick, execution)
-    change(tmp_path / "store.db", 'UPDATE executions SET failure = \'{"reason": "cosmic"}\' WHERE id = ?', made[1][2].id)
+    change(tmp_path / "store.db", "UPDATE executions SET failure = '{\"reason\": \"cosmic\"}', op = 'newer' WHERE id = ?", made[1][2].id)
     claims = [transitions.claim(execution, host="h", pool="p", now=1) for *_, execution in made]
     outcomes = await asyncio.gather(*(store.change(claim) for claim in claims), return_exceptions=True)
     assert [isinstance(outcome, Unreadable) for outcome in outcomes] == [False, True, False]

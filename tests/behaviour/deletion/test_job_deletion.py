@@ -299,7 +299,6 @@ async def test_a_deletion_waits_until_what_a_worker_was_parking_is_removed(virtu
 async def test_what_a_worker_that_died_had_parked_for_a_deleted_job_is_removed_in_the_next_round(virtual):
     job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
     await virtual.work()
-    virtual.worker_store.before("change", lambda: asyncio.sleep(0))  # the claim
     virtual.worker_store.before("change", dies)  # the binding
     with pytest.raises(Died):
         await virtual.place(str(job.execution_id))

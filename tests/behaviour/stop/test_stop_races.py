@@ -104,9 +104,9 @@ async def test_a_stop_before_a_run_is_answered_covers_it(virtual, when):
 # a stop, and a worker's claim
 
 
-@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job_bounds"), ("after", "job_bounds")])
+@pytest.mark.parametrize(("side", "verb"), [("before", "claim"), ("after", "claim"), ("before", "change")])
 async def test_a_stop_that_is_answered_before_a_service_is_bound_keeps_the_execution_from_one(virtual, side, verb):
-    """A worker claims the execution, reads its job, and binds a service: the stop comes before or after any of these."""
+    """A worker claims the execution, reading its job with it, and binds a service: the stop comes before or after the claim."""
     job = await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await virtual.work()
     getattr(virtual.worker_store, side)(verb, lambda: virtual.others.stops.stop_job("t", job.job_id))
@@ -125,11 +125,10 @@ async def test_a_stop_that_comes_after_a_service_was_bound_flags_the_execution(v
     assert row.stop_requested_at is not None
 
 
-@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job_bounds")])
-async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the_job(virtual, side, verb):
+async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the_job(virtual):
     job = await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await virtual.work()
-    getattr(virtual.worker_store, side)(verb, lambda: virtual.real_store.stop_job(job.job_id, virtual.clock.now()))
+    virtual.worker_store.before("claim", lambda: virtual.real_store.stop_job(job.job_id, virtual.clock.now()))
     placed = await virtual.place(id)
     assert (placed.status, placed.service_id) == (Status.STOPPED, None)
     assert placed.stop_requested_at is not None
@@ -149,10 +148,10 @@ async def test_an_attempt_that_is_inserted_after_a_stop_was_answered_never_start
 
 
 async def test_who_takes_over_what_another_claimed_reads_the_stop_of_its_job(virtual):
-    """The one that claimed it died before it read the job; whoever stopped the job died before it listed what the stop covers."""
+    """The one that claimed it died before it knew of the job; whoever stopped the job died before it listed what the stop covers."""
     job = await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await virtual.work()
-    virtual.worker_store.before("job_bounds", dies)
+    virtual.worker_store.after("claim", dies)
     with pytest.raises(Died):
         await virtual.place(id)
     await virtual.real_store.stop_job(job.job_id, virtual.clock.now())

@@ -1,5 +1,6 @@
 """What a worker asks just before it starts a bound service, which cannot be undone; and what becomes of services that nobody will start."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ from fastlane.models.placement.pool import Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.queue.base import EntryKind, Lane, Lease
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.launcher import order_of
+from fastlane.scheduler.launcher import FRESH, order_of
 from tests.support.factories import make_spec
+from tests.support.intercept import Call, intercepted
 from tests.support.virtual_time import HOST, LEASE, POOLS, VirtualFastlane
 
 
@@ -48,6 +50,26 @@ async def test_it_does_not_start_once_another_worker_has_the_lease(virtual: Virt
 async def test_it_does_not_start_after_a_stop_that_only_the_store_knows_of(virtual: VirtualFastlane, bound: Execution) -> None:
     assert await virtual.real_store.change(transitions.flag_stop(bound, now=virtual.clock.now()))
     assert await virtual.launcher.activate(assigned(bound), bound)
+    assert virtual.executor.starts == []
+
+
+async def test_it_does_not_start_after_a_stop_that_came_while_the_queue_took_its_time(virtual: VirtualFastlane, bound: Execution) -> None:
+    """The row is read while the queue is asked, and is old by the time the queue answers."""
+
+    read = asyncio.Event()
+
+    async def was_read() -> None:
+        read.set()
+
+    async def stopped_meanwhile(call: Call) -> object:
+        await read.wait()
+        virtual.clock.set(virtual.clock.now() + FRESH + 1)
+        assert await virtual.real_store.change(transitions.flag_stop(bound, now=virtual.clock.now()))
+        return await call.carry()
+
+    virtual.worker_store.after("execution", was_read)
+    with intercepted(virtual.real_queue, "renew", stopped_meanwhile):
+        assert await virtual.launcher.activate(assigned(bound), bound)
     assert virtual.executor.starts == []
 
 

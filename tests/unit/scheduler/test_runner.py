@@ -14,13 +14,13 @@ from tests.support.intercept import Call, intercept, keeping
 
 
 class Away:
-    """A store that says in turn why it does not answer, the last of it forever; then that there is no such row."""
+    """A launcher whose store says in turn why it does not answer; then that there is no such row."""
 
     def __init__(self, *reasons: str) -> None:
         self.reasons = list(reasons)
         self.asked = 0
 
-    async def execution(self, _id: str) -> None:
+    async def read(self, _assignment: Assignment) -> None:
         self.asked += 1
         if self.reasons:
             raise StoreDown(self.reasons.pop(0))
@@ -37,10 +37,10 @@ class Deaf:
 
 
 class Damaged:
-    """A store none of whose rows can be read."""
+    """A launcher whose store has no row that can be read."""
 
-    async def execution(self, id: str) -> None:
-        raise Unreadable(f"{id} cannot be read")
+    async def read(self, assignment: Assignment) -> None:
+        raise Unreadable(f"{assignment.id} cannot be read")
 
 
 class Owner:
@@ -51,21 +51,21 @@ class Owner:
 
 async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None:
     clock = FakeClock()
-    store = Away(*["full"] * 50, "locked", *["full"] * 50)
-    parts = cast(Any, [store, Deaf(), clock, *[None] * 7])
+    launcher = Away(*["full"] * 50, "locked", *["full"] * 50)
+    parts = cast(Any, [None, Deaf(), clock, None, None, launcher, *[None] * 4])
     runner = Runner(*parts)
     with capture_logs() as logs:
         work = asyncio.create_task(runner.run(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0, False, False)), clock.now()))
         await clock.advance(1000)
         await work
-    assert store.asked == 102
+    assert launcher.asked == 102
     assert [event["error"] for event in logs if event["event"] == "assignment.waiting"] == ["full", "locked", "full"]
 
 
 async def test_an_unreadable_row_is_logged_once_however_often_it_is_claimed_and_put_back() -> None:
     clock, queue, calls = FakeClock(), Deaf(), list[Call]()
     intercept(queue, "requeue", keeping(calls))
-    parts = cast(Any, [Damaged(), queue, clock, Owner(), *[None] * 6])
+    parts = cast(Any, [None, queue, clock, Owner(), None, Damaged(), *[None] * 4])
     runner = Runner(*parts)
     with capture_logs() as logs:
         for id in ("a", "b", "a"):
