@@ -26,7 +26,7 @@ test-model: ## run the model test: 1,000 random programs in virtual time, and fa
 test-mongo: ## run the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
 	@scripts/test-mongo $(ARGS)
 
-bench: ## measure fastlane against a bare baseline and update docs/performance.md; half an hour (ARGS='--only enqueue')
+bench: ## measure fastlane against a bare baseline and update docs/performance.md; 40 minutes (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)
 
 bench-quick: ## count what a job costs, and fail when that has grown; one to two minutes, no engine (ARGS=--accept for new expectations)

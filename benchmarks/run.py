@@ -29,6 +29,8 @@ class Run(Generic[F]):
     figures: list[F] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     """The parts that could not be measured."""
+    took: dict[str, int] = field(default_factory=dict)
+    """The seconds of each part that was measured."""
 
     def measure(self, parts: Mapping[str, Callable[[], Sequence[F]]], table: Callable[[Sequence[F]], str]) -> None:
         """Measures each part, prints it as ``table`` does, and saves it. A part that fails is reported, and the next one follows."""
@@ -42,7 +44,8 @@ class Run(Generic[F]):
                 self.say(f"{traceback.format_exc()}    {name} failed after {time.monotonic() - began:.0f} s")
                 continue
             self.figures += found
-            self.say(f"{table(found)}\n    {time.monotonic() - began:.0f} s")
+            self.took[name] = round(time.monotonic() - began)
+            self.say(f"{table(found)}\n    {self.took[name]} s")
             self._save()
 
     def finish(self) -> None:
@@ -56,7 +59,7 @@ class Run(Generic[F]):
 
     def _save(self) -> None:
         if self._partial is not None:
-            report.write_json(self._partial, self.about, self.command, self.figures)
+            report.write_json(self._partial, {**self.about, "seconds": self.took}, self.command, self.figures)
 
 
 def conclude(run: Run[Any], table: str, *, whole: bool, page: tuple[Path, str] | None) -> int:

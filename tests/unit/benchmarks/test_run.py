@@ -74,6 +74,11 @@ def test_each_part_is_saved_and_printed_as_soon_as_it_is_measured(run: Run[Figur
     assert names_in(tmp_path / "latest.partial.json") == ["first", "second"]
 
 
+def test_the_results_say_how_long_each_part_took(run: Run[Figure], tmp_path: Path) -> None:
+    run.measure({"first": lambda: part("first"), "second": broken}, figures_table)
+    assert json.loads((tmp_path / "latest.partial.json").read_text())["about"]["seconds"] == {"first": 0}
+
+
 def test_an_interrupted_run_leaves_what_it_measured_and_what_was_there_before(run: Run[Figure], tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run.measure({"first": lambda: part("first"), "second": interrupted}, figures_table)
