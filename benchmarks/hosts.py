@@ -114,7 +114,7 @@ class Ground:
 
     async def placed(self, jobs: int) -> "Placed":
         """Places jobs until the last one has ended and its service is removed."""
-        calls, cpu, done = self._calls(), sum(map(cpu_seconds, self.pids)), await self.count(Status.DONE)
+        calls, cpu, done = self.calls(), sum(map(cpu_seconds, self.pids)), await self.count(Status.DONE)
 
         async def all_clean() -> bool:
             return await self.count(Status.DONE) == done + jobs and not await self.store.uncleaned_by_host(1)
@@ -124,12 +124,12 @@ class Ground:
         await self.queue.put([execution_entry(execution, self.pools) for execution in executions])
         await _until(all_clean, f"{jobs} jobs to be placed")
         took = time.perf_counter() - began
-        cpu, calls = sum(map(cpu_seconds, self.pids)) - cpu, self._calls() - calls
+        cpu, calls = sum(map(cpu_seconds, self.pids)) - cpu, self.calls() - calls
         return Placed(jobs / took, cpu / jobs * 1_000, calls.total() / jobs, {kind: count / jobs for kind, count in calls.items()})
 
     async def ran(self, jobs: int) -> Mapping[str, float]:
         """Runs jobs that are all seen running before they end. Returns the calls of each, by kind, until its service is removed."""
-        calls, done = self._calls(), await self.count(Status.DONE)
+        calls, done = self.calls(), await self.count(Status.DONE)
 
         async def all_run() -> bool:
             return await self.count(Status.RUNNING) == jobs
@@ -142,9 +142,10 @@ class Ground:
         for host in self.hosts:
             self.control(host, "release")
         await _until(all_clean, f"{jobs} jobs to end")
-        return {kind: count / jobs for kind, count in (self._calls() - calls).items()}
+        return {kind: count / jobs for kind, count in (self.calls() - calls).items()}
 
-    def _calls(self) -> Counter[str]:
+    def calls(self) -> Counter[str]:
+        """How many calls of each kind the simulated engines have had."""
         return Counter(json.loads(self.control(self.hosts[-1], "calls")))
 
 

@@ -45,7 +45,9 @@ async def work() -> None:
         leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
         rebuilder = Rebuilder(store, queue, queue.generation, clock, OWNER, settings.pools)
         executor = InstantExecutor(hosts_of(settings.pools))
-        dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, partial(finish, queue), lambda: None)
+        dispatcher = Dispatcher(
+            queue, executor.hosts, clock, clock, leases, settings.pools, rebuilder, partial(finish, queue), lambda: None
+        )
         queue.subscribe(dispatcher.wake, leases.hint_stop)
         async with app.opened(queue), asyncio.TaskGroup() as loops:
             tasks = [loops.create_task(run()) for run in (dispatcher.run, leases.run)]

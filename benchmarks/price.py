@@ -5,6 +5,7 @@ where an engine is named, some real ones. They write nothing, and then each writ
 stores.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,14 +39,16 @@ QUICK = Sizes((0, 5, 20), 2, 2.0)
 
 @dataclass(slots=True)
 class Price:
-    """The percentage of a core, and the MiB in memory, window by window."""
+    """The percentage of a core, the MiB in memory, and (of a simulated engine) the engine's calls a second, window by window."""
 
     cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+    calls: list[float] = field(default_factory=list)
 
     def told(self) -> str:
         """The last window."""
-        return f"{self.cpu[-1]:.2f} % of a core, {self.memory[-1]:.1f} MiB"
+        calls = f", {self.calls[-1]:.1f} calls/s" if self.calls else ""
+        return f"{self.cpu[-1]:.2f} % of a core, {self.memory[-1]:.1f} MiB{calls}"
 
 
 Prices = dict[tuple[int, str], Price]
@@ -63,10 +66,10 @@ async def _on_simulated(rounds: int, say: Say, sizes: Sizes) -> Prices:
         async with ground([pool("all", names)], names) as made:
             for count in sizes.running:
                 started = await made.start(HOLD, count - max((running for running, _ in found), default=0))
-                await _windows(made, found, (count, QUIET), rounds, say, sizes.seconds)
+                await _windows(made, found, (count, QUIET), rounds, say, sizes.seconds, simulation=True)
                 if started:
                     made.control(names[0], "lines")
-                    await _windows(made, found, (count, LINES), rounds, say, sizes.seconds)
+                    await _windows(made, found, (count, LINES), rounds, say, sizes.seconds, simulation=True)
                     made.control(names[0], "quiet")
                     await _check_stored(made, started)
     return found
@@ -80,9 +83,9 @@ async def _on_real(engine: str, rounds: int, say: Say, sizes: Sizes) -> Prices:
             async with ground([pool("all", [engine])], [engine]) as made:
                 installation = made.installation
                 if kind == QUIET:
-                    await _windows(made, found, (0, QUIET), rounds, say, sizes.seconds)
+                    await _windows(made, found, (0, QUIET), rounds, say, sizes.seconds, simulation=False)
                 started = await made.start(spec, sizes.real)
-                await _windows(made, found, (sizes.real, kind), rounds, say, sizes.seconds)
+                await _windows(made, found, (sizes.real, kind), rounds, say, sizes.seconds, simulation=False)
                 if kind == LINES:
                     await _check_stored(made, started)
         finally:
@@ -91,10 +94,15 @@ async def _on_real(engine: str, rounds: int, say: Say, sizes: Sizes) -> Prices:
     return found
 
 
-async def _windows(made: Ground, found: Prices, key: tuple[int, str], rounds: int, say: Say, seconds: float) -> None:
+async def _windows(made: Ground, found: Prices, key: tuple[int, str], rounds: int, say: Say, seconds: float, *, simulation: bool) -> None:
     price = found.setdefault(key, Price())
     for _ in range(rounds):
+        before = made.calls() if simulation else Counter[str]()
         price.cpu.append(await made.cpu(seconds))
+        if simulation:
+            kinds = made.calls() - before
+            price.calls.append(kinds.total() / seconds)
+            say(f"calls a second: {', '.join(f'{kind} {count / seconds:.1f}' for kind, count in kinds.most_common())}")
         price.memory.append(resident_bytes(made.pids[0]) / 2**20)
     say(f"{key[0]:,} containers run, {key[1]}: {price.told()}")
 
@@ -110,7 +118,7 @@ def _figures(found: Prices, kind: str) -> list[Figure]:
     figures = []
     for (count, lines), price in found.items():
         name, beside = (f"a worker, {count:,} {kind} containers, {lines}", "none run") if count else (f"a worker, no {kind} containers", "")
-        for what, unit, side in (("", "% of a core", "cpu"), (", memory", "MiB", "memory")):
-            peer = getattr(none, side) if count else []
-            figures.append(Figure(f"{name}{what}", unit, getattr(price, side), peer, beside, Comparison.ALONE))
+        for what, unit, side in (("", "% of a core", "cpu"), (", memory", "MiB", "memory"), (", calls", "calls/s", "calls")):
+            if ours := getattr(price, side):
+                figures.append(Figure(f"{name}{what}", unit, ours, getattr(none, side) if count else [], beside, Comparison.ALONE))
     return figures
