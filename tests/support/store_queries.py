@@ -83,6 +83,7 @@ QUERIES: dict[str, Query] = {
     "mail_quotas": lambda store: store.transfer.mail_quotas(10, "q"),
     "create": lambda store: store.create(*new()),
     "stop_job": lambda store: store.stop_job("j", 1),
+    "claim": lambda store: store.claim("e", partial(claim, host="h", pool="p", now=1)),
     "change": lambda store: store.change(claim(new()[2], host="h", pool="p", now=1)),
     "list_tasks": lambda store: store.list_tasks(PAGE),
     "list_tasks visible": lambda store: store.list_tasks(NEXT, visible="t"),
