@@ -320,6 +320,10 @@ class SwarmExecutor:
 
     async def remove(self, host: str, service_id: str) -> None:
         found = self._hosts.named(host)
+        async with found.removing():
+            await self._remove(found, service_id)
+
+    async def _remove(self, found: Host, service_id: str) -> None:
         for _ in range(REMOVE_TRIES):
             try:
                 await found.send(Request(f"/services/{quote(service_id, safe='')}", "DELETE"))

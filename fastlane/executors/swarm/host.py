@@ -39,6 +39,11 @@ log = structlog.get_logger()
 FIRST_PROBE_WITHIN = 0.5
 """Seconds that a host's first probe may delay the start. A host that is well answers in some milliseconds, and is usable from the start."""
 PLAIN = "anyone who can connect to this port, a container too, controls the engine and its machine"
+REMOVED_AT_ONCE = 2
+"""How many services are removed at once at most. Removals of many jobs that end together would take all of a client's connections, and
+starts would wait for them."""
+REMOVAL_WITHIN = 30.0
+"""Seconds that a removal waits for its turn. The reconciler repeats one that is given up."""
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
@@ -85,6 +90,7 @@ class Host:
         self._first: EngineIdentity | None = None
         self._is_stranger = False
         self._parked: dict[str, int] = {}
+        self._removals = asyncio.Semaphore(REMOVED_AT_ONCE)
         self._view: tuple[tuple[object, ...], HostView] | None = None
         self.disk = EngineDisk(endpoint, reserve, clock, on_change)
         self._viewed: tuple[object, ...] = ()
@@ -218,6 +224,19 @@ class Host:
         """``Client.send`` through the breaker, as ``call`` is."""
         async with self.guarded():
             return await self.client.send(request, deadline)
+
+    @contextlib.asynccontextmanager
+    async def removing(self) -> AsyncIterator[None]:
+        """Puts a turn among the removals around a block. Raises NotHostsFault when none comes in time."""
+        try:
+            async with asyncio.timeout(REMOVAL_WITHIN):
+                await self._removals.acquire()
+        except TimeoutError:
+            raise NotHostsFault(f"{self.name} is not asked: other removals there took {REMOVAL_WITHIN:g} s") from None
+        try:
+            yield
+        finally:
+            self._removals.release()
 
     async def call_long(self, verb: Callable[[Api], T]) -> T:
         """``Client.call`` of what may take half a minute. That it takes too long says nothing about the host."""
