@@ -65,6 +65,7 @@ async def test_a_host_that_does_not_tell_about_the_container_is_asked_again(shar
         await crew.hire()
         job = await crew.submit("hold")
         row = await crew.reaches(job, "running")
+        await at_rest(lambda: asked.inspections)
         crew.executor.release(row.id)
         assert (await crew.cleaned(job)).status is Status.DONE
         assert asked.details >= 2
