@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, generate_latest
@@ -29,6 +29,7 @@ LAG_EVERY = 1.0
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 LATENESS_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 1800, 7200)
 DURATION_BUCKETS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+REMEMBERED_LABELS = 4096
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -76,10 +77,15 @@ class Metrics:
         Info("fastlane_build", "Always 1; the label is fastlane's version.", registry=registry).info({"version": __version__})
 
         words = "Answered requests, by route as the API's description names it."
-        self._requests = counter("fastlane_http_requests", words, ("method", "route", "status"))
+        requests = counter("fastlane_http_requests", words, ("method", "route", "status"))
         words = "Time from a request's head to the end of its answer; a log that is followed takes as long as it is followed."
-        self._request_seconds = histogram("fastlane_http_request_seconds", words, ("route",), buckets=REQUEST_BUCKETS)
-        self._enqueued = counter("fastlane_enqueued", "Accepted requests for a job, by the pool of its task.", ("pool",))
+        request_seconds = histogram("fastlane_http_request_seconds", words, ("route",), buckets=REQUEST_BUCKETS)
+        enqueued = counter("fastlane_enqueued", "Accepted requests for a job, by the pool of its task.", ("pool",))
+        # ``labels`` joins and locks; each request would do so three times for the few labels that there are.
+        remembered = lru_cache(maxsize=REMEMBERED_LABELS)
+        self._request_counter = remembered(requests.labels)
+        self._request_histogram = remembered(request_seconds.labels)
+        self._enqueued_counter = remembered(enqueued.labels)
         words = "Time from the moment at which an execution was due to its claim by this worker."
         self._lateness = histogram("fastlane_lateness_seconds", words, ("pool",), buckets=LATENESS_BUCKETS)
         words = "Executions that this worker has settled, by their final status and the reason of a failure."
@@ -104,12 +110,12 @@ class Metrics:
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered. ``route``: empty when there is none."""
-        self._requests.labels(method if method in METHODS else "other", route or "none", str(status)).inc()
-        self._request_seconds.labels(route or "none").observe(seconds)
+        self._request_counter(method if method in METHODS else "other", route or "none", str(status)).inc()
+        self._request_histogram(route or "none").observe(seconds)
 
     def enqueued(self, pool: str | None) -> None:
         """A job was accepted, for a task of this pool (None: of no pool)."""
-        self._enqueued.labels(pool or "").inc()
+        self._enqueued_counter(pool or "").inc()
 
     def claimed(self, pool: str | None, lateness: float) -> None:
         """An execution was claimed so many seconds after it was due."""

@@ -47,6 +47,8 @@ _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgett
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency", "expect_every")
 SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
+_RULE_VALUES = attrgetter(*SPEC_RULES)
+NO_RULES = tuple(SPEC_DEFAULTS[name] for name in SPEC_RULES)
 SPEC_PARTS = {"resources": NO_RESOURCES, "retention": NO_RETENTION}
 PARTS: tuple[Any, ...] = (NO_RESOURCES, NO_CONTAINER, NO_RETENTION)
 PART_FIELDS = {type(part): tuple(field.name for field in fields(part)) for part in PARTS}
@@ -64,9 +66,14 @@ PIECE = Struct("<BqI")
 
 def spec_to_json(spec: Spec) -> str:
     """A spec as JSON text. Raises TypeError for values that JSON does not have."""
-    rules: dict[str, Any] = {name: value for name in SPEC_RULES if (value := getattr(spec, name)) != SPEC_DEFAULTS[name]}
-    rules |= {name: _differences(default, part) for name, default in SPEC_PARTS.items() if (part := getattr(spec, name)) != default}
-    if spec.container != NO_CONTAINER:
+    given = _RULE_VALUES(spec)
+    rules: dict[str, Any] = {}
+    if given != NO_RULES:
+        rules = {name: value for name, value in zip(SPEC_RULES, given, strict=True) if value != SPEC_DEFAULTS[name]}
+    for name, default in SPEC_PARTS.items():
+        if (part := getattr(spec, name)) is not default and part != default:
+            rules[name] = _differences(default, part)
+    if spec.container is not NO_CONTAINER and spec.container != NO_CONTAINER:
         rules["container"] = _container_document(spec.container)
     if spec.name is not None:
         rules["name"] = spec.name
@@ -223,6 +230,7 @@ _EXECUTION_TO: Mapping[str, Convert] = {
     "waits": waits_to_text,
     "usage": usage_to_json,
 }
+_FIRST_EXECUTION_TO = {name: convert for name, convert in _EXECUTION_TO.items() if name not in ("spec", "requested_by")}
 _EXECUTION_FROM: Mapping[str, Convert] = {
     "spec": spec_from_json,
     "failure": failure_from_json,
@@ -245,7 +253,9 @@ _EXECUTION_PLACES = tuple((EXECUTION_FIELDS.index(name), convert) for name, conv
 def job_document(job: Job) -> dict[str, Any]:
     """A job as it is stored, in the order of ``JOB_COLUMNS``."""
     document = converted(dict(zip(JOB_FIELDS, _JOB_VALUES(job), strict=True)), _JOB_TO)
-    return {**document, "labels": orjson.dumps([label_text(*label) for label in sorted(job.spec.labels.items())]).decode()}
+    labels = job.spec.labels
+    document["labels"] = orjson.dumps([label_text(*label) for label in sorted(labels.items())]).decode() if labels else "[]"
+    return document
 
 
 def label_text(name: str, value: str) -> str:
@@ -290,6 +300,15 @@ def host_from(document: Mapping[str, Any]) -> HostRecord:
 def execution_document(execution: Execution) -> dict[str, Any]:
     """An execution as it is stored."""
     return converted(dict(zip(EXECUTION_FIELDS, _EXECUTION_VALUES(execution), strict=True)), _EXECUTION_TO)
+
+
+def first_execution_document(execution: Execution, job: Job, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The execution of a new job, which is ``stored``: what both share is written only once."""
+    values = dict(zip(EXECUTION_FIELDS, _EXECUTION_VALUES(execution), strict=True))
+    if execution.spec is not job.spec or execution.requested_by is not job.requested_by:
+        return converted(values, _EXECUTION_TO)
+    values["spec"], values["requested_by"] = stored["spec"], stored["requested_by"]
+    return converted(values, _FIRST_EXECUTION_TO)
 
 
 def execution_from(document: Mapping[str, Any]) -> Execution:

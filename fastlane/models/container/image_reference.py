@@ -13,6 +13,7 @@ REFERENCE = re.compile(
 )
 MAX_NAME = 255
 MAX_REFERENCE = 600
+IMAGE_ID = 64
 EXAMPLES = 'write one such as "ubuntu:latest" or "registry.example.com:5000/team/app:1.2"'
 
 
@@ -30,7 +31,7 @@ def reference_fault(text: str) -> str | None:
     digest = match["digest"] or ""
     if digest.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
         return "has a digest that is not 64 lower-case hexadecimal digits after sha256:"
-    if re.fullmatch(r"[0-9a-f]{64}", text):
+    if len(text) == IMAGE_ID and re.fullmatch(r"[0-9a-f]+", text):
         return "is a bare image id, which registries do not know; write a name"
     return None
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from fastlane.errors import Fault
-from fastlane.models.container.container import NO_RESOURCES, Resources
+from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Resources
 from fastlane.models.container.policy import DEFAULT_POLICY, Policy, limit_faults, policy_faults
 from fastlane.models.job import Spec
 from fastlane.models.notify.webhook import Webhook
@@ -111,11 +111,16 @@ class Pauses:
 
 def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:
     """The first pool that matches the task; None when none does."""
-    return next((pool for pool in pools if pool.matches(task_id)), None)
+    for pool in pools:
+        if pool.matches(task_id):
+            return pool
+    return None
 
 
 def refusals(pool: Pool, spec: Spec) -> list[Fault]:
     """What is asked for a container that the pool's limits or its policy do not allow, by field."""
+    if spec.resources is NO_RESOURCES and spec.container is NO_CONTAINER:
+        return []  # most jobs ask for nothing
     return limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
 
 

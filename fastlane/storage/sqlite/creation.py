@@ -4,7 +4,6 @@ A statement costs more than most of the rows that it inserts (measured: a tenth 
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,7 +41,9 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
     inserted = _insert(db, "jobs", JOB_COLUMNS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
     if inserted < len(new):
         raise Conflict("there is a job with this id already")
-    counts = Counter(entry.job["task_id"] for entry in new)
+    counts: dict[str, int] = {}
+    for entry in new:
+        counts[entry.job["task_id"]] = counts.get(entry.job["task_id"], 0) + 1
     latest = {entry.job["task_id"]: entry.job["modified_at"] for entry in new}
     for task_id, count in counts.items():
         count_jobs(db, task_id, latest[task_id], count)
@@ -77,6 +78,8 @@ def advance(
 
 def _insert(db: sqlite3.Connection, table: str, fields: tuple[str, ...], rows: Sequence[Document], more: str = "") -> int:
     """Inserts rows whose values are in the order of ``fields``; the number of inserted rows."""
+    if len(rows) == 1:
+        return db.execute(_statement(table, fields, 1, more), [*rows[0].values()]).rowcount
     return sum(
         db.execute(_statement(table, fields, len(chunk), more), [value for row in chunk for value in row.values()]).rowcount
         for chunk in _chunks(rows)

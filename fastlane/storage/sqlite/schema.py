@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from fastlane.storage.sqlite.count_tables import COUNT_END, LOG_BYTES
+from fastlane.storage.sqlite.count_tables import COUNT_END, LOG_BYTES, SHORT_LISTS
 from fastlane.storage.sqlite.event_tables import COMMIT as COMMIT
 from fastlane.storage.sqlite.event_tables import EVENT_TABLES
 
@@ -389,6 +389,7 @@ MIGRATIONS: Sequence[Migration] = (
         ),
     ),
     Migration(version=23, min_reader=1, statements=LOG_BYTES),
+    Migration(version=24, min_reader=1, statements=SHORT_LISTS),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -31,7 +31,7 @@ from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice
-from fastlane.storage.documents import execution_document, host_document, job_document, tick_document
+from fastlane.storage.documents import execution_document, first_execution_document, host_document, job_document, tick_document
 from fastlane.storage.notices import delivery_document
 from fastlane.storage.sqlite import (
     creation,
@@ -112,8 +112,9 @@ class SqliteStore:
     # jobs
 
     async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
-        rows = (None if tick is None else tick_document(tick), None if execution is None else execution_document(execution))
-        new = creation.NewJob(job_document(job), *rows, record)
+        stored = job_document(job)
+        row = None if execution is None else first_execution_document(execution, job, stored)
+        new = creation.NewJob(stored, None if tick is None else tick_document(tick), row, record)
         await self._writer.run(BatchOperation(new, creation.create))
 
     async def advance(

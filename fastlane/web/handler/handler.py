@@ -331,8 +331,10 @@ class Handler(RequestHandler):
         parameters = read_path(self.path_parameters, chooses_job_id=self.chooses_job_id and method == "PUT")
         if self.principal is not None:
             check_access(self.context, self.request, self.principal, method, parameters.get("task_id"), self.write_role)
-        self.query = read_query(self.request, query_names(operation))
-        read_flag(self.query, "pretty")
+        self.query = {}
+        if self.request.query_arguments:
+            self.query = read_query(self.request, query_names(operation))
+            read_flag(self.query, "pretty")
         await operation(**parameters)
 
     def _check_body(self) -> None:

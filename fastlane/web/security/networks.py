@@ -18,6 +18,13 @@ def read_address(text: str) -> Address | None:
     return mapped or address
 
 
+@lru_cache(maxsize=256)
+def address_text(text: str) -> str | None:
+    """An IP address in its usual form; None for other text."""
+    address = read_address(text)
+    return None if address is None else str(address)
+
+
 class Networks:
     """The addresses and networks of a setting: false when there are none, and ``address in networks``."""
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tornado.httputil import HTTPServerRequest
 
 from fastlane.web.http.problems import Problem
-from fastlane.web.security.networks import Networks, read_address
+from fastlane.web.security.networks import Networks, address_text, read_address
 from fastlane.web.settings import WebSettings
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.ASCII)
@@ -107,8 +107,10 @@ class RequestOrigins:
 
     def client_address(self, request: HTTPServerRequest) -> str | None:
         """The client's IP address: behind trusted proxies, the last forwarded address that is not itself a trusted proxy."""
+        if not self._proxies:
+            return address_text(request.remote_ip or "")
         address = read_address(request.remote_ip or "")
-        hops = ",".join(request.headers.get_list("X-Forwarded-For")).split(",") if self._proxies else []
+        hops = ",".join(request.headers.get_list("X-Forwarded-For")).split(",")
         while hops and address in self._proxies:
             before = read_address(hops.pop().strip())
             if before is None:

@@ -34,6 +34,8 @@ from fastlane.web.settings import WebSettings
 UNLIMITED = 1 << 62
 """Handlers limit bodies themselves and answer with a problem; Tornado would only close the connection."""
 READ_BUFFER = 512 * 1024
+READ_CHUNK = 16 * 1024
+"""Bytes that are read at once. Tornado makes a buffer of zeros of that size for each read, and a small request takes two."""
 MAX_HEAD = 128 * 1024
 """Bytes of a request's head that are read, so that one which is only a little too long gets an answer. For a longer one the connection is
 closed."""
@@ -63,7 +65,7 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     them, and know which to trust."""
     public_url = context_of(app).settings.public_url
     router = PathRouter(app, ROUTES, urlsplit(public_url).path if public_url else "", own=UNDOCUMENTED)
-    limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD}
+    limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
     server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)
     return server

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
 
@@ -206,7 +206,8 @@ class JobChangeSchema(JobSchema):
 
 
 JOB = JobSchema()
-READERS = {name: one.deserialize for name, one in JOB.fields.items()}
+READERS: Mapping[str, Callable[[Any], Any]] = {name: cast(Any, one).deserialize_func for name, one in JOB.fields.items()}
+"""What reads the value of each field."""
 REQUIRED = {name for name, one in JOB.fields.items() if one.required}
 
 
@@ -264,7 +265,7 @@ def read_given(
 
 def read_valid(given: Mapping[str, Any], *, partial: bool = False) -> Mapping[str, Any] | None:
     """The values of a body without a fault, by the schema's own readers and rules; None for any other body. ``JOB.load`` does the same at
-    five times the cost: it visits every field of the schema."""
+    ten times the cost: it visits every field of the schema."""
     try:
         wanted = {name: READERS[name](value) for name, value in given.items()}
         JOB.rules(wanted, given, partial=partial)
@@ -287,7 +288,8 @@ def _read_invalid(given: Mapping[str, Any], *, partial: bool) -> tuple[Mapping[s
 
 def spec_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a spec, by its attributes, that these fields give."""
-    values = {attribute: convert(wanted[name]) for name, (attribute, convert) in SPEC_FIELDS.items() if name in wanted}
+    known = ((SPEC_FIELDS[name], value) for name, value in wanted.items() if name in SPEC_FIELDS)
+    values = {attribute: convert(value) for (attribute, convert), value in known}
     if hosts := wanted.get(OLD_HOSTS):
         values["container"] = replace(wanted.get("container", NO_CONTAINER), extra_hosts=hosts)
     return values
