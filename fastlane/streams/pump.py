@@ -23,7 +23,9 @@ from fastlane.storage.base import LogStore
 log = structlog.get_logger()
 
 FLUSH_AFTER = 0.025
-"""The longest that a piece waits for others before it is stored, in seconds."""
+"""The shortest time between two chunks of a log that does not come fast, in seconds; so a piece waits for others no longer than that."""
+FIRST_AFTER = 0.002
+"""Seconds that a piece waits for others when the chunk before it is longer ago."""
 FLUSH_BYTES = 256 * 1024
 """Bytes that are stored without waiting for more: a chunk of a log that comes fast."""
 MAX_WAITING = 512 * 1024
@@ -71,6 +73,7 @@ class Pump:
         self._head = Head()
         self._waiting: list[Portion] = []
         self._bytes = 0
+        self._stored_at = 0
         self._come = asyncio.Event()
         self._enough = asyncio.Event()
         self._room = asyncio.Event()
@@ -157,9 +160,16 @@ class Pump:
         while self._waiting or not reading.done():
             await self._come.wait()
             if not (reading.done() or self._enough.is_set()):
-                await first_of(self._clock, FLUSH_AFTER_CAP if self._full else FLUSH_AFTER, self._enough)
+                await first_of(self._clock, self._gathering(), self._enough)
             if self._waiting:
                 await self._append(self._take())
+
+    def _gathering(self) -> float:
+        """Seconds for which what has come waits for more. A line that comes alone hardly waits: its follower sees it at once."""
+        if self._full:
+            return FLUSH_AFTER_CAP
+        rest = FLUSH_AFTER - (self._clock.now() - self._stored_at) / 1000
+        return min(max(rest, FIRST_AFTER), FLUSH_AFTER)
 
     def _take(self) -> list[Portion]:
         """The first portions that wait, up to a chunk's size."""
@@ -182,7 +192,7 @@ class Pump:
         end, kept = append_to(start, portions, self._most)
         if not await self._store.append(Chunk(self._id, start, end, kept)):
             raise _Overtaken("another worker has stored some of it")
-        self._head = end
+        self._head, self._stored_at = end, self._clock.now()
         if kept:
             self._publish(Hint(self._id, end.offset, Status.RUNNING))
 

@@ -10,25 +10,29 @@ from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, Store
 from fastlane.executors.base import Executor
 from fastlane.models.logs.chunk import STDOUT, Chunk, Head, Mark
 from fastlane.storage.base import Store
-from fastlane.streams.pump import FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, LogEnd, Pump
+from fastlane.streams.pump import FIRST_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, LogEnd, Pump
 from tests.support.clock import FakeClock, settle
 from tests.support.factories import joined
 from tests.unit.streams.pump_parts import MUCH, PIECES, Copying, Engine, Rows, appended, assert_whole, err, out
 
 
-async def test_a_piece_is_stored_25_ms_after_it_came_with_the_pieces_of_that_time() -> None:
+async def test_a_piece_that_comes_alone_is_stored_at_once_and_those_soon_after_it_together_25_ms_later() -> None:
     rows = Rows()
     copying = Copying(rows, Engine(PIECES))
     await copying.start()
     copying.engine.come(1)
+    await copying.clock.advance(FIRST_AFTER)
+    assert [chunk.pieces for chunk in rows.chunks] == [tuple(PIECES[:1])]
+    copying.engine.come(1)
     await copying.clock.advance(0.020)
-    copying.engine.come(2)
+    copying.engine.come(1)
     await copying.clock.advance(0.004)
-    assert rows.chunks == []
+    assert len(rows.chunks) == 1
     await copying.clock.advance(0.001)
-    assert [chunk.pieces for chunk in rows.chunks] == [tuple(PIECES[:3])]
+    assert [chunk.pieces for chunk in rows.chunks[1:]] == [tuple(PIECES[1:3])]
+    await copying.clock.advance(0.100)
     copying.engine.come()
-    await copying.flush()
+    await copying.clock.advance(FIRST_AFTER)
     assert_whole(rows, PIECES)
     await copying.cut()
 
