@@ -291,7 +291,8 @@ class Follower:
 
     async def _send(self, execution_id: str, cursor: Cursor) -> Detached:
         """Sends an execution's log from a cursor to its end."""
-        async with self._reads.reader(execution_id) as reader:
+        reader = self._reads.open_reader(execution_id)
+        try:
             while True:
                 batch = await self._read_patiently(partial(reader.batch, cursor))
                 if batch is not None:
@@ -309,6 +310,8 @@ class Follower:
                 cursor = detached.cursor
                 if detached.ended:
                     return detached
+        finally:
+            await self._reads.close_reader(execution_id)
 
     async def _give(self, batch: Batch) -> None:
         while not self.consume(batch):

@@ -26,19 +26,19 @@ class SharedReads:
         self._readers: dict[str, tuple[Reader, int]] = {}
         self._polls: dict[str, tuple[SharedPoll[Progress], int]] = {}
 
-    @asynccontextmanager
-    async def reader(self, execution_id: str) -> AsyncIterator[Reader]:
-        """The one reader of an execution."""
+    def open_reader(self, execution_id: str) -> Reader:
+        """The one reader of an execution, until ``close_reader``. A context manager would take half a kilobyte for each follower."""
         reader, users = self._readers.get(execution_id) or (Reader(self._store, self._hub, self._cache, execution_id), 0)
         self._readers[execution_id] = (reader, users + 1)
-        try:
-            yield reader
-        finally:
-            reader, users = self._readers.pop(execution_id)
-            if users > 1:
-                self._readers[execution_id] = (reader, users - 1)
-            else:
-                await reader.close()
+        return reader
+
+    async def close_reader(self, execution_id: str) -> None:
+        """A user of this execution's reader is done with it."""
+        reader, users = self._readers.pop(execution_id)
+        if users > 1:
+            self._readers[execution_id] = (reader, users - 1)
+        else:
+            await reader.close()
 
     @asynccontextmanager
     async def poll(self, key: str, read: ReadProgress) -> AsyncIterator[SharedPoll[Progress]]:

@@ -8,6 +8,7 @@ from fastlane.tracing.base import Recorder
 from fastlane.web.http.active_requests import ActiveRequests
 from fastlane.web.http.body import BodyMemory
 from fastlane.web.http.deadlines import ClientDeadlines
+from fastlane.web.http.heartbeats import Heartbeats
 from fastlane.web.security.auth import Authenticator
 from fastlane.web.security.origins import RequestOrigins
 from fastlane.web.security.rates import RequestRates
@@ -28,4 +29,5 @@ class AppContext:
     deadlines: ClientDeadlines
     metrics: Metrics
     rates: RequestRates
+    heartbeats: Heartbeats
     recorder: Recorder | None = None

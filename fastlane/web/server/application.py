@@ -20,6 +20,7 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.http.active_requests import ActiveRequests
 from fastlane.web.http.body import BodyMemory
 from fastlane.web.http.deadlines import ClientDeadlines
+from fastlane.web.http.heartbeats import PING_EVERY, Heartbeats
 from fastlane.web.http.static_files import StaticFiles
 from fastlane.web.openapi.document import Document
 from fastlane.web.routes.table import ROUTES, UNDOCUMENTED
@@ -56,6 +57,7 @@ def make_application(services: Services, settings: WebSettings, metrics: Metrics
         metrics=metrics,
         recorder=recorder,
         rates=RequestRates(settings.request_rate),
+        heartbeats=Heartbeats(PING_EVERY),
     )
     return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
 
@@ -84,6 +86,7 @@ async def close_server(server: HTTPServer, app: Application, grace: float) -> No
         async with asyncio.timeout(grace):
             await server.close_all_connections()
     context.deadlines.close()
+    context.heartbeats.close()
     if context.authenticator is not None:
         context.authenticator.close()
 

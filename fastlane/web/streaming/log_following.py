@@ -78,7 +78,7 @@ def last_events(handler: Handler, end: FinalState) -> bytes:
     """The last server-sent events of a log: why it failed, if it wrote nothing, and its end."""
     failure = b""
     if end.failed is not None and end.failed.failure is not None:
-        failure = server_sent_event("failure", failure_event(end.failed.failure.reason, failure_words(handler, end.failed)))
+        failure = server_sent_event("failure", failure_event(end.failed.failure.reason, failure_words(handler.render_context, end.failed)))
     return failure + server_sent_event("end", end_event(end), end.cursor)
 
 
@@ -245,7 +245,7 @@ class TextSink(ResponseSink):
         if closing.end is not None and closing.end.failed is not None and not self._wrote:
             if not self.begun:
                 self._handler.set_header("Fastlane-Execution-Id", closing.end.failed.id)
-            self.send(failure_words(self._handler, closing.end.failed).encode() + b"\n")
+            self.send(failure_words(self._handler.render_context, closing.end.failed).encode() + b"\n")
         return closing.reason is CloseReason.DONE or not closing.started
 
 

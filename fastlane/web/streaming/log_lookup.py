@@ -2,6 +2,7 @@
 
 from fastlane.models.execution import Execution
 from fastlane.services.reads.logs import LogView
+from fastlane.web.api.render_context import RenderContext
 from fastlane.web.handler.handler import Handler
 
 
@@ -12,7 +13,7 @@ async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: st
     return await handler.services.logs.of_execution(task_id, job_id, execution_id)
 
 
-def failure_words(handler: Handler, execution: Execution) -> str:
+def failure_words(context: RenderContext, execution: Execution) -> str:
     """Why an execution failed, without the secrets that the message may quote."""
     failure = execution.failure
-    return "" if failure is None else handler.render_context.redaction.message(failure.message, execution.spec.envs)
+    return "" if failure is None else context.redaction.message(failure.message, execution.spec.envs)

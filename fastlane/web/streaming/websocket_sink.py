@@ -29,8 +29,10 @@ LAST_BYTES = 16 * 1024
 class SocketSink:
     """See ``streams.follower.Sink``. ``on_pong`` takes the client's answers."""
 
-    def __init__(self, connection: IOStream | None, format: LogFormat, stream: int | None) -> None:
-        self._connection = connection
+    __slots__ = ("_asked", "_asked_at", "_connection", "_encode", "_format", "_pings", "_progress", "_read", "_sent")
+
+    def __init__(self, connection: IOStream, format: LogFormat, stream: int | None) -> None:
+        self._connection: IOStream | None = connection
         self._format = format
         self._encode = encoder(format, stream)
         self._sent = 0
@@ -38,7 +40,7 @@ class SocketSink:
         self._read = 0
         self._pings: dict[bytes, int] = {}
         self._asked_at: float | None = None
-        self._progress = asyncio.Event()
+        self._progress: asyncio.Future[None] | None = None
 
     def encode(self, batch: Batch) -> bytes:
         """See ``streams.follower.Sink``."""
@@ -72,7 +74,8 @@ class SocketSink:
         self._read = self._pings[data]
         self._pings = {payload: position for payload, position in self._pings.items() if position > self._read}
         self._asked_at = asyncio.get_running_loop().time() if self._pings else None
-        self._progress.set()
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
 
     def silent_for(self) -> float:
         """Seconds for which a ping has waited for an answer, or since the answer to an earlier one; 0 when none waits."""
@@ -124,12 +127,14 @@ class SocketSink:
     async def _advanced(self, position: int, seconds: float) -> bool:
         """Waits until the client has read up to there. False when it reads nothing for that many seconds."""
         while self._open and self._read < position:
-            self._progress.clear()
+            self._progress = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout(seconds):
-                    await self._progress.wait()
+                    await self._progress
             except TimeoutError:
                 return False
+            finally:
+                self._progress = None
         if not self._open:
             raise ConnectionError
         return True

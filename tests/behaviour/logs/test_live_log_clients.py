@@ -1,16 +1,19 @@
 """Live logs by WebSocket: handshakes that are refused, and clients that misbehave."""
 
 import asyncio
+import gc
 import socket as sockets
 from functools import partial
 
 import aiohttp
 import psutil
 import pytest
+from websockets.asyncio.client import connect
+from websockets.frames import Close
 
 from fastlane.services import assembly
 from fastlane.streams.followers import Followers
-from fastlane.web.routes.jobs import websocket
+from fastlane.web.routes.jobs.websocket import SocketHandler
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket
 from tests.support.waiting import until
@@ -122,8 +125,35 @@ async def test_who_goes_away_is_forgotten(server):
         await until(lambda: len(server.followers) == 0, "it is not forgotten")
 
 
+async def test_nothing_of_a_request_is_kept_while_its_socket_is_open(server):
+    """A thousand clients that only listen take the memory of their connections, not that of their requests."""
+    reply = await server.enqueue()
+    await server.run(reply)
+    async with socket(server, reply["jobUrl"] + "ws"):
+        await until(lambda: len(server.followers) == 1, "a follower")
+        await until(lambda: gc.collect() >= 0 and not handlers(), "the handler has gone")
+        assert len(server.context.active_requests) == 1, "the server waits for it when it ends"
+    await until(lambda: len(server.context.active_requests) == 0, "it is not forgotten")
+
+
+def handlers() -> list[object]:
+    return [one for one in gc.get_objects() if isinstance(one, SocketHandler)]
+
+
+async def test_a_ping_is_answered_and_a_close_confirmed(server):
+    reply = await server.enqueue()
+    await server.run(reply)
+    url = f"ws://localhost:{server.port}/tasks/task/jobs/{reply['jobId']}/ws"
+    async with asyncio.timeout(30), connect(url, proxy=None) as client:
+        for _ in range(100):
+            await (await client.ping())
+        await client.close(4000, "enough")
+    assert client.protocol.close_rcvd == Close(4000, "")
+    await until(lambda: len(server.followers) == 0, "it is not forgotten")
+
+
 async def test_a_peer_that_answers_no_ping_is_dropped(server, monkeypatch):
-    monkeypatch.setattr(websocket, "PING_EVERY", 0.1)
+    monkeypatch.setattr(server.context.heartbeats, "every", 0.1)
     reply = await server.enqueue()
     await server.run(reply)
     dead = _hang(server, reply)

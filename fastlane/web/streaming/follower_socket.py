@@ -1,0 +1,188 @@
+"""A follower's WebSocket: Tornado speaks the protocol, and this stands in for its handler, whose methods Tornado calls.
+
+After the handshake it has the connection alone. The request and its handler are gone by then: for thousands of clients that only listen,
+they would take most of the memory.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from tornado.httputil import HTTPServerRequest
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketHandler, WebSocketProtocol
+
+from fastlane.streams.follower import CloseReason, Follower
+from fastlane.streams.followers import SLOW_AFTER
+from fastlane.web.api.log_encoding import LogFormat
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.handler.context import AppContext
+from fastlane.web.streaming.log_lookup import failure_words
+from fastlane.web.streaming.websocket_sink import SocketSink
+
+LOST_PINGS = 3
+"""A client that has nothing left to read, and does not answer for as long as so many pings take, is disconnected. One that still has
+something to read has ``SLOW_AFTER`` seconds for each answer."""
+NORMAL_CLOSURE = 1000
+
+log = structlog.get_logger()
+
+
+class FollowerSocket:
+    """The connection of one follower, until it is closed."""
+
+    __slots__ = (
+        *("_context", "_follower", "_following", "_format", "_handshake", "_path", "_protocol", "_shaken", "_sink", "_stream"),
+        "_talking",
+    )
+
+    open_args: tuple[()] = ()
+    open_kwargs: Mapping[str, Any] = {}
+
+    def __init__(
+        self,
+        handshake: WebSocketHandler,
+        protocol: WebSocketProtocol,
+        context: AppContext,
+        follower: Follower,
+        format: LogFormat,
+        stream: int | None,
+    ) -> None:
+        self._handshake: WebSocketHandler | None = handshake
+        self._protocol = protocol
+        self._context = context
+        self._follower = follower
+        self._format = format
+        self._stream = stream
+        self._path = handshake.request.path
+        self._shaken: asyncio.Future[None] | None = None
+        self._sink: SocketSink | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._talking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Answers the handshake; returns when that is done. From then on it goes on by itself, until the connection is closed."""
+        shaken = self._shaken = asyncio.get_running_loop().create_future()
+        protocol: Any = self._protocol
+        protocol.handler = self
+        self._context.active_requests.add(self)
+        self._talking = asyncio.create_task(protocol.accept_connection(self), name="socket of a follower")
+        self._talking.add_done_callback(self._forget)
+        await shaken
+
+    # the handshake, as Tornado's protocol makes it
+
+    @property
+    def request(self) -> HTTPServerRequest:
+        """The request, during the handshake."""
+        return self._shaking.request
+
+    def select_subprotocol(self, names: list[str]) -> str | None:
+        """None: there are no subprotocols."""
+        return self._shaking.select_subprotocol(names)
+
+    def set_status(self, status: int) -> None:
+        """Sets the answer's status."""
+        self._shaking.set_status(status)
+
+    def set_header(self, name: str, value: str) -> None:
+        """Sets a header of the answer."""
+        self._shaking.set_header(name, value)
+
+    def clear_header(self, name: str) -> None:
+        """Removes a header of the answer."""
+        self._shaking.clear_header(name)
+
+    def finish(self, chunk: str | None = None) -> None:
+        """Sends the answer."""
+        self._shaking.finish(chunk)
+
+    @property
+    def _shaking(self) -> WebSocketHandler:
+        assert self._handshake is not None
+        return self._handshake
+
+    def _detach_stream(self) -> IOStream:
+        """Takes the connection from the handler, and lets that go."""
+        stream = self._shaking.detach()
+        self._handshake = None
+        self._end_handshake()
+        self._sink = SocketSink(stream, self._format, self._stream)
+        return stream
+
+    def _end_handshake(self) -> None:
+        if self._shaken is not None and not self._shaken.done():
+            self._shaken.set_result(None)
+        self._shaken = None
+
+    # the connection
+
+    def open(self) -> None:
+        """The handshake is done."""
+        assert self._sink is not None
+        self._protocol.set_nodelay(True)
+        self._following = asyncio.create_task(self._follow(self._sink), name="follower")
+        self._following.add_done_callback(self._forget)
+        self._context.heartbeats.start(self._beat)
+
+    def on_message(self, _message: str | bytes) -> None:
+        """Ignores the message."""
+
+    def on_ping(self, _data: bytes) -> None:
+        """Tornado has answered it."""
+
+    def on_pong(self, data: bytes) -> None:
+        """The client has read up to a ping."""
+        if self._sink is not None:
+            self._sink.on_pong(data)
+
+    def on_ws_connection_close(self, _code: int | None = None, _reason: str | None = None) -> None:
+        """The connection is closed."""
+        self._context.heartbeats.stop(self._beat)
+        if self._following is not None:
+            self._following.cancel()
+
+    def log_exception(self, *error: Any) -> None:
+        """Logs an error of our own."""
+        log.error("ws.failed", path=self._path, exc_info=error)
+
+    def disconnect(self) -> None:
+        """Cuts the connection."""
+        if self._talking is not None:
+            self._talking.cancel()
+
+    async def _follow(self, sink: SocketSink) -> None:
+        try:
+            closing = await self._follower.run(sink)
+        except Exception:
+            log.exception("ws.failed", path=self._path)
+            return self._close(CloseReason.RETRY)
+        if closing.reason is CloseReason.GONE:
+            return None
+        if closing.end is not None:
+            failed, words = closing.end.failed, self._context.settings.redact_words
+            sink.end(closing.end, None if failed is None else failure_words(RenderContext("", words), failed))
+        return self._close(closing.reason)
+
+    def _close(self, reason: CloseReason) -> None:
+        self._context.heartbeats.stop(self._beat)
+        self._protocol.close(NORMAL_CLOSURE, reason.value)
+
+    def _beat(self) -> None:
+        """Sends a ping while nothing else is sent, and gives up a client that answers none."""
+        sink = self._sink
+        if sink is None:
+            return
+        silent = sink.silent_for()
+        if not silent:
+            sink.ping()
+        elif silent >= (LOST_PINGS * self._context.heartbeats.every if sink.caught_up else SLOW_AFTER):
+            self._follower.interrupt()
+
+    def _forget(self, _task: object) -> None:
+        """The server waits for it no longer once both of its tasks have ended."""
+        self._end_handshake()
+        if all(task is None or task.done() for task in (self._talking, self._following)):
+            self._context.heartbeats.stop(self._beat)
+            self._context.active_requests.discard(self)
