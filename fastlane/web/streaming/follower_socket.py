@@ -143,9 +143,9 @@ class FollowerSocket:
         if self._following is not None:
             self._following.cancel()
 
-    def log_exception(self, *error: Any) -> None:
+    def log_exception(self, *raised: Any) -> None:
         """Logs an error of our own."""
-        log.error("ws.failed", path=self._path, exc_info=error)
+        log.error("ws.failed", path=self._path, exc_info=raised)
 
     def disconnect(self) -> None:
         """Cuts the connection."""
