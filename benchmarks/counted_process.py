@@ -12,9 +12,11 @@ from typing import cast
 import click
 import uvloop
 
+from benchmarks.counts import EVER_FRESH
 from fastlane import app, log, process
 from fastlane.config.load import load
 from fastlane.config.types import Role
+from fastlane.scheduler import launcher
 from tests.support.clock import FakeClock
 from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
@@ -35,5 +37,6 @@ async def work(role: Role) -> None:
 
 
 if __name__ == "__main__":
+    launcher.FRESH = EVER_FRESH
     sys.setswitchinterval(process.SWITCH_INTERVAL)
     uvloop.run(work(cast(Role, sys.argv[1])))

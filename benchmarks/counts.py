@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import click
 import uvloop
@@ -32,6 +33,7 @@ from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler import launcher
 from fastlane.storage.base import Store
 from tests.support.clock import FakeClock
 from tests.support.defaults import hosts_of
@@ -44,6 +46,8 @@ from tests.support.stores import ON_MONGO, new_store
 from tests.support.waiting import at_rest, until
 
 JOBS, WARM_UP = 5, 1
+EVER_FRESH = 3_600_000
+"""Milliseconds for which a row that a worker has read just before a start is as it was, however slow the machine is."""
 STEPS = ("enqueue", "dispatch", "end")
 BY_THE_CLOCK = frozenset({"update meta"})
 """How far the store has come, which a process writes to MongoDB now and then."""
@@ -160,6 +164,7 @@ async def _ground() -> AsyncIterator[tuple[Fastlane, Tape, Store, RedisQueue]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis = stack.enter_context(RealRedis())
         record = stack.enter_context(RedisRecord(redis))
+        stack.enter_context(patch.object(launcher, "FRESH", EVER_FRESH))
         pools = (Pool("default", "", ("unix:///instant",)),)
         crew = Fastlane(folder, redis.url, pools=pools, webhook_allow=("127.0.0.1",))
         crew.clock = FakeClock()

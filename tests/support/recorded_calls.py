@@ -18,6 +18,8 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from fastlane.queue.redis.script import NAMES, Script
 from fastlane.storage.mongo.driver import database
+from fastlane.storage.sqlite.driver import connection
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 
@@ -75,9 +77,15 @@ class RecordingConnection(sqlite3.Connection):
 
 @contextlib.contextmanager
 def recorded_statements() -> Iterator[list[str]]:
-    """The statements on the connections to SQLite that are made in this block, for as long as they are open."""
+    """The statements of the stores on SQLite that are made in this block, for as long as they are open: each of their threads connects when
+    it first has something to do, perhaps after the block."""
     record: list[str] = []
-    with patch.object(sqlite3, "connect", partial(sqlite3.connect, factory=partial(RecordingConnection, record=record))):
+    factory: Any = partial(RecordingConnection, record=record)
+
+    def connect(store: SqliteStore) -> sqlite3.Connection:
+        return connection.connect(store._path, store._busy_timeout, factory)
+
+    with patch.object(SqliteStore, "_connect", connect):
         yield record
 
 

@@ -155,7 +155,7 @@ async def test_a_change_that_another_overtakes_is_decided_anew(stores: Stores, m
     job, tick, execution = new()
     await stores[0].create(job, tick, execution)
     first, second = (transitions.claim(execution, host=host, pool="p", now=1) for host in ("a:1", "b:1"))
-    monkeypatch.setattr(executions, "row_of", once(lambda: stores[1].change(first), executions.row_of, before=False))
+    monkeypatch.setattr(Database, "update", once(lambda: stores[1].change(first), Database.update, before=True))
     assert await stores[0].change(second) is None
     stored = await stores[1].execution(execution.id)
     assert stored is not None

@@ -10,9 +10,9 @@ JOURNAL_BYTES = 64 * 1024 * 1024
 """The size to which the write-ahead log is truncated after it has grown larger."""
 
 
-def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
+def connect(path: Path, busy_timeout: float, made_of: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
     """A connection in autocommit mode. It waits ``busy_timeout`` seconds for a lock, and syncs each commit."""
-    db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
+    db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=256, factory=made_of)
     try:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA temp_store = MEMORY")  # what a statement may have to undo goes to a file else, from 16 pages on: 20 µs an INSERT
