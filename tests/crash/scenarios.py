@@ -4,6 +4,7 @@
 """
 
 import signal
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -155,10 +156,14 @@ def late_and_taken(passages: list[tuple[str, Any]]) -> list[str]:
     words = [word for word, _ in passages]
     woken = words.index("woken")
     begun = [word.removeprefix("before ") for word in words[woken - 2 :] if word.startswith("before ")]
+    under_way = Counter(word.removeprefix("before ") for word in words[: woken - 2] if word.startswith("before "))
+    under_way.subtract(word.removeprefix("after ") for word in words[: woken - 2] if word.startswith("after "))
     taken = []
     for word, answer in passages[woken:]:
         point = word.removeprefix("after ")
-        if point != word and point in begun:
+        if point != word and under_way[point] > 0:
+            under_way[point] -= 1
+        elif point != word and point in begun:
             begun.remove(point)
             if answer is not False and word in OWNERS:
                 taken.append(word)
