@@ -16,7 +16,7 @@ from benchmarks.dispatch import until_file_is_clean
 from benchmarks.enqueue import BODY
 from benchmarks.figures import Comparison, Figure, Target
 from benchmarks.processes import child, resident_bytes, settings_for
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
 JOBS, PARTS, CONNECTIONS = 100_000, 10, 20

@@ -12,7 +12,7 @@ import uvloop
 from benchmarks import load
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import api, child, settings_for
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
 BODY = b'{"image": "ubuntu:latest", "command": "true"}'

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import child, cpu_seconds, resident_bytes, settings_for, started
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 from tests.support.waiting import wait_until
 

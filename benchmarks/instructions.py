@@ -24,7 +24,7 @@ from benchmarks.processes import settings_for, started
 from fastlane.queue.base import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
 WARM_UP, COUNTED_WARM_UP, JOBS = 60, 5, 40

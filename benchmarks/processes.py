@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks.witness import VARIABLE
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0

@@ -22,7 +22,7 @@ from benchmarks import counts, dispatch, engine_calls, enqueue, instructions, lo
 from benchmarks.expectations import INSTRUCTIONS, Counts, differences, read, write
 from benchmarks.processes import api, child, settings_for
 from fastlane import log
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
 FILE = Path(__file__).with_name("expected.json")

@@ -19,7 +19,7 @@ from benchmarks.figures import Figure, Target, percentile
 from benchmarks.others import Other
 from benchmarks.peers.__main__ import WARM
 from benchmarks.processes import api, child, settings_for
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
 GAP = 0.01

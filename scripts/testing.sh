@@ -28,17 +28,17 @@ begin_testing() {
 MOST_AGAIN=3
 
 # Runs pytest with the arguments "${@:2}". Up to MOST_AGAIN tests that fail beside others run once more, by themselves; decision 0024 says
-# why. $1 names the run, since several may go on in one checkout.
+# why. $1 names the run, since several may go on in one checkout. TEST_PYTHON: whose pytest it is.
 run_pytest() {
-    local cache=$PWD/.pytest_cache/$1 code=0 failed
+    local cache=$PWD/.pytest_cache/$1 python=${TEST_PYTHON:-.venv-test/bin/python} code=0 failed
     shift
     rm -rf "$cache"
-    .venv-test/bin/python -m pytest -o cache_dir="$cache" "$@" 8>&- </dev/null || code=$?
+    "$python" -m pytest -o cache_dir="$cache" "$@" 8>&- </dev/null || code=$?
     [ "$code" = 1 ] || return "$code"
     failed=$(sed -nE 's/^  "(.*)": true,?$/    \1/p' "$cache/v/cache/lastfailed")
     [ -n "$failed" ] && [ "$(wc -l <<<"$failed")" -le "$MOST_AGAIN" ] || return 1
     say "running once more, by themselves, the tests that failed"
-    .venv-test/bin/python -m pytest -o cache_dir="$cache" "$@" -n 0 --last-failed 8>&- </dev/null || return
+    "$python" -m pytest -o cache_dir="$cache" "$@" -n 0 --last-failed 8>&- </dev/null || return
     say "Passed by themselves, but not beside others. Each first failure, above, is a fault of the test or of fastlane: find out which."
     echo "$failed"
 }

@@ -22,7 +22,7 @@ from tests.browser.pictures import picture
 from tests.browser.recording import drawing, record
 from tests.browser.sample import POOLS, Sample, StillClock, hold_still
 from tests.support.fastlane import Fastlane
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
 ROOT = Path(__file__).parents[2]

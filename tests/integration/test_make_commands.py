@@ -17,7 +17,7 @@ from fastlane import __version__
 from tests.support.checkout import PATIENCE, checkout, plain_environment, succeed
 from tests.support.engine import connect
 from tests.support.images import BUILD_PATIENCE, bases, builder, docker, make_on
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.support.checkout import checkout, command
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 STARTING = """#!/bin/bash

@@ -6,9 +6,7 @@ What differs between tests is given to it: the engine, Redis, settings, the pool
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +20,7 @@ import psutil
 from fastlane.config.credentials import hash_token, make_token
 from tests.support.credentials import bearer
 from tests.support.engine_views import DockerEngine, EngineView
+from tests.support.ports import free_port
 from tests.support.process_options import ProcessOptions
 from tests.support.start_witness import TELL, StartWitness
 from tests.support.waiting import LONG_PATIENCE, PATIENCE, wait_until
@@ -247,24 +246,6 @@ def _role(process: subprocess.Popen[bytes]) -> str:
     arguments = process.args
     assert isinstance(arguments, list)
     return str(arguments[-1])
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nothing listens on now. The system gives none of them to a program that asks for any."""
-    while True:
-        first = random.randrange(10_000, 30_000)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
 
 
 @contextlib.contextmanager

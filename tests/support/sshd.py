@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 PRIVILEGE_SEPARATION = Path("/run/sshd")

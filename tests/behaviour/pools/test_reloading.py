@@ -15,8 +15,8 @@ import pytest
 from fastlane.errors import Fault, Invalid
 from fastlane.models.placement.pool import HostRule, Pool
 from tests.support.fastlane import HOST, Fastlane
-from tests.support.installation import free_port
 from tests.support.intercept import Call, Died, intercepted
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 OLD = (Pool("default", "", (HOST,), 2),)

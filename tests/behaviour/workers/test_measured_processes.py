@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import child, settings_for
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
 pytestmark = pytest.mark.thorough

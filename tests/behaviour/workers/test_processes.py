@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from tests.support.engine_views import NoDocker
-from tests.support.installation import Answer, Installation, free_ports
+from tests.support.installation import Answer, Installation
+from tests.support.ports import free_ports
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE, wait_until
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.installation import free_port
+from tests.support.ports import free_port
 
 CONFIG = """
 global

@@ -51,5 +51,5 @@ async def test_a_silent_engine_gets_a_bounded_number_of_connections_and_each_cal
         assert simulation.calls["nodes"] == CONNECTIONS
         faults = [type(error) for error in await asyncio.gather(*calls, return_exceptions=True)]
         assert {*faults} == {HostTimeout, NotHostsFault}, "a call that never began says nothing about the host"
-        assert faults.count(HostTimeout) == CONNECTIONS
+        assert faults.count(HostTimeout) >= CONNECTIONS  # a call may get the connection of one that has just ended
         await client.close()
