@@ -144,12 +144,13 @@ def _storms(say: Say, sizes: Sizes) -> list[Storm]:
         seen = folder / "starts"
         seen.touch()
         settings = settings_for(folder, redis.url, seen)
-        ids = uvloop.run(_fill(folder / "fastlane.db", sizes.crons, _minute(AHEAD)))
+        first = _minute(AHEAD)
+        ids = uvloop.run(_fill(folder / "fastlane.db", sizes.crons, first))
         with api(settings) as port, child("dispatch_worker", env=settings), contextlib.closing(HttpClient(port)) as client:
             uvloop.run(rebuilt(folder / "fastlane.db"))
             for _ in range(sizes.storms):
                 uvloop.run(dispatch.until_file_is_clean(folder / "fastlane.db", 0))
-                storms.append(_storm(client, seen, ids, _minute(CALM)))
+                storms.append(_storm(client, seen, ids, max(first, _minute(CALM))))
                 late, sides = storms[-1].late, [f"{percentile(side, 50):.0f}" for side in (storms[-1].beside, storms[-1].first) if side]
                 told = f"the median start after {percentile(late, 50) / 1_000:.2f} s, the last after {max(late) / 1_000:.2f} s"
                 say(f"{sizes.crons:,} cron jobs at one minute: {told}; another job {' and '.join(sides)} ms")
