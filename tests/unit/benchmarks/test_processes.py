@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks.processes import cpu_seconds, session_of, started
+from tests.support.waiting import wait_until
 
 PARENT = """
 import subprocess, sys
@@ -17,4 +18,4 @@ def test_the_processes_that_a_measured_one_starts_are_counted_with_it() -> None:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         assert set(session_of(process.pid)) == {process.pid, child}
-        assert all(cpu_seconds(pid) > 0 for pid in (process.pid, child))
+        wait_until(lambda: all(cpu_seconds(pid) > 0 for pid in (process.pid, child)), "both to have used processor time")
