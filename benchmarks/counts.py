@@ -42,7 +42,7 @@ from tests.support.instant import InstantExecutor
 from tests.support.receiver import receiving
 from tests.support.recorded_calls import RedisRecord, recorded_commands, recorded_statements
 from tests.support.redis import RealRedis
-from tests.support.stores import ON_MONGO, new_store
+from tests.support.stores import DATABASES, ON_MONGO, new_store
 from tests.support.waiting import at_rest, until
 
 JOBS, WARM_UP = 5, 1
@@ -210,5 +210,8 @@ def _words(calls: Calls) -> str:
 
 if __name__ == "__main__":
     log.configure("json", "error")
-    found = uvloop.run(count())
+    try:
+        found = uvloop.run(count())
+    finally:
+        DATABASES.close()
     click.echo(json.dumps({name: step.statements for name, step in zip(STEPS, _each(found), strict=True)}))
