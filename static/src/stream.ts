@@ -11,10 +11,10 @@ import { isVisitor, session } from "./console/session";
 import { tickTimes } from "./console/times";
 import { el, say, the } from "./dom";
 import { Executions } from "./log/executions";
+import { JobEvents } from "./log/jobevents";
 import { Link, RECONNECT } from "./log/link";
 import { Log } from "./log/log";
 import { notice, tick } from "./log/notices";
-import { News } from "./log/news";
 import { LAST_LINES, planFor } from "./log/plan";
 import { attemptWords, headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
 import { equip, press } from "./log/tools";
@@ -62,7 +62,7 @@ const connection = new Connection({
   onRestart: restart,
 });
 
-const news = new News(here, () => void look());
+const jobEvents = new JobEvents(here, () => void look());
 const address = new Address(log, connection, here, () => lastLogged()?.executionId ?? current);
 
 function receive(message: Message): void {
@@ -129,16 +129,16 @@ async function look(): Promise<number | null> {
   } else if (answer.status === null) {
     connection.suspect();
   }
-  void hearNews();
+  void followEvents();
   const delay = answer.status === 404 ? null : nextLook();
   if (delay !== null) lookTimer = window.setTimeout(() => !document.hidden && void look(), delay);
   return answer.status;
 }
 
-/** Hears of the job by events from now on. Who sees this page only, by a ticket, may not. */
-async function hearNews(): Promise<void> {
+/** Follows the events of the job from now on. Who sees this page only, by a ticket, may not. */
+async function followEvents(): Promise<void> {
   const who = await session().catch(() => null);
-  if (who && !isVisitor(who) && isThere()) news.open();
+  if (who && !isVisitor(who) && isThere()) jobEvents.open();
 }
 
 async function lookAt(id: string): Promise<void> {
@@ -148,7 +148,7 @@ async function lookAt(id: string): Promise<void> {
 
 /** Milliseconds until the job may have changed; null when it will not change by itself. */
 function nextLook(): number | null {
-  const every = news.live ? LOOK_EVERY : LOOK_EVERY_UNTOLD;
+  const every = jobEvents.live ? LOOK_EVERY : LOOK_EVERY_UNTOLD;
   if (connection.state.is !== "done" || executions.unfinished.length) return every;
   if (!job?.nextRunAt) return null;
   return Math.min(Math.max(Date.parse(job.nextRunAt) - Date.now() + 1_500, every), 86_400_000);
@@ -302,7 +302,7 @@ function showLink(state: State): void {
   if (state.is === "missing" || state.is === "barred") {
     drawStatus(state.is === "missing" && existed() ? "deleted" : state.is, here);
     document.body.classList.add("gone");
-    news.close();
+    jobEvents.close();
     for (const key of ["why", "next", "newer"] as const) notice(key, null);
   }
   if (state.is === "open" || state.is === "done") void look();
@@ -352,8 +352,8 @@ async function start(): Promise<void> {
   equip(log, drawDownload, (line, extend) => address.point(line, extend));
   addEventListener("hashchange", () => address.open());
   press("older", () => void showOlder());
-  document.addEventListener("visibilitychange", () => (document.hidden ? news.close() : void look()));
-  addEventListener("pagehide", () => news.close());
+  document.addEventListener("visibilitychange", () => (document.hidden ? jobEvents.close() : void look()));
+  addEventListener("pagehide", () => jobEvents.close());
   hear(here.root, (change) => {
     if (change === "in" && !isThere()) location.reload();
     if (change === "out" && document.querySelector("#nav .account")) connection.refuse(401);

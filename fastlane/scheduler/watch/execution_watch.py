@@ -35,7 +35,7 @@ from fastlane.scheduler.watch.verdict import (
     ending_when_host_removed,
     ending_when_lost,
     ending_when_removed,
-    is_plain_news,
+    is_start_or_success,
     judge,
     task_of,
 )
@@ -162,9 +162,9 @@ class ExecutionWatch:
 
     async def _shown_service(self) -> EngineService | None:
         """Its service as the last snapshot shows it, if that says what the row does not have yet."""
-        shown = EngineService(self._execution.service_id or "", self._execution.id, True, False, 0, tuple(self._observation.news))
+        shown = EngineService(self._execution.service_id or "", self._execution.id, True, False, 0, tuple(self._observation.shown))
         task = task_of(self._execution, shown)
-        if task is None or not is_plain_news(self._execution, task):
+        if task is None or not is_start_or_success(self._execution, task):
             return None
         detailed = await self._executor.detail(self._manager(), task)
         if detailed is None:

@@ -24,7 +24,7 @@ class ServiceObservation:
         return self._tasks
 
     @property
-    def news(self) -> Sequence[EngineTask]:
+    def shown(self) -> Sequence[EngineTask]:
         """Its tasks, if a host showed them in the last snapshot; else none."""
         return () if self._phases is None else self._tasks
 

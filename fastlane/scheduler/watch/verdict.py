@@ -111,8 +111,8 @@ def task_of(execution: Execution, service: EngineService) -> EngineTask | None:
     return service.tasks[0] if service.tasks else None
 
 
-def is_plain_news(execution: Execution, task: EngineTask) -> bool:
-    """Whether this task alone tells what is next, whatever its service looks like: its start is to be recorded, or its success."""
+def is_start_or_success(execution: Execution, task: EngineTask) -> bool:
+    """Whether this task alone says what is to be recorded, whatever its service looks like: its start, or its success."""
     if task.phase is Phase.RUNNING:
         return execution.status is Status.PULLING
     return task.end is TaskEnd.EXITED and task.exit_code == 0 and not task.lingering

@@ -33,8 +33,8 @@ class FollowerSocket:
     """The connection of one follower, until it is closed."""
 
     __slots__ = (
-        *("_context", "_follower", "_following", "_format", "_handshake", "_path", "_protocol", "_shaken", "_sink", "_stream"),
-        "_talking",
+        *("_context", "_follower", "_following", "_format", "_handler", "_path", "_protocol", "_accepted", "_sink", "_stream"),
+        "_connection",
     )
 
     open_args: tuple[()] = ()
@@ -42,79 +42,79 @@ class FollowerSocket:
 
     def __init__(
         self,
-        handshake: WebSocketHandler,
+        handler: WebSocketHandler,
         protocol: WebSocketProtocol,
         context: AppContext,
         follower: Follower,
         format: LogFormat,
         stream: int | None,
     ) -> None:
-        self._handshake: WebSocketHandler | None = handshake
+        self._handler: WebSocketHandler | None = handler
         self._protocol = protocol
         self._context = context
         self._follower = follower
         self._format = format
         self._stream = stream
-        self._path = handshake.request.path
-        self._shaken: asyncio.Future[None] | None = None
+        self._path = handler.request.path
+        self._accepted: asyncio.Future[None] | None = None
         self._sink: SocketSink | None = None
         self._following: asyncio.Task[None] | None = None
-        self._talking: asyncio.Task[None] | None = None
+        self._connection: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Answers the handshake; returns when that is done. From then on it goes on by itself, until the connection is closed."""
-        shaken = self._shaken = asyncio.get_running_loop().create_future()
+        accepted = self._accepted = asyncio.get_running_loop().create_future()
         protocol: Any = self._protocol
         protocol.handler = self
         self._context.active_requests.add(self)
-        self._talking = asyncio.create_task(protocol.accept_connection(self), name="socket of a follower")
-        self._talking.add_done_callback(self._forget)
-        await shaken
+        self._connection = asyncio.create_task(protocol.accept_connection(self), name="socket of a follower")
+        self._connection.add_done_callback(self._forget)
+        await accepted
 
     # the handshake, as Tornado's protocol makes it
 
     @property
     def request(self) -> HTTPServerRequest:
         """The request, during the handshake."""
-        return self._shaking.request
+        return self._handshake_handler.request
 
     def select_subprotocol(self, names: list[str]) -> str | None:
         """None: there are no subprotocols."""
-        return self._shaking.select_subprotocol(names)
+        return self._handshake_handler.select_subprotocol(names)
 
     def set_status(self, status: int) -> None:
         """Sets the answer's status."""
-        self._shaking.set_status(status)
+        self._handshake_handler.set_status(status)
 
     def set_header(self, name: str, value: str) -> None:
         """Sets a header of the answer."""
-        self._shaking.set_header(name, value)
+        self._handshake_handler.set_header(name, value)
 
     def clear_header(self, name: str) -> None:
         """Removes a header of the answer."""
-        self._shaking.clear_header(name)
+        self._handshake_handler.clear_header(name)
 
     def finish(self, chunk: str | None = None) -> None:
         """Sends the answer."""
-        self._shaking.finish(chunk)
+        self._handshake_handler.finish(chunk)
 
     @property
-    def _shaking(self) -> WebSocketHandler:
-        assert self._handshake is not None
-        return self._handshake
+    def _handshake_handler(self) -> WebSocketHandler:
+        assert self._handler is not None
+        return self._handler
 
     def _detach_stream(self) -> IOStream:
         """Takes the connection from the handler, and lets that go."""
-        stream = self._shaking.detach()
-        self._handshake = None
+        stream = self._handshake_handler.detach()
+        self._handler = None
         self._end_handshake()
         self._sink = SocketSink(stream, self._format, self._stream)
         return stream
 
     def _end_handshake(self) -> None:
-        if self._shaken is not None and not self._shaken.done():
-            self._shaken.set_result(None)
-        self._shaken = None
+        if self._accepted is not None and not self._accepted.done():
+            self._accepted.set_result(None)
+        self._accepted = None
 
     # the connection
 
@@ -149,8 +149,8 @@ class FollowerSocket:
 
     def disconnect(self) -> None:
         """Cuts the connection."""
-        if self._talking is not None:
-            self._talking.cancel()
+        if self._connection is not None:
+            self._connection.cancel()
 
     async def _follow(self, sink: SocketSink) -> None:
         try:
@@ -183,6 +183,6 @@ class FollowerSocket:
     def _forget(self, _task: object) -> None:
         """The server waits for it no longer once both of its tasks have ended."""
         self._end_handshake()
-        if all(task is None or task.done() for task in (self._talking, self._following)):
+        if all(task is None or task.done() for task in (self._connection, self._following)):
             self._context.heartbeats.stop(self._beat)
             self._context.active_requests.discard(self)

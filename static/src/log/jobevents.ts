@@ -7,7 +7,7 @@ const TOGETHER = 300;
 /** Milliseconds after a failure in which the stream is not opened again. */
 const REST = 30_000;
 
-export class News {
+export class JobEvents {
   private source: EventSource | null = null;
   private timer = 0;
   private notBefore = 0;
