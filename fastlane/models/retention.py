@@ -4,7 +4,7 @@ What may still run, has not been cleaned or still has a webhook to send stays wh
 as long as the job itself does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 
@@ -66,6 +66,12 @@ class Cuts:
     executions: int = NEVER
     max_executions: int = ANY_NUMBER
     logs: int = NEVER
+
+
+def strictest(cuts: Iterable[Cuts]) -> Cuts:
+    """What any of these lets go, and nothing else does."""
+    jobs, executions, most, logs = zip(*((cut.jobs, cut.executions, cut.max_executions, cut.logs) for cut in cuts), strict=True)
+    return Cuts(max(jobs), max(executions), min(most), max(logs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,10 +162,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """What is wrong on a page of the queue's data (None: nothing), and the name of the next page (None: that was the last)."""
+    """What is wrong on a page of the queue's data (None: nothing), and the name of the next page (None: that was the last). ``is_rest``:
+    from there on comes only what waits; what is leased, which is never much, was before it."""
 
     wrong: str | None
     next: str | None
+    is_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from fastlane.models.retention import Cuts, JobHistory, Retention
 from fastlane.models.schedule.tick import Outcome, next_execution, unstarted_tick
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion, Store
-from fastlane.storage.base.retention import LogPage, Removed, StoredLog
+from fastlane.storage.base.retention import HistoryPage, LogPage, Removed, StoredLog
 from fastlane.storage.base.transfer import Noted
 from tests.contract.test_store_deletion import write_log
 from tests.support.factories import chunk, first_of, make_spec, new, new_job
@@ -39,7 +39,7 @@ async def made(store: Store, executions: int, *, chunks: int = 0, **changed: obj
 
 
 async def history_of(store: Store, job: Job) -> JobHistory:
-    return next(one for one in await store.retention.histories(1_000) if one.job_id == job.id)
+    return next(one for one in (await store.retention.histories(1_000)).jobs if one.job_id == job.id)
 
 
 async def prune(store: Store, job: Job, cuts: Cuts) -> Removed:
@@ -60,6 +60,7 @@ async def sequences(store: Store, job: Job) -> list[int]:
 async def test_a_job_shows_retention_what_it_needs_to_know(store):
     own = Retention(executions=5_000, max_executions=7)
     plain = await made(store, 2)
+    await store.create(new_job("u", at=9_000, now=1_000, sequence=0), None, None)  # it has no history
     later = new_job("u", at=9_000, now=2_000, spec=make_spec(retention=own))
     held = new_job("u", now=3_000, next_tick=None, held_tick=9_000)
     for job in (later, held):
@@ -69,10 +70,74 @@ async def test_a_job_shows_retention_what_it_needs_to_know(store):
         JobHistory(later.id, "u", later.incarnation, 2_000, 2_000, 1, to_come=True, retention=own),
         JobHistory(held.id, "u", held.incarnation, 3_000, 3_000, 1, to_come=True),
     ]
-    assert await store.retention.histories(10) == expected
-    assert await store.retention.histories(1) == expected[:1]
-    assert await store.retention.histories(10, (1, plain.id)) == expected[1:]
+    assert await store.retention.histories(10) == HistoryPage(expected, None)
+    assert await store.retention.histories(1) == HistoryPage(expected[:1], (1, plain.id))
+    assert await store.retention.histories(10, (1, plain.id)) == HistoryPage(expected[1:], None)
     assert (await store.job(later.id)).spec.retention == own
+
+
+async def test_jobs_that_wait_for_their_first_tick_are_passed_over_and_the_walk_goes_on_after_them(store):
+    waiting = [new_job("u", at=9_000, now=100 + number, sequence=0) for number in range(5)]
+    for job in waiting:
+        await store.create(job, None, None)
+    stopped, missed = (new_job("u", at=9_000, now=200 + number, sequence=0) for number in range(2))
+    await store.create(replace(stopped, next_tick=None), None, None)
+    await store.create(replace(missed, last_tick=150), None, None)
+    found, after, looks = [], None, 0
+    while looks == 0 or after is not None:
+        page = await store.retention.histories(2, after)
+        found, after, looks = [*found, *(job.job_id for job in page.jobs)], page.next, looks + 1
+    assert (found, looks) == ([stopped.id, missed.id], 4)
+
+
+async def candidates(store: Store, cuts: Cuts, *jobs: Job) -> set[str]:
+    """Which of these jobs are named, or of all. None of which something is overdue is left out."""
+    histories = [one for one in (await store.retention.histories(1_000)).jobs if not jobs or one.job_id in {job.id for job in jobs}]
+    named = await store.retention.candidates(histories, cuts)
+    assert {one.job_id for one in histories if (await store.retention.overdue(one, cuts)).any} <= named
+    return set(named)
+
+
+async def test_a_job_with_one_execution_is_a_candidate_only_while_something_of_it_is_overdue(store):
+    logged, silent, runs = await made(store, 1, chunks=1), await made(store, 1), await made(store, 0)
+    tick, execution = first_of(runs, key="r:1", due=1)
+    assert await store.advance(runs, replace(runs, sequence=1), [tick], replace(execution, status=Status.RUNNING))
+    for cuts in (Cuts(), Cuts(executions=1_000), Cuts(max_executions=1), Cuts(logs=1)):
+        assert await candidates(store, cuts, logged, silent, runs) == set()
+    assert await candidates(store, Cuts(logs=2), logged, silent, runs) == {logged.id}
+    assert await prune(store, logged, Cuts(logs=2)) == Removed(0, 0, 1)
+    assert await candidates(store, Cuts(logs=2), logged, silent, runs) == set()
+
+
+@pytest.mark.parametrize("changed", NOT_YET)
+async def test_the_log_of_what_is_not_at_its_end_makes_no_candidate(store, changed):
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, **{**ENDED, "finished_at": 1, **changed}))
+    await write_log(store, execution.id, 2, 10)
+    assert await candidates(store, Cuts(executions=1_000, logs=1_000)) == set()
+
+
+async def test_a_job_with_an_old_row_of_the_ledger_without_an_execution_is_a_candidate(store):
+    job = await made(store, 0)
+    row = unstarted_tick(job, "c:5", Outcome.SKIPPED, due=5, now=5, reason="busy")
+    assert await store.advance(job, replace(job, last_tick=5), [row], None)
+    assert [await candidates(store, Cuts(executions=before)) for before in (5, 6)] == [set(), {job.id}]
+
+
+async def test_jobs_with_a_longer_history_are_candidates_when_something_of_it_is_overdue(store):
+    several, many = await made(store, 3, chunks=1), await made(store, 30)
+    retried, paused = await made(store, 1), await made(store, 0)
+    (attempt,) = await store.executions_of(retried.id, 1)
+    for _ in range(20):
+        attempt = replace(next_execution(attempt, due=1, now=1), finished_at=2, **ENDED)
+        assert await store.insert(attempt)
+    await write_log(store, attempt.id, 1, 10)
+    rows = [unstarted_tick(paused, f"c:{due}", Outcome.SKIPPED, due=due, now=due, reason="paused") for due in range(10, 30)]
+    assert await store.advance(paused, replace(paused, last_tick=29), rows, None)
+    by_number, by_log = await candidates(store, Cuts(max_executions=2)), await candidates(store, Cuts(logs=3))
+    assert {several.id, many.id, paused.id} <= by_number
+    assert {several.id, retried.id} <= by_log
+    assert await store.retention.candidates([], Cuts()) == set()
 
 
 async def test_executions_beyond_their_number_go_with_their_ticks_and_logs_the_oldest_first(store):

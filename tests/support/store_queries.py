@@ -127,6 +127,7 @@ QUERIES: dict[str, Query] = {
     "prune_logs": lambda store: store.prune_logs("e", 10),
     "histories": lambda store: store.retention.histories(10),
     "histories after": lambda store: store.retention.histories(10, (4_000, "x")),
+    "candidates": lambda store: store.retention.candidates([OLD, replace(OLD, sequence=1)], CUTS),
     "is_over": lambda store: store.retention.is_over(OLD, 5_000),
     "overdue": lambda store: store.retention.overdue(OLD, CUTS),
     "overdue whole": lambda store: store.retention.overdue(OLD, CUTS, whole=True),
@@ -169,7 +170,7 @@ async def prune(store: Store) -> None:
     for tick, execution in rows:
         await store.insert(replace(execution, status=Status.DONE, finished_at=tick.due, settled=True, cleaned=True))
     await store.append(chunk(rows[25][1].id, Head(), [Piece(STDOUT, 1, b"x")]))
-    history = next(one for one in await store.retention.histories(10) if one.job_id == job.id)
+    history = next(one for one in (await store.retention.histories(10)).jobs if one.job_id == job.id)
     removed = await store.retention.prune(history, replace(CUTS, executions=20))
     assert (removed.executions, removed.ticks, removed.logs) == (20, 20, 1)
 

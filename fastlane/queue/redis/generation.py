@@ -44,8 +44,8 @@ class RedisGeneration:
     async def audit(self, generation: str, page: str | None = None) -> AuditPage:
         """Looks at some 256 members of the sets."""
         lanes = await self._pipeline.call("SMEMBERS", self._keys.lanes)
-        following, wrong = await self._scripts.run("audit", lanes, [generation, page or ""])
-        return AuditPage(wrong or None, following or None)
+        following, wrong, is_rest = await self._scripts.run("audit", lanes, [generation, page or ""])
+        return AuditPage(wrong or None, following or None, is_rest == 1)
 
     async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:
         """Removes all keys of this installation but the tickets', and sets the generation in the same step."""

@@ -17,7 +17,7 @@ from fastlane.models.event import Source, Span, at
 from fastlane.models.history import hour_of
 from fastlane.models.paging import Window
 from fastlane.models.placement.pool import Pool, pool_for
-from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention
+from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention, strictest
 from fastlane.scheduler.known_workers import always
 from fastlane.storage.base import Deletion, Store
 from fastlane.storage.base.retention import LogPage, Removed, StoredLog
@@ -153,33 +153,38 @@ class Pruner:
         if self._rules.events is not None:
             span = Span(at(0), at(now - self._rules.events))
             found.events = len(await self._store.events(Source.RECORDED, span, MOST_COUNTED))
-        while page := await self._store.retention.histories(PAGE, after):
-            for job in page:
+        while True:
+            page = await self._store.retention.histories(PAGE, after)
+            for job in page.jobs:
                 cuts = self._cuts(job)
                 if await self._store.retention.is_over(job, cuts.jobs):
                     await self._count_whole(job, found)
                 else:
                     found.add(await self._store.retention.overdue(job, cuts, whole=True))
-            after = (page[-1].created_at, page[-1].job_id)
+            after = page.next
             report(found.counts)
+            if after is None:
+                break
         found.logs = max(found.logs, await self._count_logs_that_do_not_fit())  # these are mostly the ones that are too old
         return found
 
     async def _prune_page(self, after: tuple[int, str] | None, pruned: Pruned) -> tuple[int, str] | None:
         """Prunes the jobs of one page; where the next one begins, None after the last."""
         page = await self._store.retention.histories(PAGE, after)
-        for job in page:
+        cuts = self._cuts_of(page.jobs)
+        old = await self._store.retention.candidates(page.jobs, strictest(cuts)) if page.jobs else ()
+        for job, cut in zip(page.jobs, cuts, strict=True):
             try:
-                await self._prune_job(job, pruned)
+                await self._prune_job(job, cut, pruned, has_old=job.job_id in old)
             except Unreadable as error:
                 log.warning("retention.job_left_alone", job_id=job.job_id, error=str(error))
-        return (page[-1].created_at, page[-1].job_id) if len(page) == PAGE else None
+        return page.next
 
-    async def _prune_job(self, job: JobHistory, pruned: Pruned) -> None:
-        retention, cuts = self._store.retention, self._cuts(job)
+    async def _prune_job(self, job: JobHistory, cuts: Cuts, pruned: Pruned, *, has_old: bool) -> None:
+        retention = self._store.retention
         if not job.to_come and job.modified_at < cuts.jobs and await retention.is_over(job, cuts.jobs):
             await self._delete(job, pruned)
-        elif (await retention.overdue(job, cuts)).any:
+        elif has_old and (await retention.overdue(job, cuts)).any:
             step = Removed(more=True)
             while step.more:
                 step = await self._gently(lambda: retention.prune(job, cuts))
@@ -283,3 +288,9 @@ class Pruner:
 
     def _cuts(self, job: JobHistory) -> Cuts:
         return self._rules.of(job, self._pools).cuts(self._clock.now())
+
+    def _cuts_of(self, jobs: Sequence[JobHistory]) -> Sequence[Cuts]:
+        """Those of each job; they are the same for jobs of one task with the same rules."""
+        known = {(job.task_id, job.retention): job for job in jobs}
+        cuts = {rules: self._cuts(job) for rules, job in known.items()}
+        return [cuts[job.task_id, job.retention] for job in jobs]

@@ -23,7 +23,18 @@ from fastlane.models.ids import derived_id
 from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.status import STARTING, Status
 from fastlane.models.store_version import StoreVersion
-from fastlane.queue.base import TICKS, Entry, Identity, Lane, QueueGeneration, TimedQueue, execution_entry, job_entry, mark_went_back
+from fastlane.queue.base import (
+    TICKS,
+    AuditPage,
+    Entry,
+    Identity,
+    Lane,
+    QueueGeneration,
+    TimedQueue,
+    execution_entry,
+    job_entry,
+    mark_went_back,
+)
 from fastlane.storage.base import Generation, Store
 
 log = structlog.get_logger()
@@ -35,8 +46,8 @@ BUILDER_LOST_AFTER = 30_000
 """After this many milliseconds of Redis's time without a sign of life from the builder, another worker starts over."""
 NEVER = 0
 """The sign of life of a builder that has left: older than any."""
-AUDIT_PAGES = 200
-"""Pages in one audit, of some 256 entries each. The next audit goes on after the last of them."""
+AUDIT_PAGES = 50
+"""Pages of what waits in one audit, of some 256 entries each. The next audit goes on after the last of them."""
 FOREVER = 1 << 60
 REBUILDS = "00000000-0000-7000-8000-000000000000"
 """From which the ids of events about rebuilds derive, with the number of the generation."""
@@ -99,16 +110,27 @@ class Rebuilder:
         return self._generation
 
     async def audit(self) -> None:
-        """Looks for keys that were lost or changed. Damaged data are condemned, and rebuilt before the next claim of any worker."""
-        stored = await self._store.generation()
+        """Looks for keys that were lost or changed: at the totals and all that is leased, and at a part of what waits. Damaged data are
+        condemned, and rebuilt before the next claim of any worker."""
+        number = str((await self._store.generation()).number)
+        found = await self._audit(number, None)
+        while found.next is not None and not found.is_rest:
+            found = await self._audit(number, found.next)
+        if found.next is None:
+            return
+        page: str | None = self._audited or found.next
         for _ in range(AUDIT_PAGES):
-            found = await self._data.audit(str(stored.number), self._audited)
-            self._audited = found.next
-            if found.wrong is not None:
-                log.error("queue.damaged", generation=stored.number, found=found.wrong)
-                self.doubt()
-            if found.next is None:
-                return
+            if page is None:
+                break
+            page = (await self._audit(number, page)).next
+        self._audited = page
+
+    async def _audit(self, number: str, page: str | None) -> AuditPage:
+        found = await self._data.audit(number, page)
+        if found.wrong is not None:
+            log.error("queue.damaged", generation=number, found=found.wrong)
+            self.doubt()
+        return found
 
     async def close(self) -> None:
         """Ends the rebuild. Another worker starts over, at once after ``leave``."""

@@ -5,7 +5,7 @@ step is a commit of bounded size, or on a database without transactions a few wr
 Methods raise StoreDown as those of ``storage.base`` do, and moments are in milliseconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,14 @@ class LogPage:
     next: tuple[int, str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Jobs that may have a history, the oldest first. ``next``: where to look further; None at the end."""
+
+    jobs: Sequence[JobHistory]
+    next: tuple[int, str] | None
+
+
 ONE_STEP = Most(100, 250, 32)
 """What one step looks at, or removes."""
 ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
@@ -61,8 +69,13 @@ ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
 class RetentionStore(Protocol):
     """Removes what is overdue. The whole of a job goes by ``JobStore.delete_job``."""
 
-    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[JobHistory]:
-        """Jobs by (created_at, id), after the named one. Reads none of them whole."""
+    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
+        """Looks at the next ``limit`` jobs by (created_at, id), after this place; those that may have a history, or will not run again.
+        Reads none of them whole, and of one that waits for its first tick only that it does."""
+
+    async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
+        """The ids of those of these jobs of which ``overdue`` may find something by these cuts. A job whose history is at most one tick
+        and one execution is among them only if it does find something. Cheap: a bounded number of queries."""
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
         """Whether nothing of a job, which has no tick to come, is unfinished or still to be told, and it was changed and its newest

@@ -5,12 +5,13 @@ executions go by their ids, and the rows of the ledger after them: those that a 
 step. WiredTiger gives the space that is freed to what is written next.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
-from fastlane.storage.base.retention import ALL, ONE_STEP, LogPage, Most, Removed, StoredLog
+from fastlane.storage.base.retention import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
 from fastlane.storage.histories import job_history
 from fastlane.storage.mongo import deletion, events, executions, logs
 from fastlane.storage.mongo.commits.commits import current, is_there
@@ -18,12 +19,15 @@ from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST, LAST, following
 from fastlane.storage.mongo.schema import CHUNKS, DELIVERIES, EXECUTIONS, GONE_AT, JOBS, TICKS, TO_COME, TO_SEND
 from fastlane.storage.mongo.version import CommitCounter
-from fastlane.storage.readable import filled
+from fastlane.storage.readable import readable
 
 CANDIDATES = 500
 """Rows of which it is asked together whether they have an execution, or a log."""
+A_FEW = 4
+"""Executions, and ticks, of a job that has given out one number at most; it has more after retries and pauses."""
 
 _JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "spec", TO_COME, GONE_AT)
+_WAITS = ("created_at", "sequence", "last_tick", TO_COME)
 _PAST = ("tick_id", "sequence", "finished_at", "settled", "cleaned")
 
 
@@ -34,8 +38,11 @@ class MongoRetention:
         self._db = db
         self._commits = commits
 
-    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[JobHistory]:
+    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
         return await self._db.call(lambda: _histories(self._db, limit, after))
+
+    async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
+        return await self._db.call(lambda: _candidates(self._db, jobs, cuts))
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
         return await self._db.call(lambda: _is_over(self._db, job, before))
@@ -80,13 +87,33 @@ class MongoRetention:
         return False
 
 
-async def _histories(db: Database, limit: int, after: tuple[int, str] | None) -> list[JobHistory]:
+async def _histories(db: Database, limit: int, after: tuple[int, str] | None) -> HistoryPage:
     filter = {"created_at": {"$gte": (after or FIRST)[0], "$lte": LAST}, **following("created_at", after)}
+    page = await db.find(JOBS, filter, "jobs_by_creation", sort=[("created_at", 1), ("_id", 1)], limit=limit, fields=_WAITS)
+    rows = await db.with_ids(JOBS, [row["_id"] for row in page if not _waits_for_its_first_tick(row)], _JOB)
+    jobs = readable([rows[row["_id"]] for row in page if row["_id"] in rows], _history)
+    return HistoryPage(jobs, (page[-1]["created_at"], page[-1]["_id"]) if len(page) == limit else None)
 
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(JOBS, filter, "jobs_by_creation", sort=[("created_at", 1), ("_id", 1)], limit=count, fields=_JOB)
 
-    return await filled(fetch, limit, _history)
+def _waits_for_its_first_tick(row: Document) -> bool:
+    return bool(row.get(TO_COME)) and row.get("sequence") == 0 and row.get("last_tick") is None
+
+
+async def _candidates(db: Database, jobs: Sequence[JobHistory], cuts: Cuts) -> set[str]:
+    found, short = {job.job_id for job in jobs if job.sequence > 1}, [job.job_id for job in jobs if job.sequence <= 1]
+    filter, most = {"job_id": {"$in": short}}, A_FEW * len(short)
+    if not short:
+        return found
+    fields = ("job_id", "finished_at", "settled", "cleaned")
+    rows = await db.find(EXECUTIONS, filter, "executions_of_job", limit=most, fields=fields)
+    ticks = await db.find(TICKS, filter, "ticks_of_job", limit=most, fields=("job_id", "due", "execution_id"))
+    if most in (len(rows), len(ticks)):
+        return found | set(short)
+    found |= {job_id for some in (rows, ticks) for job_id, count in Counter(row["job_id"] for row in some).items() if count > 1}
+    without = set(await _without_execution(db, [tick for tick in ticks if tick["due"] < cuts.executions]))
+    ended = {row["_id"] for row in rows if row["settled"] and row["cleaned"] and (row["finished_at"] or cuts.logs) < cuts.logs}
+    logged = set(await logs.with_log(db, sorted(ended)))
+    return found | {row["job_id"] for row in rows if row["_id"] in logged} | {tick["job_id"] for tick in ticks if tick["_id"] in without}
 
 
 def _history(row: Document) -> JobHistory:

@@ -22,6 +22,8 @@ COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_
 """The fields in which a job must still be as it was seen."""
 FIRST = (-(2**63), "")
 """Less than every (moment, id)."""
+LAST = (2**63 - 1, "")
+"""More than every (moment, id)."""
 
 
 _JOB = ", ".join(JOB_FIELDS)

@@ -2,19 +2,20 @@
 the lock for nothing."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import orjson
 
 from fastlane.models.retention import Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
-from fastlane.storage.base.retention import ALL, ONE_STEP, LogPage, Most, Removed, StoredLog
+from fastlane.storage.base.retention import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
 from fastlane.storage.histories import job_history
+from fastlane.storage.readable import readable
 from fastlane.storage.sqlite import deletion, events
 from fastlane.storage.sqlite.driver.readers import Readers
 from fastlane.storage.sqlite.driver.writer import Writer
 from fastlane.storage.sqlite.event_tables import END_NOTED
-from fastlane.storage.sqlite.jobs import FIRST
-from fastlane.storage.sqlite.rows import fetched, filled
+from fastlane.storage.sqlite.jobs import FIRST, LAST
+from fastlane.storage.sqlite.rows import fetched
 from fastlane.storage.sqlite.schema import OVER, TO_COME, TO_SEND
 
 FREE_PAGES, FREE_PART = 1_024, 16
@@ -25,7 +26,10 @@ INCREMENTAL = 2
 """SQLite's number of the mode in which it can return them."""
 
 _HISTORIES = f"""SELECT id, task_id, incarnation, created_at, modified_at, sequence, {TO_COME}, spec
-    FROM jobs INDEXED BY jobs_by_creation WHERE (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?"""
+    FROM jobs INDEXED BY jobs_by_creation WHERE (created_at, id) > (?, ?) AND (created_at, id) <= (?, ?)
+    AND NOT ({TO_COME} AND sequence = 0 AND last_tick IS NULL) ORDER BY created_at, id"""
+_LAST_OF_PAGE = """SELECT created_at, id FROM jobs INDEXED BY jobs_by_creation WHERE (created_at, id) > (?, ?)
+    ORDER BY created_at, id LIMIT 1 OFFSET ? - 1"""
 _OWED = f"""EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_of_execution
     WHERE deliveries.execution_id = executions.id AND {TO_SEND})"""
 _NEWEST = """SELECT sequence, finished_at FROM executions INDEXED BY executions_of_job WHERE job_id = ?
@@ -45,6 +49,12 @@ _OLD_TICKS = """SELECT id FROM ticks INDEXED BY ticks_of_job WHERE job_id = :job
     ORDER BY due, id LIMIT :limit"""
 _OLD_LOGS = """SELECT id FROM executions INDEXED BY executions_of_job WHERE job_id = ? AND finished_at < ? AND settled = 1 AND cleaned = 1
     AND EXISTS (SELECT 1 FROM log_chunks WHERE log_chunks.execution_id = executions.id) ORDER BY sequence, attempt LIMIT ?"""
+_CANDIDATES = """SELECT value FROM json_each(:jobs) AS one WHERE EXISTS (SELECT 1 FROM job_counts WHERE job_id = value)
+    OR EXISTS (SELECT 1 FROM ticks INDEXED BY ticks_of_job WHERE job_id = value AND due < :before
+        AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.id = ticks.execution_id))
+    OR EXISTS (SELECT 1 FROM executions INDEXED BY executions_of_job WHERE job_id = value AND finished_at < :logs
+        AND settled = 1 AND cleaned = 1 AND EXISTS (SELECT 1 FROM log_chunks WHERE log_chunks.execution_id = executions.id))"""
+"""A job with more than one tick or execution has a row among the counts."""
 _LOG_BYTES = "SELECT value FROM counters WHERE name = 'log_bytes'"
 _LOGS = f"""WITH page AS (SELECT end_noted_at, id FROM executions INDEXED BY executions_by_end
         WHERE {END_NOTED} AND (end_noted_at, id) > (?, ?) ORDER BY end_noted_at, id LIMIT ?),
@@ -61,11 +71,13 @@ class SqliteRetention:
         self._writer = writer
         self._readers = readers
 
-    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[JobHistory]:
-        def read(db: sqlite3.Connection) -> list[JobHistory]:
-            return filled(lambda count: fetched(db, _HISTORIES, (*(after or FIRST), count)), limit, lambda row: job_history(*row))
+    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
+        return await self._readers.run(lambda db: _histories(db, limit, after or FIRST))
 
-        return await self._readers.run(read)
+    async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
+        given = {"jobs": orjson.dumps([job.job_id for job in jobs]).decode(), "before": cuts.executions, "logs": cuts.logs}
+        rows = await self._readers.run(lambda db: db.execute(_CANDIDATES, given).fetchall())
+        return {id for (id,) in rows}
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
         return await self._readers.run(lambda db: _is_over(db, job, before))
@@ -102,6 +114,12 @@ class SqliteRetention:
             return False
         await self._writer.run(lambda db: len(db.execute(f"PRAGMA incremental_vacuum({RELEASED_PAGES})").fetchall()))
         return await self._readers.run(_has_much_room)
+
+
+def _histories(db: sqlite3.Connection, limit: int, after: tuple[int, str]) -> HistoryPage:
+    last = fetched(db, _LAST_OF_PAGE, (*after, limit))
+    rows = fetched(db, _HISTORIES, (*after, *(last[0] if last else LAST)))
+    return HistoryPage(readable(rows, lambda row: job_history(*row)), (last[0][0], last[0][1]) if last else None)
 
 
 def _is_over(db: sqlite3.Connection, job: JobHistory, before: int) -> bool:

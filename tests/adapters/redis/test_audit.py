@@ -143,3 +143,16 @@ async def test_a_server_that_evicts_is_refused_in_words_that_say_what_to_set(pol
             client.config_set("maxmemory-policy", "noeviction")
         await queue.generation.refuse_eviction()
         await queue.close()
+
+
+async def test_what_is_leased_comes_before_what_waits(queue: ClockedQueue) -> None:
+    await queue.put(make_entries(300, group="g"))
+    await claimed(queue, 256)
+    await queue.put([make_entry(f"later-{number}", NOW + 9_000, TICKS) for number in range(2_000)])
+    pages, found = [], AuditPage(None, None)
+    while not pages or found.next is not None:
+        found = await queue.generation.audit("1", found.next)
+        pages.append(found)
+    first = next(number for number, page in enumerate(pages) if page.is_rest)
+    assert 1 < first < len(pages) - 4
+    assert [page.is_rest for page in pages[first:]] == [True] * (len(pages) - first - 1) + [False]

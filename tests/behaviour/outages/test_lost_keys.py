@@ -12,8 +12,15 @@ from structlog.testing import capture_logs
 from fastlane import app
 from fastlane.errors import QueueUnfit
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS
+from fastlane.queue.base import TICKS, AuditPage
+from fastlane.queue.redis.generation import RedisGeneration
+from fastlane.scheduler.repair import rebuilder
+from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.storage.base import Generation
 from tests.support.audits import audited
+from tests.support.clock import FakeClock
+from tests.support.clocked_queue import clocked_queues
+from tests.support.factories import NOW, make_entry
 from tests.support.fastlane import POOLS, Fastlane
 from tests.support.redis import RealRedis
 from tests.support.relay import Relay
@@ -119,3 +126,38 @@ async def is_refused(logs: list[MutableMapping[str, Any]]) -> bool:
 async def answers(crew: Fastlane) -> bool:
     """Whether the queue answers the api."""
     return (await crew.get("/healthcheck")).json["redis"] is True
+
+
+async def test_each_audit_looks_at_all_that_is_leased_and_goes_on_with_what_waits(
+    shared_redis: RealRedis, installation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much waits, the loss of a lease or a slot is found within a round."""
+    monkeypatch.setattr(rebuilder, "AUDIT_PAGES", 2)
+    asked = list[str | None]()
+
+    async def audit(self: RedisGeneration, generation: str, page: str | None = None) -> AuditPage:
+        asked.append(page)
+        return await plain(self, generation, page)
+
+    plain = RedisGeneration.audit
+    monkeypatch.setattr(RedisGeneration, "audit", audit)
+    async with clocked_queues(shared_redis.url, installation, 1) as (queue,):
+        await queue.generation.set_generation("0")
+        await queue.put([make_entry(f"later-{number}", NOW + HOUR, TICKS) for number in range(2_000)])
+        auditor = Rebuilder(StoreWithoutQueue(), queue, queue.generation, FakeClock(), "auditor", POOLS)  # type: ignore[arg-type]
+        rounds = []
+        for _ in range(8):
+            asked.clear()
+            await auditor.audit()
+            rounds.append(list(asked))
+    assert [pages[0] for pages in rounds] == [None] * 8
+    walked = [page for pages in rounds for page in pages[1:]]
+    assert set(Counter(walked[:6]).values()) == {1}
+    assert rounds[0][1] in walked[6:]  # it begins anew
+
+
+class StoreWithoutQueue:
+    """A store that has not worked with a queue yet."""
+
+    async def generation(self) -> Generation:
+        return Generation(0, "", None, 0)

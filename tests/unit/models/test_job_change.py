@@ -275,3 +275,20 @@ def test_a_pause_of_years_is_one_row_that_says_at_least() -> None:
 def test_a_clock_that_was_set_back_while_a_job_was_paused_skips_nothing() -> None:
     advance = resumed(held(), TEN - 5 * HOUR)
     assert (advance.job.next_tick, advance.ticks) == (TEN + HOUR, [])
+
+
+@pytest.mark.parametrize("job", [created(AT).job, created(HOURLY).job])
+def test_a_job_with_a_row_in_its_ledger_has_given_out_a_number_or_has_a_last_tick(job: Job) -> None:
+    """By these two, retention knows the jobs that have no history."""
+    late = TEN + 30 * HOUR
+    paused = job_change.pause(job, now=TEN + 1)
+    changes = [
+        *(job_change.fire(job, now=now) for now in (job.next_tick or 0, late)),
+        *(job_change.put(before, NEW, schedule, now=late, by=SOMEBODY) for before in (job, paused) for schedule in (AT, DAILY, Schedule())),
+        *(job_change.edit(before, NEW, schedule, now=late, by=SOMEBODY) for before in (job, paused) for schedule in (DAILY, job.schedule)),
+        *(job_change.resume(paused, now=now) for now in (TEN + 2, late)),
+        job_change.run_now(job, NEW, now=TEN + 3, by=SOMEBODY),
+    ]
+    assert sum(bool(change.ticks) for change in changes) >= 8
+    for change in changes:
+        assert not change.ticks or change.job.sequence > 0 or change.job.last_tick is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models.retention import ANY_NUMBER, NEVER, Cuts, PastExecution, Retention, overdue_executions, ticks_of
+from fastlane.models.retention import ANY_NUMBER, NEVER, Cuts, PastExecution, Retention, overdue_executions, strictest, ticks_of
 
 DAY = 86_400_000
 
@@ -60,3 +60,7 @@ def test_a_pool_s_rules_stand_before_the_server_s_and_a_job_s_only_where_they_ar
 def test_a_rule_that_there_is_not_lets_nothing_go():
     assert Retention().cuts(1_000) == Cuts(NEVER, NEVER, ANY_NUMBER, NEVER)
     assert Retention(100, 200, 3, 400).cuts(1_000) == Cuts(900, 800, 3, 600)
+
+
+def test_the_strictest_of_several_rules_lets_go_what_any_of_them_does():
+    assert strictest([Cuts(5, 100, 7, 1), Cuts(executions=200, logs=9), Cuts(4, 50, 3)]) == Cuts(5, 200, 3, 9)

@@ -2,12 +2,13 @@
 -- condemns the data: the generation is replaced, so nothing is claimed until the queue is rebuilt.
 -- Keys: those of entries.lua; every lane that was ever used is declared.
 -- Arguments: the generation; the page to begin with (part ':' lane ':' cursor; empty: the first).
--- Answer: the page to go on with (empty: that was the last), and what is wrong (empty: nothing); or LANE.
+-- Answer: the page to go on with (empty: that was the last), what is wrong (empty: nothing), and 1 if from that page on comes only what
+-- waits, or else 0; or LANE.
 local generation, first = ARGV[FIRST_ARGUMENT], ARGV[FIRST_ARGUMENT + 1]
 local names = redis.call('SMEMBERS', LANES)
 for _, name in ipairs(names) do require_lane(name) end
 if lanes_answer() then return lanes_answer() end
-if redis.call('GET', GENERATION) ~= generation then return { '', '' } end
+if redis.call('GET', GENERATION) ~= generation then return { '', '', 0 } end
 
 -- How many members were looked at, and where the scan of the current part is.
 local looked, cursor = 0, '0'
@@ -89,8 +90,9 @@ end
 
 local parts, at = { { check_totals, 'totals', '' }, { check_leases, 'leases', '' }, { check_groups, 'groups', '' } }, 1
 table.sort(names)
+for _, name in ipairs(names) do parts[#parts + 1] = { check_slots, 'slots', name } end
+local rest = #parts + 1
 for _, name in ipairs(names) do
-  parts[#parts + 1] = { check_slots, 'slots', name }
   for _, part in ipairs({ 'timed', 'ready', 'waiting' }) do parts[#parts + 1] = { check_waiting, part, name } end
 end
 if first ~= '' then
@@ -111,6 +113,7 @@ end
 if wrong then
   redis.call('SET', GENERATION, generation .. ', damaged')
   wake_workers()
-  return { '', wrong }
+  return { '', wrong, 0 }
 end
-return { at > #parts and '' or parts[at][2] .. ':' .. parts[at][3] .. ':' .. cursor, '' }
+if at > #parts then return { '', '', 0 } end
+return { parts[at][2] .. ':' .. parts[at][3] .. ':' .. cursor, '', at >= rest and 1 or 0 }
