@@ -47,9 +47,9 @@ class Assignment:
         """What it is counted as."""
         return self._work
 
-    def become_execution(self) -> None:
-        """Counts it as an execution, whatever it was claimed for."""
-        self._work = Work.EXECUTION
+    def count_as(self, work: Work) -> None:
+        """Counts it as this, whatever it was claimed for."""
+        self._work = work
 
     def start(self, task: asyncio.Task[None]) -> None:
         """Records the task that works on it."""

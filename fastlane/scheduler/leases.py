@@ -15,7 +15,7 @@ from fastlane.errors import QueueDown
 from fastlane.models.note import Note
 from fastlane.queue.base import Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_EXECUTIONS, Room, Work
+from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_EXECUTIONS, MAX_TICKS, Room, Work
 
 log = structlog.get_logger()
 
@@ -58,7 +58,8 @@ class Leases:
     @property
     def room(self) -> Room:
         """How much more this worker takes."""
-        return Room(self._max_executions - self._held[Work.EXECUTION], MAX_ERRANDS - self._held[Work.ERRAND])
+        held = self._held
+        return Room(self._max_executions - held[Work.EXECUTION], MAX_ERRANDS - held[Work.ERRAND], MAX_TICKS - held[Work.TICK])
 
     def subscribe(self, on_room: Callable[[], None]) -> None:
         """Calls ``on_room`` when there is room again for what there was none."""
@@ -112,9 +113,17 @@ class Leases:
 
     def count_as_execution(self, assignment: Assignment) -> None:
         """Counts the assignment as an execution from now on: its service is watched, which may take long, whatever the lease was for."""
-        if self._assignments.get(assignment.id) is assignment and assignment.work is not Work.EXECUTION:
+        self._recount(assignment, Work.EXECUTION)
+
+    def count_failed_tick(self, assignment: Assignment) -> None:
+        """Counts a tick that failed, and is tried again, as an errand from now on: a few such ticks must not keep all others waiting."""
+        if assignment.work is Work.TICK:
+            self._recount(assignment, Work.ERRAND)
+
+    def _recount(self, assignment: Assignment, work: Work) -> None:
+        if self._assignments.get(assignment.id) is assignment and assignment.work is not work:
             self._count(assignment, -1)
-            assignment.become_execution()
+            assignment.count_as(work)
             self._count(assignment, 1)
 
     async def hand_over(self, assignment: Assignment) -> None:
@@ -224,7 +233,7 @@ class Leases:
         before = self.room
         self._held[assignment.work] += change
         after = self.room
-        if before.executions < 1 <= after.executions or before.errands < 1 <= after.errands:
+        if before.executions < 1 <= after.executions or before.errands < 1 <= after.errands or before.ticks < 1 <= after.ticks:
             self._on_room()
         executions = self._held[Work.EXECUTION]
         if executions >= self._max_executions and not self._is_full:

@@ -90,6 +90,8 @@ class Runner:
                     log.exception("assignment.failed", id=assignment.id)
                 assignment.explain(notes.of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
                 pause = MAX_PAUSE
+            if assignment.lease.kind is EntryKind.JOB:
+                self._leases.count_failed_tick(assignment)
             await self._clock.sleep(pause * (0.5 + random.random() / 2))
             pause = min(pause * 2, MAX_PAUSE)
 

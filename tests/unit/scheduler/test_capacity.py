@@ -10,7 +10,7 @@ from fastlane.scheduler.capacity import BATCH, ClaimRequest, Room, Work, claim_r
 FAST = Pool("fast", "f", ("a", "b"), 3)
 SLOW = Pool("slow", "", ("b", "c"), 7)
 POOLS = (FAST, SLOW)
-ROOMY = Room(1_000, 1_000)
+ROOMY = Room(1_000, 1_000, 1_000)
 ALL = [HostView(name, True) for name in "abc"]
 
 
@@ -54,15 +54,22 @@ def test_ticks_are_asked_for_whatever_the_hosts_do() -> None:
 
 @pytest.mark.parametrize("executions", [0, -500])
 def test_a_worker_full_of_executions_starts_none_and_asks_for_everything_else(executions: int) -> None:
-    assert claim_request(POOLS, ALL, Room(executions, 1_000)) == ClaimRequest((Lane(TICKS, None),), ("fast", "slow"), BATCH)
+    assert claim_request(POOLS, ALL, Room(executions, 1_000, 1)) == ClaimRequest((Lane(TICKS, None),), ("fast", "slow"), BATCH)
 
 
 def test_a_worker_full_of_errands_still_takes_over_what_others_left() -> None:
-    assert claim_request(POOLS, ALL, Room(1_000, 0)) == ClaimRequest((), (), BATCH)
+    assert claim_request(POOLS, ALL, Room(1_000, 0, 1_000)) == ClaimRequest((), (), BATCH)
+
+
+@pytest.mark.parametrize("ticks", [0, -63])
+def test_a_worker_full_of_ticks_starts_executions(ticks: int) -> None:
+    assert claim_request(POOLS, ALL, Room(1_000, 1_000, ticks)) == ClaimRequest((Lane("fast", 3), Lane("slow", 7)), (), BATCH)
+    assert claim_request((), [], Room(1_000, 1_000, ticks)) == ClaimRequest((), (), BATCH)
 
 
 @pytest.mark.parametrize(
-    ("room", "count"), [(Room(5, 1_000), 5), (Room(1_000, 7), 7), (Room(0, 7), 7), (Room(BATCH + 1, BATCH + 1), BATCH)]
+    ("room", "count"),
+    [(Room(5, 1_000, 1), 5), (Room(1_000, 7, 1), 7), (Room(0, 7, 1), 7), (Room(BATCH + 1, BATCH + 1, 1), BATCH)],
 )
 def test_no_claim_is_larger_than_the_room_for_what_it_may_give(room: Room, count: int) -> None:
     assert claim_request(POOLS, ALL, room).count == count
@@ -71,8 +78,8 @@ def test_no_claim_is_larger_than_the_room_for_what_it_may_give(room: Room, count
 @pytest.mark.parametrize(
     ("lease", "work"),
     [
-        (Lease("j", EntryKind.JOB, TICKS, 1), Work.ERRAND),
-        (Lease("j", EntryKind.JOB, TICKS, 1, resume=True), Work.ERRAND),
+        (Lease("j", EntryKind.JOB, TICKS, 1), Work.TICK),
+        (Lease("j", EntryKind.JOB, TICKS, 1, resume=True), Work.TICK),
         (Lease("e", EntryKind.EXECUTION, TICKS, 1), Work.ERRAND),
         (Lease("e", EntryKind.EXECUTION, "fast", 1, expired=True), Work.ERRAND),
         (Lease("e", EntryKind.EXECUTION, "fast", 1), Work.EXECUTION),

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from fastlane.models.note import Note, Obstacle
 from fastlane.queue.base import TICKS, EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.capacity import MAX_ERRANDS, Room
+from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_TICKS, Room
 from tests.support.clock import settle
 from tests.unit.scheduler.lending import MAX, Bench, Work
 
@@ -43,11 +43,37 @@ async def test_closing_does_not_fail_when_the_queue_is_away() -> None:
         assert work.cancelled
 
 
-async def test_room_is_counted_for_executions_and_errands_apart() -> None:
+async def test_room_is_counted_for_each_kind_of_work_apart() -> None:
     async with Bench() as bench:
         await bench.take("a")
         bench.leases.hold(Assignment(Lease("job", EntryKind.JOB, TICKS, 0)), Work().run())
-        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS - 1)
+        bench.leases.hold(Assignment(Lease("late", EntryKind.EXECUTION, "p", 0, expired=True)), Work().run())
+        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS - 1, MAX_TICKS - 1)
+
+
+async def test_it_says_when_there_is_room_for_ticks_again() -> None:
+    async with Bench() as bench:
+        told, works = list[int](), [Work() for _ in range(MAX_TICKS + 1)]
+        bench.leases.subscribe(lambda: told.append(bench.leases.room.ticks))
+        for number, work in enumerate(works):
+            bench.leases.hold(Assignment(Lease(f"{number}", EntryKind.JOB, TICKS, 0)), work.run())
+        for work in works[:3]:
+            work.done.set()
+            await settle()
+        assert told == [1]
+
+
+async def test_a_tick_that_failed_counts_as_an_errand_and_an_execution_stays_one() -> None:
+    async with Bench() as bench:
+        tick = Assignment(Lease("job", EntryKind.JOB, TICKS, 0))
+        bench.leases.hold(tick, Work().run())
+        execution, _ = await bench.take("a")
+        bench.leases.count_failed_tick(tick)
+        bench.leases.count_failed_tick(tick)
+        bench.leases.count_failed_tick(execution)
+        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS - 1, MAX_TICKS)
+        bench.leases.forget(tick)
+        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS, MAX_TICKS)
 
 
 async def test_it_says_when_there_is_room_again_and_not_before() -> None:
