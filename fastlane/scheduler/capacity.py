@@ -1,5 +1,4 @@
 """How much a worker holds at once, and what it may claim next: each kind of work has a bound of its own, so none of them keeps the others
-from collections.abc import Sequence
 from being claimed. Pure.
 
 Executions are held for as long as they run. Ticks of jobs are short, and so are errands: the end of an execution that will not start, a
