@@ -23,7 +23,7 @@ test-long: ## run the long tests: a thousand jobs, and repeated faults of severa
 test-model: ## run the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
 	@scripts/test-model $(ARGS)
 
-test-mongo: ## run the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
+test-mongo: ## run the tests of the store, the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
 	@scripts/test-mongo $(ARGS)
 
 bench: ## measure fastlane against a bare baseline and update docs/performance.md; 40 minutes (ARGS='--only enqueue')

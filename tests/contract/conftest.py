@@ -17,7 +17,7 @@ from tests.support.waiting import LONG_PATIENCE, PATIENCE
 OpenStore = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=["sqlite", "mongo"])
+@pytest.fixture(params=["sqlite", pytest.param("mongo", marks=pytest.mark.mongo)])
 async def open_store(request, tmp_path) -> AsyncIterator[OpenStore]:
     """Opens one more store on the test's data; all are closed in the end."""
     opened = []

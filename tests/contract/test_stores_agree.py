@@ -26,6 +26,8 @@ from tests.support.factories import chunk, first_of, new_job
 from tests.support.mongo import RealMongo
 from tests.support.waiting import LONG_PATIENCE, PATIENCE
 
+pytestmark = pytest.mark.mongo
+
 Call = Callable[[Store], Awaitable[Any]]
 
 TASKS = ("team-a", "team-b", "Team Ä: größe", "x_y🐳", "café")
