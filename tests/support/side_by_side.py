@@ -46,6 +46,7 @@ UNITS = (
     (f"{INTEGRATION}short_of_disk.py",),
     (f"{INTEGRATION}make_commands.py::test_make_run",),
     (f"{INTEGRATION}make_commands.py::test_the_wheel",),
+    ("tests/http/test_docs_commands.py::test_every_command_of_a_page_works_as_typed[docs/command-line.md",),
     ("tests/crash/",),
     ("tests/behaviour/schedule/test_year_of_ticks.py::test_the_ledger_of_a_year_accounts_for_each_due_time_once[1]",),
     (f"{INTEGRATION}upgrades.py",),
