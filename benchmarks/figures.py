@@ -31,7 +31,8 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the report. ``ours`` and ``peer`` have a value a round, in ``unit``, in the order in which they were measured; ``peer``
-    is empty where there is none. A figure without a target is there to be read beside the others."""
+    is empty where there is none. A figure without a target is there to be read beside the others. ``pairs``: the comparison of each round,
+    where both sides were measured in turn many times in it: the median of those of the pairs."""
 
     name: str
     unit: str
@@ -40,10 +41,13 @@ class Figure:
     peer_name: str = ""
     comparison: Comparison = Comparison.RATIO
     target: Target | None = None
+    pairs: Sequence[float] = ()
 
     @property
     def compared(self) -> list[float]:
         """The comparison of each round."""
+        if self.pairs:
+            return list(self.pairs)
         if self.comparison is Comparison.ALONE:
             return list(self.ours)
         pairs = zip(self.ours, self.peer, strict=False)

@@ -50,15 +50,18 @@ class Sizes:
     hosts: Sequence[int] = (10, 100, 1_000)
     running: int = 1_000
     placed: int = 4_000
-    over_http: int = 2_000
+    over_http: int = 8_000
+    """So many that what each host is asked every half a minute or minute comes among them, with and without dead hosts."""
     history: int = 1_000_000
     """How many executions the store has when they are placed once more."""
     seconds: float = 10.0
-    jobs: int = 500
+    jobs: int = 1_000
     """Jobs on the hosts beside a silent one."""
+    idle: float = 30.0
+    """Seconds for which an idle worker is measured: it lists the services of each host once meanwhile."""
 
 
-QUICK = Sizes((2, 20), 20, 400, 100, 2_000, 3.0, 50)
+QUICK = Sizes((2, 20), 20, 400, 100, 2_000, 3.0, 50, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +289,7 @@ def _idle(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
     found: dict[int, list[tuple[float, float]]] = {count: [] for count in sizes.hosts}
     for turn in range(rounds):
         for count in sizes.hosts:
-            found[count].append(uvloop.run(idle(count, sizes.seconds)))
+            found[count].append(uvloop.run(idle(count, sizes.idle)))
         say(f"round {turn + 1}: idle, and with a dead tenth: {_told({count: pairs[-1] for count, pairs in found.items()})} % of a core")
     few, most = sizes.hosts[0], sizes.hosts[-1]
     figures = [

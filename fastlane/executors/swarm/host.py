@@ -304,7 +304,8 @@ class Host:
             now = asyncio.get_running_loop().time()
             info_too = not was_well or self._pace.asks_info(now - self._info_at)
             facts = self._recognized(await probe(self.client, before if was_well else None, self._clock, info_too=info_too))
-            self._info_at = now if info_too else self._info_at
+            if info_too:  # many hosts that come up together are not asked again together
+                self._info_at = now if was_well else now - random.random() * self._pace.info_pause
             self.facts = facts if facts != before else before
             await self.disk.measure(facts)  # before it counts as usable
         except NotHostsFault:

@@ -46,9 +46,14 @@ class Pace:
         """The seconds until a host's next probe."""
         return max(self.every, self.hosts() / PROBES_A_SECOND if well else self.away() / AWAY_A_SECOND)
 
+    @property
+    def info_pause(self) -> float:
+        """The seconds between two questions for a host's ``/info``."""
+        return max(self.every, self.hosts() / INFOS_A_SECOND)
+
     def asks_info(self, elapsed: float) -> bool:
         """Whether a probe asks for ``/info``, so many seconds after the last one that did."""
-        return not 0 <= elapsed < max(self.every, self.hosts() / INFOS_A_SECOND) - self.every / 2
+        return not 0 <= elapsed < self.info_pause - self.every / 2
 
 
 @dataclass(frozen=True, slots=True)

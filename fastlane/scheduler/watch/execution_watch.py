@@ -101,6 +101,7 @@ class ExecutionWatch:
         self._node_down_since: int | None = None
         self._disobeyed_since: int | None = None
         self._trouble: Note | None = None
+        self._ran: EngineTask | None = None
         self._last_manager: str | None = None
         self._is_ours = True
 
@@ -166,10 +167,20 @@ class ExecutionWatch:
         task = task_of(self._execution, shown)
         if task is None or not is_start_or_success(self._execution, task):
             return None
-        detailed = await self._executor.detail(self._manager(), task)
+        detailed = await self._detailed(task)
         if detailed is None:
             return None
         return replace(shown, tasks=tuple(detailed if one is task else one for one in shown.tasks))
+
+    async def _detailed(self, task: EngineTask) -> EngineTask | None:
+        """The task with its container's times. A short container has ended before its task is seen to run, and is not asked for again."""
+        ran, self._ran = self._ran, None
+        if ran is not None and ran.container_id == task.container_id and task.phase is Phase.ENDED:
+            return replace(task, started_at=ran.started_at, finished_at=ran.finished_at)
+        detailed = await self._executor.detail(self._manager(), task)
+        if detailed is not None and detailed.phase is Phase.RUNNING and detailed.finished_at is not None:
+            self._ran = detailed
+        return detailed
 
     async def _inspect(self) -> EngineService:
         """Its service. Raises ServiceGone only when every manager of its swarm that can be asked answers so, since one may do so falsely.
@@ -198,8 +209,9 @@ class ExecutionWatch:
             case RecordEnd():
                 return await self._finish(verdict.ending, verdict.task)
             case RecordStart():
-                self._log_copy.start(self._manager(), verdict.started.engine_task_id)
-                self._measure(task)
+                if self._ran is None:  # else its log is read to the end at once, when a look shows that
+                    self._log_copy.start(self._manager(), verdict.started.engine_task_id)
+                    self._measure(task)
                 ran = await self._store.change(transitions.run(self._execution, verdict.started, now=self._clock.now()))
                 if ran is not None:
                     self._publish(Hint(ran.id, 0, ran.status))

@@ -4,11 +4,12 @@ A snapshot is only a hint: when a service's task changes phase, the execution's 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
-from fastlane.clock import Clock
+from fastlane.clock import Clock, first_of
 from fastlane.errors import HostDown, OrderRefused, ServiceGone
 from fastlane.executors.base import ClusterSnapshot, Executor, Phase
 from fastlane.models.execution import Execution
@@ -27,7 +28,13 @@ from fastlane.streams.pump import Pump, no_hints
 log = structlog.get_logger()
 
 FASTEST, SLOWEST = 0.02, 0.5
-"""Seconds between snapshots. Taking them fills at most a tenth of the time, so they get rarer when lists grow."""
+"""Seconds between snapshots."""
+REST = 19
+"""They get rarer when lists grow: their processor time is followed by this many times as much rest, since they cost an engine about as much
+as this process. The time for which a busy engine lets a short list wait does not count."""
+LATER, AT_MOST = 0.01, 0.2
+"""They get rarer when nothing has started for a while: an end may be seen late by this part of the time for which its container has been
+watched, and by this many seconds."""
 
 
 class Watcher:
@@ -63,16 +70,27 @@ class Watcher:
         self._observations: dict[str, ServiceObservation] = {}
         self._watched: dict[str, Execution] = {}
         self._wanted = asyncio.Event()
+        self._begun = asyncio.Event()
+        self._begun_at = 0
 
     async def run(self) -> None:
         """Takes snapshots as long as anything is watched, forever."""
         while True:
             await self._wanted.wait()
-            before = self._clock.now()
+            self._begun.clear()
+            before, worked = self._clock.now(), time.thread_time()
             watched = {observation.swarm_id or observation.host for observation in self._observations.values()}
             self._update_observations(await self._executor.snapshot(watched))
-            took = (self._clock.now() - before) / 1000
-            await self._clock.sleep(min(SLOWEST, max(FASTEST, took * 9)))
+            cost = min((self._clock.now() - before) / 1000, time.thread_time() - worked)  # the thread may have done other work, too
+            await self._rest(min(SLOWEST, max(FASTEST, cost * REST)))
+
+    async def _rest(self, least: float) -> None:
+        """Waits until the next snapshot is due. One that is rarer because all has run for a while comes sooner when a watch begins."""
+        await self._clock.sleep(least)
+        age = (self._clock.now() - self._begun_at) / 1000
+        more = min(AT_MOST, age * LATER) - least
+        if more > 0:
+            await first_of(self._clock, more, self._begun)
 
     def _update_observations(self, snapshot: ClusterSnapshot) -> None:
         hosts = self._executor.hosts()
@@ -94,7 +112,9 @@ class Watcher:
             raise ValueError(f"execution {execution.id} has no service to watch")
         self._watched[execution.service_id] = execution
         observation = self._observations[execution.service_id] = ServiceObservation(execution.host or "", execution.swarm_id)
+        self._begun_at = self._clock.now()
         self._wanted.set()
+        self._begun.set()
         watch = self._begin(assignment, execution, observation)
         try:
             return await watch.run()

@@ -1,11 +1,13 @@
 """What a worker concludes from a look at all services alone, and what it asks about a single one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastlane.errors import HostDown
+from fastlane.executors.base import Phase
 from fastlane.models.status import Status
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, intercept
@@ -14,12 +16,15 @@ from tests.support.waiting import at_rest
 
 
 class Questions:
-    """Counts the questions to an executor about single services; with ``lost_details`` so many of those about a container fail."""
+    """Counts the questions to an executor about single services; with ``lost_details`` so many of those about a container fail. With
+    ``short`` the container of a task that runs has ended. ``follows``: how many logs were followed."""
 
     def __init__(self, crew: Fastlane) -> None:
-        self.inspections = self.details = self.lost_details = 0
+        self.inspections = self.details = self.lost_details = self.follows = 0
+        self.short = False
         intercept(crew.executor, "inspect", self._inspect)
         intercept(crew.executor, "detail", self._detail)
+        intercept(crew.executor, "logs", self._log)
 
     async def _inspect(self, call: Call) -> Any:
         self.inspections += 1
@@ -29,6 +34,11 @@ class Questions:
         self.details += 1
         if self.details <= self.lost_details:
             raise HostDown("the host did not answer")
+        task = await call.carry()
+        return replace(task, finished_at=task.started_at) if self.short and task.phase is Phase.RUNNING else task
+
+    async def _log(self, call: Call) -> Any:
+        self.follows += call.named["follow"]
         return await call.carry()
 
 
@@ -69,6 +79,24 @@ async def test_a_host_that_does_not_tell_about_the_container_is_asked_again(shar
         crew.executor.release(row.id)
         assert (await crew.cleaned(job)).status is Status.DONE
         assert asked.details >= 2
+
+
+async def test_a_container_that_ended_before_its_start_was_seen_is_asked_for_once_and_its_log_read_once(
+    shared_redis: RealRedis, tmp_path: Path
+) -> None:
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
+        asked = Questions(crew)
+        asked.short = True
+        await crew.hire()
+        activated = crew.executor.just_activated
+        crew.executor.just_activated = lambda *names: (known := activated(*names)) and replace(known, tasks=())  # type: ignore[method-assign]
+        job = await crew.submit("out", "text\n", "hold")
+        running = await crew.reaches(job, "running")
+        crew.executor.release(running.id)
+        ended = await crew.cleaned(job)
+        assert (ended.status, ended.exit_code, ended.stdout_bytes) == (Status.DONE, 0, 5)
+        assert ended.finished_at == ended.started_at == running.started_at
+        assert (asked.details, asked.follows) == (1, 0)
 
 
 @pytest.mark.parametrize("words", [("hold",), ("hold", "exit", "3")])

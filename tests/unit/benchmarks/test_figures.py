@@ -23,6 +23,12 @@ def test_a_ratio_is_of_the_two_sides_of_the_same_round() -> None:
     assert figure.verdict is True
 
 
+def test_a_figure_that_was_measured_in_pairs_is_compared_pair_by_pair() -> None:
+    figure = Figure("a job", "ms", [500.0], [490.0], "bare", Comparison.DIFFERENCE, AT_MOST_TWO, pairs=[1.5])
+    assert figure.compared == [1.5]
+    assert figure.verdict is True
+
+
 def test_a_figure_without_its_peer_has_no_verdict() -> None:
     assert Figure("dispatch", "jobs/s", [900.0], [], "huey", target=AT_MOST_TWO).verdict is None
 

@@ -148,13 +148,13 @@ def task_view(
 
 
 def with_times(task: EngineTask, container: Raw, skew: int) -> EngineTask:
-    """A running or completed task with the start and the end of its container, as its node shows it, by this process's clock. ``skew``: how
-    far the node's clock is ahead, in milliseconds."""
+    """A running or completed task with the start and the end of its container, as its node shows it, by this process's clock. That of a
+    running task may have ended already. ``skew``: how far the node's clock is ahead, in milliseconds."""
     state = _container_state(container)
     started, finished = (
         None if moment is None else moment - skew for moment in map(milliseconds, (state.get("StartedAt"), state.get("FinishedAt")))
     )
-    if task.phase is not Phase.ENDED:
+    if task.phase is not Phase.ENDED and (finished is None or state.get("Running")):
         return replace(task, started_at=started)
     return replace(task, started_at=started, finished_at=max(finished or task.changed_at, started or 0))
 

@@ -1,5 +1,6 @@
-"""What a host's probes tell of its clock, and when that counts as set back."""
+"""What a host's probes tell of its clock, and when that counts as set back. How the probes of many hosts are spread."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -86,6 +87,27 @@ async def test_a_parked_service_does_not_count_as_running_once_the_clock_was_set
     assert probes.host.view().running == 1
     probes.clock.ahead = probes.ahead = -MINUTE
     assert probes.host.view().running == 0
+
+
+async def test_hosts_that_come_up_together_are_not_asked_together_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[object, list[float]] = {}
+
+    async def probe(client: object, *_: object, info_too: bool) -> EngineFacts:
+        if info_too:
+            asked.setdefault(client, []).append(asyncio.get_running_loop().time())
+        return EngineFacts("swarm", "node", 5, {"node": "ready"})
+
+    monkeypatch.setattr(module, "probe", probe)
+    registries, pace = Registries(), Pace(PROBE_EVERY, lambda: 20, lambda: 0)
+    hosts = [Host(Endpoint(f"unix:///{one}"), ShiftedClock(0), Breaker(5, 1000), pace, registries, lambda: None) for one in range(30)]
+    for host in hosts:
+        await host.open()
+    await until(lambda: all(len(times) > 1 for times in asked.values()), "all to be asked twice")
+    pauses = [times[1] - times[0] for times in asked.values()]
+    assert min(pauses) < max(pauses) / 2
+    for host in hosts:
+        await host.close()
+    await registries.close()
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,9 @@ from fastlane.errors import HostDown, ServiceGone
 from fastlane.executors.base import Activation, EngineService, Order
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.logs.chunk import Head
 from fastlane.models.placement.host import HostView, reachable_manager, reachable_managers
 from fastlane.models.placement.pool import Pull
 from fastlane.models.status import Status
-from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.watch.execution_watch import MAX_PAUSE, MIN_PAUSE
@@ -25,6 +23,7 @@ from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution
 from tests.support.instant import InstantExecutor
+from tests.unit.scheduler.watch.rows import Row, never
 
 OWN, OTHER, THIRD, FOREIGN = "tcp://own:1", "tcp://other:1", "tcp://third:1", "tcp://foreign:1"
 SWARM = {OWN: "s", OTHER: "s", THIRD: "s", FOREIGN: "another"}
@@ -58,25 +57,6 @@ class Managers(InstantExecutor):
         await super().stop(host, service_id, why)
 
 
-class Row:
-    """The part of a store that a watcher needs: one execution."""
-
-    def __init__(self, execution: Execution) -> None:
-        self.execution_now = execution
-
-    async def execution(self, _id: str) -> Execution:
-        return self.execution_now
-
-    async def change(self, change: ExecutionChange) -> Execution | None:
-        if not change.permitted(self.execution_now):
-            return None
-        self.execution_now = replace(self.execution_now, **change.values)
-        return self.execution_now
-
-    async def log_head(self, _id: str) -> Head:
-        return Head()
-
-
 @dataclass
 class Scene:
     """A running execution under watch, on its own host."""
@@ -99,10 +79,6 @@ class Scene:
         self.missed_at = self.clock.now()
         self.assignment.request_stop()  # a look again
         await self.clock.advance(0)
-
-
-async def never(_assignment: Assignment, _execution: Execution) -> bool:
-    raise AssertionError("it was activated long ago")
 
 
 async def bound(executor: Managers, clock: FakeClock) -> Row:

@@ -7,7 +7,7 @@ import pytest
 from fastlane.clock import iso
 from fastlane.executors.base import Phase, TaskEnd
 from fastlane.executors.swarm.service.clocks import Clocks, leader_of
-from fastlane.executors.swarm.service.states import NodeDetails, by_service, node_details, node_states, task_view, task_views
+from fastlane.executors.swarm.service.states import NodeDetails, by_service, node_details, node_states, task_view, task_views, with_times
 
 NODES = {"n1": "ready", "n2": "down"}
 AT = "2026-11-25T13:02:35.347785353Z"
@@ -249,3 +249,22 @@ def test_a_node_whose_disk_is_full_refuses_or_does_not_start_the_container(
 ) -> None:
     view = task_view(raw, NODES)
     assert (view.end, view.exit_code) == (end, code)
+
+
+ZERO = "0001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("state", "shown", "finished"),
+    [
+        ("running", {"Running": True, "StartedAt": AT, "FinishedAt": ZERO}, None),
+        ("running", {"Running": True, "StartedAt": AT, "FinishedAt": AT}, None),
+        ("running", {"Running": False, "StartedAt": AT, "FinishedAt": AT}, AT_MS),
+        ("complete", {"Running": False, "StartedAt": AT, "FinishedAt": AT}, AT_MS),
+        ("complete", {"Running": False, "StartedAt": AT, "FinishedAt": ZERO}, AT_MS),
+    ],
+    ids=["runs", "was started again", "has ended before its task", "has ended", "does not say when it ended"],
+)
+def test_a_container_tells_its_times(state: str, shown: dict[str, Any], finished: int | None) -> None:
+    told = with_times(task_view(task(state, code=0), NODES), {"State": shown}, skew=0)
+    assert (told.started_at, told.finished_at) == (AT_MS, finished)
