@@ -20,6 +20,7 @@ class RedisGeneration:
         self._pipeline = pipeline
         self._scripts = scripts
         self._keys = keys
+        self._audited: Sequence[str] = ()
 
     async def identity(self) -> Identity:
         """Reads the generation, the server's run id, and what is known of the store."""
@@ -42,9 +43,10 @@ class RedisGeneration:
             )
 
     async def audit(self, generation: str, page: str | None = None) -> AuditPage:
-        """Looks at some 256 members of the sets."""
-        lanes = await self._pipeline.call("SMEMBERS", self._keys.lanes)
-        following, wrong, is_rest = await self._scripts.run("audit", lanes, [generation, page or ""])
+        """Looks at some 256 members of the sets. The lanes are read with the first page; the script asks for one that is new since."""
+        if page is None:
+            self._audited = await self._pipeline.call("SMEMBERS", self._keys.lanes)
+        following, wrong, is_rest = await self._scripts.run("audit", self._audited, [generation, page or ""])
         return AuditPage(wrong or None, following or None, is_rest == 1)
 
     async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:

@@ -1,6 +1,7 @@
 """Keys of the queue that are lost, or changed by somebody else: an audit finds it, and condemns the data."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -156,3 +157,13 @@ async def test_what_is_leased_comes_before_what_waits(queue: ClockedQueue) -> No
     first = next(number for number, page in enumerate(pages) if page.is_rest)
     assert 1 < first < len(pages) - 4
     assert [page.is_rest for page in pages[first:]] == [True] * (len(pages) - first - 1) + [False]
+
+
+async def test_a_lane_that_is_new_since_the_first_page_is_looked_at_too(queue: ClockedQueue, client: Any, installation: str) -> None:
+    await queue.put(make_entries(600))
+    found = await queue.generation.audit("1")
+    await queue.put([make_entry("hurries", lane="new", expires=NOW + 7)])
+    client.delete(key(installation, "expiries:new"))
+    while found.wrong is None and found.next is not None:
+        found = await queue.generation.audit("1", found.next)
+    assert "hurries" in str(found.wrong)
