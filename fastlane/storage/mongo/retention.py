@@ -111,7 +111,7 @@ async def _candidates(db: Database, jobs: Sequence[JobHistory], cuts: Cuts) -> s
         return found | set(short)
     found |= {job_id for some in (rows, ticks) for job_id, count in Counter(row["job_id"] for row in some).items() if count > 1}
     without = set(await _without_execution(db, [tick for tick in ticks if tick["due"] < cuts.executions]))
-    ended = {row["_id"] for row in rows if row["settled"] and row["cleaned"] and (row["finished_at"] or cuts.logs) < cuts.logs}
+    ended = {row["_id"] for row in rows if row.get("settled") and row.get("cleaned") and (row.get("finished_at") or cuts.logs) < cuts.logs}
     logged = set(await logs.with_log(db, sorted(ended)))
     return found | {row["job_id"] for row in rows if row["_id"] in logged} | {tick["job_id"] for tick in ticks if tick["_id"] in without}
 
