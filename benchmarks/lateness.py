@@ -81,7 +81,7 @@ def _figures(results: dict[tuple[str, str], list[Lateness]], names: list[str]) -
     figures = []
     for name in names:
         ours, bare = results[name, "ours"], results[name, "bare"]
-        target = Target(2.5, at_least=False)
+        target = Target(1.3, at_least=False)
         for label, of in {
             "p50": lambda late: late.percentile(50),
             "p99": lambda late: late.percentile(99),

@@ -18,6 +18,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """The current moment, in milliseconds since 1970 (UTC)."""
 
+    def elapsed(self) -> float:
+        """Seconds since some moment, as ``sleep`` counts them: nobody can set them."""
+
     async def sleep(self, seconds: float) -> None:
         """Returns after that many seconds of this clock."""
 
@@ -27,6 +30,9 @@ class SystemClock:
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def elapsed(self) -> float:
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -53,6 +59,9 @@ class AlignedClock:
 
     def now(self) -> int:
         return self._at_zero + self._counted()
+
+    def elapsed(self) -> float:
+        return self._machine.elapsed()
 
     async def sleep(self, seconds: float) -> None:
         await self._machine.sleep(seconds)

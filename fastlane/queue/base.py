@@ -86,7 +86,8 @@ def slotless_entry(execution: Execution, *, due: int) -> Entry:
 @dataclass(frozen=True, slots=True)
 class Lease:
     """An entry that a claim leased to its caller. ``resume``: another worker's lease on it ran out. ``stop``: it must be stopped.
-    ``expired``: it was leased after its ``expires``; it holds no slot and must not be started."""
+    ``expired``: it was leased after its ``expires``; it holds no slot and must not be started. ``due``: it was leased ahead, and is not to
+    be worked on before that moment (milliseconds of Redis's time)."""
 
     id: str
     kind: EntryKind
@@ -95,6 +96,7 @@ class Lease:
     resume: bool = False
     stop: bool = False
     expired: bool = False
+    due: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +244,14 @@ class TimedQueue(Protocol):
         entry stays leased: a higher revision is kept for its ``finish``. Wakes the workers, and returns how many were absent."""
 
     async def claim(
-        self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = ()
+        self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = (), ahead: int = 0
     ) -> Claim:
         """Leases at most ``count`` entries to ``owner`` for ``lease`` milliseconds. First come those of any lane whose lease ran out. Then
         come those of these lanes, and of the lanes to ``watch``, that have expired: as ``expired``, without a slot. They take half of
         what is left of ``count``, and the rest when nothing else wants it. Then come the best ready entries of these lanes that find
-        a free slot and room in their group. An entry whose group is full is set aside until the group has room, and keeps its rank."""
+        a free slot and room in their group. An entry whose group is full is set aside until the group has room, and keeps its rank. What is
+        left of ``count`` goes to entries of ``@ticks``, if that is among the lanes, that are due within ``ahead`` milliseconds: each lease
+        says when. Whoever releases such a lease lets others have the entry before its due time; ``requeue`` does not."""
 
     async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
         """Extends the leases to ``lease`` milliseconds from now. In another generation, every lease is LOST."""

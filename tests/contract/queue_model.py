@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fastlane.queue.base import Cancelled, Claim, Entry, Lane, LaneCounts, Lease, Renewal
+from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, Lane, LaneCounts, Lease, Renewal
 
 MINUTE = 60_000
 
@@ -53,7 +53,7 @@ class Model:
         self._unblock()
         return absent
 
-    def claim(self, owner: str, lanes: Sequence[Lane], count: int, watch: Sequence[str], lease: int, now: int) -> Claim:
+    def claim(self, owner: str, lanes: Sequence[Lane], count: int, watch: Sequence[str], lease: int, now: int, ahead: int = 0) -> Claim:
         limits = {name: 0 for name in watch} | {lane.name: lane.limit for lane in lanes}
         self.turn += 1
         first = self.turn % max(1, len(limits))
@@ -70,7 +70,11 @@ class Model:
         while len(given) < count and any([self._serve(name, limits[name], count, given, owner, now + lease, now) for name in served]):
             pass
         self._end_late(names, count - len(given), given, owner, now + lease, now)
-        return Claim(tuple(given), self._next_at(names, {name: limits[name] for name in served}, now), now)
+        soon = [row for row in self._in("timed", TICKS) if TICKS in served and row.when <= now + ahead]
+        for row in sorted(soon, key=lambda row: (row.when, row.entry.id))[: count - len(given)]:
+            due = row.when
+            given.append(replace(self._lend(row, owner, now + lease), due=due))
+        return Claim(tuple(given), self._next_at(names, {name: limits[name] for name in served}, now, ahead // 2), now)
 
     def renew(self, owner: str, ids: Sequence[str], lease: int, now: int) -> Mapping[str, Renewal]:
         answer = {}
@@ -267,7 +271,7 @@ class Model:
             return True
         return False
 
-    def _next_at(self, lanes: Sequence[str], served: Mapping[str, int | None], now: int) -> int | None:
+    def _next_at(self, lanes: Sequence[str], served: Mapping[str, int | None], now: int, earlier: int) -> int | None:
         moments = [row.when for row in self._in("leased")]
         for lane in lanes:
             moments += [
@@ -276,7 +280,7 @@ class Model:
                 if row.place != "leased" and row.entry.lane == lane and row.entry.expires is not None
             ]
         for lane, limit in served.items():
-            moments += [row.when for row in self._in("timed", lane)]
+            moments += [row.when - (earlier if lane == TICKS else 0) for row in self._in("timed", lane)]
             if self._in("ready", lane) and (limit is None or self._slots(lane) < limit):
                 moments.append(now)
         return max(now, min(moments)) if moments else None

@@ -69,6 +69,7 @@ claims = step(
     lanes=some.sampled_from((lanes(4, 4), lanes(4, 4), lanes(4, 2), lanes(1, 2), lanes(4), lanes(2), [])),
     count=some.sampled_from((1, 2, 3, 6, 6, 0)),
     watch=some.sampled_from(((), (), ("other",), ("main", "other"), (TICKS,))),
+    ahead=some.sampled_from((0, 0, 1, 4)),
 )
 ends = step("end", nth=some.integers(0, 5))
 strict = some.sampled_from((False, False, True))

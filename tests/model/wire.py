@@ -112,6 +112,9 @@ class NodeClock:
     def now(self) -> int:
         return self._clock.now() + self._node.offset
 
+    def elapsed(self) -> float:
+        return self._clock.elapsed()
+
     async def sleep(self, seconds: float) -> None:
         await self._node.awake()
         await self._clock.sleep(seconds)

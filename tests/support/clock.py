@@ -22,10 +22,15 @@ class FakeClock:
         self._microseconds = now * 1000
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._asleep = 0
+        self._was_set_back = 0
 
     def now(self) -> int:
         """The moment, in milliseconds since 1970."""
         return self._microseconds // 1000
+
+    def elapsed(self) -> float:
+        """The seconds that passed."""
+        return (self._microseconds + self._was_set_back) / 1_000_000
 
     @property
     def sleeping(self) -> int:
@@ -56,6 +61,7 @@ class FakeClock:
         """Shows an earlier time from now on, as a machine's clock that is set. Sleeps last as long as before."""
         step = round(seconds * 1_000_000)
         self._microseconds -= step
+        self._was_set_back += step
         self._sleepers = [(due - step, number, sign) for due, number, sign in self._sleepers]
 
     async def advance(self, seconds: float) -> None:
@@ -82,6 +88,10 @@ class ShiftedClock:
     def now(self) -> int:
         """The moment that it shows."""
         return self._own.now() + self.ahead
+
+    def elapsed(self) -> float:
+        """As on any other clock."""
+        return self._own.elapsed()
 
     async def sleep(self, seconds: float) -> None:
         """Takes as long as on any other clock."""

@@ -95,18 +95,18 @@ class RedisQueue:
         return [answer == "1" for answer in absent]
 
     async def claim(
-        self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = ()
+        self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = (), ahead: int = 0
     ) -> Claim:
         """Leases at most 256 entries. The lanes take turns at being first."""
         limits = {name: WATCHED for name in watch} | {lane.name: "" if lane.limit is None else str(lane.limit) for lane in lanes}
         self._claims += 1
         first = self._claims % max(1, len(limits))
         order = [*limits][first:] + [*limits][:first]
-        arguments: list[str | int] = [generation, owner, min(count, MAX_CLAIM_ITEMS), lease, *map(limits.__getitem__, order)]
+        arguments: list[str | int] = [generation, owner, min(count, MAX_CLAIM_ITEMS), lease, ahead, *map(limits.__getitem__, order)]
         now, next_at, cold, given, micros = await self._scripts.run("claim", order, arguments, self._keys.pauses)
         leases = tuple(
-            Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1)
-            for id, kind, lane, revision, resume, stop, expired in zip(*[iter(given)] * 7, strict=True)
+            Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1, due or None)
+            for id, kind, lane, revision, resume, stop, expired, due in zip(*[iter(given)] * 8, strict=True)
         )
         for given_lease in leases:
             self._remember(given_lease.id, given_lease.lane)

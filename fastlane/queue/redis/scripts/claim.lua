@@ -1,16 +1,19 @@
 -- claim: leases entries to an owner. First those of any lane whose lease ran out; then, without slots, the expired ones of the declared
 -- lanes; then the best ready ones of the lanes to serve that find a free slot and room in their group. An entry whose group is full is
--- set aside. An id without an entry (from a server that evicts keys) is dropped where it is met.
+-- set aside. What is left goes to entries of the lane without slots that are due soon: nobody waits for a slot of it, so they take nothing
+-- from others. An id without an entry (from a server that evicts keys) is dropped where it is met.
 -- Keys: those of entries.lua; the lanes to serve and those that are only watched are declared, in the order in which they take turns.
 -- Then pauses (hash: a paused lane's name -> '1'; '' -> the revision of the set; '*' -> '1' when all lanes with slots are paused): a paused
 -- lane is only watched.
--- Arguments: generation, owner, the most entries to lease (at most 256), the lease in milliseconds, then for each declared lane its limit
--- (empty: none; 'watch': it is not served).
+-- Arguments: generation, owner, the most entries to lease (at most 256), the lease in milliseconds, how soon what is leased ahead is due
+-- (milliseconds; 0: nothing is), then for each declared lane its limit (empty: none; 'watch': it is not served).
 -- Answer: now; the next time at which a claim could give more (-1: time alone changes nothing); 1 when the generation is another, or 0;
--- the leases, each as its id, kind, lane, revision, and 1 or 0 for taken over, to be stopped, and expired; the microseconds of now.
+-- the leases, each as its id, kind, lane, revision, 1 or 0 for taken over, to be stopped, and expired, and its due time where that is to come
+-- (0: it is not); the microseconds of now.
 local generation, owner = ARGV[FIRST_ARGUMENT], ARGV[FIRST_ARGUMENT + 1]
 local left, lease = tonumber(ARGV[FIRST_ARGUMENT + 2]), tonumber(ARGV[FIRST_ARGUMENT + 3])
-local FIRST_LIMIT = FIRST_ARGUMENT + 4
+local ahead = tonumber(ARGV[FIRST_ARGUMENT + 4])
+local FIRST_LIMIT = FIRST_ARGUMENT + 5
 -- How many ready entries of a lane are read at a time, once some were refused.
 local PAGE = 16
 if redis.call('GET', GENERATION) ~= generation then return { NOW, -1, 1, {}, NOW_MICROS } end
@@ -27,14 +30,13 @@ end
 -- How many entries of one lane a claim may look at, and make ready: each lane has its share, so that none waits for another's backlog.
 local SHARE = math.max(1, math.floor(MOST / math.max(1, #served)))
 
-local function lease_entry(id, resume)
+local function lease_entry(id, resume, due)
   local entry = entries[id]
   entry.owner = owner
   save_entry(id)
   redis.call('ZADD', LEASES, NOW + lease, id)
-  for _, value in ipairs({ id, entry.kind, entry.lane, entry.revision, resume, entry.stop and 1 or 0, entry.ended and 1 or 0 }) do
-    leases[#leases + 1] = value
-  end
+  local values = { id, entry.kind, entry.lane, entry.revision, resume, entry.stop and 1 or 0, entry.ended and 1 or 0, due or 0 }
+  for _, value in ipairs(values) do leases[#leases + 1] = value end
   left = left - 1
 end
 
@@ -177,6 +179,25 @@ for _, lane in ipairs(served) do
 end
 lease_expired(left)
 
+-- Leases the entries of a lane that are due soon.
+local function lease_ahead(keys)
+  local ids_and_dues, ids = redis.call('ZRANGEBYSCORE', keys.timed, '-inf', NOW + ahead, 'WITHSCORES', 'LIMIT', 0, left), {}
+  for position = 1, #ids_and_dues, 2 do ids[#ids + 1] = ids_and_dues[position] end
+  if #ids == 0 then return end
+  read_entries(ids)
+  redis.call('ZREM', keys.timed, unpack(ids))
+  for number, id in ipairs(ids) do
+    if entries[id] then
+      if entries[id].expires then redis.call('ZREM', keys.expiries, id) end
+      local due = tonumber(ids_and_dues[2 * number])
+      lease_entry(id, 0, due > NOW and due)
+    end
+  end
+end
+for _, lane in ipairs(served) do
+  if lane.name == SLOTLESS and ahead > 0 and left > 0 then lease_ahead(lane.keys) end
+end
+
 local next_at = nil
 local function consider(time)
   if time and (not next_at or time < next_at) then next_at = math.max(time, NOW) end
@@ -186,7 +207,10 @@ local function first_score(key)
 end
 for _, lane in ipairs(served) do
   if lane.free > 0 and redis.call('EXISTS', lane.keys.ready) == 1 then consider(NOW) end
-  consider(first_score(lane.keys.timed))
+  local due = first_score(lane.keys.timed)
+  -- Half of the time ahead: what is due in the other half is leased with it.
+  if due and lane.name == SLOTLESS then due = due - math.floor(ahead / 2) end
+  consider(due)
 end
 for _, lane in ipairs(declared) do consider(first_score(lane.keys.expiries)) end
 consider(first_score(LEASES))
