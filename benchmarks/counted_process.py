@@ -38,5 +38,5 @@ async def work(role: Role) -> None:
 
 if __name__ == "__main__":
     launcher.FRESH = EVER_FRESH
-    sys.setswitchinterval(process.SWITCH_INTERVAL)
+    process.tune_interpreter()
     uvloop.run(work(cast(Role, sys.argv[1])))

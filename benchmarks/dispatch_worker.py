@@ -67,5 +67,5 @@ async def work(role: Role) -> None:
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(process.SWITCH_INTERVAL)
+    process.tune_interpreter()
     uvloop.run(work(cast(Role, sys.argv[1] if len(sys.argv) > 1 else "worker")))

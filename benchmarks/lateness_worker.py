@@ -60,5 +60,5 @@ async def work() -> None:
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(process.SWITCH_INTERVAL)
+    process.tune_interpreter()
     uvloop.run(work())

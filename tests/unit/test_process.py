@@ -1,8 +1,9 @@
 """What a process does to itself at its start."""
 
 import gc
+import sys
 
-from fastlane.process import freeze_loaded
+from fastlane.process import SWITCH_INTERVAL, YOUNG_OBJECTS, freeze_loaded, tune_interpreter
 
 
 def test_what_a_process_has_loaded_is_left_out_of_collections() -> None:
@@ -13,3 +14,14 @@ def test_what_a_process_has_loaded_is_left_out_of_collections() -> None:
         assert len(gc.get_objects()) < loaded // 2
     finally:
         gc.unfreeze()
+
+
+def test_a_process_collects_young_garbage_rarely_and_lets_threads_take_turns_often() -> None:
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    try:
+        tune_interpreter()
+        assert gc.get_threshold() == (YOUNG_OBJECTS, *threshold[1:])
+        assert abs(sys.getswitchinterval() - SWITCH_INTERVAL) < SWITCH_INTERVAL / 10
+    finally:
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
