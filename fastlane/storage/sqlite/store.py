@@ -48,6 +48,7 @@ from fastlane.storage.sqlite import (
     version,
 )
 from fastlane.storage.sqlite import events as event_rows
+from fastlane.storage.sqlite.driver.checkpointer import Checkpointer
 from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.memory import keep_freed_memory
 from fastlane.storage.sqlite.driver.migration import Progress, prepare
@@ -79,7 +80,8 @@ class SqliteStore:
         self._path = Path(path)
         self._busy_timeout = busy_timeout
         self._deadline = busy_timeout + GRACE
-        self._writer = Writer(self._connect, busy_timeout, self._deadline, version.count_commit)
+        self._checkpointer = Checkpointer(self._connect, self._deadline)
+        self._writer = Writer(self._connect, busy_timeout, self._deadline, version.count_commit, self._checkpointer.count_commit)
         self._readers = Readers(self._connect, self._deadline)
         self._list_readers = Readers(
             self._connect, LIST_DEADLINE, threads=LIST_THREADS, batch=1, name="sqlite-list-reader", advice=LIST_ADVICE
@@ -97,12 +99,14 @@ class SqliteStore:
             await progress.watch(preparation, self._deadline + self._busy_timeout)
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"the store {self._path} cannot be opened: {str(error) or 'no answer in time'}") from error
+        self._checkpointer.start()
         self._writer.start()
         self._readers.start()
         self._list_readers.start()
 
     async def close(self) -> None:
         await self._writer.close()
+        await self._checkpointer.close()
         await self._readers.close()
         await self._list_readers.close()
 

@@ -27,21 +27,28 @@ MAX_WAITING = 4096
 MAX_BATCH = 256
 
 BeforeCommit = Callable[[sqlite3.Connection], None]
+AfterCommit = Callable[[], None]
 
 
-def _nothing(_db: sqlite3.Connection) -> None:
-    """Adds nothing to a transaction."""
+def _nothing(*_args: sqlite3.Connection) -> None:
+    """Adds nothing to a transaction, and does nothing after it."""
 
 
 class Writer:
     """Owns the thread and its connection. A transaction waits ``patience`` seconds for other processes; a call takes ``deadline`` seconds
     at most; at most ``MAX_WAITING`` operations wait or run. ``before_commit`` is called at the end of each transaction that changed
-    anything."""
+    anything, and ``after_commit`` when the operations of one have been answered."""
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], patience: float, deadline: float, before_commit: BeforeCommit = _nothing
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        patience: float,
+        deadline: float,
+        before_commit: BeforeCommit = _nothing,
+        after_commit: AfterCommit = _nothing,
     ) -> None:
         self._before_commit = before_commit
+        self._after_commit = after_commit
         self._connect = connect
         self._patience = patience
         self._deadline = deadline
@@ -77,6 +84,7 @@ class Writer:
                 items = self._queue.take(MAX_BATCH)
                 _commit(db, items, self._patience, self._before_commit)
                 self._queue.answer(items)
+                self._after_commit()
         if db is not None:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
