@@ -20,10 +20,11 @@ HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
+MASK = bytes(4)
 
 
 class Follower(asyncio.Protocol):
-    """A follower."""
+    """A follower. It answers pings, as each client does."""
 
     measuring = False
 
@@ -62,6 +63,8 @@ class Follower(asyncio.Protocol):
                 break
             if self._rest[0] == 0x81:
                 self._take(self._rest[start : start + size], now)
+            elif self._rest[0] == 0x89:
+                self.transport.write(bytes((0x8A, 0x80 | size)) + MASK + self._rest[start : start + size])
             self._rest = self._rest[start + size :]
 
     def _take(self, text: bytes, now: int) -> None:

@@ -27,9 +27,9 @@ SLICE = 128 * 1024
 """The largest batch, in bytes."""
 GATHER = 0.005
 """The shortest time between two batches, in seconds: what comes faster is gathered."""
-SHARE, MAX_REST = 6, 0.1
+SHARE, MAX_REST = 8, 0.075
 """The reader rests for SHARE times as long as it took to hand out a batch, so that many followers get fewer, larger batches; but at most
-for MAX_REST seconds."""
+for MAX_REST seconds: then a thousand get their lines no later than by a broadcast every 0.1 s."""
 AT_ONCE = 200
 """How many followers get a batch before other tasks run."""
 
@@ -57,6 +57,7 @@ class Reader:
     def __init__(self, store: Store, hub: Hub, cache: BatchCache, execution_id: str) -> None:
         self._store = store
         self._cache = cache
+        self._last: Batch | None = None
         self._id = execution_id
         self._at = Cursor(execution_id, 0)
         self._time = 0
@@ -82,15 +83,34 @@ class Reader:
             room = self._at.offset - start.offset if self._attached else SLICE
             if room <= 0:
                 return None
-            known = self._cache.get(start)
-            if known is not None and known.size <= room:
+            known = self._known(start, min(room, SLICE))
+            if known is not None:
                 return known
             part = await self._store.read_log(self._id, start.offset, min(SLICE, room))
             for pieces in cut(part.pieces, min(SLICE, room)):
                 batch = batch_of(start, pieces)
-                self._cache.keep(batch)
+                self._keep(batch)
                 return batch
         return None
+
+    def _known(self, start: Cursor, room: int) -> Batch | None:
+        """The batch at a cursor, if it was read before and is worth sending: one that is much smaller than what there is now would be the
+        first of many."""
+        known = self._cache.get(start)
+        if known is not None and known.size <= room:
+            return known
+        last = self._last
+        if last is None or last.start != start or last.size > room or (self._attached and last.size * 2 < room):
+            return None
+        return last
+
+    def _keep(self, batch: Batch) -> None:
+        """Keeps a batch for those that come to where it starts. Of small ones only the last: so many followers that come at once share it,
+        and a log of small batches takes no memory, and is read in large ones by those that come later."""
+        if batch.size * 2 >= SLICE:
+            self._cache.keep(batch)
+        else:
+            self._last = batch
 
     def attach(self, consumer: BatchConsumer, cursor: Cursor) -> asyncio.Future[Detached] | None:
         """Hands each batch after the cursor to a follower, until the future has its result; a caller that gives the future up calls
@@ -175,7 +195,7 @@ class Reader:
                 batch = batch_of(start, pieces)
                 start = self._at = batch.end
                 self._time = pieces[-1].time
-                self._cache.keep(batch)
+                self._keep(batch)
                 spent += await self._hand_out(batch)
                 await asyncio.sleep(0)  # a part of many pieces is many batches
             if not to_the_end and self._at is start and part.next_offset - offset < SLICE // 2:

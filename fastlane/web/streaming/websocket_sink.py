@@ -15,6 +15,7 @@ from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import FinalState
 from fastlane.web.api.log_encoding import LogFormat, attempt_event, encoder, end_event, failure_event, websocket_frame, websocket_ping
+from fastlane.web.streaming import direct_write
 
 PING_AFTER = 64 * 1024
 """Bytes of frames after which a ping asks whether the client has read them."""
@@ -120,7 +121,7 @@ class SocketSink:
     def _write(self, data: bytes) -> None:
         if self._connection is not None:
             try:
-                self._connection.write(data)
+                direct_write.write(self._connection, data)
             except StreamClosedError:
                 self._connection = None
 

@@ -31,6 +31,8 @@ class Rows:
     faults: float = 0.0
     pieces: list[Piece] = field(default_factory=list)
     status: Status = Status.RUNNING
+    large_chunks: bool = True
+    reads: int = 0
 
     async def execution(self, id: str) -> Execution:
         found = make_execution(id=id, status=self.status)
@@ -40,7 +42,8 @@ class Rows:
     async def read_log(self, _id: str, offset: int, limit: int) -> Slice:
         found: list[Piece] = []
         place = 0
-        limit = self.dice.randint(1, limit)  # as a store does whose chunks are large
+        self.reads += 1
+        limit = self.dice.randint(1, limit) if self.large_chunks else limit
         for piece in self.pieces:
             if place + len(piece.data) > offset and place < offset + limit:
                 found.append(Piece(piece.stream, piece.time, piece.data[max(0, offset - place) :]))
@@ -107,6 +110,19 @@ class Consumer:
             position = await attached
 
 
+class Batches(Consumer):
+    """A follower that is always ready, and knows the size of each batch."""
+
+    def __init__(self) -> None:
+        super().__init__(random.Random(0))
+        self.sizes: list[int] = []
+
+    def consume(self, batch: Batch) -> bool:
+        self.sizes.append(batch.size)
+        self.data += b"".join(piece.data for piece in batch.pieces)
+        return True
+
+
 @pytest.mark.parametrize("lost", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("seed", range(12))
 async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
@@ -167,3 +183,45 @@ async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_el
     finally:
         await one.close()
     assert other.text == "honest text"
+
+
+async def test_who_comes_late_to_a_log_of_single_lines_gets_it_in_large_batches_and_no_line_is_kept():
+    """Each line was a batch for those that were there."""
+    rows, hub, cache = Rows(random.Random(2), large_chunks=False), LossyHub(random.Random(2), 0.0), BatchCache(1 << 30)
+    one = Reader(cast(Store, rows), cast(Any, hub), cache, "e")
+    early, late = Batches(), Batches()
+    try:
+        following = [asyncio.create_task(early.follow(one, Cursor("e", 0)))]
+        for number in range(100):
+            rows.pieces.append(Piece(1, number, b"line\n"))
+            hub.publish(Hint("e", 5 * len(rows.pieces), Status.RUNNING))
+            await until(lambda: len(early.data) == 5 * len(rows.pieces), "the line to be handed out")
+        following.append(asyncio.create_task(late.follow(one, Cursor("e", 0))))
+        await until(lambda: late.data == early.data, "the late one to have the log")
+        assert len(early.sizes) == 100
+        assert len(late.sizes) < 20
+        assert [cache.get(Cursor("e", offset)) for offset in range(0, 500, 5)] == [None] * 100
+        rows.status = Status.DONE
+        hub.publish(Hint("e", 500, Status.DONE))
+        await asyncio.wait_for(asyncio.gather(*following), 20)
+    finally:
+        await one.close()
+
+
+async def test_those_that_come_at_once_share_what_one_of_them_read():
+    rows, hub = Rows(random.Random(3), large_chunks=False), LossyHub(random.Random(3), 0.0)
+    rows.pieces.extend(Piece(1, number, b"line\n") for number in range(10))
+    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(1 << 20), "e")
+    first, rest = Batches(), [Batches() for _ in range(50)]
+    try:
+        following = [asyncio.create_task(first.follow(one, Cursor("e", 0)))]
+        await until(lambda: len(first.data) == 50, "the first to have the log")
+        before = rows.reads
+        following += [asyncio.create_task(other.follow(one, Cursor("e", 0))) for other in rest]
+        await until(lambda: all(other.data == first.data for other in rest), "all to have the log")
+        assert rows.reads - before < 20
+        rows.status = Status.DONE
+        hub.publish(Hint("e", 50, Status.DONE))
+        await asyncio.wait_for(asyncio.gather(*following), 20)
+    finally:
+        await one.close()
