@@ -89,7 +89,7 @@ class Reader:
             part = await self._store.read_log(self._id, start.offset, min(SLICE, room))
             for pieces in cut(part.pieces, min(SLICE, room)):
                 batch = batch_of(start, pieces)
-                self._keep(batch)
+                self._keep(batch, part.next_offset, room)
                 return batch
         return None
 
@@ -104,10 +104,11 @@ class Reader:
             return None
         return last
 
-    def _keep(self, batch: Batch) -> None:
-        """Keeps a batch for those that come to where it starts. Of small ones only the last: so many followers that come at once share it,
-        and a log of small batches takes no memory, and is read in large ones by those that come later."""
-        if batch.size * 2 >= SLICE:
+    def _keep(self, batch: Batch, next_offset: int, room: int = 0) -> None:
+        """Keeps a batch, from a part of the log that ends at ``next_offset``, for those that come to where it starts. Of small ones that
+        may still grow only the last, so that those that come at once share it: others come later, and read what there is then at once."""
+        complete = batch.end.offset < next_offset or (bool(self._attached) and batch.size < room)
+        if complete or batch.size * 2 >= SLICE:
             self._cache.keep(batch)
         else:
             self._last = batch
@@ -195,7 +196,7 @@ class Reader:
                 batch = batch_of(start, pieces)
                 start = self._at = batch.end
                 self._time = pieces[-1].time
-                self._keep(batch)
+                self._keep(batch, part.next_offset)
                 spent += await self._hand_out(batch)
                 await asyncio.sleep(0)  # a part of many pieces is many batches
             if not to_the_end and self._at is start and part.next_offset - offset < SLICE // 2:

@@ -15,6 +15,7 @@ from fastlane.models.logs.cursor import Cursor
 from fastlane.models.logs.hint import Hint
 from fastlane.models.status import Status
 from fastlane.storage.base import Slice, Store
+from fastlane.streams import batch as batch_module
 from fastlane.streams import hint_wait, reader
 from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import OnHint
@@ -225,3 +226,22 @@ async def test_those_that_come_at_once_share_what_one_of_them_read():
         await asyncio.wait_for(asyncio.gather(*following), 20)
     finally:
         await one.close()
+
+
+async def test_a_log_of_single_bytes_is_read_from_the_store_once_for_all_its_followers(monkeypatch):
+    """Its batches have few bytes, and will not have more."""
+    monkeypatch.setattr(batch_module, "MOST_PIECES", 10)
+    rows = Rows(random.Random(4), large_chunks=False)
+    rows.pieces.extend(Piece(number % 2 + 1, number, b".") for number in range(500))
+    rows.status = Status.DONE
+    one = Reader(cast(Store, rows), cast(Any, LossyHub(random.Random(4), 0.0)), BatchCache(1 << 20), "e")
+    reads = []
+    try:
+        for _ in range(2):
+            before = rows.reads
+            await asyncio.wait_for(Batches().follow(one, Cursor("e", 0)), 20)
+            reads.append(rows.reads - before)
+    finally:
+        await one.close()
+    assert reads[0] >= 50
+    assert reads[1] < 10
