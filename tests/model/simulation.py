@@ -19,6 +19,7 @@ import structlog
 from fastlane.models.execution import Execution
 from fastlane.scheduler import worker
 from fastlane.scheduler.repair import reconciler
+from fastlane.scheduler.watch import watcher
 from fastlane.storage.mongo import deletion as mongo_deletion
 from fastlane.storage.sqlite import deletion
 from tests.model.accounts import Accounts
@@ -132,8 +133,10 @@ async def _end(world: World) -> None:
 
 @contextmanager
 def _scaled(world: World) -> Iterator[None]:
-    """An hour and a thousand rows are more than a program has: what begins with them begins sooner."""
+    """An hour and a thousand rows are more than a program has: what begins with them begins sooner. Work takes the time that passes for it,
+    so that a seed replays."""
     with ExitStack() as stack:
+        stack.enter_context(patch.object(watcher, "thread_time", lambda: world.clock.now() / 1000))
         stack.enter_context(patch.object(reconciler, "UNKNOWN_AFTER", UNKNOWN_AFTER))
         if world.random.random() < SLICED:
             stack.enter_context(patch.multiple(deletion, TICKS=2, EXECUTIONS=2, CHUNKS=1))

@@ -4,8 +4,8 @@ A snapshot is only a hint: when a service's task changes phase, the execution's 
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
+from time import thread_time
 
 import structlog
 
@@ -78,10 +78,10 @@ class Watcher:
         while True:
             await self._wanted.wait()
             self._begun.clear()
-            before, worked = self._clock.now(), time.thread_time()
+            before, worked = self._clock.now(), thread_time()
             watched = {observation.swarm_id or observation.host for observation in self._observations.values()}
             self._update_observations(await self._executor.snapshot(watched))
-            cost = min((self._clock.now() - before) / 1000, time.thread_time() - worked)  # the thread may have done other work, too
+            cost = min((self._clock.now() - before) / 1000, thread_time() - worked)  # the thread may have done other work, too
             await self._rest(min(SLOWEST, max(FASTEST, cost * REST)))
 
     async def _rest(self, least: float) -> None:
