@@ -27,7 +27,7 @@ SLICE = 128 * 1024
 """The largest batch, in bytes."""
 GATHER = 0.005
 """The shortest time between two batches, in seconds: what comes faster is gathered."""
-SHARE, MAX_REST = 8, 0.075
+SHARE, MAX_REST = 10, 0.07
 """The reader rests for SHARE times as long as it took to hand out a batch, so that many followers get fewer, larger batches; but at most
 for MAX_REST seconds: then a thousand get their lines no later than by a broadcast every 0.1 s."""
 AT_ONCE = 200
