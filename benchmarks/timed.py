@@ -81,7 +81,7 @@ def _with_many(places: list[Place], say: Callable[[str], None], sizes: Sizes) ->
         Figure(f"a rebuild of {sizes.far:,} entries", "s", [whole - began]),
         Figure("a rebuild: until what waits starts", "s", [first - began]),
         _alone("memory in Redis, a delayed job", "bytes", memory, 200.0),
-        _alone(f"an idle worker, {sizes.far:,} far off", "% of a core", cpu[1], 1.0, beside=cpu[0]),
+        _alone(f"an idle worker, {sizes.far:,} far off", "% of a core", cpu[1], 0.3, beside=cpu[0]),
     ]
 
 
