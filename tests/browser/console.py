@@ -45,6 +45,7 @@ async def open_console(context: BrowserContext, url: str) -> Console:
 async def inspect(page: Page, name: str) -> Mapping[str, list[str]]:
     """What is wrong with the page in each theme and at each width: axe's findings, and what makes it scroll sideways. Leaves a picture of
     each."""
+    await page.bring_to_front()  # Chromium takes up to 25 s for a picture of a page that another one is in front of
     found: dict[str, list[str]] = {}
     for where, size, theme in VIEWS:
         await page.set_viewport_size(size)
