@@ -89,7 +89,7 @@ class Reader:
             part = await self._store.read_log(self._id, start.offset, min(SLICE, room))
             for pieces in cut(part.pieces, min(SLICE, room)):
                 batch = batch_of(start, pieces)
-                self._keep(batch, part.next_offset, room)
+                self._keep(batch, part.next_offset)
                 return batch
         return None
 
@@ -104,11 +104,11 @@ class Reader:
             return None
         return last
 
-    def _keep(self, batch: Batch, next_offset: int, room: int = 0) -> None:
+    def _keep(self, batch: Batch, next_offset: int) -> None:
         """Keeps a batch, from a part of the log that ends at ``next_offset``, for those that come to where it starts. Of small ones that
         may still grow only the last, so that those that come at once share it: others come later, and read what there is then at once."""
-        complete = batch.end.offset < next_offset or (bool(self._attached) and batch.size < room)
-        if complete or batch.size * 2 >= SLICE:
+        more_follows = batch.end.offset < max(next_offset, self._at.offset)
+        if more_follows or batch.size * 2 >= SLICE:
             self._cache.keep(batch)
         else:
             self._last = batch
