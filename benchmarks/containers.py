@@ -156,25 +156,15 @@ def measure(engine: str, rounds: int, say: Callable[[str], None]) -> list[Figure
             say(f"round {turn + 1}: single {medians[0]:.0f} ms against {medians[1]:.0f} ms, by pairs {more:+.0f} ms")
             say(f"round {turn + 1}: {AT_ONCE} at once {many[-1][0]:.2f}/s against {many[-1][1]:.2f}/s")
     ours, theirs = ([[pair[side] for pair in pairs] for pairs in singles] for side in (0, 1))
+
+    def single(percent: float, target: Target | None = None, pairs: Sequence[float] = ()) -> Figure:
+        sides = [[percentile(values, percent) for values in side] for side in (ours, theirs)]
+        name = f"a single job, request to finished, p{percent:g}"
+        return Figure(name, "ms", sides[0], sides[1], BARE, Comparison.DIFFERENCE, target, pairs)
+
     return [
-        Figure(
-            "a single job, request to finished, p50",
-            "ms",
-            [percentile(values, 50) for values in ours],
-            [percentile(values, 50) for values in theirs],
-            BARE,
-            Comparison.DIFFERENCE,
-            Target(20.0, at_least=False),
-            pairs=[_difference(pairs) for pairs in singles],
-        ),
-        Figure(
-            "a single job, request to finished, p95",
-            "ms",
-            [percentile(values, 95) for values in ours],
-            [percentile(values, 95) for values in theirs],
-            BARE,
-            Comparison.DIFFERENCE,
-        ),
+        single(50, Target(20.0, at_least=False), [_difference(pairs) for pairs in singles]),
+        single(95),
         Figure(
             f"{AT_ONCE} jobs at once",
             "jobs/s",
