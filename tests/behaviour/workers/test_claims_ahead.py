@@ -2,15 +2,33 @@
 
 from collections import Counter
 
+import pytest
+
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Lane
+from fastlane.queue.base import TICKS, Lane, Lease
+from fastlane.scheduler.timer import Timer
 from tests.support.fastlane import Fastlane
 
 SOON = 400
 LEASE = 10_000
 
 
-async def test_ticks_a_few_milliseconds_apart_each_fire_once_and_not_before_their_time(crew: Fastlane) -> None:
+@pytest.fixture
+def begun(crew: Fastlane, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The ticks that were begun, each with the moment, which is Redis's time too."""
+    moments, plain = list[tuple[str, int]](), Timer.handle
+
+    async def handle(self: Timer, lease: Lease, now: int) -> None:
+        moments.append((lease.id, crew.clock.now()))
+        await plain(self, lease, now)
+
+    monkeypatch.setattr(Timer, "handle", handle)
+    return moments
+
+
+async def test_ticks_a_few_milliseconds_apart_each_fire_once_and_not_before_their_time(
+    crew: Fastlane, begun: list[tuple[str, int]]
+) -> None:
     await crew.hire()
     first = crew.clock.now() + SOON
     jobs = [await crew.submit("exit", "0", at=first + 3 * number) for number in range(30)]
@@ -19,6 +37,8 @@ async def test_ticks_a_few_milliseconds_apart_each_fire_once_and_not_before_thei
         assert ended.status is Status.DONE
         assert ended.scheduled_for == first + 3 * number <= ended.created_at
     assert Counter(crew.executor.starts).most_common(1)[0][1] == 1
+    due = {job.job_id: first + 3 * number for number, job in enumerate(jobs)}
+    assert [id for id, moment in begun if moment < due[id]] == []
     await crew.idle()
 
 
