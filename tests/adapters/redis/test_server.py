@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastlane.embedded.redis_server import RedisServer
+from fastlane.embedded import RedisServer
 from fastlane.errors import Conflict, QueueDown
 from tests.support.waiting import PATIENCE, until, wait_until
 

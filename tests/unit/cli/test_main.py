@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from fastlane import __version__
 from fastlane.cli.main import main
 from fastlane.config import legacy
-from fastlane.config.credentials import hash_password, hash_token, read_password_hash
+from fastlane.config.access import hash_password, hash_token, read_password_hash
 from fastlane.config.table import NAMES
 from fastlane.errors import FastlaneError
 

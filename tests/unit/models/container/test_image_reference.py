@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fastlane.models.container.image_reference import reference_fault
+from fastlane.models.image import reference_fault
 
 DIGEST = "sha256:" + "a1" * 32
 

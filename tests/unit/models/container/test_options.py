@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastlane.models.container import options
-from fastlane.models.container.container import Mount, MountKind
+from fastlane.models import container
+from fastlane.models.container import Mount, MountKind
 
 NAMES = ascii_letters + digits + "_.-"
 PART = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/:{"), min_size=1, max_size=5).filter(
@@ -30,7 +30,7 @@ PART = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_c
     ],
 )
 def test_a_path_is_kept_as_it_is_but_for_a_slash_at_its_end(value, path):
-    assert options.read_path(value) == path
+    assert container.read_path(value) == path
 
 
 @pytest.mark.parametrize(
@@ -45,38 +45,38 @@ def test_a_path_is_kept_as_it_is_but_for_a_slash_at_its_end(value, path):
 )
 def test_what_may_mean_another_path_is_none(value):
     with pytest.raises(ValueError, match=r"path|text|longer"):
-        options.read_path(value)
+        container.read_path(value)
 
 
 @given(st.text(max_size=20).map(lambda text: "/" + text) | st.lists(PART, max_size=4).map(lambda parts: "/" + "/".join(parts)))
 @example("//")
 def test_a_path_that_is_read_is_the_one_that_the_kernel_sees_and_is_read_as_itself(text):
     try:
-        path = options.read_path(text)
+        path = container.read_path(text)
     except ValueError:
         return
     assert path.startswith("/")
     parts = path.split("/")[1:]
     assert path == "/" or not {"", ".", ".."} & set(parts)
     assert text in (path, path + "/")
-    assert options.read_path(path) == path
+    assert container.read_path(path) == path
 
 
 @given(st.lists(PART, min_size=1, max_size=4))
 def test_every_plain_path_is_read(parts):
     path = "/" + "/".join(parts)
-    assert options.read_path(path) == path
+    assert container.read_path(path) == path
 
 
 @pytest.mark.parametrize("value", ["0", "1000", "app", "1000:1000", "app:staff", "_x", "a.b-c@d$", "a" * 64 + ":" + "b" * 64])
 def test_a_user_is_a_name_or_number_perhaps_with_a_group(value):
-    assert options.read_user(value) == value
+    assert container.read_user(value) == value
 
 
 @pytest.mark.parametrize("value", ["", " ", "a b", ":", "a:", ":a", "a:b:c", "+0", "-1", "root\n", "\u0440oot", "０", "a" * 65, 0, None])
 def test_an_invalid_user_is_refused(value):
     with pytest.raises(ValueError, match=r"user|text"):
-        options.read_user(value)
+        container.read_user(value)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_invalid_user_is_refused(value):
     ],
 )
 def test_a_signal_has_one_name(value, signal):
-    assert options.read_signal(value) == signal
+    assert container.read_signal(value) == signal
 
 
 @pytest.mark.parametrize(
@@ -104,23 +104,25 @@ def test_a_signal_has_one_name(value, signal):
 )
 def test_an_invalid_signal_is_refused(value):
     with pytest.raises(ValueError, match="is not a signal"):
-        options.read_signal(value)
+        container.read_signal(value)
 
 
-@pytest.mark.parametrize("name", options.SIGNALS)
+@pytest.mark.parametrize("name", container.SIGNALS)
 def test_every_signal_is_known_by_its_number_too(name):
-    assert options.read_signal(name) == options.read_signal(f"SIG{name}") == options.read_signal(options.SIGNALS[name]) == f"SIG{name}"
+    assert (
+        container.read_signal(name) == container.read_signal(f"SIG{name}") == container.read_signal(container.SIGNALS[name]) == f"SIG{name}"
+    )
 
 
 @pytest.mark.parametrize(("value", "milliseconds"), [("1s", 1_000), ("1m30s", 90_000), ("1h", 3_600_000), ("60m", 3_600_000), (10, 10_000)])
 def test_a_grace_is_a_duration(value, milliseconds):
-    assert options.read_grace(value) == milliseconds
+    assert container.read_grace(value) == milliseconds
 
 
 @pytest.mark.parametrize("value", ["0s", "0.9s", "3601s", "61m", "1d", 0.9, 3601, "-5s", None])
 def test_a_grace_is_from_a_second_to_an_hour(value):
     with pytest.raises(ValueError, match=r"from 1s to 1h|duration"):
-        options.read_grace(value)
+        container.read_grace(value)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +145,9 @@ def test_a_grace_is_from_a_second_to_an_hour(value):
 def test_memory_is_bytes_or_a_number_with_a_unit(value, size):
     if size is None:
         with pytest.raises(ValueError, match="from 4MiB"):
-            options.read_memory(value)
+            container.read_memory(value)
     else:
-        assert options.read_memory(value) == size
+        assert container.read_memory(value) == size
 
 
 @pytest.mark.parametrize(
@@ -154,17 +156,17 @@ def test_memory_is_bytes_or_a_number_with_a_unit(value, size):
 )
 def test_a_memory_size_that_an_engine_does_not_accept_is_refused(value):
     with pytest.raises(ValueError, match="is not a size"):
-        options.read_memory(value)
+        container.read_memory(value)
 
 
 @pytest.mark.parametrize(
     ("read", "value"),
     [
-        (options.read_memory, "1048577g"),
-        (options.read_memory, 10**18),
-        (options.read_cpus, 100_001),
-        (options.read_cpus, float("inf")),
-        (options.read_pids, 2**22 + 1),
+        (container.read_memory, "1048577g"),
+        (container.read_memory, 10**18),
+        (container.read_cpus, 100_001),
+        (container.read_cpus, float("inf")),
+        (container.read_pids, 2**22 + 1),
     ],
 )
 def test_a_number_that_is_too_large_is_called_that(read, value):
@@ -172,27 +174,27 @@ def test_a_number_that_is_too_large_is_called_that(read, value):
         read(value)
 
 
-@given(st.integers(options.LEAST_MEMORY, options.MAX_BYTES))
+@given(st.integers(container.LEAST_MEMORY, container.MAX_BYTES))
 def test_a_size_that_is_shown_is_read_as_the_same(size):
-    assert options.read_memory(options.show_size(size)) == size
+    assert container.read_memory(container.show_size(size)) == size
 
 
 @pytest.mark.parametrize(("value", "cpus"), [(1, 1.0), (0.001, 0.001), (1.5, 1.5), (100_000, 100_000.0)])
 def test_processors_are_a_number(value, cpus):
-    assert options.read_cpus(value) == cpus
-    assert isinstance(options.read_cpus(value), float)
+    assert container.read_cpus(value) == cpus
+    assert isinstance(container.read_cpus(value), float)
 
 
 @pytest.mark.parametrize("value", [0, 0.0009, -1, True, "1", None, float("nan")])
 def test_an_invalid_number_of_processors_is_refused(value):
     with pytest.raises(ValueError, match="is not a number of processors"):
-        options.read_cpus(value)
+        container.read_cpus(value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "5", None])
 def test_an_invalid_number_of_processes_is_refused(value):
     with pytest.raises(ValueError, match="is not a whole number"):
-        options.read_pids(value)
+        container.read_pids(value)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_an_invalid_number_of_processes_is_refused(value):
     ],
 )
 def test_a_constraint_is_stored_without_spaces(value, constraint):
-    assert options.read_constraint(value) == constraint
+    assert container.read_constraint(value) == constraint
 
 
 @pytest.mark.parametrize(
@@ -230,12 +232,12 @@ def test_a_constraint_is_stored_without_spaces(value, constraint):
 )
 def test_an_invalid_constraint_is_refused(value):
     with pytest.raises(ValueError, match=r"constraint|text"):
-        options.read_constraint(value)
+        container.read_constraint(value)
 
 
 @pytest.mark.parametrize(("value", "name"), [("db", "db"), ("DB.Internal", "db.internal"), ("a_b-c.d1", "a_b-c.d1"), ("7", "7")])
 def test_a_host_s_name_is_in_small_letters(value, name):
-    assert options.read_host_name(value) == name
+    assert container.read_host_name(value) == name
 
 
 @pytest.mark.parametrize(
@@ -243,12 +245,12 @@ def test_a_host_s_name_is_in_small_letters(value, name):
 )
 def test_an_invalid_host_name_is_refused(value):
     with pytest.raises(ValueError, match=r"a host|text"):
-        options.read_host_name(value)
+        container.read_host_name(value)
 
 
 @pytest.mark.parametrize(("value", "address"), [("10.0.0.7", "10.0.0.7"), ("2001:DB8:0::7", "2001:db8::7")])
 def test_an_address_has_its_usual_form(value, address):
-    assert options.read_address(value) == address
+    assert container.read_address(value) == address
 
 
 @pytest.mark.parametrize(
@@ -256,16 +258,16 @@ def test_an_address_has_its_usual_form(value, address):
 )
 def test_an_invalid_address_is_refused(value):
     with pytest.raises(ValueError, match=r"IP address|text"):
-        options.read_address(value)
+        container.read_address(value)
 
 
 @pytest.mark.parametrize(
     ("read", "good", "bad"),
     [
-        (options.read_network, ["host", "a", "back_end.1"], ["", "-a", "a b", "a/b", "ü", "a" * 129, "a\n", 1]),
-        (options.read_volume, ["ab", "cache-1"], ["", "a", "/ab", "a/b", "../a", "a" * 129, "ab\n", 1]),
-        (options.read_secret, ["a", "db-password"], ["", "a-", "-a", "a/b", "a" * 65, "a\n", 1]),
-        (options.read_secret_file, ["a", ".env", "..."], ["", ".", "..", "a/b", "/a", "a" * 129, "a\n", 1]),
+        (container.read_network, ["host", "a", "back_end.1"], ["", "-a", "a b", "a/b", "ü", "a" * 129, "a\n", 1]),
+        (container.read_volume, ["ab", "cache-1"], ["", "a", "/ab", "a/b", "../a", "a" * 129, "ab\n", 1]),
+        (container.read_secret, ["a", "db-password"], ["", "a-", "-a", "a/b", "a" * 65, "a\n", 1]),
+        (container.read_secret_file, ["a", ".env", "..."], ["", ".", "..", "a/b", "/a", "a" * 129, "a\n", 1]),
     ],
 )
 def test_names_are_those_that_docker_takes(read, good, bad):
@@ -285,7 +287,7 @@ def test_names_are_those_that_docker_takes(read, good, bad):
     ],
 )
 def test_a_mount_is_read_as_docker_run_has_it(value, mount):
-    assert options.read_mount(value) == mount
+    assert container.read_mount(value) == mount
 
 
 @pytest.mark.parametrize(
@@ -309,4 +311,4 @@ def test_a_mount_is_read_as_docker_run_has_it(value, mount):
 )
 def test_an_invalid_mount_is_refused(value):
     with pytest.raises(ValueError, match=r"mount|path|volume|root|text"):
-        options.read_mount(value)
+        container.read_mount(value)

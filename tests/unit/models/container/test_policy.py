@@ -7,9 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
-from fastlane.models.container.options import MAX_GRACE, read_path
-from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, limit_faults, matches, policy_faults, read_mount_pattern
+from fastlane.models.container import (
+    ANYTHING,
+    DEFAULT_POLICY,
+    MAX_GRACE,
+    NO_CONTAINER,
+    NO_RESOURCES,
+    Container,
+    Mount,
+    MountKind,
+    Policy,
+    Resources,
+    Secret,
+    limit_faults,
+    matches,
+    policy_faults,
+    read_mount_pattern,
+    read_path,
+)
 
 BIND, VOLUME, TMPFS = MountKind.BIND, MountKind.VOLUME, MountKind.TMPFS
 ASKED = Container(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models.container.pulled_image import PulledImage, may_need, pulled_name, repository
+from fastlane.models.image import PulledImage, may_need, pulled_name, repository
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 IMAGE = PulledImage("engine", f"registry:5000/team/name@{A}", 100)

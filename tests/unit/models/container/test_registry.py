@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container.registry import RegistryLogin, is_image_id, registry_of
+from fastlane.models.image import RegistryLogin, is_image_id, registry_of
 
 DIGEST = "sha256:" + "a" * 64
 

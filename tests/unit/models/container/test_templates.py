@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models.container.templates import literal, literal_size
+from fastlane.models.container import literal, literal_size
 
 
 @pytest.mark.parametrize("text", ["", "plain", "{", "{{", "{{{", "{{{{", "a{{b}}c{{d", "✓{{✓", "{ {"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastlane.models.logs.cursor import Cursor, decode, read_cursor
+from fastlane.models.log import Cursor, decode, read_cursor
 
 ID = "0190a1b2-c3d4-8e5f-9a6b-7c8d9e0f1a2b"
 STARTS = ["", "ä", "€", "😀"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.execution import Failure, FailureReason
-from fastlane.models.logs.following import (
+from fastlane.models.log_following import (
     AwaitStart,
     Finished,
     Follow,

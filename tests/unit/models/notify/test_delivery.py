@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.notify.delivery import KEPT, MAX_DELAY, Delivery, DeliveryState, Reply, back_off, deliveries_of
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pool
+from fastlane.models.delivery import KEPT, MAX_DELAY, Delivery, DeliveryState, Reply, back_off, deliveries_of
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from tests.support.factories import make_execution, make_spec
 

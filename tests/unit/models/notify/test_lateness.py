@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from fastlane.models import job_change
+from fastlane.models.cron import Cron
+from fastlane.models.delivery import checked, notices, succeeded, told
 from fastlane.models.job import Job
-from fastlane.models.notify.lateness import checked, notices, succeeded, told
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule, ScheduleKind
 from tests.support.factories import make_spec
 
 HOUR, DAY = 3_600_000, 24 * 3_600_000

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.notify.template import filled
+from fastlane.models.notify import filled
 
 EVENT = {"status": "failed", "exitCode": 3, "failure": {"message": 'it said "no"'}, "labels": {}, "host": None, "x-y": "{{status}}"}
 

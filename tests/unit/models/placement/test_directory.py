@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.placement.directory import hosts_to_know
-from fastlane.models.placement.endpoint import Endpoint, TlsFiles
-from fastlane.models.placement.host_record import HostRecord
-from fastlane.models.placement.pool import Pool
+from fastlane.models.host import Endpoint, HostRecord, TlsFiles
+from fastlane.models.pool import Pool, hosts_to_know
 
 TLS = TlsFiles(Path("/ca"), Path("/cert"), Path("/key"))
 LOCAL = "unix:///s"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models.placement.disk import LONGEST_PAUSE, PAUSE, Disk, Refusals, Reserve, Space, judge
+from fastlane.models.host import LONGEST_PAUSE, PAUSE, Disk, Refusals, Reserve, Space, judge
 
 MIB, NOW = 2**20, 1_000_000_000
 HALF = Reserve(part=0.5)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models.placement.endpoint import Endpoint, read_address
+from fastlane.models.host import Endpoint, read_address
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.place import place
-from fastlane.models.placement.pool import HostRule, Pool
+from fastlane.models.host import HostView
+from fastlane.models.placement import place
+from fastlane.models.pool import HostRule, Pool
 
 
 def a_pool(*hosts: str, **rules: HostRule) -> Pool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fastlane.models.placement.pool import Pool, Pull, pool_faults, pool_for
+from fastlane.models.pool import Pool, Pull, pool_faults, pool_for
 
 HOST = "unix:///var/run/docker.sock"
 

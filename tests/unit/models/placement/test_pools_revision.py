@@ -4,10 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pool
-from fastlane.models.placement.pools_revision import pools_digest
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pool, pools_digest
 
 HOOK = Webhook(Occasion.FAILS, "https://example.com/x", {"A": "b"}, 3)
 POOL = Pool("p", "", ("h",), webhooks=(HOOK,), webhook_secrets=("whsec_a",))

@@ -2,8 +2,7 @@
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
-from fastlane.models.placement.quota import waiting_refusal
+from fastlane.models.pool import Pool, waiting_refusal
 
 POOL = Pool("batch", "", ("unix:///s",), max_waiting=10, max_waiting_of_task=3)
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.place import place
-from fastlane.models.placement.pool import HostRule, Pool
-from fastlane.models.placement.ranking import Ranking
+from fastlane.models.host import HostView
+from fastlane.models.placement import Ranking, place
+from fastlane.models.pool import HostRule, Pool
 
 NAMES = tuple("abcdefgh")
 views = st.builds(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.schedule.cron import Cron, last_tick, next_tick, read_cron, ticks_between
+from fastlane.models.cron import Cron, last_tick, next_tick, read_cron, ticks_between
 
 YEAR = 366 * 86_400_000
 

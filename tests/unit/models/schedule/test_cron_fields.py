@@ -7,7 +7,7 @@ from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.schedule.cron_fields import FIELDS, parse_fields
+from fastlane.models.cron import FIELDS, parse_fields
 
 ALL_MINUTES = tuple(range(60))
 ALL_HOURS = tuple(range(24))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastlane.models.schedule.cron import next_tick, read_cron, ticks_between
+from fastlane.models.cron import next_tick, read_cron, ticks_between
 
 ZONES = (
     "Europe/Berlin",

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.schedule.cron_fields import FIELDS, parse_fields
-from fastlane.models.schedule.cron_words import describe
+from fastlane.models.cron import FIELDS, describe, parse_fields
 
 
 @pytest.mark.parametrize(

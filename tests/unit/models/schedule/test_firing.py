@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.schedule.cron import next_tick, read_cron, ticks_between
-from fastlane.models.schedule.firing import GRACE, MAX_COUNTED, CatchUp, Decision, FiringRules, MissedTicks, Overlap, decide
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.cron import next_tick, read_cron, ticks_between
 from fastlane.models.status import Status
+from fastlane.models.tick import GRACE, MAX_COUNTED, CatchUp, Decision, FiringRules, MissedTicks, Outcome, Overlap, decide
 from tests.support.factories import make_execution
 
 MINUTE, HOUR = 60_000, 3_600_000

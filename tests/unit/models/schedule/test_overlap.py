@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Failure, FailureReason
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.overlap import awaited, meet, replaced
-from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, awaited, meet, replaced
 from tests.support.factories import make_execution, make_job, make_spec
 
 ALLOW, SKIP, QUEUE, REPLACE = Overlap

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastlane.clock import iso
-from fastlane.models.schedule.cron import read_cron
-from fastlane.models.schedule.schedule import (
+from fastlane.models.cron import read_cron
+from fastlane.models.schedule import (
     LARGEST_UNIX_SECONDS,
     TEN_YEARS,
     Schedule,

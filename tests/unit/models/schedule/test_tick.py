@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fastlane.models.access import Requester
 from fastlane.models.job import Job
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, cron_key, execution_id, make_tick, next_execution, once_key, tick_id
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, cron_key, execution_id, make_tick, next_execution, once_key, tick_id
 from tests.support.factories import make_job, make_spec
 
 INCARNATION = "96812ec5-4574-46da-9474-f901b51d49ec"

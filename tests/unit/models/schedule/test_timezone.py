@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fastlane.models.schedule.timezone import read_timezone, zone, zone_names
+from fastlane.models.cron import read_timezone, zone, zone_names
 
 
 def refusal(text: object) -> str:
@@ -70,7 +70,7 @@ def test_a_stored_zone_that_this_machine_does_not_know_is_told_in_words(name: st
 
 def test_zones_are_there_on_a_machine_without_zone_files() -> None:
     """As in a slim image: the search path is empty, and the package must do."""
-    code = "from fastlane.models.schedule.timezone import zone, zone_names; print(len(zone_names()), zone('Europe/Berlin').key)"
+    code = "from fastlane.models.cron import zone, zone_names; print(len(zone_names()), zone('Europe/Berlin').key)"
     asked = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONTZPATH": ""}, capture_output=True, text=True, timeout=60, check=True
     )

@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.directory.current_pools import CurrentPools
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
-from fastlane.scheduler.hosts.host_keeper import CLEARING, HostKeeper
+from fastlane.directory import CurrentPools
+from fastlane.models.host import HostView
+from fastlane.models.pool import Pool
+from fastlane.scheduler.host_keeper import CLEARING, HostKeeper
 from tests.support.instant import InstantExecutor
 from tests.support.waiting import until
 

@@ -8,10 +8,9 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
-from fastlane.models.placement.host import HostView
-from fastlane.queue.base import Report
-from fastlane.scheduler.hosts.known_hosts import KnownHosts
-from fastlane.scheduler.known_workers import KnownWorkers
+from fastlane.models.host import HostView
+from fastlane.queue.port import Report
+from fastlane.scheduler.known_workers import KnownHosts, KnownWorkers
 from tests.support.clock import FakeClock
 from tests.support.factories import make_execution
 

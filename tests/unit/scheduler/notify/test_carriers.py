@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fastlane.models.delivery import Delivery, Reply, deliveries_of, quota_id
 from fastlane.models.execution import Execution
-from fastlane.models.logs.chunk import Head, Piece
-from fastlane.models.notify.delivery import Delivery, Reply, deliveries_of
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.quota import quota_id
+from fastlane.models.log import Head, Piece
+from fastlane.models.notify import Mailbox, Occasion
 from fastlane.models.status import Status
-from fastlane.notify.base import Letter, LetterParts, Mail
-from fastlane.scheduler.notify.carriers import LINES_BYTES, NO_SERVER, MailCarrier
+from fastlane.notify.port import Letter, LetterParts, Mail
+from fastlane.scheduler.channels import LINES_BYTES, NO_SERVER, MailCarrier
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, make_execution, make_spec

@@ -10,11 +10,10 @@ import pytest
 from fastlane.errors import StoreDown
 from fastlane.models import job_change
 from fastlane.models.execution import Execution
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.notify.lateness import Lateness
+from fastlane.scheduler.lateness import Lateness
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import make_execution, make_spec

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fastlane.executors.base import EngineService
+from fastlane.executors.port import EngineService
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.scheduler.repair.reconciler import is_leftover
+from fastlane.scheduler.reconciler import is_leftover
 from tests.support.factories import make_execution
 
 SERVICE = EngineService("s", "e", activated=False, stopping=False, created_at=1)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fastlane.models.execution import Execution
-from fastlane.models.logs.chunk import Head
+from fastlane.models.log import Head
 from fastlane.models.transitions import ExecutionChange
 from fastlane.scheduler.assignment import Assignment
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
+from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.watch.verdict import RecordEnd, judge
+from fastlane.scheduler.verdict import RecordEnd, judge
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution
 

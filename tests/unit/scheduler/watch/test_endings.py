@@ -4,12 +4,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from fastlane.executors.base import EngineService, Phase, TaskEnd
+from fastlane.executors.port import EngineService, Phase, TaskEnd
 from fastlane.models.execution import Execution, FailureReason, Started
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.limits import Limits
-from fastlane.scheduler.watch.verdict import RecordEnd, judge
+from fastlane.scheduler.verdict import Limits, RecordEnd, judge
 from tests.support.defaults import default_limits
 from tests.unit.scheduler.watch.situations import (
     ASKED,

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from fastlane.errors import HostDown, ServiceGone
-from fastlane.executors.base import Activation, EngineService, Order
+from fastlane.executors.port import Activation, EngineService, Order
 from fastlane.models.execution import Execution, FailureReason
+from fastlane.models.host import HostView, reachable_manager, reachable_managers
 from fastlane.models.job import Spec
-from fastlane.models.placement.host import HostView, reachable_manager, reachable_managers
-from fastlane.models.placement.pool import Pull
+from fastlane.models.pool import Pull
 from fastlane.models.status import Status
-from fastlane.queue.base import EntryKind, Lease
+from fastlane.queue.port import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.watch.execution_watch import MAX_PAUSE, MIN_PAUSE
-from fastlane.scheduler.watch.watcher import Watcher
+from fastlane.scheduler.execution_watch import MAX_PAUSE, MIN_PAUSE
+from fastlane.scheduler.watcher import Watcher
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution

@@ -2,10 +2,10 @@
 
 import pytest
 
-from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
-from fastlane.models.container.container import Resources
+from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
+from fastlane.models.container import Resources
 from fastlane.models.execution import Failure, FailureReason
-from fastlane.scheduler.watch.failures import failure_of, host_lost, no_image, no_node, plain
+from fastlane.scheduler.verdict import failure_of, host_lost, no_image, no_node, plain
 from tests.support.factories import make_execution, make_spec
 
 START = (

@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, StoreDown
-from fastlane.models.logs.chunk import Head
-from fastlane.scheduler.watch.log_copy import LOG_LOST_AFTER, LogCopy
+from fastlane.models.log import Head
+from fastlane.scheduler.execution_watch import LOG_LOST_AFTER, LogCopy
 from fastlane.storage.base import LogStore
 from fastlane.streams.pump import LogEnd, Pump
 from tests.support.clock import FakeClock

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.executors.base import TaskEnd
-from fastlane.models.container.container import Container
+from fastlane.executors.port import TaskEnd
+from fastlane.models.container import Container
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.watch.verdict import RecordEnd, ServiceMissing, WaitUntil, ending_when_gone, ending_when_lost, judge
+from fastlane.scheduler.verdict import RecordEnd, ServiceMissing, WaitUntil, ending_when_gone, ending_when_lost, judge
 from tests.unit.scheduler.watch.situations import (
     ASKED,
     LIMITS,

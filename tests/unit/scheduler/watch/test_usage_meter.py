@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
-from fastlane.executors.base import EngineTask, Phase
-from fastlane.models.usage import Usage
-from fastlane.scheduler.watch.usage_meter import UsageMeter
+from fastlane.executors.port import EngineTask, Phase
+from fastlane.models.execution import Usage
+from fastlane.scheduler.execution_watch import UsageMeter
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor
 

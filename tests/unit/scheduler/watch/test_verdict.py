@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
+from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.execution import Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.scheduler.limits import Limits
-from fastlane.scheduler.watch.verdict import ActivateService, RecordEnd, RecordStart, StopService, WaitUntil, judge, task_of
+from fastlane.scheduler.verdict import ActivateService, Limits, RecordEnd, RecordStart, StopService, WaitUntil, judge, task_of
 from tests.support.defaults import default_limits
 from tests.unit.scheduler.watch.situations import (
     ASKED,

@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 
-from fastlane.executors.base import Activation, ClusterSnapshot, Order
+from fastlane.executors.port import Activation, ClusterSnapshot, Order
 from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pull
+from fastlane.models.pool import Pull
 from fastlane.models.status import Status
-from fastlane.queue.base import EntryKind, Lease
+from fastlane.queue.port import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.watch.watcher import AT_MOST, FASTEST, REST, SLOWEST, Watcher
+from fastlane.scheduler.watcher import AT_MOST, FASTEST, REST, SLOWEST, Watcher
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution

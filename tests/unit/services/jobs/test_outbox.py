@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.models.placement.pool import Pauses
+from fastlane.models.pool import Pauses
 from fastlane.models.status import Status
-from fastlane.queue.base import Cancelled
-from fastlane.services.jobs.outbox import BACKLOG, QueueOutbox
+from fastlane.queue.port import Cancelled
+from fastlane.services.outbox import BACKLOG, QueueOutbox
 from tests.support.clock import FakeClock, settle
 from tests.support.factories import make_entry, make_execution, make_job
 

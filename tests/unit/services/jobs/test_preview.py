@@ -2,10 +2,10 @@
 
 import pytest
 
+from fastlane.models.cron import Cron
 from fastlane.models.job import Spec, next_runs
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.services.jobs.preview import first_run
+from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.services.submissions import first_run
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000

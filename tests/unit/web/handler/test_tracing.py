@@ -4,7 +4,7 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from fastlane.models.trace import Span, TraceContext
-from fastlane.web.handler.tracing import RequestTrace
+from fastlane.web.handler import RequestTrace
 
 GIVEN = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 

@@ -10,16 +10,15 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from fastlane.config.credentials import Token, User, hash_password
+from fastlane.config.access import Token, User, hash_password
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import declared, pages
 from fastlane.web.api.requests.job import CRON_FIELDS, JOB, read_job
-from fastlane.web.handler.handler import Handler
-from fastlane.web.http import paging
-from fastlane.web.http.strict_json import read_object
-from fastlane.web.openapi.document import METHODS, Document
-from fastlane.web.openapi.texts import EXAMPLES
+from fastlane.web.handler import Handler
+from fastlane.web.http import query
+from fastlane.web.http.fields import read_object
+from fastlane.web.openapi import EXAMPLES, METHODS, Document
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.settings import WebSettings
 from tests.http.fuzzing import is_in_table
@@ -87,11 +86,11 @@ def test_every_parameter_and_field_says_what_it_means() -> None:
 
 
 def test_a_list_reads_the_names_that_its_pages_have() -> None:
-    assert pages().keys() == paging.NAMES
+    assert pages().keys() == query.NAMES
     for handler in ROUTES.values():
         found = declared(getattr(handler, "on_get", None))
-        names = frozenset() if found is None else paging.NAMES & found.query.keys()
-        assert names in (frozenset(), paging.NAMES, paging.NAMES - {"page"})  # a list that is only walked has no page numbers
+        names = frozenset() if found is None else query.NAMES & found.query.keys()
+        assert names in (frozenset(), query.NAMES, query.NAMES - {"page"})  # a list that is only walked has no page numbers
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 from fastlane.web.http.problems import Problem
-from fastlane.web.security import rates
-from fastlane.web.security.rates import RequestRates
+from fastlane.web.security import auth
+from fastlane.web.security.auth import RequestRates
 
 
 class Moment:
@@ -19,7 +19,7 @@ class Moment:
 
 def taken(rates: RequestRates, caller: str | None, most: int = 1_000) -> int:
     """How many requests the caller may make at once."""
-    return next((count for count in range(most) if rates.take(caller)), most)
+    return next((count for count in range(most) if auth.take(caller)), most)
 
 
 def test_a_caller_may_make_ten_seconds_worth_of_requests_at_once_and_then_as_many_as_the_rate_says():
@@ -55,7 +55,7 @@ def test_a_caller_that_has_to_wait_is_told_for_how_long():
 
 
 def test_only_so_many_callers_are_remembered(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rates, "MAX_CALLERS", 2)
+    monkeypatch.setattr(auth, "MAX_CALLERS", 2)
     limited = RequestRates(1, Moment())
     taken(limited, "anna")
     for name in ("ben", "carl"):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from fastlane.web.handler.unknown_route import UnknownRoute
-from fastlane.web.routes.jobs.tasks import TaskHandler, TasksHandler
-from fastlane.web.routes.operations.health import HealthHandler, LiveHandler
-from fastlane.web.server.router import RouteNode
+from fastlane.web.handler import UnknownRoute
+from fastlane.web.routes.health import HealthHandler, LiveHandler
+from fastlane.web.routes.tasks import TaskHandler, TasksHandler
+from fastlane.web.server import RouteNode
 
 TREE = RouteNode()
 for route, there in {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.executors.swarm.client.breaker import Breaker, Circuit
+from fastlane.executors.swarm.client import Breaker, Circuit
 
 SHUT, OPEN, HALF = Circuit.CLOSED, Circuit.OPEN, Circuit.HALF_OPEN
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client.bulkhead import BlockingCall, Bulkhead, BulkheadFull
-from fastlane.executors.swarm.client.client import OLDEST_API, CallTimeouts, Client, negotiate
-from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
-from fastlane.executors.swarm.client.transport import Transport
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.executors.swarm.client import OLDEST_API, BlockingCall, Bulkhead, BulkheadFull, CallTimeouts, Client, negotiate
+from fastlane.executors.swarm.connection import Transport
+from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
+from fastlane.models.host import Endpoint
 from tests.support.waiting import PATIENCE
 
 

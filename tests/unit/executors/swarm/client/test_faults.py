@@ -11,17 +11,8 @@ import urllib3
 from docker.errors import APIError, DockerException, InvalidRepository
 
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RefusedForNow, RegistryDown, ServiceGone
-from fastlane.executors.swarm.client.faults import (
-    DiskFull,
-    HostTimeout,
-    Malformed,
-    NameTaken,
-    OutOfSequence,
-    message,
-    refusal,
-    translate,
-)
-from fastlane.executors.swarm.images.images import registry_fault
+from fastlane.executors.swarm.faults import DiskFull, HostTimeout, Malformed, NameTaken, OutOfSequence, message, refusal, translate
+from fastlane.executors.swarm.images import registry_fault
 
 
 def caused(outer: Exception, cause: BaseException) -> Exception:

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import OrderRefused
-from fastlane.executors.swarm.client.client import CallTimeouts, Client
-from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
-from fastlane.executors.swarm.client.http import CONNECTIONS
-from fastlane.executors.swarm.client.transport import Transport
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.executors.swarm.client import CallTimeouts, Client
+from fastlane.executors.swarm.connection import CONNECTIONS, Transport
+from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
+from fastlane.models.host import Endpoint
 from tests.support.simulated_engine import Simulation
 from tests.support.waiting import until
 

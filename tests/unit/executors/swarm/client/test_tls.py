@@ -7,15 +7,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client import tls
-from fastlane.executors.swarm.client.tls import TlsContext
-from fastlane.models.placement.endpoint import TlsFiles
+from fastlane.executors.swarm import connection
+from fastlane.executors.swarm.connection import TlsContext
+from fastlane.models.host import TlsFiles
 from tests.support.certificates import make_certificate
 
 
 @pytest.fixture(autouse=True)
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(connection, "LOOK_EVERY", 0.0)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client.tunnel import Tunnel, arguments
-from fastlane.models.placement.endpoint import Endpoint, SshFiles
+from fastlane.executors.swarm.connection import Tunnel, arguments
+from fastlane.models.host import Endpoint, SshFiles
 
 SOCKET = Path("/tmp/x/docker")
 

@@ -6,11 +6,11 @@ from typing import Any, cast
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, RefusedForNow, ServiceGone
-from fastlane.executors.swarm.client.faults import DiskFull, HostTimeout
-from fastlane.executors.swarm.client.http import Request
-from fastlane.executors.swarm.images.failed_pulls import FailedPulls
-from fastlane.executors.swarm.images.registries import Registries
-from fastlane.models.container.registry import RegistryLogin
+from fastlane.executors.swarm.connection import Request
+from fastlane.executors.swarm.faults import DiskFull, HostTimeout
+from fastlane.executors.swarm.images import FailedPulls
+from fastlane.executors.swarm.registries import Registries
+from fastlane.models.image import RegistryLogin
 
 IMAGE = "registry.example.com/app@sha256:12"
 FULL = "write /var/lib/docker/tmp/GetImageBlob1: no space left on device"

@@ -8,14 +8,14 @@ import pytest
 from aiohttp import web
 
 from fastlane.errors import RegistryDown
-from fastlane.executors.base import Image
-from fastlane.executors.swarm.client.client import OLDEST_API, Client
-from fastlane.executors.swarm.client.transport import Transport
-from fastlane.executors.swarm.images import images
-from fastlane.executors.swarm.images.images import Images
-from fastlane.executors.swarm.images.registries import Registries
-from fastlane.models.placement.endpoint import Endpoint
-from fastlane.models.placement.pool import Pull
+from fastlane.executors.port import Image
+from fastlane.executors.swarm import images
+from fastlane.executors.swarm.client import OLDEST_API, Client
+from fastlane.executors.swarm.connection import Transport
+from fastlane.executors.swarm.images import Images
+from fastlane.executors.swarm.registries import Registries
+from fastlane.models.host import Endpoint
+from fastlane.models.pool import Pull
 from tests.support.clock import FakeClock
 from tests.support.waiting import until
 

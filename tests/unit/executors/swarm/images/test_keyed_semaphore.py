@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
+from fastlane.executors.swarm.registries import KeyedSemaphore
 
 
 async def test_so_many_have_a_turn_at_once_and_the_others_follow_in_order() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fastlane.errors import RegistryDown
-from fastlane.executors.swarm.images.outages import FIRST_PAUSE, LONGEST_PAUSE, MOST, RegistryOutages
+from fastlane.executors.swarm.images import FIRST_PAUSE, LONGEST_PAUSE, MOST, RegistryOutages
 from tests.support.clock import FakeClock
 
 HUB, OTHER = "docker.io", "other.example"

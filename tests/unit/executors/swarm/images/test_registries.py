@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from fastlane.errors import RegistryDown
-from fastlane.executors.swarm.images.registries import Registries
-from fastlane.models.container.registry import RegistryLogin
+from fastlane.executors.swarm.registries import Registries
+from fastlane.models.image import RegistryLogin
 from tests.support.waiting import until
 
 SECRET = "hunter2:with spaces "
@@ -197,7 +197,7 @@ async def test_a_helper_that_is_not_installed_is_passed_over_for_images_that_nee
 async def test_a_helper_that_hangs_holds_up_no_other_registry(
     make: Callable[..., Registries], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastlane.executors.swarm.images.registries.READ_WITHIN", 1.0)
+    monkeypatch.setattr("fastlane.executors.swarm.registries.READ_WITHIN", 1.0)
     go_on = tmp_path / "go-on"
     helper(tmp_path, "slow", f'while [ ! -e {go_on} ]; do sleep 0.05; done; echo \'{{"Username": "a", "Secret": "b"}}\'', monkeypatch)
     registries = make(OURS, config=write(tmp_path / "config.json", {"credHelpers": {"slow.example.com": "slow"}}))
@@ -221,7 +221,7 @@ async def test_a_helper_that_hangs_holds_up_no_other_registry(
 async def test_a_helper_that_hangs_is_ended_with_what_it_started(
     make: Callable[..., Registries], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastlane.executors.swarm.images.registries.HELPER_WITHIN", 1.0)
+    monkeypatch.setattr("fastlane.executors.swarm.registries.HELPER_WITHIN", 1.0)
     started = tmp_path / "started"
     helper(tmp_path, "stuck", f"sleep 3600 & echo $! >>{started}; wait", monkeypatch)
     config = write(tmp_path / "config.json", {"credsStore": "stuck", "credHelpers": {"own.example.com": "stuck"}})

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.executors.swarm.logs.demultiplexer import LARGEST_FRAME, SLACK, Demultiplexer, begin
-from fastlane.executors.swarm.service.timestamps import milliseconds, nanoseconds
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
+from fastlane.executors.swarm.clocks import milliseconds, nanoseconds
+from fastlane.executors.swarm.logs import LARGEST_FRAME, SLACK, Demultiplexer, begin
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from tests.support.frames import Frame, frame, header, stamp, told
 
 NOW = 1_795_611_459_852_824_433

@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone
-from fastlane.executors.swarm.client.transport import Transport
-from fastlane.executors.swarm.logs import reader as logs
-from fastlane.executors.swarm.logs.reader import LogReader
-from fastlane.executors.swarm.service.clocks import SetBack
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.executors.swarm import logs
+from fastlane.executors.swarm.clocks import SetBack
+from fastlane.executors.swarm.connection import Transport
+from fastlane.executors.swarm.logs import LogReader
+from fastlane.models.host import Endpoint
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from tests.support.frames import frame, told
 from tests.support.waiting import at_rest
 

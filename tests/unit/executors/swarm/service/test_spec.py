@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from fastlane.executors.base import Image, Order
-from fastlane.executors.swarm.service import spec
-from fastlane.executors.swarm.service.names import Ids
-from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.executors.port import Image, Order
+from fastlane.executors.swarm import spec
+from fastlane.executors.swarm.spec import Ids
+from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
 
 IMAGE = Image("ubuntu@sha256:" + "0" * 64, "sha256:" + "0" * 64)
 ORDER = Order(

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from fastlane.clock import iso
-from fastlane.executors.base import Phase, TaskEnd
-from fastlane.executors.swarm.service.clocks import Clocks, leader_of
-from fastlane.executors.swarm.service.states import NodeDetails, by_service, node_details, node_states, task_view, task_views, with_times
+from fastlane.executors.port import Phase, TaskEnd
+from fastlane.executors.swarm.clocks import Clocks, leader_of
+from fastlane.executors.swarm.states import NodeDetails, by_service, node_details, node_states, task_view, task_views, with_times
 
 NODES = {"n1": "ready", "n2": "down"}
 AT = "2026-11-25T13:02:35.347785353Z"

@@ -9,18 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.errors import Invalid, nearest
-from fastlane.models.container import options
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models import container as options
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.job import Spec
-from fastlane.web.api.container import options as schemas
-from fastlane.web.api.container.options import OLD_HOSTS
-from fastlane.web.api.container.resources import RESOURCES as resource_schema
-from fastlane.web.api.container.resources import read_resources
-from fastlane.web.api.container.responses import CONTAINER, RESOURCES
-from fastlane.web.api.field_homes import HOMES
-from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api import container as schemas
+from fastlane.web.api.container import OLD_HOSTS, read_resources
+from fastlane.web.api.container import RESOURCES as resource_schema
+from fastlane.web.api.field_hints import HINTS
 from fastlane.web.api.requests.job import read_job
+from fastlane.web.api.responses.container import CONTAINER, RESOURCES
 from fastlane.web.api.responses.jobs import SPEC
+from fastlane.web.api.serializer import RenderContext
 from fastlane.web.http import fields as body_fields
 from fastlane.web.http.fields import MAX_FAULTS
 
@@ -348,6 +347,6 @@ def test_noise_is_not_looked_at_for_longer_than_one_answer_needs(monkeypatch, bo
 
 def test_every_field_of_resources_and_container_is_told_its_home():
     homes = {
-        name: HOMES.get(name.lower()) for name in (*resource_schema["properties"], *schemas.CONTAINER["properties"]) if name != OLD_HOSTS
+        name: HINTS.get(name.lower()) for name in (*resource_schema["properties"], *schemas.CONTAINER["properties"]) if name != OLD_HOSTS
     }
     assert {name: home.partition(".")[2] for name, home in homes.items()} == {name: name for name in homes}

@@ -11,8 +11,7 @@ from jsonschema import Draft202012Validator
 from schemathesis.config import SchemathesisConfig
 
 from fastlane.errors import Fault, Invalid
-from fastlane.web.api.container.options import CONTAINER, HOSTS
-from fastlane.web.api.container.resources import RESOURCES
+from fastlane.web.api.container import CONTAINER, HOSTS, RESOURCES
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests.job import read_job
 from tests.http.fuzzing import is_in_table
