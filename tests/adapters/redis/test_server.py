@@ -21,7 +21,7 @@ from tests.support.waiting import PATIENCE, until, wait_until
 PARENT = """
     import asyncio, sys
     from pathlib import Path
-    from fastlane.embedded.redis_server import RedisServer
+    from fastlane.embedded import RedisServer
 
     async def main():
         print(await RedisServer(Path(sys.argv[1])).start(), flush=True)

@@ -19,7 +19,7 @@ class Moment:
 
 def taken(rates: RequestRates, caller: str | None, most: int = 1_000) -> int:
     """How many requests the caller may make at once."""
-    return next((count for count in range(most) if auth.take(caller)), most)
+    return next((count for count in range(most) if rates.take(caller)), most)
 
 
 def test_a_caller_may_make_ten_seconds_worth_of_requests_at_once_and_then_as_many_as_the_rate_says():

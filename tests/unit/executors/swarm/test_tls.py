@@ -15,7 +15,7 @@ from tests.support.certificates import make_certificate
 
 @pytest.fixture(autouse=True)
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(connection, "TLS_FILES_EVERY", 0.0)
 
 
 @pytest.fixture

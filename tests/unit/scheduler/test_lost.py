@@ -10,7 +10,7 @@ from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import RecordEnd, ServiceMissing, WaitUntil, ending_when_gone, ending_when_lost, judge
-from tests.unit.scheduler.watch.situations import (
+from tests.unit.scheduler.situations import (
     ASKED,
     LIMITS,
     NOW,

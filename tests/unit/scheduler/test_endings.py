@@ -10,7 +10,7 @@ from fastlane.models.job import Spec
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import Limits, RecordEnd, judge
 from tests.support.defaults import default_limits
-from tests.unit.scheduler.watch.situations import (
+from tests.unit.scheduler.situations import (
     ASKED,
     BOUND,
     NOW,

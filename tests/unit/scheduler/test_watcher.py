@@ -17,7 +17,7 @@ from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution
 from tests.support.instant import InstantExecutor
-from tests.unit.scheduler.watch.rows import Row, never
+from tests.unit.scheduler.rows import Row, never
 
 HOST = "unix:///instant"
 

@@ -23,7 +23,7 @@ from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution
 from tests.support.instant import InstantExecutor
-from tests.unit.scheduler.watch.rows import Row, never
+from tests.unit.scheduler.rows import Row, never
 
 OWN, OTHER, THIRD, FOREIGN = "tcp://own:1", "tcp://other:1", "tcp://third:1", "tcp://foreign:1"
 SWARM = {OWN: "s", OTHER: "s", THIRD: "s", FOREIGN: "another"}

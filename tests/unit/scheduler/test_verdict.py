@@ -13,7 +13,7 @@ from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import ActivateService, Limits, RecordEnd, RecordStart, StopService, WaitUntil, judge, task_of
 from tests.support.defaults import default_limits
-from tests.unit.scheduler.watch.situations import (
+from tests.unit.scheduler.situations import (
     ASKED,
     BOUND,
     LIMITS,

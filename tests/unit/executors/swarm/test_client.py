@@ -191,7 +191,7 @@ async def test_a_cancellation_that_comes_with_the_answer_is_heard(monkeypatch: p
 
 PROGRAM = """
 import asyncio, sys, time
-from fastlane.executors.swarm.client.bulkhead import Bulkhead
+from fastlane.executors.swarm.client import Bulkhead
 async def main():
     bulkhead = Bulkhead("hung", 2, 2)
     try:
