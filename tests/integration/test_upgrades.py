@@ -38,7 +38,7 @@ TALK = "trap 'exit 5' TERM; n=0; while :; do echo $n; n=$((n+1)); sleep 0.1; don
 AT_ONCE = 4
 TURN = 90.0
 """Seconds within which a cron of every minute is due, and its job has ended."""
-TEST = 600.0
+TEST = 900.0
 """Seconds that a test may take."""
 KINDS = ("sqlite", "mongo")
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(TEST)]
