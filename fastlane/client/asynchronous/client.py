@@ -6,17 +6,12 @@ from typing import Any, Unpack, cast
 
 from fastlane.client import contract
 from fastlane.client.address import Address
-from fastlane.client.asynchronous.executions import AsyncExecutions
-from fastlane.client.asynchronous.jobs import AsyncJobs
-from fastlane.client.asynchronous.logs import follow_log
-from fastlane.client.asynchronous.server import AsyncServer
-from fastlane.client.asynchronous.tasks import AsyncTasks
+from fastlane.client.asynchronous.following import OnLost, follow_log
+from fastlane.client.asynchronous.resources import AsyncExecutions, AsyncJobs, AsyncServer, AsyncTasks
 from fastlane.client.asynchronous.transport import AsyncTransport
 from fastlane.client.contract import DryRun, Enqueued, Execution, JobFields
 from fastlane.client.errors import ClientError
-from fastlane.client.events import AttemptBegan, LogEvent, Output, Stream
-from fastlane.client.log_query import LogQuery
-from fastlane.client.results import Finished
+from fastlane.client.log_output import AttemptBegan, Finished, LogEvent, LogQuery, Output, Stream
 
 PATIENCE = 30.0
 
@@ -112,9 +107,7 @@ class AsyncClient:
             if isinstance(event, Output):
                 yield event
 
-    def events(
-        self, wanted: LogQuery, *, deadline: float | None = None, on_lost: Callable[[ClientError], None] | None = None
-    ) -> AsyncGenerator[LogEvent, None]:
+    def events(self, wanted: LogQuery, *, deadline: float | None = None, on_lost: OnLost | None = None) -> AsyncGenerator[LogEvent, None]:
         """All that happens in a log: output, further attempts, why it failed without a word, and the end. ``on_lost`` is told why a
         connection was lost, before it is made again; TimeoutError after the ``deadline`` (of ``time.monotonic``)."""
         return follow_log(self._transport, wanted, deadline=deadline, on_lost=on_lost)
