@@ -219,7 +219,7 @@ def without_asyncio(source: str) -> str:
 def openapi() -> Json:
     """The OpenAPI document of a server that sets nothing."""
     from fastlane.config.settings import Settings
-    from fastlane.web.openapi.document import Document
+    from fastlane.web.openapi import Document
     from fastlane.web.routes.table import ROUTES
     from fastlane.web.settings import web_settings
 

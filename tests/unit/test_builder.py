@@ -8,7 +8,7 @@ import pytest
 from builder import client
 from builder.backend import dependencies, get_requires_for_build_editable, get_requires_for_build_wheel
 from builder.client import NAMES, Types, contract, without_asyncio
-from tests.unit.web.openapi.test_document import DOCUMENT
+from tests.unit.web.test_document import DOCUMENT
 
 
 def document(**schemas):

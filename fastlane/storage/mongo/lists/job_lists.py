@@ -10,10 +10,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Spec, job_status
 from fastlane.models.paging import Page, WantedJobs, Window
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.storage.documents import label_text
 from fastlane.storage.mongo.commits.intents import complete_pending

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Job, Task
 from fastlane.models.paging import After, Page, Row, Window
-from fastlane.models.schedule.tick import Tick
-from fastlane.models.task import Task
+from fastlane.models.tick import Tick
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_from, job_from, tick_from
 from fastlane.storage.pages import TextBudget, stretch_of
 from fastlane.storage.readable import readable
