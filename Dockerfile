@@ -19,7 +19,7 @@ ARG REQUIREMENTS=requirements/run.txt
 COPY requirements/run.txt requirements/extras.txt requirements/
 RUN python3 -m venv /opt/fastlane \
     && /opt/fastlane/bin/pip install --no-cache-dir --no-deps --require-hashes -r "${REQUIREMENTS}"
-COPY setup.cfg pyproject.toml MANIFEST.in README.md LICENSE ./
+COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE ./
 COPY builder builder
 COPY fastlane fastlane
 COPY --from=pages /src/fastlane/static fastlane/static
