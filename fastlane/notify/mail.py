@@ -208,7 +208,7 @@ def letter_writer(
         heading = _subject(event)
         rows = list(_job_rows(event) if isinstance(subject, JobState) else _rows(event))
         held = _held(parts.quota, event, interval)
-        footer = f"You get this mail because notify.{delivery.target.occasion} of the job lists {address}."
+        footer = f"You get this mail because notify.{delivery.target.trigger} of the job lists {address}."
         return Letter(
             id=delivery.id,
             thread=delivery.job_id,
