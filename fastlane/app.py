@@ -22,10 +22,11 @@ from fastlane.config.access import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.directory import CurrentPools, Directory
-from fastlane.embedded import RedisServer, prepare_engines
+from fastlane.embedded import RedisServer
 from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
 from fastlane.executors.port import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.local_engine import prepare_engines
 from fastlane.executors.swarm.registries import Registries
 from fastlane.liveness import answering
 from fastlane.metrics import Metrics
@@ -292,7 +293,7 @@ def run(
     """Runs ``fastlane <role>`` until a signal. Returns the exit code. ``announce`` is called with the port once it serves HTTP."""
     sockets = bind(role, settings) if sockets is None else sockets
     if role == "up":
-        prepare_engines(endpoint.address for endpoint in endpoints_of(settings.pools))
+        prepare_engines(endpoints_of(settings.pools))
     return process.run(_checkable(role, settings, _announced(running(role, settings, factories, access, sockets, read_pools), announce)))
 
 

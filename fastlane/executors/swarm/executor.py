@@ -9,30 +9,27 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from operator import is_
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import structlog
-from docker.auth import encode_header
 
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
 from fastlane.executors.swarm import spec
-from fastlane.executors.swarm.client import Breaker
+from fastlane.executors.swarm.client import Breaker, Request
 from fastlane.executors.swarm.clocks import leader_of
-from fastlane.executors.swarm.connection import Request
 from fastlane.executors.swarm.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
-from fastlane.executors.swarm.images import image_path, remove_image
+from fastlane.executors.swarm.images import image_path
 from fastlane.executors.swarm.logs import LogReader
 from fastlane.executors.swarm.observe import Observer, UsageReader
 from fastlane.executors.swarm.probe import NO_RESERVE, Pace
-from fastlane.executors.swarm.registries import Credentials, Registries
+from fastlane.executors.swarm.registries import Registries
 from fastlane.executors.swarm.spec import ids_for
 from fastlane.executors.swarm.states import container_id, node_details, node_states, task_views, wait_for_engine, with_times
 from fastlane.models.execution import Usage
@@ -160,13 +157,14 @@ class SwarmExecutor:
     async def park(self, host: str, order: Order, image: Image) -> str:
         found = self._hosts.named(host)
         with readable(host):
-            ids = await ids_for(order.container, found.call)
+            ids = await ids_for(order.container, found.get)
         wanted = spec.creation(order, image, self._installation, ids, self._hosts.full_nodes(found, self._clock.now()))
         if (size := spec.size(wanted)) > spec.MAX_SIZE:  # the swarm might take it now, and then neither start nor stop it
             raise OrderRefused(f"its service would take {size} bytes, of {spec.MAX_SIZE} at most: shorten its envs, command or mounts")
+        # The nodes need the credentials to pull the image; the swarm stores these but never returns them.
         credentials = await self._registries.credentials(image.reference)
         try:
-            raw: Raw = await found.send(_creating(wanted, credentials))
+            raw: Raw = await found.send(Request("/services/create", "POST", body=wanted, credentials=credentials))
         except NameTaken:
             raw = await self._existing(found, order)
         except ServiceGone as error:  # a network or secret is gone since its id was found
@@ -344,7 +342,7 @@ class SwarmExecutor:
         return True
 
     async def remove_image(self, host: str, reference: str) -> ImageRemoval:
-        return await self._hosts.named(host).call_long(partial(remove_image, reference=reference))
+        return await self._hosts.named(host).remove_image(reference)
 
     # a running container
 
@@ -372,13 +370,6 @@ class SwarmExecutor:
             return manager, None  # it may still give the log
         container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=manager)
         return (manager, None) if container is None or at is None else (at, container)
-
-
-def _creating(wanted: Raw, credentials: Credentials) -> Request:
-    """The request that creates the service, together with the credentials that each node needs to pull the image; the swarm stores these
-    but never returns them."""
-    headers = {"X-Registry-Auth": encode_header(dict(credentials)).decode()} if credentials else {}
-    return Request("/services/create", "POST", body=wanted, headers=headers)
 
 
 def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Request:

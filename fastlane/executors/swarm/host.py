@@ -8,24 +8,24 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from operator import is_
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from fastlane.clock import Clock, first_of, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.port import Image
-from fastlane.executors.swarm.client import Api, Breaker, CallTimeouts, Circuit, Client
+from fastlane.executors.swarm.client import Breaker, CallTimeouts, Circuit, Client, Request
 from fastlane.executors.swarm.clocks import SetBack, set_back
-from fastlane.executors.swarm.connection import Request, Transport
-from fastlane.executors.swarm.faults import DiskFull, HostTimeout, NotHostsFault
-from fastlane.executors.swarm.images import REGISTRY_THREADS, FailedPulls, Images
+from fastlane.executors.swarm.faults import DiskFull, HostTimeout, NotHostsFault, timeout_words
+from fastlane.executors.swarm.images import ASKED_AT_ONCE, FailedPulls, Images, remove_image
 from fastlane.executors.swarm.probe import NO_RESERVE, EngineDisk, EngineFacts, Pace, probe
 from fastlane.executors.swarm.registries import Registries
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.host import Endpoint, EngineIdentity, HostView, Reserve
+from fastlane.models.image import ImageRemoval
 from fastlane.models.pool import Pull
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 FIRST_PROBE_WITHIN = 0.5
@@ -36,6 +36,9 @@ REMOVED_AT_ONCE = 2
 starts would wait for them."""
 REMOVAL_WITHIN = 30.0
 """Seconds that a removal waits for its turn. The reconciler repeats one that is given up."""
+REGISTRY_TIMEOUTS = CallTimeouts(read=25.0, whole=30.0)
+BESIDE = 2
+"""Connections beside those of questions to registries: for a pull that is repeated, and the removal of an image."""
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
@@ -58,7 +61,7 @@ class Host:
         self.endpoint = endpoint
         self.transport = Transport(endpoint)
         self.client = Client(self.transport)
-        self._registry = Client(self.transport, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
+        self._registry = Client(self.transport, timeouts=REGISTRY_TIMEOUTS, connections=ASKED_AT_ONCE + BESIDE)
         self._images = Images(self.get, self._registry, registries, clock)
         self.failed_pulls = FailedPulls(self._registry, registries)
         self.facts: EngineFacts | None = None
@@ -99,7 +102,7 @@ class Host:
                 await self._probed.wait()
 
     async def close(self) -> None:
-        """Ends its loop, threads and connections."""
+        """Ends its loop and connections."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -203,17 +206,12 @@ class Host:
             raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
         return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
 
-    async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
-        """``Client.call`` through the breaker, which counts the host's faults. Raises NotHostsFault while it is open."""
-        async with self.guarded():
-            return await self.client.call(verb, deadline)
-
     async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
-        """``Client.get`` through the breaker, as ``call`` is."""
+        """``Client.get`` through the breaker, as ``send`` is."""
         return await self.send(Request(path, filters=filters), deadline)
 
     async def send(self, request: Request, deadline: float | None = None) -> Any:
-        """``Client.send`` through the breaker, as ``call`` is."""
+        """``Client.send`` through the breaker, which counts the host's faults. Raises NotHostsFault while it is open."""
         async with self.guarded():
             return await self.client.send(request, deadline)
 
@@ -230,11 +228,15 @@ class Host:
         finally:
             self._removals.release()
 
-    async def call_long(self, verb: Callable[[Api], T]) -> T:
-        """``Client.call`` of what may take half a minute. That it takes too long says nothing about the host."""
+    async def remove_image(self, reference: str) -> ImageRemoval:
+        """Removes an image, within half a minute. The breaker counts no fault: that it takes too long says nothing about the host."""
         if not self.usable:
             raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
-        return await self._registry.call(verb)
+        try:
+            async with asyncio.timeout(REGISTRY_TIMEOUTS.whole):
+                return await remove_image(self._registry, reference)
+        except TimeoutError:
+            raise HostTimeout(f"{self.name} {timeout_words(REGISTRY_TIMEOUTS.whole)}") from None
 
     @contextlib.asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
@@ -301,7 +303,7 @@ class Host:
             self.facts = facts if facts != before else before
             await self.disk.measure(facts)  # before it counts as usable
         except NotHostsFault:
-            return  # all threads are busy, and their calls show how the host is
+            return  # all connections are busy, and their calls show how the host is
         except FastlaneError as error:
             self._fault = self._last_fault = self._words(error)
             self._breaker.failed(self._clock.now(), visible=True)
