@@ -26,6 +26,7 @@ from fastlane.embedded import RedisServer
 from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
 from fastlane.executors.port import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.hosts import HostRules
 from fastlane.executors.swarm.local_engine import prepare_engines
 from fastlane.executors.swarm.registries import Registries
 from fastlane.liveness import answering
@@ -102,10 +103,8 @@ def make_executor(settings: Settings, clock: Clock) -> Executor:
         endpoints_of(settings.pools),
         settings.installation,
         clock,
-        max_fails=settings.breaker_max_fails,
-        reset=settings.breaker_reset,
-        registries=Registries(settings.registries, settings.docker_config),
-        reserve=settings.min_free_disk,
+        HostRules(settings.breaker_max_fails, settings.breaker_reset, reserve=settings.min_free_disk),
+        Registries(settings.registries, settings.docker_config),
     )
 
 

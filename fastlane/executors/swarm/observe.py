@@ -16,8 +16,7 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.port import ClusterSnapshot, EngineTask, Phase
 from fastlane.executors.swarm.client import CallTimeouts, Client, Request
 from fastlane.executors.swarm.faults import readable
-from fastlane.executors.swarm.host import Host
-from fastlane.executors.swarm.hosts import Hosts
+from fastlane.executors.swarm.hosts import Host, RegisteredHosts
 from fastlane.executors.swarm.spec import INSTALLATION
 from fastlane.executors.swarm.states import by_service, node_states
 from fastlane.models.execution import Usage
@@ -47,7 +46,7 @@ Tasks = Mapping[str, Sequence[EngineTask]]
 class Observer:
     """Observes this installation's tasks on these hosts' swarms."""
 
-    def __init__(self, hosts: Hosts, installation: str, clock: Clock) -> None:
+    def __init__(self, hosts: RegisteredHosts, installation: str, clock: Clock) -> None:
         self._hosts = hosts
         self._label = f"{INSTALLATION}={installation}"
         self._clock = clock
@@ -180,7 +179,7 @@ Raw = Mapping[str, Any]
 class UsageReader:
     """Asks the engines of these hosts."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: RegisteredHosts) -> None:
         self._hosts = hosts
         self._clients: dict[str, Client] = {}
 

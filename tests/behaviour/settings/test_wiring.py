@@ -16,6 +16,8 @@ from fastlane import __version__, app
 from fastlane.config.access import hash_password, hash_token
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
+from fastlane.executors.swarm.hosts import HostRules
+from fastlane.executors.swarm.registries import Registries
 from fastlane.models.host import Endpoint, Reserve
 from fastlane.notify import assembly
 from fastlane.web.server import context_of
@@ -220,12 +222,11 @@ async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring
 
 
 async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wiring: Wiring) -> None:
-    hosts, installation, clock = wiring.positional["SwarmExecutor"]
+    hosts, installation, clock, rules, registries = wiring.positional["SwarmExecutor"]
     assert (hosts, installation, clock) == ((Endpoint("10.0.0.8:2375", insecure=True),), "wired", wiring.running.clock)
-    named = wiring.named["SwarmExecutor"]
-    assert (named["max_fails"], named["reset"], named["reserve"]) == (9, 17.0, Reserve(part=0.03))
+    assert rules == HostRules(9, 17.0, reserve=Reserve(part=0.03))
     assert wiring.positional["Registries"] == (wiring.settings.registries, Path("/nowhere/docker.json"))
-    assert "registries" in named
+    assert isinstance(registries, Registries)
 
 
 async def test_settings_of_webhooks_reach_what_writes_and_sends_them(wiring: Wiring) -> None:
