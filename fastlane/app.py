@@ -33,11 +33,13 @@ from fastlane.liveness import answering
 from fastlane.metrics import Metrics
 from fastlane.models.log import Hint
 from fastlane.models.pool import Pool, endpoints_of
-from fastlane.notify.assembly import build_notifier
-from fastlane.notify.port import Notifier
+from fastlane.notify.mail import MailServer, MakePayload, SmtpSender, mail_writer
+from fastlane.notify.port import Mail, Notifier
+from fastlane.notify.webhooks import WebhookSender
 from fastlane.queue.port import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.redaction import redaction_of
 from fastlane.scheduler.deliverer import STANDS_IN_AFTER, StandIn
 from fastlane.scheduler.pruner import Pruner
 from fastlane.scheduler.worker import Worker, WorkerSettings, in_force, retention_rules, worker_settings
@@ -110,8 +112,25 @@ def make_executor(settings: Settings, clock: Clock) -> Executor:
 
 def make_notifier(settings: Settings) -> Notifier:
     """What sends notifications."""
-    make_event = event_maker(settings.public_url, settings.redact_words)
-    return build_notifier(settings, make_event, body_writer(make_event), __version__)
+    make_payload = event_maker(settings.public_url, settings.redact_words)
+    sender = WebhookSender(settings.webhook_allow, settings.webhook_timeout, __version__)
+    return Notifier(body_writer(make_payload), sender, _mail(settings, make_payload))
+
+
+def _mail(settings: Settings, make_payload: MakePayload) -> Mail | None:
+    if settings.smtp_host is None or settings.smtp_from is None:
+        return None
+    server = MailServer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_tls,
+        settings.smtp_from,
+        settings.smtp_user,
+        settings.smtp_password,
+        settings.smtp_ca,
+    )
+    write = mail_writer(make_payload, redaction_of(settings.redact_words).message, settings.mail_interval)
+    return Mail(write, SmtpSender(server, settings.smtp_timeout), round(settings.mail_interval * 1000), settings.notify_allow)
 
 
 def make_pruner(settings: Settings, store: Store) -> Pruner:

@@ -19,7 +19,6 @@ from fastlane.config.settings import Settings
 from fastlane.executors.swarm.hosts import HostRules
 from fastlane.executors.swarm.registries import Registries
 from fastlane.models.host import Endpoint, Reserve
-from fastlane.notify import assembly
 from fastlane.web.server import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -103,11 +102,9 @@ password = "letmein"
 """
 RECORDED = (
     *("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application"),
-    *("event_maker", "OtelRecorder"),
+    *("event_maker", "OtelRecorder", "WebhookSender", "SmtpSender", "MailServer", "mail_writer"),
 )
 """The names by which ``fastlane.app`` makes its parts."""
-SENDERS = ("WebhookSender", "SmtpSender", "MailServer", "letter_writer")
-"""The names by which ``fastlane.notify.assembly`` makes its."""
 TOKEN = "fl_wired"
 
 
@@ -160,8 +157,6 @@ async def wiring(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.Mo
     makers = {name: getattr(app, name) for name in RECORDED} | {"SwarmExecutor": unreachable}
     for name, make in makers.items():
         monkeypatch.setattr(app, name, wiring.record(name, make))
-    for name in SENDERS:
-        monkeypatch.setattr(assembly, name, wiring.record(name, getattr(assembly, name)))
     async with app.running("up", wiring.settings) as wiring.running:
         yield wiring
 
@@ -238,7 +233,7 @@ async def test_settings_of_mail_reach_what_writes_and_sends_it(wiring: Wiring) -
     server = ("smtp.example.com", 1465, "tls", "wired@example.com", "wired", "letmein", Path("/nowhere/ca.pem"))
     assert wiring.positional["MailServer"] == server
     assert wiring.positional["SmtpSender"][1] == 24.0
-    assert wiring.positional["letter_writer"][2] == 1500.0
+    assert wiring.positional["mail_writer"][2] == 1500.0
     assert wiring.worker_notifier.mail.interval == 1_500_000
     assert wiring.worker_notifier.mail.allowed == ("example.net",)
 
