@@ -52,10 +52,13 @@ class Task(TypedDict):
     url: str
 
 
-class JobPage(TypedDict):
-    """A page of jobs."""
+class TaskJobs(TypedDict):
+    """A task with a page of its jobs."""
 
-    items: list[JobRow]
+    taskId: str
+    url: str
+    jobsCount: int
+    jobs: list[JobRow]
     total: int
     page: int
     pages: int
@@ -116,18 +119,29 @@ class Failure(TypedDict):
     message: str
 
 
-class ExecutionPage(TypedDict):
-    """A page of executions."""
+class Enqueued(TypedDict):
+    """The ids and URLs of an accepted job."""
 
-    items: list[Execution]
-    total: int
-    page: int
-    pages: int
-    perPage: int
-    hasNext: bool
-    hasPrev: bool
-    nextUrl: str | None
-    prevUrl: str | None
+    taskId: str
+    jobId: str
+    executionId: str | None
+    queueJobId: str
+    taskUrl: str
+    jobUrl: str
+    executionUrl: str | None
+
+
+class Waited(TypedDict):
+    """The enqueue reply after wait, with what is known by then."""
+
+    taskId: str
+    jobId: str
+    executionId: str | None
+    queueJobId: str
+    taskUrl: str
+    jobUrl: str
+    executionUrl: str | None
+    execution: Execution | None
 
 
 class Execution(TypedDict):
@@ -196,111 +210,6 @@ class Place(TypedDict):
     docker_host: str | None
     docker_port: int | None
     container_id: str | None
-
-
-class EventPage(TypedDict):
-    """A page of events, newest first. With filters that take few events a page may have fewer than perPage, or none, and yet a next one."""
-
-    items: list[Event]
-    perPage: int
-    hasNext: bool
-    nextUrl: str | None
-
-
-class Event(TypedDict):
-    """Something that somebody or fastlane did."""
-
-    id: str
-    time: str
-    kind: Literal[
-        "job.created",
-        "job.changed",
-        "job.run",
-        "job.retried",
-        "job.paused",
-        "job.resumed",
-        "job.stopped",
-        "job.deleted",
-        "task.stopped",
-        "task.deleted",
-        "tick.skipped",
-        "tick.missed",
-        "tick.expired",
-        "execution.enqueued",
-        "execution.started",
-        "execution.stop",
-        "execution.ended",
-        "execution.ended-by-hand",
-        "execution.marked-cleaned",
-        "delivery.requested",
-        "host.registered",
-        "host.drained",
-        "host.undrained",
-        "host.removed",
-        "host.unusable",
-        "host.usable",
-        "pool.paused",
-        "pool.resumed",
-        "pools.reloaded",
-        "dispatch.paused",
-        "dispatch.resumed",
-        "queue.rebuild",
-        "queue.rebuilt",
-        "worker.forgotten",
-        "login",
-        "login.refused",
-        "access.refused",
-    ]
-    actor: Requester | None
-    taskId: str | None
-    jobId: str | None
-    executionId: str | None
-    host: str | None
-    pool: str | None
-    detail: dict[str, Any]
-    url: str | None
-
-
-class TaskJobs(TypedDict):
-    """A task with a page of its jobs."""
-
-    taskId: str
-    url: str
-    jobsCount: int
-    jobs: list[JobRow]
-    total: int
-    page: int
-    pages: int
-    perPage: int
-    hasNext: bool
-    hasPrev: bool
-    nextUrl: str | None
-    prevUrl: str | None
-
-
-class Enqueued(TypedDict):
-    """The ids and URLs of an accepted job."""
-
-    taskId: str
-    jobId: str
-    executionId: str | None
-    queueJobId: str
-    taskUrl: str
-    jobUrl: str
-    executionUrl: str | None
-
-
-class Waited(TypedDict):
-    """The enqueue reply after wait, with what is known by then."""
-
-    taskId: str
-    jobId: str
-    executionId: str | None
-    queueJobId: str
-    taskUrl: str
-    jobUrl: str
-    executionUrl: str | None
-    execution: Execution | None
 
 
 class DryRun(TypedDict):
@@ -426,6 +335,20 @@ class Deleted(TypedDict):
     taskId: str
     jobId: str | None
     deleted: bool
+
+
+class JobPage(TypedDict):
+    """A page of jobs."""
+
+    items: list[JobRow]
+    total: int
+    page: int
+    pages: int
+    perPage: int
+    hasNext: bool
+    hasPrev: bool
+    nextUrl: str | None
+    prevUrl: str | None
 
 
 class TaskStopped(TypedDict):
@@ -573,15 +496,6 @@ class Tick(TypedDict):
     createdAt: str
 
 
-class Ticket(TypedDict):
-    """What lets a browser in once, soon, in place of a token that it cannot send."""
-
-    ticket: str
-    expiresAt: str
-    url: str
-    streamUrl: str
-
-
 class Why(TypedDict):
     """What a job or an execution waits for now: nothing, one thing or several; and why its last end or due time was not as wanted."""
 
@@ -657,40 +571,18 @@ class OutOfMemory(TypedDict):
     peakBytes: int | None
 
 
-class JobDeliveries(TypedDict):
-    """The deliveries about a job itself: that it was late, and that it has recovered. They are few, so they are not paginated."""
+class ExecutionPage(TypedDict):
+    """A page of executions."""
 
-    jobId: str
-    jobUrl: str
-    items: list[Delivery]
-
-
-class Delivery(TypedDict):
-    """A message about an execution or a job to a webhook or an e-mail address."""
-
-    id: str
-    kind: Literal["webhook", "mail"]
-    event: str
-    list: Literal["succeeds", "fails", "finishes", "late", "recovered"]
-    receiver: NotRequired[str]
-    state: Literal["pending", "delivered", "failed", "held"]
-    createdAt: str
-    nextAttemptAt: str | None
-    attemptsMade: int
-    attemptsLeft: int
-    receiverPaused: bool
-    attempts: list[DeliveryAttempt]
-    redeliverUrl: str
-
-
-class DeliveryAttempt(TypedDict):
-    """One attempt of a delivery."""
-
-    at: str
-    durationMs: int
-    status: int | None
-    error: str | None
-    excerpt: str
+    items: list[Execution]
+    total: int
+    page: int
+    pages: int
+    perPage: int
+    hasNext: bool
+    hasPrev: bool
+    nextUrl: str | None
+    prevUrl: str | None
 
 
 class ExecutionDetail(TypedDict):
@@ -722,6 +614,42 @@ class Deliveries(TypedDict):
     items: list[Delivery]
 
 
+class Delivery(TypedDict):
+    """A message about an execution or a job to a webhook or an e-mail address."""
+
+    id: str
+    kind: Literal["webhook", "mail"]
+    event: str
+    list: Literal["succeeds", "fails", "finishes", "late", "recovered"]
+    receiver: NotRequired[str]
+    state: Literal["pending", "delivered", "failed", "held"]
+    createdAt: str
+    nextAttemptAt: str | None
+    attemptsMade: int
+    attemptsLeft: int
+    receiverPaused: bool
+    attempts: list[DeliveryAttempt]
+    redeliverUrl: str
+
+
+class DeliveryAttempt(TypedDict):
+    """One attempt of a delivery."""
+
+    at: str
+    durationMs: int
+    status: int | None
+    error: str | None
+    excerpt: str
+
+
+class JobDeliveries(TypedDict):
+    """The deliveries about a job itself: that it was late, and that it has recovered. They are few, so they are not paginated."""
+
+    jobId: str
+    jobUrl: str
+    items: list[Delivery]
+
+
 class History(TypedDict):
     """How executions ended, by the hour. They are counted when they end, and stay counted when they are removed."""
 
@@ -750,6 +678,125 @@ class HourLateness(TypedDict):
     maxMs: int
 
 
+class Ticket(TypedDict):
+    """What lets a browser in once, soon, in place of a token that it cannot send."""
+
+    ticket: str
+    expiresAt: str
+    url: str
+    streamUrl: str
+
+
+class EventPage(TypedDict):
+    """A page of events, newest first. With filters that take few events a page may have fewer than perPage, or none, and yet a next one."""
+
+    items: list[Event]
+    perPage: int
+    hasNext: bool
+    nextUrl: str | None
+
+
+class Event(TypedDict):
+    """Something that somebody or fastlane did."""
+
+    id: str
+    time: str
+    kind: Literal[
+        "job.created",
+        "job.changed",
+        "job.run",
+        "job.retried",
+        "job.paused",
+        "job.resumed",
+        "job.stopped",
+        "job.deleted",
+        "task.stopped",
+        "task.deleted",
+        "tick.skipped",
+        "tick.missed",
+        "tick.expired",
+        "execution.enqueued",
+        "execution.started",
+        "execution.stop",
+        "execution.ended",
+        "execution.ended-by-hand",
+        "execution.marked-cleaned",
+        "delivery.requested",
+        "host.registered",
+        "host.drained",
+        "host.undrained",
+        "host.removed",
+        "host.unusable",
+        "host.usable",
+        "pool.paused",
+        "pool.resumed",
+        "pools.reloaded",
+        "dispatch.paused",
+        "dispatch.resumed",
+        "queue.rebuild",
+        "queue.rebuilt",
+        "worker.forgotten",
+        "login",
+        "login.refused",
+        "access.refused",
+    ]
+    actor: Requester | None
+    taskId: str | None
+    jobId: str | None
+    executionId: str | None
+    host: str | None
+    pool: str | None
+    detail: dict[str, Any]
+    url: str | None
+
+
+class DispatchPaused(TypedDict):
+    """Whether all dispatch is paused."""
+
+    paused: bool
+
+
+class KnownHosts(TypedDict):
+    """All hosts, by address."""
+
+    items: list[KnownHost]
+
+
+class KnownHost(TypedDict):
+    """A Docker host."""
+
+    id: str
+    address: str
+    pools: list[str]
+    registered: bool
+    weight: int
+    maxRunning: int | None
+    swarm: str | None
+    engine: str | None
+    available: bool
+    blacklisted: bool
+    error: str | None
+    running: int
+    registeredAt: str | None
+    registeredBy: str | None
+
+
+class HostRemoved(TypedDict):
+    """A host that was removed."""
+
+    id: str
+    address: str
+    removed: bool
+    lost: int
+
+
+class HostDrained(TypedDict):
+    """A host, and whether it is drained."""
+
+    host: str
+    blacklisted: bool
+
+
 class ExecutionCleaned(TypedDict):
     """An execution whose service counts as removed."""
 
@@ -768,12 +815,6 @@ class WorkerForgotten(TypedDict):
     """A worker that is forgotten until it reports itself again."""
 
     worker: str
-
-
-class DispatchPaused(TypedDict):
-    """Whether all dispatch is paused."""
-
-    paused: bool
 
 
 class Pools(TypedDict):
@@ -845,47 +886,6 @@ class PoolPaused(TypedDict):
 
     pool: str
     paused: bool
-
-
-class KnownHosts(TypedDict):
-    """All hosts, by address."""
-
-    items: list[KnownHost]
-
-
-class KnownHost(TypedDict):
-    """A Docker host."""
-
-    id: str
-    address: str
-    pools: list[str]
-    registered: bool
-    weight: int
-    maxRunning: int | None
-    swarm: str | None
-    engine: str | None
-    available: bool
-    blacklisted: bool
-    error: str | None
-    running: int
-    registeredAt: str | None
-    registeredBy: str | None
-
-
-class HostRemoved(TypedDict):
-    """A host that was removed."""
-
-    id: str
-    address: str
-    removed: bool
-    lost: int
-
-
-class HostDrained(TypedDict):
-    """A host, and whether it is drained."""
-
-    host: str
-    blacklisted: bool
 
 
 class Alive(TypedDict):
@@ -1418,12 +1418,6 @@ class JobChanges(TypedDict):
     metadata: NotRequired[dict[str, Any] | None]
 
 
-class Reason(TypedDict):
-    """The fields of Reason."""
-
-    reason: str
-
-
 class HostRegistration(TypedDict):
     """The fields of HostRegistration."""
 
@@ -1439,18 +1433,21 @@ class Drain(TypedDict):
     host: str
 
 
+class Reason(TypedDict):
+    """The fields of Reason."""
+
+    reason: str
+
+
 LIST_TASKS: Operation[TaskPage] = Operation("listTasks", "GET", "/tasks")
 SEARCH_TASKS: Operation[TaskPage] = Operation("searchTasks", "GET", "/search")
-LIST_ALL_JOBS: Operation[JobPage] = Operation("listAllJobs", "GET", "/jobs")
-LIST_EXECUTIONS: Operation[ExecutionPage] = Operation("listExecutions", "GET", "/executions")
-LIST_EVENTS: Operation[EventPage] = Operation("listEvents", "GET", "/events")
 LIST_JOBS: Operation[TaskJobs] = Operation("listJobs", "GET", "/tasks/{task_id}")
 ENQUEUE: Operation[Enqueued] = Operation("enqueue", "POST", "/tasks/{task_id}", keyed=True)
 ENQUEUE_AS_WAITED: Operation[Waited] = Operation("enqueue", "POST", "/tasks/{task_id}", keyed=True)
 ENQUEUE_AS_DRY_RUN: Operation[DryRun] = Operation("enqueue", "POST", "/tasks/{task_id}", keyed=True)
 DELETE_TASK: Operation[Deleted] = Operation("deleteTask", "DELETE", "/tasks/{task_id}")
-STOP_TASK: Operation[TaskStopped] = Operation("stopTask", "POST", "/tasks/{task_id}/stop")
 LIST_JOBS_OF_TASK: Operation[JobPage] = Operation("listJobsOfTask", "GET", "/tasks/{task_id}/jobs")
+STOP_TASK: Operation[TaskStopped] = Operation("stopTask", "POST", "/tasks/{task_id}/stop")
 GET_JOB: Operation[JobDetail] = Operation("getJob", "GET", "/tasks/{task_id}/jobs/{job_id}")
 PUT_JOB: Operation[Enqueued] = Operation("putJob", "PUT", "/tasks/{task_id}/jobs/{job_id}", keyed=True)
 PUT_JOB_AS_WAITED: Operation[Waited] = Operation("putJob", "PUT", "/tasks/{task_id}/jobs/{job_id}", keyed=True)
@@ -1464,33 +1461,44 @@ RETRY_JOB: Operation[Enqueued] = Operation("retryJob", "POST", "/tasks/{task_id}
 RUN_JOB: Operation[Enqueued] = Operation("runJob", "POST", "/tasks/{task_id}/jobs/{job_id}/run", keyed=True)
 PAUSE_JOB: Operation[Stopped] = Operation("pauseJob", "POST", "/tasks/{task_id}/jobs/{job_id}/pause")
 RESUME_JOB: Operation[Stopped] = Operation("resumeJob", "POST", "/tasks/{task_id}/jobs/{job_id}/resume")
+LIST_ALL_JOBS: Operation[JobPage] = Operation("listAllJobs", "GET", "/jobs")
 LIST_TICKS: Operation[TickPage] = Operation("listTicks", "GET", "/tasks/{task_id}/jobs/{job_id}/ticks")
-GET_LOGS: Operation[None] = Operation("getLogs", "GET", "/tasks/{task_id}/jobs/{job_id}/logs")
-MAKE_TICKET: Operation[Ticket] = Operation("makeTicket", "POST", "/tasks/{task_id}/jobs/{job_id}/ws-ticket")
 GET_WHY: Operation[Why] = Operation("getWhy", "GET", "/tasks/{task_id}/jobs/{job_id}/why")
-LIST_DELIVERIES_OF_JOB: Operation[JobDeliveries] = Operation("listDeliveriesOfJob", "GET", "/tasks/{task_id}/jobs/{job_id}/deliveries")
-REDELIVER_OF_JOB: Operation[Delivery] = Operation(
-    "redeliverOfJob", "POST", "/tasks/{task_id}/jobs/{job_id}/deliveries/{delivery_id}/redeliver"
-)
+GET_WHY_OF_EXECUTION: Operation[Why] = Operation("getWhyOfExecution", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why")
+LIST_EXECUTIONS: Operation[ExecutionPage] = Operation("listExecutions", "GET", "/executions")
 LIST_EXECUTIONS_OF_JOB: Operation[ExecutionPage] = Operation("listExecutionsOfJob", "GET", "/tasks/{task_id}/jobs/{job_id}/executions")
 GET_EXECUTION: Operation[ExecutionDetail] = Operation("getExecution", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}")
 STOP_EXECUTION: Operation[ExecutionStopped] = Operation(
     "stopExecution", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stop"
 )
-GET_LOGS_OF_EXECUTION: Operation[None] = Operation(
-    "getLogsOfExecution", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/logs"
-)
-MAKE_TICKET_OF_EXECUTION: Operation[Ticket] = Operation(
-    "makeTicketOfExecution", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket"
-)
-GET_WHY_OF_EXECUTION: Operation[Why] = Operation("getWhyOfExecution", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why")
 LIST_DELIVERIES: Operation[Deliveries] = Operation(
     "listDeliveries", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries"
 )
 REDELIVER: Operation[Delivery] = Operation(
     "redeliver", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries/{delivery_id}/redeliver"
 )
+LIST_DELIVERIES_OF_JOB: Operation[JobDeliveries] = Operation("listDeliveriesOfJob", "GET", "/tasks/{task_id}/jobs/{job_id}/deliveries")
+REDELIVER_OF_JOB: Operation[Delivery] = Operation(
+    "redeliverOfJob", "POST", "/tasks/{task_id}/jobs/{job_id}/deliveries/{delivery_id}/redeliver"
+)
 GET_HISTORY: Operation[History] = Operation("getHistory", "GET", "/history")
+GET_LOGS: Operation[None] = Operation("getLogs", "GET", "/tasks/{task_id}/jobs/{job_id}/logs")
+GET_LOGS_OF_EXECUTION: Operation[None] = Operation(
+    "getLogsOfExecution", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/logs"
+)
+MAKE_TICKET: Operation[Ticket] = Operation("makeTicket", "POST", "/tasks/{task_id}/jobs/{job_id}/ws-ticket")
+MAKE_TICKET_OF_EXECUTION: Operation[Ticket] = Operation(
+    "makeTicketOfExecution", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket"
+)
+LIST_EVENTS: Operation[EventPage] = Operation("listEvents", "GET", "/events")
+PAUSE_DISPATCH: Operation[DispatchPaused] = Operation("pauseDispatch", "POST", "/dispatch/pause")
+RESUME_DISPATCH: Operation[DispatchPaused] = Operation("resumeDispatch", "POST", "/dispatch/resume")
+LIST_HOSTS: Operation[KnownHosts] = Operation("listHosts", "GET", "/hosts")
+REGISTER_HOST: Operation[KnownHost] = Operation("registerHost", "POST", "/hosts")
+REMOVE_HOST: Operation[HostRemoved] = Operation("removeHost", "DELETE", "/hosts/{host}")
+DRAIN_HOST_BY_PUT: Operation[HostDrained] = Operation("drainHostByPut", "PUT", "/docker-executor/blacklist")
+DRAIN_HOST: Operation[HostDrained] = Operation("drainHost", "POST", "/docker-executor/blacklist")
+UNDRAIN_HOST: Operation[HostDrained] = Operation("undrainHost", "DELETE", "/docker-executor/blacklist")
 END_EXECUTION: Operation[ExecutionStopped] = Operation(
     "endExecution", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/end"
 )
@@ -1499,21 +1507,13 @@ MARK_EXECUTION_CLEANED: Operation[ExecutionCleaned] = Operation(
 )
 REBUILD_QUEUE: Operation[QueueRebuild] = Operation("rebuildQueue", "POST", "/queue/rebuild")
 FORGET_WORKER: Operation[WorkerForgotten] = Operation("forgetWorker", "POST", "/workers/{worker}/forget")
-PAUSE_DISPATCH: Operation[DispatchPaused] = Operation("pauseDispatch", "POST", "/dispatch/pause")
-RESUME_DISPATCH: Operation[DispatchPaused] = Operation("resumeDispatch", "POST", "/dispatch/resume")
 LIST_POOLS: Operation[Pools] = Operation("listPools", "GET", "/pools")
 RELOAD_POOLS: Operation[PoolsReloaded] = Operation("reloadPools", "POST", "/pools/reload")
 PAUSE_POOL: Operation[PoolPaused] = Operation("pausePool", "POST", "/pools/{pool}/pause")
 RESUME_POOL: Operation[PoolPaused] = Operation("resumePool", "POST", "/pools/{pool}/resume")
-LIST_HOSTS: Operation[KnownHosts] = Operation("listHosts", "GET", "/hosts")
-REGISTER_HOST: Operation[KnownHost] = Operation("registerHost", "POST", "/hosts")
-REMOVE_HOST: Operation[HostRemoved] = Operation("removeHost", "DELETE", "/hosts/{host}")
-DRAIN_HOST_BY_PUT: Operation[HostDrained] = Operation("drainHostByPut", "PUT", "/docker-executor/blacklist")
-DRAIN_HOST: Operation[HostDrained] = Operation("drainHost", "POST", "/docker-executor/blacklist")
-UNDRAIN_HOST: Operation[HostDrained] = Operation("undrainHost", "DELETE", "/docker-executor/blacklist")
 GET_LIVENESS: Operation[Alive] = Operation("getLiveness", "GET", "/livez")
 GET_READINESS: Operation[Ready] = Operation("getReadiness", "GET", "/readyz")
 GET_HEALTH: Operation[Health] = Operation("getHealth", "GET", "/healthcheck")
 GET_STATUS: Operation[ServerStatus] = Operation("getStatus", "GET", "/status")
-GET_OPEN_API: Operation[None] = Operation("getOpenApi", "GET", "/openapi.json")
 GET_ROOT: Operation[Health] = Operation("getRoot", "GET", "/")
+GET_OPEN_API: Operation[None] = Operation("getOpenApi", "GET", "/openapi.json")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastlane.web.openapi import Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
 from tests.support.docs import ROOT
 from tests.support.formatting import formatted
 from tests.support.web_settings import web_settings
