@@ -22,8 +22,7 @@ from fastlane.models.event import Event, EventKind
 from fastlane.models.placement.directory import KnownHost, hosts_to_know
 from fastlane.models.placement.pool import Pool
 from fastlane.models.placement.pools_revision import PoolsRevision, pools_digest
-from fastlane.storage.base import HostStore
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore, HostStore
 
 log = structlog.get_logger()
 

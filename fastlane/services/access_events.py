@@ -9,7 +9,7 @@ from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore
 
 MINUTE = 60_000
 EVERY = 1.0

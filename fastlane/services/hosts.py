@@ -24,8 +24,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import WorkerReports
 from fastlane.services.reads.host_rows import views_of
 from fastlane.services.results import HostDrained, HostRemoved
-from fastlane.storage.base import HostStore
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore, HostStore
 
 log = structlog.get_logger()
 

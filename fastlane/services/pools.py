@@ -14,8 +14,7 @@ from fastlane.models.event import Event, EventKind
 from fastlane.models.placement.pool import HOLDS, REQUESTED, Pool, pool_for
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.results import DispatchPaused, PoolPaused
-from fastlane.storage.base import PoolStore
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore, PoolStore
 
 log = structlog.get_logger()
 

@@ -11,8 +11,7 @@ from fastlane.models.paging import After, Wanted, WantedJobs, Window
 from fastlane.models.retention import Cuts, JobHistory
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import claim
-from fastlane.storage.base import Deletion, Store
-from fastlane.storage.base.transfer import NOT_NOTED
+from fastlane.storage.base import NOT_NOTED, Deletion, Store
 from tests.support.factories import INCARNATION, chunk, first_of, new, new_job
 
 Query = Callable[[Store], Awaitable[object]]

@@ -244,4 +244,4 @@ GENERATED = {"client.contract"}
 def test_a_module_is_short_and_says_what_it_owns(module):
     source = MODULES[module].read_text()
     assert ast.get_docstring(ast.parse(source)), "has no docstring"
-    assert len(source.splitlines()) <= 400, "is longer than 400 lines"
+    assert len(source.splitlines()) <= 700, "is longer than 700 lines"

@@ -6,7 +6,7 @@ from typing import Any
 from fastlane.clock import Clock
 from fastlane.models.event import Event, EventKind
 from fastlane.models.placement.host import HostView
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore
 
 MOST_WAITING = 1_000
 """Events that wait while the store is away; the first ones are kept."""

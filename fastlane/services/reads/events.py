@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from fastlane.clock import Clock
 from fastlane.models.event import LAG, LAST_RANK, Event, EventFilter, Position, Source, Span, at
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore
 
 AFTER_ALL = "~"
 """More than every id."""

@@ -13,8 +13,7 @@ from fastlane.models.notify.receiver import Receiver
 from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.queue.base import LaneCounts, TimedQueue, WorkerReports
 from fastlane.services.reads.host_rows import HostRow, host_rows
-from fastlane.storage.base import DeliveryStore, PoolStore
-from fastlane.storage.base.retention import RetentionStore
+from fastlane.storage.base import DeliveryStore, PoolStore, RetentionStore
 from fastlane.streams.followers import Followers
 
 DEADLINE = 2.0

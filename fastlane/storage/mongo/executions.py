@@ -14,7 +14,7 @@ from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import FINAL, Status
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.base.claims import Claimed, Decide
+from fastlane.storage.base import Claimed, Decide
 from fastlane.storage.documents import change_document
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document

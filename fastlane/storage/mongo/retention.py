@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
-from fastlane.storage.base.retention import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
+from fastlane.storage.base import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
 from fastlane.storage.histories import job_history
 from fastlane.storage.mongo import deletion, events, executions, logs
 from fastlane.storage.mongo.commits.commits import current, is_there

@@ -11,7 +11,7 @@ from fastlane.models.ids import nonce
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.task import Task
-from fastlane.storage.base.transfer import Noted
+from fastlane.storage.base import Noted
 from fastlane.storage.event_rows import creator_of
 from fastlane.storage.mongo import history, logs
 from fastlane.storage.mongo.commits.intents import complete_pending

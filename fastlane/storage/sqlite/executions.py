@@ -17,7 +17,7 @@ from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
-from fastlane.storage.base.claims import Claimed, Decide
+from fastlane.storage.base import Claimed, Decide
 from fastlane.storage.documents import EXECUTION_FIELDS, change_document, execution_of
 from fastlane.storage.readable import readable
 from fastlane.storage.sqlite.jobs import FIRST, bounds

@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 import orjson
 
 from fastlane.models.retention import Cuts, JobHistory, PastExecution, overdue_executions, ticks_of
-from fastlane.storage.base.retention import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
+from fastlane.storage.base import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
 from fastlane.storage.histories import job_history
 from fastlane.storage.readable import readable
 from fastlane.storage.sqlite import deletion, events

@@ -13,7 +13,7 @@ from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.task import Task
-from fastlane.storage.base.transfer import Noted
+from fastlane.storage.base import Noted
 from fastlane.storage.documents import EXECUTION_FIELDS, execution_document
 from fastlane.storage.event_rows import creator_of
 from fastlane.storage.readable import readable

@@ -25,8 +25,7 @@ from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.schedule.tick import Tick, once_key
-from fastlane.storage.base import Store
-from fastlane.storage.base.transfer import NOT_NOTED, Noted
+from fastlane.storage.base import NOT_NOTED, Noted, Store
 from fastlane.storage.transfer.lines import KINDS, End, ExecutionLine, JobLine, Line, LogPart, PausedPools, Start
 
 PAGE = 100

@@ -29,7 +29,7 @@ from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.status import Status
 from fastlane.models.task import Task
-from fastlane.storage.base.transfer import NOT_NOTED, Noted
+from fastlane.storage.base import NOT_NOTED, Noted
 from fastlane.storage.documents import (
     FAULTS,
     execution_document,

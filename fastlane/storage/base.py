@@ -10,34 +10,33 @@ leaves it out; all but the paged lists give the next row in its place.
 Moments are in milliseconds. A page has ``limit`` rows; it starts at ``offset`` or after a named row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from fastlane.models.access import Requester
 from fastlane.models.container.pulled_image import PulledImage
-from fastlane.models.event import Event
+from fastlane.models.event import Event, Source, Span
 from fastlane.models.execution import Execution, RunningContainer
+from fastlane.models.history import HourCount, TaskHour, WantedHours
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
+from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.quota import MailQuota
+from fastlane.models.notify.receiver import Receiver
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.host_record import HostLoad, HostRecord
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.placement.pools_revision import PoolsRevision
+from fastlane.models.retention import ANY_NUMBER, Cuts, JobHistory
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.base.claims import Claimed as Claimed
-from fastlane.storage.base.claims import Decide as Decide
-from fastlane.storage.base.deliveries import DeliveryStore as DeliveryStore
-from fastlane.storage.base.events import EventStore
-from fastlane.storage.base.history import HistoryStore
-from fastlane.storage.base.retention import RetentionStore
-from fastlane.storage.base.transfer import TransferStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,20 @@ class Deletion(StrEnum):
     MORE = "more"
     DONE = "done"
     KEPT = "kept"
+
+
+Decide = Callable[[Execution], ExecutionChange | None]
+"""The change that is to be made of an execution; None: none. Pure: it may be asked twice, in any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The execution after it, and whether it was changed. ``bounds``: those of its job as they were once it had been changed, None without
+    such a job; not read when nothing was changed."""
+
+    execution: Execution
+    changed: bool = False
+    bounds: JobBounds | None = None
 
 
 class JobStore(Protocol):
@@ -339,6 +352,234 @@ class GenerationStore(Protocol):
     async def version(self) -> StoreVersion:
         """How far the store has come. Each commit that changes anything raises it, so it goes back only when an older copy of the store
         was put in its place."""
+
+
+class DeliveryStore(Protocol):
+    """What is to be sent to webhooks and mailboxes and what was, the receivers that fail, and the quotas of mails."""
+
+    async def insert_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Inserts those of the deliveries whose ids no row has yet; safe to repeat."""
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """One delivery."""
+
+    async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
+        """Those of an execution, by id. They are few."""
+
+    async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
+        """Deliveries that are due at ``now``, soonest first, but for those to receivers with one of these origins."""
+
+    async def write_delivery(self, delivery: Delivery) -> bool:
+        """Replaces the delivery of this id whose version is one less. False, and nothing written, when there is none, or one of another
+        version."""
+
+    async def drop_delivery(self, delivery_id: str) -> None:
+        """Deletes a delivery; safe to repeat. (The deliveries of an execution that is deleted go with it.)"""
+
+    async def receiver(self, receiver_id: str) -> Receiver | None:
+        """A receiver that fails; None when it does not."""
+
+    async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
+        """The receivers that fail, those that have failed for longest first."""
+
+    async def write_receiver(self, receiver: Receiver) -> bool:
+        """Replaces the row of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and nothing
+        written, when the stored one has another version."""
+
+    async def drop_receiver(self, receiver: Receiver) -> bool:
+        """Deletes the row if it has this version."""
+
+    async def prune_receivers(self, before: int) -> None:
+        """Deletes the receivers that have failed last before that moment, and the quotas whose last mail was before it."""
+
+    async def mail_quota(self, quota_id: str) -> MailQuota | None:
+        """The quota of a job's mails to an address; None when none was sent for long."""
+
+    async def write_mail_quota(self, quota: MailQuota) -> bool:
+        """Replaces the row of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and nothing
+        written, when the stored one has another version."""
+
+
+class EventStore(Protocol):
+    """What happened: the events that are recorded, and those that are read from the rows of jobs and executions."""
+
+    async def add_events(self, events: Sequence[Event]) -> None:
+        """Records those of the events whose ids none has yet; safe to repeat."""
+
+    async def events(self, source: Source, span: Span, limit: int) -> Sequence[Event]:
+        """The first ``limit`` events of this source in the span, in its order."""
+
+
+class HistoryStore(Protocol):
+    """Counts each execution once, in the hour in which it ended, whatever becomes of the process that ended it or counts it. An execution
+    that is deleted has been counted before."""
+
+    async def count_ends(self, limit: int) -> int:
+        """Counts executions that ended and are not counted yet, ``limit`` at most; how many. A store that counts an end in the commit that
+        writes it has nothing to do."""
+
+    async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
+        """The hours in which anything ended, in order."""
+
+    async def overdue_hours(self, before: int) -> int:
+        """How many rows of hours before that moment there are: one of each task and pool."""
+
+    async def prune_hours(self, before: int, limit: int) -> int:
+        """Deletes the oldest of them, ``limit`` at most; how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How much of a job's history a step removed, or would be removed. ``more``: another step may find more."""
+
+    executions: int = 0
+    ticks: int = 0
+    logs: int = 0
+    more: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything."""
+        return self.more or bool(self.executions or self.ticks or self.logs)
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How many executions, rows of the ledger and logs of a job are looked for."""
+
+    executions: int
+    ticks: int
+    logs: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """The log of an execution: its bytes, and whether it may go, since the execution has ended, is settled and cleaned."""
+
+    execution_id: str
+    bytes: int
+    may_go: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Logs, the oldest first. ``next``: where to look further; None at the end."""
+
+    logs: Sequence[StoredLog]
+    next: tuple[int, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Jobs that may have a history, the oldest first. ``next``: where to look further; None at the end."""
+
+    jobs: Sequence[JobHistory]
+    next: tuple[int, str] | None
+
+
+ONE_STEP = Most(100, 250, 32)
+"""What one step looks at, or removes."""
+ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
+
+
+class RetentionStore(Protocol):
+    """Removes what is overdue. The whole of a job goes by ``JobStore.delete_job``."""
+
+    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
+        """Looks at the next ``limit`` jobs by (created_at, id), after this place; those that may have a history, or will not run again.
+        Reads none of them whole, and of one that waits for its first tick only that it does."""
+
+    async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
+        """The ids of those of these jobs of which ``overdue`` may find something by these cuts. A job whose history is at most one tick
+        and one execution is among them only if it does find something. Cheap: a bounded number of queries."""
+
+    async def is_over(self, job: JobHistory, before: int) -> bool:
+        """Whether nothing of a job, which has no tick to come, is unfinished or still to be told, and it was changed and its newest
+        execution ended before that moment."""
+
+    async def overdue(self, job: JobHistory, cuts: Cuts, *, whole: bool = False) -> Removed:
+        """What may go of a job that stays: what the next step removes, if it needs only one, or ``whole`` all of it, which takes as long as
+        the job's history is."""
+
+    async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
+        """Takes one step. A job of another incarnation is left alone.
+
+        The job's floor is raised to the sequence of the last execution that goes, so that an attempt that is inserted late never runs. Then
+        executions go with their ticks and logs, the oldest first; then rows of the ledger that have no execution, or none any more; then
+        the logs of executions that stay, which count as truncated from then on.
+        """
+
+    async def overdue_deliveries(self, before: int) -> int:
+        """How many deliveries that are over were made before that moment."""
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        """Deletes up to ``limit`` recorded events from before that moment, the oldest first; how many."""
+
+    async def prune_deliveries(self, before: int, limit: int) -> int:
+        """Deletes the oldest of them, ``limit`` at most; how many."""
+
+    async def log_bytes(self) -> int:
+        """About how many bytes all stored logs take. Cheap."""
+
+    async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
+        """Looks at the next ``limit`` executions in the order in which the store heard of their ends, after this place; the logs that they
+        have."""
+
+    async def prune_log(self, execution_id: str) -> bool:
+        """Removes a part of a log that may go, from its end; whether there is more of it. The execution counts as truncated from then
+        on."""
+
+    async def release_space(self) -> bool:
+        """Returns a part of the space that was freed to the disk, if there is much of it; whether there may be more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """When the store heard that an execution started, and that it ended: its events are read from these."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+NOT_NOTED = Noted()
+
+
+class TransferStore(Protocol):
+    """What an export and an import of a store need beside the verbs of the others."""
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        """The records that were written at that moment or later, by (created_at, key), after the named one."""
+
+    async def restore_task(self, task: Task) -> None:
+        """Gives a task the times of this one; makes it, without jobs, when there is none. Safe to repeat."""
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        """Inserts a record, unless its key has one. Safe to repeat."""
+
+    async def creators(self, job_ids: Sequence[str]) -> Mapping[str, Requester | None]:
+        """Who made each of these jobs, of those that are there."""
+
+    async def noted(self, execution_ids: Sequence[str]) -> Mapping[str, Noted]:
+        """What is noted of each of these executions, of those that are there."""
+
+    async def deliveries(self, ids: Sequence[str]) -> Mapping[str, Sequence[Delivery]]:
+        """The deliveries of each of these executions or jobs that has any, by id."""
+
+    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these executions have a log."""
+
+    async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
+        """Inserts an execution with what was noted of it. False, and nothing written, when an execution has its id already. With
+        ``is_counted`` the counts of its hour have it already."""
+
+    async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
+        """The counts of each hour, task and pool, in an order of the store's own, after the named one."""
+
+    async def restore_hours(self, rows: Sequence[TaskHour]) -> None:
+        """Writes counts in place of those of the same hour, task and pool. Safe to repeat."""
+
+    async def mail_quotas(self, limit: int, after: str = "") -> Sequence[MailQuota]:
+        """The quotas of mails, by id, after the named one."""
 
 
 class Store(
