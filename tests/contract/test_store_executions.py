@@ -11,8 +11,8 @@ from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.usage import Usage
 from fastlane.storage.base import Counts
-from fastlane.storage.mongo import overlaps as mongo_overlaps
-from fastlane.storage.sqlite import overlaps as sqlite_overlaps
+from fastlane.storage.mongo import executions as mongo_executions
+from fastlane.storage.sqlite import executions as sqlite_executions
 from tests.contract.stored import created, ended
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
@@ -151,8 +151,8 @@ async def test_of_very_many_under_way_the_oldest_are_found_and_the_newest_that_w
 
 
 async def test_one_that_waits_among_the_oldest_is_found_once(store, monkeypatch):
-    for module in (mongo_overlaps, sqlite_overlaps):
-        monkeypatch.setattr(module, "MOST", 3)
+    for module in (mongo_executions, sqlite_executions):
+        monkeypatch.setattr(module, "MAX_UNDER_WAY", 3)
     job, _, first = new()
     await store.create(job, None, None)
     made = [replace(first, id=f"{number}", sequence=number, waits=Overlap.QUEUE if number == 2 else None) for number in range(1, 5)]

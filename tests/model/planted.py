@@ -30,7 +30,7 @@ from fastlane.services.assembly import Services
 from fastlane.services.jobs import submissions
 from fastlane.services.jobs.manual_runs import ManualRuns
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.storage.sqlite import deletion, idempotency
+from fastlane.storage.sqlite import deletion, jobs
 from tests.support.intercept import Around, Call, Intercepted, answering
 
 Plant = Callable[[ExitStack], None]
@@ -110,8 +110,8 @@ def keeping_apart(store: Any) -> Intercepted:
         *arguments, record = call.arguments
         done = await call.real(*arguments, None)
         if record is not None and done is not False:
-            write = store._real._writer.run
-            await store._node.call("store", "store.keep", lambda: write(lambda db: idempotency.insert(db, record)), ())
+            write = store._real._file.write
+            await store._node.call("store", "store.keep", lambda: write(lambda db: jobs.keep_record(db, record)), ())
         return done
 
     return with_other(store, create=apart, advance=apart)

@@ -139,7 +139,7 @@ def _scaled(world: World) -> Iterator[None]:
         stack.enter_context(patch.object(watcher, "thread_time", lambda: world.clock.now() / 1000))
         stack.enter_context(patch.object(reconciler, "UNKNOWN_AFTER", UNKNOWN_AFTER))
         if world.random.random() < SLICED:
-            stack.enter_context(patch.multiple(deletion, TICKS=2, EXECUTIONS=2, CHUNKS=1))
+            stack.enter_context(patch.multiple(deletion, MAX_TICKS=2, MAX_EXECUTIONS=2, MAX_CHUNKS=1))
             stack.enter_context(patch.multiple(mongo_deletion, TICKS_AT_ONCE=2, EXECUTIONS_AT_ONCE=2, CHUNKS_AT_ONCE=1))
         yield
 

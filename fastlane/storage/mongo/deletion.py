@@ -7,26 +7,49 @@ earlier job under the same id. So a process that slept deletes nothing of a job 
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 
 from fastlane.models.event import Event
 from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.storage import records
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import executions, history, logs
-from fastlane.storage.mongo.commits.commits import current, is_there
-from fastlane.storage.mongo.commits.intents import complete_pending
-from fastlane.storage.mongo.driver.database import Database, Document
+from fastlane.storage.mongo.commits import Finisher, complete_pending, current, delete_task, is_there
+from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import bounds_of_all
-from fastlane.storage.mongo.notify import deliveries
-from fastlane.storage.mongo.rows import event_row, read_job
-from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
-from fastlane.storage.readable import readable
+from fastlane.storage.mongo.rows import MongoRows, document, read
+from fastlane.storage.mongo.schema import DELIVERIES, EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
+from fastlane.storage.rows import readable
 
 TICKS_AT_ONCE, EXECUTIONS_AT_ONCE, CHUNKS_AT_ONCE = 250, 100, 32
 """Rows that one step deletes at most."""
 CANDIDATES = 100
 """Jobs that are looked at together."""
+
+
+class MongoDeletion:
+    """The part of the store that deletes, and that finds the open jobs of a task."""
+
+    _db: Database
+    _rows: MongoRows
+    _finisher: Finisher
+
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        step, written = await self._db.call(lambda: delete_job(self._db, job_id, incarnation, now, expected, event))
+        if step is not Deletion.KEPT:
+            self._rows.committed()
+        await self._finisher.finish(written)
+        return step
+
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        return await self._rows.written(lambda: delete_task(self._db, task_id, event))
+
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        return await self._db.call(lambda: open_of_task(self._db, task_id, limit, after))
 
 
 async def delete_job(
@@ -39,10 +62,10 @@ async def delete_job(
     more = await _delete_ticks(db, row) or await _delete_oldest(db, row)
     if more:
         return Deletion.MORE, None
-    await deliveries.drop_of(db, [job_id])
+    await _drop_deliveries(db, [job_id])
     op = nonce()
     change = {"op": op, "task_id": row["task_id"], "task_modified_at": now, "is_new": False, "ticks": [], "execution": None, "record": None}
-    change |= {"events": [] if event is None else [event_row(event)]}
+    change |= {"events": [] if event is None else [document(records.EVENTS, event)]}
     gone = {**tombstone(job_id, row["rev"] + 1), "ops": [op], "intent": change, PENDING: True}
     if await db.replace(JOBS, job_id, {"rev": row["rev"]}, gone, lambda stored: op in stored["ops"]):
         return Deletion.DONE, gone
@@ -56,7 +79,7 @@ async def _floored(db: Database, job_id: str, incarnation: str, expected: Expect
         if row is None or not is_there(row) or row["incarnation"] != incarnation:
             return Deletion.DONE
         if expected is not None:
-            expected.check(job_id, read_job(row).version)
+            expected.check(job_id, read(records.JOBS, row).version)
         if row.get(TO_COME) or await executions.unfinished(db, row["task_id"], job_id, 1):
             return Deletion.KEPT
         if row["floor"] == row["sequence"]:
@@ -98,10 +121,18 @@ async def delete_executions(db: Database, ids: Sequence[str]) -> tuple[int, int]
         gone.append(id)
     await history.count(db, gone)
     await executions.note_deleted(db, list((await db.with_ids(EXECUTIONS, gone, ("epoch",))).values()))
-    await deliveries.drop_of(db, gone)
+    await _drop_deliveries(db, gone)
     if gone:
         await db.delete(EXECUTIONS, {"_id": {"$in": gone}})
     return len(gone), chunks
+
+
+async def _drop_deliveries(db: Database, execution_ids: Sequence[str]) -> None:
+    """Deletes those of these executions, or jobs."""
+    if execution_ids:
+        rows = await db.find(DELIVERIES, {"execution_id": {"$in": list(execution_ids)}}, "deliveries_of_execution", fields=("_id",))
+        if rows:
+            await db.delete(DELIVERIES, {"_id": {"$in": [row["_id"] for row in rows]}})
 
 
 async def _is_still(db: Database, job: Document) -> bool:
@@ -118,7 +149,7 @@ async def open_of_task(db: Database, task_id: str, limit: int, after: str) -> li
     while until is not None and len(found) < limit:
         ids, until = await _open_ids(db, task_id, until)
         rows = await db.with_ids(JOBS, ids)
-        found += readable([rows[id] for id in ids if is_there(rows.get(id))], read_job)
+        found += readable([rows[id] for id in ids if is_there(rows.get(id))], partial(read, records.JOBS))
     return found[:limit]
 
 

@@ -1,30 +1,70 @@
-"""Reads of jobs and ticks, and the closing of a tick. The writes of jobs are in ``commits``."""
+"""Jobs: single ones, and which of their executions may start. Their writes are ``commits``."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job, JobBounds
-from fastlane.models.schedule.tick import Outcome
-from fastlane.storage.mongo.commits.commits import is_there
-from fastlane.storage.mongo.commits.intents import complete
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.rows import read_job
-from fastlane.storage.mongo.schema import GONE_AT, JOBS, TICKS, TO_CHECK
-from fastlane.storage.readable import filled
-
-FIRST = (-(2**63), "")
-"""Less than every (moment, id)."""
-LAST = 2**63 - 1
-"""No moment is later. A range has two sides, since some servers find null below every number."""
+from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.models.schedule.tick import Tick
+from fastlane.storage.mongo import commits, idempotency
+from fastlane.storage.mongo.commits import Finisher, complete, is_there
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.rows import BY_ID, MongoRows, read
+from fastlane.storage.mongo.schema import GONE_AT, JOBS, TASKS
+from fastlane.storage.records import JOBS as JOB_RECORD
+from fastlane.storage.records import LAST
+from fastlane.storage.visibility import after_all_with, literal_start
 
 _BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
 
 
-async def get(db: Database, job_id: str) -> Job | None:
-    """One job."""
-    row = await db.one(JOBS, job_id)
-    return read_job(row) if row is not None and is_there(row) else None
+class MongoJobs:
+    """The part of ``JobStore`` that writes jobs, and reads single ones."""
+
+    _db: Database
+    _rows: MongoRows
+    _finisher: Finisher
+
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
+        written = await self._db.call(lambda: commits.create(self._db, job, tick, execution, record))
+        await self._finished(written, is_written=True)
+
+    async def advance(
+        self,
+        seen: Job,
+        job: Job,
+        ticks: Sequence[Tick],
+        execution: Execution | None,
+        record: IdempotencyRecord | None = None,
+        events: Sequence[Event] = (),
+    ) -> bool:
+        advanced, written = await self._db.call(lambda: commits.advance(self._db, seen, job, ticks, execution, record, events))
+        await self._finished(written, is_written=advanced)
+        return advanced
+
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
+        stopped, written = await self._db.call(lambda: commits.stop(self._db, job_id, now, expected, event))
+        await self._finished(written, is_written=stopped is not None)
+        return stopped
+
+    async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
+        return await self._db.call(lambda: idempotency.get(self._db, key, since, lambda id: commits.current(self._db, id)))
+
+    async def job(self, job_id: str) -> Job | None:
+        row = await self._db.call(lambda: self._db.one(JOBS, job_id))
+        return read(JOB_RECORD, row) if row is not None and is_there(row) else None
+
+    async def job_bounds(self, job_id: str) -> JobBounds | None:
+        return await self._db.call(lambda: bounds(self._db, job_id))
+
+    async def _finished(self, written: Document | None, *, is_written: bool) -> None:
+        """Counts a commit, and completes its intent."""
+        if is_written:
+            self._rows.committed()
+        await self._finisher.finish(written)
 
 
 async def bounds(db: Database, job_id: str) -> JobBounds | None:
@@ -57,49 +97,15 @@ def belonging(bounds: JobBounds) -> Mapping[str, Any]:
     return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
 
 
-async def of_task(db: Database, task_id: str, limit: int) -> list[Job]:
-    """A task's newest jobs, newest first."""
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(JOBS, {"task_id": task_id}, "jobs_of_task", sort=[("created_at", -1), ("_id", -1)], limit=count)
-
-    return await filled(fetch, limit, read_job)
-
-
-async def due(db: Database, before: int, limit: int, after: tuple[int, str] | None) -> list[Job]:
-    """Jobs whose next tick is due before that moment, soonest first."""
-    filter = {"next_tick": {"$gte": (after or FIRST)[0], "$lt": before}, **following("next_tick", after)}
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(JOBS, filter, "jobs_due", sort=[("next_tick", 1), ("_id", 1)], limit=count)
-
-    return await filled(fetch, limit, read_job)
-
-
-async def to_check(db: Database, before: int, limit: int) -> list[Job]:
-    """Jobs of which somebody is to look whether they are late, the one with the earliest check first."""
-    filter = {TO_CHECK: True, "check_at": {"$gte": 0, "$lte": before}}
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(JOBS, filter, "jobs_to_check", sort=[("check_at", 1), ("_id", 1)], limit=count)
-
-    return await filled(fetch, limit, read_job)
-
-
-def following(field: str, after: tuple[int, str] | None) -> Mapping[str, Any]:
-    """A filter for rows after this one, by (field, id); beside a range of the field, along which an index is walked."""
-    if after is None:
-        return {}
-    moment, id = after
-    return {"$or": [{field: {"$gt": moment, "$lte": LAST}}, {field: moment, "_id": {"$gt": id}}]}
-
-
-async def close_tick(db: Database, tick_id: str, outcome: Outcome, reason: str | None) -> bool:
-    """Writes what became of a tick."""
-    return await db.update(TICKS, tick_id, {}, {"$set": {"outcome": outcome.value, "reason": reason}})
-
-
 def belongs(execution: Execution, bounds: Mapping[str, JobBounds]) -> bool:
     """Whether an execution belongs to its job, whose bounds are among these."""
     of_job = bounds.get(execution.job_id)
     return of_job is not None and execution.belongs_to(of_job)
+
+
+async def visible_tasks(db: Database, pattern: str) -> list[str]:
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
+    start = literal_start(pattern)
+    range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
+    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
+    return [row["_id"] for row in rows if re.match(pattern, row["_id"])]

@@ -8,10 +8,11 @@ from fastlane.models.ids import nonce
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Piece
 from fastlane.storage.base import Slice
 from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
-from fastlane.storage.documents import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.jobs import LAST
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.rows import MongoRows
 from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS
+from fastlane.storage.records import LAST
+from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
 
 PRUNED_CHUNKS = 32
 """Chunks that one step deletes at most."""
@@ -23,6 +24,30 @@ _INDEXES = {
     STDERR: ("chunks_by_stderr", "stderr_bytes"),
 }
 """The index for each stream, and the field whose value is above 0 for the chunks in it."""
+
+
+class MongoLogs:
+    """A ``LogStore`` of the database."""
+
+    _db: Database
+    _rows: MongoRows
+
+    async def append(self, chunk: Chunk) -> bool:
+        """Raises ValueError for a chunk whose end is not what its start and pieces come to."""
+        row = chunk_row(chunk)
+        return await self._rows.written(lambda: append(self._db, row))
+
+    async def prune_logs(self, after: str, limit: int) -> str | None:
+        return await self._db.call(lambda: prune(self._db, after, limit))
+
+    async def log_head(self, execution_id: str) -> Head:
+        return await self._db.call(lambda: head(self._db, execution_id))
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        return await self._db.call(lambda: read(self._db, execution_id, offset, limit, stream))
+
+    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
+        return await self._db.call(lambda: since(self._db, execution_id, stream, moment))
 
 
 def chunk_row(chunk: Chunk) -> Document:

@@ -1,4 +1,4 @@
-"""The collections and their indexes, as migrations. ``migration`` applies them.
+"""The collections and their indexes, as migrations, and how a database is brought up to date.
 
 A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the
 database after a migration, so that workers of two versions can share it while they are being replaced.
@@ -6,15 +6,30 @@ database after a migration, so that workers of two versions can share it while t
 A job, a tick, an execution, a chunk of a log, a task and a record are a document each, with the fields of ``storage.documents``; what is
 under ``id`` there is under ``_id`` here. Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition
 over several fields. Every query names its index (``calls`` pass it as a hint), so none scans a collection.
+
+One process does it, part by part, and the others wait. The one that does it has a claim, a document with a count that it raises every
+``BEAT`` seconds. When the count stands still for ``LOST_AFTER`` seconds by another process's own clock, that process takes the claim over,
+and begins again with the version that was under way. No two clocks are compared.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import structlog
 from pymongo import ASCENDING, IndexModel
 
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.errors import FastlaneError, StoreDown
+from fastlane.models.ids import nonce
+from fastlane.storage import records
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.rows import META, UNCOUNTED
+
+log = structlog.get_logger()
 
 Part = Callable[[Database], Awaitable[None]]
 """A step of a migration, which may be done again after it was done or interrupted. It may take minutes."""
@@ -29,21 +44,18 @@ class Migration:
     parts: tuple[Part, ...]
 
 
-JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
-HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
-DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS = "deliveries", "receivers", "mail_quotas", "hours", "events"
+JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
+    one.name for one in (records.JOBS, records.TICKS, records.EXECUTIONS, records.TASKS, records.RECEIPTS)
+)
+DELIVERIES, RECEIVERS, QUOTAS, EVENTS = (one.name for one in (records.DELIVERIES, records.RECEIVERS, records.QUOTAS, records.EVENTS))
+CHUNKS, HOURS, DELETED = "log_chunks", "hours", "deleted_executions"
 
-BY_ID = "_id_"
 DAY, WEEK = 86_400, 7 * 86_400
 
-UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, WAITING = "is_under_way", "is_unsettled", "is_uncleaned", "is_unfinished", "is_waiting"
-ON_HOST, UNCOUNTED = "is_on_host", "is_uncounted"
-"""Fields of an execution that are true, or missing: see ``executions.flags``."""
-TO_SEND = "is_to_send"
-"""A field of a delivery that is true, or missing: something is still to be sent."""
-TO_COME, PENDING, GONE_AT, TO_CHECK = "is_to_come", "is_pending", "gone_at", "is_to_check"
-"""Fields of a job: a tick is to come or held; it has an intent; when it was deleted (on a tombstone); somebody is to look whether it is
-late."""
+UNDER_WAY, UNFINISHED, WAITING = (str(one.flag) for one in (records.UNDER_WAY, records.UNFINISHED, records.WAITING))
+TO_COME, TO_SEND = str(records.TO_COME.flag), str(records.TO_SEND.flag)
+PENDING, GONE_AT = "is_pending", "gone_at"
+"""Fields of a job: it has an intent; when it was deleted (on a tombstone)."""
 
 
 def _index(name: str, *keys: str, where: Mapping[str, object] | None = None, seconds: int | None = None) -> IndexModel:
@@ -55,35 +67,26 @@ def _index(name: str, *keys: str, where: Mapping[str, object] | None = None, sec
     return IndexModel([(key, ASCENDING) for key in keys], **options)
 
 
+def _declared(index: records.Index[Any]) -> IndexModel:
+    condition = index.where
+    where: Mapping[str, object] | None = {condition.flag: True} if condition is not None and condition.flag is not None else None
+    if condition is not None and any(isinstance(wanted, records.Between) for wanted in condition.where.values()):
+        where = {name: {"$gt": 0} for name in condition.where}
+    return _index(index.name, *("_id" if name == "id" else name for name in index.keys), where=where)
+
+
 # A new index of a collection that an earlier migration names needs a later one, with a part of its own.
-INDEXES: Mapping[str, Sequence[IndexModel]] = {
-    TASKS: (_index("tasks_by_change", "modified_at", "_id"), _index("tasks_by_word", "words")),
+_OWN: Mapping[str, Sequence[IndexModel]] = {
+    TASKS: (_index("tasks_by_word", "words"),),
     JOBS: (
-        _index("jobs_of_task", "task_id", "created_at", "_id"),
-        _index("jobs_by_creation", "created_at", "_id", "task_id"),
         _index("jobs_by_label", "labels", "created_at", "_id", "task_id"),
-        _index("jobs_due", "next_tick", "_id"),
-        _index("jobs_to_come", "task_id", "_id", where={TO_COME: True}),
         _index("jobs_pending", PENDING, where={PENDING: True}),
         _index("jobs_gone", GONE_AT, seconds=WEEK),
-        _index("jobs_to_check", "check_at", "_id", where={TO_CHECK: True}),
     ),
     TICKS: (_index("ticks_of_job", "job_id", "incarnation", "due", "_id"),),
     EXECUTIONS: (
-        _index("executions_of_job", "job_id", "sequence", "attempt", "status"),
-        _index("executions_of_task", "task_id", "scheduled_for", "_id"),
-        _index("executions_by_status", "status", "scheduled_for", "_id", "task_id"),
         _index("executions_of_task_by_status", "task_id", "status", "scheduled_for", "_id"),
-        _index("executions_under_way", "job_id", "sequence", "attempt", where={UNDER_WAY: True}),
-        _index("executions_waiting", "job_id", "sequence", where={WAITING: True}),
-        _index("executions_unsettled", "finished_at", "_id", where={UNSETTLED: True}),
-        _index("executions_uncleaned", "finished_at", "_id", "host", where={UNCLEANED: True}),
-        _index("executions_on_host", "host", where={ON_HOST: True}),
         _index("executions_uncounted", UNCOUNTED, where={UNCOUNTED: True}),
-        _index("executions_by_creation", "created_at", "_id", "task_id"),
-        _index("executions_by_start", "start_noted_at", "_id", "task_id", where={"start_noted_at": {"$gt": 0}}),
-        _index("executions_by_end", "end_noted_at", "_id", "task_id", where={"end_noted_at": {"$gt": 0}}),
-        _index("executions_unfinished", "task_id", "job_id", "sequence", "attempt", where={UNFINISHED: True}),
     ),
     CHUNKS: (
         _index("chunks_of_execution", "execution_id", "sequence"),
@@ -93,20 +96,15 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("chunks_by_stderr", "execution_id", "start_stderr", where={"stderr_bytes": {"$gt": 0}}),
     ),
     RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
-    DELIVERIES: (
-        _index("deliveries_of_execution", "execution_id", "_id"),
-        _index("deliveries_due", "due", "_id", "origin", where={TO_SEND: True}),
-        _index("deliveries_by_age", "created_at", "_id"),
-    ),
-    RECEIVERS: (_index("receivers_by_age", "failing_since", "_id"), _index("receivers_by_failure", "failed_at")),
-    QUOTAS: (_index("mail_quotas_by_age", "told_at"),),
     HOURS: (_index("hours_of_task", "task_id", "hour", "pool"), _index("hours_by_age", "hour")),
-    EVENTS: (
-        _index("events_by_time", "time", "_id", "task_id"),
-        _index("events_of_job", "job_id", "time", "_id"),
-        _index("events_of_execution", "execution_id", "time", "_id"),
-    ),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
+}
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    collection: (
+        *(_declared(one) for one in records.INDEXES if one.record.name == collection and collection != TICKS),
+        *_OWN.get(collection, ()),
+    )
+    for collection in (TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS, DELETED)
 }
 
 
@@ -129,3 +127,106 @@ MIGRATIONS: Sequence[Migration] = (
 )
 
 VERSION = MIGRATIONS[-1].version
+
+SCHEMA, CLAIM = "schema", "migration"
+"""The ids of two documents: how far the database is, and who brings it up to date."""
+BEAT, LOOK = 2.0, 0.25
+"""Seconds between two signs of life, and between two looks of a process that waits."""
+LOST_AFTER = 30.0
+"""Seconds without a sign of life after which another process takes over."""
+REPORT_EVERY = 5.0
+"""Seconds between two lines of the log."""
+LONGEST_PART = 24 * 3600.0
+"""Seconds that one part may take, such as an index of a large collection."""
+
+
+async def prepare(db: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Returns when the database is up to date. Raises FastlaneError for one that only a newer fastlane may use."""
+    claim = Claim(db)
+    while await _missing(db, migrations):
+        if await claim.take():
+            await _migrate(db, migrations, claim)
+            return
+        await asyncio.sleep(LOOK)
+
+
+class Claim:
+    """The right to bring a database up to date, which one process has at a time."""
+
+    def __init__(self, db: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._db = db
+        self._monotonic = monotonic
+        self._mine: Document = {"_id": CLAIM, "made": nonce(), "beat": 0}
+        self._other: Document | None = None
+        self._moved_at = self._said_at = monotonic()
+
+    async def take(self) -> bool:
+        """Whether this process has it now."""
+        if await self._db.call(lambda: self._db.insert(META, self._mine)):
+            return True
+        other = await self._db.call(lambda: self._db.one(META, CLAIM))
+        now = self._monotonic()
+        if other is None or other != self._other:
+            self._other, self._moved_at = other, now
+        elif now - self._moved_at > LOST_AFTER:
+            seen = {name: other[name] for name in ("made", "beat")}
+            return await self._db.call(lambda: self._db.replace(META, CLAIM, seen, self._mine, self._is_mine))
+        if now - self._said_at > REPORT_EVERY:
+            self._said_at = now
+            log.info("store.waiting_to_migrate", error="another process brings the store up to date")
+        return False
+
+    async def keep(self, work: "asyncio.Task[None]", doing: dict[str, Any]) -> None:
+        """Returns when the work is done. Raises StoreDown when another process took the claim over. Reports what is ``doing``."""
+        said_at = time.monotonic()
+        try:
+            while not (await asyncio.wait({work}, timeout=BEAT))[0]:
+                if not await self._db.call(lambda: self._db.update(META, CLAIM, {"made": self._mine["made"]}, {"$inc": {"beat": 1}})):
+                    raise StoreDown("another process took over bringing the store up to date")
+                if doing and time.monotonic() - said_at > REPORT_EVERY:
+                    said_at = time.monotonic()
+                    log.info("store.migrating", **doing)
+            work.result()
+        finally:
+            work.cancel()
+
+    async def release(self) -> None:
+        """Lets others have it. When the store is away, they wait for ``LOST_AFTER``."""
+        with suppress(StoreDown):
+            await self._db.call(lambda: self._db.delete(META, {"_id": CLAIM, "made": self._mine["made"]}))
+
+    def _is_mine(self, stored: Document) -> bool:
+        return bool(stored["made"] == self._mine["made"])
+
+
+async def _migrate(db: Database, migrations: Sequence[Migration], claim: Claim) -> None:
+    """Applies what is missing, while this process has the claim. Says how far it is, unless the database is new."""
+    began, doing = time.monotonic(), dict[str, Any]()
+    try:
+        left = await _missing(db, migrations)
+        is_new = left == list(migrations)
+        parts = sum(len(migration.parts) for migration in left)
+        await claim.keep(asyncio.ensure_future(_apply(db, left, {} if is_new else doing)), doing)
+        if left and not is_new:
+            log.info("store.migrated", version=migrations[-1].version, parts=parts, seconds=round(time.monotonic() - began, 1))
+    finally:
+        await claim.release()
+
+
+async def _apply(db: Database, left: Sequence[Migration], doing: dict[str, Any]) -> None:
+    for migration in left:
+        for number, part in enumerate(migration.parts):
+            doing.update(version=migration.version, part=number + 1, parts=len(migration.parts))
+            await db.long_call(partial(part, db), LONGEST_PART)
+        reached = {"version": migration.version, "min_reader": migration.min_reader}
+        await db.call(partial(db.upsert, META, SCHEMA, {"$max": reached}))
+
+
+async def _missing(db: Database, migrations: Sequence[Migration]) -> list[Migration]:
+    """The migrations that the database does not have yet. Raises FastlaneError for one that only a newer fastlane may use."""
+    stored = await db.call(lambda: db.one(META, SCHEMA)) or {"version": 0, "min_reader": 0}
+    newest = migrations[-1].version
+    if stored["version"] > newest and stored["min_reader"] > newest:
+        words = f"the store was made by a newer fastlane (it needs schema {stored['min_reader']}, this one has {newest}); install that one"
+        raise FastlaneError(words)
+    return [migration for migration in migrations if migration.version > stored["version"]]

@@ -14,19 +14,21 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import ExpectedVersions, Job, job_version
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
-from fastlane.storage.sqlite import events
+from fastlane.storage.records import EXECUTIONS, JOBS
+from fastlane.storage.rows import filled
 from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
-from fastlane.storage.sqlite.rows import fetched, filled
+from fastlane.storage.sqlite.file import SqliteFile
+from fastlane.storage.sqlite.jobs import JOB_COLUMNS, record_events
+from fastlane.storage.sqlite.rows import fetched
 from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
 
-TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
+MAX_TICKS, MAX_EXECUTIONS, MAX_CHUNKS = 250, 100, 32
 """Rows that one transaction deletes at most, which takes some milliseconds: all pages of a chunk, up to 256 KiB, must be visited."""
 
 _UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
     WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED}
     ORDER BY executions.sequence, executions.attempt LIMIT ?"""
-_OPEN = f"""SELECT {", ".join(JOB_FIELDS)} FROM (
+_OPEN = f"""SELECT {JOB_COLUMNS} FROM (
     SELECT id AS open_id FROM jobs INDEXED BY jobs_to_come WHERE task_id = :task AND id > :after AND {TO_COME}
     UNION SELECT executions.job_id FROM executions INDEXED BY executions_unfinished CROSS JOIN jobs ON jobs.id = executions.job_id
         WHERE executions.task_id = :task AND executions.job_id > :after AND {UNFINISHED} AND settled = 0 AND {BELONGS}
@@ -43,23 +45,51 @@ _DISCARD = f"""DELETE FROM executions WHERE id = ? AND epoch = ? AND status IN (
 _LEAVE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - 1 WHERE id = ?"
 
 
-def open_of_task(db: sqlite3.Connection, task_id: str, limit: int, after: str) -> list[Job]:
-    """A task's jobs with a tick to come or an execution under way or not settled, by id."""
+class SqliteDeletion:
+    """The part of the store that deletes, and that finds what keeps something from being deleted."""
 
-    def fetch(count: int) -> list[tuple[Any, ...]]:
-        return sorted(fetched(db, _OPEN, {"task": task_id, "after": after, "limit": count}), key=itemgetter(JOB_FIELDS.index("id")))
+    _file: SqliteFile
 
-    return filled(fetch, limit, lambda row: job_from(dict(zip(JOB_FIELDS, row, strict=True))))
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        async def fetch(count: int) -> list[tuple[Any, ...]]:
+            given = {"task": task_id, "after": after, "limit": count}
+            return sorted(await self._file.read(lambda db: fetched(db, _OPEN, given)), key=itemgetter(JOBS.fields.index("id")))
+
+        return await filled(fetch, limit, lambda row: JOBS.of(list(row)))
+
+    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
+        rows = await self._file.read(lambda db: db.execute(_UNFINISHED, (job_id, task_id, limit)).fetchall())
+        return [EXECUTIONS.of(list(row)) for row in rows]
+
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        return await self._file.write(lambda db: _delete_job(db, job_id, incarnation, now, expected, event))
+
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        def delete(db: sqlite3.Connection) -> bool:
+            if db.execute("SELECT 1 FROM jobs WHERE task_id = ? LIMIT 1", (task_id,)).fetchall():
+                return False
+            if db.execute("DELETE FROM tasks WHERE id = ?", (task_id,)).rowcount and event is not None:
+                record_events(db, [event])
+            return True
+
+        return await self._file.write(delete)
+
+    async def discard(self, execution: Execution) -> bool:
+        def delete(db: sqlite3.Connection) -> bool:
+            db.execute(_FORGET, (2,))  # more than this adds
+            return db.execute(_DISCARD, (execution.id, execution.epoch)).rowcount == 1
+
+        return await self._file.write(delete)
+
+    async def was_deleted(self, execution_id: str) -> bool:
+        query = "SELECT 1 FROM deleted_executions WHERE id = ?"
+        return await self._file.read(lambda db: bool(db.execute(query, (execution_id,)).fetchall()))
 
 
-def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) -> list[Execution]:
-    """The executions that belong to the job and are under way, not settled or not cleaned, oldest first."""
-    rows = db.execute(_UNFINISHED, (job_id, task_id, limit)).fetchall()
-    return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
-
-
-def delete_job(
-    db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
+def _delete_job(
+    db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None
 ) -> Deletion:
     """Deletes one slice of a job's history, and with the last one the job."""
     columns = f"task_id, {TO_COME}, revision, stop_sequence"
@@ -72,46 +102,26 @@ def delete_job(
     if to_come or db.execute(_UNFINISHED, (job_id, task_id, 1)).fetchall():
         return Deletion.KEPT
     db.execute("UPDATE jobs SET floor = sequence WHERE id = ?", (job_id,))
-    if db.execute(_DELETE_TICKS, (job_id, TICKS)).rowcount == TICKS or not _delete_oldest(db, job_id):
+    if db.execute(_DELETE_TICKS, (job_id, MAX_TICKS)).rowcount == MAX_TICKS or not _delete_oldest(db, job_id):
         return Deletion.MORE
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-    events.insert(db, [] if event is None else [event])
+    record_events(db, [] if event is None else [event])
     db.execute(_LEAVE_TASK, (now, task_id))
     return Deletion.DONE
 
 
-def discard(db: sqlite3.Connection, execution_id: str, epoch: int) -> bool:
-    """Deletes an execution that was never bound to a service, if it still has this epoch."""
-    db.execute(_FORGET, (2,))  # more than this adds
-    return db.execute(_DISCARD, (execution_id, epoch)).rowcount == 1
-
-
-def was_deleted(db: sqlite3.Connection, execution_id: str) -> bool:
-    """Whether an execution with this id was deleted within the last day, after a worker had claimed it."""
-    return bool(db.execute("SELECT 1 FROM deleted_executions WHERE id = ?", (execution_id,)).fetchall())
-
-
-def delete_task(db: sqlite3.Connection, task_id: str, event: Event | None = None) -> bool:
-    """Deletes a task without jobs; False when it has any."""
-    if db.execute("SELECT 1 FROM jobs WHERE task_id = ? LIMIT 1", (task_id,)).fetchall():
-        return False
-    if db.execute("DELETE FROM tasks WHERE id = ?", (task_id,)).rowcount and event is not None:
-        events.insert(db, [event])
-    return True
-
-
 def _delete_oldest(db: sqlite3.Connection, job_id: str) -> bool:
     """Deletes the oldest executions with their logs; whether none is left."""
-    oldest = [id for (id,) in db.execute(_OLDEST, (job_id, EXECUTIONS))]
+    oldest = [id for (id,) in db.execute(_OLDEST, (job_id, MAX_EXECUTIONS))]
     _, chunks = delete_executions(db, oldest)
-    return chunks > 0 and len(oldest) < EXECUTIONS
+    return chunks > 0 and len(oldest) < MAX_EXECUTIONS
 
 
 def delete_executions(db: sqlite3.Connection, ids: Sequence[str]) -> tuple[int, int]:
     """Deletes these executions with their logs, as far as one transaction may: how many, and how many chunks it may still delete. A log
     goes from its end, so that its beginning is left."""
-    db.execute(_FORGET, (2 * EXECUTIONS,))  # more than this adds
-    chunks = CHUNKS
+    db.execute(_FORGET, (2 * MAX_EXECUTIONS,))  # more than this adds
+    chunks = MAX_CHUNKS
     for number, id in enumerate(ids):
         chunks -= delete_chunks(db, id, chunks)
         if chunks == 0:

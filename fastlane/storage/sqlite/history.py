@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from fastlane.models.history import ENDS, HourCount, WantedHours
-from fastlane.storage.sqlite.driver.readers import Readers
-from fastlane.storage.sqlite.driver.writer import Writer
+from fastlane.storage.sqlite.file import SqliteFile
 
 _SUMS = f"hour, {', '.join(f'sum({status.value})' for status in ENDS)}, sum(started), sum(late), max(latest)"
 _BEFORE = "FROM hours INDEXED BY hours_by_age WHERE hour < ?"
@@ -14,23 +13,22 @@ _BEFORE = "FROM hours INDEXED BY hours_by_age WHERE hour < ?"
 class SqliteHistory:
     """A ``HistoryStore`` beside the other verbs of the file."""
 
-    def __init__(self, writer: Writer, list_readers: Readers) -> None:
-        self._writer = writer
-        self._list_readers = list_readers
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
 
     async def count_ends(self, limit: int) -> int:
         del limit  # a trigger has counted them
         return 0
 
     async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
-        return await self._list_readers.run(lambda db: _hours(db, wanted))
+        return await self._file.list(lambda db: _hours(db, wanted))
 
     async def overdue_hours(self, before: int) -> int:
-        return await self._list_readers.run(lambda db: int(db.execute(f"SELECT count(*) {_BEFORE}", (before,)).fetchone()[0]))
+        return await self._file.list(lambda db: int(db.execute(f"SELECT count(*) {_BEFORE}", (before,)).fetchone()[0]))
 
     async def prune_hours(self, before: int, limit: int) -> int:
         statement = f"DELETE FROM hours WHERE rowid IN (SELECT rowid {_BEFORE} ORDER BY hour LIMIT ?)"
-        return await self._writer.run(lambda db: db.execute(statement, (before, limit)).rowcount)
+        return await self._file.write(lambda db: db.execute(statement, (before, limit)).rowcount)
 
 
 def _hours(db: sqlite3.Connection, wanted: WantedHours) -> list[HourCount]:

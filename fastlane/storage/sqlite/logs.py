@@ -7,7 +7,9 @@ from contextlib import closing
 from fastlane.models.logs.chunk import STDOUT, Chunk, Head, Piece
 from fastlane.storage.base import Slice
 from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
-from fastlane.storage.documents import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
+from fastlane.storage.sqlite.file import SqliteFile
+from fastlane.storage.sqlite.rows import as_json
+from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
 
 _HEAD = """SELECT sequence + 1, end_offset, end_stdout, end_stderr, dropped, marks FROM log_chunks
     WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"""
@@ -18,10 +20,37 @@ _PAGE = """WITH RECURSIVE page (id) AS (
     SELECT id, EXISTS (SELECT 1 FROM executions WHERE executions.id = page.id) FROM page WHERE id IS NOT NULL"""
 _PRUNE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
 
+_LOGGED = "SELECT value FROM json_each(?) AS asked WHERE EXISTS (SELECT 1 FROM log_chunks WHERE execution_id = asked.value)"
+
 PRUNED_CHUNKS = 32
 """Chunks that one transaction deletes at most."""
 
 Row = tuple[str, int, int, int, int, int, int, int, int, str, bytes, bytes]
+
+
+class SqliteLogs:
+    """A ``LogStore`` of the file."""
+
+    _file: SqliteFile
+
+    async def append(self, chunk: Chunk) -> bool:
+        row = chunk_row(chunk)
+        return await self._file.write(lambda db: append(db, row))
+
+    async def prune_logs(self, after: str, limit: int) -> str | None:
+        page = await self._file.read(lambda db: db.execute(_PAGE, {"after": after, "limit": limit}).fetchall())
+        gone = [id for id, is_there in page if not is_there]
+        pruned = not gone or await self._file.write(lambda db: prune(db, gone))
+        return after if not pruned else page[-1][0] if len(page) == limit else None
+
+    async def log_head(self, execution_id: str) -> Head:
+        return await self._file.read(lambda db: head(db, execution_id))
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        return await self._file.read(lambda db: read(db, execution_id, offset, limit, stream))
+
+    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
+        return await self._file.read(lambda db: since(db, execution_id, stream, moment))
 
 
 def chunk_row(chunk: Chunk) -> Row:
@@ -31,6 +60,11 @@ def chunk_row(chunk: Chunk) -> Row:
     index, data = pack_pieces(chunk.pieces)
     starts = (start.sequence, start.offset, start.stdout, start.stderr)
     return (chunk.execution_id, *starts, end.offset, end.stdout, end.stderr, end.dropped, marks_to_json(end.marks), index, data)
+
+
+def logged(db: sqlite3.Connection, execution_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these executions have a log."""
+    return frozenset(id for (id,) in db.execute(_LOGGED, (as_json(execution_ids),)).fetchall())
 
 
 def append(db: sqlite3.Connection, row: Row) -> bool:
@@ -49,13 +83,6 @@ def head(db: sqlite3.Connection, execution_id: str) -> Head:
         return Head()
     sequence, offset, stdout, stderr, dropped, marks = rows[0]
     return Head(sequence, offset, stdout, stderr, dropped, marks_from_json(marks))
-
-
-def orphans(db: sqlite3.Connection, after: str, limit: int) -> tuple[str | None, list[str]]:
-    """Looks at the next ``limit`` executions by id that have a log. The last one's id (None at the end), and the ids of those that are
-    gone."""
-    page = db.execute(_PAGE, {"after": after, "limit": limit}).fetchall()
-    return (page[-1][0] if len(page) == limit else None), [id for id, is_there in page if not is_there]
 
 
 def prune(db: sqlite3.Connection, execution_ids: Sequence[str]) -> bool:

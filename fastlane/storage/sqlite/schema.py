@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from fastlane.storage.sqlite.count_tables import COUNT_END, LOG_BYTES, SHORT_LISTS
-from fastlane.storage.sqlite.event_tables import COMMIT as COMMIT
-from fastlane.storage.sqlite.event_tables import EVENT_TABLES
+from fastlane.storage import records
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +25,75 @@ class Migration:
         return [list(part) for is_commit, part in groupby(self.statements, lambda statement: statement == COMMIT) if not is_commit]
 
 
-UNDER_WAY = "status IN ('enqueued', 'pulling', 'running')"
-ENDED = "status IN ('done', 'failed', 'timedout', 'stopped', 'expired')"
-TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
-UNFINISHED = "(settled = 0 OR cleaned = 0)"
-WAITING = "waits IS NOT NULL AND status = 'enqueued'"
-ON_HOST = "host IS NOT NULL AND cleaned = 0"
-TO_SEND, OVER = "due IS NOT NULL", "due IS NULL"
-TO_CHECK = "check_at IS NOT NULL"
+UNDER_WAY, ENDED, TO_COME, UNFINISHED = (one.sql for one in (records.UNDER_WAY, records.ENDED, records.TO_COME, records.UNFINISHED))
+WAITING, ON_HOST, TO_SEND, OVER = (one.sql for one in (records.WAITING, records.ON_HOST, records.TO_SEND, records.OVER))
+TO_CHECK, START_NOTED, END_NOTED = (one.sql for one in (records.TO_CHECK, records.START_NOTED, records.END_NOTED))
+OF_JOB, OF_EXECUTION = records.OF_JOB.sql, records.OF_EXECUTION.sql
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
 _DROP_LABELS = """DELETE FROM job_labels WHERE label IN (SELECT value FROM json_each(old.labels))
     AND created_at = old.created_at AND job_id = old.id"""
+
+COMMIT = "COMMIT"
+"""Stands between two parts of a migration. Other processes write between the parts, so each leaves a file that older code can use. Nobody
+writes during a part, so an index of a large table is one by itself."""
+EVENT_TABLES = (
+    # Who made a job, once somebody else may have changed it; until then it is who asked for it.
+    "ALTER TABLE jobs ADD COLUMN created_by TEXT",
+    # When a start and an end were written, which is later than they happened: events are read in this order.
+    "ALTER TABLE executions ADD COLUMN start_noted_at INTEGER",
+    "ALTER TABLE executions ADD COLUMN end_noted_at INTEGER",
+    """CREATE TABLE events (
+        id TEXT PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, actor TEXT, task_id TEXT, job_id TEXT, execution_id TEXT,
+        host TEXT, pool TEXT, detail TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX events_by_time ON events (time, id, task_id)",
+    f"CREATE INDEX events_of_job ON events (job_id, time, id) WHERE {OF_JOB}",
+    f"CREATE INDEX events_of_execution ON events (execution_id, time, id) WHERE {OF_EXECUTION}",
+    COMMIT,
+    "CREATE INDEX executions_by_creation ON executions (created_at, id, task_id)",
+    COMMIT,
+    f"CREATE INDEX executions_by_start ON executions (start_noted_at, id, task_id) WHERE {START_NOTED}",
+    f"CREATE INDEX executions_by_end ON executions (end_noted_at, id, task_id) WHERE {END_NOTED}",
+)
+
+
+_LATE = "CASE WHEN new.started_at > new.scheduled_for THEN new.started_at - new.scheduled_for ELSE 0 END"
+COUNT_END = f"""INSERT INTO hours VALUES (new.task_id, ifnull(new.pool, ''), ifnull(new.finished_at, 0) / 3600000 * 3600000,
+    new.status = 'done', new.status = 'expired', new.status = 'failed', new.status = 'stopped', new.status = 'timedout',
+    new.started_at IS NOT NULL, {_LATE}, {_LATE})
+    ON CONFLICT (task_id, hour, pool) DO UPDATE SET done = done + excluded.done, expired = expired + excluded.expired,
+    failed = failed + excluded.failed, stopped = stopped + excluded.stopped, timedout = timedout + excluded.timedout,
+    started = started + excluded.started, late = late + excluded.late, latest = max(latest, excluded.latest)"""
+
+LOG_BYTES = (
+    "INSERT INTO counters SELECT 'log_bytes', ifnull(sum(end_offset - start_offset), 0) FROM log_chunks",
+    """CREATE TRIGGER count_log_bytes AFTER INSERT ON log_chunks BEGIN
+        UPDATE counters SET value = value + new.end_offset - new.start_offset WHERE name = 'log_bytes'; END""",
+    """CREATE TRIGGER uncount_log_bytes AFTER DELETE ON log_chunks BEGIN
+        UPDATE counters SET value = value - old.end_offset + old.start_offset WHERE name = 'log_bytes'; END""",
+)
+
+_ENDED = "(new.status IN ('done', 'failed') OR new.status IN ('timedout', 'stopped') OR new.status = 'expired')"
+_WAS_UNDER_WAY = "(old.status IN ('enqueued', 'pulling') OR old.status = 'running')"
+_COUNT_STATUS = "UPDATE counters SET value = value + 1 WHERE name = new.status"
+_COUNT_ENDED = f"""INSERT INTO task_counts SELECT new.task_id, new.status, 1 WHERE {_ENDED}
+    ON CONFLICT DO UPDATE SET value = value + 1"""
+SHORT_LISTS = (
+    *(f"DROP TRIGGER {name}" for name in ("count_executions", "move_executions", "count_ends", "count_ended")),
+    f"""CREATE TRIGGER count_executions AFTER INSERT ON executions BEGIN
+        {_COUNT_STATUS};
+        INSERT INTO task_counts VALUES (new.task_id, 'executions', 1) ON CONFLICT DO UPDATE SET value = value + 1;
+        {_COUNT_ENDED}; END""",
+    f"""CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
+        {_COUNT_STATUS};
+        UPDATE counters SET value = value - 1 WHERE name = old.status;
+        {_COUNT_ENDED}; END""",
+    f"CREATE TRIGGER count_ends AFTER UPDATE OF status ON executions WHEN {_ENDED} AND {_WAS_UNDER_WAY} BEGIN {COUNT_END}; END",
+    f"CREATE TRIGGER count_ended AFTER INSERT ON executions WHEN {_ENDED} BEGIN {COUNT_END}; END",
+)
+"""The triggers of executions without a list of more than two values: SQLite makes a table of a longer one each time that it is asked."""
 
 MIGRATIONS: Sequence[Migration] = (
     Migration(

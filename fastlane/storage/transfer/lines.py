@@ -8,7 +8,7 @@ have it.
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -29,26 +29,18 @@ from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.status import Status
 from fastlane.models.task import Task
+from fastlane.storage import records
 from fastlane.storage.base import NOT_NOTED, Noted
-from fastlane.storage.documents import (
+from fastlane.storage.records import Record
+from fastlane.storage.values import (
     FAULTS,
-    execution_document,
-    execution_from,
-    host_document,
-    host_from,
-    job_document,
-    job_from,
     marks_from_json,
     marks_to_json,
     pack_pieces,
     requester_from_json,
     requester_to_json,
-    tick_document,
-    tick_from,
     unpack_pieces,
 )
-from fastlane.storage.event_rows import event_document, event_from
-from fastlane.storage.notices import delivery_document, delivery_from, quota_document, quota_from
 
 FORMAT = 2
 """The version of the format. A later one may add kinds and fields; a file of a later version is refused."""
@@ -134,6 +126,19 @@ KINDS: Mapping[type, str] = {
 """What may be on a line, and the key of its line."""
 
 
+_RECORDS: Mapping[str, Record[Any]] = {
+    "host": records.HOSTS,
+    "image": records.IMAGES,
+    "tick": records.TICKS,
+    "delivery": records.DELIVERIES,
+    "task": records.TASKS,
+    "request": records.RECEIPTS,
+    "quota": records.QUOTAS,
+    "event": records.EVENTS,
+}
+"""What is written as it is stored."""
+
+
 def encode(line: Line) -> bytes:
     """A line, with its end."""
     return orjson.dumps({KINDS[type(line)]: _document(line)}, option=orjson.OPT_APPEND_NEWLINE)
@@ -155,37 +160,26 @@ def _document(line: Line) -> dict[str, Any]:
         case Start():
             return {"format": FORMAT, **_fields(line)}
         case JobLine():
-            document = job_document(line.job)
-            del document["labels"]  # they are in its spec
-            return {**document, "created_by": requester_to_json(line.created_by)}
-        case Tick():
-            return tick_document(line)
+            return {**_stored(records.JOBS, line.job), "created_by": requester_to_json(line.created_by)}
         case ExecutionLine():
-            document = execution_document(line.execution)
+            document = _stored(records.EXECUTIONS, line.execution)
             del document["op"]
             return {**document, "noted": [line.noted.start, line.noted.end], "is_counted": line.is_counted}
-        case Delivery():
-            document = delivery_document(line)
-            del document["origin"]  # it is in its webhook
-            return document
-        case HostRecord():
-            return host_document(line)
         case TaskHour():
             ended = {status.value: count for status, count in line.count.ended.items()}
             return {"task_id": line.task_id, "pool": line.pool, **_fields(line.count), "ended": ended}
-        case MailQuota():
-            return quota_document(line)
-        case Event():
-            return event_document(line)
         case LogPart():
             index, data = (base64.b64encode(part).decode() for part in pack_pieces(line.pieces))
             marks = marks_to_json(line.marks)
             return {"execution_id": line.execution_id, "pieces": index, "data": data, "marks": marks, "dropped": line.dropped}
-        case _:
-            return _fields(line)
+    record = _RECORDS.get(KINDS[type(line)])
+    return _fields(line) if record is None else _stored(record, line)
 
 
 def _value(kind: str, document: Mapping[str, Any]) -> Line:
+    if kind in _RECORDS:
+        line: Line = _read(_RECORDS[kind], document)
+        return line
     match kind:
         case "export":
             if document["format"] > FORMAT:
@@ -193,39 +187,34 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
                 raise FastlaneError(f"{words}; install that one, at least {document['fastlane']}")
             return _built(Start, document)
         case "job":
-            job = job_from(_completed(Job, document))
+            job = _read(records.JOBS, document)
             return JobLine(job, requester_from_json(document["created_by"]) if "created_by" in document else job.requested_by)
-        case "tick":
-            return tick_from(_completed(Tick, document))
         case "execution":
-            execution = execution_from(_completed(Execution, document))
+            execution = _read(records.EXECUTIONS, document)
             noted = Noted(*document["noted"]) if "noted" in document else Noted(execution.started_at, execution.finished_at)
             return ExecutionLine(execution, noted, bool(document.get("is_counted")))
-        case "delivery":
-            return delivery_from(_completed(Delivery, document))
-        case "host":
-            return host_from({name: value for name, value in document.items() if name in _names(HostRecord)})
         case "log":
             pieces = unpack_pieces(*(base64.b64decode(document[name], validate=True) for name in ("pieces", "data")))
             return LogPart(document["execution_id"], pieces, marks_from_json(document["marks"]), document["dropped"])
         case "hour":
             ended = {Status(name): int(count) for name, count in document["ended"].items()}
             return TaskHour(document["task_id"], document["pool"], replace(_built(HourCount, document), ended=ended))
-        case "quota":
-            return quota_from(document)
-        case "event":
-            return event_from(document)
-        case "image":
-            return _built(PulledImage, document)
         case "pauses":
             return PausedPools(_texts(document["names"]))
-        case "task":
-            return _built(Task, document)
-        case "request":
-            return _built(IdempotencyRecord, document)
         case "end":
             return _built(End, document)
     raise FastlaneError(f"no export has a line of the kind {kind!r}")
+
+
+def _stored(record: Record[Any], value: Any) -> dict[str, Any]:
+    """A value as it is stored, without what is derived from its fields."""
+    row = record.row(value)
+    return {name: row[name] for name in record.fields}
+
+
+def _read(record: Record[T], document: Mapping[str, Any]) -> T:
+    """The value of a document. The fields that it does not have have their defaults."""
+    return record.read({**record.defaults, **document})
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -277,8 +266,3 @@ def _names(kind: type) -> list[str]:
 
 def _built(kind: type[T], document: Mapping[str, Any]) -> T:
     return kind(**{name: document[name] for name in _names(kind) if name in document})
-
-
-def _completed(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with the defaults of the fields that it does not have."""
-    return {field.name: field.default for field in fields(kind) if field.default is not MISSING} | dict(document)

@@ -11,12 +11,10 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from fastlane.errors import FastlaneError, StoreDown
-from fastlane.storage.mongo import migration
-from fastlane.storage.mongo.driver import database
-from fastlane.storage.mongo.driver.database import Database
-from fastlane.storage.mongo.driver.url import read_url
-from fastlane.storage.mongo.migration import CLAIM, SCHEMA, prepare
-from fastlane.storage.mongo.schema import META, MIGRATIONS, VERSION, Migration
+from fastlane.storage.mongo import database, schema
+from fastlane.storage.mongo.database import Database, read_url
+from fastlane.storage.mongo.rows import META
+from fastlane.storage.mongo.schema import CLAIM, MIGRATIONS, SCHEMA, VERSION, Migration, prepare
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
 from tests.support.waiting import PATIENCE, until
@@ -71,7 +69,7 @@ async def test_of_processes_that_start_at_once_one_migrates_and_says_how_far_it_
     two: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, seconds in (("BEAT", 0.05), ("LOOK", 0.02), ("REPORT_EVERY", 0.0)):
-        monkeypatch.setattr(migration, name, seconds)
+        monkeypatch.setattr(schema, name, seconds)
     part = Part()
     with structlog.testing.capture_logs() as logs:
 
@@ -94,8 +92,8 @@ async def test_of_processes_that_start_at_once_one_migrates_and_says_how_far_it_
 async def test_what_a_process_that_died_had_begun_is_done_by_another(
     two: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration, "LOST_AFTER", 0.2)
-    monkeypatch.setattr(migration, "LOOK", 0.02)
+    monkeypatch.setattr(schema, "LOST_AFTER", 0.2)
+    monkeypatch.setattr(schema, "LOOK", 0.02)
     assert await two[0].insert(META, OTHER)
     part = Part()
     part.go_on.set()
@@ -105,21 +103,21 @@ async def test_what_a_process_that_died_had_begun_is_done_by_another(
 
 async def test_a_claim_is_taken_over_only_when_its_count_stands_still_for_long(two: tuple[Database, Database]) -> None:
     now = 0.0
-    claim = migration.Claim(two[0], lambda: now)
+    claim = schema.Claim(two[0], lambda: now)
     assert await two[1].insert(META, OTHER)
     for beat in range(4, 8):
         assert not await claim.take()
         assert await two[1].update(META, CLAIM, {}, {"$set": {"beat": beat}})
-        now += migration.LOST_AFTER + 1
+        now += schema.LOST_AFTER + 1
     assert not await claim.take()
-    now += migration.LOST_AFTER - 1
+    now += schema.LOST_AFTER - 1
     assert not await claim.take()
     now += 2
     assert await claim.take()
 
 
 async def test_a_process_that_slept_while_another_took_over_stops(two: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration, "BEAT", 0.05)
+    monkeypatch.setattr(schema, "BEAT", 0.05)
     part = Part()
     start = asyncio.create_task(prepare(two[0], part.migrations))
     await until(lambda: part.begun, "the part to begin")

@@ -11,8 +11,8 @@ from fastlane.models.notify.receiver import Receiver
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import deletion, executions, tasks
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo import commits, deletion, executions
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
@@ -110,7 +110,7 @@ async def test_a_task_that_gets_a_job_amid_its_deletion_is_kept(stores: Stores, 
     await stores[0].create(first, None, None)
     assert await stores[0].delete_job(first.id, first.incarnation, 9) is Deletion.DONE
     second = new_job("t", sequence=0)
-    monkeypatch.setattr(tasks, "_has_jobs", once(lambda: stores[1].create(second, None, None), tasks._has_jobs, before=False))
+    monkeypatch.setattr(commits, "_has_jobs", once(lambda: stores[1].create(second, None, None), commits._has_jobs, before=False))
     assert not await stores[0].delete_task("t")
     task = await stores[1].task("t")
     assert task is not None
@@ -124,7 +124,7 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
     first = new_job("t", sequence=0)
     await stores[0].create(first, None, None)
     assert await stores[0].delete_job(first.id, first.incarnation, 9) is Deletion.DONE
-    looks, real = [0], tasks._has_jobs
+    looks, real = [0], commits._has_jobs
 
     async def look(db: Database, task_id: str) -> bool:
         answer = await real(db, task_id)
@@ -133,7 +133,7 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
             await stores[1].create(new_job("t", sequence=0), None, None)
         return answer
 
-    monkeypatch.setattr(tasks, "_has_jobs", look)
+    monkeypatch.setattr(commits, "_has_jobs", look)
     await stores[0].delete_task("t")
     task = await stores[1].task("t")
     assert task is not None

@@ -24,7 +24,7 @@ from fastlane.models.schedule.tick import Tick, next_execution
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts, Deletion, Generation, Store
 from fastlane.storage.mongo import idempotency
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import ticks_of

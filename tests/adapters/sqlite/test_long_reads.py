@@ -12,9 +12,9 @@ from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
 from fastlane.storage import pages, visibility
-from fastlane.storage.sqlite import store
-from fastlane.storage.sqlite.driver import connection
-from fastlane.storage.sqlite.driver.connection import connect
+from fastlane.storage.sqlite import connection
+from fastlane.storage.sqlite import file as store
+from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.lists import execution_lists, job_lists, paged
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job

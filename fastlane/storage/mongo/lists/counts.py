@@ -6,11 +6,11 @@ from typing import Any
 from fastlane.cancellation import unless_cancelled
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts
-from fastlane.storage.mongo.commits.intents import complete_pending
-from fastlane.storage.mongo.driver.database import Database
-from fastlane.storage.mongo.jobs import LAST
-from fastlane.storage.mongo.lists.task_lists import visible_tasks
+from fastlane.storage.mongo.commits import complete_pending
+from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.jobs import visible_tasks
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, TASKS
+from fastlane.storage.records import LAST
 
 _ANY = {"$gte": -LAST - 1, "$lte": LAST}
 

@@ -5,20 +5,15 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from fastlane.errors import Unreadable
-from fastlane.models.execution import Execution, RunningContainer
+from fastlane.models.execution import Execution
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import Status
-from fastlane.storage.mongo.commits.intents import complete_pending
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.jobs import LAST
+from fastlane.storage.mongo.commits import complete_pending
+from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.jobs import visible_tasks
 from fastlane.storage.mongo.lists.paged import EXECUTION_ROWS, page
-from fastlane.storage.mongo.lists.task_lists import visible_tasks
-from fastlane.storage.mongo.schema import EXECUTIONS
 from fastlane.storage.pages import FEW_TASKS
-from fastlane.storage.readable import filled
+from fastlane.storage.records import LAST
 
 
 async def executions(db: Database, wanted: Wanted, window: Window) -> Page[Execution]:
@@ -30,28 +25,6 @@ async def executions(db: Database, wanted: Wanted, window: Window) -> Page[Execu
     tasks = None if wanted.visible is None else await visible_tasks(db, wanted.visible)
     filter, index = _found(wanted, tasks)
     return await page(db, EXECUTION_ROWS, filter, index, window)
-
-
-async def running_containers(db: Database, limit: int, visible: str | None) -> list[RunningContainer]:
-    """What runs, of the tasks that are visible, by (scheduled_for, id)."""
-    tasks = None if visible is None else await visible_tasks(db, visible)
-    filter = {"status": Status.RUNNING.value, **({} if tasks is None else {"task_id": {"$in": tasks}})}
-    sort, fields = [("scheduled_for", 1), ("_id", 1)], ("task_id", "job_id", "host", "container_id", "spec")
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(EXECUTIONS, filter, "executions_by_status", sort=sort, limit=count, fields=fields)
-
-    return await filled(fetch, limit, _container)
-
-
-def _container(row: Document) -> RunningContainer:
-    try:
-        image = orjson.loads(row["spec"])["image"]
-    except (ValueError, LookupError, TypeError):
-        image = None
-    if not isinstance(image, str) or not image.isascii():
-        raise Unreadable(f"execution {row['_id']} cannot be read from the store: its spec has no image")
-    return RunningContainer(row["_id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image)
 
 
 def _found(wanted: Wanted, tasks: list[str] | None) -> tuple[dict[str, Any], str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastlane.models.job import Job, Spec, job_status
@@ -15,17 +16,17 @@ from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.storage.documents import label_text
-from fastlane.storage.mongo.commits.intents import complete_pending
-from fastlane.storage.mongo.driver.database import Database, Document
+from fastlane.storage import records
+from fastlane.storage.mongo.commits import complete_pending
+from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.executions import latest_under_way, newest_ended
-from fastlane.storage.mongo.jobs import LAST, bounds_of
+from fastlane.storage.mongo.jobs import bounds_of, visible_tasks
 from fastlane.storage.mongo.lists.paged import JOB_ROWS, page, shown
-from fastlane.storage.mongo.lists.task_lists import visible_tasks
-from fastlane.storage.mongo.rows import read_job
+from fastlane.storage.mongo.rows import read
 from fastlane.storage.mongo.schema import JOBS
 from fastlane.storage.pages import FEW_TASKS, TextBudget
-from fastlane.storage.readable import readable
+from fastlane.storage.records import LAST, label_text
+from fastlane.storage.rows import readable
 
 BATCH = 500
 """Jobs whose statuses are found together."""
@@ -63,7 +64,7 @@ async def next_jobs(db: Database, limit: int, now: int, visible: str | None) -> 
     filter, found = {"next_tick": {"$gte": -LAST - 1, "$lte": LAST}, **of_tasks, **lasting}, list[Job]()
     async with aclosing(db.walk(JOBS, filter, "jobs_due", [("next_tick", 1), ("_id", 1)])) as rows:
         async for row in rows:
-            found += [job for job in readable([row], read_job) if job.next_run(now) is not None]
+            found += [job for job in readable([row], partial(read, records.JOBS)) if job.next_run(now) is not None]
             if len(found) == limit:
                 break
     return found

@@ -8,18 +8,21 @@ kept for a moment (``lengths``).
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.paging import After, Page, Row, Window
 from fastlane.models.schedule.tick import Tick
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.jobs import LAST, whole
-from fastlane.storage.mongo.rows import read_execution, read_job, read_tick
+from fastlane.storage import records
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.jobs import whole
+from fastlane.storage.mongo.rows import read
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, TICKS
 from fastlane.storage.pages import TextBudget, stretch_of
-from fastlane.storage.readable import readable
+from fastlane.storage.records import LAST
+from fastlane.storage.rows import readable
 
 Filter = Mapping[str, Any]
 
@@ -33,10 +36,10 @@ class ListSource(Generic[Row]):
     read: Callable[[Document], Row]
 
 
-JOB_ROWS = ListSource(JOBS, ("created_at", "_id"), read_job)
-TICK_ROWS = ListSource(TICKS, ("due", "_id"), read_tick)
-EXECUTIONS_OF_JOB = ListSource(EXECUTIONS, ("sequence", "attempt"), read_execution)
-EXECUTION_ROWS = ListSource(EXECUTIONS, ("scheduled_for", "_id"), read_execution)
+JOB_ROWS = ListSource(JOBS, ("created_at", "_id"), partial(read, records.JOBS))
+TICK_ROWS = ListSource(TICKS, ("due", "_id"), partial(read, records.TICKS))
+EXECUTIONS_OF_JOB = ListSource(EXECUTIONS, ("sequence", "attempt"), partial(read, records.EXECUTIONS))
+EXECUTION_ROWS = ListSource(EXECUTIONS, ("scheduled_for", "_id"), partial(read, records.EXECUTIONS))
 
 
 async def ticks(db: Database, job_id: str, window: Window) -> Page[Tick]:

@@ -9,14 +9,13 @@ from typing import Any
 
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.task import Task
-from fastlane.storage.mongo.commits.intents import complete_pending
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.jobs import LAST
+from fastlane.storage.mongo.commits import complete_pending
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.jobs import visible_tasks
 from fastlane.storage.mongo.lists.paged import ListSource, rows_of
-from fastlane.storage.mongo.rows import read_task
-from fastlane.storage.mongo.schema import BY_ID, JOBS, TASKS
+from fastlane.storage.mongo.schema import JOBS, TASKS
 from fastlane.storage.pages import stretch_of
-from fastlane.storage.visibility import after_all_with, literal_start
+from fastlane.storage.records import LAST
 from fastlane.storage.words import contains, words_of
 
 _NEWEST = [("modified_at", -1), ("_id", -1)]
@@ -28,7 +27,7 @@ async def get(db: Database, task_id: str) -> Task | None:
     """One task. How many jobs it has is counted, since a number in the task would be wrong after some crashes."""
     await complete_pending(db)
     row = await db.one(TASKS, task_id)
-    return None if row is None else read_task(row, (await job_counts(db, [task_id])).get(task_id, 0))
+    return None if row is None else _task(row, (await job_counts(db, [task_id])).get(task_id, 0))
 
 
 async def tasks(db: Database, window: Window, visible: str | None) -> Page[Task]:
@@ -64,14 +63,6 @@ async def tasks_with(db: Database, words: Sequence[str], window: Window, visible
     return await _page_of(db, window, sorted(found, key=_key, reverse=True))
 
 
-async def visible_tasks(db: Database, pattern: str) -> list[str]:
-    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
-    start = literal_start(pattern)
-    range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
-    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
-    return [row["_id"] for row in rows if re.match(pattern, row["_id"])]
-
-
 async def _page_of(db: Database, window: Window, found: Sequence[Document]) -> Page[Task]:
     """The page of a list whose keys are at hand."""
     if window.after is not None:
@@ -86,7 +77,7 @@ async def _page_of(db: Database, window: Window, found: Sequence[Document]) -> P
 async def _shown(db: Database, window: Window, total: int, rows: Sequence[Document], *, more: bool) -> Page[Task]:
     ids = [row["_id"] for row in rows]
     whole, counts = await db.with_ids(TASKS, ids), await job_counts(db, ids)
-    shown = tuple(read_task(whole[id], counts.get(id, 0)) for id in ids if id in whole)
+    shown = tuple(_task(whole[id], counts.get(id, 0)) for id in ids if id in whole)
     return Page(window, total, shown, After(total, _key(rows[-1])) if more and rows else None)
 
 
@@ -116,3 +107,7 @@ def _conditions(phrase: Sequence[str]) -> list[dict[str, Any]]:
 def _matches(task_id: str, phrases: Sequence[Sequence[str]]) -> bool:
     words = words_of(task_id)
     return all(contains(words, phrase) for phrase in phrases)
+
+
+def _task(row: Document, jobs_count: int) -> Task:
+    return Task(row["_id"], row["created_at"], row["modified_at"], jobs_count)

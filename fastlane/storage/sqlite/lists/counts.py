@@ -3,12 +3,11 @@
 import sqlite3
 from collections.abc import Mapping
 
-import orjson
-
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts
-from fastlane.storage.sqlite.lists.execution_lists import visible_tasks
+from fastlane.storage.sqlite.executions import visible_tasks
 from fastlane.storage.sqlite.lists.paged import JOB_STATUS
+from fastlane.storage.sqlite.rows import as_json
 from fastlane.storage.sqlite.schema import UNDER_WAY
 
 _SEEN = "IN (SELECT value FROM json_each(:tasks))"
@@ -19,7 +18,7 @@ def counts(db: sqlite3.Connection, visible: str | None) -> Counts:
     if visible is None:
         stored = dict(db.execute("SELECT name, value FROM counters").fetchall())
         return Counts(stored["tasks"], stored["jobs"], {status: stored[status.value] for status in Status})
-    given = {"tasks": orjson.dumps(visible_tasks(db, visible)).decode()}
+    given = {"tasks": as_json(visible_tasks(db, visible))}
     tasks, jobs = db.execute(f"SELECT count(*), ifnull(sum(jobs_count), 0) FROM tasks WHERE id {_SEEN}", given).fetchone()
     ended = f"SELECT name, sum(value) FROM task_counts WHERE name <> 'executions' AND task_id {_SEEN} GROUP BY name"
     under_way = f"""SELECT status, count(*) FROM executions INDEXED BY executions_under_way
@@ -32,6 +31,6 @@ def jobs_by_status(db: sqlite3.Connection, visible: str | None, now: int) -> Map
     """How many jobs have each status that any has."""
     given: dict[str, str | int] = {"now": now}
     if visible is not None:
-        given["tasks"] = orjson.dumps(visible_tasks(db, visible)).decode()
+        given["tasks"] = as_json(visible_tasks(db, visible))
     seen = "" if visible is None else f"WHERE task_id {_SEEN}"
     return dict(db.execute(f"SELECT {JOB_STATUS} AS status, count(*) FROM jobs {seen} GROUP BY 1", given).fetchall())

@@ -9,16 +9,14 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from fastlane.models.execution import Execution, RunningContainer
+from fastlane.models.execution import Execution
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage.pages import is_near
-from fastlane.storage.sqlite import executions as executions_of_all
+from fastlane.storage.sqlite.executions import visible_tasks
 from fastlane.storage.sqlite.lists.paged import EXECUTIONS, Values, Walks, number, page
+from fastlane.storage.sqlite.rows import as_json
 from fastlane.storage.sqlite.schema import ENDED
-from fastlane.storage.visibility import after_all_with, literal_start
 
 SEEN = "WITH seen_tasks AS MATERIALIZED (SELECT value AS task FROM json_each(:tasks)) "
 IS_SEEN = "task_id IN (SELECT task FROM seen_tasks)"
@@ -34,23 +32,9 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
         one = replace(wanted, visible=None)
         return executions(db, one, window) if re.match(wanted.visible, wanted.task_id) else Page(window, 0, (), None)
     tasks = visible_tasks(db, wanted.visible)
-    given["tasks"] = orjson.dumps(tasks).decode()
+    given["tasks"] = as_json(tasks)
     walks = _walks_of_each(wanted) if is_near(window, len(tasks)) else _walks_of_seen(wanted)
     return page(db, EXECUTIONS, walks, window, given, lambda: _count_of_seen(db, wanted, given))
-
-
-def running_containers(db: sqlite3.Connection, limit: int, visible: str | None) -> list[RunningContainer]:
-    """What runs, of all tasks or of those whose id matches ``visible``."""
-    return executions_of_all.running_containers(db, limit, None if visible is None else visible_tasks(db, visible))
-
-
-def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
-    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
-    start = literal_start(pattern)
-    query = "SELECT id FROM tasks WHERE id >= :start AND visible(:pattern, id)"
-    query += " AND id < :end" if start else ""
-    given = {"start": start, "end": after_all_with(start), "pattern": pattern}
-    return [id for (id,) in db.execute(query, given).fetchall()]
 
 
 def _walks_of_any(wanted: Wanted) -> Walks:

@@ -6,20 +6,19 @@ Where few jobs can have one of the wanted statuses, by what is stored of their e
 
 import re
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import orjson
 
 from fastlane.models.job import Job
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.status import UNDER_WAY, Status
-from fastlane.storage.documents import JOB_FIELDS, job_from, label_text
 from fastlane.storage.pages import is_near
-from fastlane.storage.sqlite.lists.execution_lists import IS_SEEN, SEEN, quoted, visible_tasks
+from fastlane.storage.records import label_text
+from fastlane.storage.sqlite.executions import visible_tasks
+from fastlane.storage.sqlite.jobs import JOB_COLUMNS
+from fastlane.storage.sqlite.lists.execution_lists import IS_SEEN, SEEN, quoted
 from fastlane.storage.sqlite.lists.paged import IS_OVER, JOB_STATUS, JOBS, Values, Walks, number, page
-from fastlane.storage.sqlite.rows import fetched, filled
+from fastlane.storage.sqlite.rows import as_json, fetched
 from fastlane.storage.sqlite.schema import TO_COME
 
 MAX_CANDIDATES = 2_000
@@ -43,8 +42,8 @@ def all_jobs(db: sqlite3.Connection, wanted: WantedJobs, window: Window) -> Page
     given: dict[str, Any] = {
         "task_id": wanted.task_id,
         "label": None if wanted.label is None else label_text(*wanted.label),
-        "statuses": orjson.dumps(sorted(wanted.statuses)).decode(),
-        "tasks": orjson.dumps(tasks).decode(),
+        "statuses": as_json(sorted(wanted.statuses)),
+        "tasks": as_json(tasks),
         "now": wanted.now,
     }
     each = is_near(window, len(tasks))
@@ -88,20 +87,16 @@ def _walk_of(candidates: Candidates, wanted: WantedJobs) -> Walks:
     return Walks([f"jobs WHERE jobs.rowid IN (SELECT jobs.rowid FROM {found})"], before, forwards=True)
 
 
-def next_jobs(db: sqlite3.Connection, limit: int, now: int, visible: str | None) -> list[Job]:
-    """The jobs that run next by their schedules, soonest first. Jobs of other tasks are skipped along the index."""
-    given: dict[str, Any] = {"now": now}
+def next_jobs(db: sqlite3.Connection, limit: int, now: int, visible: str | None) -> list[tuple[Any, ...]]:
+    """The rows of the jobs that run next by their schedules, soonest first. Jobs of other tasks are skipped along the index."""
+    given: dict[str, Any] = {"now": now, "limit": limit}
     before, seen = "", ""
     if visible is not None:
         before, seen = SEEN, f" AND {IS_SEEN}"
-        given["tasks"] = orjson.dumps(visible_tasks(db, visible)).decode()
-    query = f"""{before}SELECT {", ".join(JOB_FIELDS)} FROM jobs INDEXED BY jobs_due
+        given["tasks"] = as_json(visible_tasks(db, visible))
+    query = f"""{before}SELECT {JOB_COLUMNS} FROM jobs INDEXED BY jobs_due
         WHERE next_tick IS NOT NULL{seen} AND NOT {IS_OVER} ORDER BY next_tick, id LIMIT :limit"""
-
-    def read(row: Sequence[Any]) -> Job:
-        return job_from(dict(zip(JOB_FIELDS, row, strict=True)))
-
-    return filled(lambda count: fetched(db, query, {**given, "limit": count}), limit, read)
+    return fetched(db, query, given)
 
 
 def _walks(wanted: WantedJobs, *, each: bool) -> Walks:

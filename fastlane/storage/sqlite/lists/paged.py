@@ -16,9 +16,10 @@ from fastlane.models.job import Job
 from fastlane.models.paging import After, Page, Row, Window
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_from, job_from, tick_from
+from fastlane.storage import records
 from fastlane.storage.pages import TextBudget, stretch_of
-from fastlane.storage.readable import readable
+from fastlane.storage.records import Record
+from fastlane.storage.rows import readable
 from fastlane.storage.sqlite.executions import BELONGS
 from fastlane.storage.sqlite.rows import fetched, with_any_text
 from fastlane.storage.sqlite.schema import ENDED, UNDER_WAY, WAITING
@@ -28,8 +29,6 @@ Count = Callable[[], int]
 
 BEFORE_ALL = (2**63 - 1, "")
 """A key before that of every row, newest first."""
-
-TASK_FIELDS = ("id", "created_at", "modified_at", "jobs_count")
 
 _NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
 _LATEST = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
@@ -50,19 +49,17 @@ JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
 
 @dataclass(frozen=True, slots=True)
 class ListSource(Generic[Row]):
-    """How rows of a table become values, newest first by the two columns of ``key``."""
+    """A list of a record's rows, newest first by the two columns of ``key``."""
 
-    table: str
-    fields: Sequence[str]
+    record: Record[Row]
     key: tuple[str, str]
-    read: Callable[[Values], Row]
 
 
-TASKS = ListSource("tasks", TASK_FIELDS, ("modified_at", "id"), lambda row: Task(**row))
-JOBS = ListSource("jobs", JOB_FIELDS, ("created_at", "id"), job_from)
-TICKS = ListSource("ticks", TICK_FIELDS, ("due", "id"), tick_from)
-EXECUTIONS_OF_JOB = ListSource("executions", EXECUTION_FIELDS, ("sequence", "attempt"), execution_from)
-EXECUTIONS = ListSource("executions", EXECUTION_FIELDS, ("scheduled_for", "id"), execution_from)
+TASKS = ListSource(records.TASKS, ("modified_at", "id"))
+JOBS = ListSource(records.JOBS, ("created_at", "id"))
+TICKS = ListSource(records.TICKS, ("due", "id"))
+EXECUTIONS_OF_JOB = ListSource(records.EXECUTIONS, ("sequence", "attempt"))
+EXECUTIONS = ListSource(records.EXECUTIONS, ("scheduled_for", "id"))
 
 
 def tasks(db: sqlite3.Connection, window: Window, visible: str | None) -> Page[Task]:
@@ -135,15 +132,15 @@ def _rows(
     db: sqlite3.Connection, source: ListSource[Any], walks: Walks, given: Values, *, backwards: bool = False
 ) -> list[tuple[Any, ...]]:
     """The key and the fields of each row, newest first."""
-    table, (first, second) = source.table, source.key
+    table, fields, (first, second) = source.record.name, source.record.fields, source.key
     columns = f"SELECT {table}.rowid AS place, {table}.{first} AS first, {table}.{second} AS second"
     after = f"({table}.{first}, {table}.{second}) < (:first, :second)"
     direction = "ASC" if backwards else "DESC"
     found = " UNION ALL ".join(f"{columns} FROM {walk} AND {after}" for walk in walks.parts)
     ordered = f"{found} ORDER BY first {direction}, second {direction} LIMIT :size OFFSET :skipped"
-    fields = ", ".join(f"{table}.{field}" for field in source.fields)
-    query = f"{walks.before}SELECT first, second, {fields} FROM ({ordered}) AS found CROSS JOIN {table} ON {table}.rowid = found.place"
-    return sorted(_bounded(db, query, given, source.fields), key=lambda row: (row[0], row[1]), reverse=True)
+    columns = ", ".join(f"{table}.{field}" for field in fields)
+    query = f"{walks.before}SELECT first, second, {columns} FROM ({ordered}) AS found CROSS JOIN {table} ON {table}.rowid = found.place"
+    return sorted(_bounded(db, query, given, fields), key=lambda row: (row[0], row[1]), reverse=True)
 
 
 def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -163,7 +160,7 @@ def _limited(db: sqlite3.Connection, query: str, given: Values, spec: int) -> li
 
 
 def _shown(source: ListSource[Row], window: Window, total: int, rows: Sequence[tuple[Any, ...]], *, more: bool) -> Page[Row]:
-    values = readable(rows, lambda row: source.read(dict(zip(source.fields, row[2:], strict=True))))
+    values = readable(rows, lambda row: source.record.of(list(row[2:])))
     return Page(window, total, tuple(values), After(total, rows[-1][:2]) if more else None)
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from fastlane.storage.sqlite import store as sqlite
-from fastlane.storage.sqlite.driver.connection import connect
+from fastlane.storage.sqlite import file as sqlite
+from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.store_queries import QUERIES
 

@@ -11,10 +11,10 @@ from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.storage import pages
 from fastlane.storage.base import Deletion
-from fastlane.storage.documents import execution_document, job_document, tick_document
-from fastlane.storage.sqlite.driver.connection import connect
-from fastlane.storage.sqlite.driver.migration import migrate
+from fastlane.storage.records import EXECUTIONS, JOBS, TICKS
+from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.lists import job_lists
+from fastlane.storage.sqlite.migration import migrate
 from fastlane.storage.sqlite.rows import insert_into
 from fastlane.storage.sqlite.schema import MIGRATIONS
 from fastlane.storage.sqlite.store import SqliteStore
@@ -38,13 +38,13 @@ async def test_an_older_file_is_counted_and_its_tasks_are_named(tmp_path, versio
     failed = replace(execution, status=Status.FAILED, finished_at=5)
     single = new("old-task")
     for table, document in (
-        ("jobs", job_document(job)),
-        ("ticks", tick_document(tick)),
-        ("executions", execution_document(failed)),
-        ("executions", execution_document(next_execution(failed, due=7, now=7))),
-        ("jobs", job_document(single[0])),
-        ("ticks", tick_document(single[1])),
-        ("executions", execution_document(single[2])),
+        ("jobs", JOBS.row(job)),
+        ("ticks", TICKS.row(tick)),
+        ("executions", EXECUTIONS.row(failed)),
+        ("executions", EXECUTIONS.row(next_execution(failed, due=7, now=7))),
+        ("jobs", JOBS.row(single[0])),
+        ("ticks", TICKS.row(single[1])),
+        ("executions", EXECUTIONS.row(single[2])),
     ):
         write(db, table, document)
     db.execute("INSERT INTO tasks VALUES ('old-task', 1, 1, 2)")
