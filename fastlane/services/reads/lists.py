@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fastlane.clock import Clock
 from fastlane.errors import Invalid, NotFound
 from fastlane.models.job import Job
-from fastlane.models.paging import Page, Row, Wanted, WantedJobs, Window
+from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
 from fastlane.services.reads.views import ExecutionView, JobView, view_executions, view_jobs
@@ -62,15 +62,12 @@ class Lists:
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        now = self._clock.now()
-        page = _checked(await self._jobs(task_id, window, status, now, fewer))
-        return TaskJobsView(task, page.of(await view_jobs(self._store, page.rows, now)))
+        page = await self._jobs(task_id, window, status, fewer)
+        return TaskJobsView(task, await self._view(page, is_by_status=status is not None))
 
     async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
         """Jobs of all tasks or of one, newest first."""
-        now = self._clock.now()
-        page = _checked(await self._store.list_all_jobs(replace(wanted, now=now), window))
-        return page.of(await view_jobs(self._store, page.rows, now))
+        return await self._view(await self._store.list_all_jobs(wanted, window), is_by_status=bool(wanted.statuses))
 
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""
@@ -88,13 +85,18 @@ class Lists:
         job = await find_job(self._store, task_id, job_id)
         return TicksView(job, _checked(await self._store.list_ticks(job_id, window)))
 
-    async def _jobs(self, task_id: str, window: Window, status: str | None, now: int, fewer: Sequence[int]) -> Page[Job]:
+    async def _view(self, page: JobPage, *, is_by_status: bool) -> Page[JobView]:
+        """The jobs as they stand now; in a list by status, with the statuses by which they were found."""
+        page.check()
+        return page.of(await view_jobs(self._store, page.rows, self._clock.now(), page.statuses if is_by_status else {}))
+
+    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> JobPage:
         try:
-            return await self._store.list_jobs(task_id, window, status=status, now=now)
+            return await self._store.list_jobs(task_id, window, status=status)
         except Invalid:
             if not fewer:
                 raise
-            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, now, fewer[1:])
+            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, fewer[1:])
 
 
 def _checked(page: Page[Row]) -> Page[Row]:

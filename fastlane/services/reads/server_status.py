@@ -142,7 +142,7 @@ class StatusReader:
         async def count() -> Mapping[str, int] | None:
             try:
                 async with asyncio.timeout(COUNT_DEADLINE):
-                    return await self._store.jobs_by_status(self._clock.now(), visible)
+                    return await self._store.jobs_by_status(visible)
             except (StoreDown, TimeoutError):
                 return None
 

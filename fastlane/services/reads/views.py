@@ -1,7 +1,7 @@
 """Completes jobs and executions for an answer: with a job's status, with the size and the end of an execution's log."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastlane.models.execution import Execution
@@ -40,10 +40,10 @@ class ExecutionView:
     stderr: str | None = None
 
 
-async def view_jobs(store: ExecutionStore, jobs: Sequence[Job], now: int) -> list[JobView]:
-    """Each job as it stands at ``now`` (milliseconds)."""
+async def view_jobs(store: ExecutionStore, jobs: Sequence[Job], now: int, statuses: Mapping[str, str] | None = None) -> list[JobView]:
+    """Each job as it stands at ``now`` (milliseconds); those in ``statuses`` (by id) with the status there."""
     latest = await store.latest([job.id for job in jobs]) if jobs else {}
-    return [_view(job, latest.get(job.id), now) for job in jobs]
+    return [_view(job, latest.get(job.id), now, (statuses or {}).get(job.id)) for job in jobs]
 
 
 async def view_executions(store: LogStore, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
@@ -68,8 +68,8 @@ async def view_execution(store: LogStore, execution: Execution, *, texts: bool) 
     return ExecutionView(execution, head.stdout, head.stderr, truncated, stdout, stderr)
 
 
-def _view(job: Job, latest: Execution | None, now: int) -> JobView:
-    return JobView(job, job_status(job, latest.status if latest else None, now), latest, job.next_run(now))
+def _view(job: Job, latest: Execution | None, now: int, stored: str | None) -> JobView:
+    return JobView(job, stored or job_status(job, latest.status if latest else None, now), latest, job.next_run(now))
 
 
 async def _text(store: LogStore, execution_id: str, stream: int, end: int) -> str:

@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 from fastlane.models.event import Event
 from fastlane.models.ids import nonce
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.models.job import ExpectedVersions, Job
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import executions, history, logs
 from fastlane.storage.mongo.commits.commits import current, is_there
@@ -138,11 +138,8 @@ async def _open_ids(db: Database, task_id: str, after: str) -> tuple[list[str], 
                 break
             candidates.setdefault(row["job_id"], []).append(row)
     bounds = await bounds_of_all(db, list(candidates))
-    belonging = {id for id, rows in candidates.items() if id in bounds and any(_is_of(row, bounds[id]) for row in rows)}
+    pairs = [(row, bounds[id]) for id, rows in candidates.items() if id in bounds for row in rows]
+    belonging = {row["job_id"] for row, limits in pairs if limits.include(row["incarnation"], row["sequence"])}
     until = min(ends, default=None)
     ids = sorted({row["_id"] for row in to_come} | belonging)
     return [id for id in ids if until is None or id <= until], until
-
-
-def _is_of(row: Document, bounds: JobBounds) -> bool:
-    return row["incarnation"] in ("", bounds.incarnation) and row["sequence"] > bounds.floor

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fastlane.models.execution import Execution
+from fastlane.models.execution import Execution, standing
 from fastlane.models.job import JobBounds
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import FINAL, Status
@@ -19,12 +19,12 @@ from fastlane.storage.documents import change_document
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.driver.turns import Turns
-from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds, bounds_of_all, following, whole
+from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, bounds, bounds_of_all, following, whole
 from fastlane.storage.mongo.rows import execution_row, flag_changes, read_execution
 from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNCLEANED, UNCOUNTED, UNDER_WAY, UNFINISHED, UNSETTLED
+from fastlane.storage.mongo.statuses import NEWEST as NEWEST
 from fastlane.storage.readable import filled, readable
 
-NEWEST = [("sequence", -1), ("attempt", -1)]
 OLDEST = [("sequence", 1), ("attempt", 1)]
 NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
 
@@ -150,9 +150,12 @@ async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dic
         return {}
     filter = {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}
     rows = await db.find(EXECUTIONS, filter, "executions_under_way")
-    found = [execution for execution in readable(rows, read_execution) if belongs(execution, bounds)]
-    found.sort(key=lambda one: (not _waits(one), one.sequence, one.attempt))
-    return {execution.job_id: execution for execution in found}
+    of_job: dict[str, list[Execution]] = {}
+    for execution in readable(rows, read_execution):
+        if not execution.status.final:  # it has not ended since it was found
+            of_job.setdefault(execution.job_id, []).append(execution)
+    found = {id: standing(some, bounds[id]) for id, some in of_job.items()}
+    return {id: execution for id, execution in found.items() if execution is not None}
 
 
 async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
@@ -220,7 +223,3 @@ async def _page(db: Database, filter: Mapping[str, Any], index: str, field: str,
         return await db.find(EXECUTIONS, filter, index, sort=[(field, 1), ("_id", 1)], limit=count)
 
     return await filled(fetch, limit, read_execution)
-
-
-def _waits(execution: Execution) -> bool:
-    return execution.waits is not None and execution.status is Status.ENQUEUED

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastlane.models.execution import Execution
 from fastlane.models.job import Job, JobBounds
 from fastlane.models.schedule.tick import Outcome
 from fastlane.storage.mongo.commits.commits import is_there
@@ -11,6 +10,7 @@ from fastlane.storage.mongo.commits.intents import complete
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import read_job
 from fastlane.storage.mongo.schema import GONE_AT, JOBS, TICKS, TO_CHECK
+from fastlane.storage.mongo.statuses import bounds_of
 from fastlane.storage.readable import filled
 
 FIRST = (-(2**63), "")
@@ -47,13 +47,8 @@ async def whole(db: Database, job_id: str) -> JobBounds | None:
     return (await bounds_of_all(db, [job_id])).get(job_id)
 
 
-def bounds_of(row: Document) -> JobBounds:
-    """The bounds in a job's row."""
-    return JobBounds(row["incarnation"], row["floor"], row["stop_sequence"])
-
-
 def belonging(bounds: JobBounds) -> Mapping[str, Any]:
-    """``Execution.belongs_to`` as a filter."""
+    """``JobBounds.include`` as a filter. A test compares both over generated rows."""
     return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
 
 
@@ -97,9 +92,3 @@ def following(field: str, after: tuple[int, str] | None) -> Mapping[str, Any]:
 async def close_tick(db: Database, tick_id: str, outcome: Outcome, reason: str | None) -> bool:
     """Writes what became of a tick."""
     return await db.update(TICKS, tick_id, {}, {"$set": {"outcome": outcome.value, "reason": reason}})
-
-
-def belongs(execution: Execution, bounds: Mapping[str, JobBounds]) -> bool:
-    """Whether an execution belongs to its job, whose bounds are among these."""
-    of_job = bounds.get(execution.job_id)
-    return of_job is not None and execution.belongs_to(of_job)

@@ -18,6 +18,7 @@ from fastlane.storage.mongo.commits.commits import current, is_there
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST, LAST, following
 from fastlane.storage.mongo.schema import CHUNKS, DELIVERIES, EXECUTIONS, GONE_AT, JOBS, TICKS, TO_COME, TO_SEND
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.mongo.version import CommitCounter
 from fastlane.storage.readable import readable
 
@@ -34,9 +35,10 @@ _PAST = ("tick_id", "sequence", "finished_at", "settled", "cleaned")
 class MongoRetention:
     """A ``RetentionStore`` beside the other verbs of the database."""
 
-    def __init__(self, db: Database, commits: CommitCounter) -> None:
+    def __init__(self, db: Database, commits: CommitCounter, statuses: JobStatuses) -> None:
         self._db = db
         self._commits = commits
+        self._statuses = statuses
 
     async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
         return await self._db.call(lambda: _histories(self._db, limit, after))
@@ -54,6 +56,8 @@ class MongoRetention:
         removed = await self._db.call(lambda: _prune(self._db, job, cuts))
         if removed.any:
             self._commits.committed()
+        if removed.executions:
+            await self._statuses.follow(job.job_id)
         return removed
 
     async def overdue_deliveries(self, before: int) -> int:

@@ -1,33 +1,13 @@
-"""The collections and their indexes, as migrations. ``migration`` applies them.
-
-A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the
-database after a migration, so that workers of two versions can share it while they are being replaced.
+"""The collections and their indexes, which ``migration`` makes.
 
 A job, a tick, an execution, a chunk of a log, a task and a record are a document each, with the fields of ``storage.documents``; what is
 under ``id`` there is under ``_id`` here. Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition
 over several fields. Every query names its index (``calls`` pass it as a hint), so none scans a collection.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from pymongo import ASCENDING, IndexModel
-
-from fastlane.storage.mongo.driver.database import Database
-
-Part = Callable[[Database], Awaitable[None]]
-"""A step of a migration, which may be done again after it was done or interrupted. It may take minutes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The step to a schema version: its parts, and the oldest version that may use the database after it and between its parts."""
-
-    version: int
-    min_reader: int
-    parts: tuple[Part, ...]
-
 
 JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
 HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
@@ -67,6 +47,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("jobs_pending", PENDING, where={PENDING: True}),
         _index("jobs_gone", GONE_AT, seconds=WEEK),
         _index("jobs_to_check", "check_at", "_id", where={TO_CHECK: True}),
+        _index("jobs_by_status", "job_status", "created_at", "_id", "task_id"),
+        _index("jobs_of_task_by_status", "task_id", "job_status", "created_at", "_id"),
     ),
     TICKS: (_index("ticks_of_job", "job_id", "incarnation", "due", "_id"),),
     EXECUTIONS: (
@@ -108,24 +90,3 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
-
-
-async def _make_indexes(collection: str, db: Database) -> None:
-    await db.make_indexes(collection, INDEXES[collection])
-
-
-def _indexes_of(*collections: str) -> tuple[Part, ...]:
-    return tuple(partial(_make_indexes, collection) for collection in collections)
-
-
-MIGRATIONS: Sequence[Migration] = (
-    Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
-    Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
-    Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
-    Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
-    Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
-    Migration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
-    Migration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
-)
-
-VERSION = MIGRATIONS[-1].version

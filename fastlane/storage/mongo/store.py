@@ -17,7 +17,7 @@ from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.notify.receiver import Receiver
-from fastlane.models.paging import Page, Wanted, WantedJobs, Window
+from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.host_record import HostLoad, HostRecord
 from fastlane.models.placement.pool import Pauses
@@ -27,7 +27,7 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice
+from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice, StatusWalk
 from fastlane.storage.mongo import (
     deletion,
     executions,
@@ -40,6 +40,7 @@ from fastlane.storage.mongo import (
     migration,
     overlaps,
     pauses,
+    status_walks,
     tasks,
 )
 from fastlane.storage.mongo import events as event_rows
@@ -53,12 +54,16 @@ from fastlane.storage.mongo.lists import counts, execution_lists, job_lists, pag
 from fastlane.storage.mongo.notify import deliveries as delivery_rows
 from fastlane.storage.mongo.notify import quotas, receivers
 from fastlane.storage.mongo.retention import MongoRetention
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.mongo.transfer import MongoTransfer
 from fastlane.storage.mongo.version import CommitCounter
 
 DEADLINE = 5.0
 """Seconds that a call may take."""
 LIST_ADVICE = "ask for less: one task, a status, a later since; or walk by nextUrl instead of by page numbers"
+
+SHOWN = frozenset({"status", "waits"})
+"""Values of an execution from which its job's status follows."""
 
 T = TypeVar("T")
 
@@ -71,9 +76,10 @@ class MongoStore:
         self._finisher = Finisher(self._db)
         self._commits = CommitCounter(self._db)
         self._turns = Turns()
+        self._statuses = JobStatuses(self._db)
         self.history = MongoHistory(self._db, self._commits)
-        self.retention = MongoRetention(self._db, self._commits)
-        self.transfer = MongoTransfer(self._db, self._commits)
+        self.retention = MongoRetention(self._db, self._commits, self._statuses)
+        self.transfer = MongoTransfer(self._db, self._commits, self._statuses)
 
     async def open(self) -> None:
         """Raises FastlaneError for a database that only a newer fastlane may use."""
@@ -89,6 +95,7 @@ class MongoStore:
 
     async def close(self) -> None:
         await self._finisher.close()
+        await self._statuses.close()
         await self._commits.close()
         await self._db.close()
 
@@ -134,6 +141,8 @@ class MongoStore:
         if step is not Deletion.KEPT:
             self._commits.committed()
         await self._finisher.finish(written)
+        if step is Deletion.MORE:
+            await self._statuses.follow(job_id)
         return step
 
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
@@ -171,12 +180,10 @@ class MongoStore:
     async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
         return await self._listed(lambda: task_lists.tasks_with(self._db, words, window, visible))
 
-    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
-        if status is None:
-            return await self._listed(lambda: paged.jobs(self._db, task_id, window))
-        return await self._listed(lambda: job_lists.jobs_with_status(self._db, task_id, status, now, window))
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> JobPage:
+        return await self.list_all_jobs(WantedJobs(frozenset() if status is None else frozenset({status}), task_id), window)
 
-    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> Page[Job]:
+    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
         return await self._listed(lambda: job_lists.all_jobs(self._db, wanted, window))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
@@ -192,10 +199,10 @@ class MongoStore:
 
     async def insert(self, execution: Execution) -> bool:
         made = nonce()
-        return await self._written(lambda: executions.insert(self._db, execution, made))
+        return await self._followed(execution, lambda: executions.insert(self._db, execution, made))
 
     async def discard(self, execution: Execution) -> bool:
-        return await self._written(lambda: executions.discard(self._db, execution))
+        return await self._followed(execution, lambda: executions.discard(self._db, execution))
 
     async def was_deleted(self, execution_id: str) -> bool:
         return await self._db.call(lambda: executions.was_deleted(self._db, execution_id))
@@ -205,10 +212,16 @@ class MongoStore:
 
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Raises ValueError for a value whose name is not a field of an execution."""
-        return await self._written(lambda: executions.change_in_turn(self._db, self._turns, change))
+        changed = await self._written(lambda: executions.change_in_turn(self._db, self._turns, change))
+        if changed is not None and SHOWN.intersection(change.values):
+            await self._statuses.follow(changed.job_id)
+        return changed
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
-        return await self._written(lambda: executions.claim_in_turn(self._db, self._turns, execution_id, decide))
+        claimed = await self._written(lambda: executions.claim_in_turn(self._db, self._turns, execution_id, decide))
+        if claimed is not None and claimed.changed:
+            await self._statuses.follow(claimed.execution.job_id)
+        return claimed
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
@@ -254,8 +267,14 @@ class MongoStore:
     async def counts(self, visible: str | None = None) -> Counts:
         return await self._listed(lambda: counts.counts(self._db, visible))
 
-    async def jobs_by_status(self, now: int, visible: str | None = None) -> Mapping[str, int]:
-        return await self._listed(lambda: job_lists.jobs_by_status(self._db, visible, now))
+    async def jobs_by_status(self, visible: str | None = None) -> Mapping[str, int]:
+        return await self._listed(lambda: job_lists.jobs_by_status(self._db, visible))
+
+    async def walk_statuses(self, now: int, after: str, limit: int) -> StatusWalk:
+        walk = await self._db.call(lambda: status_walks.walk(self._db, now, after, limit))
+        if walk.repaired:
+            self._commits.committed()
+        return walk
 
     # logs
 
@@ -387,6 +406,12 @@ class MongoStore:
         written = await self._db.call(write)
         if written:
             self._commits.committed()
+        return written
+
+    async def _followed(self, execution: Execution, write: Callable[[], Awaitable[bool]]) -> bool:
+        """The same of a write that inserts or deletes an execution: its job's status follows."""
+        if written := await self._written(write):
+            await self._statuses.follow(execution.job_id)
         return written
 
     async def _listed(self, read: Callable[[], Awaitable[T]]) -> T:

@@ -20,6 +20,7 @@ from fastlane.storage.mongo.jobs import LAST, following
 from fastlane.storage.mongo.notify import deliveries, quotas
 from fastlane.storage.mongo.rows import execution_row, read_record, record_row, task_words
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, RECEIPTS, TASKS, UNCOUNTED
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.mongo.version import CommitCounter
 from fastlane.storage.readable import readable
 
@@ -27,9 +28,10 @@ from fastlane.storage.readable import readable
 class MongoTransfer:
     """A ``TransferStore`` beside the other verbs of the database."""
 
-    def __init__(self, db: Database, commits: CommitCounter) -> None:
+    def __init__(self, db: Database, commits: CommitCounter, statuses: JobStatuses) -> None:
         self._db = db
         self._commits = commits
+        self._statuses = statuses
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
         return await self._db.call(lambda: _records(self._db, since, limit, after))
@@ -64,7 +66,10 @@ class MongoTransfer:
         row = execution_row(execution, nonce()) | {name: time for name, time in times.items() if time is not None}
         if is_counted:
             row.pop(UNCOUNTED, None)
-        return await self._written(lambda: self._db.insert(EXECUTIONS, row))
+        inserted = await self._written(lambda: self._db.insert(EXECUTIONS, row))
+        if inserted:
+            await self._statuses.follow(execution.job_id)
+        return inserted
 
     async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
         return await self._db.call(lambda: history.rows(self._db, limit, after))

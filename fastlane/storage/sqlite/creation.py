@@ -19,13 +19,15 @@ from fastlane.storage.sqlite.jobs import count_jobs
 
 Document = Mapping[str, Any]
 
+_COLUMNS = (*JOB_COLUMNS, "job_status")
+
 MAX_ROWS = 64
 """Rows in one statement at most. The number of rows is always a power of two, so that few different statements are prepared."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job as it is stored, and what is created with it."""
+    """A job as it is stored, with its status, and what is created with it."""
 
     job: Document
     tick: Document | None = None
@@ -38,7 +40,7 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
     for entry in new:
         if entry.record is not None:
             idempotency.insert(db, entry.record)
-    inserted = _insert(db, "jobs", JOB_COLUMNS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
+    inserted = _insert(db, "jobs", _COLUMNS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
     if inserted < len(new):
         raise Conflict("there is a job with this id already")
     counts: dict[str, int] = {}

@@ -20,6 +20,7 @@ from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.base.claims import Claimed, Decide
 from fastlane.storage.documents import EXECUTION_FIELDS, change_document, execution_of
 from fastlane.storage.readable import readable
+from fastlane.storage.sqlite.conditions import BELONGS as BELONGS
 from fastlane.storage.sqlite.jobs import FIRST, bounds
 from fastlane.storage.sqlite.rows import fetched, filled, insert_into
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
@@ -32,9 +33,6 @@ _INSERT_ATTEMPT = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
 QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTION_FIELDS)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"
 _NEWEST = "ORDER BY sequence DESC, attempt DESC"
-
-BELONGS = "executions.incarnation IN ('', jobs.incarnation) AND executions.sequence > jobs.floor"
-"""``Execution.belongs_to`` in SQL."""
 
 _OF_THOSE_THAT_WAIT = f"SELECT rowid FROM executions INDEXED BY executions_waiting WHERE job_id = wanted.value AND {WAITING}"
 _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.id = wanted.value

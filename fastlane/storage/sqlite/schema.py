@@ -8,9 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from fastlane.storage.sqlite.conditions import ENDED as ENDED
+from fastlane.storage.sqlite.conditions import ON_HOST as ON_HOST
+from fastlane.storage.sqlite.conditions import OVER as OVER
+from fastlane.storage.sqlite.conditions import TO_CHECK as TO_CHECK
+from fastlane.storage.sqlite.conditions import TO_COME as TO_COME
+from fastlane.storage.sqlite.conditions import TO_SEND as TO_SEND
+from fastlane.storage.sqlite.conditions import UNDER_WAY as UNDER_WAY
+from fastlane.storage.sqlite.conditions import UNFINISHED as UNFINISHED
+from fastlane.storage.sqlite.conditions import WAITING as WAITING
 from fastlane.storage.sqlite.count_tables import COUNT_END, LOG_BYTES, SHORT_LISTS
 from fastlane.storage.sqlite.event_tables import COMMIT as COMMIT
 from fastlane.storage.sqlite.event_tables import EVENT_TABLES
+from fastlane.storage.sqlite.status_tables import JOB_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +36,6 @@ class Migration:
         """The statements that are committed together, in order."""
         return [list(part) for is_commit, part in groupby(self.statements, lambda statement: statement == COMMIT) if not is_commit]
 
-
-UNDER_WAY = "status IN ('enqueued', 'pulling', 'running')"
-ENDED = "status IN ('done', 'failed', 'timedout', 'stopped', 'expired')"
-TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
-UNFINISHED = "(settled = 0 OR cleaned = 0)"
-WAITING = "waits IS NOT NULL AND status = 'enqueued'"
-ON_HOST = "host IS NOT NULL AND cleaned = 0"
-TO_SEND, OVER = "due IS NOT NULL", "due IS NULL"
-TO_CHECK = "check_at IS NOT NULL"
-"""Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
 _DROP_LABELS = """DELETE FROM job_labels WHERE label IN (SELECT value FROM json_each(old.labels))
@@ -390,6 +390,7 @@ MIGRATIONS: Sequence[Migration] = (
     ),
     Migration(version=23, min_reader=1, statements=LOG_BYTES),
     Migration(version=24, min_reader=1, statements=SHORT_LISTS),
+    Migration(version=25, min_reader=1, statements=JOB_STATUSES),
 )
 
 VERSION = MIGRATIONS[-1].version

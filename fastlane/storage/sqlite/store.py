@@ -7,20 +7,21 @@ named for what they read and write, the tables in ``schema``.
 import asyncio
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastlane.errors import StoreDown
 from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.event import Event, Source, Span
-from fastlane.models.execution import Execution, RunningContainer
+from fastlane.models.execution import Execution, RunningContainer, status_of
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.notify.delivery import Delivery
 from fastlane.models.notify.quota import MailQuota
 from fastlane.models.notify.receiver import Receiver
-from fastlane.models.paging import Page, Wanted, WantedJobs, Window
+from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.host_record import HostLoad, HostRecord
 from fastlane.models.placement.pool import Pauses
@@ -30,7 +31,7 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice
+from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice, StatusWalk
 from fastlane.storage.documents import execution_document, first_execution_document, host_document, job_document, tick_document
 from fastlane.storage.notices import delivery_document
 from fastlane.storage.sqlite import (
@@ -41,6 +42,7 @@ from fastlane.storage.sqlite import (
     hosts,
     idempotency,
     images,
+    job_statuses,
     jobs,
     logs,
     overlaps,
@@ -118,6 +120,7 @@ class SqliteStore:
     async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
         stored = job_document(job)
         row = None if execution is None else first_execution_document(execution, job, stored)
+        stored["job_status"] = status_of(job, () if execution is None else (execution,))
         new = creation.NewJob(stored, None if tick is None else tick_document(tick), row, record)
         await self._writer.run(BatchOperation(new, creation.create))
 
@@ -179,10 +182,10 @@ class SqliteStore:
     async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
         return await self._list_readers.run(lambda db: paged.tasks_with(db, words, window, visible))
 
-    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
-        return await self._list_readers.run(lambda db: paged.jobs(db, task_id, window, status, now))
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> JobPage:
+        return await self.list_all_jobs(WantedJobs(frozenset() if status is None else frozenset({status}), task_id), window)
 
-    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> Page[Job]:
+    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
         return await self._list_readers.run(lambda db: job_lists.all_jobs(db, wanted, window))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
@@ -260,8 +263,12 @@ class SqliteStore:
     async def counts(self, visible: str | None = None) -> Counts:
         return await (self._readers if visible is None else self._list_readers).run(lambda db: counts.counts(db, visible))
 
-    async def jobs_by_status(self, now: int, visible: str | None = None) -> Mapping[str, int]:
-        return await self._list_readers.run(lambda db: counts.jobs_by_status(db, visible, now))
+    async def jobs_by_status(self, visible: str | None = None) -> Mapping[str, int]:
+        return await self._list_readers.run(lambda db: counts.jobs_by_status(db, visible))
+
+    async def walk_statuses(self, now: int, after: str, limit: int) -> StatusWalk:
+        walk, wrong = await self._readers.run(lambda db: job_statuses.wrong(db, now, after, limit))
+        return replace(walk, repaired=await self._writer.run(lambda db: job_statuses.write(db, wrong, now))) if wrong else walk
 
     # logs
 

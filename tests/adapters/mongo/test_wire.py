@@ -159,7 +159,7 @@ class Delete(Act):
         return True
 
 
-WRITES = {Create: 7, Advance: 7, Stop: 4, Delete: 10}
+WRITES = {Create: 7, Advance: 8, Stop: 5, Delete: 10}
 """How many writes each commit consists of, with what completes it."""
 EACH = [(kind, number) for kind, count in WRITES.items() for number in range(1, count + 1)]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fastlane.cancellation import unless_cancelled
 from fastlane.errors import Conflict
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution
+from fastlane.models.execution import Execution, status_of
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job
@@ -22,7 +22,7 @@ from fastlane.storage.mongo import idempotency
 from fastlane.storage.mongo.commits.intents import Effects, complete, intent_of
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import job_row, read_job
-from fastlane.storage.mongo.schema import EXECUTIONS, GONE_AT, JOBS, PENDING, TICKS
+from fastlane.storage.mongo.schema import EXECUTIONS, GONE_AT, JOBS, PENDING, TICKS, TO_CHECK, TO_COME
 
 REMEMBERED_OPS = 16
 """Commits of a job whose ops it keeps."""
@@ -132,9 +132,18 @@ async def _write(db: Database, row: Document | None, job: Job, op: str, effects:
         PENDING: True,
     }
     if row is None:
-        return written if await db.insert(JOBS, written) else None
-    made = await db.replace(JOBS, row["_id"], {"rev": row["rev"]}, written, lambda stored: op in stored["ops"])
-    return written if made else None
+        new = {"job_status": status_of(job, () if effects.execution is None else (effects.execution,)), "status_revision": 1}
+        return written | new if await db.insert(JOBS, written | new) else None
+    condition = {"rev": row["rev"]}
+
+    def is_mine(stored: Document) -> bool:
+        return op in stored["ops"]
+
+    if not is_there(row):
+        return written if await db.replace(JOBS, row["_id"], condition, written, is_mine) else None
+    values = {name: value for name, value in written.items() if name != "_id"}
+    change = {"$set": values, "$unset": {name: "" for name in (TO_COME, TO_CHECK) if name not in values}}  # the status stays
+    return written if await db.update(JOBS, row["_id"], condition, change, is_mine) else None
 
 
 async def _look(db: Database, job_id: str, effects: Effects) -> tuple[Document | None, bool]:

@@ -6,7 +6,8 @@ that made it may end at any moment: whoever meets the intent carries it out. All
 
 - ticks and the execution are inserted under ids that derive from the job's incarnation; a second insert does nothing;
 - the task's times only grow;
-- the record is written only over its own reservation.
+- the record is written only over its own reservation;
+- the job's status is computed from what is stored.
 
 A process may sleep between reading an intent and carrying it out, while others carry it out, and delete the job with all that it had. When
 it wakes, it inserts again what was deleted. It notices in the end, since the intent is no longer on the job, and removes what it inserted.
@@ -25,7 +26,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.schedule.tick import Tick
-from fastlane.storage.mongo import idempotency, tasks
+from fastlane.storage.mongo import idempotency, statuses, tasks
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import event_row, execution_row, record_row, tick_row
 from fastlane.storage.mongo.schema import EVENTS, EXECUTIONS, GONE_AT, JOBS, PENDING, TICKS
@@ -36,7 +37,7 @@ AT_ONCE = 16
 """Intents that are completed side by side."""
 
 
-_FIELDS = ("intent", "incarnation", "sequence")
+_FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ async def complete(db: Database, job: Document) -> None:
     )
     if intent["execution"] is not None:  # after its tick, which whoever settles the execution may close
         await db.insert_missing(EXECUTIONS, [intent["execution"]])
+    if GONE_AT not in job and not (intent["is_new"] and job.get("job_status")):  # a new job comes with its status
+        await statuses.write(db, job["_id"])
     cleared = await db.update(JOBS, job["_id"], {"intent.op": intent["op"]}, {"$set": {"intent": None}, "$unset": {PENDING: ""}})
     if not cleared:
         await _undo_if_late(db, job, made_task=bool(made_task))

@@ -33,7 +33,7 @@ class ListSource(Generic[Row]):
     read: Callable[[Document], Row]
 
 
-JOB_ROWS = ListSource(JOBS, ("created_at", "_id"), read_job)
+JOB_ROWS: ListSource[tuple[Job, str | None]] = ListSource(JOBS, ("created_at", "_id"), lambda row: (read_job(row), row.get("job_status")))
 TICK_ROWS = ListSource(TICKS, ("due", "_id"), read_tick)
 EXECUTIONS_OF_JOB = ListSource(EXECUTIONS, ("sequence", "attempt"), read_execution)
 EXECUTION_ROWS = ListSource(EXECUTIONS, ("scheduled_for", "_id"), read_execution)
@@ -51,11 +51,6 @@ async def executions_of(db: Database, job_id: str, window: Window) -> Page[Execu
     """A job's executions, newest first."""
     await whole(db, job_id)
     return await page(db, EXECUTIONS_OF_JOB, {"job_id": job_id}, "executions_of_job", window)
-
-
-async def jobs(db: Database, task_id: str, window: Window) -> Page[Job]:
-    """A task's jobs, newest first."""
-    return await page(db, JOB_ROWS, {"task_id": task_id}, "jobs_of_task", window)
 
 
 async def page(db: Database, source: ListSource[Row], filter: Filter, index: str, window: Window) -> Page[Row]:

@@ -8,7 +8,6 @@ import orjson
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts
 from fastlane.storage.sqlite.lists.execution_lists import visible_tasks
-from fastlane.storage.sqlite.lists.paged import JOB_STATUS
 from fastlane.storage.sqlite.schema import UNDER_WAY
 
 _SEEN = "IN (SELECT value FROM json_each(:tasks))"
@@ -28,10 +27,11 @@ def counts(db: sqlite3.Connection, visible: str | None) -> Counts:
     return Counts(tasks, jobs, {status: found.get(status.value, 0) for status in Status})
 
 
-def jobs_by_status(db: sqlite3.Connection, visible: str | None, now: int) -> Mapping[str, int]:
+def jobs_by_status(db: sqlite3.Connection, visible: str | None) -> Mapping[str, int]:
     """How many jobs have each status that any has."""
-    given: dict[str, str | int] = {"now": now}
-    if visible is not None:
-        given["tasks"] = orjson.dumps(visible_tasks(db, visible)).decode()
-    seen = "" if visible is None else f"WHERE task_id {_SEEN}"
-    return dict(db.execute(f"SELECT {JOB_STATUS} AS status, count(*) FROM jobs {seen} GROUP BY 1", given).fetchall())
+    if visible is None:
+        query = "SELECT job_status, count(*) FROM jobs INDEXED BY jobs_by_status WHERE job_status > '' GROUP BY job_status"
+        return dict(db.execute(query).fetchall())
+    query = f"""SELECT job_status, count(*) FROM jobs INDEXED BY jobs_of_task_by_status WHERE task_id {_SEEN} AND job_status > ''
+        GROUP BY job_status"""
+    return dict(db.execute(query, {"tasks": orjson.dumps(visible_tasks(db, visible)).decode()}).fetchall())

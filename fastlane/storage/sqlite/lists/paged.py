@@ -2,7 +2,7 @@
 
 Rows before the page are passed over in the index alone, from the nearer end of the list; only the page's own rows are read whole. Triggers
 keep the lengths of the lists (``schema``). Lists that are filtered by a moment, a pattern or a job's status are counted along an index,
-once for each walk. The lists of executions over several jobs are in ``execution_lists``.
+once for each walk. The lists of jobs are in ``job_lists``, those of executions over several jobs in ``execution_lists``.
 """
 
 import sqlite3
@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job
 from fastlane.models.paging import After, Page, Row, Window
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_from, job_from, tick_from
+from fastlane.storage.documents import EXECUTION_FIELDS, TICK_FIELDS, execution_from, tick_from
 from fastlane.storage.pages import TextBudget, stretch_of
 from fastlane.storage.readable import readable
-from fastlane.storage.sqlite.executions import BELONGS
 from fastlane.storage.sqlite.rows import fetched, with_any_text
-from fastlane.storage.sqlite.schema import ENDED, UNDER_WAY, WAITING
 
 Values = Mapping[str, Any]
 Count = Callable[[], int]
@@ -30,22 +27,6 @@ BEFORE_ALL = (2**63 - 1, "")
 """A key before that of every row, newest first."""
 
 TASK_FIELDS = ("id", "created_at", "modified_at", "jobs_count")
-
-_NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
-_LATEST = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
-_IS_CRON = """substr(schedule, 1, 14) = '{"kind":"cron"'"""
-"""As ``schedule_to_json`` writes it: reading the JSON takes longer than all else."""
-IS_OVER = "ifnull(CASE WHEN json_valid(spec) THEN spec ->> '$.expiration' END <= max(next_tick, :now), FALSE)"
-_THAT_WAIT = f"SELECT rowid FROM executions INDEXED BY executions_waiting WHERE job_id = jobs.id AND {WAITING}"
-_OF_JOB_UNDER_WAY = f"FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY}"
-JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
-    CASE WHEN EXISTS (SELECT 1 {_OF_JOB_UNDER_WAY}) THEN coalesce(
-        (SELECT status {_OF_JOB_UNDER_WAY} AND {BELONGS} AND rowid NOT IN ({_THAT_WAIT}) {_NEWEST}),
-        (SELECT status {_OF_JOB_UNDER_WAY} AND {BELONGS} {_NEWEST})) END,
-    CASE WHEN stop_sequence > armed AND ({_LATEST} IS NULL OR {_IS_CRON}) THEN 'stopped'
-        WHEN next_tick IS NOT NULL AND NOT {IS_OVER} THEN 'scheduled'
-        WHEN {_IS_CRON} THEN 'expired' ELSE coalesce({_LATEST}, 'expired') END) END"""
-"""``models.job.job_status`` in SQL: it takes a microsecond for each job, where reading the job would take thirty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +40,6 @@ class ListSource(Generic[Row]):
 
 
 TASKS = ListSource("tasks", TASK_FIELDS, ("modified_at", "id"), lambda row: Task(**row))
-JOBS = ListSource("jobs", JOB_FIELDS, ("created_at", "id"), job_from)
 TICKS = ListSource("ticks", TICK_FIELDS, ("due", "id"), tick_from)
 EXECUTIONS_OF_JOB = ListSource("executions", EXECUTION_FIELDS, ("sequence", "attempt"), execution_from)
 EXECUTIONS = ListSource("executions", EXECUTION_FIELDS, ("scheduled_for", "id"), execution_from)
@@ -80,14 +60,6 @@ def tasks_with(db: sqlite3.Connection, words: Sequence[str], window: Window, vis
         found += " AND visible(:visible, tasks.id)"
     given = {"words": _phrases(words), "visible": visible}
     return page(db, TASKS, Walks([found]), window, given, lambda: number(db, f"SELECT count(*) FROM {found}", given))
-
-
-def jobs(db: sqlite3.Connection, task_id: str, window: Window, status: str | None, now: int) -> Page[Job]:
-    """A task's jobs (with this status at ``now``), newest first."""
-    wanted = "jobs WHERE task_id = :task_id" + ("" if status is None else f" AND {JOB_STATUS} = :status")
-    counted = "SELECT jobs_count FROM tasks WHERE id = :task_id" if status is None else f"SELECT count(*) FROM {wanted}"
-    given = {"task_id": task_id, "status": status, "now": now}
-    return page(db, JOBS, Walks([wanted]), window, given, lambda: number(db, counted, given))
 
 
 def ticks(db: sqlite3.Connection, job_id: str, window: Window) -> Page[Tick]:
