@@ -21,7 +21,7 @@ from benchmarks.lateness import Place
 from benchmarks.processes import child, cpu_seconds, settings_for
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.storage.documents import JOB_COLUMNS, job_document
 from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.jobs import insert_into

@@ -8,10 +8,33 @@ from typing import Any, Self
 
 from fastlane.models.access import Requester
 from fastlane.models.job import Job, JobBounds, Spec, job_status
-from fastlane.models.logs.chunk import Head
-from fastlane.models.schedule.schedule import Overlap
+from fastlane.models.log import Head
+from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
-from fastlane.models.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The most memory that was seen (bytes, without what the kernel can drop at once), processor time (milliseconds), and the bytes read
+    from and written to block devices; None where the engine does not tell."""
+
+    memory_peak: int
+    cpu_ms: int
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+
+    def then(self, later: "Usage") -> "Usage":
+        """What was used until a later sample: its memory is what was used at that time, the rest are sums since the start."""
+        return Usage(
+            max(self.memory_peak, later.memory_peak),
+            max(self.cpu_ms, later.cpu_ms),
+            _more(self.read_bytes, later.read_bytes),
+            _more(self.written_bytes, later.written_bytes),
+        )
+
+
+def _more(before: int | None, later: int | None) -> int | None:
+    return before if later is None else max(later, before or 0)
 
 
 class FailureReason(StrEnum):

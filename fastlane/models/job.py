@@ -1,5 +1,6 @@
 """A job: what to run (a spec) and when (a schedule), and the numbers by which its changes are ordered."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,12 +8,11 @@ from typing import Any
 
 from fastlane.errors import Changed
 from fastlane.models.access import Requester
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.webhook import Webhook
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
+from fastlane.models.cron import next_tick
+from fastlane.models.notify import Mailbox, Webhook
 from fastlane.models.retention import NO_RETENTION, Retention
-from fastlane.models.schedule.cron import next_tick
-from fastlane.models.schedule.schedule import Schedule, expiry
+from fastlane.models.schedule import Schedule, expiry
 from fastlane.models.status import FINAL, Status
 
 MAX_RUNS = 5
@@ -223,3 +223,35 @@ def job_status(job: Job, latest: Status | None, now: int = 0) -> str:
 def depends_on_latest(job: Job, now: int = 0) -> bool:
     """Whether the status of a job without an execution under way depends on how its last one ended."""
     return len({job_status(job, ended, now) for ended in (None, *FINAL)}) > 1
+
+
+MAX_TASK_ID_BYTES = 255
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it is listed. Moments are in milliseconds."""
+
+    id: str
+    created_at: int
+    modified_at: int
+    jobs_count: int
+
+
+def task_id_fault(task_id: str) -> str | None:
+    """Why a text cannot be a task's id; None when it can."""
+    if not task_id:
+        return "a task id must not be empty"
+    if task_id in {".", ".."}:
+        return 'a task id must not be "." or ".."'
+    if "/" in task_id:
+        return 'a task id must not contain "/"'
+    if CONTROL.search(task_id):
+        return "a task id must not contain control characters"
+    if SURROGATE.search(task_id):
+        return "a task id must be valid Unicode"
+    if len(task_id.encode()) > MAX_TASK_ID_BYTES:
+        return f"a task id must have at most {MAX_TASK_ID_BYTES} bytes"
+    return None

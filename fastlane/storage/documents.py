@@ -17,16 +17,16 @@ import orjson
 
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Secret
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Secret
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution
+from fastlane.models.host import HostRecord
 from fastlane.models.job import Job, Spec
-from fastlane.models.logs.chunk import Mark, Piece
-from fastlane.models.placement.host_record import HostRecord
+from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import NO_RETENTION
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, Tick
 from fastlane.storage.execution_values import (
     failure_from_json,
     failure_to_json,

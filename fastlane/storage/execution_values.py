@@ -2,9 +2,8 @@
 
 import orjson
 
-from fastlane.models.execution import Failure, FailureReason
-from fastlane.models.schedule.schedule import Overlap
-from fastlane.models.usage import Usage
+from fastlane.models.execution import Failure, FailureReason, Usage
+from fastlane.models.schedule import Overlap
 
 
 def failure_to_json(failure: Failure | None) -> str | None:

@@ -6,9 +6,7 @@ from typing import Any
 
 import orjson
 
-from fastlane.models.notify.delivery import Attempt, Delivery, DeliveryState
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
+from fastlane.models.delivery import Attempt, Delivery, DeliveryState, MailQuota, Receiver
 from fastlane.storage.documents import FAULTS, Convert, converted, unreadable
 from fastlane.storage.targets import target_from_json, target_to_json
 

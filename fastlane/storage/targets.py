@@ -5,10 +5,8 @@ from typing import Any
 
 import orjson
 
-from fastlane.models.notify.delivery import Target
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
+from fastlane.models.delivery import Target
+from fastlane.models.notify import Mailbox, Occasion, Webhook
 
 MAIL = "mail"
 """What a stored mailbox begins with, where a webhook has its occasion."""

@@ -4,12 +4,11 @@ import asyncio
 from dataclasses import replace
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, RunningContainer, Started
-from fastlane.models.placement.host import Uncleaned
-from fastlane.models.schedule.schedule import Overlap
-from fastlane.models.schedule.tick import Outcome, next_execution
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, RunningContainer, Started, Usage
+from fastlane.models.host import Uncleaned
+from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.models.usage import Usage
+from fastlane.models.tick import Outcome, next_execution
 from fastlane.storage.base import Counts
 from fastlane.storage.mongo import overlaps as mongo_overlaps
 from fastlane.storage.sqlite import overlaps as sqlite_overlaps

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import NotFound
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Ending
 from fastlane.models.job import Job, Spec, job_status
 from fastlane.models.paging import After, Wanted, WantedJobs, Window
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import next_execution
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.models.tick import next_execution
 from fastlane.models.transitions import cancel, claim, give_up
 from fastlane.storage.base import Deletion, Store
 from tests.support.factories import first_of, new, new_job

@@ -11,13 +11,13 @@ import pytest
 
 from fastlane.errors import FastlaneError
 from fastlane.models.execution import Ending, Execution
-from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import Job
-from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
+from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import Wanted, WantedJobs, Window
-from fastlane.models.schedule.schedule import Overlap
-from fastlane.models.schedule.tick import Outcome, next_execution
+from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.models.tick import Outcome, next_execution
 from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore

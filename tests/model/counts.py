@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from fastlane.config.store_url import SQLITE
+from fastlane.config.types import SQLITE
 from fastlane.models.job import job_status
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import Status

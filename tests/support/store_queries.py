@@ -5,10 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 from fastlane.models.event import Position, Source, Span, at
-from fastlane.models.history import HOUR, HourCount, TaskHour, WantedHours
-from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
+from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, WantedJobs, Window
-from fastlane.models.retention import Cuts, JobHistory
+from fastlane.models.retention import HOUR, Cuts, HourCount, JobHistory, TaskHour, WantedHours
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import claim
 from fastlane.storage.base import Deletion, Store

@@ -15,21 +15,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution, RunningContainer
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
-from fastlane.models.logs.chunk import Chunk, Head, Piece
+from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
+from fastlane.models.log import Chunk, Head, Piece
 from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
-from fastlane.models.placement.host import Uncleaned
-from fastlane.models.placement.host_record import HostLoad, HostRecord
-from fastlane.models.placement.pool import Pauses
-from fastlane.models.placement.pools_revision import PoolsRevision
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
-from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, Tick
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base.claims import Claimed as Claimed
 from fastlane.storage.base.claims import Decide as Decide
@@ -284,7 +281,7 @@ class LogStore(Protocol):
 
 
 class PoolStore(Protocol):
-    """Which pools are paused. All dispatch is paused under the names of ``models.placement.pool.HOLDS``."""
+    """Which pools are paused. All dispatch is paused under the names of ``models.pool.HOLDS``."""
 
     async def pause_pool(self, name: str, paused: bool) -> Pauses:
         """Pauses a pool, or ends its pause; safe to repeat. The paused pools after it."""

@@ -3,9 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
+from fastlane.models.delivery import Delivery, MailQuota, Receiver
 
 
 class DeliveryStore(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from fastlane.models.history import HourCount, WantedHours
+from fastlane.models.retention import HourCount, WantedHours
 
 
 class HistoryStore(Protocol):

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastlane.models.access import Requester
+from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.execution import Execution
-from fastlane.models.history import TaskHour
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.task import Task
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import Task
+from fastlane.models.retention import TaskHour
 
 
 @dataclass(frozen=True, slots=True)

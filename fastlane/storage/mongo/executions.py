@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastlane.models.execution import Execution, standing
+from fastlane.models.host import Uncleaned
 from fastlane.models.job import JobBounds
-from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import FINAL, Status
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.models.transitions import ExecutionChange

@@ -16,8 +16,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fastlane.models.history import ENDS, HourCount, TaskHour, WantedHours, hour_of
 from fastlane.models.ids import nonce
+from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours, hour_of
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST
 from fastlane.storage.mongo.lists.task_lists import visible_tasks

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 
+from fastlane.models.host import HostLoad, HostRecord
 from fastlane.models.ids import nonce
-from fastlane.models.placement.host_record import HostLoad, HostRecord
-from fastlane.models.placement.pools_revision import PoolsRevision
+from fastlane.models.pool import PoolsRevision
 from fastlane.models.status import UNDER_WAY
 from fastlane.storage.documents import HOST_FIELDS, host_document, host_from
 from fastlane.storage.mongo.driver.database import Database, Document

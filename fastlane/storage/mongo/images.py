@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import orjson
 
-from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.ids import nonce
+from fastlane.models.image import PulledImage
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import BY_ID, EXECUTIONS, IMAGES, UNDER_WAY
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastlane.models.job import Job, JobBounds
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.tick import Outcome
 from fastlane.storage.mongo.commits.commits import is_there
 from fastlane.storage.mongo.commits.intents import complete
 from fastlane.storage.mongo.driver.database import Database, Document

@@ -4,7 +4,7 @@ from contextlib import aclosing
 from operator import attrgetter
 
 from fastlane.models.execution import Execution
-from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.retry import is_under_way
 from fastlane.models.status import Status
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.executions import OLDEST

@@ -1,6 +1,6 @@
 """The paused pools, which are one document."""
 
-from fastlane.models.placement.pool import Pauses
+from fastlane.models.pool import Pauses
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.schema import META
 

@@ -8,11 +8,10 @@ import orjson
 
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import Job, Task
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.models.task import Task
+from fastlane.models.tick import Tick
 from fastlane.storage.documents import execution_document, execution_from, job_document, job_from, tick_document, tick_from
 from fastlane.storage.event_rows import event_document
 from fastlane.storage.mongo import schema

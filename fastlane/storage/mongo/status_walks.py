@@ -4,7 +4,7 @@ behind, and those that only the time has changed."""
 import asyncio
 from collections.abc import Sequence
 
-from fastlane.cancellation import unless_cancelled
+from fastlane.clock import unless_cancelled
 from fastlane.models.job import depends_on_latest, job_status
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.storage.base import StatusWalk

@@ -4,13 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from fastlane.models.access import Requester
+from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.execution import Execution
-from fastlane.models.history import TaskHour
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.ids import nonce
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.task import Task
+from fastlane.models.ids import IdempotencyRecord, nonce
+from fastlane.models.job import Task
+from fastlane.models.retention import TaskHour
 from fastlane.storage.base.transfer import Noted
 from fastlane.storage.event_rows import creator_of
 from fastlane.storage.mongo import history, logs

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastlane.errors import Conflict
 from fastlane.models.event import Event
-from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, TICK_FIELDS
 from fastlane.storage.sqlite import events, executions, idempotency, jobs

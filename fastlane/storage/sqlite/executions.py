@@ -14,7 +14,7 @@ import orjson
 
 from fastlane.errors import Unreadable
 from fastlane.models.execution import Execution, RunningContainer
-from fastlane.models.placement.host import Uncleaned
+from fastlane.models.host import Uncleaned
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.base.claims import Claimed, Decide

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from fastlane.models.history import ENDS, HourCount, WantedHours
+from fastlane.models.retention import ENDS, HourCount, WantedHours
 from fastlane.storage.sqlite.driver.readers import Readers
 from fastlane.storage.sqlite.driver.writer import Writer
 

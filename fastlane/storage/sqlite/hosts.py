@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastlane.models.placement.host_record import HostLoad, HostRecord
-from fastlane.models.placement.pools_revision import PoolsRevision
+from fastlane.models.host import HostLoad, HostRecord
+from fastlane.models.pool import PoolsRevision
 from fastlane.storage.documents import HOST_FIELDS, host_from
 from fastlane.storage.readable import readable
 from fastlane.storage.sqlite.rows import fetched, insert_into

@@ -5,7 +5,7 @@ from dataclasses import fields
 from operator import attrgetter
 
 from fastlane.errors import Repeated
-from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.storage.sqlite.rows import insert_into
 
 FIELDS = tuple(field.name for field in fields(IdempotencyRecord))

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.image import PulledImage
 from fastlane.storage.sqlite.rows import fetched
 from fastlane.storage.sqlite.schema import UNDER_WAY
 

@@ -7,10 +7,9 @@ from typing import Any
 import orjson
 
 from fastlane.models.event import Event
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
 from fastlane.models.job_change import STOPPED, unfired
-from fastlane.models.schedule.tick import Outcome
-from fastlane.models.task import Task
+from fastlane.models.tick import Outcome
 from fastlane.storage.documents import JOB_COLUMNS, JOB_FIELDS, TICK_FIELDS, job_from, tick_document
 from fastlane.storage.sqlite import events
 from fastlane.storage.sqlite.rows import fetched, filled, insert_into

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from fastlane.models.execution import Execution
-from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.retry import is_under_way
 from fastlane.storage.documents import execution_of
 from fastlane.storage.overlaps import MOST, OVER
 from fastlane.storage.readable import readable

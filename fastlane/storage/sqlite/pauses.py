@@ -4,7 +4,7 @@ import sqlite3
 
 import orjson
 
-from fastlane.models.placement.pool import Pauses
+from fastlane.models.pool import Pauses
 
 
 def pauses(db: sqlite3.Connection) -> Pauses:

@@ -12,24 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import StoreDown
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, Source, Span
 from fastlane.models.execution import Execution, RunningContainer, status_of
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
-from fastlane.models.logs.chunk import Chunk, Head
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
+from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
+from fastlane.models.log import Chunk, Head
 from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
-from fastlane.models.placement.host import Uncleaned
-from fastlane.models.placement.host_record import HostLoad, HostRecord
-from fastlane.models.placement.pool import Pauses
-from fastlane.models.placement.pools_revision import PoolsRevision
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
-from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, Tick
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Claimed, Counts, Decide, Deletion, Generation, Slice, StatusWalk
 from fastlane.storage.documents import execution_document, first_execution_document, host_document, job_document, tick_document

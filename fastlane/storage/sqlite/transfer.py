@@ -7,12 +7,11 @@ from dataclasses import astuple
 import orjson
 
 from fastlane.models.access import Requester
+from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.execution import Execution
-from fastlane.models.history import ENDS, TaskHour, hour_of
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.task import Task
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import Task
+from fastlane.models.retention import ENDS, TaskHour, hour_of
 from fastlane.storage.base.transfer import Noted
 from fastlane.storage.documents import EXECUTION_FIELDS, execution_document
 from fastlane.storage.event_rows import creator_of

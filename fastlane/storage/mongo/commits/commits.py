@@ -9,15 +9,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fastlane.cancellation import unless_cancelled
+from fastlane.clock import unless_cancelled
 from fastlane.errors import Conflict
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution, status_of
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.ids import nonce
+from fastlane.models.ids import IdempotencyRecord, nonce
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.models.job_change import STOPPED, unfired
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.tick import Outcome, Tick
 from fastlane.storage.mongo import idempotency
 from fastlane.storage.mongo.commits.intents import Effects, complete, intent_of
 from fastlane.storage.mongo.driver.database import Database, Document

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from fastlane.cancellation import unless_cancelled
+from fastlane.clock import unless_cancelled
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution
-from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import Job
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.tick import Tick
 from fastlane.storage.mongo import idempotency, statuses, tasks
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import event_row, execution_row, record_row, tick_row

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from fastlane.cancellation import unless_cancelled
+from fastlane.clock import unless_cancelled
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts
 from fastlane.storage.mongo.commits.intents import complete_pending

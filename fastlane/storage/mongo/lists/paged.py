@@ -13,7 +13,7 @@ from typing import Any, Generic
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.paging import After, Page, Row, Window
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.tick import Tick
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import LAST, whole
 from fastlane.storage.mongo.rows import read_execution, read_job, read_tick

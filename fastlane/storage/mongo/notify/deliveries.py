@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from fastlane.models.delivery import Delivery
 from fastlane.models.ids import nonce
-from fastlane.models.notify.delivery import Delivery
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import DELIVERIES, TO_SEND
 from fastlane.storage.notices import by_execution, delivery_document, delivery_from

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from fastlane.models.delivery import MailQuota
 from fastlane.models.ids import nonce
-from fastlane.models.notify.quota import MailQuota
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import BY_ID, QUOTAS
 from fastlane.storage.notices import quota_document, quota_from

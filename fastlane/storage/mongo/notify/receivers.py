@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from fastlane.models.delivery import Receiver
 from fastlane.models.ids import nonce
-from fastlane.models.notify.receiver import Receiver
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.notify import quotas
 from fastlane.storage.mongo.schema import RECEIVERS

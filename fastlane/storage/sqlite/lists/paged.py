@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from fastlane.models.execution import Execution
+from fastlane.models.job import Task
 from fastlane.models.paging import After, Page, Row, Window
-from fastlane.models.schedule.tick import Tick
-from fastlane.models.task import Task
+from fastlane.models.tick import Tick
 from fastlane.storage.documents import EXECUTION_FIELDS, TICK_FIELDS, execution_from, tick_from
 from fastlane.storage.pages import TextBudget, stretch_of
 from fastlane.storage.readable import readable

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from fastlane.models.notify.delivery import Delivery
+from fastlane.models.delivery import Delivery
 from fastlane.storage.notices import DELIVERY_COLUMNS, DELIVERY_FIELDS, by_execution, delivery_from
 from fastlane.storage.readable import readable
 from fastlane.storage.sqlite.rows import fetched, filled, insert_into

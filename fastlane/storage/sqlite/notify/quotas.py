@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from fastlane.models.notify.quota import MailQuota
+from fastlane.models.delivery import MailQuota
 from fastlane.storage.notices import QUOTA_FIELDS, quota_document, quota_from
 from fastlane.storage.sqlite.rows import fetched
 

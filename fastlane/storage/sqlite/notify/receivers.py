@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from fastlane.models.notify.receiver import Receiver
+from fastlane.models.delivery import Receiver
 from fastlane.storage.notices import RECEIVER_FIELDS
 from fastlane.storage.sqlite.notify import quotas
 from fastlane.storage.sqlite.rows import fetched

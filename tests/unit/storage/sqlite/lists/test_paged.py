@@ -7,8 +7,8 @@ import pytest
 from fastlane.errors import Invalid
 from fastlane.models.job import Spec
 from fastlane.models.paging import Wanted, WantedJobs, Window
-from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
 from fastlane.storage import pages
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import execution_document, job_document, tick_document
