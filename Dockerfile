@@ -34,7 +34,7 @@ RUN echo 'fastlane:x:10000:10000::/var/lib/fastlane:/usr/sbin/nologin' >>/etc/pa
     && install -d -o 10000 -g 10000 -m 700 /var/lib/fastlane
 COPY --from=program /opt/fastlane /opt/fastlane
 # The standard library of a base may come without bytecode, which could not be written later.
-RUN /opt/fastlane/bin/python -c 'import fastlane.app, fastlane.cli.servers, fastlane.cli.check'
+RUN /opt/fastlane/bin/python -c 'import fastlane.app, fastlane.cli.servers, fastlane.cli.servers'
 
 # /dev/shm can be written even in a read-only container, and is empty at each start.
 ENV PATH=/opt/fastlane/bin:$PATH \

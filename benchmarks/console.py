@@ -24,7 +24,7 @@ from playwright.async_api import Page, async_playwright
 from benchmarks.figures import percentile
 from benchmarks.history import lengthen
 from benchmarks.processes import api
-from fastlane.models.history import HOUR
+from fastlane.models.retention import HOUR
 from fastlane.models.status import Status
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import new

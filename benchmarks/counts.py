@@ -24,14 +24,13 @@ import uvloop
 from benchmarks.dispatch import accepted
 from benchmarks.figures import Comparison, Figure, Target
 from fastlane import log
-from fastlane.executors.base import Activation
+from fastlane.executors.port import Activation
+from fastlane.models.delivery import DeliveryState
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.notify.delivery import DeliveryState
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import execution_entry
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pool
+from fastlane.queue.port import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler import launcher
 from fastlane.storage.base import Store

@@ -22,14 +22,14 @@ from benchmarks.others import Other
 from benchmarks.peers.__main__ import WARM
 from benchmarks.processes import AT_ONCE, HOST, child, settings_for
 from fastlane.clock import SystemClock
+from fastlane.models import tick
 from fastlane.models.execution import Execution
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule import tick
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import UNDER_WAY, Status
-from fastlane.queue.base import execution_entry
+from fastlane.queue.port import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore

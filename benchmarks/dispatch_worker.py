@@ -20,8 +20,8 @@ from benchmarks import witness
 from fastlane import app, log, process
 from fastlane.config.load import load
 from fastlane.config.types import Role
-from fastlane.executors.base import Activation
-from fastlane.models.placement.host import HostView
+from fastlane.executors.port import Activation
+from fastlane.models.host import HostView
 from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
 

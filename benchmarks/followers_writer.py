@@ -19,8 +19,8 @@ from fastlane.config.load import load
 from fastlane.models import transitions
 from fastlane.models.execution import Started
 from fastlane.models.job import Spec
-from fastlane.models.logs.chunk import STDOUT, Mark, Piece, Portion
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.log import STDOUT, Mark, Piece, Portion
+from fastlane.models.schedule import Schedule
 from fastlane.services.assembly import build_services
 from fastlane.streams.pump import Pump
 

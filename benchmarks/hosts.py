@@ -26,9 +26,9 @@ from benchmarks.figures import Comparison, Figure, Target, percentile
 from benchmarks.processes import child, cpu_seconds, started
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.queue.base import execution_entry
+from fastlane.queue.port import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis

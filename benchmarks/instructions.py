@@ -21,7 +21,7 @@ import uvloop
 from benchmarks.dispatch import POOL, accepted
 from benchmarks.enqueue import BODY
 from benchmarks.processes import settings_for, started
-from fastlane.queue.base import execution_entry
+from fastlane.queue.port import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.ports import free_port

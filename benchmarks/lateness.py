@@ -18,7 +18,7 @@ import uvloop
 from benchmarks import witness
 from benchmarks.figures import Comparison, Figure, Lateness, Target
 from benchmarks.processes import child
-from fastlane.queue.base import TICKS, Entry, EntryKind
+from fastlane.queue.port import TICKS, Entry, EntryKind
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import RealRedis
 

@@ -15,12 +15,12 @@ from benchmarks.witness import note
 from fastlane import app, log, process
 from fastlane.clock import SystemClock
 from fastlane.config.load import load
-from fastlane.queue.base import TimedQueue
+from fastlane.queue.port import TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.scheduler.rebuilder import Rebuilder
 from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
 

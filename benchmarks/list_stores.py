@@ -17,9 +17,9 @@ from pymongo.database import Database
 from benchmarks.stores import MONGO, Place
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.models.schedule.tick import make_tick, next_execution, once_key
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
+from fastlane.models.tick import make_tick, next_execution, once_key
 
 BEGAN = 1_700_000_000_000
 BATCH = 500

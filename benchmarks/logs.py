@@ -29,13 +29,13 @@ import uvloop
 from benchmarks.figures import Figure, Target
 from fastlane import log
 from fastlane.clock import SystemClock
-from fastlane.executors.base import Executor
-from fastlane.executors.swarm.logs.demultiplexer import Demultiplexer
+from fastlane.executors.port import Executor
+from fastlane.executors.swarm.logs import Demultiplexer
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.models.schedule.tick import make_tick, once_key
+from fastlane.models.log import STDERR, STDOUT, Mark, Portion
+from fastlane.models.schedule import Schedule
+from fastlane.models.tick import make_tick, once_key
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import Pump
 from tests.support import frames

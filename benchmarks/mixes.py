@@ -25,10 +25,10 @@ from benchmarks.hosts import pool, simulated
 from benchmarks.processes import api, child, cpu_seconds, server, settings_for
 from benchmarks.starts import HttpClient
 from benchmarks.timed import rebuilt, write_jobs
+from fastlane.models.cron import Cron
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
 

@@ -18,7 +18,7 @@ from benchmarks.figures import Figure, percentile
 from benchmarks.logs import CASES, MUCH, Memory, bare, stored_execution, written
 from fastlane import log
 from fastlane.clock import SystemClock
-from fastlane.executors.base import Executor
+from fastlane.executors.port import Executor
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import Pump
 

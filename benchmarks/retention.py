@@ -21,7 +21,7 @@ from fastlane.clock import SystemClock
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.retention import Retention
 from fastlane.models.status import FINAL, Status
-from fastlane.scheduler.repair.pruner import Pruned, Pruner, RetentionRules
+from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import new
 

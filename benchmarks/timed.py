@@ -21,7 +21,7 @@ from benchmarks.lateness import Place
 from benchmarks.processes import child, cpu_seconds, settings_for
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.storage.records import JOBS
 from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.rows import insert_into

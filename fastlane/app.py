@@ -18,49 +18,41 @@ from tornado.web import Application
 
 from fastlane import __version__, process
 from fastlane.clock import AlignedClock, Clock, SystemClock
-from fastlane.config.access_files import AccessFiles
+from fastlane.config.access import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
-from fastlane.directory.current_pools import CurrentPools
-from fastlane.directory.directory import Directory
-from fastlane.embedded.engine import prepare_engines
-from fastlane.embedded.redis_server import RedisServer
+from fastlane.directory import CurrentPools, Directory
+from fastlane.embedded import RedisServer, prepare_engines
 from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
-from fastlane.executors.base import Executor
+from fastlane.executors.port import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.executors.swarm.images.registries import Registries
+from fastlane.executors.swarm.registries import Registries
 from fastlane.liveness import answering
-from fastlane.metrics.metrics import Metrics
-from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.pool import Pool, endpoints_of
+from fastlane.metrics import Metrics
+from fastlane.models.log import Hint
+from fastlane.models.pool import Pool, endpoints_of
 from fastlane.notify.assembly import build_notifier
-from fastlane.notify.base import Notifier
-from fastlane.queue.base import Queue, QueueGeneration
+from fastlane.notify.port import Notifier
+from fastlane.queue.port import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.notify.stand_in import STANDS_IN_AFTER, StandIn
-from fastlane.scheduler.repair.pruner import Pruner
-from fastlane.scheduler.settings import in_force, retention_rules, worker_settings
-from fastlane.scheduler.worker import Worker, WorkerSettings
-from fastlane.services.alignment import aligned
+from fastlane.scheduler.deliverer import STANDS_IN_AFTER, StandIn
+from fastlane.scheduler.pruner import Pruner
+from fastlane.scheduler.worker import Worker, WorkerSettings, in_force, retention_rules, worker_settings
 from fastlane.services.assembly import Services, build_services
-from fastlane.services.high_water import HighWaterMark
-from fastlane.services.store_opening import awaited
+from fastlane.services.startup import HighWaterMark, aligned, awaited
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
-from fastlane.tracing.base import Recorder
 from fastlane.tracing.otel import OtelRecorder
-from fastlane.web.api.responses.events import body_writer, event_maker
-from fastlane.web.server.application import close_server, make_application, make_server
-from fastlane.web.server.file_watch import FileWatch
-from fastlane.web.server.metrics_server import measured
-from fastlane.web.server.reload import access_watch
-from fastlane.web.server.sockets import addresses_of, bound
-from fastlane.web.server.tls import TlsCertificate
+from fastlane.tracing.port import Recorder
+from fastlane.web.api.responses.webhook_payload import body_writer, event_maker
+from fastlane.web.metrics_server import measured
+from fastlane.web.reload import FileWatch, TlsCertificate, access_watch
+from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server
 from fastlane.web.settings import web_settings
 
 log = structlog.get_logger()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 EPOCH = date(1970, 1, 1)
 ROUNDING = 1
@@ -105,3 +105,18 @@ async def first_of(clock: Clock, seconds: float, *events: asyncio.Event) -> None
         for wait in (*waits, sleeping):
             wait.cancel()
         await asyncio.gather(*waits, sleeping, return_exceptions=True)
+
+
+Answers = TypeVar("Answers")
+
+
+async def unless_cancelled(gathered: "asyncio.Future[Answers]") -> Answers:
+    """The answers of an ``asyncio.gather``. When it is cancelled in the moment in which one of its parts fails, ``gather`` raises that
+    fault and the cancellation is gone: a loop that goes on after faults would never end. Here the cancellation wins."""
+    try:
+        return await gathered
+    except Exception:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from None
+        raise

@@ -45,7 +45,7 @@ class QueueUnfit(QueueDown):
 
 
 class HostDown(TransientError):
-    """A Docker host failed through its own fault (see ``executors/swarm/client/faults.py``); its circuit breaker has counted that."""
+    """A Docker host failed through its own fault (see ``executors/swarm/faults.py``); its circuit breaker has counted that."""
 
 
 class NoHost(HostDown):

@@ -1,6 +1,7 @@
 """The command ``fastlane config``: shows the settings as a table, as JSON, or as a page of the docs."""
 
 import json
+import sys
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -8,12 +9,11 @@ from typing import Any
 
 import click
 
-from fastlane.cli.common import load_or_exit, say
-from fastlane.cli.options import CONFIG, DATA_DIR, with_options
+from fastlane.cli.common import CONFIG, DATA_DIR, load_or_exit, say, with_options
+from fastlane.config.access import hash_password, hash_token, make_token
 from fastlane.config.load import LoadedSettings
 from fastlane.config.page import markdown
-from fastlane.config.setting import Setting
-from fastlane.config.table import SETTINGS
+from fastlane.config.table import SETTINGS, Setting
 from fastlane.config.types import Role
 
 
@@ -79,3 +79,48 @@ def _as_json(loaded: LoadedSettings) -> str:
         for setting in SETTINGS
     }
     return json.dumps(rows, indent=2, ensure_ascii=False)
+
+
+@click.command()
+def password() -> None:
+    """Prints the hash of a password for the settings. Asks for the password twice, or reads it from standard input.
+
+    \b
+    Examples:
+      fastlane password
+      printf %s "$PASSWORD" | fastlane password
+
+    \b
+    Put the hash into fastlane.toml:
+      [[users]]
+      name = "anna"
+      password = "scrypt:15:8:3:…"
+      role = "run"
+    """
+    if sys.stdin.isatty():
+        text = click.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password", err=True)
+    else:
+        text = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+    if not text or "\n" in text or "\ufffd" in text:
+        say("that is not a password; give one line of UTF-8 text")
+        sys.exit(2)
+    click.echo(hash_password(text))
+
+
+@click.command()
+def token() -> None:
+    """Makes a bearer token. Prints the token, which is shown only once, and its hash for the settings.
+
+    \b
+    Example:
+      fastlane token
+
+    \b
+    Put the hash into fastlane.toml, and give the token to its user (curl -H "Authorization: Bearer TOKEN"):
+      [[tokens]]
+      name = "ci"
+      token = "sha256:…"
+      role = "run"
+    """
+    made = make_token()
+    click.echo(f"token: {made}\nhash:  {hash_token(made)}")

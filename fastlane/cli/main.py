@@ -3,10 +3,60 @@
 Exit codes: 0 for success, 1 for a failure, 2 for wrong settings or options. ``fastlane run`` has its own.
 """
 
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
 import click
 
 from fastlane import __version__
-from fastlane.cli.lazy import Entry, LazyGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command: where it is (``module:name``), its line in the help, and the section of that."""
+
+    place: str
+    help: str
+    section: str
+
+
+class LazyGroup(click.Group):
+    """A group of entries by the names of their commands."""
+
+    def __init__(self, *, entries: Mapping[str, Entry], **options: Any) -> None:
+        super().__init__(**options)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command."""
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        module, name = entry.place.split(":")
+        found = getattr(import_module(module), name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, and names the nearest command to one that is unknown."""
+        if args[0] not in self.entries and not ctx.resilient_parsing and (near := get_close_matches(args[0], self.entries, 1)):
+            ctx.fail(f"there is no command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by sections, without importing any."""
+        for section in dict.fromkeys(entry.section for entry in self.entries.values()):
+            with formatter.section(section):
+                formatter.write_dl([(name, entry.help) for name, entry in self.entries.items() if entry.section == section])
+
 
 JOBS, LOOK, CONTROL, SERVER, FILES = "Run jobs", "Look", "Control", "Servers", "Schedules in files, and this command"
 
@@ -40,20 +90,20 @@ COMMANDS = {
     "up": Entry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
     "api": Entry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
     "worker": Entry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),
-    "check": Entry("fastlane.cli.check:check", "Check whether the up, api or worker here works, for health checks.", SERVER),
-    "export": Entry("fastlane.cli.transfer:export_store", "Write all that the store keeps to a file.", SERVER),
-    "prune": Entry("fastlane.cli.prune:prune", "Remove old history from the store now.", SERVER),
-    "compact": Entry("fastlane.cli.prune:compact", "Return the free space of the SQLite file to the disk.", SERVER),
-    "import": Entry("fastlane.cli.transfer:import_store", "Fill an empty store from such a file.", SERVER),
+    "check": Entry("fastlane.cli.servers:check", "Check whether the up, api or worker here works, for health checks.", SERVER),
+    "export": Entry("fastlane.cli.store:export_store", "Write all that the store keeps to a file.", SERVER),
+    "prune": Entry("fastlane.cli.store:prune", "Remove old history from the store now.", SERVER),
+    "compact": Entry("fastlane.cli.store:compact", "Return the free space of the SQLite file to the disk.", SERVER),
+    "import": Entry("fastlane.cli.store:import_store", "Fill an empty store from such a file.", SERVER),
     "config": Entry("fastlane.cli.config:show_config", "Show every setting.", SERVER),
-    "password": Entry("fastlane.cli.credentials:password", "Hash a password for the settings.", SERVER),
-    "token": Entry("fastlane.cli.credentials:token", "Make a bearer token.", SERVER),
+    "password": Entry("fastlane.cli.config:password", "Hash a password for the settings.", SERVER),
+    "token": Entry("fastlane.cli.config:token", "Make a bearer token.", SERVER),
     "apply": Entry("fastlane.cli.client.commands.apply:apply", "Make the schedules on the server those of a file.", FILES),
     "diff": Entry("fastlane.cli.client.commands.apply:diff", "What apply would change.", FILES),
     "import-crontab": Entry("fastlane.cli.client.commands.crontab:import_crontab", "Write such a file from a crontab.", FILES),
     "context": Entry("fastlane.cli.client.commands.contexts:context", "Which server is asked, and as whom.", FILES),
     "completion": Entry("fastlane.cli.client.completion:completion", "Completion for bash, zsh and fish.", FILES),
-    "version": Entry("fastlane.cli.version:version", "Show the version.", FILES),
+    "version": Entry("fastlane.cli.main:version", "Show the version.", FILES),
 }
 
 
@@ -75,3 +125,16 @@ def main() -> None:
     \b
     The commands ask the server at http://127.0.0.1:10000, or where FASTLANE_URL says; see `fastlane context --help`.
     """
+
+
+@click.command()
+@click.option("--verbose", is_flag=True, help="Show the Python version and the platform too.")
+def version(verbose: bool) -> None:
+    """Shows the version of fastlane.
+
+    \b
+    Example:
+      fastlane version --verbose
+    """
+    python = f" (Python {platform.python_version()}, {platform.platform()})" if verbose else ""
+    click.echo(f"fastlane {__version__}{python}")

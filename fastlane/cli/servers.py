@@ -1,9 +1,12 @@
 """The commands that run fastlane: ``up``, ``api`` and ``worker``."""
 
+import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.resources import files
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,53 @@ import click
 import structlog
 
 from fastlane import __version__, log
-from fastlane.cli.common import load_or_exit, say
-from fastlane.cli.options import CONFIG, DATA_DIR, LISTEN, PORT, PROCESSES, with_options
-from fastlane.cli.welcome import open_to_all, welcome
+from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, PROCESSES, load_or_exit, say, with_options
 from fastlane.config.load import LoadedSettings, load
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.error_reports import SentryReporter
 from fastlane.errors import FastlaneError
 from fastlane.redaction import redaction_of
+
+PAGES_MISSING = "To have them, install Node.js and npm, then run `pip install --force-reinstall --no-deps .` in the clone."
+
+
+def welcome(settings: Settings, port: int) -> str:
+    """The lines for a person."""
+    url = settings.public_url or _url(settings, port)
+    return "\n".join([f"fastlane listens on {_url(settings, port)} ({_reach(settings)})", *_advice(url)])
+
+
+def open_to_all(settings: Settings) -> str | None:
+    """The warning that everyone who reaches the server may do everything; None where nobody else does, or people log in."""
+    if ip_address(settings.listen).is_loopback or settings.users or settings.tokens:
+        return None
+    return (
+        f"warning: {settings.listen} lets other machines in and there are no users and no tokens, so everyone who reaches the port can run "
+        "any container; `fastlane token` makes a token"
+    )
+
+
+def _advice(url: str) -> Iterator[str]:
+    if files("fastlane.static").joinpath("pages").is_dir():
+        yield f"Open {url}/ in a browser; the API is at {url}/docs, and the log of a job at its jobUrl with stream at the end."
+    else:
+        yield f"The web pages are missing. {PAGES_MISSING}"
+    yield f"""Run a job: curl -XPOST -d'{{"image": "ubuntu:latest", "command": "ls -lah"}}' {url}/tasks/test-task"""
+    yield "Stop it with Ctrl-C; containers that run go on, and the next start takes them up again."
+
+
+def _url(settings: Settings, port: int) -> str:
+    address = ip_address(settings.listen)
+    host = "localhost" if address.is_unspecified else f"[{address}]" if address.version == 6 else str(address)
+    return f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
+
+
+def _reach(settings: Settings) -> str:
+    address = ip_address(settings.listen)
+    return (
+        "this machine only" if address.is_loopback else "every address of this machine" if address.is_unspecified else "other machines too"
+    )
 
 
 @click.command()
@@ -78,7 +119,7 @@ def _serve_together(loaded: LoadedSettings, read_pools: Callable[[], Any]) -> in
     """Runs ``fastlane api`` in several processes; returns the exit code."""
     from fastlane import app  # only now, so that help and faults in settings appear at once
     from fastlane.liveness import check_socket
-    from fastlane.process_group import run_together
+    from fastlane.process import run_together
 
     settings = loaded.settings
     log.configure(settings.log_format, settings.log_level)
@@ -100,7 +141,7 @@ def _serve_together(loaded: LoadedSettings, read_pools: Callable[[], Any]) -> in
 def _serve(role: Role, loaded: LoadedSettings, read_pools: Callable[[], Any], sockets: Sequence[socket.socket] | None = None) -> int:
     """Runs a role in this process; returns the exit code. ``sockets``: what is bound already, to serve on."""
     settings = loaded.settings
-    from fastlane.metrics.log_events import count
+    from fastlane.metrics import count
 
     reporter = _reporter(role, settings)
     last = {} if reporter is None else {"last": reporter}
@@ -147,3 +188,53 @@ def _reporter(role: Role, settings: Settings) -> SentryReporter | None:
 def _announce(role: Role, settings: Settings, port: int) -> None:
     if role == "up":
         click.echo(welcome(settings, port))
+
+
+TIMEOUT = 5.0
+
+
+@click.command()
+@with_options(DATA_DIR, CONFIG)
+@click.option("--timeout", type=click.FloatRange(0, 3600, min_open=True), default=TIMEOUT, help="Wait this many seconds for an answer (5).")
+def check(config: str | None, data_dir: str | None, timeout: float) -> None:
+    """Checks whether the up, api or worker with these settings works: exits with 0 if its event loop answers, else with 1.
+
+    An outage of Redis, of the store or of a Docker host does not matter here: a restart would not end it.
+
+    \b
+    Examples:
+      fastlane check
+      FASTLANE_CHECK_SOCKET=/run/fastlane/worker.sock fastlane check --timeout 2
+    """
+    if fault := _fault(_socket(config, data_dir), timeout):
+        click.echo(f"fastlane: {fault}", err=True)
+        sys.exit(1)
+    click.echo("ok")
+
+
+def _socket(config: str | None, data_dir: str | None) -> Path:
+    """Where the process answers. A variable decides alone, so that no other setting can fail the check of a process that runs."""
+    if named := os.environ.get("FASTLANE_CHECK_SOCKET"):
+        return Path(named).expanduser()
+    from fastlane.cli.common import load_paths_or_exit
+    from fastlane.liveness import check_socket
+
+    paths = load_paths_or_exit(("data_dir", "check_socket"), config, {"data_dir": data_dir})
+    folder = paths["data_dir"]
+    assert folder is not None
+    return check_socket(paths["check_socket"], folder)
+
+
+def _fault(path: Path, timeout: float) -> str | None:
+    """What is wrong with the process that answers at ``path``; None for nothing."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(path))
+            if connection.recv(16):
+                return None
+    except (TimeoutError, BlockingIOError):
+        return f"the process at {path} has not answered within {timeout:g} s: it is frozen, or its event loop is blocked"
+    except OSError as error:
+        return f"no process answers at {path}: {error.strerror or error}"
+    return f"the process at {path} ended"

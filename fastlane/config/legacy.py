@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fastlane.config.credentials import hash_password
+from fastlane.config.access import hash_password
 from fastlane.errors import quoted
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.models.host import Endpoint
 
 USERNAME, USER, PASSWORD = "BASIC_AUTH_USERNAME", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD"
 """2.x read the first; the second is a common mistake."""

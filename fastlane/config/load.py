@@ -17,17 +17,15 @@ from typing import Any
 from environs import Env, FileAwareEnv
 
 from fastlane.config import legacy
-from fastlane.config.access import duplicate_names
-from fastlane.config.access_files import Access, AccessFiles, fingerprint
+from fastlane.config.access import Access, AccessFiles, duplicate_names, fingerprint
 from fastlane.config.legacy import Deprecation
 from fastlane.config.pools import unprotected_policies
-from fastlane.config.setting import PREFIX, Setting
 from fastlane.config.settings import Settings
-from fastlane.config.table import NAMES, SETTINGS
+from fastlane.config.table import NAMES, PREFIX, SETTINGS, Setting
 from fastlane.config.types import LAST_PORT, Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
-from fastlane.models.container.options import show_size
-from fastlane.models.schedule.schedule import show_duration
+from fastlane.models.container import show_size
+from fastlane.models.schedule import show_duration
 
 FILE_NAME = "fastlane.toml"
 NOT_SETTINGS = re.compile(

@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from fastlane.config.retention import read_retention, show_retention
 from fastlane.config.types import (
     DURATION,
     FLAG,
@@ -21,16 +20,142 @@ from fastlane.config.types import (
     read_table,
     read_valid_keys,
 )
-from fastlane.config.webhooks import read_secrets, read_webhooks, show_webhooks
 from fastlane.errors import Fault, Invalid, quoted
-from fastlane.log import MASK
-from fastlane.models.container import options
-from fastlane.models.container.container import NO_RESOURCES, Resources
-from fastlane.models.container.options import read_text
-from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, read_mount_pattern
-from fastlane.models.placement.endpoint import LOCAL_ENGINE, SshFiles, TlsFiles, read_address
-from fastlane.models.placement.pool import ANY, HostRule, Pool, Pull, pool_faults
-from fastlane.models.schedule.schedule import show_duration
+from fastlane.log import MASK, scrub
+from fastlane.models import container
+from fastlane.models.container import (
+    ANYTHING,
+    DEFAULT_POLICY,
+    NO_RESOURCES,
+    Policy,
+    Resources,
+    read_mount_pattern,
+    read_size,
+    read_text,
+    show_size,
+)
+from fastlane.models.host import LOCAL_ENGINE, SshFiles, TlsFiles, read_address
+from fastlane.models.notify import MAX_SECRETS, MAX_WEBHOOKS, READERS, Occasion, Webhook, read_secret
+from fastlane.models.pool import ANY, HostRule, Pool, Pull, pool_faults
+from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
+from fastlane.models.schedule import show_duration
+
+LEAST_TOTAL, DEFAULT_TOTAL = 1024**2, 10 * 1024**3
+"""Bytes of all logs: the least that a setting may say, and what it says by default."""
+NONE = "none"
+"""In a setting: there is no such rule."""
+
+
+def read_age(value: object) -> int:
+    """An age in milliseconds. Raises ValueError."""
+    milliseconds: int = round(DURATION.read(value) * 1000)
+    if milliseconds < LEAST_AGE:
+        raise ValueError(f"must be at least {show_age(LEAST_AGE)}")
+    return milliseconds
+
+
+def read_most(value: object) -> int:
+    """How many executions of a job stay. Raises ValueError."""
+    return read_number(value, 1, MOST_EXECUTIONS)
+
+
+RETENTION_KEYS: KeyReaders = {
+    "jobs": ("jobs", read_age),
+    "executions": ("executions", read_age),
+    "maxExecutions": ("max_executions", read_most),
+    "logs": ("logs", read_age),
+}
+
+
+def read_retention(value: object) -> Retention:
+    """The rules of a pool."""
+    return Retention(**read_table(value, RETENTION_KEYS))
+
+
+def show_retention(retention: Retention) -> dict[str, object]:
+    """The rules as they are written."""
+    ages = {"jobs": retention.jobs, "executions": retention.executions, "logs": retention.logs}
+    row: dict[str, object] = {key: show_age(age) for key, age in ages.items() if age is not None}
+    return row if retention.max_executions is None else {**row, "maxExecutions": retention.max_executions}
+
+
+def _or_none(read: Callable[[object], int]) -> Callable[[object], int | None]:
+    """A reader that also takes the word for no rule."""
+
+    def read_it(value: object) -> int | None:
+        return None if isinstance(value, str) and value.strip().lower() == NONE else read(value)
+
+    return read_it
+
+
+def _read_total(value: object) -> int:
+    return read_size(value, LEAST_TOTAL)
+
+
+TOTAL = SettingType(_or_none(_read_total), lambda size: NONE if size is None else show_size(size))
+AGE = SettingType(_or_none(read_age), lambda age: NONE if age is None else show_age(age))
+RATE = SettingType(_or_none(lambda value: read_number(value, 1, 1_000_000)), lambda rate: NONE if rate is None else str(rate))
+MOST = SettingType(_or_none(read_most), lambda most: NONE if most is None else str(most))
+
+
+WEBHOOK_KEYS: KeyReaders = {name: (name, read) for name, read in READERS.items()}
+EXAMPLE = '{ url = "https://example.com/hook" }'
+
+
+def read_webhooks(value: object) -> tuple[Webhook, ...]:
+    """The lists of webhooks of a pool, as one."""
+    if not isinstance(value, dict) or set(value) - set(Occasion):
+        raise ValueError(f"is not a table of lists named {', '.join(Occasion)}; write {{ fails = [{EXAMPLE}] }}")
+    return tuple(_webhook(Occasion(name), row) for name in value for row in _rows(value[name]))
+
+
+def show_webhooks(webhooks: Sequence[Webhook]) -> dict[str, list[object]]:
+    """The webhooks as they are written, without what is secret in them."""
+    rows: dict[str, list[object]] = {}
+    for one in webhooks:
+        row = {
+            "url": scrub(one.url),
+            "headers": dict.fromkeys(one.headers, MASK),
+            "retries": one.retries,
+            "body": None if one.body is None else MASK,
+        }
+        rows.setdefault(one.occasion.value, []).append({key: value for key, value in row.items() if value not in ({}, None)})
+    return rows
+
+
+def read_secrets(value: object) -> tuple[str, ...]:
+    """The secrets, each written as it is or as the path of a file that has it. No fault quotes one."""
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_SECRETS:
+        raise ValueError(f'is not a list of 1 to {MAX_SECRETS}; write ["/run/secrets/webhook"], or the secrets themselves')
+    return tuple(_secret(one) for one in value)
+
+
+def _rows(value: object) -> list[object]:
+    if not isinstance(value, list) or len(value) > MAX_WEBHOOKS:
+        raise ValueError(f"has something other than a list of at most {MAX_WEBHOOKS}; write [{EXAMPLE}]")
+    return value
+
+
+def _webhook(occasion: Occasion, value: object) -> Webhook:
+    found = read_table(value, WEBHOOK_KEYS)
+    if "url" not in found:
+        raise ValueError(f"has a webhook without a url; write {EXAMPLE}")
+    return Webhook(occasion, **found)
+
+
+def _secret(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("has a secret that is not text")
+    text = value.strip()
+    if text.startswith("/"):
+        try:
+            text = Path(text).read_text().strip()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise ValueError(f"names the file {text}, which cannot be read: {why}") from None
+    read_secret(text)
+    return text
+
 
 REACH = ("hosts", "tls", "ssh", "insecure")
 """The keys that say where a pool's hosts are, and how they are reached."""
@@ -110,26 +235,26 @@ def _or_exact(read: Callable[[object], str], adapt: Callable[[str], str] = str) 
 
 def _grace(value: object) -> int | None:
     if isinstance(value, bool):
-        return options.MAX_GRACE if value else None
-    return options.read_grace(value)
+        return container.MAX_GRACE if value else None
+    return container.read_grace(value)
 
 
 POLICY_KEYS: KeyReaders = {
-    "user": ("user", _or_exact(options.read_user)),
-    "workdir": ("workdir", _or_exact(options.read_path)),
-    "init": ("init", options.read_boolean),
-    "stopSignal": ("stop_signal", _or_exact(options.read_signal, str.upper)),
+    "user": ("user", _or_exact(container.read_user)),
+    "workdir": ("workdir", _or_exact(container.read_path)),
+    "init": ("init", container.read_boolean),
+    "stopSignal": ("stop_signal", _or_exact(container.read_signal, str.upper)),
     "stopGrace": ("stop_grace", _grace),
     "mounts": ("mounts", _patterns(read_mount_pattern)),
-    "networks": ("networks", _or_exact(options.read_network)),
-    "secrets": ("secrets", _or_exact(options.read_secret)),
-    "constraints": ("constraints", _or_exact(options.read_constraint, lambda text: text.replace(" ", ""))),
-    "extraHosts": ("extra_hosts", _or_exact(options.read_host_name, str.lower)),
+    "networks": ("networks", _or_exact(container.read_network)),
+    "secrets": ("secrets", _or_exact(container.read_secret)),
+    "constraints": ("constraints", _or_exact(container.read_constraint, lambda text: text.replace(" ", ""))),
+    "extraHosts": ("extra_hosts", _or_exact(container.read_host_name, str.lower)),
 }
 LIMIT_KEYS: KeyReaders = {
-    "cpus": ("cpus", options.read_cpus),
-    "memory": ("memory", options.read_memory),
-    "pids": ("pids", options.read_pids),
+    "cpus": ("cpus", container.read_cpus),
+    "memory": ("memory", container.read_memory),
+    "pids": ("pids", container.read_pids),
 }
 HOST_KEYS: KeyReaders = {
     "address": ("address", read_address),

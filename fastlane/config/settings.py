@@ -4,13 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastlane.config.credentials import Token, User
-from fastlane.config.store_url import MONGO, SQLITE
+from fastlane.config.access import Token, User
 from fastlane.config.table import SETTINGS
-from fastlane.config.types import Invocation, Role
-from fastlane.models.container.registry import RegistryLogin
-from fastlane.models.placement.disk import Reserve
-from fastlane.models.placement.pool import Pool
+from fastlane.config.types import MONGO, SQLITE, Invocation, Role
+from fastlane.models.host import Reserve
+from fastlane.models.image import RegistryLogin
+from fastlane.models.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

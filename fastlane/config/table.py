@@ -3,17 +3,58 @@
 ``fastlane config``, docs/configuration.md and ``load`` all follow from it. A default stands here and nowhere else.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS
-from fastlane.config.free_disk import RESERVE
-from fastlane.config.pools import POOLS, default_pools
-from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
-from fastlane.config.retention import AGE, DEFAULT_TOTAL, MOST, RATE, TOTAL
-from fastlane.config.setting import Setting
-from fastlane.config.store_url import SQLITE, STORE_URL
-from fastlane.config.telemetry import COLLECTOR_URL, SENTRY_DSN
+from fastlane.config.pools import AGE, DEFAULT_TOTAL, MOST, POOLS, RATE, TOTAL, default_pools
+from fastlane.config.types import (
+    COLLECTOR_URL,
+    DOCKER_CONFIG,
+    REGISTRIES,
+    RESERVE,
+    SENTRY_DSN,
+    SQLITE,
+    STORE_URL,
+    Invocation,
+    SettingType,
+    default_docker_config,
+)
+
+PREFIX = "FASTLANE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table. ``default`` is a value as a user would write it or, for a ``computed`` default, a description of it."""
+
+    name: str
+    type: SettingType
+    default: str
+    meaning: str
+    secret: bool = False
+    computed: Callable[[Invocation, Mapping[str, Any]], Any] | None = None
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+    def value(self, written: object, invocation: Invocation) -> Any:
+        """The value that a user wrote, resolved. Raises ValueError or Invalid."""
+        return self._resolved(self.type.read(written), invocation)
+
+    def default_value(self, invocation: Invocation, values: Mapping[str, Any]) -> Any:
+        """The default, resolved; ``values`` are those of the settings above this one. Raises ValueError for a bad DOCKER_HOST."""
+        found = self.computed(invocation, values) if self.computed else self.type.read(self.default)
+        return self._resolved(found, invocation)
+
+    def _resolved(self, value: Any, invocation: Invocation) -> Any:
+        return value if value is None else self.type.resolve(value, invocation)
+
 
 MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 """The ports of mail servers, by how they are spoken to."""

@@ -7,18 +7,20 @@ A reader raises ``ValueError`` whose text says what to write instead, or ``Inval
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from fastlane.errors import Fault, Invalid, nearest, quoted
 from fastlane.log import MASK, scrub
-from fastlane.models.container.options import read_size, read_text, show_size
-from fastlane.models.notify.mailbox import read_address, read_allowed
-from fastlane.models.schedule.schedule import read_duration, show_duration
-from fastlane.models.schedule.timezone import read_timezone
+from fastlane.models.container import read_size, read_text, show_size
+from fastlane.models.cron import read_timezone
+from fastlane.models.host import Reserve
+from fastlane.models.image import RegistryLogin, registry_host
+from fastlane.models.notify import read_address, read_allowed
+from fastlane.models.schedule import read_duration, show_duration
 
 LAST_PORT = 65_535
 Role = Literal["up", "api", "worker"]
@@ -390,3 +392,192 @@ LOG_FORMAT = SettingType(
     resolve=lambda word, invocation: ("console" if invocation.terminal else "json") if word == "auto" else word,
 )
 LOG_LEVEL = SettingType(read_choice("debug", "info", "warning", "error"))
+
+
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) *%", re.ASCII)
+
+
+def _reserve(value: object) -> Reserve:
+    found = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is not None and float(found[1]) < 100:
+        return Reserve(part=float(found[1]) / 100)
+    try:
+        return Reserve(read_size(value, 0))
+    except ValueError:
+        raise ValueError(f'{quoted(value)} is not a part of a disk; write "512MiB", "5%" (below 100%), or 0 to turn it off') from None
+
+
+def _show_reserve(reserve: Reserve) -> str:
+    return f"{reserve.part * 100:g}%" if reserve.part else show_size(reserve.size) if reserve.size else "0"
+
+
+RESERVE = SettingType(_reserve, _show_reserve)
+
+
+SQLITE = "sqlite:///"
+MONGO = ("mongodb://", "mongodb+srv://")
+
+FIXED = {
+    "readpreference": ("primary", "fastlane decides by what it reads, so it reads from the primary"),
+    "readconcernlevel": ("majority", "fastlane reads what a majority of the members has"),
+    "w": ("majority", "a write counts once a majority of the members has it"),
+    "journal": ("true", "a write counts once it is in the journal"),
+    "retrywrites": ("false", "fastlane repeats writes itself"),
+    "retryreads": ("false", "fastlane repeats reads itself"),
+    "timeoutms": (None, "each call has a time limit already"),
+    "wtimeoutms": (None, "each call has a time limit already"),
+    "sockettimeoutms": (None, "each call has a time limit already"),
+}
+"""Options that fastlane sets itself: the value with which a URL may repeat each of them, and why."""
+
+_MONGO_HOST = r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~%-]+\.sock)"
+_MONGO_URL = re.compile(
+    rf"mongodb://([^/@?#]+@)?{_MONGO_HOST}(:[0-9]{{1,5}})?(,{_MONGO_HOST}(:[0-9]{{1,5}})?)*(/[A-Za-z0-9_-]{{0,63}})?(\?[^?#\s]*)?"
+    rf"|mongodb\+srv://([^/@?#]+@)?[A-Za-z0-9.-]+(/[A-Za-z0-9_-]{{0,63}})?(\?[^?#\s]*)?",
+    re.ASCII,
+)
+_EXAMPLE = "mongodb://USER:PASSWORD@HOST:27017,HOST:27017/DATABASE?replicaSet=NAME"
+_PASSWORD = "with /, :, @ and % in a password as %2F, %3A, %40 and %25"
+
+
+def _read(value: object) -> str:
+    text = read_stripped_text(value)
+    if text.startswith(MONGO):
+        return _mongo(text)
+    if not text.startswith(SQLITE) or text.removeprefix(SQLITE) in ("", "/", ":memory:") or "\0" in text:
+        words = f"is not the URL of a store; write {SQLITE}PATH ({SQLITE}/var/lib/fastlane/fastlane.db is an absolute path)"
+        raise ValueError(f"{words}, or {_EXAMPLE}")
+    return text
+
+
+def _mongo(text: str) -> str:
+    if not _MONGO_URL.fullmatch(text):
+        raise ValueError(f"is not the URL of a MongoDB; write {_EXAMPLE}, {_PASSWORD}, or mongodb+srv://USER:PASSWORD@NAME/DATABASE")
+    for name, chosen in parse_qsl(text.partition("?")[2], keep_blank_values=True):
+        only, why = FIXED.get(name.lower(), (chosen, ""))
+        if only is None or chosen.lower() != only.lower():
+            raise ValueError(f"has the option {name.lower()}: {why}; leave the option out")
+    return text
+
+
+def _resolved(url: str, invocation: Invocation) -> str:
+    return url if url.startswith(MONGO) else f"{SQLITE}{invocation.cwd / url.removeprefix(SQLITE)}"
+
+
+STORE_URL = SettingType(_read, scrub, resolve=_resolved)
+
+
+_DSN = re.compile(r"https?://[^\s@/:]+(:[^\s@/]+)?@[^\s@/?#]+/[^\s?#]*[0-9]+", re.ASCII)
+
+
+def _collector_url(value: object) -> str:
+    text = read_stripped_text(value)
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or len(text.split()) != 1:
+        raise ValueError("is not the URL of a collector; write http://HOST:4318/v1/traces, or with https")
+    return text
+
+
+def _sentry_dsn(value: object) -> str:
+    text = read_stripped_text(value)
+    if not _DSN.fullmatch(text):
+        raise ValueError("is not a DSN of Sentry; write https://KEY@HOST/PROJECT, as the project's settings there have it")
+    return text
+
+
+COLLECTOR_URL = SettingType(_collector_url, scrub)
+SENTRY_DSN = SettingType(_sentry_dsn, lambda dsn: re.sub("//[^@]*@", f"//{MASK}@", dsn))
+
+
+NONE = "none"
+BOTH, NEITHER = "both a password and a passwordFile", "neither a password nor a passwordFile"
+
+_REGISTRY_HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", re.ASCII)
+
+
+def _host(value: object) -> str:
+    text = read_stripped_text(value)
+    if not _REGISTRY_HOST.fullmatch(text):
+        raise ValueError("is not a registry; write HOST or HOST:PORT as its image names begin, or docker.io")
+    return registry_host(text)
+
+
+def _username(value: object) -> str:
+    text = read_stripped_text(value)
+    if not text or ":" in text or not text.isprintable():
+        raise ValueError("is not a user name; write one without ':'")
+    return text
+
+
+def _password(value: object) -> str:
+    text = read_text(value)
+    if not text:
+        raise ValueError("is empty; leave out the registry to use it without a login")
+    return text
+
+
+def _path(value: object) -> Path:
+    return read_file_path(value, "/run/secrets/registry")
+
+
+REGISTRY_KEYS: KeyReaders = {
+    "host": ("host", _host),
+    "username": ("username", _username),
+    "password": ("password", _password),
+    "passwordFile": ("password_file", _path),
+}
+
+
+def _registries(value: object) -> tuple[RegistryLogin, ...]:
+    example = '[{"host": "registry.example.com", "username": "ci", "passwordFile": "/run/secrets/registry"}]'
+    rows = read_tables(value, "registry", REGISTRY_KEYS, ("host", "username"), example, "registries")
+    faults = [
+        Fault("", f"registry {number}: has {BOTH if 'password' in row else NEITHER}; write one of them")
+        for number, row in enumerate(rows, 1)
+        if ("password" in row) is ("password_file" in row)
+    ]
+    hosts = [row["host"] for row in rows]
+    faults += [
+        Fault("", f"two registries are {host!r}; leave out one") for host in sorted({host for host in hosts if hosts.count(host) > 1})
+    ]
+    if faults:
+        raise Invalid(faults)
+    return tuple(RegistryLogin(**row) for row in rows)
+
+
+def _resolve_logins(logins: tuple[RegistryLogin, ...], invocation: Invocation) -> tuple[RegistryLogin, ...]:
+    return tuple(
+        login if login.password_file is None else replace(login, password_file=invocation.cwd / login.password_file) for login in logins
+    )
+
+
+def _show(logins: Sequence[RegistryLogin]) -> str:
+    def row(login: RegistryLogin) -> dict[str, str]:
+        secret = {"password": MASK} if login.password_file is None else {"passwordFile": str(login.password_file)}
+        return {"host": login.host, "username": login.username, **secret}
+
+    return json.dumps([row(login) for login in logins], ensure_ascii=False)
+
+
+def _docker_config(value: object) -> Path | None:
+    return None if read_stripped_text(value) == NONE else _path(value)
+
+
+def default_docker_config(folder: str | None) -> Path | None:
+    """The file of the docker command's logins: in ``folder``, else in ``~/.docker``; None for a user without a home."""
+    try:
+        return Path(folder or "~/.docker").expanduser() / "config.json"
+    except RuntimeError:
+        return None
+
+
+def _resolve_path(path: Any, invocation: Invocation) -> Any:
+    return invocation.cwd / path
+
+
+REGISTRIES = SettingType(_registries, _show, resolve=_resolve_logins, tables=True)
+DOCKER_CONFIG = SettingType(_docker_config, lambda path: NONE if path is None else str(path), resolve=_resolve_path)

@@ -6,6 +6,7 @@ Ids are names, not secrets: knowing one does not give access.
 """
 
 import hashlib
+from dataclasses import dataclass
 from random import getrandbits
 
 TIME = (1 << 48) - 1
@@ -29,3 +30,31 @@ def derived_id(id: str, name: str) -> str:
 def nonce() -> str:
     """128 random bits, as 32 hexadecimal digits."""
     return f"{getrandbits(128):032x}"
+
+
+DAY = 24 * 3_600_000
+"""Milliseconds for which a key is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """Digests of a request's key (together with its sender and what it asks for) and of its body. The request has its effect once."""
+
+    key: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """The result of a request with a key. It is stored in the commit of the request's effect, so neither exists without the other.
+
+    ``created_at`` is in milliseconds; the ids are those of the answer.
+    """
+
+    key: str
+    body: str
+    created_at: int
+    task_id: str
+    job_id: str
+    tick_id: str
+    execution_id: str | None

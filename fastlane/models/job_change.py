@@ -7,21 +7,25 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from fastlane.models.access import Requester
+from fastlane.models.cron import Cron, last_tick, next_tick
+from fastlane.models.delivery import watched
 from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
-from fastlane.models.notify.lateness import watched
-from fastlane.models.schedule.cron import Cron, last_tick, next_tick
-from fastlane.models.schedule.firing import Decision, FiringRules, MissedTicks, decide, missed_ticks
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import (
+from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.models.tick import (
     STARTS,
+    Decision,
+    FiringRules,
+    MissedTicks,
     Outcome,
     OverlapDecision,
     Tick,
     cron_key,
+    decide,
     make_tick,
     manual_key,
+    missed_ticks,
     once_key,
     tick_id,
     unstarted_tick,

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 from fastlane.config.settings import Settings
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.lateness import Subject
-from fastlane.notify.base import Event, Mail, Notifier
-from fastlane.notify.letters import letter_writer
-from fastlane.notify.mail import MailServer, SmtpSender
+from fastlane.models.delivery import Delivery, Subject
+from fastlane.notify.mail import MailServer, SmtpSender, letter_writer
+from fastlane.notify.port import Event, Mail, Notifier
 from fastlane.notify.webhooks import WebhookSender
 from fastlane.redaction import redaction_of
 

@@ -16,10 +16,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from fastlane.log import one_line
-from fastlane.models.notify.addresses import is_allowed
-from fastlane.models.notify.delivery import Reply
-from fastlane.models.notify.signature import signature
-from fastlane.notify.base import Message
+from fastlane.models.delivery import Reply
+from fastlane.models.notify import may_post, signature
+from fastlane.notify.port import Message
 
 CONNECT_WITHIN = 5.0
 """Seconds in which a connection must be there."""
@@ -123,7 +122,7 @@ class WebhookSender:
     def _checked_socket(self, address_info: Any) -> socket.socket:
         """A socket for the address that is about to be connected to. Raises AddressRefused."""
         family, kind, protocol, _name, address = address_info
-        if not is_allowed(address[0], self._allowed):
+        if not may_post(address[0], self._allowed):
             raise AddressRefused(f"{address[0]} {NOT_ALLOWED}")
         return socket.socket(family, kind, protocol)
 

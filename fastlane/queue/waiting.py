@@ -7,9 +7,8 @@ is ever dropped for a quota.
 from collections.abc import Sequence
 
 from fastlane.errors import TooMany
-from fastlane.models.placement.pool import Pool, pool_for
-from fastlane.models.placement.quota import waiting_refusal
-from fastlane.queue.base import TimedQueue
+from fastlane.models.pool import Pool, pool_for, waiting_refusal
+from fastlane.queue.port import TimedQueue
 from fastlane.storage.base import ExecutionStore
 
 ADVICE = "send it again when some have started, or ask the operator for a higher limit"

@@ -4,12 +4,83 @@ It reads and writes nothing outside itself, and only its own methods change it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
+from fastlane.errors import FastlaneError, HostDown, NoHost, OrderRefused, RegistryDown, StoreDown
+from fastlane.executors.port import EngineTask, Phase
+from fastlane.log import one_line, scrub
+from fastlane.models.event import Note, Obstacle
+from fastlane.models.execution import Execution
+from fastlane.models.host import HostView
 from fastlane.models.job import JobBounds
-from fastlane.models.note import Note
-from fastlane.queue.base import Lease
-from fastlane.scheduler.capacity import Work, work_of
+from fastlane.models.placement import has_place, slots_of
+from fastlane.models.pool import Pool
+from fastlane.models.status import Status
+from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
+from fastlane.scheduler.verdict import Limits, registry_deadline, wait_ends
+
+MAX_EXECUTIONS = 2_000
+"""Executions that a worker holds before it starts no more."""
+MAX_ERRANDS = 500
+"""Errands that a worker has under way before it claims no more."""
+MAX_TICKS = 32
+"""Ticks that a worker has under way before it claims no more; one claim may go beyond that."""
+BATCH = 64
+"""The most entries of one claim."""
+
+
+class Work(StrEnum):
+    """What a lease is for."""
+
+    EXECUTION = "execution"
+    ERRAND = "errand"
+    TICK = "tick"
+
+
+def work_of(lease: Lease) -> Work:
+    """What this lease is for. An execution that is taken over may run on, in whatever lane it is."""
+    if lease.kind is EntryKind.JOB:
+        return Work.TICK
+    is_short = lease.expired or (lease.lane == TICKS and not lease.resume)
+    return Work.ERRAND if is_short else Work.EXECUTION
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more executions, errands and ticks a worker takes; below 1: none."""
+
+    executions: int
+    errands: int
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """What to claim: from these lanes, at most ``count`` entries in all; of the lanes to ``watch`` only what has expired. Leases that ran
+    out are claimed whatever it says."""
+
+    lanes: tuple[Lane, ...]
+    watch: tuple[str, ...]
+    count: int
+
+
+def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room) -> ClaimRequest:
+    """What a worker with these hosts and this room claims. Ticks are asked for whatever the hosts do; a pool is served while one of its
+    hosts may get work, however many ticks are under way."""
+    if room.errands < 1:
+        return ClaimRequest((), (), BATCH)
+    served = [pool for pool in pools if room.executions > 0 and has_place(pool, hosts)]
+    ticks = (Lane(TICKS, None),) if room.ticks > 0 else ()
+    lanes = (*ticks, *(Lane(pool.name, slots_of(pool, hosts)) for pool in served))
+    watch = tuple(pool.name for pool in pools if pool not in served)
+    return ClaimRequest(lanes, watch, min(BATCH, room.errands, *([room.executions] if served else [])))
+
+
+def workers_needed(pools: Sequence[Pool], most: int) -> int:
+    """How many workers it takes to hold as many executions as the pools may run, when each holds ``most``."""
+    return -(-sum(pool.max_running for pool in pools) // most)
 
 
 class Assignment:
@@ -144,3 +215,71 @@ class Assignment:
     def explain_with(self, source: Callable[[], Note | None]) -> None:
         """Asks ``source`` for what delays it, each time that a report is made."""
         self._note = source
+
+
+MAX_NOTES = 500
+"""Notes in one report. An answer to why reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
+MAX_WORDS = 300
+"""The longest words of a note, in bytes."""
+UNSUITABLE = "no suitable node"
+"""What a swarm says of a task once it has looked for a node in vain."""
+MET = (
+    (RegistryDown, Obstacle.REGISTRY),
+    (NoHost, Obstacle.NO_HOST),
+    (HostDown, Obstacle.HOST_AWAY),
+    (OrderRefused, Obstacle.REFUSED),
+    (StoreDown, Obstacle.STORE),
+)
+"""The obstacle that an error means; the first that fits."""
+
+
+def note(execution: Execution, obstacle: Obstacle, words: str, since: int, until: int | None = None) -> Note:
+    """A note about an execution of this worker, with words that may be shown."""
+    return Note(execution.id, execution.epoch or None, obstacle, shown(words), since, until)
+
+
+def of_error(error: FastlaneError, execution: Execution, before: Note | None, now: int, limits: Limits) -> Note | None:
+    """The note for an error after which a step is tried again; None when a note cannot describe it. ``before``: the note until then."""
+    obstacle = next((met for kind, met in MET if isinstance(error, kind)), None)
+    if obstacle is None:
+        return None
+    until = registry_deadline(execution, error, limits) if isinstance(error, RegistryDown) else None
+    since = before.since if before is not None and before.obstacle is obstacle else now
+    if obstacle is Obstacle.REGISTRY:
+        since = execution.placed_at or now
+    return note(execution, obstacle, str(error), since, _or_expiry(execution, until))
+
+
+def of_fault(execution_id: str, epoch: int | None, before: Note | None, now: int) -> Note:
+    """The note for an unexpected fault; the details are in the log."""
+    since = before.since if before is not None and before.obstacle is Obstacle.FAULT else now
+    return Note(execution_id, epoch, Obstacle.FAULT, "", since)
+
+
+def of_tasks(execution: Execution, tasks: Sequence[EngineTask], limits: Limits) -> Note | None:
+    """The note for a started service's task that waits for a node, or for the image on its node."""
+    if execution.status is not Status.PULLING or execution.stop_requested_at is not None or not tasks:
+        return None
+    task = tasks[0]
+    if task.phase not in {Phase.WAITING, Phase.PREPARING} or (not task.node_id and UNSUITABLE not in task.message):
+        return None  # it starts or has ended, or the swarm has not looked for a node yet
+    obstacle = Obstacle.IMAGE if task.node_id else Obstacle.NO_NODE
+    since = max(execution.bound_at or 0, task.changed_at if task.node_id else 0)  # a task without a node changes at each try
+    return note(execution, obstacle, task.message or task.state, since, _or_expiry(execution, wait_ends(execution, task, limits)))
+
+
+def oldest(notes: Iterable[Note | None]) -> tuple[Note, ...]:
+    """As many notes as a report holds, those of the longest waits first."""
+    return tuple(sorted((one for one in notes if one is not None), key=lambda one: one.since)[:MAX_NOTES])
+
+
+def _or_expiry(execution: Execution, until: int | None) -> int | None:
+    """This moment, or the execution's own expiration if that is sooner."""
+    return min((moment for moment in (until, execution.expires_at) if moment is not None), default=None)
+
+
+def shown(words: str) -> str:
+    """Another system's words in a form that may be shown: one line, of bounded length, without the secrets of a URL."""
+    line = one_line(scrub(words))
+    data = line.encode(errors="replace")
+    return line if len(data) <= MAX_WORDS else data[: MAX_WORDS - 3].decode(errors="ignore") + "…"

@@ -7,6 +7,7 @@ What needs no slot is claimed a little ahead, many entries at once, and begun wh
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
 
@@ -14,14 +15,40 @@ import structlog
 
 from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Claim, TimedQueue
-from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.capacity import claim_request
+from fastlane.models.host import HostView
+from fastlane.models.pool import Pool
+from fastlane.queue.port import Claim, TimedQueue
+from fastlane.scheduler.assignment import Assignment, claim_request
 from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.queue_time import QueueTime
-from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.scheduler.rebuilder import Rebuilder
+
+KEPT = 1.0
+"""Seconds after which another answer may be the best one, and twice as many until one is forgotten: a clock may be set."""
+
+
+class QueueTime:
+    """Counts by ``clock``, which may show anything."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since = -math.inf
+        self._best = self._best_before = -math.inf
+
+    def heard(self, now: int, micros: int) -> None:
+        """Takes in an answer that has just come: the queue's time in milliseconds, and the microseconds."""
+        here = self._clock.elapsed()
+        ahead = now / 1_000 + micros / 1_000_000 - here
+        if here < self._since + KEPT:
+            self._best = max(self._best, ahead)
+            return
+        self._best_before = self._best if here < self._since + 2 * KEPT else -math.inf
+        self._since, self._best = here, ahead
+
+    def until(self, moment: int) -> float:
+        """Seconds until that moment of the queue's time (milliseconds), in whole microseconds, since what is less is an error of floating
+        point; at most 0 when it is over. Only after an answer."""
+        return round(moment / 1_000 - max(self._best, self._best_before) - self._clock.elapsed(), 6)
+
 
 log = structlog.get_logger()
 

@@ -6,31 +6,57 @@ returns the row after it, which tells the caller what is next; None means that t
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from fastlane.clock import Clock, iso
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, NoPool, OrderRefused, RefusedForNow, RegistryDown, TransientError
-from fastlane.executors.base import Activation, Executor, Image, Order
+from fastlane.executors.port import Activation, Executor, Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
-from fastlane.models.placement.host import HostView, reachable_manager
-from fastlane.models.placement.place import place
-from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
-from fastlane.models.placement.ranking import Ranking
+from fastlane.models.host import HostView, reachable_manager
+from fastlane.models.placement import Ranking, place
+from fastlane.models.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Status
 from fastlane.models.trace import ENV, container_context
 from fastlane.models.transitions import ExecutionChange
-from fastlane.queue.base import TICKS, TimedQueue
+from fastlane.queue.port import TICKS, TimedQueue
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.claim_plan import ClaimPlan, is_over
-from fastlane.scheduler.images import ImageKeeper
-from fastlane.scheduler.known_pools import KnownPools
+from fastlane.scheduler.cleaner import ImageKeeper
+from fastlane.scheduler.known_workers import KnownPools
 from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.limits import Limits, registry_deadline
-from fastlane.scheduler.overlaps import LOOK_AGAIN, Overlaps
+from fastlane.scheduler.settler import LOOK_AGAIN, Overlaps
+from fastlane.scheduler.verdict import Limits, registry_deadline
 from fastlane.storage.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPlan:
+    """A host of the pool in whose lane the entry is, for an execution that may start at ``now``. ``pools``: all of them."""
+
+    pools: Sequence[Pool]
+    pool: Pool
+    host: str
+    now: int
+
+    def change(self, execution: Execution) -> ExecutionChange | None:
+        """The claim; None for an execution that needs a closer look, or none: it is another pool's, waits for others, is over, or was
+        claimed before."""
+        as_planned = (
+            execution.status is Status.ENQUEUED
+            and execution.stop_requested_at is None
+            and execution.waits is None
+            and not is_over(execution, self.now)
+            and pool_for(self.pools, execution.task_id) is self.pool
+        )
+        return transitions.claim(execution, host=self.host, pool=self.pool.name, now=self.now) if as_planned else None
+
+
+def is_over(execution: Execution, now: int) -> bool:
+    """Whether its time to start has passed."""
+    return execution.expires_at is not None and now >= execution.expires_at
+
 
 log = structlog.get_logger()
 

@@ -12,10 +12,9 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown
-from fastlane.models.note import Note
-from fastlane.queue.base import Renewal, TimedQueue
-from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_EXECUTIONS, MAX_TICKS, Room, Work
+from fastlane.models.event import Note
+from fastlane.queue.port import Renewal, TimedQueue
+from fastlane.scheduler.assignment import MAX_ERRANDS, MAX_EXECUTIONS, MAX_TICKS, Assignment, Room, Work
 
 log = structlog.get_logger()
 

@@ -12,22 +12,22 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
 from fastlane.log import may_quote
-from fastlane.metrics.metrics import Metrics
+from fastlane.metrics import Metrics
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
 from fastlane.models.trace import spans_of
-from fastlane.queue.base import EntryKind, TimedQueue
+from fastlane.queue.port import EntryKind, TimedQueue
+from fastlane.scheduler import assignment as notes
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.hosts.known_hosts import KnownHosts
+from fastlane.scheduler.known_workers import KnownHosts
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.scheduler.watch import notes
-from fastlane.scheduler.watch.watcher import Watcher
+from fastlane.scheduler.watcher import Watcher
 from fastlane.storage.base import ExecutionStore
-from fastlane.tracing.base import Recorder
+from fastlane.tracing.port import Recorder
 
 log = structlog.get_logger()
 

@@ -6,23 +6,74 @@ from dataclasses import replace
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError
-from fastlane.executors.base import Executor
+from fastlane.errors import FastlaneError, Unreadable
+from fastlane.executors.port import Executor
 from fastlane.models import transitions
+from fastlane.models.delivery import deliveries_of, targets_told
 from fastlane.models.execution import Ending, Execution
-from fastlane.models.notify.delivery import deliveries_of, targets_told
-from fastlane.models.placement.host import reachable_manager
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.retry import retry_due
-from fastlane.models.schedule.tick import Outcome, next_execution
+from fastlane.models.host import reachable_manager
+from fastlane.models.pool import Pool, pool_for
+from fastlane.models.retry import retry_due
 from fastlane.models.status import Status
-from fastlane.queue.base import TimedQueue, execution_entry
-from fastlane.scheduler.hosts.known_hosts import never_forgotten
-from fastlane.scheduler.notify.lateness import Lateness
-from fastlane.scheduler.overlaps import Overlaps
+from fastlane.models.tick import Outcome, awaited, next_execution, replaced
+from fastlane.queue.port import TimedQueue, execution_entry, pass_on_stop
+from fastlane.scheduler.known_workers import never_forgotten
+from fastlane.scheduler.lateness import Lateness
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
+
+LOOK_AGAIN = 30_000
+"""Milliseconds after which a worker looks again at one that waits. It is told sooner, unless a worker of an older version settled the other
+one."""
+
+
+class Overlaps:
+    """Safe to repeat, by any worker and from any point."""
+
+    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, pools: Sequence[Pool]) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._pools = pools
+
+    async def attend(self, job_id: str) -> None:
+        """Releases the job's execution that waits, if there is one and it has nothing to wait for; or else stops what it is to replace.
+        While a row cannot be read, it may be one that runs: the one that waits goes on waiting, and all else goes on."""
+        try:
+            await self._attend(job_id)
+        except Unreadable as error:
+            log.error("overlap.unreadable", job_id=job_id, error=str(error))
+
+    async def _attend(self, job_id: str) -> None:
+        waiting = await self._store.waiting(job_id)
+        if waiting is None:
+            return
+        job = await self._store.job(job_id)
+        first = awaited(job, waiting, await self._store.under_way_of(waiting.task_id, job_id))
+        if not await self._is_held(waiting):
+            for execution in replaced(waiting, first):
+                await self._stop(execution, waiting)
+        if not first and (released := await self._store.change(transitions.release(waiting))) is not None:
+            log.info("execution.released", task_id=released.task_id, job_id=job_id, execution_id=released.id)
+            await self._queue.put([execution_entry(released, self._pools)])
+
+    async def _is_held(self, waiting: Execution) -> bool:
+        """Whether a pause keeps it from starting now. What runs then goes on, and is replaced at a look after the pause."""
+        pauses, pool = await self._store.paused_pools(), pool_for(self._pools, waiting.task_id)
+        return pauses.hold is not None or (pool is not None and pool.name in pauses.names)
+
+    async def _stop(self, execution: Execution, waiting: Execution) -> None:
+        """Stops an execution. When another process changes it first, the next look finds it as it is then."""
+        now = self._clock.now()
+        queued = execution.status is Status.ENQUEUED
+        change = transitions.cancel(execution, now=now) if queued else transitions.flag_stop(execution, now=now)
+        stopped = await self._store.change(change)
+        if stopped is None:
+            return
+        log.info("execution.replaced", task_id=stopped.task_id, job_id=stopped.job_id, execution_id=stopped.id, by=waiting.id)
+        await pass_on_stop(self._queue, stopped, now=now)
+
 
 NEVER_STARTED = {
     Status.STOPPED: (Outcome.STOPPED, "stopped before its container started"),

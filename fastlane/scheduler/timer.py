@@ -8,10 +8,10 @@ from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.job_change import fire
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Overlap
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
-from fastlane.queue.base import Lease, TimedQueue, execution_entry
+from fastlane.queue.port import Lease, TimedQueue, execution_entry
 from fastlane.queue.waiting import WaitingQuotas
 from fastlane.storage.base import Store
 

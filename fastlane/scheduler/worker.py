@@ -4,50 +4,46 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import uuid4
 
 import structlog
 
 from fastlane.clock import Clock, first_of
-from fastlane.directory.current_pools import CurrentPools
+from fastlane.config.settings import Settings
+from fastlane.directory import CurrentPools
 from fastlane.errors import QueueDown, TransientError
-from fastlane.executors.base import Executor
-from fastlane.metrics.metrics import Metrics
+from fastlane.executors.port import Executor
+from fastlane.metrics import Metrics
 from fastlane.models.execution import Execution
-from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.pool import Pool
-from fastlane.notify.base import Notifier
-from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
-from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
+from fastlane.models.log import Hint
+from fastlane.models.pool import Pool
+from fastlane.models.retention import Retention
+from fastlane.notify.port import Notifier
+from fastlane.queue.port import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
+from fastlane.scheduler import assignment
+from fastlane.scheduler.assignment import MAX_EXECUTIONS, workers_needed
+from fastlane.scheduler.channels import carriers_of, counted
+from fastlane.scheduler.cleaner import ImageKeeper
+from fastlane.scheduler.deliverer import Deliverer
 from fastlane.scheduler.dispatcher import Dispatcher
-from fastlane.scheduler.hosts.host_events import HostEvents
-from fastlane.scheduler.hosts.host_keeper import HostKeeper
-from fastlane.scheduler.hosts.known_hosts import KnownHosts
-from fastlane.scheduler.images import ImageKeeper
-from fastlane.scheduler.known_pools import KnownPools
-from fastlane.scheduler.known_workers import KnownWorkers
+from fastlane.scheduler.host_keeper import HostEvents, HostKeeper
+from fastlane.scheduler.known_workers import KnownHosts, KnownPools, KnownWorkers
+from fastlane.scheduler.lateness import Lateness
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.limits import Limits
-from fastlane.scheduler.notify.carriers import carriers_of
-from fastlane.scheduler.notify.counted_carriers import counted
-from fastlane.scheduler.notify.deliverer import Deliverer
-from fastlane.scheduler.notify.lateness import Lateness
-from fastlane.scheduler.overlaps import Overlaps
-from fastlane.scheduler.repair.lanes import LaneKeeper
-from fastlane.scheduler.repair.pruner import Pruner, RetentionRules
-from fastlane.scheduler.repair.rebuilder import Rebuilder
-from fastlane.scheduler.repair.reconciler import Reconciler
+from fastlane.scheduler.pruner import Pruner, RetentionRules
+from fastlane.scheduler.rebuilder import LaneKeeper, Rebuilder
+from fastlane.scheduler.reconciler import Reconciler
 from fastlane.scheduler.runner import Runner
-from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.settler import Overlaps, Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.scheduler.watch import notes
-from fastlane.scheduler.watch.watcher import Watcher
+from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.watcher import Watcher
 from fastlane.storage.base import Store
 from fastlane.streams.pump import no_hints
-from fastlane.tracing.base import Recorder
+from fastlane.tracing.port import Recorder
 
 log = structlog.get_logger()
 
@@ -282,6 +278,37 @@ class Worker:
             await self._rebuilder.leave()
 
     def _report(self) -> Report:
-        hosts, kept = tuple(self._hosts.views()), notes.oldest(self._leases.notes())
+        hosts, kept = tuple(self._hosts.views()), assignment.oldest(self._leases.notes())
         room = max(0, self._leases.room.executions)
         return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, rules_of(self._pools), self._pools.digest)
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """The settings of a worker."""
+    return WorkerSettings(
+        pools=settings.pools,
+        limits=Limits(
+            timeout=settings.hard_timeout,
+            pools=settings.pools,
+            pending_deadline=settings.pending_deadline,
+            pull_deadline=settings.pull_deadline,
+            host_lost_after=settings.host_lost_after,
+        ),
+        lease=settings.lease,
+        renew=settings.renew,
+        log_cap=settings.max_log_bytes,
+        unused_images_after=settings.unused_images_after,
+        usage_every=settings.usage_every,
+        retention=retention_rules(settings),
+    )
+
+
+def retention_rules(settings: Settings) -> RetentionRules:
+    """What the settings say of old history."""
+    rules = Retention(settings.keep_jobs, settings.keep_executions, settings.max_executions, settings.keep_logs)
+    return RetentionRules(rules, settings.keep_deliveries, settings.keep_history, settings.keep_events, settings.max_total_log_bytes)
+
+
+def in_force(made: WorkerSettings, pools: CurrentPools) -> WorkerSettings:
+    """The settings of a worker that goes by these pools, whatever they come to be."""
+    return replace(made, pools=pools, limits=replace(made.limits, pools=pools))

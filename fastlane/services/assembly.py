@@ -4,38 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
-from fastlane.directory.current_pools import CurrentPools
-from fastlane.directory.directory import Directory
-from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import QueueGeneration, TicketStore, TimedQueue, WorkerReports
+from fastlane.directory import CurrentPools, Directory
+from fastlane.models.pool import Pool
+from fastlane.queue.port import QueueGeneration, TicketStore, TimedQueue, WorkerReports
 from fastlane.queue.waiting import WaitingQuotas
-from fastlane.services.access_events import AccessEvents
+from fastlane.services.admission import Idempotency
+from fastlane.services.changes import Edits, JobChanges, JobPauses
+from fastlane.services.deletions import Deletions
 from fastlane.services.deliveries import Deliveries
-from fastlane.services.event_feeds import EventFeeds
+from fastlane.services.events import AccessEvents, EventFeeds, EventReader
 from fastlane.services.hosts import Hosts
-from fastlane.services.jobs.changes import JobChanges
-from fastlane.services.jobs.deletions import Deletions
-from fastlane.services.jobs.edits import Edits
-from fastlane.services.jobs.idempotency import Idempotency
-from fastlane.services.jobs.manual_runs import ManualRuns
-from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.pauses import JobPauses
-from fastlane.services.jobs.preview import Previewer
-from fastlane.services.jobs.stops import Stops
-from fastlane.services.jobs.submissions import Submissions
+from fastlane.services.manual_runs import ManualRuns
 from fastlane.services.operator import OperatorActions
+from fastlane.services.outbox import QueueOutbox
 from fastlane.services.pools import Pools
-from fastlane.services.reads.completion import CompletionWaiter
-from fastlane.services.reads.details import Details
-from fastlane.services.reads.events import EventReader
-from fastlane.services.reads.gauges import GaugeReader
-from fastlane.services.reads.health import Health
-from fastlane.services.reads.history import History
-from fastlane.services.reads.lists import Lists
-from fastlane.services.reads.logs import Logs
+from fastlane.services.reads.lists import Details, History, Lists
+from fastlane.services.reads.logs import CompletionWaiter, Logs
 from fastlane.services.reads.pools import PoolReader
-from fastlane.services.reads.server_status import StatusReader
+from fastlane.services.reads.status import GaugeReader, Health, StatusReader
 from fastlane.services.reads.why import WaitExplainer
+from fastlane.services.stops import Stops
+from fastlane.services.submissions import Previewer, Submissions
 from fastlane.services.tickets import Tickets
 from fastlane.storage.base import Store
 from fastlane.streams.followers import Followers

@@ -8,10 +8,9 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import NotFound
 from fastlane.models.access import Requester
+from fastlane.models.delivery import Delivery, Receiver, receiver_id
 from fastlane.models.event import Event, EventKind
 from fastlane.models.ids import new_id
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.receiver import Receiver, receiver_id
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
 

@@ -12,17 +12,15 @@ from typing import Any
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.directory.current_pools import CurrentPools
+from fastlane.directory import CurrentPools
 from fastlane.errors import Conflict, Fault, Forbidden, Invalid, NotFound, QueueDown
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
+from fastlane.models.host import HostLoad, HostRecord, HostView, record_id
 from fastlane.models.ids import new_id
-from fastlane.models.placement.directory import names_of
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.host_record import HostLoad, HostRecord, record_id
-from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import WorkerReports
-from fastlane.services.reads.host_rows import views_of
+from fastlane.models.pool import Pool, names_of
+from fastlane.queue.port import WorkerReports
+from fastlane.services.reads.pools import views_of
 from fastlane.services.results import HostDrained, HostRemoved
 from fastlane.storage.base import EventStore, HostStore
 

@@ -11,8 +11,8 @@ from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.ids import derived_id
 from fastlane.models.status import Status
-from fastlane.queue.base import QueueGeneration, WorkerReports
-from fastlane.services.jobs.outbox import QueueOutbox
+from fastlane.queue.port import QueueGeneration, WorkerReports
+from fastlane.services.outbox import QueueOutbox
 from fastlane.services.results import CurrentStatus, ExecutionCleaned, QueueRebuild, WorkerForgotten
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job

@@ -11,8 +11,8 @@ from fastlane.clock import Clock
 from fastlane.errors import NotFound, QueueDown
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
-from fastlane.models.placement.pool import HOLDS, REQUESTED, Pool, pool_for
-from fastlane.services.jobs.outbox import QueueOutbox
+from fastlane.models.pool import HOLDS, REQUESTED, Pool, pool_for
+from fastlane.services.outbox import QueueOutbox
 from fastlane.services.results import DispatchPaused, PoolPaused
 from fastlane.storage.base import EventStore, PoolStore
 

@@ -15,7 +15,7 @@ import orjson
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
-from fastlane.queue.base import TicketStore
+from fastlane.queue.port import TicketStore
 
 TICKET_TTL = 30 * 1_000
 """Milliseconds."""

@@ -16,26 +16,20 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.access import Requester
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, Source, Span
 from fastlane.models.execution import Execution, RunningContainer
-from fastlane.models.history import HourCount, TaskHour, WantedHours
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
-from fastlane.models.logs.chunk import Chunk, Head, Piece
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
-from fastlane.models.paging import Page, Wanted, WantedJobs, Window
-from fastlane.models.placement.host import Uncleaned
-from fastlane.models.placement.host_record import HostLoad, HostRecord
-from fastlane.models.placement.pool import Pauses
-from fastlane.models.placement.pools_revision import PoolsRevision
-from fastlane.models.retention import ANY_NUMBER, Cuts, JobHistory
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
+from fastlane.models.log import Chunk, Head, Piece
+from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
+from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.retention import ANY_NUMBER, Cuts, HourCount, JobHistory, TaskHour, WantedHours
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
-from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, Tick
 from fastlane.models.transitions import ExecutionChange
 
 
@@ -87,6 +81,14 @@ class Claimed:
     execution: Execution
     changed: bool = False
     bounds: JobBounds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWalk:
+    """One step of a walk through the stored statuses: the id after which it goes on, None at its end, and how many were put right."""
+
+    after: str | None
+    repaired: int = 0
 
 
 class JobStore(Protocol):
@@ -175,11 +177,15 @@ class JobStore(Protocol):
         changed last first. A word is a run of letters, digits and symbols (So of Unicode). Several in one of ``words`` must follow each
         other. Text without a word is ignored; without any word no task is found."""
 
-    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
-        """A task's jobs (with this status, as ``job_status`` gives it at ``now``), newest first."""
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> JobPage:
+        """A task's jobs (with this stored status), newest first."""
 
-    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> Page[Job]:
-        """Jobs of all tasks, newest first."""
+    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
+        """Jobs of all tasks, newest first.
+
+        Lists by status and ``jobs_by_status`` go by a status that is stored with each job (``models.execution.status_of``). It follows each
+        write of the job or its executions, in MongoDB after it, so a list may be a moment late. It changes neither the job's revision nor
+        its version."""
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
         """A job's ledger, the latest due first."""
@@ -620,6 +626,9 @@ class Store(
     async def counts(self, visible: str | None = None) -> Counts:
         """How much there is, of all tasks or of those whose id matches ``visible``."""
 
-    async def jobs_by_status(self, now: int, visible: str | None = None) -> Mapping[str, int]:
-        """How many jobs have each status that any has at ``now`` (milliseconds), of the same tasks. Looks at every
-        job."""
+    async def jobs_by_status(self, visible: str | None = None) -> Mapping[str, int]:
+        """How many jobs have each stored status that any has, of the same tasks. Looks at an index of all jobs."""
+
+    async def walk_statuses(self, now: int, after: str, limit: int) -> StatusWalk:
+        """Puts stored statuses right: of the next ``limit`` jobs by id after the named one, and wherever a wrong one is likely, such as
+        jobs that at ``now`` have expired before their tick came."""

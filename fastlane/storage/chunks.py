@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Mark, Piece
 
 OFFSETS = {
     None: ("start_offset", "end_offset"),

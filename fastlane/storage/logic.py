@@ -8,19 +8,15 @@ from typing import Any
 import orjson
 
 from fastlane.models.access import Requester
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, EventKind, Source, Span
 from fastlane.models.execution import Execution
+from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.image import PulledImage
 from fastlane.models.job import Job
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
-from fastlane.models.placement.host import Uncleaned
-from fastlane.models.placement.host_record import HostLoad, HostRecord
-from fastlane.models.placement.pool import Pauses
-from fastlane.models.placement.pools_revision import PoolsRevision
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.status import UNDER_WAY, Status
+from fastlane.models.tick import Outcome
 from fastlane.storage import records
 from fastlane.storage.base import Generation, Noted
 from fastlane.storage.records import Among, Between, Index, Without, by_key

@@ -2,8 +2,7 @@
 
 from fastlane.errors import NotFound
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job
-from fastlane.models.task import Task
+from fastlane.models.job import Job, Task
 from fastlane.storage.base import ExecutionStore, JobStore
 
 

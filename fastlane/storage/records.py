@@ -14,23 +14,18 @@ from typing import Any, Generic, TypeVar, get_args, get_type_hints
 import orjson
 
 from fastlane.models.access import Requester
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Attempt, Delivery, MailQuota, Receiver, Target
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution, Failure
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job, Spec
-from fastlane.models.notify.delivery import Attempt, Delivery, Target
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
-from fastlane.models.placement.host_record import HostRecord
-from fastlane.models.placement.pool import Pauses
-from fastlane.models.placement.pools_revision import PoolsRevision
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.execution import Execution, Failure, Usage
+from fastlane.models.host import HostRecord
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import Job, Spec, Task
+from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import FINAL, Status
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
-from fastlane.models.task import Task
-from fastlane.models.usage import Usage
+from fastlane.models.tick import Tick
 from fastlane.storage import values
 from fastlane.storage.base import Generation
 
@@ -282,6 +277,8 @@ RECORDS: Sequence[Record[Any]] = (TASKS, JOBS, TICKS, EXECUTIONS, HOSTS, RECEIPT
 TASKS_BY_CHANGE = Index(TASKS, "tasks_by_change", (), ("modified_at", "id"))
 JOBS_OF_TASK = Index(JOBS, "jobs_of_task", ("task_id",), ("created_at", "id"))
 JOBS_BY_CREATION = Index(JOBS, "jobs_by_creation", (), ("created_at", "id"), ("task_id",))
+JOBS_BY_STATUS = Index(JOBS, "jobs_by_status", ("job_status",), ("created_at", "id"), ("task_id",))
+JOBS_OF_TASK_BY_STATUS = Index(JOBS, "jobs_of_task_by_status", ("task_id", "job_status"), ("created_at", "id"))
 JOBS_DUE = Index(JOBS, "jobs_due", (), ("next_tick", "id"))
 JOBS_TO_COME = Index(JOBS, "jobs_to_come", ("task_id",), ("id",), where=TO_COME)
 JOBS_TO_CHECK = Index(JOBS, "jobs_to_check", (), ("check_at", "id"), where=TO_CHECK)

@@ -99,7 +99,7 @@ class RetentionLogic(ABC):
         return Removed(gone, rows, await self._delete_logs(logs, chunks) if logs else 0, more)
 
     async def overdue_deliveries(self, before: int) -> int:
-        return await self._rows.count(records.DELIVERIES_BY_AGE, {"created_at": Between(high=before - 1)})
+        return await self._rows.count(records.DELIVERIES_BY_AGE, {"created_at": _before(before)})
 
     async def prune_events(self, before: int, limit: int) -> int:
         return await self._rows.delete_before(records.EVENTS_BY_TIME, before, limit)
@@ -158,7 +158,7 @@ class RetentionLogic(ABC):
         """Old rows of the ledger that have no execution, or none any more."""
         of_job, part = self._ticks_of(job), Part(1, newest=True, skip=cuts.max_executions - 1)
         kept = await self._rows.select(records.TICKS_OF_JOB, of_job, ("due",), part)
-        where = {**of_job, "due": Between(NEVER, max(cuts.executions, kept[0]["due"] if kept else NEVER) - 1)}
+        where = {**of_job, "due": _before(max(cuts.executions, kept[0]["due"] if kept else NEVER))}
         found, after = list[str](), None
         while len(found) < most.ticks:
             page = await self._rows.select(records.TICKS_OF_JOB, where, ("id", "due", "execution_id"), Part(TOGETHER, after))
@@ -172,7 +172,7 @@ class RetentionLogic(ABC):
 
     async def _old_logs(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[str]:
         """Executions with an old log, the oldest first."""
-        where = {"job_id": job.job_id, "finished_at": Between(NEVER, cuts.logs - 1), "settled": True, "cleaned": True}
+        where = {"job_id": job.job_id, "finished_at": _before(cuts.logs), "settled": True, "cleaned": True}
         found, after = list[str](), None
         while len(found) < most.logs:
             page = await self._rows.select(records.EXECUTIONS_OF_JOB, where, ("id", "sequence", "attempt"), Part(TOGETHER, after))
@@ -185,6 +185,10 @@ class RetentionLogic(ABC):
 
 
 _DELIVERIES = records.Index(records.DELIVERIES, "deliveries_of_execution", ("execution_id",))
+
+
+def _before(moment: int) -> Between:
+    return Between(NEVER, max(NEVER, moment - 1))
 
 
 def _to_come(row: records.Row) -> bool:

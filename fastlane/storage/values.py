@@ -14,18 +14,15 @@ import orjson
 
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Secret
-from fastlane.models.execution import Failure, FailureReason
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Secret
+from fastlane.models.cron import Cron
+from fastlane.models.delivery import Attempt, Target
+from fastlane.models.execution import Failure, FailureReason, Usage
 from fastlane.models.job import Spec
-from fastlane.models.logs.chunk import Mark, Piece
-from fastlane.models.notify.delivery import Attempt, Target
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
+from fastlane.models.log import Mark, Piece
+from fastlane.models.notify import Mailbox, Occasion, Webhook
 from fastlane.models.retention import NO_RETENTION
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.usage import Usage
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency", "expect_every")
 SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}

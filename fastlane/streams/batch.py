@@ -7,8 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
-from fastlane.models.logs.cursor import NOTHING, Cursor, Unfinished, decode
+from fastlane.models.log import NOTHING, STDERR, STDOUT, Cursor, Piece, Unfinished, decode
 
 LARGEST_PART = 16 * 1024
 """The largest message, in bytes of the log."""

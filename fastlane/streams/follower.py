@@ -5,12 +5,12 @@ on: nothing has started for too long, the sink is too slow, or the process ends.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -18,8 +18,8 @@ from fastlane.clock import Clock
 from fastlane.errors import StoreDown, TransientError
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, job_status
-from fastlane.models.logs.cursor import Cursor
-from fastlane.models.logs.following import (
+from fastlane.models.log import Cursor
+from fastlane.models.log_following import (
     AwaitStart,
     Finished,
     Follow,
@@ -30,17 +30,122 @@ from fastlane.models.logs.following import (
     first_step_of_execution,
     next_step,
 )
-from fastlane.models.schedule.retry import is_under_way
-from fastlane.models.schedule.tick import execution_id as attempt_id
+from fastlane.models.retry import is_under_way
 from fastlane.models.status import UNDER_WAY, Status
+from fastlane.models.tick import execution_id as attempt_id
 from fastlane.storage.base import Store
-from fastlane.streams.batch import Batch
-from fastlane.streams.reader import Detached
-from fastlane.streams.shared_poll import Snapshot
-from fastlane.streams.shared_reads import ReadProgress, SharedReads
-from fastlane.streams.stored_log import last_lines
+from fastlane.streams.batch import Batch, BatchCache
+from fastlane.streams.hub import Hub
+from fastlane.streams.reader import Detached, HintWait, Reader, last_lines
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[T]):
+    """What a read showed. A hint of one of the executions ``ids`` is a reason to read again; ``soon``: so is a short wait."""
+
+    value: T
+    ids: frozenset[str]
+    soon: bool = False
+
+
+class SharedPoll(Generic[T]):
+    """Reads repeatedly until it is closed. ``close`` ends its task."""
+
+    def __init__(self, hub: Hub, read: Callable[[], Awaitable[Snapshot[T]]]) -> None:
+        self._read = read
+        self._hints = HintWait(hub)
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._latest: Snapshot[T] | None = None
+        self._number = 0
+        self._task = asyncio.create_task(self._run(), name="shared poll")
+
+    async def close(self) -> None:
+        """Ends the reads."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._hints.close()
+
+    async def after(self, number: int) -> tuple[int, T]:
+        """What a read after the one with that number showed, and its own number; 0 comes before the first."""
+        while self._latest is None or self._number <= number:
+            next_read = asyncio.get_running_loop().create_future()
+            self._waiting.add(next_read)
+            try:
+                await next_read
+            finally:
+                self._waiting.discard(next_read)
+        return self._number, self._latest.value
+
+    async def _run(self) -> None:
+        while True:
+            self._hints.clear()
+            hurry = False
+            try:
+                snapshot = self._latest = await self._read()
+                self._number += 1
+                hurry = snapshot.soon
+                self._hints.subscribe(snapshot.ids)
+                self._wake()
+            except TransientError as error:
+                log.warning("log.lookout_blind", error=str(error))
+            except Exception:
+                log.exception("log.lookout_failed")
+            await self._hints.wait(hurry=hurry)
+
+    def _wake(self) -> None:
+        for next_read in self._waiting:
+            if not next_read.done():
+                next_read.set_result(None)
+
+
+MAX_CACHED = 32 * 1024 * 1024
+"""Bytes of memory for what followers want who are at the same place: some 3 MB of a log with ordinary lines."""
+
+ReadProgress = Callable[[], Awaitable[Snapshot[Progress]]]
+
+
+class SharedReads:
+    """Opens readers and polls for the first user, and closes them after the last."""
+
+    def __init__(self, store: Store, hub: Hub) -> None:
+        self._store = store
+        self._hub = hub
+        self._cache = BatchCache(MAX_CACHED)
+        self._readers: dict[str, tuple[Reader, int]] = {}
+        self._polls: dict[str, tuple[SharedPoll[Progress], int]] = {}
+
+    def open_reader(self, execution_id: str) -> Reader:
+        """The one reader of an execution, until ``close_reader``. A context manager would take half a kilobyte for each follower."""
+        reader, users = self._readers.get(execution_id) or (Reader(self._store, self._hub, self._cache, execution_id), 0)
+        self._readers[execution_id] = (reader, users + 1)
+        return reader
+
+    async def close_reader(self, execution_id: str) -> None:
+        """A user of this execution's reader is done with it."""
+        reader, users = self._readers.pop(execution_id)
+        if users > 1:
+            self._readers[execution_id] = (reader, users - 1)
+        else:
+            await reader.close()
+
+    @asynccontextmanager
+    async def poll(self, key: str, read: ReadProgress) -> AsyncIterator[SharedPoll[Progress]]:
+        """The one poll of this key; the first user's ``read`` is used."""
+        poll, users = self._polls.get(key) or (SharedPoll(self._hub, read), 0)
+        self._polls[key] = (poll, users + 1)
+        try:
+            yield poll
+        finally:
+            poll, users = self._polls.pop(key)
+            if users > 1:
+                self._polls[key] = (poll, users - 1)
+            else:
+                await poll.close()
+
 
 STORE_TRIES = 30
 """How often, a second apart, a follower that is behind asks a store that does not answer."""

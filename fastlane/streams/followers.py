@@ -7,12 +7,11 @@ from dataclasses import replace
 from fastlane.clock import Clock
 from fastlane.errors import Fault, Invalid, TooMany, TransientError
 from fastlane.models.execution import Execution
-from fastlane.models.logs.cursor import Cursor
+from fastlane.models.log import Cursor
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
-from fastlane.streams.follower import Admitted, Follower, StartPosition
+from fastlane.streams.follower import Admitted, Follower, SharedReads, StartPosition
 from fastlane.streams.hub import Hub
-from fastlane.streams.shared_reads import SharedReads
 
 MAX_FOLLOWERS = 5_000
 """Followers at once in one process."""

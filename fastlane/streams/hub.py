@@ -6,7 +6,7 @@ It carries no log and promises nothing: a hint may be lost, or come twice or lat
 from collections.abc import Callable
 from typing import Protocol
 
-from fastlane.models.logs.hint import Hint
+from fastlane.models.log import Hint
 
 OnHint = Callable[[Hint | None], None]
 """Called with a hint; with None when some may have been missed."""

@@ -14,9 +14,8 @@ import structlog
 
 from fastlane.clock import Clock, first_of
 from fastlane.errors import HostDown, LogLost, ServiceGone, TransientError
-from fastlane.executors.base import Executor
-from fastlane.models.logs.chunk import STDOUT, Chunk, Head, Piece, Portion
-from fastlane.models.logs.hint import Hint
+from fastlane.executors.port import Executor
+from fastlane.models.log import STDOUT, Chunk, Head, Hint, Piece, Portion
 from fastlane.models.status import Status
 from fastlane.storage.base import LogStore
 

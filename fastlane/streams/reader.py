@@ -7,6 +7,7 @@ detached, and is behind again: the store is its buffer.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,12 +15,65 @@ import structlog
 
 from fastlane.errors import TransientError
 from fastlane.models.execution import Execution
-from fastlane.models.logs.cursor import Cursor
-from fastlane.models.logs.hint import Hint
-from fastlane.storage.base import Store
+from fastlane.models.log import Cursor, Hint, Piece
+from fastlane.storage.base import LogStore, Store
 from fastlane.streams.batch import Batch, BatchCache, batch_of, cut, last_batch
-from fastlane.streams.hint_wait import EVERY, wait_for
 from fastlane.streams.hub import Hub
+
+EVERY = 1.0
+"""Seconds after which a reader reads although no hint came."""
+HURRIED = 0.05
+"""Seconds after which a reader first asks for what is about to exist and comes without a hint; doubled each time."""
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Returns when the event is set, or after that many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+class HintWait:
+    """The waits of one reader. Call ``clear`` before each read, so that a hint that arrives during the read ends the wait after it."""
+
+    def __init__(self, hub: Hub, execution_ids: Iterable[str] = ()) -> None:
+        self._hub = hub
+        self._hinted = asyncio.Event()
+        self._unsubscribe: dict[str, Callable[[], None]] = {}
+        self._hurried = HURRIED
+        self.subscribe(execution_ids)
+
+    def subscribe(self, execution_ids: Iterable[str]) -> None:
+        """Listens to the hints of exactly these executions."""
+        wanted = set(execution_ids)
+        for id in self._unsubscribe.keys() - wanted:
+            self._unsubscribe.pop(id)()
+        for id in wanted - self._unsubscribe.keys():
+            self._unsubscribe[id] = self._hub.subscribe(id, self._on_hint)
+
+    def clear(self) -> None:
+        """Forgets hints that came before."""
+        self._hinted.clear()
+
+    def end(self) -> None:
+        """Ends the wait that is under way, or the next one."""
+        self._hinted.set()
+
+    async def wait(self, *, hurry: bool, at_most: float = EVERY) -> None:
+        """Waits for a hint. ``hurry``: not for a whole second, but briefly at first and longer each time; a wait without it starts over."""
+        seconds = self._hurried if hurry else EVERY
+        self._hurried = min(EVERY, self._hurried * 2) if hurry else HURRIED
+        await wait_for(self._hinted, min(seconds, at_most))
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        self.subscribe(())
+
+    def _on_hint(self, _hint: Hint | None) -> None:
+        self._hinted.set()
+
 
 log = structlog.get_logger()
 
@@ -235,3 +289,62 @@ class Reader:
         for moved in self._moved:
             if not moved.done():
                 moved.set_result(None)
+
+
+async def read_slices(store: LogStore, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[list[Piece]]:
+    """The pieces from ``start`` to ``end``, a slice at a time: of one stream by its own offsets, or else of both in stored order."""
+    while start < end:
+        part = await store.read_log(execution_id, start, min(SLICE, end - start), stream)
+        pieces = []
+        for piece in part.pieces:
+            data = piece.data[: end - start]
+            start += len(data)
+            pieces.append(Piece(piece.stream, piece.time, data))
+        if not any(piece.data for piece in pieces):
+            return
+        yield pieces
+
+
+async def last_lines(store: LogStore, execution_id: str, lines: int, stream: int | None = None) -> int:
+    """The offset in stored order at which the last ``lines`` lines begin: of one stream, or of both in order of arrival. Text after the
+    last line end counts as a line."""
+    head = await store.log_head(execution_id)
+    return await _start_of_lines(store, execution_id, head.offset, lines, only=stream)
+
+
+async def last_lines_before(store: LogStore, execution_id: str, stream: int | None, end: int, lines: int) -> int:
+    """The offset, within a stream or in stored order (None), at which the last ``lines`` lines of the first ``end`` bytes begin."""
+    return await _start_of_lines(store, execution_id, end, lines, within=stream)
+
+
+async def _start_of_lines(
+    store: LogStore, execution_id: str, end: int, lines: int, *, only: int | None = None, within: int | None = None
+) -> int:
+    """Reads backwards, a slice at a time. ``only``: the stream whose lines count; ``within``: the stream whose own offsets are used."""
+    if lines == 0:
+        return end
+    missing: int | None = None  # line ends to go back over; known once the last byte has been seen
+    upper = end
+    while upper > 0:
+        lower = max(0, upper - SLICE)
+        offset = upper
+        pieces = [piece async for part in read_slices(store, execution_id, lower, upper, within) for piece in part]
+        for piece in reversed(pieces):
+            offset -= len(piece.data)
+            if not piece.data or (only is not None and piece.stream != only):
+                continue
+            missing = lines + piece.data.endswith(b"\n") if missing is None else missing
+            found = piece.data.count(b"\n")
+            if found >= missing:
+                return offset + _after_line_end(piece.data, missing)
+            missing -= found
+        upper = lower
+    return 0
+
+
+def _after_line_end(data: bytes, count: int) -> int:
+    """The offset after the line end that is the ``count``-th from the last."""
+    end = len(data)
+    for _ in range(count):
+        end = data.rfind(b"\n", 0, end)
+    return end + 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from fastlane import __version__
-from fastlane.config.credentials import Token, User
+from fastlane.config.access import Token, User
 from fastlane.config.settings import Settings
 
 

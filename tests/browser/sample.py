@@ -10,13 +10,11 @@ from playwright.async_api import BrowserContext, Route
 
 from fastlane.clock import AlignedClock, SystemClock
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Failure, FailureReason
-from fastlane.models.placement.disk import Disk
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
+from fastlane.models.execution import Ending, Failure, FailureReason, Usage
+from fastlane.models.host import Disk, HostView
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.models.usage import Usage
-from fastlane.queue.base import Lane, Report
+from fastlane.queue.port import Lane, Report
 from tests.support.fastlane import HOST, Fastlane
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)

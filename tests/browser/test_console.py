@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from fastlane.queue.base import Report
+from fastlane.queue.port import Report
 from tests.browser.console import FIRST_VIEW, inspect, open_console
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import until

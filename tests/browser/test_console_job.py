@@ -6,11 +6,10 @@ import pytest
 from playwright.async_api import expect
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Failure, FailureReason
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.execution import Ending, Failure, FailureReason, Usage
+from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.models.usage import Usage
 from tests.browser.console import inspect, open_console
 from tests.browser.logpage import numbered
 from tests.support.fastlane import Fastlane

@@ -7,12 +7,12 @@ import pytest
 from playwright.async_api import expect
 
 from fastlane.models import transitions
+from fastlane.models.event import Note, Obstacle
 from fastlane.models.execution import Ending, Failure, FailureReason
-from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.host import HostView
-from fastlane.models.schedule.tick import next_execution
+from fastlane.models.host import HostView
 from fastlane.models.status import Status
-from fastlane.queue.base import Report
+from fastlane.models.tick import next_execution
+from fastlane.queue.port import Report
 from tests.browser.logpage import DESK, PHONE, numbered, open_log, shoot, violations
 from tests.support.fastlane import HOST
 from tests.support.waiting import until

@@ -8,8 +8,8 @@ from playwright.async_api import expect
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
-from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
 from tests.browser.logpage import open_log, shoot, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import expect
 
-from fastlane.models.schedule.tick import next_execution
+from fastlane.models.tick import next_execution
 from tests.browser.logpage import DESK, PHONE, numbered, open_log, shoot, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from fastlane.web.http.static_files import StaticFiles
+from fastlane.web.static_files import StaticFiles
 from tests.browser.logpage import DESK, PHONE, shoot, violations
 from tests.support.credentials import basic, user
 from tests.support.fastlane import Fastlane

@@ -26,7 +26,7 @@ from fastlane.client import (
     contract,
 )
 from fastlane.client.operation import Operation
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from tests.support.credentials import token, user
 from tests.support.docs import ROOT
 from tests.support.fastlane import IMAGE, Fastlane

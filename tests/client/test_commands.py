@@ -7,8 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fastlane.cli.client.times import duration, relative
-from fastlane.models.placement.pool import Pool
-from fastlane.web.openapi.document import Document
+from fastlane.models.pool import Pool
+from fastlane.web.openapi import Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.command_line import Terminal
 from tests.support.fastlane import IMAGE, POOLS, Fastlane

@@ -4,9 +4,9 @@ import asyncio
 import json
 
 from fastlane.client import AsyncClient
+from fastlane.models.delivery import Delivery, Reply
 from fastlane.models.event import Event, EventKind
-from fastlane.models.notify.delivery import Delivery, Reply
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.notify import Occasion, Webhook
 from fastlane.models.transitions import settle
 from tests.client.test_commands import check
 from tests.support.waiting import LONG_PATIENCE, until

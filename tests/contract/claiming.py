@@ -1,6 +1,6 @@
 """Entries of a queue, and claims of them, for the contract's tests of queues: moments are handed in."""
 
-from fastlane.queue.base import Lane, LaneCounts
+from fastlane.queue.port import Lane, LaneCounts
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
 

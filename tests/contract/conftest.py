@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from pymongo import MongoClient
 
-from fastlane.queue.base import Entry, EntryKind, Lane
+from fastlane.queue.port import Entry, EntryKind, Lane
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from fastlane.models.event import Position, Source, Span, at
-from fastlane.models.history import TaskHour
 from fastlane.models.paging import Wanted, WantedJobs, Window
+from fastlane.models.retention import TaskHour
 from fastlane.storage.base import Store
 from fastlane.storage.transfer.exporting import export
 from fastlane.storage.transfer.importing import Importer

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, Lane, LaneCounts, Lease, Renewal
+from fastlane.queue.port import TICKS, Cancelled, Claim, Entry, Lane, LaneCounts, Lease, Renewal
 
 MINUTE = 60_000
 

@@ -1,4 +1,4 @@
-"""What every executor promises (``fastlane/executors/base.py``), asked of the Swarm adapter on a real engine and on a simulated one, and of
+"""What every executor promises (``fastlane/executors/port.py``), asked of the Swarm adapter on a real engine and on a simulated one, and of
 the instant one."""
 
 import asyncio
@@ -13,11 +13,11 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
-from fastlane.executors.base import Activation, EngineService, EngineTask, Executor, Image, Order, Phase, TaskEnd
-from fastlane.models.container.container import Container
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
-from fastlane.models.placement.pool import Pull
-from fastlane.models.usage import Usage
+from fastlane.executors.port import Activation, EngineService, EngineTask, Executor, Image, Order, Phase, TaskEnd
+from fastlane.models.container import Container
+from fastlane.models.execution import Usage
+from fastlane.models.log import STDERR, STDOUT, Mark, Portion
+from fastlane.models.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
 from tests.support.instant import InstantExecutor

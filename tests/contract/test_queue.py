@@ -4,10 +4,9 @@ import asyncio
 from dataclasses import replace
 from uuid import uuid4
 
-from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.disk import Disk
-from fastlane.models.placement.host import HostView, Node
-from fastlane.queue.base import TICKS, EntryKind, Lane, LaneCounts, Renewal, Report
+from fastlane.models.event import Note, Obstacle
+from fastlane.models.host import Disk, HostView, Node
+from fastlane.queue.port import TICKS, EntryKind, Lane, LaneCounts, Renewal, Report
 from tests.contract.claiming import LEASE, MAIN, MINUTE, claim, claimed
 from tests.support.factories import NOW, make_entry
 

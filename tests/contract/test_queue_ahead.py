@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.queue.base import TICKS, Lane, LaneCounts, Renewal
+from fastlane.queue.port import TICKS, Lane, LaneCounts, Renewal
 from tests.contract.claiming import LEASE, MAIN, claim, counted
 from tests.support.audits import audited
 from tests.support.clocked_queue import ClockedQueue

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane
 from tests.contract.claiming import LEASE, claim
 from tests.support.clocked_queue import ClockedQueue, claim_all
 from tests.support.factories import NOW, make_entries

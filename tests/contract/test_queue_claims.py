@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from fastlane.queue.base import TICKS, EntryKind, Lane, LaneCounts
+from fastlane.queue.port import TICKS, EntryKind, Lane, LaneCounts
 from tests.contract.claiming import LEASE, MINUTE, claim, claimed
 from tests.support.factories import NOW, make_entry
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.queue.base import Lane, LaneCounts, Renewal
+from fastlane.queue.port import Lane, LaneCounts, Renewal
 from tests.contract.claiming import LEASE, MAIN, MINUTE, OTHER, claim, claimed, counted, grouped, watched
 from tests.support.factories import NOW, make_entry
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts
+from fastlane.queue.port import TICKS, Cancelled, Lane, LaneCounts
 from tests.contract.claiming import LEASE, MAIN, OTHER, both, claim, claimed, counted, grouped
 from tests.support.factories import NOW, make_entry
 

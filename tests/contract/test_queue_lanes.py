@@ -1,7 +1,7 @@
 """What every queue must do with entries whose pool was renamed or removed: they move to another lane as they are."""
 
-from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import TICKS, Lane, LaneCounts, Renewal
+from fastlane.models.pool import Pauses
+from fastlane.queue.port import TICKS, Lane, LaneCounts, Renewal
 from tests.contract.claiming import LEASE, claimed, watched
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry

@@ -1,6 +1,6 @@
 """What every queue does with an entry that is leased, or was put again: until it is finished, lost, given back or cancelled."""
 
-from fastlane.queue.base import Cancelled, Lane, LaneCounts, Renewal
+from fastlane.queue.port import Cancelled, Lane, LaneCounts, Renewal
 from tests.contract.claiming import LEASE, MAIN, MINUTE, claim, claimed
 from tests.support.factories import NOW, make_entry
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane
 from tests.contract.queue_model import Model
 from tests.support.audits import audited
 from tests.support.clocked_queue import ClockedQueue

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from fastlane.models.placement.pool import REQUESTED, RESTORED, Pauses
-from fastlane.queue.base import TICKS, Cancelled, Lane
+from fastlane.models.pool import REQUESTED, RESTORED, Pauses
+from fastlane.queue.port import TICKS, Cancelled, Lane
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
 from tests.support.waiting import PATIENCE

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from fastlane.models.placement.host import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
+from fastlane.models.host import HostView
+from fastlane.queue.port import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
 from tests.support.clocked_queue import ClockedQueue, claim_all, everyone
 from tests.support.factories import NOW, make_entries
 from tests.support.waiting import PATIENCE

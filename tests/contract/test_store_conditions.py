@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import Changed, Repeated
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import ANY, ExpectedVersions
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import ANY, ExpectedVersions, Task
 from fastlane.models.paging import Wanted, Window
-from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
-from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, next_execution
 from fastlane.storage.base import Counts, Deletion, Generation
 from tests.contract.stored import created
 from tests.support.factories import first_of, new, new_job

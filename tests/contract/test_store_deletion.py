@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.job import Job
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.job import Job, Task
+from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.paging import Window
-from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.models.task import Task
+from fastlane.models.tick import next_execution
 from fastlane.models.transitions import claim
 from fastlane.storage.base import Counts, Deletion, Store
 from tests.support.factories import chunk, first_of, new, new_job

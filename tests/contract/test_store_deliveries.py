@@ -3,12 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from fastlane.models.notify.delivery import Delivery, Kind, Reply
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
-from fastlane.models.notify.webhook import Webhook
+from fastlane.models.delivery import Delivery, Kind, MailQuota, Receiver, Reply
+from fastlane.models.notify import Mailbox, Occasion, Webhook
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from tests.contract.stored import created, types_in

@@ -4,12 +4,11 @@ import asyncio
 from dataclasses import replace
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, RunningContainer, Started
-from fastlane.models.placement.host import Uncleaned
-from fastlane.models.schedule.schedule import Overlap
-from fastlane.models.schedule.tick import Outcome, next_execution
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, RunningContainer, Started, Usage
+from fastlane.models.host import Uncleaned
+from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.models.usage import Usage
+from fastlane.models.tick import Outcome, next_execution
 from fastlane.storage.base import Counts
 from fastlane.storage.mongo import executions as mongo_executions
 from fastlane.storage.sqlite import executions as sqlite_executions
@@ -265,9 +264,9 @@ async def test_counts_follow_every_creation_and_change(store):
     assert await store.counts() == Counts(2, 3, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
     assert await store.counts(visible="other|x") == Counts(1, 1, empty)
     assert await store.counts(visible="my-") == Counts(1, 2, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
-    assert await store.jobs_by_status(9) == {"scheduled": 1, "enqueued": 1, "pulling": 1}
-    assert await store.jobs_by_status(9, visible="my-") == {"enqueued": 1, "pulling": 1}
-    assert await store.jobs_by_status(9, visible="nothing") == {}
+    assert await store.jobs_by_status() == {"scheduled": 1, "enqueued": 1, "pulling": 1}
+    assert await store.jobs_by_status(visible="my-") == {"enqueued": 1, "pulling": 1}
+    assert await store.jobs_by_status(visible="nothing") == {}
 
 
 async def test_what_a_container_used_is_stored_with_its_end_and_without_it_there_is_nothing(store):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Started
-from fastlane.models.history import HOUR, HourCount, WantedHours, all_hours
+from fastlane.models.retention import HOUR, HourCount, WantedHours, all_hours
 from fastlane.models.status import Status
 from fastlane.storage.base import Store
 from tests.contract.test_store_deletion import delete

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.access import Requester
-from fastlane.models.placement.host_record import EngineIdentity, HostLoad, HostRecord, record_id
-from fastlane.models.placement.pools_revision import PoolsRevision
+from fastlane.models.host import EngineIdentity, HostLoad, HostRecord, record_id
+from fastlane.models.pool import PoolsRevision
 from fastlane.models.status import Status
 from tests.contract.stored import created, ended
 

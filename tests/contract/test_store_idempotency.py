@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import Conflict, Repeated
-from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.ids import DAY, IdempotencyRecord
 from tests.support.factories import first_of, new, new_job
 
 NOW = 10 * DAY

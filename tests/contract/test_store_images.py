@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.image import PulledImage
 from fastlane.models.status import UNDER_WAY, Status
 from tests.contract.stored import created, types_in
 from tests.support.factories import make_spec

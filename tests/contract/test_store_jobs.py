@@ -7,13 +7,12 @@ import pytest
 
 from fastlane.errors import Conflict
 from fastlane.models import transitions
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job, Spec
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick
-from fastlane.models.task import Task
+from fastlane.models.cron import Cron
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import Job, Spec, Task
+from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.tick import Outcome, Tick
 from tests.contract.stored import created, types_in
 from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
 from fastlane.storage.base import Store
 from tests.support.factories import chunk, joined, new
 

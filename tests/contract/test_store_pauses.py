@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastlane.models.placement.pool import Pauses
+from fastlane.models.pool import Pauses
 
 
 async def test_nothing_is_paused_at_first(store):

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from fastlane.models.delivery import Delivery
 from fastlane.models.job import Job
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.notify import Occasion, Webhook
 from fastlane.models.retention import Cuts, JobHistory, Retention
-from fastlane.models.schedule.tick import Outcome, next_execution, unstarted_tick
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, next_execution, unstarted_tick
 from fastlane.storage.base import Deletion, HistoryPage, LogPage, Noted, Removed, Store, StoredLog
 from tests.contract.test_store_deletion import write_log
 from tests.support.factories import chunk, first_of, make_spec, new, new_job

@@ -8,19 +8,16 @@ import pytest
 
 from fastlane.errors import FastlaneError, Repeated
 from fastlane.models import transitions
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Reply, deliveries_of, notices
 from fastlane.models.event import Source
-from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.host import HostRecord, record_id
+from fastlane.models.ids import DAY, IdempotencyRecord
+from fastlane.models.image import PulledImage
 from fastlane.models.job import Spec
 from fastlane.models.job_change import fire, run_now
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
-from fastlane.models.notify.delivery import Reply, deliveries_of
-from fastlane.models.notify.lateness import notices
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.host_record import HostRecord, record_id
-from fastlane.models.placement.pool import RESTORED
+from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.pool import RESTORED
 from fastlane.models.status import Status
 from fastlane.storage.base import Store
 from fastlane.storage.transfer import exporting

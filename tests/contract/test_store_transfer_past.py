@@ -8,10 +8,10 @@ import pytest
 from fastlane.errors import FastlaneError
 from fastlane.models import transitions
 from fastlane.models.access import Requester
+from fastlane.models.delivery import MailQuota
 from fastlane.models.event import Event, EventKind, Source
 from fastlane.models.execution import Ending, Execution, Started
-from fastlane.models.history import HOUR, HourCount, TaskHour
-from fastlane.models.notify.quota import MailQuota
+from fastlane.models.retention import HOUR, HourCount, TaskHour
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion, Store
 from fastlane.storage.transfer import exporting

@@ -1,8 +1,8 @@
 """The scenario of an attempt whose job was deleted before the attempt was inserted."""
 
 from fastlane.models import transitions
-from fastlane.models.schedule.tick import next_execution
-from fastlane.queue.base import execution_entry
+from fastlane.models.tick import next_execution
+from fastlane.queue.port import execution_entry
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario
 

@@ -19,15 +19,15 @@ import docker
 import orjson
 
 from fastlane.clock import SystemClock
-from fastlane.config.credentials import make_token
+from fastlane.config.access import make_token
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Lane
+from fastlane.queue.port import TICKS, Lane
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.services.results import Enqueued
 from tests.support.engine_views import DockerEngine
 from tests.support.fork_server import Child, ForkServer

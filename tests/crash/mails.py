@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.quota import MailQuota, quota_id
+from fastlane.models.delivery import MailQuota, quota_id
+from fastlane.models.notify import Mailbox, Occasion
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario, ended
 from tests.crash.webhooks import delivered

@@ -1,10 +1,10 @@
 """The scenarios of a job of which one execution waits for another, or is to replace it: a worker falls amid that."""
 
+from fastlane.models.cron import Cron
 from fastlane.models.job import Spec
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome
 from tests.crash.ground import COMMAND, IMAGE, Ground, Process
 from tests.crash.scenarios import Scenario, ready
 from tests.support.ledger import tick_of

@@ -11,10 +11,10 @@ from typing import Any
 
 from fastlane.models import transitions
 from fastlane.models.execution import FailureReason
-from fastlane.models.logs.chunk import STDERR, STDOUT
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.log import STDERR, STDOUT
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Entry, EntryKind
+from fastlane.models.tick import Outcome
+from fastlane.queue.port import TICKS, Entry, EntryKind
 from tests.crash.ground import HALF, LANES, POOL, WHOLE, Ground, Process, World
 from tests.support.ledger import tick_of
 from tests.support.seams import Trip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fastlane.queue.redis.script import NAMES
+from fastlane.queue.redis.connection import NAMES
 from tests.crash.api_and_reconciler import Request
 from tests.crash.cases import SCENARIOS
 from tests.crash.conftest import Runner

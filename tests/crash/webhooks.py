@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fastlane.models.notify.delivery import Delivery, DeliveryState
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
+from fastlane.models.delivery import Delivery, DeliveryState
+from fastlane.models.notify import Occasion, Webhook
 from fastlane.models.status import Status
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario, ended

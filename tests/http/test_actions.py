@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from fastlane.models import transitions
-from fastlane.queue.base import Report
+from fastlane.queue.port import Report
 from tests.support.scenarios import claimed
 from tests.support.waiting import until
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.web.http import body
+from fastlane.web.http import connection
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, intercept
 from tests.support.waiting import until
@@ -95,9 +95,9 @@ def spread(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["lists", "floats", "texts", "objects"])
 async def test_a_body_of_very_many_parts_is_refused_before_it_is_read_as_json(server, kind):
-    body = spread(kind)
-    assert len(body) < 1024 * 1024
-    answer = await server.post("/tasks/task", body)
+    connection = spread(kind)
+    assert len(connection) < 1024 * 1024
+    answer = await server.post("/tasks/task", connection)
     assert answer.status == 400
     assert "make it smaller" in answer.json["detail"]
 
@@ -105,12 +105,12 @@ async def test_a_body_of_very_many_parts_is_refused_before_it_is_read_as_json(se
 async def test_the_largest_command_and_metadata_that_are_valid_are_not_too_many_parts(server):
     metadata = {"x": [[] for _ in range(16_000 // 3)]}
     envs = {f"A{number}": "," * 200 for number in range(1_000)}
-    body = {"image": "ubuntu", "command": ["a,b"] * 10_000, "envs": envs, "metadata": metadata}
-    assert (await server.post("/tasks/task", body)).status == 200
+    connection = {"image": "ubuntu", "command": ["a,b"] * 10_000, "envs": envs, "metadata": metadata}
+    assert (await server.post("/tasks/task", connection)).status == 200
 
 
 async def test_bodies_that_never_end_hold_no_more_memory_than_is_allowed(server, monkeypatch):
-    monkeypatch.setattr(body, "MAX_MEMORY", 8 * 1024 * 1024)
+    monkeypatch.setattr(connection, "MAX_MEMORY", 8 * 1024 * 1024)
     memory = server.context.body_memory
     head = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
     writers = []

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from fastlane.config.credentials import PasswordHash
+from fastlane.config.access import PasswordHash
 from fastlane.config.page import markdown
-from fastlane.services.reads.server_status import MAX_SCHEDULED
+from fastlane.services.reads.status import MAX_SCHEDULED
 from fastlane.web.routes.table import ROUTES
-from fastlane.web.security import auth, throttle
+from fastlane.web.security import auth
+from fastlane.web.security import auth as throttle
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import until

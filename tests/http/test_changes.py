@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fastlane.config.pools import POOLS
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from tests.support.fastlane import HOST, Fastlane
 
 SCRIPT = """

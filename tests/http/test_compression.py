@@ -5,7 +5,7 @@ import gzip
 import json
 import threading
 
-from fastlane.web.handler import handler
+from fastlane.web import handler
 
 
 async def test_json_is_gzipped_when_asked_and_logs_are_not(server):

@@ -6,10 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.container.container import Container, Resources, Secret
-from fastlane.models.container.options import MAX_GRACE
-from fastlane.models.container.policy import ANYTHING, Policy
-from fastlane.models.placement.pool import Pool
+from fastlane.models.container import ANYTHING, MAX_GRACE, Container, Policy, Resources, Secret
+from fastlane.models.pool import Pool
 from tests.http.test_openapi import check_answers
 from tests.support.fastlane import HOST, Fastlane
 

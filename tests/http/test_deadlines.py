@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fastlane.web.handler import handler
-from fastlane.web.http import deadlines
-from fastlane.web.server import http_server
+from fastlane.web import handler
+from fastlane.web import server as http_server
+from fastlane.web.http import connection
 from tests.support.intercept import Call, intercept
 from tests.support.waiting import PATIENCE, until
 
@@ -19,7 +19,7 @@ BODY = b'{"image": "ubuntu:latest"}'
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
     """Looks after its deadlines all the time."""
-    monkeypatch.setattr(deadlines, "SWEEP_EVERY", 0.02)
+    monkeypatch.setattr(connection, "SWEEP_EVERY", 0.02)
 
 
 async def rest(server, sent: bytes) -> bytes:

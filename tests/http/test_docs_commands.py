@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container.options import MAX_GRACE
-from fastlane.models.container.policy import ANYTHING, Policy
-from fastlane.models.placement.pool import Pool
+from fastlane.models.container import ANYTHING, MAX_GRACE, Policy
+from fastlane.models.pool import Pool
 from tests.support.credentials import token, user
 from tests.support.docs import PAGES, ROOT, blocks, commands
 from tests.support.fastlane import Fastlane

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from tests.http.posted import CRON, OK, faults
 from tests.support.fastlane import HOST, Fastlane
 

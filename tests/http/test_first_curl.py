@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from fastlane.clock import iso
-from fastlane.models.schedule.tick import cron_key, tick_id
-from fastlane.queue.base import Lane
+from fastlane.models.tick import cron_key, tick_id
+from fastlane.queue.port import Lane
 from tests.support.waiting import PATIENCE
 
 FIRST = """curl -XPOST -d'{"image": "ubuntu:latest", "command": "ls -lah"}' http://localhost:10000/tasks/test-task"""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.clock import iso
-from fastlane.models.history import HOUR, hour_of
+from fastlane.models.retention import HOUR, hour_of
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastlane.web.handler import handler
-from fastlane.web.http import deadlines
-from fastlane.web.server.application import MAX_HEAD
+from fastlane.web import handler
+from fastlane.web.http import connection
+from fastlane.web.server import MAX_HEAD
 from tests.http.test_attacks import calm, statuses
 from tests.support.engine_views import NoDocker
 from tests.support.fastlane import Answer, Fastlane
@@ -154,7 +154,7 @@ async def test_a_body_that_is_cut_writes_nothing(server: Fastlane, verb: str, le
 async def test_a_body_that_comes_a_byte_at_a_time_is_read_until_its_time_is_over(
     server: Fastlane, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deadlines, "SWEEP_EVERY", 0.02)
+    monkeypatch.setattr(connection, "SWEEP_EVERY", 0.02)
     head = f"{verb} {TARGETS[verb]} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(OK)}\r\nConnection: close\r\n\r\n".encode()
     answer = await server.raw(head, *[OK[place : place + 1] for place in range(len(OK))])
     assert statuses(answer) == [200]

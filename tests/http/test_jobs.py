@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from tests.support.fastlane import HOST, Fastlane
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

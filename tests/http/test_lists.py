@@ -11,11 +11,11 @@ import pytest
 from fastlane.clock import iso
 from fastlane.errors import ReadTooLong
 from fastlane.models import transitions
-from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
 from fastlane.redaction import Redaction
-from fastlane.services.reads import server_status
-from fastlane.web.handler import handler
+from fastlane.services.reads import status
+from fastlane.web import handler
 from tests.support.intercept import failing, intercept
 from tests.support.waiting import until
 
@@ -344,7 +344,7 @@ async def test_a_list_with_logs_or_long_commands_is_rendered_in_a_thread(server,
 async def test_jobs_that_take_too_long_to_count_leave_the_rest_of_the_status(server, monkeypatch):
     await server.enqueue()
     assert (await server.get("/status")).json["jobs"]["byStatus"]["enqueued"] == 1
-    monkeypatch.setattr(server_status, "COUNT_DEADLINE", 0.0)
+    monkeypatch.setattr(status, "COUNT_DEADLINE", 0.0)
     await until(lambda: jobs_of_status(server, None), "a count that is given up")
 
 

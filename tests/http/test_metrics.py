@@ -11,17 +11,15 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from fastlane.config.credentials import Token, make_token, token_digest
-from fastlane.metrics.log_events import count as count_line
-from fastlane.metrics.metrics import Repair
+from fastlane.config.access import Token, make_token, token_digest
+from fastlane.metrics import Repair
+from fastlane.metrics import count as count_line
 from fastlane.models import transitions
 from fastlane.models.access import Principal, Role
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.receiver import PAUSED_AFTER, Receiver
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pull
-from fastlane.queue.base import execution_entry
+from fastlane.models.delivery import PAUSED_AFTER, Delivery, Receiver
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pull
+from fastlane.queue.port import execution_entry
 from fastlane.scheduler.launcher import order_of
 from tests.support.credentials import bearer
 from tests.support.fastlane import HOST, IMAGE, Fastlane

@@ -11,10 +11,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from fastlane.config.credentials import Token, token_digest
+from fastlane.config.access import Token, token_digest
 from fastlane.models.access import Principal, Role
-from fastlane.models.placement.pool import Pool
-from fastlane.web.openapi.document import METHODS, Document
+from fastlane.models.pool import Pool
+from fastlane.web.openapi import METHODS, Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.fastlane import HOST, POOLS, Answer, Fastlane
 from tests.support.redis import RealRedis

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container.container import Resources
-from fastlane.models.container.options import MAX_GRACE
-from fastlane.models.container.policy import ANYTHING, Policy
-from fastlane.models.placement.pool import Pool
-from fastlane.web.streaming.event_following import EventFollowing
+from fastlane.models.container import ANYTHING, MAX_GRACE, Policy, Resources
+from fastlane.models.pool import Pool
+from fastlane.web.streaming.events import EventFollowing
 from tests.support.fastlane import HOST, Fastlane
 
 ROOT = Path(__file__).parents[2]

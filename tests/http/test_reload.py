@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from fastlane.config.credentials import hash_token
+from fastlane.config.access import hash_token
 from fastlane.config.load import load
-from fastlane.web.server import file_watch
+from fastlane.web import reload
 from tests.support.credentials import bearer
 from tests.support.fastlane import Fastlane
 from tests.support.followers import Socket
@@ -39,7 +39,7 @@ Write = Callable[..., None]
 @pytest.fixture(params=[in_a_file_of_its_own, in_the_settings])
 async def served(request, shared_redis, tmp_path, monkeypatch) -> AsyncIterator[tuple[Fastlane, Write]]:
     """A server with two tokens, and what writes others into the place that they came from."""
-    monkeypatch.setattr(file_watch, "EVERY", 0.02)
+    monkeypatch.setattr(reload, "EVERY", 0.02)
     if request.param is in_a_file_of_its_own:
         monkeypatch.setenv("FASTLANE_TOKENS_FILE", str(tmp_path / "tokens.json"))
     request.param(tmp_path, row("one"), row("other"))

@@ -8,8 +8,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from fastlane.web.handler import handler
-from fastlane.web.http import deadlines
+from fastlane.web import handler
+from fastlane.web.http import connection as deadlines
 from tests.support.credentials import user
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket as socket_of

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.errors import FastlaneError
-from fastlane.web.server import file_watch
+from fastlane.web import reload
 from tests.support.certificates import make_certificate
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
@@ -34,7 +34,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 async def server(shared_redis, tmp_path, files, monkeypatch) -> AsyncIterator[Fastlane]:
-    monkeypatch.setattr(file_watch, "EVERY", 0.02)
+    monkeypatch.setattr(reload, "EVERY", 0.02)
     async with Fastlane(tmp_path, shared_redis.url, tokens=(token("ci", "fl_ci"),), **files) as server:
         yield server
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Lane
+from fastlane.models.pool import Pool
+from fastlane.queue.port import Lane
 from fastlane.storage.sqlite.migration import prepare
 from tests.support.credentials import bearer, token
 from tests.support.docs import ROOT

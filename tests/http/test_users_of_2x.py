@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.logs.chunk import STDERR, STDOUT
+from fastlane.models.log import STDERR, STDOUT
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 BODY = {

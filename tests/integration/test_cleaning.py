@@ -12,11 +12,11 @@ import docker
 import pytest
 import structlog
 
-from fastlane.executors.swarm.service import spec
+from fastlane.executors.swarm import spec
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.scheduler.repair import reconciler
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
+from fastlane.scheduler import reconciler
 from fastlane.services.results import Enqueued
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all

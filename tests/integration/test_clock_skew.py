@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from tests.support.clock import ShiftedClock
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, open_probed, remove_all

@@ -11,10 +11,10 @@ import docker
 import pytest
 
 from fastlane.errors import OrderRefused
-from fastlane.executors.base import EngineTask, Order, Phase, TaskEnd
+from fastlane.executors.port import EngineTask, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
-from fastlane.models.placement.pool import Pull
+from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.models.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
 from tests.support.waiting import until
@@ -243,7 +243,7 @@ async def test_what_the_swarm_does_not_have_or_will_not_take_is_refused_with_wha
 
 
 async def test_what_went_away_since_it_was_looked_up_is_refused_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlane.executors.swarm.service.names.NODES_OWN", frozenset({"none"}))  # of such a network an engine says 404
+    monkeypatch.setattr("fastlane.executors.swarm.spec.NODES_OWN", frozenset({"none"}))  # of such a network an engine says 404
     with pytest.raises(OrderRefused, match="network none not found"):
         await bench.park("true", networks=("none",))
 

@@ -14,12 +14,12 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
-from fastlane.executors.base import Activation, Order, Phase
-from fastlane.executors.swarm.client import client
+from fastlane.executors.port import Activation, Order, Phase
+from fastlane.executors.swarm import client
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.container.container import Container, Mount, MountKind
-from fastlane.models.placement.endpoint import Endpoint
-from fastlane.models.placement.pool import Pull
+from fastlane.models.container import Container, Mount, MountKind
+from fastlane.models.host import Endpoint
+from fastlane.models.pool import Pull
 from tests.integration.permissive import is_gone, permissive
 from tests.support.defaults import default
 from tests.support.engine import IMAGE, open_probed, remove_all, task_in

@@ -14,7 +14,7 @@ import docker
 import pytest
 import structlog
 
-from fastlane.embedded.engine import ensure_swarm, prepare_engines
+from fastlane.embedded import ensure_swarm, prepare_engines
 from tests.support.waiting import wait_until
 
 ENGINE = 'ip link set lo up; exec dockerd --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s"'

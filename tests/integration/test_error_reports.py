@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from fastlane import log
-from fastlane.config.credentials import hash_token, make_token
+from fastlane.config.access import hash_token, make_token
 from fastlane.config.settings import Settings
 from fastlane.error_reports import SentryReporter, report_of
 from fastlane.redaction import redaction_of

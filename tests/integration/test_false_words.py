@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.base import Image
+from fastlane.executors.port import Image
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models import transitions
+from fastlane.models.event import Obstacle
 from fastlane.models.execution import Execution, FailureReason
-from fastlane.models.note import Obstacle
-from fastlane.models.placement.pool import Pull
+from fastlane.models.pool import Pull
 from fastlane.models.status import Status
-from fastlane.queue.base import EntryKind, Lease
+from fastlane.queue.port import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.watch.watcher import Watcher
+from fastlane.scheduler.watcher import Watcher
 from tests.support.defaults import default_executor, default_limits
 from tests.support.engine import open_probed
 from tests.support.fastlane import Fastlane

@@ -10,13 +10,12 @@ from typing import Any
 import docker
 import pytest
 
-from fastlane.executors.base import Phase
-from fastlane.models.container.container import NO_CONTAINER, Container, Mount, MountKind
-from fastlane.models.container.policy import Policy
+from fastlane.executors.port import Phase
+from fastlane.models.container import NO_CONTAINER, Container, Mount, MountKind, Policy
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued
 from tests.support.defaults import default_executor

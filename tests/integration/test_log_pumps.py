@@ -13,8 +13,8 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import LogLost
-from fastlane.executors.base import EngineTask, Phase
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark
+from fastlane.executors.port import EngineTask, Phase
+from fastlane.models.log import STDERR, STDOUT, Mark
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import LogEnd, Pump
 from tests.contract.test_executor import SHELL, Bench, content

@@ -97,7 +97,7 @@ def test_pip_install_without_npm_gives_a_program_that_runs_and_says_what_its_pag
 
     assert says(str(target / "bin/fastlane"), "--version").strip() == says(sys.executable, "-m", "fastlane", "version").strip()
     assert says(sys.executable, "-c", "import fastlane; print(fastlane.__file__)").strip() == str(target / "fastlane/__init__.py")
-    asks = "from fastlane.web.http.static_files import StaticFiles as S; S().page('docs.html', path='/docs', base_url='')"
+    asks = "from fastlane.web.static_files import StaticFiles as S; S().page('docs.html', path='/docs', base_url='')"
     refused = subprocess.run(
         [sys.executable, "-c", asks], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )

@@ -10,15 +10,15 @@ from pathlib import Path
 import docker
 import pytest
 
-from fastlane.executors.base import Order
+from fastlane.executors.port import Order
+from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.executors.swarm.service import spec
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool, Pull
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool, Pull
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.watch import execution_watch
+from fastlane.scheduler import execution_watch
 from fastlane.services.results import Enqueued
 from fastlane.web.api.requests.readers import MAX_ARGUMENT, MAX_COMMAND, MAX_ENVS_BYTES
 from tests.support.defaults import default_executor

@@ -11,16 +11,15 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import ImageRefused, RegistryDown
-from fastlane.executors.base import EngineTask, Image, Order, Phase, TaskEnd
+from fastlane.executors.port import EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.executors.swarm.images.registries import Registries
-from fastlane.models.container.container import Container, Mount, MountKind
-from fastlane.models.container.policy import Policy
-from fastlane.models.container.registry import RegistryLogin
+from fastlane.executors.swarm.registries import Registries
+from fastlane.models.container import Container, Mount, MountKind, Policy
 from fastlane.models.execution import FailureReason
+from fastlane.models.image import RegistryLogin
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool, Pull
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool, Pull
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all, remove_images, task_in

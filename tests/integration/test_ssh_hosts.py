@@ -16,11 +16,10 @@ from structlog.testing import capture_logs
 
 from fastlane.config.pools import POOLS
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client.tunnel import Tunnel
+from fastlane.executors.swarm.connection import Tunnel
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.placement.directory import KnownHost
-from fastlane.models.placement.endpoint import Endpoint, SshFiles
-from fastlane.models.placement.pool import Pool
+from fastlane.models.host import Endpoint, SshFiles
+from fastlane.models.pool import KnownHost, Pool
 from tests.integration.test_swarm_hosts import HOLD, opened, running_task, start, until
 from tests.support.docs import ROOT, blocks, commands_in, section
 from tests.support.engine import remove_all

@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.base import Activation, EngineService, Order, Phase
+from fastlane.executors.port import Activation, EngineService, Order, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.container.container import Container, Mount, MountKind
-from fastlane.models.placement.pool import Pull
+from fastlane.models.container import Container, Mount, MountKind
+from fastlane.models.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, open_probed, remove_all
 from tests.support.waiting import LONG_PATIENCE, until

@@ -10,8 +10,8 @@ from uuid import uuid4
 import docker
 import pytest
 
-from fastlane.executors.swarm.service import spec
-from fastlane.models.container.templates import literal
+from fastlane.executors.swarm import spec
+from fastlane.models.container import literal
 from tests.support import frames
 from tests.support.engine import IMAGE, connect, remove_all, update
 from tests.support.waiting import wait_until

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import requests
 
-from fastlane.executors.swarm.service import spec
+from fastlane.executors.swarm import spec
 from tests.support.engine import IMAGE, connect, update
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import wait_until

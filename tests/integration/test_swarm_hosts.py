@@ -13,13 +13,12 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown
-from fastlane.executors.base import Activation, Order, Phase
+from fastlane.executors.port import Activation, Order, Phase
 from fastlane.executors.swarm import observe
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.container.container import Container
-from fastlane.models.placement.endpoint import Endpoint
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pull
+from fastlane.models.container import Container
+from fastlane.models.host import Endpoint, HostView
+from fastlane.models.pool import Pull
 from tests.support import waiting
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, open_probed, remove_all, task_in

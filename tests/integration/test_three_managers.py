@@ -12,21 +12,18 @@ from uuid import uuid4
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.executors.base import Order, Phase
+from fastlane.executors.port import Order, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.executors.swarm.logs.reader import LogReader
-from fastlane.models.container.container import Container
-from fastlane.models.logs.chunk import Portion
-from fastlane.models.placement.directory import KnownHost
-from fastlane.models.placement.disk import Refusals
-from fastlane.models.placement.endpoint import Endpoint
-from fastlane.models.placement.pool import Pool, Pull
+from fastlane.executors.swarm.logs import LogReader
+from fastlane.models.container import Container
+from fastlane.models.host import Endpoint, Refusals
+from fastlane.models.log import Portion
+from fastlane.models.pool import KnownHost, Pool, Pull
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.notify.lateness import Lateness
-from fastlane.scheduler.overlaps import Overlaps
-from fastlane.scheduler.repair import reconciler
-from fastlane.scheduler.repair.reconciler import Reconciler
-from fastlane.scheduler.settler import Settler
+from fastlane.scheduler import reconciler
+from fastlane.scheduler.lateness import Lateness
+from fastlane.scheduler.reconciler import Reconciler
+from fastlane.scheduler.settler import Overlaps, Settler
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.integration.outages import EngineEvents
 from tests.integration.scripted_jobs import HALF, lines, scripted_jobs

@@ -14,11 +14,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.swarm.client.client import Client
-from fastlane.executors.swarm.client.transport import Transport
-from fastlane.executors.swarm.logs.reader import LogReader
-from fastlane.models.placement.endpoint import Endpoint, TlsFiles
-from fastlane.models.placement.pool import Pool
+from fastlane.executors.swarm.client import Client
+from fastlane.executors.swarm.connection import Transport
+from fastlane.executors.swarm.logs import LogReader
+from fastlane.models.host import Endpoint, TlsFiles
+from fastlane.models.pool import Pool
 from tests.integration.test_swarm_hosts import opened, running_task, start, until
 from tests.support.certificates import TLS_PAGE, follow_the_page
 from tests.support.docs import blocks, commands_in

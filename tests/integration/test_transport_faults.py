@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.swarm.client.client import CallTimeouts, Client
-from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
-from fastlane.executors.swarm.client.transport import Transport
-from fastlane.executors.swarm.logs import reader as logs
-from fastlane.executors.swarm.logs.reader import LogReader
-from fastlane.models.placement.endpoint import Endpoint, TlsFiles
+from fastlane.executors.swarm import logs
+from fastlane.executors.swarm.client import CallTimeouts, Client
+from fastlane.executors.swarm.connection import Transport
+from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
+from fastlane.executors.swarm.logs import LogReader
+from fastlane.models.host import Endpoint, TlsFiles
 from tests.support.certificates import make_certificate
 from tests.support.relay import Filter, Relay
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.models.host import Endpoint
 from tests.support.defaults import default_executor
 from tests.support.engine import open_probed
 from tests.support.nodes import docker_command, leader

@@ -10,12 +10,12 @@ import docker
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.executors.base import Activation, Order, Phase
+from fastlane.executors.port import Activation, Order, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.container.pulled_image import ImageRemoval, pulled_name
-from fastlane.models.placement.pool import Pull
+from fastlane.models.image import ImageRemoval, pulled_name
+from fastlane.models.pool import Pull
 from fastlane.models.status import Status
-from fastlane.scheduler.images import REMOVE_WITHIN, ImageKeeper
+from fastlane.scheduler.cleaner import REMOVE_WITHIN, ImageKeeper
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.stored import created
 from tests.support.defaults import default_executor

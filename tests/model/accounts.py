@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Job
-from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, Tick
 from tests.model.changes import gaps
 from tests.model.checks import Start
 from tests.model.counts import Counts

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from fastlane.models.cron import next_tick, ticks_between
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
-from fastlane.models.schedule.cron import next_tick, ticks_between
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.models.tick import Outcome, Tick
 
 MOST = 5000
 FIRE, STOP = "fire", "stop"

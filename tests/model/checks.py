@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.placement.pool import Pauses, pool_for
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.pool import Pauses, pool_for
 from fastlane.models.status import STARTING, Status
-from fastlane.queue.base import TICKS, Renewal
+from fastlane.models.tick import Tick
+from fastlane.queue.port import TICKS, Renewal
 from fastlane.storage.base import Claimed
 from tests.model.jobbook import LATEST, JobBook
 from tests.model.places import POOLS

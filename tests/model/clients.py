@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastlane.errors import FastlaneError, TransientError
-from fastlane.models.idempotency import IdempotencyKey
+from fastlane.models.cron import Cron
+from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import Job, Spec
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.services.assembly import Services
 from tests.model.places import POOLS, TASKS
 from tests.model.requests import REQUEST, Request

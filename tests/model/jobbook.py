@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.schedule.schedule import Overlap
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.schedule import Overlap
+from fastlane.models.tick import Tick
 from fastlane.storage.base import Deletion
 from tests.model.changes import FIRE, STOP, Change
 from tests.model.requests import LOOKED, REQUEST, Request

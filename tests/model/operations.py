@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.models.job import Spec
-from fastlane.models.schedule.schedule import CatchUp, Overlap
+from fastlane.models.schedule import CatchUp, Overlap
 from tests.model.clients import FORGETFUL, KEYED, PLAIN, REUSED, SLOTS, TWICE
 from tests.model.places import HOSTS, POOLS, TASKS
 from tests.model.troubles import a_trouble

@@ -1,6 +1,6 @@
 """The hosts, pools and settings of the simulated installation."""
 
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from tests.support.defaults import default_limits, default_worker
 
 HOSTS = ("unix:///a", "unix:///b")

@@ -12,24 +12,23 @@ from fastlane import app
 from fastlane.models import job_change, transitions
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from fastlane.models.status import UNDER_WAY
 from fastlane.models.transitions import RULES, ExecutionChange
-from fastlane.queue.base import TICKS, Entry, EntryKind, execution_entry
-from fastlane.queue.redis.generation import RedisGeneration
-from fastlane.queue.redis.script import Script
-from fastlane.scheduler import overlaps
+from fastlane.queue.port import TICKS, Entry, EntryKind, execution_entry
+from fastlane.queue.redis.connection import Script
+from fastlane.queue.redis.queue import RedisGeneration
+from fastlane.scheduler import settler
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.overlaps import Overlaps
-from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
-from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.settler import Overlaps, Settler
+from fastlane.services import submissions
 from fastlane.services.assembly import Services
-from fastlane.services.jobs import submissions
-from fastlane.services.jobs.manual_runs import ManualRuns
-from fastlane.services.jobs.outbox import QueueOutbox
+from fastlane.services.manual_runs import ManualRuns
+from fastlane.services.outbox import QueueOutbox
 from fastlane.storage.sqlite import deletion, jobs
 from tests.support.intercept import Around, Call, Intercepted, answering
 
@@ -305,9 +304,9 @@ PLANTED: Mapping[str, Plant] = {
     "resume-forgets-what-came-up": method(job_change, "resume", forgotten),
     "run-without-number": method(job_change, "run_now", unnumbered),
     "retry-beside": method(ManualRuns, "_last_spec", beside),
-    "released-beside": method(overlaps, "awaited", lambda _: lambda *_others: []),
+    "released-beside": method(settler, "awaited", lambda _: lambda *_others: []),
     "not-released": method(Overlaps, "attend", told_nothing),
-    "not-replaced": method(overlaps, "replaced", lambda _: lambda *_others: []),
+    "not-replaced": method(settler, "replaced", lambda _: lambda *_others: []),
     "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
     "records-apart": method(app, "build_services", records_apart),
     "deleted-unfinished": nothing_unfinished,

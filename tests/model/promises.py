@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastlane.errors import FastlaneError, KeyReused, TransientError
 from fastlane.models.execution import Execution
-from fastlane.services.jobs.stops import CLOCK_SKEW
 from fastlane.services.results import Enqueued
+from fastlane.services.stops import CLOCK_SKEW
 from tests.model.jobbook import OPENING, JobBook
 from tests.model.requests import Request
 

@@ -3,9 +3,9 @@
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from fastlane.models.idempotency import IdempotencyKey
+from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import Spec
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule import Schedule
 
 
 @dataclass(eq=False)

@@ -17,9 +17,7 @@ from uuid import UUID
 import structlog
 
 from fastlane.models.execution import Execution
-from fastlane.scheduler import worker
-from fastlane.scheduler.repair import reconciler
-from fastlane.scheduler.watch import watcher
+from fastlane.scheduler import reconciler, watcher, worker
 from fastlane.storage.mongo import deletion as mongo_deletion
 from fastlane.storage.sqlite import deletion
 from tests.model.accounts import Accounts

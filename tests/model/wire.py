@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.errors import HostDown, QueueDown, RegistryDown, StoreDown, TransientError
-from fastlane.models.logs.chunk import Portion
+from fastlane.models.log import Portion
 from fastlane.scheduler.worker import Worker
 from tests.model.requests import LOOKED
 from tests.support.clock import FakeClock

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fastlane import app
-from fastlane.queue.base import TICKS
-from fastlane.queue.redis.keys import Keys as KeyNames
+from fastlane.queue.port import TICKS
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.redis.scripts import Keys as KeyNames
 from fastlane.services.assembly import Services
 from tests.model.checks import Witness
 from tests.model.clients import Clients

@@ -5,7 +5,7 @@ from textwrap import fill
 from typing import Any
 
 from fastlane.web.api.contract import PRETTY
-from fastlane.web.openapi.document import Document
+from fastlane.web.openapi import Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.web_settings import web_settings
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastlane.web.openapi.document import Document
+from fastlane.web.openapi import Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.docs import ROOT
 from tests.support.formatting import formatted

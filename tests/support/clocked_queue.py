@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from fastlane.queue.base import Lane, Lease
+from fastlane.queue.port import Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.factories import NOW
 from tests.support.waiting import PATIENCE

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from fastlane import tether
+from fastlane import die_with_parent
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 PRELOADED = ("asyncio", "rich.console", "rich.table", "yaml", "fastlane.client")
@@ -68,7 +68,7 @@ def serve(path: str) -> None:
     """Forks for each connection."""
     from fastlane.cli.main import COMMANDS
 
-    ctypes.CDLL(None).prctl(tether.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(die_with_parent.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     for module in (*PRELOADED, *(entry.place.split(":")[0] for entry in COMMANDS.values())):
         import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import os
 
-from fastlane.config.credentials import PasswordHash, Token, User, token_digest
+from fastlane.config.access import PasswordHash, Token, User, token_digest
 from fastlane.models.access import Principal, Role
 
 

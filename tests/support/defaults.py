@@ -8,10 +8,10 @@ from fastlane import app
 from fastlane.clock import Clock, SystemClock
 from fastlane.config.settings import Settings
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.placement.endpoint import Endpoint
-from fastlane.models.placement.pool import Pool, endpoints_of
-from fastlane.notify.base import Notifier
-from fastlane.scheduler.limits import Limits
+from fastlane.models.host import Endpoint
+from fastlane.models.pool import Pool, endpoints_of
+from fastlane.notify.port import Notifier
+from fastlane.scheduler.verdict import Limits
 from fastlane.scheduler.worker import WorkerSettings
 
 

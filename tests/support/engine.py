@@ -13,7 +13,7 @@ import docker
 import pytest
 import requests
 
-from fastlane.executors.base import EngineTask, Executor, Phase
+from fastlane.executors.port import EngineTask, Executor, Phase
 from tests.support.waiting import LONG_PATIENCE, until
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "engine"

@@ -20,11 +20,10 @@ from typing import Any
 import uvloop
 
 from fastlane.errors import FastlaneError
-from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
-from fastlane.models.logs.chunk import Mark, Portion
-from fastlane.models.placement.directory import KnownHost
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pull
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
+from fastlane.models.host import HostView
+from fastlane.models.log import Mark, Portion
+from fastlane.models.pool import KnownHost, Pull
 from tests.support.instant import InstantExecutor
 from tests.support.waiting import wait_until
 

@@ -10,10 +10,10 @@ from uuid import uuid4
 from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Tick, make_tick, once_key
-from fastlane.queue.base import Entry, EntryKind
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.models.tick import Tick, make_tick, once_key
+from fastlane.queue.port import Entry, EntryKind
 
 SPEC = Spec(
     "ubuntu:latest",

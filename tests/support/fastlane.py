@@ -18,30 +18,29 @@ from yarl import URL
 
 from fastlane import app
 from fastlane.clock import Clock, SystemClock
-from fastlane.config.access_files import AccessFiles
+from fastlane.config.access import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.errors import QueueDown
-from fastlane.executors.base import Executor
+from fastlane.executors.port import Executor
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.host import HostView
 from fastlane.models.job import Spec
-from fastlane.models.logs.chunk import Piece
-from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.log import Hint, Piece
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Entry, EntryKind, Report
+from fastlane.models.tick import Tick
+from fastlane.queue.port import TICKS, Entry, EntryKind, Report
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.queue.redis.runner import TimeSource, redis_time
-from fastlane.scheduler.capacity import MAX_EXECUTIONS
-from fastlane.scheduler.notify.stand_in import STANDS_IN_AFTER
+from fastlane.queue.redis.scripts import TimeSource, redis_time
+from fastlane.scheduler.assignment import MAX_EXECUTIONS
+from fastlane.scheduler.deliverer import STANDS_IN_AFTER
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.results import Enqueued
 from fastlane.streams.followers import Followers
-from fastlane.web.server.application import close_server
+from fastlane.web.server import close_server
 from tests.support.defaults import hosts_of
 from tests.support.factories import chunk
 from tests.support.instant import InstantExecutor

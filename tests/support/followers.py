@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from fastlane.app import ResourceHub
-from fastlane.models.logs.hint import Hint
+from fastlane.models.log import Hint
 from fastlane.streams.hub import OnHint
 from tests.support.fastlane import Fastlane
 

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastlane import tether
+from fastlane import die_with_parent
 from tests.support import process
 
 
@@ -59,7 +59,7 @@ class ForkServer:
         self._expected: deque[asyncio.Future[Child]] = deque()
 
     async def __aenter__(self) -> "ForkServer":
-        tied = (sys.executable, tether.__file__, str(os.getpid()))
+        tied = (sys.executable, die_with_parent.__file__, str(os.getpid()))
         command = (*tied, sys.executable, "-m", "tests.support.fork_server")
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
@@ -126,7 +126,7 @@ def run_child(role: str, environment: dict[str, str], log: str) -> None:
     """Runs fastlane in a forked process, and ends it."""
     code = 1
     try:
-        ctypes.CDLL(None).prctl(tether.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(die_with_parent.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)

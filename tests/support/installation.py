@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from fastlane.config.credentials import hash_token, make_token
+from fastlane.config.access import hash_token, make_token
 from tests.support.credentials import bearer
 from tests.support.engine_views import DockerEngine, EngineView
 from tests.support.ports import free_port

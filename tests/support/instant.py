@@ -19,14 +19,12 @@ from pathlib import Path
 
 from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
-from fastlane.models.container.pulled_image import ImageRemoval, pulled_name
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
-from fastlane.models.placement.directory import KnownHost
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.host_record import EngineIdentity
-from fastlane.models.placement.pool import Pull
-from fastlane.models.usage import Usage
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
+from fastlane.models.execution import Usage
+from fastlane.models.host import EngineIdentity, HostView
+from fastlane.models.image import ImageRemoval, pulled_name
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
+from fastlane.models.pool import KnownHost, Pull
 
 LARGEST_PIECE = 16 * 1024
 STOPPED_CODE = 143

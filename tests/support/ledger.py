@@ -1,7 +1,7 @@
 """What a store has of a job, read by its lists: the ledger's rows, and how many rows and executions there are."""
 
 from fastlane.models.paging import Window
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.tick import Tick
 from fastlane.storage.base import ExecutionStore, JobStore
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pull
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
+from fastlane.models.host import HostView
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
+from fastlane.models.pool import Pull
 
 HOST = "unix:///log-writing"
 MILLISECOND = 1_000_000

@@ -11,7 +11,7 @@ from typing import Any
 
 import hiredis
 
-from fastlane.queue.redis.script import NAMES, Script
+from fastlane.queue.redis.connection import NAMES, Script
 from tests.support.relay import Filter, Filters, Last
 
 SCRIPTS = {Script.read(name).digest: name for name in NAMES}

@@ -15,11 +15,9 @@ from fastlane.clock import Clock
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
-from fastlane.executors.base import Executor
-from fastlane.executors.swarm.service import spec
-from fastlane.scheduler.notify import deliverer
-from fastlane.scheduler.repair import rebuilder
-from fastlane.scheduler.watch import execution_watch
+from fastlane.executors.port import Executor
+from fastlane.executors.swarm import spec
+from fastlane.scheduler import deliverer, execution_watch, rebuilder
 from fastlane.scheduler.worker import WorkerSettings
 from tests.support.defaults import hosts_of
 from tests.support.engine_process import SharedExecutor

@@ -16,7 +16,7 @@ from uuid import uuid4
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from fastlane.queue.redis.script import NAMES, Script
+from fastlane.queue.redis.connection import NAMES, Script
 from fastlane.storage.mongo import database
 from fastlane.storage.sqlite import connection
 from fastlane.storage.sqlite.file import SqliteFile

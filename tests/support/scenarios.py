@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane
 from fastlane.services.results import Enqueued
 from tests.support.factories import make_spec
 from tests.support.fastlane import Fastlane

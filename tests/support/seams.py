@@ -18,7 +18,7 @@ from typing import Any
 
 from fastlane.errors import FastlaneError
 from fastlane.models.transitions import RULES
-from fastlane.queue.base import Claim
+from fastlane.queue.port import Claim
 from fastlane.storage.base import Claimed
 from tests.support.intercept import Call, Intercepted
 

@@ -6,7 +6,7 @@ from typing import Any
 from fastlane import app
 from fastlane.clock import Clock
 from fastlane.config.settings import Settings
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from fastlane.services.assembly import Services
 from fastlane.streams.hub import OnHint
 

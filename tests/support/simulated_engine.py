@@ -30,10 +30,10 @@ import uvloop
 from aiohttp import web
 
 from fastlane.clock import SystemClock, iso
-from fastlane.executors.base import EngineTask, Order, Phase, TaskEnd
-from fastlane.executors.swarm.service import spec
-from fastlane.executors.swarm.service.timestamps import rfc3339
-from fastlane.models.logs.chunk import Piece
+from fastlane.executors.port import EngineTask, Order, Phase, TaskEnd
+from fastlane.executors.swarm import spec
+from fastlane.executors.swarm.clocks import rfc3339
+from fastlane.models.log import Piece
 from tests.support.instant import InstantExecutor, Run
 
 Raw = dict[str, Any]

@@ -14,9 +14,9 @@ from uuid import uuid4
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from fastlane.config.store_url import SQLITE
+from fastlane.config.types import SQLITE
 from fastlane.models.execution import Execution
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.tick import Tick
 from fastlane.storage.mongo.commits import tick_row
 from fastlane.storage.mongo.rows import document
 from fastlane.storage.records import EXECUTIONS

@@ -9,7 +9,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from fastlane.config.store_url import SQLITE
+from fastlane.config.types import SQLITE
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore

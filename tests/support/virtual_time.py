@@ -13,11 +13,11 @@ from uuid import uuid4
 from fastlane.models import job_change, transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Job
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.models.schedule.schedule import ScheduleKind as When
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
+from fastlane.models.schedule import ScheduleKind as When
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
+from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.worker import WorkerParts, build_parts

@@ -5,10 +5,9 @@ from dataclasses import asdict
 import pytest
 
 from fastlane import app
-from fastlane.config.access import TOKENS, USERS
-from fastlane.config.credentials import hash_password, hash_token
+from fastlane.config.access import TOKENS, USERS, hash_password, hash_token
 from fastlane.config.settings import Settings
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 
 USER = USERS.read([{"name": "anna", "password": hash_password("x"), "role": "run"}])
 TOKEN = TOKENS.read([{"name": "ci", "token": hash_token("x"), "role": "run"}])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.cancellation import unless_cancelled
+from fastlane.clock import unless_cancelled
 from fastlane.errors import StoreDown
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"

@@ -8,7 +8,7 @@ import pytest
 from fastlane.web.api.requests.job import JOB
 from tests.support import api_page, client_contract, jobs_schema, sync_client
 from tests.support.docs import CODE, PAGES, ROOT, commands
-from tests.unit.web.openapi.test_document import DOCUMENT, operations
+from tests.unit.web.test_document import DOCUMENT, operations
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 GENERATED = {"docs/configuration.md", "docs/api.md"}

@@ -9,48 +9,45 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
-LEAVES = ("config", "errors", "clock", "log", "redaction", "socket_path", "tether", "metrics", "cancellation")
+LEAVES = ("config", "errors", "clock", "log", "redaction", "die_with_parent", "metrics")
 
 ALLOWED = {
     "errors": (),
     "clock": (),
-    "cancellation": (),
     "log": (),
     "redaction": ("log",),
-    "socket_path": ("errors",),
-    "tether": (),
+    "die_with_parent": (),
     "metrics": (),
-    "liveness": ("errors", "socket_path"),
+    "liveness": ("errors",),
     "error_reports": ("errors",),
     "process": (),
-    "process_group": ("process",),
     "config": ("models", "errors", "log"),
     "models": ("errors",),
     "storage.base": ("models", *LEAVES),
     "storage.lookup": ("storage.base", "models", *LEAVES),
-    "queue.base": ("models", *LEAVES),
-    "executors.base": ("models", *LEAVES),
-    "notify.base": ("models", *LEAVES),
-    "tracing.base": ("models", *LEAVES),
-    "tracing": ("tracing.base", "models", *LEAVES),
+    "queue.port": ("models", *LEAVES),
+    "executors.port": ("models", *LEAVES),
+    "notify.port": ("models", *LEAVES),
+    "tracing.port": ("models", *LEAVES),
+    "tracing": ("tracing.port", "models", *LEAVES),
     "storage": ("storage.base", "models", *LEAVES),
-    "queue.waiting": ("queue.base", "storage.base", "models", *LEAVES),
-    "queue": ("queue.base", "models", *LEAVES),
-    "executors": ("executors.base", "models", *LEAVES),
+    "queue.waiting": ("queue.port", "storage.base", "models", *LEAVES),
+    "queue": ("queue.port", "models", *LEAVES),
+    "executors": ("executors.port", "models", *LEAVES),
     "directory": ("storage.base", "models", *LEAVES),
-    "streams": ("storage.base", "storage.lookup", "queue.base", "executors.base", "models", *LEAVES),
-    "notify": ("notify.base", "models", *LEAVES),
-    "services": ("storage.base", "storage.lookup", "queue.base", "queue.waiting", "streams", "directory", "models", *LEAVES),
+    "streams": ("storage.base", "storage.lookup", "queue.port", "executors.port", "models", *LEAVES),
+    "notify": ("notify.port", "models", *LEAVES),
+    "services": ("storage.base", "storage.lookup", "queue.port", "queue.waiting", "streams", "directory", "models", *LEAVES),
     "scheduler": (
-        *("storage.base", "queue.base", "queue.waiting", "executors.base", "notify.base", "tracing.base", "streams", "directory"),
+        *("storage.base", "queue.port", "queue.waiting", "executors.port", "notify.port", "tracing.port", "streams", "directory"),
         *("models", *LEAVES),
     ),
-    "web": ("services", "streams", "tracing.base", "models", *LEAVES),
-    "embedded": LEAVES,
+    "web": ("services", "streams", "tracing.port", "models", *LEAVES),
+    "embedded": ("liveness", *LEAVES),
     "client": (),
     "cli.client": ("client",),
     "storage.transfer": ("storage", "storage.base", "models", *LEAVES),
-    "cli": ("cli.client", "app", "liveness", "process_group", "error_reports", "storage.transfer", *LEAVES),
+    "cli": ("cli.client", "app", "liveness", "process", "error_reports", "storage.transfer", *LEAVES),
 }
 ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in ("cli", "client"))
 """Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""
@@ -140,12 +137,12 @@ def test_imports_point_down_only():
     [
         ("models.job", "from fastlane.storage.base import Store"),
         ("services.jobs", "import fastlane.scheduler.timer"),
-        ("web.routes.jobs.tasks", "def get():\n    from fastlane.storage import sqlite"),
+        ("web.routes.tasks", "def get():\n    from fastlane.storage import sqlite"),
         ("queue.redis.queue", "from fastlane.storage import base"),
         ("scheduler.timer", "import redis.asyncio as redis"),
-        ("errors", "from fastlane.models.placement.pool import Pool"),
-        ("web.routes.jobs.tasks", "from . import schemas"),
-        ("cli.servers", "from fastlane.models.placement.pool import Pool"),
+        ("errors", "from fastlane.models.pool import Pool"),
+        ("web.routes.tasks", "from . import schemas"),
+        ("cli.servers", "from fastlane.models.pool import Pool"),
         ("cli.client.commands.run", "from fastlane.config.load import load"),
         ("client.address", "from fastlane.errors import FastlaneError"),
     ],
@@ -161,11 +158,11 @@ def test_the_tables_have_no_way_back_up():
     assert [group for group in ALLOWED if reaches(group, group)] == []
 
 
-WEB = ("server", "routes", "streaming", "openapi", "handler", "api", "security", "http", "settings")
+WEB = (
+    *("metrics_server", "reload", "server", "routes", "streaming", "openapi", "handler", "api", "security", "static_files", "http"),
+    "settings",
+)
 """The parts of web. Each may import only those after it."""
-
-KNOWN_CIRCLES = {"models"}
-"""Packages whose parts import each other in a circle."""
 
 PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
 
@@ -201,7 +198,7 @@ def test_the_parts_of_web_import_in_one_direction():
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package or "fastlane")
 def test_no_parts_of_a_package_import_each_other_in_a_circle(package):
-    assert bool(in_circles(arrows_inside(package))) == (package in KNOWN_CIRCLES)
+    assert in_circles(arrows_inside(package)) == set()
 
 
 def test_a_circle_of_parts_is_found():
@@ -236,6 +233,9 @@ def test_a_private_read_is_found(source, found):
     assert bool(private_reads("module", source)) is found
 
 
+LONGEST = 700
+"""Lines of a module. Most have 150 to 600: what is read together stands together."""
+
 GENERATED = {"client.contract"}
 """Modules that code writes, and nobody reads from top to end."""
 
@@ -244,4 +244,4 @@ GENERATED = {"client.contract"}
 def test_a_module_is_short_and_says_what_it_owns(module):
     source = MODULES[module].read_text()
     assert ast.get_docstring(ast.parse(source)), "has no docstring"
-    assert len(source.splitlines()) <= 700, "is longer than 700 lines"
+    assert len(source.splitlines()) <= LONGEST, f"is longer than {LONGEST} lines"

@@ -7,7 +7,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from fastlane.cli.check import check
+from fastlane.cli.servers import check
 from fastlane.liveness import answering
 
 

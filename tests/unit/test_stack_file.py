@@ -9,8 +9,7 @@ from hashlib import sha256
 import pytest
 import yaml
 
-from fastlane.config.access import TOKENS
-from fastlane.config.credentials import token_digest
+from fastlane.config.access import TOKENS, token_digest
 from fastlane.config.table import SETTINGS
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment

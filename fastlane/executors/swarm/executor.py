@@ -18,35 +18,28 @@ from uuid import uuid4
 import structlog
 from docker.auth import encode_header
 
-from fastlane.cancellation import unless_cancelled
-from fastlane.clock import Clock
+from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
-from fastlane.executors.swarm.client.breaker import Breaker
-from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
-from fastlane.executors.swarm.client.http import Request
-from fastlane.executors.swarm.disk import NO_RESERVE
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
+from fastlane.executors.swarm import spec
+from fastlane.executors.swarm.client import Breaker
+from fastlane.executors.swarm.clocks import leader_of
+from fastlane.executors.swarm.connection import Request
+from fastlane.executors.swarm.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
-from fastlane.executors.swarm.images.images import image_path
-from fastlane.executors.swarm.images.registries import Credentials, Registries
-from fastlane.executors.swarm.images.removal import remove_image
-from fastlane.executors.swarm.logs.reader import LogReader
-from fastlane.executors.swarm.observe import Observer
-from fastlane.executors.swarm.probe import Pace
-from fastlane.executors.swarm.service import spec
-from fastlane.executors.swarm.service.clocks import leader_of
-from fastlane.executors.swarm.service.names import ids_for
-from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine, with_times
-from fastlane.executors.swarm.usage import UsageReader
-from fastlane.models.container.pulled_image import ImageRemoval
-from fastlane.models.logs.chunk import Mark, Portion
-from fastlane.models.placement.directory import KnownHost
-from fastlane.models.placement.disk import Reserve
-from fastlane.models.placement.endpoint import Endpoint
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pull
-from fastlane.models.usage import Usage
+from fastlane.executors.swarm.images import image_path, remove_image
+from fastlane.executors.swarm.logs import LogReader
+from fastlane.executors.swarm.observe import Observer, UsageReader
+from fastlane.executors.swarm.probe import NO_RESERVE, Pace
+from fastlane.executors.swarm.registries import Credentials, Registries
+from fastlane.executors.swarm.spec import ids_for
+from fastlane.executors.swarm.states import container_id, node_details, node_states, task_views, wait_for_engine, with_times
+from fastlane.models.execution import Usage
+from fastlane.models.host import Endpoint, HostView, Reserve
+from fastlane.models.image import ImageRemoval
+from fastlane.models.log import Mark, Portion
+from fastlane.models.pool import KnownHost, Pull
 
 log = structlog.get_logger()
 

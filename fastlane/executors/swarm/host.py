@@ -12,26 +12,18 @@ from typing import Any, TypeVar
 
 import structlog
 
-from fastlane.cancellation import unless_cancelled
-from fastlane.clock import Clock, first_of
+from fastlane.clock import Clock, first_of, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.base import Image
-from fastlane.executors.swarm.client.breaker import Breaker, Circuit
-from fastlane.executors.swarm.client.client import Api, CallTimeouts, Client
-from fastlane.executors.swarm.client.faults import DiskFull, HostTimeout, NotHostsFault
-from fastlane.executors.swarm.client.http import Request
-from fastlane.executors.swarm.client.transport import Transport
-from fastlane.executors.swarm.disk import NO_RESERVE, EngineDisk
-from fastlane.executors.swarm.images.failed_pulls import FailedPulls
-from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
-from fastlane.executors.swarm.images.registries import Registries
-from fastlane.executors.swarm.probe import EngineFacts, Pace, probe
-from fastlane.executors.swarm.service.clocks import SetBack, set_back
-from fastlane.models.placement.disk import Reserve
-from fastlane.models.placement.endpoint import Endpoint
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.host_record import EngineIdentity
-from fastlane.models.placement.pool import Pull
+from fastlane.executors.port import Image
+from fastlane.executors.swarm.client import Api, Breaker, CallTimeouts, Circuit, Client
+from fastlane.executors.swarm.clocks import SetBack, set_back
+from fastlane.executors.swarm.connection import Request, Transport
+from fastlane.executors.swarm.faults import DiskFull, HostTimeout, NotHostsFault
+from fastlane.executors.swarm.images import REGISTRY_THREADS, FailedPulls, Images
+from fastlane.executors.swarm.probe import NO_RESERVE, EngineDisk, EngineFacts, Pace, probe
+from fastlane.executors.swarm.registries import Registries
+from fastlane.models.host import Endpoint, EngineIdentity, HostView, Reserve
+from fastlane.models.pool import Pull
 
 T = TypeVar("T")
 log = structlog.get_logger()

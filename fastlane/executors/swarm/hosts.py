@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from fastlane.errors import HostDown
-from fastlane.executors.base import EngineTask, TaskEnd
-from fastlane.executors.swarm.client.faults import NO_SPACE
+from fastlane.executors.port import EngineTask, TaskEnd
+from fastlane.executors.swarm.clocks import Clocks
+from fastlane.executors.swarm.faults import NO_SPACE
 from fastlane.executors.swarm.host import Host
-from fastlane.executors.swarm.service.clocks import Clocks
-from fastlane.models.placement.disk import Refusals
+from fastlane.models.host import Refusals
 
 
 class Hosts:

@@ -6,17 +6,56 @@ dropped.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from fastlane.models.logs.hint import Hint
+from fastlane.models.log import Hint
 from fastlane.models.status import Status
-from fastlane.queue.redis.connections import Connections
-from fastlane.queue.redis.keys import Keys
-from fastlane.queue.redis.pipeline import Connection, down, pack
-from fastlane.queue.redis.subscription import MAX_PAUSE, Backoff, next_message, send
+from fastlane.queue.redis.connection import Connection, Connections, down, pack
+from fastlane.queue.redis.scripts import Keys
+
+IDLE = 5.0
+"""Seconds of silence after which the server is asked whether it is still there."""
+FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
+
+
+class Backoff:
+    """Pauses between attempts to connect: each twice as long as the one before, up to a second, with jitter."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def reset(self) -> None:
+        """Begins with the shortest pause again."""
+        self._failures = 0
+
+    async def pause(self) -> None:
+        """Waits after a failure."""
+        longest = min(MAX_PAUSE, FIRST_PAUSE * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        await asyncio.sleep(random.uniform(longest / 2, longest))
+
+
+async def send(connection: Connection, deadline: float, *command: str) -> None:
+    """Sends a command; its answer comes with the messages. Raises TimeoutError after ``deadline`` seconds."""
+    async with asyncio.timeout(deadline):
+        await connection.send_packed_command(pack(command), check_health=False)
+
+
+async def next_message(connection: Connection, deadline: float) -> list[str]:
+    """Returns the next message of any kind. Pings the server when none came for a while, since a dead connection is silent too; raises
+    TimeoutError when the server does not answer within ``deadline`` seconds."""
+    message: list[str] | None = await connection.read_response(timeout=IDLE)
+    if message is None:
+        await send(connection, deadline, "PING")
+        message = await connection.read_response(timeout=deadline)
+        if message is None:
+            raise TimeoutError
+    return message
+
 
 MAX_WAITING = 10_000
 """Hints wait to be sent for at most this many executions; those of further executions are dropped."""
@@ -170,3 +209,62 @@ class RedisHints:
 
     def _channel_of(self, execution_id: str) -> str:
         return f"{self._channel}:{execution_id}"
+
+
+class SignalListener:
+    """Calls ``on_wake()`` and ``on_stop(id)``. ``connect`` makes an unconnected connection; ``deadline`` is in seconds."""
+
+    def __init__(
+        self, connect: Callable[[], Connection], channel: str, deadline: float, on_wake: Callable[[], None], on_stop: Callable[[str], None]
+    ) -> None:
+        self._connect = connect
+        self._channel = channel
+        self._deadline = deadline
+        self._on_wake = on_wake
+        self._on_stop = on_stop
+        self._backoff = Backoff()
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Starts to listen, and keeps trying while Redis is away."""
+        self._task = asyncio.create_task(self._run(), name="queue-signals")
+
+    async def close(self) -> None:
+        """Ends the task and its connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError) as error:
+                log.info("queue.signals_lost", error=str(down(error, self._deadline)))
+            except Exception:
+                log.exception("queue.signals_failed")
+            await self._backoff.pause()
+
+    async def _listen(self) -> None:
+        connection = self._connect()
+        try:
+            async with asyncio.timeout(self._deadline):
+                await connection.connect()
+                await send(connection, self._deadline, "SUBSCRIBE", self._channel)
+                await connection.read_response()
+            self._backoff.reset()
+            self._on_wake()
+            while True:
+                self._dispatch(await next_message(connection, self._deadline))
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+
+    def _dispatch(self, message: list[str]) -> None:
+        if message[:1] != ["message"]:
+            return
+        signal, _, id = message[2].partition(":")
+        if signal == "stop":
+            self._on_stop(id)
+        else:
+            self._on_wake()

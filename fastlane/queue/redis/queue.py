@@ -3,22 +3,228 @@
 The other ports of the queue share its connection: ``generation``, ``reports`` and ``tickets``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
+from secrets import token_hex
+from typing import Any, TypeVar
 
-from fastlane.models.placement.pool import HOLDS, Pauses
-from fastlane.queue.base import Cancelled, Claim, Entry, Lane, LaneCounts, LanePage, Lease, Renewal
-from fastlane.queue.redis.arguments import KINDS, batches, entry_arguments
-from fastlane.queue.redis.coalescer import Coalescer
-from fastlane.queue.redis.connections import Connections
-from fastlane.queue.redis.generation import RedisGeneration
-from fastlane.queue.redis.keys import Keys
-from fastlane.queue.redis.pipeline import Pipeline
-from fastlane.queue.redis.reports import RedisReports
-from fastlane.queue.redis.runner import ScriptRunner, TimeSource, redis_time
-from fastlane.queue.redis.signals import SignalListener
-from fastlane.queue.redis.tickets import RedisTickets
+import orjson
+
+from fastlane.errors import QueueUnfit
+from fastlane.models.event import Note, Obstacle
+from fastlane.models.host import Disk, HostView, Node
+from fastlane.models.pool import HOLDS, Pauses
+from fastlane.models.store_version import StoreVersion
+from fastlane.queue.port import (
+    TICKS,
+    AuditPage,
+    Cancelled,
+    Claim,
+    Entry,
+    EntryKind,
+    Identity,
+    Lane,
+    LaneCounts,
+    LanePage,
+    Lease,
+    Renewal,
+    Report,
+)
+from fastlane.queue.redis.connection import Coalescer, Connections, Pipeline
+from fastlane.queue.redis.hints import SignalListener
+from fastlane.queue.redis.scripts import Keys, ScriptRunner, TimeSource, redis_time
+
+MAX_CALL_ITEMS = 128
+LETTERS = {EntryKind.JOB: "j", EntryKind.EXECUTION: "e"}
+KINDS = {letter: kind for kind, letter in LETTERS.items()}
+
+T = TypeVar("T")
+
+
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items in order, as many at a time as one call may carry."""
+    for start in range(0, len(items), MAX_CALL_ITEMS):
+        yield items[start : start + MAX_CALL_ITEMS]
+
+
+def entry_arguments(entries: Sequence[Entry]) -> list[str | int]:
+    """The entries as ``entry_argument`` of ``entries.lua`` reads them."""
+    arguments: list[str | int] = []
+    for e in entries:
+        expires = "" if e.expires is None else e.expires
+        arguments += (e.id, LETTERS[e.kind], e.lane, e.due, e.revision, e.priority, e.group, e.concurrency, expires)
+    return arguments
+
+
+NO_EVICTION = "noeviction"
+
+
+class RedisGeneration:
+    """The port's ``QueueGeneration``."""
+
+    def __init__(self, pipeline: Pipeline, scripts: ScriptRunner, keys: Keys) -> None:
+        self._pipeline = pipeline
+        self._scripts = scripts
+        self._keys = keys
+        self._audited: Sequence[str] = ()
+
+    async def identity(self) -> Identity:
+        """Reads the generation, the server's run id, and what is known of the store."""
+        generation = await self._pipeline.call("GET", self._keys.generation)
+        id, commits = await self._pipeline.call("HMGET", self._keys.store, "id", "commits")
+        seen = None if id is None else StoreVersion(id, int(commits or 0))
+        return Identity(generation, (await self._info("server")).get("run_id", ""), seen)
+
+    async def remember_store(self, version: StoreVersion) -> None:
+        """Keeps how far the store has come."""
+        await self._scripts.run("remember_store", (), [version.store, version.commits], self._keys.store)
+
+    async def refuse_eviction(self) -> None:
+        """Reads the server's policy; a server that does not tell it is trusted."""
+        policy = (await self._info("memory")).get("maxmemory_policy", NO_EVICTION)
+        if policy != NO_EVICTION:
+            raise QueueUnfit(
+                f"Redis drops entries when its memory is full, because its maxmemory-policy is {policy}: "
+                f"set it to {NO_EVICTION} (CONFIG SET maxmemory-policy {NO_EVICTION}, and in its configuration)"
+            )
+
+    async def audit(self, generation: str, page: str | None = None) -> AuditPage:
+        """Looks at some 256 members of the sets. The lanes are read with the first page; the script asks for one that is new since."""
+        if page is None:
+            self._audited = await self._pipeline.call("SMEMBERS", self._keys.lanes)
+        following, wrong, is_rest = await self._scripts.run("audit", self._audited, [generation, page or ""])
+        return AuditPage(wrong or None, following or None, is_rest == 1)
+
+    async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:
+        """Removes all keys of this installation but the tickets', and sets the generation in the same step."""
+        known = {*await self._pipeline.call("SMEMBERS", self._keys.lanes), *lanes}
+        own = (self._keys.workers, self._keys.reports, self._keys.check, self._keys.pauses, self._keys.store)
+        await self._scripts.run("wipe", known, [generation or ""], *own)
+
+    async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane]) -> None:
+        """Puts entries back as leases that have run out, with their slots."""
+        slotless = {TICKS} | {lane.name for lane in limits if lane.limit is None}
+        for batch in batches(entries):
+            lanes = {entry.lane for entry in batch}
+            declared = [*(lanes - slotless), *(lanes & slotless)]
+            await self._scripts.run("restore", declared, [len(lanes - slotless), *entry_arguments(batch)])
+
+    async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
+        """Sets the generation if the queue is of the one ``before``, or if none is given."""
+        return bool(await self._scripts.run("set_generation", (), [generation, before or ""]) == 1)
+
+    async def _info(self, section: str) -> dict[str, str]:
+        lines = (await self._pipeline.call("INFO", section)).splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+class RedisTickets:
+    """The port's ``TicketStore``."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline = pipeline
+        self._keys = keys
+
+    async def put(self, digest: str, text: str, *, ttl: int) -> bool:
+        """Keeps a text for ``ttl`` milliseconds; returns False when the digest is in use."""
+        return await self._pipeline.call("SET", self._keys.ticket(digest), text, "PX", ttl, "NX") is not None
+
+    async def take(self, digest: str) -> str | None:
+        """Returns the text to one caller, and removes it."""
+        text: str | None = await self._pipeline.call("GETDEL", self._keys.ticket(digest))
+        return text
+
+    async def peek(self, digest: str) -> str | None:
+        """Returns the text and leaves it."""
+        text: str | None = await self._pipeline.call("GET", self._keys.ticket(digest))
+        return text
+
+
+OBSTACLES = {obstacle.value: obstacle for obstacle in Obstacle}
+WHOLE = "WHOLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What Redis has of a worker's hosts, by its last report; ``number``: by which that report is known, empty while Redis may have
+    anything. It is random: a call that was lost, and is carried out late, must not fit."""
+
+    number: str = ""
+    hosts: Mapping[str, HostView] = field(default_factory=dict)
+
+
+NOTHING = Sent()
+
+
+class RedisReports:
+    """The port's ``WorkerReports``."""
+
+    def __init__(self, scripts: ScriptRunner, keys: Keys) -> None:
+        self._scripts = scripts
+        self._own = (keys.workers, keys.reports)
+        self._sent: dict[str, Sent] = {}
+        self._read: dict[str, tuple[str, HostView]] = {}
+
+    async def announce(self, report: Report, *, ttl: int) -> None:
+        """Keeps a worker's report for ``ttl`` milliseconds."""
+        sent = self._sent.pop(report.worker, NOTHING)  # nothing is known of what Redis has, should the answer be lost
+        hosts, number = {view.name: view for view in report.hosts}, token_hex(8)
+        if await self._announce(report, ttl, sent, hosts, number) == WHOLE:
+            await self._announce(report, ttl, NOTHING, hosts, number)
+        if ttl > 0:
+            self._sent[report.worker] = Sent(number, hosts)
+
+    async def _announce(self, report: Report, ttl: int, sent: Sent, hosts: Mapping[str, HostView], number: str) -> Any:
+        gone = [name for name in sent.hosts if name not in hosts]
+        changed = [(name, view) for name, view in hosts.items() if (old := sent.hosts.get(name)) is not view and old != view]
+        fields = [text for name, view in changed for text in (name, orjson.dumps(view).decode())]
+        head = orjson.dumps(replace(report, hosts=())).decode()
+        arguments: list[str | int] = [report.worker, ttl, head, sent.number, number, len(gone), *gone, *fields]
+        return await self._scripts.run("announce", (), arguments, *self._own)
+
+    async def current(self) -> Sequence[Report]:
+        """Reads the reports of all live workers. A host whose text has not changed is not read again."""
+        alive, pairs = await self._scripts.run("reports", (), [], *self._own)
+        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        hosts: dict[str, list[HostView]] = {worker: [] for worker in alive}
+        read: dict[str, tuple[str, HostView]] = {}
+        for name, text in fields.items():
+            worker, _, host = name.partition("\n")
+            if host and worker in hosts:
+                known = self._read.get(name)
+                read[name] = known if known is not None and known[0] == text else (text, _host(orjson.loads(text)))
+                hosts[worker].append(read[name][1])
+        self._read = read
+        return [_report(orjson.loads(fields[worker]), hosts[worker]) for worker in alive if worker in fields]
+
+
+def _report(values: Mapping[str, Any], hosts: Sequence[HostView]) -> Report:
+    """Reads a report that another version may have written: what this version does not know is left out."""
+    notes = tuple(
+        Note(**_known_fields(Note, note) | {"obstacle": obstacle})
+        for note in values.get("notes", ())
+        if (obstacle := OBSTACLES.get(note["obstacle"])) is not None
+    )
+    pools = values.get("pools")
+    rules = None if pools is None else tuple(map(tuple, pools))
+    more = {name: values.get(name) for name in ("clock_skew", "room", "pools_digest")}
+    return Report(values["worker"], values["started_at"], tuple(hosts), notes, pools=rules, **more)
+
+
+def _host(values: Mapping[str, Any]) -> HostView:
+    disk = values.get("disk")
+    parts = {
+        "disk": None if disk is None else Disk(**_known_fields(Disk, disk)),
+        "members": tuple(Node(**_known_fields(Node, node)) for node in values.get("members", ())),
+    }
+    return HostView(**_known_fields(HostView, values) | parts)
+
+
+def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
+
 
 MAX_CLAIM_ITEMS = 256
 REMEMBERED_LANES = 10_000

@@ -3,18 +3,96 @@
 Lists over several tasks take ``visible``, a regular expression of the task ids that the caller may see (None: all).
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastlane.clock import Clock
 from fastlane.errors import Invalid, NotFound
-from fastlane.models.job import Job
-from fastlane.models.paging import Page, Row, Wanted, WantedJobs, Window
-from fastlane.models.schedule.tick import Tick
-from fastlane.models.task import Task
-from fastlane.services.reads.views import ExecutionView, JobView, view_executions, view_jobs
-from fastlane.storage.base import Store
-from fastlane.storage.lookup import find_job
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job, Task, job_status
+from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Window
+from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
+from fastlane.models.tick import Tick
+from fastlane.storage.base import ExecutionStore, LogStore, Store
+from fastlane.storage.lookup import find_execution, find_job
+from fastlane.streams.reader import read_slices
+
+TEXT = 64 * 1024
+"""Bytes of each stream that come with an execution: the last ones."""
+
+AT_ONCE = 8
+"""Executions of a list that are looked up at once, so that one list does not take all of the store's readers."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job, its status in the API, its latest execution (the one under way, or else the last one), and when it runs next by its
+    schedule (milliseconds)."""
+
+    job: Job
+    status: str
+    latest: Execution | None
+    next_run: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionView:
+    """An execution, the size of each stream so far, and the last 64 KiB of each if they were asked for."""
+
+    execution: Execution
+    stdout_bytes: int
+    stderr_bytes: int
+    truncated: bool
+    stdout: str | None = None
+    stderr: str | None = None
+
+
+async def view_jobs(store: ExecutionStore, jobs: Sequence[Job], now: int, statuses: Mapping[str, str] | None = None) -> list[JobView]:
+    """Each job as it stands at ``now`` (milliseconds); those in ``statuses`` (by id) with the status there."""
+    latest = await store.latest([job.id for job in jobs]) if jobs else {}
+    return [_view(job, latest.get(job.id), now, (statuses or {}).get(job.id)) for job in jobs]
+
+
+async def view_executions(store: LogStore, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
+    """Each execution with the size of its log; with the end of the log if ``texts``."""
+    views: list[ExecutionView] = []
+    for start in range(0, len(executions), AT_ONCE):
+        some = executions[start : start + AT_ONCE]
+        views += await asyncio.gather(*(view_execution(store, execution, texts=texts) for execution in some))
+    return views
+
+
+async def view_execution(store: LogStore, execution: Execution, *, texts: bool) -> ExecutionView:
+    """An execution with the size of its log; with the end of the log if ``texts``."""
+    if execution.status.final and not texts:
+        return ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
+    head = await store.log_head(execution.id)
+    truncated = head.truncated or execution.truncated
+    if not texts:
+        return ExecutionView(execution, head.stdout, head.stderr, truncated)
+    stdout = await _text(store, execution.id, STDOUT, head.stdout)
+    stderr = await _text(store, execution.id, STDERR, head.stderr)
+    return ExecutionView(execution, head.stdout, head.stderr, truncated, stdout, stderr)
+
+
+def _view(job: Job, latest: Execution | None, now: int, stored: str | None) -> JobView:
+    return JobView(job, stored or job_status(job, latest.status if latest else None, now), latest, job.next_run(now))
+
+
+async def _text(store: LogStore, execution_id: str, stream: int, end: int) -> str:
+    start = max(0, end - TEXT)
+    data = b"".join([piece.data async for pieces in read_slices(store, execution_id, start, end, stream) for piece in pieces])
+    return (data if start == 0 else from_whole_character(data)).decode(errors="replace")
+
+
+def from_whole_character(data: bytes) -> bytes:
+    """Drops what is left of a UTF-8 character that was cut at the start (at most three bytes)."""
+    cut = 0
+    while cut < min(3, len(data)) and data[cut] & 0xC0 == 0x80:
+        cut += 1
+    return data[cut:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +140,12 @@ class Lists:
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        now = self._clock.now()
-        page = _checked(await self._jobs(task_id, window, status, now, fewer))
-        return TaskJobsView(task, page.of(await view_jobs(self._store, page.rows, now)))
+        page = await self._jobs(task_id, window, status, fewer)
+        return TaskJobsView(task, await self._view(page, is_by_status=status is not None))
 
     async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
         """Jobs of all tasks or of one, newest first."""
-        now = self._clock.now()
-        page = _checked(await self._store.list_all_jobs(replace(wanted, now=now), window))
-        return page.of(await view_jobs(self._store, page.rows, now))
+        return await self._view(await self._store.list_all_jobs(wanted, window), is_by_status=bool(wanted.statuses))
 
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""
@@ -88,15 +163,80 @@ class Lists:
         job = await find_job(self._store, task_id, job_id)
         return TicksView(job, _checked(await self._store.list_ticks(job_id, window)))
 
-    async def _jobs(self, task_id: str, window: Window, status: str | None, now: int, fewer: Sequence[int]) -> Page[Job]:
+    async def _view(self, page: JobPage, *, is_by_status: bool) -> Page[JobView]:
+        """The jobs as they stand now; in a list by status, with the statuses by which they were found."""
+        page.check()
+        return page.of(await view_jobs(self._store, page.rows, self._clock.now(), page.statuses if is_by_status else {}))
+
+    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> JobPage:
         try:
-            return await self._store.list_jobs(task_id, window, status=status, now=now)
+            return await self._store.list_jobs(task_id, window, status=status)
         except Invalid:
             if not fewer:
                 raise
-            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, now, fewer[1:])
+            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, fewer[1:])
 
 
 def _checked(page: Page[Row]) -> Page[Row]:
     page.check()
     return page
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """A job with a page of its executions, newest first."""
+
+    view: JobView
+    executions: Page[ExecutionView]
+
+
+class Details:
+    """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def job(self, task_id: str, job_id: str, window: Window, *, texts: bool) -> JobDetail:
+        """A job with a page of its executions; with the text of their logs if ``texts``."""
+        job = await find_job(self._store, task_id, job_id)
+        (view,) = await view_jobs(self._store, [job], self._clock.now())
+        page = await self._store.list_executions_of(job_id, window)
+        page.check()
+        return JobDetail(view, page.of(await view_executions(self._store, page.rows, texts=texts)))
+
+    async def execution(self, task_id: str, job_id: str, execution_id: str) -> ExecutionView:
+        """An execution with the text of its log."""
+        execution = await find_execution(self._store, task_id, job_id, execution_id)
+        return await view_execution(self._store, execution, texts=True)
+
+    async def check_exists(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """Returns when the job exists, or the execution if one is given; raises NotFound otherwise."""
+        if execution_id is None:
+            await find_job(self._store, task_id, job_id)
+        else:
+            await find_execution(self._store, task_id, job_id, execution_id)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """The hours from ``since`` to ``until`` (milliseconds), each with its counts."""
+
+    since: int
+    until: int
+    hours: Sequence[HourCount]
+
+
+class History:
+    """Reads the counts of a store."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def hours(self, since: int, hours: int, *, task_id: str | None, pool: str | None, visible: str | None) -> HistoryView:
+        """So many hours, from the one that ``since`` is in, up to the present one."""
+        first = hour_of(since)
+        until = min(first + min(hours, MOST_HOURS) * HOUR, hour_of(self._clock.now()) + HOUR)
+        wanted = WantedHours(first, max(first, until), task_id, pool, visible)
+        return HistoryView(wanted.since, wanted.until, all_hours(await self._store.history.hours(wanted), wanted))

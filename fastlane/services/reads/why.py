@@ -2,25 +2,484 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-from fastlane.clock import Clock
+from fastlane.clock import Clock, iso
 from fastlane.errors import QueueDown, Unreadable
-from fastlane.models.execution import Execution
+from fastlane.models.event import Note, Obstacle
+from fastlane.models.execution import Execution, FailureReason
+from fastlane.models.host import HostView
 from fastlane.models.job import Job, job_status
-from fastlane.models.note import Note
 from fastlane.models.paging import Wanted, Window
-from fastlane.models.placement.pool import Pool, pool_for
-from fastlane.models.schedule.overlap import awaited
-from fastlane.models.schedule.tick import Tick
-from fastlane.models.status import STARTING
-from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
-from fastlane.services.reads.host_rows import distinct_views
-from fastlane.services.reads.memory import OutOfMemory, out_of_memory
-from fastlane.services.reads.wait_reasons import WaitReason
-from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
+from fastlane.models.placement import has_place, place, slots_of
+from fastlane.models.pool import RESTORED, Pool, pool_for
+from fastlane.models.retry import retry_due
+from fastlane.models.schedule import Overlap
+from fastlane.models.status import STARTING, Status
+from fastlane.models.tick import Tick, awaited
+from fastlane.queue.port import TICKS, LaneCounts, Report, TimedQueue, WorkerReports
+from fastlane.services.reads.pools import distinct_views
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
+
+
+class Cause(StrEnum):
+    """What is waited for. Every ``Obstacle`` that a worker can note is one of these."""
+
+    DUE = "due"
+    RETRY = "retry"
+    PAUSED = "paused"
+    NO_POOL = "no-pool"
+    NO_QUEUE = "no-queue"
+    NO_WORKER = "no-worker"
+    DISPATCH_PAUSED = "dispatch-paused"
+    POOL_PAUSED = "pool-paused"
+    OTHER_LANE = "other-lane"
+    NO_HOST = "no-host"
+    POOL_FULL = "pool-full"
+    WORKERS_FULL = "workers-full"
+    CONCURRENCY = "concurrency"
+    OVERLAP = "overlap"
+    REGISTRY = "registry"
+    NO_NODE = "no-node"
+    IMAGE = "image"
+    HOST_AWAY = "host-away"
+    REFUSED = "refused"
+    BREAKER = "breaker"
+    NODE_DOWN = "node-down"
+    SERVICE_GONE = "service-gone"
+    STORE = "store"
+    FAULT = "fault"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableHost:
+    """A host that cannot be used, and why. ``circuit``, ``faults`` (in a row) and ``retry_at`` are set while its breaker is open. Moments
+    in milliseconds."""
+
+    name: str
+    reason: str
+    since: int | None = None
+    circuit: str | None = None
+    faults: int | None = None
+    retry_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTick:
+    """The tick that a job's pause holds, by its due time in milliseconds."""
+
+    due: int
+    task_id: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PausedDispatch:
+    """All dispatch is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class PausedPool:
+    """A pool that is paused."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormerPool:
+    """A pool in whose lane an entry was left."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class FullPool:
+    """A pool that has no free slot: ``ready`` executions wait for one."""
+
+    pool: str
+    running: int
+    max_running: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableHosts:
+    """Hosts that cannot be used, of a pool: of the execution's own pool, once it has one."""
+
+    pool: str | None
+    hosts: tuple[UnusableHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FullTask:
+    """A task of which as many executions run as one of them allows."""
+
+    running: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierExecution:
+    """An execution of the same job that has to end first; None when a worker is about to look whether there is one."""
+
+    execution_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePull:
+    """An image that a host looks for, or that one of its nodes pulls."""
+
+    image: str
+    host: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a note of the owner is about: always a host; the image, or the host's state, if it has to do with them."""
+
+    host: str | None
+    image: str | None = None
+    hosts: tuple[UnusableHost, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextAttempt:
+    """The number of the attempt to come."""
+
+    attempt: int
+
+
+Details = (
+    HeldTick
+    | PausedDispatch
+    | PausedPool
+    | FormerPool
+    | FullPool
+    | UnusableHosts
+    | FullTask
+    | EarlierExecution
+    | ImagePull
+    | Noted
+    | NextAttempt
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReason:
+    """One thing that is waited for. ``since`` and ``until`` (at the latest) in milliseconds; None when unknown."""
+
+    reason: Cause
+    message: str
+    since: int | None = None
+    until: int | None = None
+    details: Details | None = None
+
+
+MAX_TRY = 90_000
+"""Milliseconds within which a worker finds an execution's image, or notes what prevents it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFacts:
+    """The state of things at ``now`` (milliseconds) for the executions of one task.
+
+    ``pool``: the task's pool; None when no pool takes it. ``paused``: whether the pool is. ``running``: the pool's executions that hold a
+    slot. ``ready``: those that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive,
+    and ``full`` whether none of them takes more executions.
+    ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers`` are then unknown. ``of_task``: the
+    task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question. ``lane``: the lane in which
+    its entry is; None when it has none. ``awaited``: what it waits for by its ``waits``. ``hold``: why all dispatch is paused, one of
+    ``HOLDS``; None while it is not.
+    """
+
+    now: int
+    pool: Pool | None
+    paused: bool = False
+    queue_fault: str | None = None
+    workers: int = 0
+    full: bool = False
+    hosts: tuple[HostView, ...] = ()
+    running: int = 0
+    ready: int = 0
+    of_task: int = 0
+    note: Note | None = None
+    lane: str | None = None
+    awaited: Execution | None = None
+    hold: str | None = None
+
+
+def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
+    """What a job waits for. ``latest``: its execution under way, or else its last one."""
+    waits = execution_waits(latest, facts) if latest is not None else []
+    if job.held_tick is not None:
+        message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held until someone resumes the job"
+        return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick, job.task_id, job.id))]
+    due = job.next_run(facts.now)
+    if waits or due is None or (latest is not None and not latest.status.final):
+        return waits
+    if due > facts.now:
+        return [WaitReason(Cause.DUE, f"its next tick is due at {iso(due)}", until=due)]
+    return _at_the_latest(job.spec.expires_at(due), _nothing_takes_it(facts))
+
+
+def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What an execution waits for: nothing once it runs normally, and nothing when a worker is about to take it."""
+    if execution.status.final:
+        due = None if execution.settled else retry_due(execution)
+        return [] if due is None else [_retry(execution.attempt, execution.finished_at, due)]
+    if execution.stop_requested_at is not None:
+        stop = WaitReason(Cause.STOP, "it was asked to stop and may use its grace period", execution.stop_requested_at)
+        return [stop, *_unexpected(execution, facts)]
+    if execution.status is Status.RUNNING:
+        return _unexpected(execution, facts)
+    waits = _pulling(execution, facts) if execution.status is Status.PULLING else _enqueued(execution, facts)
+    return _at_the_latest(execution.expires_at, waits)
+
+
+def _at_the_latest(end: int | None, waits: list[WaitReason]) -> list[WaitReason]:
+    """The waits, none of which lasts longer than to ``end``: the moment from which on nothing may start any more."""
+    if end is None:
+        return waits
+    return [wait if wait.until is not None and wait.until <= end else replace(wait, until=end) for wait in waits]
+
+
+def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    due = execution.scheduled_for
+    if due > facts.now:
+        if execution.attempt > 1:
+            return [_retry(execution.attempt - 1, execution.created_at, due)]
+        return [WaitReason(Cause.DUE, f"it is due at {iso(due)}", execution.created_at, due)]
+    if execution.waits is not None:
+        return [*_nothing_takes_it(facts), _overlap(execution, execution.waits, facts.awaited)]
+    if facts.pool is None:
+        return [
+            WaitReason(Cause.NO_POOL, f"no pool takes the task {execution.task_id!r}; add one whose match fits it to the settings", due)
+        ]
+    return [*_nothing_takes_it(facts), *_no_slot(facts.pool, execution, facts), *_unexpected(execution, facts)]
+
+
+def _overlap(execution: Execution, rule: Overlap, earlier: Execution | None) -> WaitReason:
+    message, id = "a worker is about to look whether others of its job have ended", None
+    if earlier is not None:
+        id = earlier.id
+        message = f"execution {id} of its job has to {'stop' if rule is Overlap.REPLACE else 'end'} first (overlap: {rule})"
+    return WaitReason(Cause.OVERLAP, message, execution.created_at, details=EarlierExecution(id))
+
+
+def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What keeps the execution from a slot."""
+    waits = _held(facts)
+    if facts.lane not in (None, TICKS, pool.name):
+        return [*waits, _other_lane(str(facts.lane), pool)]
+    if facts.paused:
+        message = f"pool {pool.name!r} is paused until someone resumes it"
+        waits.append(WaitReason(Cause.POOL_PAUSED, message, details=PausedPool(pool.name)))
+    if facts.queue_fault is None:
+        waits += _pool_lacks(pool, facts, execution.scheduled_for)
+    return waits + _concurrency(execution, facts)
+
+
+def _held(facts: WaitFacts) -> list[WaitReason]:
+    if facts.hold is None:
+        return []
+    message = "all dispatch is paused until someone resumes it"
+    if facts.hold == RESTORED:
+        message = (
+            "all dispatch is paused, because the store went back to an earlier state, as after a backup was restored, and what waits may "
+            "have run already; look at what waits, stop what must not run again, and resume dispatch"
+        )
+    return [WaitReason(Cause.DISPATCH_PAUSED, message, details=PausedDispatch())]
+
+
+def _other_lane(lane: str, pool: Pool) -> WaitReason:
+    message = (
+        f"it waits in the queue of pool {lane!r}, to which it belonged under other settings; "
+        f"a worker moves it to pool {pool.name!r} once no worker has the pool {lane!r}"
+    )
+    return WaitReason(Cause.OTHER_LANE, message, details=FormerPool(lane))
+
+
+def _nothing_takes_it(facts: WaitFacts) -> list[WaitReason]:
+    """Why nothing that is due is taken up at all."""
+    if facts.queue_fault is not None:
+        return [WaitReason(Cause.NO_QUEUE, f"the queue does not answer: {facts.queue_fault}; nothing starts until it does")]
+    return [] if facts.workers else [WaitReason(Cause.NO_WORKER, "no worker is alive; start one with `fastlane worker`")]
+
+
+def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
+    """What the pool lacks: a usable host, or a free slot."""
+    waits = []
+    if facts.workers and not has_place(pool, facts.hosts):
+        waits.append(_no_host(pool, facts.hosts))
+    slots = slots_of(pool, facts.hosts)
+    if facts.running >= slots:
+        message = f"pool {pool.name!r} is full: {facts.running} of {slots} run, and {facts.ready} wait for a slot"
+        details = FullPool(pool.name, facts.running, slots, facts.ready)
+        waits.append(WaitReason(Cause.POOL_FULL, message, due, details=details))
+    elif facts.full:
+        message = "the workers hold as many executions as they can; start one more with `fastlane worker`, or wait until some have ended"
+        waits.append(WaitReason(Cause.WORKERS_FULL, message))
+    return waits
+
+
+def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
+    seen = {host.name: host for host in hosts}
+    passed_over = place(pool, hosts).passed_over
+    rows = tuple(replace(_unusable(name, seen.get(name)), reason=reason) for name, reason in passed_over.items())
+    reasons = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
+    since = max((host.closed_since for host in hosts if host.closed_since is not None), default=None)
+    message = f"no host of pool {pool.name!r} can be used: {reasons or 'it has none yet; register one with POST /hosts'}"
+    return WaitReason(Cause.NO_HOST, message, since, details=UnusableHosts(pool.name, rows))
+
+
+def _unusable(name: str, view: HostView | None) -> UnusableHost:
+    if view is None:
+        return UnusableHost(name, "is not known yet")
+    row = UnusableHost(name, view.reason or view.closed or "is not known yet", view.closed_since)
+    return row if view.retry_at is None else replace(row, circuit=view.circuit, faults=view.faults, retry_at=view.retry_at)
+
+
+def _breaker(view: HostView | None) -> str:
+    if view is None or view.retry_at is None:
+        return ""
+    return f" ({view.faults} faults in a row: it is left alone until {iso(view.retry_at)}, or until a probe finds it well)"
+
+
+def _concurrency(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    most = execution.spec.concurrency
+    if not most or facts.of_task < most:
+        return []
+    message = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
+    return [WaitReason(Cause.CONCURRENCY, message, execution.scheduled_for, details=FullTask(facts.of_task, most))]
+
+
+def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    waits = _nothing_takes_it(facts)
+    if facts.note is not None:
+        return [*waits, _noted(execution, facts.note, facts)]
+    if _is_given_back(execution, facts) and facts.pool is not None:
+        others = replace(facts, of_task=facts.of_task - 1)  # of_task includes this execution
+        if no_slot := _no_slot(facts.pool, execution, others):
+            return [*waits, *no_slot]
+    if view is not None and not view.usable:
+        row = _unusable(view.name, view)
+        message = f"its host {view.name} cannot be used: {row.reason}"
+        waits.append(WaitReason(Cause.NO_HOST, message, view.since, details=UnusableHosts(execution.pool, (row,))))
+    host, image = execution.host, execution.spec.image
+    if execution.bound_at is None:
+        message, since = f"its host {host} looks for the image {image}, in its registry if necessary", execution.placed_at
+    else:
+        message = f"its host {host} assigns it to a node, which pulls the image {image} if necessary and starts it"
+        since = execution.bound_at
+    return [*waits, WaitReason(Cause.IMAGE, message, since, details=ImagePull(image, host))]
+
+
+def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
+    """Whether the execution probably waits in the queue again: finding an image never takes this long without a note."""
+    return execution.bound_at is None and execution.placed_at is not None and facts.now > execution.placed_at + MAX_TRY
+
+
+DEADLINES = {
+    Obstacle.HOST_AWAY: "it counts as lost at",
+    Obstacle.NODE_DOWN: "it counts as lost at",
+    Obstacle.SERVICE_GONE: "that is believed at",
+}
+BEFORE_START = frozenset({Obstacle.REGISTRY, Obstacle.NO_NODE, Obstacle.IMAGE})
+
+
+def _unexpected(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What its owner noted, unless it is about the start."""
+    return [] if facts.note is None or facts.note.obstacle in BEFORE_START else [_noted(execution, facts.note, facts)]
+
+
+def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
+    """What its owner noted, as a reason."""
+    if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not has_place(facts.pool, facts.hosts):
+        return replace(_no_host(facts.pool, facts.hosts), until=note.until)
+    cause, message = Cause(note.obstacle.value), _sentence(execution, note)
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    if cause is Cause.HOST_AWAY and view is not None and view.retry_at is not None:
+        cause, message = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
+    if note.until is not None:
+        message += f"; {DEADLINES.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
+    image = execution.spec.image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
+    is_away = note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable
+    hosts = (_unusable(view.name, view),) if view is not None and is_away else None
+    return WaitReason(cause, message, note.since, note.until, Noted(execution.host, image, hosts))
+
+
+def _sentence(execution: Execution, note: Note) -> str:
+    host, image = execution.host, execution.spec.image
+    match note.obstacle:
+        case Obstacle.REGISTRY:
+            return f"its host {host} cannot get the image {image} from its registry: {note.words}"
+        case Obstacle.NO_NODE:
+            return f"no node of the swarm of {host} takes it: {note.words}; `docker node ls` there shows the nodes"
+        case Obstacle.IMAGE:
+            return f"its node pulls the image {image} if necessary and creates its container; the engine says: {note.words}"
+        case Obstacle.HOST_AWAY:
+            return f"its host does not answer: {note.words}"
+        case Obstacle.REFUSED:
+            return f"its host {host} refuses what it is asked: {note.words}"
+        case Obstacle.NODE_DOWN:
+            return f"its node {note.words} is down, and may come back"
+        case Obstacle.SERVICE_GONE:
+            return f"{note.words}, says its host {host}, which is asked again because it may be wrong"
+        case Obstacle.STORE:
+            return f"its worker cannot use the store: {note.words}"
+        case Obstacle.FAULT:
+            return "its worker had an internal error, logged it, and tries again"
+        case Obstacle.NO_HOST:
+            return note.words
+
+
+def _retry(failed: int, since: int | None, due: int) -> WaitReason:
+    message = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
+    return WaitReason(Cause.RETRY, message, since, due, NextAttempt(failed + 1))
+
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """An execution for which memory ran out. ``limit`` is its own or its pool's now (None: it had none), ``peak`` the most that a sample
+    showed (None: it was not measured); both in bytes."""
+
+    message: str
+    limit: int | None
+    peak: int | None
+
+
+def out_of_memory(execution: Execution | None, pools: Sequence[Pool]) -> OutOfMemory | None:
+    """What to say about an execution; None unless it ended because memory ran out."""
+    if execution is None or execution.failure is None or execution.failure.reason is not FailureReason.OOM:
+        return None
+    pool = next((pool for pool in pools if pool.name == execution.pool), None)
+    resources = execution.spec.resources if pool is None else execution.spec.resources.within(pool.limits)
+    peak = None if execution.usage is None else execution.usage.memory_peak
+    return OutOfMemory(f"{_limit(resources.memory)}; {_measured(peak)}; {_remedy(resources.memory)}", resources.memory, peak)
+
+
+def _limit(limit: int | None) -> str:
+    return "it had no limit of memory, and its node's ran out" if limit is None else f"its limit was {limit / MIB:,.5g} MiB of memory"
+
+
+def _measured(peak: int | None) -> str:
+    if peak is None:
+        return "it ended before it was measured"
+    return f"the most that a sample showed before was {peak / MIB:,.5g} MiB, and it may have grown fast after that"
+
+
+def _remedy(limit: int | None) -> str:
+    if limit is None:
+        return "set resources.memory and resources.reserve.memory, so that its node has what it needs"
+    return "raise resources.memory, or let it do less at once"
+
 
 ONE = Window(1, 1)
 

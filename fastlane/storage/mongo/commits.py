@@ -11,7 +11,8 @@ at once or late:
 
 - ticks and the execution are inserted under ids that derive from the job's incarnation; a second insert does nothing;
 - the task's times only grow;
-- the record is written only over its own reservation.
+- the record is written only over its own reservation;
+- the job's status is computed from what is stored.
 
 A process may sleep between reading an intent and carrying it out, while others carry it out, and delete the job with all that it had. When
 it wakes, it inserts again what was deleted. It notices in the end, since the intent is no longer on the job, and removes what it inserted.
@@ -25,20 +26,19 @@ from functools import partial
 
 import structlog
 
-from fastlane.cancellation import unless_cancelled
+from fastlane.clock import unless_cancelled
 from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.ids import nonce
+from fastlane.models.execution import Execution, status_of
+from fastlane.models.ids import IdempotencyRecord, nonce
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.models.job_change import STOPPED, unfired
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records
-from fastlane.storage.mongo import idempotency
+from fastlane.storage.mongo import idempotency, statuses
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import MongoRows, document, read
-from fastlane.storage.mongo.schema import EVENTS, EXECUTIONS, GONE_AT, JOBS, PENDING, TASKS, TICKS
+from fastlane.storage.mongo.schema import EVENTS, EXECUTIONS, GONE_AT, JOBS, PENDING, TASKS, TICKS, TO_CHECK, TO_COME
 from fastlane.storage.words import words_of
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ AT_ONCE = 16
 """Intents that are completed side by side."""
 
 
-_FIELDS = ("intent", "incarnation", "sequence")
+_FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,8 @@ async def complete(db: Database, job: Document) -> None:
     )
     if intent["execution"] is not None:  # after its tick, which whoever settles the execution may close
         await db.insert_missing(EXECUTIONS, [intent["execution"]])
+    if GONE_AT not in job and not (intent["is_new"] and job.get("job_status")):  # a new job comes with its status
+        await statuses.write(db, job["_id"])
     cleared = await db.update(JOBS, job["_id"], {"intent.op": intent["op"]}, {"$set": {"intent": None}, "$unset": {PENDING: ""}})
     if not cleared:
         await _undo_if_late(db, job, made_task=bool(made_task))
@@ -233,9 +235,18 @@ async def _write(db: Database, row: Document | None, job: Job, op: str, effects:
         PENDING: True,
     }
     if row is None:
-        return written if await db.insert(JOBS, written) else None
-    made = await db.replace(JOBS, row["_id"], {"rev": row["rev"]}, written, lambda stored: op in stored["ops"])
-    return written if made else None
+        new = {"job_status": status_of(job, () if effects.execution is None else (effects.execution,)), "status_revision": 1}
+        return written | new if await db.insert(JOBS, written | new) else None
+    condition = {"rev": row["rev"]}
+
+    def is_mine(stored: Document) -> bool:
+        return op in stored["ops"]
+
+    if not is_there(row):
+        return written if await db.replace(JOBS, row["_id"], condition, written, is_mine) else None
+    values = {name: value for name, value in written.items() if name != "_id"}
+    change = {"$set": values, "$unset": {name: "" for name in (TO_COME, TO_CHECK) if name not in values}}  # the status stays
+    return written if await db.update(JOBS, row["_id"], condition, change, is_mine) else None
 
 
 async def _look(db: Database, job_id: str, effects: Effects) -> tuple[Document | None, bool]:

@@ -11,7 +11,7 @@ from functools import partial
 
 from fastlane.models.event import Event
 from fastlane.models.ids import nonce
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.models.job import ExpectedVersions, Job
 from fastlane.storage import records
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import executions, history, logs
@@ -21,6 +21,7 @@ from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import bounds_of_all
 from fastlane.storage.mongo.rows import MongoRows, document, read
 from fastlane.storage.mongo.schema import DELIVERIES, EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.rows import readable
 
 TICKS_AT_ONCE, EXECUTIONS_AT_ONCE, CHUNKS_AT_ONCE = 250, 100, 32
@@ -35,6 +36,7 @@ class MongoDeletion:
     _db: Database
     _rows: MongoRows
     _finisher: Finisher
+    _statuses: JobStatuses
 
     async def delete_job(
         self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
@@ -43,6 +45,8 @@ class MongoDeletion:
         if step is not Deletion.KEPT:
             self._rows.committed()
         await self._finisher.finish(written)
+        if step is Deletion.MORE:
+            await self._statuses.follow(job_id)
         return step
 
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
@@ -169,11 +173,8 @@ async def _open_ids(db: Database, task_id: str, after: str) -> tuple[list[str], 
                 break
             candidates.setdefault(row["job_id"], []).append(row)
     bounds = await bounds_of_all(db, list(candidates))
-    belonging = {id for id, rows in candidates.items() if id in bounds and any(_is_of(row, bounds[id]) for row in rows)}
+    pairs = [(row, bounds[id]) for id, rows in candidates.items() if id in bounds for row in rows]
+    belonging = {row["job_id"] for row, limits in pairs if limits.include(row["incarnation"], row["sequence"])}
     until = min(ends, default=None)
     ids = sorted({row["_id"] for row in to_come} | belonging)
     return [id for id in ids if until is None or id <= until], until
-
-
-def _is_of(row: Document, bounds: JobBounds) -> bool:
-    return row["incarnation"] in ("", bounds.incarnation) and row["sequence"] > bounds.floor

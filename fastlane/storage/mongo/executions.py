@@ -13,23 +13,25 @@ from typing import Any
 import orjson
 
 from fastlane.errors import Unreadable
-from fastlane.models.execution import Execution, RunningContainer
+from fastlane.models.execution import Execution, RunningContainer, standing
 from fastlane.models.job import JobBounds
-from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.retry import is_under_way
 from fastlane.models.status import FINAL, Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage import records
 from fastlane.storage.base import Claimed, Decide
 from fastlane.storage.mongo.commits import complete_pending
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
-from fastlane.storage.mongo.jobs import belonging, belongs, bounds, bounds_of_all, visible_tasks, whole
+from fastlane.storage.mongo.jobs import belonging, bounds, bounds_of_all, visible_tasks, whole
 from fastlane.storage.mongo.rows import UNCOUNTED, MongoRows, flag_changes, read
 from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNDER_WAY, UNFINISHED, WAITING
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.records import MAX_UNDER_WAY, NEVER_AGAIN
 from fastlane.storage.rows import filled, readable
 
-NEWEST = [("sequence", -1), ("attempt", -1)]
 OLDEST = [("sequence", 1), ("attempt", 1)]
+SHOWN = frozenset({"status", "waits"})
+"""Values of an execution from which its job's status follows."""
 UNBOUND = ("enqueued", "pulling")
 """Statuses in which an execution may not be bound to a service yet."""
 NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
@@ -40,7 +42,13 @@ class MongoExecutions:
 
     _db: Database
     _rows: MongoRows
+    _statuses: JobStatuses
     _turns: Turns
+
+    async def insert(self, execution: Execution) -> bool:
+        if inserted := await self._rows.insert(records.EXECUTIONS, execution):
+            await self._statuses.follow(execution.job_id)
+        return inserted
 
     async def execution(self, execution_id: str) -> Execution | None:
         return await self._db.call(lambda: get(self._db, execution_id))
@@ -52,7 +60,10 @@ class MongoExecutions:
             async with self._turns.turn(change.execution_id):
                 return await apply(self._db, change)
 
-        return await self._rows.written(make)
+        changed = await self._rows.written(make)
+        if changed is not None and SHOWN.intersection(change.values):
+            await self._statuses.follow(changed.job_id)
+        return changed
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
         async def make() -> Claimed | None:
@@ -64,7 +75,10 @@ class MongoExecutions:
                 return None if before is None else Claimed(before)
             return Claimed(after, True, await bounds(self._db, after.job_id))
 
-        return await self._rows.written(make)
+        claimed = await self._rows.written(make)
+        if claimed is not None and claimed.changed:
+            await self._statuses.follow(claimed.execution.job_id)
+        return claimed
 
     async def discard(self, execution: Execution) -> bool:
         """It is noted before, so that a process that dies in between has not deleted one that nobody knows of; a note of one that is there
@@ -77,7 +91,9 @@ class MongoExecutions:
             await note_deleted(self._db, [row])
             return await self._db.delete(EXECUTIONS, {"_id": execution.id, "op": row["op"]}) == 1
 
-        return await self._rows.written(delete)
+        if discarded := await self._rows.written(delete):
+            await self._statuses.follow(execution.job_id)
+        return discarded
 
     async def was_deleted(self, execution_id: str) -> bool:
         async def look() -> bool:
@@ -190,9 +206,12 @@ async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dic
         return {}
     filter = {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}
     rows = await db.find(EXECUTIONS, filter, "executions_under_way")
-    found = [execution for execution in readable(rows, read_execution) if belongs(execution, bounds)]
-    found.sort(key=lambda one: (not _waits(one), one.sequence, one.attempt))
-    return {execution.job_id: execution for execution in found}
+    of_job: dict[str, list[Execution]] = {}
+    for execution in readable(rows, read_execution):
+        if not execution.status.final:  # it has not ended since it was found
+            of_job.setdefault(execution.job_id, []).append(execution)
+    found = {id: standing(some, bounds[id]) for id, some in of_job.items()}
+    return {id: execution for id, execution in found.items() if execution is not None}
 
 
 async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
@@ -208,10 +227,6 @@ async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
 async def _newest(db: Database, filter: Mapping[str, Any]) -> list[Document]:
     newest = {"_id": "$job_id", "execution": {"$first": "$_id"}, "status": {"$first": "$status"}}
     return await db.group(EXECUTIONS, [{"$match": filter}, {"$sort": NEWEST_OF_JOBS}, {"$group": newest}], "executions_of_job")
-
-
-def _waits(execution: Execution) -> bool:
-    return execution.waits is not None and execution.status is Status.ENQUEUED
 
 
 async def unfinished(db: Database, task_id: str, job_id: str, limit: int) -> list[Execution]:

@@ -16,8 +16,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fastlane.models.history import ENDS, HourCount, TaskHour, WantedHours, hour_of
 from fastlane.models.ids import nonce
+from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours, hour_of
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import visible_tasks
 from fastlane.storage.mongo.rows import BY_ID, UNCOUNTED, MongoRows

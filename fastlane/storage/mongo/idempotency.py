@@ -14,8 +14,7 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 
 from fastlane.errors import Repeated
-from fastlane.models.idempotency import DAY, IdempotencyRecord
-from fastlane.models.ids import nonce
+from fastlane.models.ids import DAY, IdempotencyRecord, nonce
 from fastlane.storage import records
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import document, read

@@ -6,14 +6,15 @@ from typing import Any
 
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution
-from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.tick import Tick
 from fastlane.storage.mongo import commits, idempotency
 from fastlane.storage.mongo.commits import Finisher, complete, is_there
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import BY_ID, MongoRows, read
 from fastlane.storage.mongo.schema import GONE_AT, JOBS, TASKS
+from fastlane.storage.mongo.statuses import bounds_of
 from fastlane.storage.records import JOBS as JOB_RECORD
 from fastlane.storage.records import LAST
 from fastlane.storage.visibility import after_all_with, literal_start
@@ -87,20 +88,9 @@ async def whole(db: Database, job_id: str) -> JobBounds | None:
     return (await bounds_of_all(db, [job_id])).get(job_id)
 
 
-def bounds_of(row: Document) -> JobBounds:
-    """The bounds in a job's row."""
-    return JobBounds(row["incarnation"], row["floor"], row["stop_sequence"])
-
-
 def belonging(bounds: JobBounds) -> Mapping[str, Any]:
-    """``Execution.belongs_to`` as a filter."""
+    """``JobBounds.include`` as a filter. A test compares both over generated rows."""
     return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
-
-
-def belongs(execution: Execution, bounds: Mapping[str, JobBounds]) -> bool:
-    """Whether an execution belongs to its job, whose bounds are among these."""
-    of_job = bounds.get(execution.job_id)
-    return of_job is not None and execution.belongs_to(of_job)
 
 
 async def visible_tasks(db: Database, pattern: str) -> list[str]:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.ids import nonce
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece
 from fastlane.storage.base import Slice
 from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
 from fastlane.storage.mongo.database import Database, Document

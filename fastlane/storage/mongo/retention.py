@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Sequence, Set
 
 from fastlane.models.retention import Cuts, JobHistory
+from fastlane.storage.base import Removed
 from fastlane.storage.mongo import deletion, logs
 from fastlane.storage.mongo.commits import current, is_there
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import MongoRows
 from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS, JOBS, TICKS
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.records import Where
 from fastlane.storage.retention import RetentionLogic
 
@@ -19,16 +21,23 @@ A_FEW = 4
 class MongoRetention(RetentionLogic):
     """A ``RetentionStore`` of the database."""
 
-    def __init__(self, db: Database, rows: MongoRows) -> None:
+    def __init__(self, db: Database, rows: MongoRows, statuses: JobStatuses) -> None:
         super().__init__(rows)
         self._db = db
         self._written = rows.written
+        self._statuses = statuses
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
         return await self._db.call(lambda: _candidates(self._db, jobs, cuts))
 
     async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
         return frozenset(await self._db.call(lambda: logs.with_log(self._db, execution_ids)))
+
+    async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
+        removed = await super().prune(job, cuts)
+        if removed.executions:
+            await self._statuses.follow(job.job_id)
+        return removed
 
     async def log_bytes(self) -> int:
         return await self._db.call(lambda: self._db.size(CHUNKS))

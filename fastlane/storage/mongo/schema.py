@@ -1,48 +1,17 @@
-"""The collections and their indexes, as migrations, and how a database is brought up to date.
+"""The collections and their indexes, which ``migration`` makes.
 
-A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the
-database after a migration, so that workers of two versions can share it while they are being replaced.
-
-A job, a tick, an execution, a chunk of a log, a task and a record are a document each, with the fields of ``storage.documents``; what is
-under ``id`` there is under ``_id`` here. Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition
-over several fields. Every query names its index (``calls`` pass it as a hint), so none scans a collection.
-
-One process does it, part by part, and the others wait. The one that does it has a claim, a document with a count that it raises every
-``BEAT`` seconds. When the count stands still for ``LOST_AFTER`` seconds by another process's own clock, that process takes the claim over,
-and begins again with the version that was under way. No two clocks are compared.
+A job, a tick, an execution, a chunk of a log, a task and a record are a document each, as ``rows`` makes them of what ``records`` declares.
+Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition over several fields. Every query names its
+index, so none scans a collection.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
 from pymongo import ASCENDING, IndexModel
 
-from fastlane.errors import FastlaneError, StoreDown
-from fastlane.models.ids import nonce
 from fastlane.storage import records
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import META, UNCOUNTED
-
-log = structlog.get_logger()
-
-Part = Callable[[Database], Awaitable[None]]
-"""A step of a migration, which may be done again after it was done or interrupted. It may take minutes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The step to a schema version: its parts, and the oldest version that may use the database after it and between its parts."""
-
-    version: int
-    min_reader: int
-    parts: tuple[Part, ...]
-
+from fastlane.storage.mongo.rows import UNCOUNTED
 
 JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
     one.name for one in (records.JOBS, records.TICKS, records.EXECUTIONS, records.TASKS, records.RECEIPTS)
@@ -53,7 +22,7 @@ CHUNKS, HOURS, DELETED = "log_chunks", "hours", "deleted_executions"
 DAY, WEEK = 86_400, 7 * 86_400
 
 UNDER_WAY, UNFINISHED, WAITING = (str(one.flag) for one in (records.UNDER_WAY, records.UNFINISHED, records.WAITING))
-TO_COME, TO_SEND = str(records.TO_COME.flag), str(records.TO_SEND.flag)
+TO_COME, TO_CHECK = str(records.TO_COME.flag), str(records.TO_CHECK.flag)
 PENDING, GONE_AT = "is_pending", "gone_at"
 """Fields of a job: it has an intent; when it was deleted (on a tombstone)."""
 
@@ -106,127 +75,3 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     )
     for collection in (TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS, DELETED)
 }
-
-
-async def _make_indexes(collection: str, db: Database) -> None:
-    await db.make_indexes(collection, INDEXES[collection])
-
-
-def _indexes_of(*collections: str) -> tuple[Part, ...]:
-    return tuple(partial(_make_indexes, collection) for collection in collections)
-
-
-MIGRATIONS: Sequence[Migration] = (
-    Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
-    Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
-    Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
-    Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
-    Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
-    Migration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
-    Migration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
-)
-
-VERSION = MIGRATIONS[-1].version
-
-SCHEMA, CLAIM = "schema", "migration"
-"""The ids of two documents: how far the database is, and who brings it up to date."""
-BEAT, LOOK = 2.0, 0.25
-"""Seconds between two signs of life, and between two looks of a process that waits."""
-LOST_AFTER = 30.0
-"""Seconds without a sign of life after which another process takes over."""
-REPORT_EVERY = 5.0
-"""Seconds between two lines of the log."""
-LONGEST_PART = 24 * 3600.0
-"""Seconds that one part may take, such as an index of a large collection."""
-
-
-async def prepare(db: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Returns when the database is up to date. Raises FastlaneError for one that only a newer fastlane may use."""
-    claim = Claim(db)
-    while await _missing(db, migrations):
-        if await claim.take():
-            await _migrate(db, migrations, claim)
-            return
-        await asyncio.sleep(LOOK)
-
-
-class Claim:
-    """The right to bring a database up to date, which one process has at a time."""
-
-    def __init__(self, db: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._db = db
-        self._monotonic = monotonic
-        self._mine: Document = {"_id": CLAIM, "made": nonce(), "beat": 0}
-        self._other: Document | None = None
-        self._moved_at = self._said_at = monotonic()
-
-    async def take(self) -> bool:
-        """Whether this process has it now."""
-        if await self._db.call(lambda: self._db.insert(META, self._mine)):
-            return True
-        other = await self._db.call(lambda: self._db.one(META, CLAIM))
-        now = self._monotonic()
-        if other is None or other != self._other:
-            self._other, self._moved_at = other, now
-        elif now - self._moved_at > LOST_AFTER:
-            seen = {name: other[name] for name in ("made", "beat")}
-            return await self._db.call(lambda: self._db.replace(META, CLAIM, seen, self._mine, self._is_mine))
-        if now - self._said_at > REPORT_EVERY:
-            self._said_at = now
-            log.info("store.waiting_to_migrate", error="another process brings the store up to date")
-        return False
-
-    async def keep(self, work: "asyncio.Task[None]", doing: dict[str, Any]) -> None:
-        """Returns when the work is done. Raises StoreDown when another process took the claim over. Reports what is ``doing``."""
-        said_at = time.monotonic()
-        try:
-            while not (await asyncio.wait({work}, timeout=BEAT))[0]:
-                if not await self._db.call(lambda: self._db.update(META, CLAIM, {"made": self._mine["made"]}, {"$inc": {"beat": 1}})):
-                    raise StoreDown("another process took over bringing the store up to date")
-                if doing and time.monotonic() - said_at > REPORT_EVERY:
-                    said_at = time.monotonic()
-                    log.info("store.migrating", **doing)
-            work.result()
-        finally:
-            work.cancel()
-
-    async def release(self) -> None:
-        """Lets others have it. When the store is away, they wait for ``LOST_AFTER``."""
-        with suppress(StoreDown):
-            await self._db.call(lambda: self._db.delete(META, {"_id": CLAIM, "made": self._mine["made"]}))
-
-    def _is_mine(self, stored: Document) -> bool:
-        return bool(stored["made"] == self._mine["made"])
-
-
-async def _migrate(db: Database, migrations: Sequence[Migration], claim: Claim) -> None:
-    """Applies what is missing, while this process has the claim. Says how far it is, unless the database is new."""
-    began, doing = time.monotonic(), dict[str, Any]()
-    try:
-        left = await _missing(db, migrations)
-        is_new = left == list(migrations)
-        parts = sum(len(migration.parts) for migration in left)
-        await claim.keep(asyncio.ensure_future(_apply(db, left, {} if is_new else doing)), doing)
-        if left and not is_new:
-            log.info("store.migrated", version=migrations[-1].version, parts=parts, seconds=round(time.monotonic() - began, 1))
-    finally:
-        await claim.release()
-
-
-async def _apply(db: Database, left: Sequence[Migration], doing: dict[str, Any]) -> None:
-    for migration in left:
-        for number, part in enumerate(migration.parts):
-            doing.update(version=migration.version, part=number + 1, parts=len(migration.parts))
-            await db.long_call(partial(part, db), LONGEST_PART)
-        reached = {"version": migration.version, "min_reader": migration.min_reader}
-        await db.call(partial(db.upsert, META, SCHEMA, {"$max": reached}))
-
-
-async def _missing(db: Database, migrations: Sequence[Migration]) -> list[Migration]:
-    """The migrations that the database does not have yet. Raises FastlaneError for one that only a newer fastlane may use."""
-    stored = await db.call(lambda: db.one(META, SCHEMA)) or {"version": 0, "min_reader": 0}
-    newest = migrations[-1].version
-    if stored["version"] > newest and stored["min_reader"] > newest:
-        words = f"the store was made by a newer fastlane (it needs schema {stored['min_reader']}, this one has {newest}); install that one"
-        raise FastlaneError(words)
-    return [migration for migration in migrations if migration.version > stored["version"]]

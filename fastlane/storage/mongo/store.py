@@ -13,11 +13,12 @@ from fastlane.storage.mongo.deletion import MongoDeletion
 from fastlane.storage.mongo.executions import MongoExecutions
 from fastlane.storage.mongo.history import MongoHistory
 from fastlane.storage.mongo.jobs import MongoJobs
-from fastlane.storage.mongo.lists.lists import MongoLists
+from fastlane.storage.mongo.lists import MongoLists
 from fastlane.storage.mongo.logs import MongoLogs
+from fastlane.storage.mongo.migration import prepare
 from fastlane.storage.mongo.retention import MongoRetention
 from fastlane.storage.mongo.rows import CommitCounter
-from fastlane.storage.mongo.schema import prepare
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.mongo.transfer import MongoTransfer
 
 DEADLINE = 5.0
@@ -34,10 +35,11 @@ class MongoStore(MongoJobs, MongoExecutions, MongoDeletion, MongoLists, MongoLog
         self._finisher = Finisher(self._db)
         self._commits = CommitCounter(self._db)
         self._turns = Turns()
+        self._statuses = JobStatuses(self._db)
         self._rows = CommittedRows(self._db, self._commits)
         self.history = MongoHistory(self._db, self._rows)
-        self.retention = MongoRetention(self._db, self._rows)
-        self.transfer = MongoTransfer(self._db, self._rows)
+        self.retention = MongoRetention(self._db, self._rows, self._statuses)
+        self.transfer = MongoTransfer(self._db, self._rows, self._statuses)
 
     async def open(self) -> None:
         """Raises FastlaneError for a database that only a newer fastlane may use."""
@@ -53,6 +55,7 @@ class MongoStore(MongoJobs, MongoExecutions, MongoDeletion, MongoLists, MongoLog
 
     async def close(self) -> None:
         await self._finisher.close()
+        await self._statuses.close()
         await self._commits.close()
         await self._db.close()
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from fastlane.models.execution import Execution
-from fastlane.models.history import TaskHour
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.ids import nonce
-from fastlane.models.task import Task
+from fastlane.models.ids import IdempotencyRecord, nonce
+from fastlane.models.job import Task
+from fastlane.models.retention import TaskHour
 from fastlane.storage import records
 from fastlane.storage.base import Noted
 from fastlane.storage.logic import TransferLogic
@@ -16,6 +15,7 @@ from fastlane.storage.mongo.commits import complete_pending, task_words
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.rows import UNCOUNTED, MongoRows, document, filter_of, read
 from fastlane.storage.mongo.schema import EXECUTIONS, RECEIPTS, TASKS
+from fastlane.storage.mongo.statuses import JobStatuses
 from fastlane.storage.records import Between
 from fastlane.storage.rows import Part
 
@@ -25,9 +25,10 @@ _BY_AGE = records.Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", 
 class MongoTransfer(TransferLogic):
     """A ``TransferStore`` of the database."""
 
-    def __init__(self, db: Database, rows: MongoRows) -> None:
+    def __init__(self, db: Database, rows: MongoRows, statuses: JobStatuses) -> None:
         super().__init__(rows)
         self._db = db
+        self._statuses = statuses
         self._written, self._committed = rows.written, rows.committed
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
@@ -61,7 +62,9 @@ class MongoTransfer(TransferLogic):
         row = document(records.EXECUTIONS, execution) | {name: time for name, time in times.items() if time is not None}
         if is_counted:
             row.pop(UNCOUNTED, None)
-        return await self._written(lambda: self._db.insert(EXECUTIONS, row))
+        if inserted := await self._written(lambda: self._db.insert(EXECUTIONS, row)):
+            await self._statuses.follow(execution.job_id)
+        return inserted
 
     async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
         return await self._db.call(lambda: history.rows(self._db, limit, after))

@@ -16,11 +16,11 @@ from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.records import EXECUTIONS, JOBS
 from fastlane.storage.rows import filled
-from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
+from fastlane.storage.sqlite.executions import QUALIFIED
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import JOB_COLUMNS, record_events
 from fastlane.storage.sqlite.rows import fetched
-from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
+from fastlane.storage.sqlite.schema import BELONGS, TO_COME, UNFINISHED
 
 MAX_TICKS, MAX_EXECUTIONS, MAX_CHUNKS = 250, 100, 32
 """Rows that one transaction deletes at most, which takes some milliseconds: all pages of a chunk, up to 256 KiB, must be visited."""

@@ -17,7 +17,7 @@ import orjson
 
 from fastlane.errors import Unreadable
 from fastlane.models.execution import Execution, RunningContainer
-from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.retry import is_under_way
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.base import Claimed, Decide
@@ -26,18 +26,15 @@ from fastlane.storage.rows import filled, readable
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import bounds
 from fastlane.storage.sqlite.rows import as_json, fetched, with_any_text
+from fastlane.storage.sqlite.schema import BELONGS, UNFINISHED, WAITING
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
-from fastlane.storage.sqlite.schema import UNFINISHED, WAITING
 from fastlane.storage.sqlite.writer import BatchOperation
 from fastlane.storage.visibility import after_all_with, literal_start
 
 QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTIONS.fields)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"
 _NEWEST = "ORDER BY sequence DESC, attempt DESC"
-
-BELONGS = "executions.incarnation IN ('', jobs.incarnation) AND executions.sequence > jobs.floor"
-"""``Execution.belongs_to`` in SQL."""
 
 _OF_THOSE_THAT_WAIT = f"SELECT rowid FROM executions INDEXED BY executions_waiting WHERE job_id = wanted.value AND {WAITING}"
 _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.id = wanted.value

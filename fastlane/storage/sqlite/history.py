@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from fastlane.models.history import ENDS, HourCount, WantedHours
+from fastlane.models.retention import ENDS, HourCount, WantedHours
 from fastlane.storage.sqlite.file import SqliteFile
 
 _SUMS = f"hour, {', '.join(f'sum({status.value})' for status in ENDS)}, sum(started), sum(late), max(latest)"

@@ -11,12 +11,11 @@ from typing import Any
 
 from fastlane.errors import Conflict, Repeated
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution
-from fastlane.models.idempotency import DAY, IdempotencyRecord
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.models.execution import Execution, status_of
+from fastlane.models.ids import DAY, IdempotencyRecord
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
 from fastlane.models.job_change import STOPPED, unfired
-from fastlane.models.schedule.tick import Outcome, Tick
-from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, Tick
 from fastlane.storage.records import EVENTS, EXECUTIONS, JOBS, RECEIPTS, TASKS, TICKS
 from fastlane.storage.rows import Rows
 from fastlane.storage.sqlite.file import SqliteFile
@@ -33,6 +32,7 @@ MAX_ROWS = 64
 """Rows in one statement at most. The number of rows is always a power of two, so that few different statements are prepared."""
 
 JOB_COLUMNS = ", ".join(JOBS.fields)
+_COLUMNS = (*JOBS.columns, "job_status")
 _ID = JOBS.fields.index("id")
 _WANTED = f"SELECT {', '.join(f'jobs.{name}' for name in JOBS.fields)} FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"
 _BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
@@ -61,6 +61,7 @@ class SqliteJobs:
         stored = JOBS.row(job)
         shared = {name: stored[name] for name in ("spec", "requested_by") if getattr(job, name) is getattr(execution, name, None)}
         row = None if execution is None else EXECUTIONS.row(execution, shared)  # what both share is written only once
+        stored["job_status"] = status_of(job, () if execution is None else (execution,))
         new = NewJob(stored, None if tick is None else TICKS.row(tick), row, record)
         await self._file.write(BatchOperation(new, create))
 
@@ -127,7 +128,7 @@ class SqliteJobs:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job as it is stored, and what is created with it."""
+    """A job as it is stored, with its status, and what is created with it."""
 
     job: Row
     tick: Row | None = None
@@ -140,7 +141,7 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
     for entry in new:
         if entry.record is not None:
             keep_record(db, entry.record)
-    inserted = _insert(db, "jobs", JOBS.columns, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
+    inserted = _insert(db, "jobs", _COLUMNS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
     if inserted < len(new):
         raise Conflict("there is a job with this id already")
     counts: dict[str, int] = {}

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from fastlane.models.logs.chunk import STDOUT, Chunk, Head, Piece
+from fastlane.models.log import STDOUT, Chunk, Head, Piece
 from fastlane.storage.base import Slice
 from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
 from fastlane.storage.sqlite.file import SqliteFile

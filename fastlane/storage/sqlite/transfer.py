@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 
 from fastlane.models.execution import Execution
-from fastlane.models.history import ENDS, TaskHour, hour_of
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.task import Task
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import Task
+from fastlane.models.retention import ENDS, TaskHour, hour_of
 from fastlane.storage.base import Noted
 from fastlane.storage.logic import TransferLogic
 from fastlane.storage.records import EXECUTIONS, RECEIPTS

@@ -15,16 +15,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
 from fastlane.models.execution import Execution
-from fastlane.models.history import TaskHour
-from fastlane.models.idempotency import DAY
+from fastlane.models.ids import DAY
 from fastlane.models.job import Job
-from fastlane.models.logs.chunk import Mark, Piece
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
+from fastlane.models.log import Mark, Piece
 from fastlane.models.paging import Page, WantedJobs, Window
-from fastlane.models.schedule.tick import Tick, once_key
+from fastlane.models.retention import TaskHour
+from fastlane.models.tick import Tick, once_key
 from fastlane.storage.base import NOT_NOTED, Noted, Store
 from fastlane.storage.transfer.lines import KINDS, End, ExecutionLine, JobLine, Line, LogPart, PausedPools, Start
 

@@ -11,19 +11,17 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field, replace
 
 from fastlane.errors import FastlaneError
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution
-from fastlane.models.history import TaskHour
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.placement.host_record import HostRecord
-from fastlane.models.placement.pool import RESTORED
-from fastlane.models.schedule.tick import Tick
-from fastlane.models.task import Task
+from fastlane.models.host import HostRecord
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import Job, Task
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head
+from fastlane.models.pool import RESTORED
+from fastlane.models.retention import TaskHour
+from fastlane.models.tick import Tick
 from fastlane.storage.base import Store
 from fastlane.storage.transfer.lines import KINDS, End, ExecutionLine, JobLine, Line, LogPart, Other, PausedPools, Start
 

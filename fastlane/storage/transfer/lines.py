@@ -16,19 +16,17 @@ import orjson
 
 from fastlane.errors import FastlaneError
 from fastlane.models.access import Requester
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution
-from fastlane.models.history import HourCount, TaskHour
-from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job
-from fastlane.models.logs.chunk import Mark, Piece
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.placement.host_record import HostRecord
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.host import HostRecord
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import Job, Task
+from fastlane.models.log import Mark, Piece
+from fastlane.models.retention import HourCount, TaskHour
 from fastlane.models.status import Status
-from fastlane.models.task import Task
+from fastlane.models.tick import Tick
 from fastlane.storage import records
 from fastlane.storage.base import NOT_NOTED, Noted
 from fastlane.storage.records import Record

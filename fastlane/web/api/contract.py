@@ -4,15 +4,20 @@
 it (an unknown query name is refused), and the OpenAPI document is made from it, with the method's docstring as the summary.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 from marshmallow import Schema
 
+from fastlane.errors import Fault, Invalid
+from fastlane.models.ids import IdempotencyKey
+from fastlane.models.job import ExpectedVersions, Job
 from fastlane.web.api.json_schema import FLAG, JsonSchema, integer
 from fastlane.web.api.serializer import Serializer
-from fastlane.web.http.paging import MAX_PAGE, MAX_ROWS, MAX_TOKEN
+from fastlane.web.http.query import MAX_PAGE, MAX_ROWS, MAX_TOKEN
 
 Act = TypeVar("Act", bound=Callable[..., object])
 
@@ -143,3 +148,39 @@ def pages(default: str = "10 unless the server's settings say otherwise", most: 
         "perPage": Parameter(f"How many rows a page has: {default}; {most:,} at most.", integer(1, most)),
         "after": Parameter("Where the page goes on. It comes with nextUrl; clients do not make it up.", token),
     }
+
+
+def read_key(headers: Mapping[str, str], user: str | None, body: bytes, *scope: str) -> IdempotencyKey | None:
+    """A request's key, which counts only for the same user and ``scope``; None without one. Raises Invalid when it cannot be a key."""
+    if IDEMPOTENCY_KEY not in headers:
+        return None
+    key = headers[IDEMPOTENCY_KEY]
+    if not key.strip() or len(key) > MAX_KEY or not key.isprintable():
+        words = f"is not 1 to {MAX_KEY} printable characters; send a key that no other request has, such as a new UUID"
+        raise Invalid([Fault(IDEMPOTENCY_KEY, words)])
+    return IdempotencyKey(_digest("" if user is None else f"user {user}", *scope, key), _digest(body.hex()))
+
+
+def _digest(*parts: str) -> str:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
+
+
+_TAG = r'(?:W/)?"[!#-~]*"'
+_TAGS = re.compile(rf"\*|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
+_OPAQUE = re.compile(r'"([^"]*)"')
+
+
+def etag(job: Job) -> str:
+    """The job's ETag."""
+    return f'"{job.version}"'
+
+
+def read_if_match(headers: Mapping[str, str]) -> ExpectedVersions | None:
+    """The versions that a request expects; None without the header. A tag that a proxy made weak (``W/"…"``), because it compressed the
+    answer, counts too: ours name a job's version, not an answer's bytes. Raises Invalid."""
+    if IF_MATCH not in headers:
+        return None
+    text = headers[IF_MATCH].strip()
+    if not _TAGS.fullmatch(text):
+        raise Invalid([Fault(IF_MATCH, f'is not * or an ETag with its quotes; send the one that the GET had: {IF_MATCH}: "…"')])
+    return ExpectedVersions(frozenset({"*"} if text == "*" else _OPAQUE.findall(text)))

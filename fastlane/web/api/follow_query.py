@@ -1,9 +1,10 @@
 """What a follower of a log asks for in its query: where to begin, and which stream."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from fastlane.clock import iso
 from fastlane.errors import Fault, Invalid
-from fastlane.models.logs.cursor import MAX_CURSOR, Cursor, read_cursor
+from fastlane.models.log import MAX_CURSOR, STDERR, STDOUT, Cursor, Piece, read_cursor
 from fastlane.streams.follower import StartPosition
 from fastlane.web.api.contract import Parameter
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, enum, integer
@@ -55,3 +56,24 @@ def read_follow_query(query: Mapping[str, str], now: int, last_event: str | None
         raise Invalid(faults)
     number = STREAMS.get(stream or "")
     return StartPosition(cursor, stream=number) if cursor else StartPosition(None, tail, number, since)
+
+
+class TimedLines:
+    """One text. It remembers of each stream whether its next byte begins a line."""
+
+    def __init__(self) -> None:
+        self._begins = {STDOUT: True, STDERR: True}
+
+    def render(self, pieces: Iterable[Piece]) -> bytes:
+        """The pieces, with the time of the piece and a space before each line that begins in it."""
+        return b"".join(map(self._piece, pieces))
+
+    def _piece(self, piece: Piece) -> bytes:
+        if not piece.data:
+            return b""
+        time = iso(piece.time // 1_000_000).encode() + b" "
+        *lines, rest = piece.data.split(b"\n")
+        text = (b"\n" + time).join(lines) + b"\n" if lines else b""
+        text += time + rest if lines and rest else rest
+        begins, self._begins[piece.stream] = self._begins[piece.stream], not rest
+        return time + text if begins else text

@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastlane.models.container.image_reference import MAX_NAME, MAX_REFERENCE, REFERENCE
-from fastlane.models.schedule.cron_fields import MAX_TEXT
-from fastlane.models.schedule.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
-from fastlane.models.schedule.timezone import MAX_TIMEZONE
-from fastlane.models.task import MAX_TASK_ID_BYTES
-from fastlane.web.http.strict_json import MAX_INTEGER
+from fastlane.models.cron import MAX_TEXT, MAX_TIMEZONE
+from fastlane.models.image import MAX_NAME, MAX_REFERENCE, REFERENCE
+from fastlane.models.job import MAX_TASK_ID_BYTES
+from fastlane.models.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
+from fastlane.web.http.fields import MAX_INTEGER
 
 JsonSchema = Mapping[str, Any]
 

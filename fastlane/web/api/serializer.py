@@ -13,14 +13,61 @@ A ``Serializer`` is a table of fields. Each field's line has its key, its type, 
 Keys keep their order. A key is always there and its value is not null, unless the field says ``null`` or ``optional``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 from fastlane.clock import iso
+from fastlane.models.job import Spec
+from fastlane.models.paging import Page
+from fastlane.redaction import redaction_of
+from fastlane.services.reads.lists import ExecutionView, JobDetail, JobView
 from fastlane.web.api.json_schema import JsonSchema, nullable
-from fastlane.web.api.render_context import RenderContext
+from fastlane.web.http.query import ListUrl
+
+
+class RenderContext:
+    """Belongs to one request. ``base`` is the URL before every path. ``redaction`` are the rules of ``redact_words``."""
+
+    def __init__(self, base: str, redact_words: Sequence[str]) -> None:
+        self._base = base
+        self.redaction = redaction_of(tuple(redact_words))
+
+    def dispatch_url(self) -> str:
+        """The URL before what holds and releases all dispatch."""
+        return f"{self._base}/dispatch/"
+
+    def pool_url(self, pool: str) -> str:
+        """The URL of a pool."""
+        return f"{self._base}/pools/{quote(pool, safe='')}/"
+
+    def task_url(self, task_id: str) -> str:
+        """The URL of a task."""
+        return f"{self._base}/tasks/{_quoted(task_id)}/"
+
+    def job_url(self, task_id: str, job_id: str) -> str:
+        """The URL of a job."""
+        return f"{self._base}/tasks/{_quoted(task_id)}/jobs/{job_id}/"
+
+    def execution_url(self, task_id: str, job_id: str, execution_id: str) -> str:
+        """The URL of an execution."""
+        return f"{self._base}/tasks/{_quoted(task_id)}/jobs/{job_id}/executions/{execution_id}/"
+
+    def resource_url(self, task_id: str, job_id: str | None = None, execution_id: str | None = None) -> str:
+        """The URL of an execution; of a job, without an execution; of a task, without both."""
+        if job_id is None:
+            return self.task_url(task_id)
+        return self.job_url(task_id, job_id) if execution_id is None else self.execution_url(task_id, job_id, execution_id)
+
+
+@lru_cache(maxsize=1024)
+def _quoted(task_id: str) -> str:
+    """A task id as a part of a path. Remembered, because the rows of a page often have the same one."""
+    return quote(task_id, safe="")
+
 
 Value = TypeVar("Value")
 Part = TypeVar("Part")
@@ -296,3 +343,75 @@ def _rendered(read: Callable[[Value, RenderContext], Any], schema: Mapping[str, 
 
 def _described(schema: JsonSchema, about: str) -> JsonSchema:
     return {**schema, "description": about} if about else schema
+
+
+LINK = Serializer[tuple[str, ...]](
+    "Link",
+    "The id and the URL of something.",
+    id=string(lambda ids: ids[-1], "Its id."),
+    url=url(lambda ids, render: render.resource_url(*ids), "Where it is read."),
+)
+"""Of the ids of a task, of its job, and of the job's execution: as far as they are given."""
+
+
+LONG_LIST = 50
+"""Rows that take long to render: a thousand jobs take 30 ms, and more when they are large."""
+LONG_COMMAND = 10_000
+"""Characters of a command that take long: each argument is quoted, and searched for passwords. 256 KiB take up to 0.1 s."""
+
+View = TypeVar("View")
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[View]):
+    """What a list's route shows: ``view`` has the page's rows, and may have more. ``list`` makes the URLs of the pages before and after."""
+
+    list: ListUrl
+    page: Page[Any]
+    view: View
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether it takes long to render: because of its length, of logs, of long commands, or of messages in which secrets are looked
+        for."""
+        return len(self.page.rows) >= LONG_LIST or any(map(_takes_long, (self.view, *self.page.rows)))
+
+
+def _takes_long(row: object) -> bool:
+    if isinstance(row, JobDetail):
+        return _is_long(row.view.job.spec)
+    if isinstance(row, ExecutionView):
+        return row.stdout is not None or row.execution.failure is not None or _is_long(row.execution.spec)
+    if isinstance(row, JobView):
+        return (row.latest is not None and row.latest.failure is not None) or _is_long(row.job.spec)
+    return False
+
+
+def _is_long(spec: Spec) -> bool:
+    return sum(map(len, spec.command or ())) > LONG_COMMAND
+
+
+PAGE = Serializer[Listing[Any]](
+    "Page",
+    "The place of a page in its list.",
+    total=integer(lambda listing: listing.page.total, "Rows in the whole list."),
+    page=integer(lambda listing: listing.page.window.page, "This page's number; the first is 1.", least=1),
+    pages=integer(lambda listing: listing.page.pages, "The number of pages; 1 for an empty list.", least=1),
+    perPage=integer(lambda listing: listing.page.window.per_page, "The most rows that a page has.", least=1),
+    hasNext=boolean(lambda listing: listing.page.next is not None, "Whether there is a page after this one."),
+    hasPrev=boolean(lambda listing: listing.page.window.page > 1, "Whether there is a page before this one."),
+    nextUrl=url(lambda listing, _: listing.list.next_url(listing.page), "The next page, at the same cost however far it is.", null=True),
+    prevUrl=url(lambda listing, _: listing.list.prev_url(listing.page), "The page before.", null=True),
+)
+
+
+def pagination() -> Field[Listing[Any]]:
+    """The keys of ``PAGE``, merged into the page's object."""
+    return flattened(PAGE, lambda listing: listing)
+
+
+def page_of(name: str, description: str, row: Serializer[Row]) -> Serializer[Listing[Page[Row]]]:
+    """A page that is nothing but its rows."""
+    rows: Callable[[Listing[Page[Row]]], tuple[Row, ...]] = lambda listing: listing.page.rows  # noqa: E731
+    return Serializer(name, description, items=array(row, rows), page=pagination())

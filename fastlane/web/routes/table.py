@@ -2,29 +2,58 @@
 
 from collections.abc import Mapping
 
-from fastlane.web.handler.handler import Handler
-from fastlane.web.routes.jobs.deliveries import DeliveriesHandler, JobDeliveriesHandler, RedeliverHandler, RedeliverOfJobHandler
-from fastlane.web.routes.jobs.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
-from fastlane.web.routes.jobs.job_list import JobsHandler
-from fastlane.web.routes.jobs.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
-from fastlane.web.routes.jobs.logs import LogsHandler, StderrHandler, StdoutHandler
-from fastlane.web.routes.jobs.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
-from fastlane.web.routes.jobs.tickets import TicketHandler
-from fastlane.web.routes.jobs.ticks import TicksHandler
-from fastlane.web.routes.jobs.websocket import SocketHandler
-from fastlane.web.routes.jobs.why import WhyHandler
-from fastlane.web.routes.operations.dispatch import PauseDispatchHandler, ResumeDispatchHandler
-from fastlane.web.routes.operations.events import EventsHandler
-from fastlane.web.routes.operations.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
-from fastlane.web.routes.operations.history import HistoryHandler
-from fastlane.web.routes.operations.hosts import BlacklistHandler, HostHandler, HostsHandler
-from fastlane.web.routes.operations.metrics import MetricsHandler
-from fastlane.web.routes.operations.operator import EndExecutionHandler, ForgetWorkerHandler, MarkCleanedHandler, RebuildQueueHandler
-from fastlane.web.routes.operations.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
-from fastlane.web.routes.pages.console import ConsoleHandler
-from fastlane.web.routes.pages.openapi import OpenApiHandler
-from fastlane.web.routes.pages.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
-from fastlane.web.routes.pages.session import LoginPageHandler, SessionHandler
+from fastlane.web.handler import Handler
+from fastlane.web.routes.events import EventsHandler
+from fastlane.web.routes.executions import (
+    DeliveriesHandler,
+    ExecutionHandler,
+    ExecutionsHandler,
+    HistoryHandler,
+    JobDeliveriesHandler,
+    JobExecutionsHandler,
+    RedeliverHandler,
+    RedeliverOfJobHandler,
+    StopExecutionHandler,
+)
+from fastlane.web.routes.health import HealthHandler, LiveHandler, MetricsHandler, ReadyHandler, StatusHandler
+from fastlane.web.routes.jobs import (
+    JobHandler,
+    JobsHandler,
+    PauseJobHandler,
+    ResumeJobHandler,
+    RetryJobHandler,
+    RunJobHandler,
+    StopJobHandler,
+    TicksHandler,
+    WhyHandler,
+)
+from fastlane.web.routes.logs import LogsHandler, SocketHandler, StderrHandler, StdoutHandler, TicketHandler
+from fastlane.web.routes.operations import (
+    BlacklistHandler,
+    EndExecutionHandler,
+    ForgetWorkerHandler,
+    HostHandler,
+    HostsHandler,
+    MarkCleanedHandler,
+    PauseDispatchHandler,
+    PausePoolHandler,
+    PoolsHandler,
+    RebuildQueueHandler,
+    ReloadPoolsHandler,
+    ResumeDispatchHandler,
+    ResumePoolHandler,
+)
+from fastlane.web.routes.pages import (
+    AssetHandler,
+    ConsoleHandler,
+    DocsHandler,
+    LoginPageHandler,
+    OpenApiHandler,
+    RootHandler,
+    SessionHandler,
+    StreamPageHandler,
+)
+from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
 
 ROUTES: Mapping[str, type[Handler]] = {
     "/tasks": TasksHandler,

@@ -9,14 +9,47 @@ other name at all, since a page under such a name could read.
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
 from fastlane.web.http.problems import Problem
-from fastlane.web.security.networks import Networks, address_text, read_address
 from fastlane.web.settings import WebSettings
+
+Address = IPv4Address | IPv6Address
+
+
+@lru_cache(maxsize=256)
+def read_address(text: str) -> Address | None:
+    """An IP address; None for other text. An IPv4 address that is mapped into IPv6, as on a dual-stack socket, is returned as IPv4."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+@lru_cache(maxsize=256)
+def address_text(text: str) -> str | None:
+    """An IP address in its usual form; None for other text."""
+    address = read_address(text)
+    return None if address is None else str(address)
+
+
+class Networks:
+    """The addresses and networks of a setting: false when there are none, and ``address in networks``."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks = [ip_network(network, strict=False) for network in networks]
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.ASCII)
 ORIGIN = re.compile(r"(https?)://(.+)", re.ASCII)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.history import HourCount
+from fastlane.models.retention import HourCount
 from fastlane.models.status import Status
 from fastlane.storage.mongo import history
 from fastlane.storage.mongo.database import Database

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import Repeated
-from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.storage.mongo import commits, idempotency
 from fastlane.storage.mongo.commits import complete

@@ -8,10 +8,9 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
-from fastlane.models.job import Job
+from fastlane.models.job import Job, Task
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
-from fastlane.models.task import Task
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import commits, deletion, executions
 from fastlane.storage.mongo.commits import complete

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from fastlane.models import transitions
+from fastlane.models.delivery import Receiver
+from fastlane.models.host import HostRecord
 from fastlane.models.job import Job
-from fastlane.models.notify.receiver import Receiver
-from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import commits, deletion, executions

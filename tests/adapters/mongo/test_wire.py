@@ -8,20 +8,17 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models import transitions
-from fastlane.models.container.pulled_image import PulledImage
+from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.execution import Execution
-from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.host import HostRecord
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
 from fastlane.models.job import Job
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.quota import MailQuota
-from fastlane.models.notify.receiver import Receiver
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.host_record import HostRecord
-from fastlane.models.placement.pools_revision import PoolsRevision
-from fastlane.models.schedule.tick import Tick, next_execution
+from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import PoolsRevision
 from fastlane.models.status import Status
+from fastlane.models.tick import Tick, next_execution
 from fastlane.storage.base import Counts, Deletion, Generation, Store
 from fastlane.storage.mongo import idempotency
 from fastlane.storage.mongo.database import Database
@@ -159,7 +156,7 @@ class Delete(Act):
         return True
 
 
-WRITES = {Create: 7, Advance: 7, Stop: 4, Delete: 10}
+WRITES = {Create: 7, Advance: 8, Stop: 5, Delete: 10}
 """How many writes each commit consists of, with what completes it."""
 EACH = [(kind, number) for kind, count in WRITES.items() for number in range(1, count + 1)]
 

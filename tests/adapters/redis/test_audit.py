@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import QueueUnfit
-from fastlane.queue.base import TICKS, AuditPage, EntryKind, Lane
+from fastlane.queue.port import TICKS, AuditPage, EntryKind, Lane
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.audits import audited
 from tests.support.clocked_queue import ClockedQueue

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import Lane
+from fastlane.queue.port import Lane
 from tests.adapters.redis.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports
 from tests.support.certificates import make_certificate
 from tests.support.clocked_queue import ClockedQueue

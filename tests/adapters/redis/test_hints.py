@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.logs.hint import Hint
+from fastlane.models.log import Hint
 from fastlane.models.status import Status
 from fastlane.queue.redis.hints import RedisHints
 from tests.support.redis import RealRedis

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.models.placement.host import HostView
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
+from fastlane.models.host import HostView
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, Report
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry

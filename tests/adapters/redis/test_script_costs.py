@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pauses
+from fastlane.models.host import HostView
+from fastlane.models.pool import Pauses
 from fastlane.models.store_version import StoreVersion
-from fastlane.queue.base import TICKS, Lane, Report
-from fastlane.queue.redis.script import NAMES
+from fastlane.queue.port import TICKS, Lane, Report
+from fastlane.queue.redis.connection import NAMES
 from tests.support.clocked_queue import ClockedQueue, claim_all, clocked_queues
 from tests.support.factories import NOW, make_entries
 from tests.support.redis import RealRedis

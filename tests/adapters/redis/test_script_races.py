@@ -13,11 +13,11 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pauses
+from fastlane.models.host import HostView
+from fastlane.models.pool import Pauses
 from fastlane.models.store_version import StoreVersion
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report
-from fastlane.queue.redis.script import NAMES
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, Renewal, Report
+from fastlane.queue.redis.connection import NAMES
 from tests.support.audits import audited
 from tests.support.clocked_queue import ClockedQueue, claim_all, clocked_queues, everyone
 from tests.support.factories import NOW, make_entries

@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastlane.embedded.redis_server import RedisServer
+from fastlane.embedded import RedisServer
 from fastlane.errors import Conflict, QueueDown
 from tests.support.waiting import PATIENCE, until, wait_until
 
 PARENT = """
     import asyncio, sys
     from pathlib import Path
-    from fastlane.embedded.redis_server import RedisServer
+    from fastlane.embedded import RedisServer
 
     async def main():
         print(await RedisServer(Path(sys.argv[1])).start(), flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import StoreDown
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.status import Status
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, new

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.storage.base import Deletion
 from fastlane.storage.sqlite.store import SqliteStore

@@ -12,10 +12,9 @@ from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
 from fastlane.storage import pages, visibility
-from fastlane.storage.sqlite import connection
+from fastlane.storage.sqlite import connection, job_lists, lists
 from fastlane.storage.sqlite import file as store
 from fastlane.storage.sqlite.connection import connect
-from fastlane.storage.sqlite.lists import execution_lists, job_lists, paged
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
 from tests.support.waiting import until
@@ -50,7 +49,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> list[None]:
         finally:
             began.pop()
 
-    monkeypatch.setattr(paged, "tasks", endless)
+    monkeypatch.setattr(lists, "tasks", endless)
     return began
 
 
@@ -106,7 +105,7 @@ def effort(path: Path, wanted: Wanted, window: Window) -> tuple[int, Page[Any]]:
 
     db = connect(path, 5.0)
     db.set_progress_handler(count, 100)
-    page = execution_lists.executions(db, wanted, window)
+    page = lists.executions(db, wanted, window)
     db.close()
     return cost, page
 

@@ -13,8 +13,8 @@ import structlog
 
 from fastlane.errors import Unreadable
 from fastlane.models import transitions
+from fastlane.models.host import Uncleaned
 from fastlane.models.paging import Wanted, Window
-from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage import rows as readable
 from fastlane.storage.base import Store

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.executors.base import Phase
+from fastlane.executors.port import Phase
 from fastlane.executors.swarm import observe
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.placement.pool import Pull
+from fastlane.models.pool import Pull
 from tests.contract.test_executor import order
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, open_probed

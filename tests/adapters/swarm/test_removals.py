@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import HostDown
 from fastlane.executors.swarm import host as hosts
-from fastlane.executors.swarm.client.http import CONNECTIONS
+from fastlane.executors.swarm.connection import CONNECTIONS
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.host import REMOVED_AT_ONCE
 from tests.support.defaults import default_executor

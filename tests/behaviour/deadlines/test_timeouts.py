@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.ledger import tick_of
 from tests.support.redis import RealRedis

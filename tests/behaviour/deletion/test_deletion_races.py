@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from fastlane.errors import Conflict, NotFound
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import next_execution
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
 from fastlane.services.results import Deleted
 from tests.support.factories import make_spec
 from tests.support.ledger import count_executions, count_ticks

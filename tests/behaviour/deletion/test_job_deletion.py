@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import Conflict, NotFound
-from fastlane.executors.base import Order
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
-from fastlane.models.placement.pool import Pull
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.executors.port import Order
+from fastlane.models.cron import Cron
+from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.pool import Pull
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.repair.reconciler import UNKNOWN_AFTER
-from fastlane.services.jobs.deletions import MAX_WAIT
+from fastlane.scheduler.reconciler import UNKNOWN_AFTER
+from fastlane.services.deletions import MAX_WAIT
 from fastlane.services.results import Deleted, Enqueued
 from tests.support.factories import chunk, make_execution, make_spec
 from tests.support.fastlane import Fastlane

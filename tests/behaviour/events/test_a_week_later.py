@@ -8,9 +8,9 @@ from typing import Any
 
 from fastlane.app import make_pruner
 from fastlane.clock import SystemClock
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule, ScheduleKind
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.redis import RealRedis

@@ -12,8 +12,8 @@ import pytest
 
 from fastlane.models.access import Requester
 from fastlane.models.event import LAG, Event, EventKind, at, read_cursor
-from fastlane.services.event_feeds import EventFeeds
-from fastlane.web.handler import handler as web
+from fastlane.services.events import EventFeeds
+from fastlane.web import handler as web
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import LONG_PATIENCE, until

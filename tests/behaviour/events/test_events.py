@@ -10,7 +10,7 @@ import pytest
 from fastlane.models import transitions
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
-from fastlane.services.reads import events as reading
+from fastlane.services import events as reading
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import until

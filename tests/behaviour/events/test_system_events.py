@@ -7,8 +7,8 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.errors import StoreDown
 from fastlane.models.event import Event, EventKind
-from fastlane.models.placement.host import HostView
-from fastlane.scheduler.hosts.host_events import MOST_WAITING, HostEvents
+from fastlane.models.host import HostView
+from fastlane.scheduler.host_keeper import MOST_WAITING, HostEvents
 from tests.support.fastlane import Fastlane
 
 

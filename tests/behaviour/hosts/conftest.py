@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from tests.support.credentials import basic, user
 from tests.support.fastlane import HOST, Answer, Fastlane
 from tests.support.redis import RealRedis

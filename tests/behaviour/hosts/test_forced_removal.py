@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.models.placement.host_record import EngineIdentity
+from fastlane.models.host import EngineIdentity
 from tests.behaviour.hosts.conftest import NEW, OTHER, Administered
 from tests.support.fastlane import HOST
 from tests.support.intercept import Call, intercepted

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.placement.host_record import EngineIdentity
-from fastlane.models.placement.pool import Pool
+from fastlane.models.host import EngineIdentity
+from fastlane.models.pool import Pool
 from tests.behaviour.hosts.conftest import POOLS, Administered
 from tests.support.fastlane import HOST
 from tests.support.instant import InstantExecutor

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import NotFound
-from fastlane.models.placement.host_record import EngineIdentity
+from fastlane.models.host import EngineIdentity
 from tests.behaviour.hosts.conftest import NEW, Administered
 from tests.support.intercept import Call, Died, intercepted
 from tests.support.redis import RealRedis

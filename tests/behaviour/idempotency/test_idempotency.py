@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import Lane
+from fastlane.queue.port import Lane
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import Fastlane
 

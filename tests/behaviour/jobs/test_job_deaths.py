@@ -3,8 +3,8 @@ and that a queue which is lost just then is built anew as the store says."""
 
 import pytest
 
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.services.results import Deleted, Enqueued
 from tests.support.factories import make_spec

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import Conflict
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
 from tests.support.factories import make_spec
 from tests.support.scenarios import first_minute, later
 

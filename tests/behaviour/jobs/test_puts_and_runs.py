@@ -8,9 +8,9 @@ import pytest
 
 from fastlane.errors import Conflict, Invalid, NotFound, QueueDown
 from fastlane.models.access import Requester
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule, ScheduleKind
 from tests.support.factories import make_spec
 from tests.support.scenarios import first_minute, ran
 from tests.support.services import method, services_of

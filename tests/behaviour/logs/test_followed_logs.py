@@ -10,9 +10,9 @@ import pytest
 from fastlane.clock import iso
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
-from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.web.streaming import log_following
+from fastlane.models.tick import next_execution
+from fastlane.web.streaming import logs as log_following
 from tests.support.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}

@@ -13,7 +13,7 @@ from websockets.frames import Close
 
 from fastlane.services import assembly
 from fastlane.streams.followers import Followers
-from fastlane.web.routes.jobs.websocket import SocketHandler
+from fastlane.web.routes.logs import SocketHandler
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket
 from tests.support.waiting import until

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
-from fastlane.models.schedule.tick import next_execution
+from fastlane.models.tick import next_execution
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket
 from tests.support.intercept import answering, intercept

@@ -8,8 +8,8 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
-from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
 from tests.support.intercept import Call, intercept, keeping
 from tests.support.waiting import at_rest, until
 

@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import FastlaneError, HostDown, LogLost
-from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.log import Mark, Portion
 from fastlane.models.status import Status
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 
 from fastlane.services import assembly
 from fastlane.streams.followers import Followers
-from fastlane.web.streaming.websocket_sink import SocketSink
+from fastlane.web.streaming.websocket import SocketSink
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.placement.pool import RESTORED
+from fastlane.models.pool import RESTORED
 from tests.support.fastlane import Fastlane
 from tests.support.mail_server import Server
 from tests.support.receiver import Receiver, receiving

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from fastlane.config.store_url import SQLITE
+from fastlane.config.types import SQLITE
 from fastlane.models.execution import Execution
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS
-from fastlane.queue.redis.keys import Keys
+from fastlane.queue.port import TICKS
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.redis.scripts import Keys
 from fastlane.storage.base import Store
 from tests.support.engine_process import EngineProcess
 from tests.support.engine_views import NoDocker

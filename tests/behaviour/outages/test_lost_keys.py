@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from fastlane import app
 from fastlane.errors import QueueUnfit
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, AuditPage
-from fastlane.queue.redis.generation import RedisGeneration
-from fastlane.scheduler.repair import rebuilder
-from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.queue.port import TICKS, AuditPage
+from fastlane.queue.redis.queue import RedisGeneration
+from fastlane.scheduler import rebuilder
+from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.storage.base import Generation
 from tests.support.audits import audited
 from tests.support.clock import FakeClock

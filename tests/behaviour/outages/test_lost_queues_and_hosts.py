@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.errors import HostDown, QueueDown
 from fastlane.models.status import Status
-from fastlane.scheduler.repair.rebuilder import BUILDER_LOST_AFTER, Rebuilder
+from fastlane.scheduler.rebuilder import BUILDER_LOST_AFTER, Rebuilder
 from fastlane.storage.base import Generation
 from tests.support.clock import ShiftedClock
 from tests.support.fastlane import HOST, Fastlane

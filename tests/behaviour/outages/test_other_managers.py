@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.executors.base import ClusterSnapshot
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
+from fastlane.executors.port import ClusterSnapshot
+from fastlane.models.host import HostView
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.scheduler.watch import execution_watch
+from fastlane.scheduler import execution_watch
 from tests.support.fastlane import Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis

@@ -11,7 +11,7 @@ from fastlane import __version__
 from fastlane.clock import iso
 from fastlane.errors import QueueDown, StoreDown
 from fastlane.models import transitions
-from fastlane.queue.base import Lane
+from fastlane.queue.port import Lane
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, failing, intercept
 from tests.support.stored_data import damage

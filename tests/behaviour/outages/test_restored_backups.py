@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.models.placement.pool import REQUESTED, RESTORED, Pauses
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import REQUESTED, RESTORED, Pauses
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
-from fastlane.queue.base import mark_went_back
-from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.queue.port import mark_went_back
+from fastlane.scheduler.rebuilder import Rebuilder
 from tests.support.factories import make_entry, make_spec
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Died, Intercepted, dies

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from fastlane import app
-from fastlane.models.placement.pool import RESTORED
+from fastlane.models.pool import RESTORED
 from tests.behaviour.outages.test_restored_backups import is_built, is_held
 from tests.support.fastlane import Borrowed, Fastlane
 from tests.support.mail_server import Server, mail_server

@@ -12,13 +12,12 @@ import pytest
 from fastlane import app
 from fastlane.config.settings import Settings
 from fastlane.errors import HostDown
-from fastlane.executors.base import Image, Order
+from fastlane.executors.port import Image, Order
 from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pool, Pull
+from fastlane.models.pool import Pool, Pull
 from fastlane.models.status import Status
-from fastlane.scheduler import launcher
+from fastlane.scheduler import cleaner, launcher
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.repair import by_host
 from tests.support.factories import new
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
@@ -88,7 +87,7 @@ async def test_a_host_that_is_away_keeps_no_other_hosts_services_from_being_remo
 async def test_a_leftover_whose_removal_hangs_keeps_no_other_from_being_removed(
     shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(by_host, "WITHIN", 0.2)
+    monkeypatch.setattr(cleaner, "WITHIN", 0.2)
     async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("default", "", (HERE,)),), reconcile=0.05) as crew:
         image = await crew.executor.resolve(HERE, "ubuntu", Pull.MISSING)
         ended = [await _left(crew, HERE, number) for number in range(1, 5)]

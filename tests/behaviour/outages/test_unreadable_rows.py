@@ -6,12 +6,12 @@ from typing import cast
 import pytest
 
 from fastlane.errors import Unreadable
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler import runner
-from fastlane.scheduler.watch.watcher import Watcher
+from fastlane.scheduler.watcher import Watcher
 from fastlane.storage.base import Store
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import TICKS, Lane, Renewal
+from fastlane.queue.port import TICKS, Lane, Renewal
 from tests.support.fastlane import Fastlane
 from tests.support.relay import Relay
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import HostDown, ServiceGone
-from fastlane.executors.base import ClusterSnapshot
+from fastlane.executors.port import ClusterSnapshot
 from fastlane.models.execution import FailureReason
 from fastlane.models.status import Status
 from tests.support.fastlane import Fastlane

@@ -3,8 +3,8 @@
 import pytest
 
 from fastlane.errors import Conflict
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.services.results import CurrentStatus
 from tests.support.factories import make_spec
 from tests.support.ledger import ticks_of

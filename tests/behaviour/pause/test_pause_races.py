@@ -4,8 +4,8 @@ or between the store and the queue."""
 import pytest
 
 from fastlane.errors import Conflict
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
 from tests.support.factories import make_spec
 from tests.support.scenarios import first_minute, later
 

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from fastlane.errors import ImageRefused, RegistryDown
-from fastlane.executors.base import Image, Order
-from fastlane.models.container.container import Container, Mount, MountKind, Resources
-from fastlane.models.container.policy import DEFAULT_POLICY, Policy
+from fastlane.executors.port import Image, Order
+from fastlane.models.container import DEFAULT_POLICY, Container, Mount, MountKind, Policy, Resources
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane

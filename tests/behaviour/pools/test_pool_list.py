@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.container.container import Resources
-from fastlane.models.container.policy import Policy
-from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Lane
+from fastlane.models.container import Policy, Resources
+from fastlane.models.pool import Pool
+from fastlane.queue.port import Lane
 from tests.support.credentials import basic, user
 from tests.support.fastlane import HOST, Fastlane
 

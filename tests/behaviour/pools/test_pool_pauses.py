@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import NotFound, QueueDown
-from fastlane.models.placement.pool import Pauses
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pauses
+from fastlane.models.schedule import Schedule
 from fastlane.services.results import PoolPaused
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane

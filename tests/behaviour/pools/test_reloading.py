@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.placement.pool import HostRule, Pool
+from fastlane.models.pool import HostRule, Pool
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Died, intercepted
 from tests.support.ports import free_port

@@ -8,14 +8,13 @@ import pytest
 
 from fastlane.errors import Unreadable
 from fastlane.models.execution import FailureReason
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, LaneCounts, Report, execution_entry, rules_of
-from fastlane.scheduler.known_pools import KnownPools
-from fastlane.scheduler.known_workers import KnownWorkers
-from fastlane.scheduler.repair import lanes
-from fastlane.scheduler.repair.lanes import LaneKeeper
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, LaneCounts, Report, execution_entry, rules_of
+from fastlane.scheduler import rebuilder
+from fastlane.scheduler.known_workers import KnownPools, KnownWorkers
+from fastlane.scheduler.rebuilder import LaneKeeper
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
@@ -287,7 +286,7 @@ async def test_a_lane_that_cannot_be_emptied_costs_the_reading_of_some_of_what_i
 async def test_each_look_at_a_long_lane_that_cannot_be_emptied_goes_on_where_the_last_one_ended(
     looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "FRUITLESS", 2)
+    monkeypatch.setattr(rebuilder, "FRUITLESS", 2)
     ids = [f"{number:04}" for number in range(2_000)]
     await stranded(looks, *ids)
     await looks.report(*POOLS)

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from fastlane.models.placement.pool import HostRule, Pool
+from fastlane.models.pool import HostRule, Pool
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.container.container import Container, Mount, MountKind
-from fastlane.models.container.policy import Policy
+from fastlane.models.container import Container, Mount, MountKind, Policy
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report, rules_of
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, Report, rules_of
 from fastlane.scheduler import leases
-from fastlane.scheduler.repair.lanes import LaneKeeper
+from fastlane.scheduler.rebuilder import LaneKeeper
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, intercepted

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule, ScheduleKind
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.ledger import ticks_of

@@ -8,11 +8,11 @@ import pytest
 import structlog
 
 from fastlane.errors import QueueDown, RegistryDown
+from fastlane.models.event import Obstacle
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.note import Obstacle
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.services.results import Enqueued

@@ -6,9 +6,9 @@ import pytest
 from fastlane.errors import Conflict, NotFound
 from fastlane.models.access import Requester
 from fastlane.models.event import EventKind, Position, Source, Span, at
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.queue.base import Report
+from fastlane.queue.port import Report
 from tests.support.credentials import bearer, token
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane

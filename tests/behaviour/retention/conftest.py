@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fastlane.models.retention import Retention
-from fastlane.scheduler.repair.pruner import Pruner, RetentionRules
+from fastlane.scheduler.pruner import Pruner, RetentionRules
 from tests.support.virtual_time import POOLS, VirtualFastlane
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.models.retention import Retention
 from fastlane.models.status import Status
-from fastlane.scheduler.repair.pruner import Pruner, RetentionRules
+from fastlane.scheduler.pruner import Pruner, RetentionRules
 from tests.behaviour.retention.conftest import DAY
 from tests.support.intercept import Call, Died, Intercepted
 from tests.support.ledger import count_executions, count_ticks

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from fastlane.models.retention import Retention
 from fastlane.models.status import Status
 from tests.support.fastlane import HOST, Answer, Fastlane

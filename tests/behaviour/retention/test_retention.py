@@ -6,17 +6,17 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from fastlane.metrics.metrics import PRUNED
+from fastlane.metrics import PRUNED
 from fastlane.models import transitions
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.cron import Cron
+from fastlane.models.delivery import Delivery
+from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.notify import Occasion, Webhook
 from fastlane.models.retention import Retention
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.scheduler.repair import pruner as pruners
-from fastlane.scheduler.repair.pruner import Pruned, Pruner, RetentionRules
+from fastlane.scheduler import pruner as pruners
+from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
 from fastlane.storage.base import Noted
 from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE, MakePruner
 from tests.support.factories import chunk, first_of, make_spec, new_job

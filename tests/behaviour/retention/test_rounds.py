@@ -4,9 +4,9 @@ import re
 from dataclasses import replace
 
 from fastlane.models.retention import Retention
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.scheduler.repair.pruner import Pruned, Pruner, RetentionRules
+from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
 from tests.behaviour.retention.conftest import DAY, HOUR
 from tests.support.factories import first_of, new_job
 from tests.support.recorded_calls import recorded_commands, recorded_statements

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.job_change import fire
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.retention import Retention
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Tick
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.scheduler.repair.pruner import Pruner, RetentionRules
+from fastlane.models.tick import Tick
+from fastlane.scheduler.pruner import Pruner, RetentionRules
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, make_spec, new_job
 from tests.support.ledger import count_executions, count_ticks

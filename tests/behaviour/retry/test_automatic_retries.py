@@ -5,11 +5,10 @@ from typing import Any
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
-from fastlane.models.schedule.tick import execution_id, next_execution
 from fastlane.models.status import Status
-from fastlane.scheduler.notify.lateness import Lateness
-from fastlane.scheduler.overlaps import Overlaps
-from fastlane.scheduler.settler import Settler
+from fastlane.models.tick import execution_id, next_execution
+from fastlane.scheduler.lateness import Lateness
+from fastlane.scheduler.settler import Overlaps, Settler
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, intercept

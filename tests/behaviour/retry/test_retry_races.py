@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fastlane.errors import Conflict
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule import Schedule
 from tests.support.factories import make_spec
 from tests.support.scenarios import ran
 

@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.clock import AlignedClock, SystemClock
 from fastlane.errors import QueueDown
-from fastlane.scheduler.watch import execution_watch
+from fastlane.scheduler import execution_watch
 from tests.support.clock import ShiftedClock
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis

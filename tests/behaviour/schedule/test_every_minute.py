@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fastlane.models.job import Spec
-from fastlane.models.schedule.schedule import CatchUp, Overlap
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.schedule import CatchUp, Overlap
+from fastlane.models.tick import Outcome, Tick
 from tests.model.accounts import Accounts
 from tests.model.clients import PLAIN
 from tests.model.loop import run

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastlane.models.execution import Execution
-from fastlane.models.schedule.schedule import Overlap
+from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import Fastlane

@@ -7,11 +7,11 @@ import pytest
 
 from fastlane.errors import Conflict, StoreDown
 from fastlane.models import transitions
+from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Spec
-from fastlane.models.placement.pool import REQUESTED
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
-from fastlane.scheduler.overlaps import LOOK_AGAIN
+from fastlane.models.pool import REQUESTED
+from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
+from fastlane.scheduler.settler import LOOK_AGAIN
 from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies, failing
 from tests.support.stored_data import damage

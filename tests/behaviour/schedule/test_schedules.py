@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from fastlane.errors import QueueDown
+from fastlane.models.cron import Cron
 from fastlane.models.job import job_status
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import cron_key, tick_id
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Lease
+from fastlane.models.tick import cron_key, tick_id
+from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, Lease
 from fastlane.scheduler.timer import Timer
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted

@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.clock import iso
 from fastlane.models.job_change import fire
-from fastlane.models.schedule.tick import Outcome, cron_key, make_tick
+from fastlane.models.tick import Outcome, cron_key, make_tick
 
 MINUTE = 60_000
 

@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fastlane.models.execution import Execution
-from fastlane.models.schedule.schedule import CatchUp, Overlap
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, Tick
 from tests.behaviour.schedule.tick_simulation import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, TickSimulation
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
-from tests.unit.models.schedule.test_cron_oracle import lag, plain
+from tests.unit.models.test_cron_oracle import lag, plain
 
 pytestmark = pytest.mark.sqlite
 

@@ -15,17 +15,17 @@ from typing import Any
 
 from fastlane.errors import QueueDown
 from fastlane.models import transitions
+from fastlane.models.cron import read_cron
 from fastlane.models.execution import Ending, Execution, Started
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.cron import read_cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Claim, EntryKind, Lane, Lease
-from fastlane.queue.redis.keys import Keys as KeyNames
+from fastlane.models.tick import Outcome
+from fastlane.queue.port import TICKS, Claim, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.repair.rebuilder import BUILDER_LOST_AFTER
+from fastlane.queue.redis.scripts import Keys as KeyNames
+from fastlane.scheduler.rebuilder import BUILDER_LOST_AFTER
 from fastlane.scheduler.worker import build_parts
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.side import Keys

@@ -13,13 +13,12 @@ import aiohttp
 import pytest
 
 from fastlane import __version__, app
-from fastlane.config.credentials import hash_password, hash_token
+from fastlane.config.access import hash_password, hash_token
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
-from fastlane.models.placement.disk import Reserve
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.models.host import Endpoint, Reserve
 from fastlane.notify import assembly
-from fastlane.web.server.application import context_of
+from fastlane.web.server import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 

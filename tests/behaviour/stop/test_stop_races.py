@@ -3,8 +3,8 @@ or between the store and the queue."""
 
 import pytest
 
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies

@@ -8,7 +8,7 @@ from fastlane.clock import iso
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
 from fastlane.models.status import Status
-from fastlane.queue.base import Lane, Renewal
+from fastlane.queue.port import Lane, Renewal
 
 LANES = [Lane("default", 10), Lane("@ticks", None)]
 

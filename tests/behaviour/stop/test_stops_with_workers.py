@@ -1,7 +1,7 @@
 """Stops of jobs that wait, start or run, with workers and an executor that ends at once."""
 
-from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome
 from tests.support.fastlane import Fastlane
 from tests.support.ledger import tick_of
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.services.results import TaskStopped
 from tests.support.factories import make_spec

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.queue.base import Report
+from fastlane.queue.port import Report
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.behaviour.conftest import Run

@@ -12,8 +12,8 @@ import pytest
 from pymongo import MongoClient
 
 from fastlane.models.event import Event, EventKind
-from fastlane.models.logs.chunk import STDOUT, Head, Piece
-from fastlane.models.placement.pool import RESTORED
+from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.pool import RESTORED
 from fastlane.models.status import Status
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.behaviour.conftest import Run

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from fastlane.config.credentials import Token, make_token, token_digest
+from fastlane.config.access import Token, make_token, token_digest
 from fastlane.models.access import Principal, Role
-from fastlane.models.container.container import Resources
-from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pool
-from fastlane.models.usage import Usage
+from fastlane.models.container import Resources
+from fastlane.models.execution import Execution, Usage
+from fastlane.models.pool import Pool
 from tests.http.test_metrics import Figures, figures, of_worker
 from tests.support.credentials import bearer
 from tests.support.fastlane import HOST, Fastlane

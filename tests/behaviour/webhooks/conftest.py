@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pool
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pool
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.receiver import Receiver, receiving
 from tests.support.redis import RealRedis

@@ -12,11 +12,11 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown
-from fastlane.models.notify.receiver import PAUSED_AFTER, TRIAL_EVERY, receiver_id
-from fastlane.models.notify.receiver import Receiver as FailingReceiver
-from fastlane.models.notify.webhook import origin_of
-from fastlane.models.placement.pool import RESTORED
-from fastlane.scheduler.notify import deliverer
+from fastlane.models.delivery import PAUSED_AFTER, TRIAL_EVERY, receiver_id
+from fastlane.models.delivery import Receiver as FailingReceiver
+from fastlane.models.notify import origin_of
+from fastlane.models.pool import RESTORED
+from fastlane.scheduler import deliverer
 from tests.behaviour.webhooks.test_webhooks import deliveries, settled_deliveries
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Around, Call, intercepted

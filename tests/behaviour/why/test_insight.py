@@ -6,16 +6,16 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models import transitions
+from fastlane.models.cron import Cron
 from fastlane.models.job import Spec
 from fastlane.models.job_change import fire
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import next_execution
-from fastlane.queue.base import Lane
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.models.tick import next_execution
+from fastlane.queue.port import Lane
 from fastlane.services.results import Enqueued
-from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.actions import DRY_RUN
+from fastlane.web.api.serializer import RenderContext
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, failing, intercept, keeping
 from tests.support.redis import RealRedis
@@ -126,7 +126,7 @@ def made(reply):
 
 
 async def test_an_end_is_heard_of_when_it_comes(server, completion, monkeypatch):
-    monkeypatch.setattr("fastlane.streams.hint_wait.HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
+    monkeypatch.setattr("fastlane.streams.reader.HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
     reply = await server.enqueue()
     async with asyncio.timeout(PATIENCE):
         waiting = asyncio.create_task(completion.wait(made(reply), 60))

@@ -7,9 +7,9 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pull
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.queue.base import EntryKind, Lane, Lease
+from fastlane.models.pool import Pull
+from fastlane.models.schedule import Schedule
+from fastlane.queue.port import EntryKind, Lane, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import FRESH, order_of
 from tests.support.factories import make_spec

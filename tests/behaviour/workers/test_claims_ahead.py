@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Lane, Lease
+from fastlane.queue.port import TICKS, Lane, Lease
 from fastlane.scheduler.timer import Timer
 from tests.support.fastlane import Fastlane
 

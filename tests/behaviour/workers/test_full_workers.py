@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued
 from tests.support.factories import make_spec

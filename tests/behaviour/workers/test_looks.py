@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.base import Phase
+from fastlane.executors.port import Phase
 from fastlane.models.status import Status
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, intercept

@@ -8,7 +8,7 @@ import pytest
 from fastlane import app
 from fastlane.config.settings import Settings
 from fastlane.errors import FastlaneError
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
 from tests.support.waiting import until

@@ -9,9 +9,9 @@ from fastlane.errors import OrderRefused
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
 from fastlane.models.job_change import fire
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Entry, EntryKind
+from fastlane.queue.port import TICKS, Entry, EntryKind
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, intercept
 from tests.support.redis import RealRedis

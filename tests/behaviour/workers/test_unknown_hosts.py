@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from fastlane.errors import HostDown, RefusedForNow
 from fastlane.models.execution import Execution, FailureReason
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
+from fastlane.models.host import HostView
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.queue.base import Report
+from fastlane.queue.port import Report
 from fastlane.scheduler import worker
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import Fastlane

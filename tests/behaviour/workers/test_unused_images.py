@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container.pulled_image import pulled_name
-from fastlane.models.placement.host_record import EngineIdentity
+from fastlane.models.host import EngineIdentity
+from fastlane.models.image import pulled_name
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.redis import RealRedis
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from fastlane import __version__
 from fastlane.cli.main import main
 from fastlane.config import legacy
-from fastlane.config.credentials import hash_password, hash_token, read_password_hash
+from fastlane.config.access import hash_password, hash_token, read_password_hash
 from fastlane.config.table import NAMES
 from fastlane.errors import FastlaneError
 
@@ -96,7 +96,7 @@ def test_every_example_of_a_help_works_as_typed(example, tmp_path):
     (tmp_path / "prod.toml").write_text(f'redis_url = "redis://q"\n[[tokens]]\nname = "a"\ntoken = "{hash_token("x")}"\nrole = "run"\n')
     stub = "import sys, types; m = types.ModuleType('fastlane.app'); m.run, m.bind = lambda *a, **k: 0, lambda *a: []"
     placed = "import fastlane; fastlane.app = m; sys.modules['fastlane.app'] = m"
-    placed += "; from fastlane import process_group; process_group.run_together = lambda count, work: work(0)"
+    placed += "; from fastlane import process; process.run_together = lambda count, work: work(0)"
     program = f"{stub}; {placed}; from fastlane.cli.main import main; main(prog_name='fastlane')"
     shell = f'fastlane() {{ {shlex.quote(sys.executable)} -c {shlex.quote(program)} "$@"; }}; {example}'
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3]), "PASSWORD": "x"}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fastlane.config.credentials import hash_password, hash_token, token_digest
+from fastlane.config.access import hash_password, hash_token, token_digest
 from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.access import Principal, Role

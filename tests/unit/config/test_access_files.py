@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.config.access_files import fingerprint
-from fastlane.config.credentials import hash_token
+from fastlane.config.access import fingerprint, hash_token
 from fastlane.config.load import load
 from fastlane.errors import Invalid
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastlane.config import credentials
+from fastlane.config import access
 from tests.support.credentials import quick_hash
 
 SECRET = "hunter2-in-the-wrong-place"
@@ -14,16 +14,16 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
 def test_a_hash_that_was_made_is_read_and_matches_its_password_alone():
-    text = credentials.hash_password("pass:wörd ")
-    found = credentials.read_password_hash(text)
+    text = access.hash_password("pass:wörd ")
+    found = access.read_password_hash(text)
     assert found.matches("pass:wörd ")
     assert not found.matches("pass:wörd")
     assert not found.matches("")
-    assert text != credentials.hash_password("pass:wörd ")
+    assert text != access.hash_password("pass:wörd ")
 
 
 def test_a_hash_needs_no_quoting_in_a_shell():
-    assert not set(credentials.hash_password("x")) & set("$`\"'\\!&|;<>(){}[]*?~# \t\n")
+    assert not set(access.hash_password("x")) & set("$`\"'\\!&|;<>(){}[]*?~# \t\n")
 
 
 @pytest.mark.parametrize(
@@ -44,26 +44,26 @@ def test_a_hash_needs_no_quoting_in_a_shell():
 )
 def test_an_invalid_password_hash_is_refused_and_not_repeated(text):
     with pytest.raises(ValueError, match="fastlane password") as caught:
-        credentials.read_password_hash(text)
+        access.read_password_hash(text)
     assert text == "" or text not in str(caught.value)
 
 
 def test_every_hash_that_the_settings_take_can_be_computed_in_the_memory_that_it_is_given():
-    largest = credentials.read_password_hash("scrypt:18:8:1:MTIzNDU2Nzg5MDEy:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0")
+    largest = access.read_password_hash("scrypt:18:8:1:MTIzNDU2Nzg5MDEy:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0")
     assert not largest.matches("x")
 
 
 def test_a_token_matches_the_hash_that_is_shown_with_it():
-    token = credentials.make_token()
-    assert credentials.read_token_hash(credentials.hash_token(token)) == credentials.token_digest(token)
+    token = access.make_token()
+    assert access.read_token_hash(access.hash_token(token)) == access.token_digest(token)
     assert token.startswith("fl_")
-    assert token != credentials.make_token()
+    assert token != access.make_token()
 
 
 @pytest.mark.parametrize("text", ["", SECRET, "fl_" + "a" * 43, "sha256:abc", "md5:" + "0" * 64, "0" * 64])
 def test_an_invalid_token_hash_is_refused_and_not_repeated(text):
     with pytest.raises(ValueError, match="fastlane token") as caught:
-        credentials.read_token_hash(text)
+        access.read_token_hash(text)
     assert text == "" or text not in str(caught.value)
 
 

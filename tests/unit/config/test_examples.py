@@ -7,8 +7,8 @@ import pytest
 from fastlane.config.load import load
 from fastlane.config.pools import POOLS
 from fastlane.config.settings import Settings
-from fastlane.models.placement.endpoint import NO_SSH_FILES
-from fastlane.models.placement.pool import endpoints_of, pool_for
+from fastlane.models.host import NO_SSH_FILES
+from fastlane.models.pool import endpoints_of, pool_for
 from tests.support.docs import ROOT
 
 FILES = sorted((ROOT / "examples").glob("*.toml"))

@@ -8,7 +8,7 @@ import pytest
 from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.access import Principal, Role
-from fastlane.models.placement.pool import Pool
+from fastlane.models.pool import Pool
 
 SECRET = "hunter2"
 

@@ -9,8 +9,8 @@ import pytest
 from fastlane.config.load import load
 from fastlane.config.pools import POOLS
 from fastlane.errors import Invalid
-from fastlane.models.placement.endpoint import Endpoint, SshFiles, TlsFiles
-from fastlane.models.placement.pool import Pool, endpoints_of
+from fastlane.models.host import Endpoint, SshFiles, TlsFiles
+from fastlane.models.pool import Pool, endpoints_of
 
 TLS = {"ca": "ca.pem", "certificate": "cert.pem", "key": "/keys/key.pem"}
 

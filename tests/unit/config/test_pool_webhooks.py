@@ -9,9 +9,8 @@ import pytest
 
 from fastlane.config.pools import POOLS
 from fastlane.errors import Invalid
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pool
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pool
 
 SECRET = f"whsec_{base64.b64encode(b's' * 32).decode()}"
 OTHER = f"whsec_{base64.b64encode(b'o' * 24).decode()}"

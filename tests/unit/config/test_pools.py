@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.config.credentials import hash_password, hash_token, make_token
+from fastlane.config.access import hash_password, hash_token, make_token
 from fastlane.config.load import load
 from fastlane.config.pools import LIMIT_KEYS, POLICY_KEYS, POOLS
 from fastlane.errors import Invalid
-from fastlane.models.container.container import NO_RESOURCES, Resources
-from fastlane.models.container.options import MAX_BYTES, MAX_GRACE
-from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy
-from fastlane.models.placement.pool import Pool
+from fastlane.models.container import ANYTHING, DEFAULT_POLICY, MAX_BYTES, MAX_GRACE, NO_RESOURCES, Policy, Resources
+from fastlane.models.pool import Pool
 from fastlane.models.retention import Retention
 
 POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["unix:///s"]\n'

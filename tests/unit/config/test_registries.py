@@ -8,7 +8,7 @@ import pytest
 from fastlane.cli.main import main
 from fastlane.config.load import load
 from fastlane.errors import Invalid
-from fastlane.models.container.registry import RegistryLogin
+from fastlane.models.image import RegistryLogin
 
 SECRET = "hunter2 "
 

@@ -10,16 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.config import types
-from fastlane.config.credentials import hash_token
+from fastlane.config.access import hash_token
 from fastlane.config.load import load
 from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
 from fastlane.config.settings import Settings
 from fastlane.config.table import NAMES, SETTINGS
 from fastlane.errors import Invalid
-from fastlane.models.placement.disk import Reserve
-from fastlane.models.placement.endpoint import TlsFiles
-from fastlane.models.placement.pool import Pool, Pull
+from fastlane.models.host import Reserve, TlsFiles
+from fastlane.models.pool import Pool, Pull
 
 SECRET = "hunter2"
 

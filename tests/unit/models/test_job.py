@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Spec, job_status
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from tests.support.factories import make_job
 

@@ -7,11 +7,11 @@ import pytest
 
 from fastlane.models import job_change
 from fastlane.models.access import Requester
+from fastlane.models.cron import Cron, next_tick
 from fastlane.models.job import Job, Spec
 from fastlane.models.job_change import JobChange
-from fastlane.models.schedule.cron import Cron, next_tick
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick, cron_key, once_key, tick_id
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.tick import Outcome, Tick, cron_key, once_key, tick_id
 from tests.support.factories import make_job
 
 MINUTE = 60_000

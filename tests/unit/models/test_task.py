@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.task import MAX_TASK_ID_BYTES, task_id_fault
+from fastlane.models.job import MAX_TASK_ID_BYTES, task_id_fault
 
 
 @pytest.mark.parametrize(

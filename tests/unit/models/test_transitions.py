@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
-from fastlane.models.logs.chunk import Head
+from fastlane.models.log import Head
 from fastlane.models.status import FINAL, STARTING, Status
 from fastlane.models.transitions import RULES, ExecutionChange
 from tests.support.factories import make_execution

@@ -6,16 +6,14 @@ from typing import Any
 
 import pytest
 
+from fastlane.models.delivery import Delivery, MailQuota, deliveries_of
 from fastlane.models.execution import Failure, FailureReason
-from fastlane.models.notify.delivery import Delivery, deliveries_of
-from fastlane.models.notify.mailbox import MAX_ADDRESS, Mailbox, read_address
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.quota import MailQuota
+from fastlane.models.notify import MAX_ADDRESS, Mailbox, Occasion, read_address
 from fastlane.models.status import Status
-from fastlane.notify.base import Letter, LetterParts
-from fastlane.notify.letters import letter_writer
+from fastlane.notify.mail import letter_writer
+from fastlane.notify.port import Letter, LetterParts
 from fastlane.redaction import redaction_of
-from fastlane.web.api.responses.events import event_maker
+from fastlane.web.api.responses.webhook_payload import event_maker
 from tests.support.factories import make_execution, make_spec
 
 NASTY = '<script>alert("x")</script>&amp;'

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.notify.delivery import Reply
-from fastlane.notify.base import Letter
+from fastlane.models.delivery import Reply
 from fastlane.notify.mail import MailServer, SmtpSender
+from fastlane.notify.port import Letter
 from tests.support.certificates import make_certificate
 from tests.support.mail_server import LOGIN, mail_server, talking
 

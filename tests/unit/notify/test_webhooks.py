@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.notify.signature import read_secret
-from fastlane.notify.base import Message
+from fastlane.models.notify import read_secret
+from fastlane.notify.port import Message
 from fastlane.notify.webhooks import WebhookSender
 from tests.support.receiver import Receiver, receiving
 

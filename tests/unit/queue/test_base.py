@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.queue.base import Identity
+from fastlane.queue.port import Identity
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from fastlane.models.note import Note, Obstacle
-from fastlane.queue.base import EntryKind, Lease
+from fastlane.models.event import Note, Obstacle
+from fastlane.queue.port import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
 
 NOTE = Note("execution", 1, Obstacle.REGISTRY, "the registry does not answer", 1_700_000_000_000)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from structlog.testing import capture_logs
 
-from fastlane.models.note import Note, Obstacle
-from fastlane.queue.base import TICKS, EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_TICKS, Room
+from fastlane.models.event import Note, Obstacle
+from fastlane.queue.port import TICKS, EntryKind, Lease
+from fastlane.scheduler.assignment import MAX_ERRANDS, MAX_TICKS, Assignment, Room
 from tests.support.clock import settle
 from tests.unit.scheduler.lending import MAX, Bench, Work
 

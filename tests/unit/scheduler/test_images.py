@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from fastlane.executors.base import Image
-from fastlane.models.container.pulled_image import PulledImage
-from fastlane.models.placement.host_record import EngineIdentity
+from fastlane.executors.port import Image
+from fastlane.models.host import EngineIdentity
+from fastlane.models.image import PulledImage
 from fastlane.models.status import Status
-from fastlane.scheduler.images import REMOVE_WITHIN, ImageKeeper
+from fastlane.scheduler.cleaner import REMOVE_WITHIN, ImageKeeper
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.stored import created
 from tests.support.clock import FakeClock

@@ -7,9 +7,8 @@ from typing import Any, cast
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import Report
-from fastlane.scheduler.known_pools import KnownPools
-from fastlane.scheduler.known_workers import FRESH, UNBROKEN, KnownWorkers
+from fastlane.queue.port import Report
+from fastlane.scheduler.known_workers import FRESH, UNBROKEN, KnownPools, KnownWorkers
 from tests.support.clock import FakeClock
 from tests.support.factories import make_execution
 

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import EntryKind, Lease, Renewal, TimedQueue
+from fastlane.queue.port import EntryKind, Lease, Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.leases import Leases
 from tests.support.clock import FakeClock, settle

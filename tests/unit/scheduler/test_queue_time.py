@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.scheduler.queue_time import KEPT, QueueTime
+from fastlane.scheduler.dispatcher import KEPT, QueueTime
 from tests.support.clock import FakeClock
 
 NOW = 1_700_000_000_000

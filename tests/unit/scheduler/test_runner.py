@@ -6,7 +6,7 @@ from typing import Any, cast
 from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown, Unreadable
-from fastlane.queue.base import EntryKind, Lease
+from fastlane.queue.port import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.runner import Runner
 from tests.support.clock import FakeClock

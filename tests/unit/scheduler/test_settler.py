@@ -7,11 +7,9 @@ import pytest
 
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.notify.mailbox import Mailbox
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.retry import backoff, retry_due
+from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.pool import Pool
+from fastlane.models.retry import backoff, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.scheduler.settler import is_last_word
 from tests.support.factories import make_execution

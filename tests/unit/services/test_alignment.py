@@ -6,8 +6,8 @@ import pytest
 
 from fastlane.clock import AlignedClock, SystemClock
 from fastlane.errors import QueueDown, StoreDown
-from fastlane.services import alignment
-from fastlane.services.alignment import aligned
+from fastlane.services import startup
+from fastlane.services.startup import aligned
 from tests.support.waiting import until
 
 AHEAD = 3_600_000
@@ -15,7 +15,7 @@ AHEAD = 3_600_000
 
 @pytest.mark.parametrize("error", [QueueDown("away"), StoreDown("away")], ids=["queue", "store"])
 async def test_a_clock_is_aligned_again_after_an_outage(error, monkeypatch):
-    monkeypatch.setattr(alignment, "EVERY", 0.001)
+    monkeypatch.setattr(startup, "EVERY", 0.001)
     clock, answers = AlignedClock(SystemClock()), iter([error, error])
 
     async def ask() -> int:

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.access import Requester
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
-from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import NO_RETENTION, Retention
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.models.tick import Outcome
 from fastlane.storage import values
 from fastlane.storage.records import EXECUTIONS, JOBS, TICKS
 from tests.support.factories import SPEC, new

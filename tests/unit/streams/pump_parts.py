@@ -7,8 +7,8 @@ from typing import cast
 
 from hypothesis import strategies as st
 
-from fastlane.executors.base import Executor
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
+from fastlane.executors.port import Executor
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
 from fastlane.storage.base import Store
 from fastlane.streams.pump import FLUSH_AFTER, MIN_PAUSE, LogEnd, Pump, append_to
 from tests.support.clock import FakeClock, settle

@@ -3,8 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
-from fastlane.models.logs.cursor import NOTHING, Cursor
+from fastlane.models.log import NOTHING, STDERR, STDOUT, Cursor, Piece
 from fastlane.streams.batch import LARGEST_PART, MOST_PIECES, Batch, BatchCache, batch_of, cut, last_batch
 
 START = Cursor("e", 0)

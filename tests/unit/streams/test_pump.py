@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, StoreDown
-from fastlane.executors.base import Executor
-from fastlane.models.logs.chunk import STDOUT, Chunk, Head, Mark
+from fastlane.executors.port import Executor
+from fastlane.models.log import STDOUT, Chunk, Head, Mark
 from fastlane.storage.base import Store
 from fastlane.streams.pump import FIRST_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, LogEnd, Pump
 from tests.support.clock import FakeClock, settle

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.logs.chunk import Head, Mark, Piece, Portion
+from fastlane.models.log import Head, Mark, Piece, Portion
 from fastlane.streams.pump import append_to
 from tests.unit.streams.pump_parts import LOGS, MUCH, a_log, appended, err, out
 

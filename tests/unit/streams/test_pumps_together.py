@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastlane.errors import HostDown, StoreDown
-from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece
 from fastlane.streams.pump import LogEnd
 from tests.support.clock import settle
 from tests.unit.streams.pump_parts import LOGS, MUCH, PIECES, Copying, Engine, Rows, a_log, assert_whole, err, out

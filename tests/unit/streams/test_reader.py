@@ -10,13 +10,12 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models.execution import Execution
-from fastlane.models.logs.chunk import Piece
-from fastlane.models.logs.cursor import Cursor
-from fastlane.models.logs.hint import Hint
+from fastlane.models.log import Cursor, Hint, Piece
 from fastlane.models.status import Status
 from fastlane.storage.base import Slice, Store
 from fastlane.streams import batch as batch_module
-from fastlane.streams import hint_wait, reader
+from fastlane.streams import reader
+from fastlane.streams import reader as hint_wait
 from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import OnHint
 from fastlane.streams.reader import Detached, Reader

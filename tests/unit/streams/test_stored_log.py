@@ -5,10 +5,10 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
+from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.storage.base import Slice, Store
-from fastlane.streams import stored_log
-from fastlane.streams.stored_log import last_lines, last_lines_before
+from fastlane.streams import reader
+from fastlane.streams.reader import last_lines, last_lines_before
 
 
 class Rows:
@@ -38,11 +38,11 @@ class Rows:
 )
 async def test_the_last_lines_are_those_of_the_whole(parts, lines, stream, size):
     rows = cast(Store, Rows([Piece(number, 1, text.encode()) for number, text in parts]))
-    stored_log.SLICE, before = size, stored_log.SLICE
+    reader.SLICE, before = size, reader.SLICE
     try:
         start = await last_lines(rows, "e", lines, stream)
     finally:
-        stored_log.SLICE = before
+        reader.SLICE = before
     log = b"".join(text.encode() for _, text in parts)
     streams = [number for number, text in parts for _ in text]
     wanted = bytes(byte for byte, number in zip(log, streams, strict=True) if stream in (None, number))
@@ -66,11 +66,11 @@ class Bytes:
 
 @given(st.binary(max_size=60).map(lambda data: data.replace(b"a", b"\n")), st.integers(0, 20), st.integers(1, 7))
 async def test_the_last_lines_of_a_stream_are_those_of_splitlines(data, lines, size):
-    stored_log.SLICE, before = size, stored_log.SLICE
+    reader.SLICE, before = size, reader.SLICE
     try:
         start = await last_lines_before(cast(Store, Bytes(data)), "e", STDOUT, len(data), lines)
     finally:
-        stored_log.SLICE = before
+        reader.SLICE = before
     whole = data.split(b"\n")
     kept = [part + b"\n" for part in whole[:-1]] + ([whole[-1]] if whole[-1] else [])
     assert data[start:] == b"".join(kept[len(kept) - lines :] if lines < len(kept) else kept)

@@ -34,7 +34,7 @@ local MINUTE = 60000
 local MOST = 256
 -- Added to a score, so that it sorts as text.
 local SCORE_OFFSET = 2 ^ 52
--- The lane in which no entry takes a slot: TICKS of queue/base.py.
+-- The lane in which no entry takes a slot: TICKS of queue/port.py.
 local SLOTLESS = '@ticks'
 
 if not NOW then

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.container.container import NO_CONTAINER
+from fastlane.models.container import NO_CONTAINER
 from fastlane.models.job import Job, Spec
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.web.api.container.options import OLD_HOSTS
+from fastlane.models.schedule import Schedule
+from fastlane.web.api.container import OLD_HOSTS
 from fastlane.web.api.requests.job import (
     CRON_FIELDS,
     NEEDS_CRON,

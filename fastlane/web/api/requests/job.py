@@ -3,19 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
-from itertools import islice
+from functools import partial
+from itertools import chain, count, islice
 from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.container.container import NO_CONTAINER, Container
-from fastlane.models.container.image_reference import EXAMPLES
+from fastlane.models.container import NO_CONTAINER, Container
+from fastlane.models.cron import read_cron, read_timezone
+from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Spec
-from fastlane.models.notify.mailbox import MAX_MAILBOXES
-from fastlane.models.notify.webhook import MAX_WEBHOOKS
-from fastlane.models.schedule.cron import read_cron
-from fastlane.models.schedule.schedule import (
+from fastlane.models.notify import ADDRESS, MAX_ADDRESS, MAX_MAILBOXES, MAX_WEBHOOKS, Mailbox, Occasion, may_mail, read_address
+from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
+from fastlane.models.schedule import (
     CatchUp,
     Overlap,
     Schedule,
@@ -25,17 +26,93 @@ from fastlane.models.schedule.schedule import (
     read_moment,
     show_duration,
 )
-from fastlane.models.schedule.timezone import read_timezone
 from fastlane.web.api import json_schema
-from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, OLD_HOSTS, differs, read_container, read_hosts
-from fastlane.web.api.container.resources import RESOURCES, read_resources
-from fastlane.web.api.field_homes import HOMES
-from fastlane.web.api.json_schema import JsonSchema
+from fastlane.web.api.container import (
+    CONTAINER,
+    HOSTS,
+    NOT_THE_SAME,
+    OLD_HOSTS,
+    RESOURCES,
+    BodyField,
+    BodyObject,
+    differs,
+    read_container,
+    read_hosts,
+    read_resources,
+)
+from fastlane.web.api.field_hints import HINTS
+from fastlane.web.api.json_schema import JsonSchema, nullable
 from fastlane.web.api.requests import readers
-from fastlane.web.api.requests.notify import NOTIFY, mail_faults, read_notify
-from fastlane.web.api.requests.retention import RETENTION, read_retention
 from fastlane.web.api.requests.webhooks import WEBHOOKS, address_faults, read_webhooks
-from fastlane.web.http.fields import MAX_FAULTS, unknown_field
+from fastlane.web.http.fields import MAX_FAULTS, list_of, read_fields, unknown_field
+
+EXAMPLE = '"team@example.com"'
+NO_SERVER = "needs a mail server, and this installation has none; ask for smtp_host to be set, or leave this out"
+NOT_ALLOWED = "may get no mail from here; give an address of a domain that may, or ask for it to be in notify_allow"
+
+
+def read_notify(value: object) -> tuple[Mailbox, ...]:
+    """The lists of addresses of a job, as one."""
+    readers = {occasion.value: list_of(partial(_read_mailbox, occasion), MAX_MAILBOXES, EXAMPLE) for occasion in Occasion}
+    return tuple(chain.from_iterable(read_fields(value, readers, "notify").values()))
+
+
+def mail_faults(mailboxes: Sequence[Mailbox], allowed: Sequence[str] | None) -> list[Fault]:
+    """A fault for mailboxes that nobody could send a mail to, or for each that is not among the ``allowed``. None: there is no mail
+    server."""
+    if allowed is None:
+        return [Fault("notify", NO_SERVER)] if mailboxes else []
+    faults, places = [], {occasion: count() for occasion in Occasion}
+    for mailbox in mailboxes:
+        place = next(places[mailbox.occasion])
+        if not may_mail(mailbox.address, allowed):
+            faults.append(Fault(f"notify.{mailbox.occasion}.{place}", NOT_ALLOWED))
+    return faults
+
+
+def _read_mailbox(occasion: Occasion, value: object) -> Mailbox:
+    try:
+        return Mailbox(occasion, read_address(value))
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+MAILBOX: JsonSchema = {"type": "string", "maxLength": MAX_ADDRESS, "pattern": f"^(?=.{{1,64}}@){ADDRESS.pattern}$"}
+NOTIFY: JsonSchema = {
+    "type": "object",
+    "properties": {occasion.value: nullable({"type": "array", "items": MAILBOX, "maxItems": MAX_MAILBOXES}) for occasion in Occasion},
+    "additionalProperties": False,
+    "examples": [{"fails": ["team@example.com"]}],
+}
+
+
+def _read_age(value: object) -> int:
+    milliseconds = round(read_duration_or_seconds(value) * 1000)
+    if milliseconds < LEAST_AGE:
+        raise ValueError(f"is too short; the shortest is {show_age(LEAST_AGE)}")
+    return milliseconds
+
+
+def _age(about: str) -> BodyField:
+    return BodyField(_read_age, json_schema.AGE, about)
+
+
+_RETENTION = BodyObject(
+    "retention",
+    jobs=_age("How long the job stays once it will not run again, with all that it has."),
+    executions=_age("How long an execution stays after its end, with its tick and its log; the newest stays."),
+    maxExecutions=BodyField(
+        readers.integer(1, MOST_EXECUTIONS), json_schema.integer(1, MOST_EXECUTIONS), "How many of the newest executions stay."
+    ),
+    logs=_age("How long a log stays after the end of its execution."),
+)
+RETENTION: JsonSchema = {**_RETENTION.schema, "examples": [{"executions": "7d", "maxExecutions": 100, "logs": "1d"}]}
+
+
+def read_retention(value: object) -> Retention:
+    """The job's own rules."""
+    given = _RETENTION.read(value)
+    return Retention(given.get("jobs"), given.get("executions"), given.get("maxExecutions"), given.get("logs"))
 
 
 def field(read: Callable[[object], Any], schema: JsonSchema, about: str, *, null: bool = True, **options: Any) -> fields.Function:
@@ -342,7 +419,7 @@ def _faults(messages: Mapping[Any, Any], path: str = "") -> Iterator[Fault]:
     for name, below in messages.items():
         field = f"{path}{name}"
         if not path and name not in JOB.fields:
-            yield Fault(field[:80] or "(empty)", unknown_field(name, JOB.fields, "a job", HOMES))
+            yield Fault(field[:80] or "(empty)", unknown_field(name, JOB.fields, "a job", HINTS))
         elif isinstance(below, Mapping):
             yield from _faults(below, f"{field}.")
         else:

@@ -10,9 +10,7 @@ from marshmallow import ValidationError
 
 from fastlane.errors import Fault
 from fastlane.log import MASK
-from fastlane.models.notify.addresses import is_allowed, literal_address
-from fastlane.models.notify.occasion import Occasion
-from fastlane.models.notify.webhook import (
+from fastlane.models.notify import (
     HEADER_NAME,
     HEADER_VALUE,
     MAX_HEADER,
@@ -22,7 +20,10 @@ from fastlane.models.notify.webhook import (
     MAX_WEBHOOKS,
     OWN_HEADERS,
     URL,
+    Occasion,
     Webhook,
+    literal_address,
+    may_post,
     read_body,
     read_headers,
     read_retries,
@@ -48,7 +49,7 @@ def address_faults(webhooks: Sequence[Webhook], allowed: Sequence[str]) -> list[
     for webhook in webhooks:
         place = next(places[webhook.occasion])
         address = literal_address(webhook.url)
-        if address is not None and not is_allowed(address, allowed):
+        if address is not None and not may_post(address, allowed):
             words = f"has the address {address}, which is not public; give a public one, or ask for it to be in webhook_allow"
             faults.append(Fault(f"webhooks.{webhook.occasion}.{place}.url", words))
     return faults

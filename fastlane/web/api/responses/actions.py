@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import iso
-from fastlane.services.jobs.preview import Preview
-from fastlane.services.reads.host_rows import HostRow
-from fastlane.services.reads.views import ExecutionView
+from fastlane.services.reads.lists import ExecutionView
+from fastlane.services.reads.pools import HostRow
 from fastlane.services.results import CurrentStatus, Deleted, DispatchPaused, Enqueued, PoolPaused, TaskStopped
+from fastlane.services.submissions import Preview
 from fastlane.services.tickets import Ticket
-from fastlane.web.api.container.responses import RESOURCES, asked_resources
-from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.container import RESOURCES, asked_resources
 from fastlane.web.api.responses.executions import EXECUTION
 from fastlane.web.api.responses.jobs import JOB_STATUSES, SCHEDULE, SPEC
 from fastlane.web.api.serializer import (
+    RenderContext,
     Serializer,
     array,
     boolean,

@@ -1,123 +1,146 @@
-"""What is posted to a webhook: when an execution has ended, when a job is late, and when it has recovered."""
+"""Events: what people did and what the system did."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
-from fastlane.models.notify.delivery import Delivery
-from fastlane.models.notify.lateness import JobState, Subject
-from fastlane.models.notify.template import filled
-from fastlane.models.notify.webhook import Webhook
-from fastlane.models.schedule.schedule import show_duration
-from fastlane.services.reads.views import ExecutionView
-from fastlane.web.api.render_context import RenderContext
-from fastlane.web.api.responses.executions import EXECUTION, PLACE
-from fastlane.web.api.serializer import Serializer, boolean, enum, flattened, integer, mapping, nested, string, timestamp, url, uuid
-from fastlane.web.http.encoding import encode_json
-
-VERSION = 1
-"""Of the schema. Fields may be added under the same one."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionEvent:
-    """An execution that has ended, and the delivery that tells of it."""
-
-    delivery: Delivery
-    view: ExecutionView
-
-    @property
-    def execution(self) -> Execution:
-        """The execution."""
-        return self.view.execution
-
-
-EVENT_METADATA = Serializer[Execution](
-    "EventMetadata",
-    "What the job's client gave, and where the execution ran, under the names of fastlane 2.x.",
-    custom=mapping(lambda execution: execution.spec.metadata, "The metadata that the client gave."),
-    place=flattened(PLACE, lambda execution: execution),
+from fastlane.clock import iso
+from fastlane.models.delivery import Attempt, DeliveryState, Kind
+from fastlane.models.event import MOMENTS, Event, EventKind
+from fastlane.models.notify import Mailbox, Occasion
+from fastlane.services.deliveries import DeliveriesView, DeliveryView, JobDeliveriesView
+from fastlane.services.events import EventPage
+from fastlane.web.api.responses.executions import REQUESTER
+from fastlane.web.api.responses.jobs import shown_url
+from fastlane.web.api.serializer import (
+    RenderContext,
+    Serializer,
+    array,
+    boolean,
+    enum,
+    integer,
+    mapping,
+    nested,
+    rendered,
+    string,
+    timestamp,
+    url,
+    uuid,
 )
 
-EXECUTION_EVENT = Serializer[ExecutionEvent](
-    "ExecutionEvent",
-    "What a webhook gets when an execution has ended: the execution, and what this message is.",
-    id=uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
-    type=string(lambda event: event.delivery.event, "execution. and the final status.", examples=["execution.done"]),
-    version=integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
-    timestamp=timestamp(lambda event: event.execution.finished_at, "When the execution ended.", null=True),
-    willRetry=boolean(lambda event: event.delivery.will_retry, "Whether another attempt at the job follows."),
-    execution=flattened(EXECUTION, lambda event: event.view),
-    job_id=uuid(lambda event: event.execution.job_id, "jobId, as fastlane 2.x named it."),
-    name=string(lambda event: event.execution.spec.name, "The job's name for people.", null=True),
-    labels=mapping(lambda event: event.execution.spec.labels, "The job's labels, by name.", values={"type": "string"}),
-    metadata=nested(EVENT_METADATA, lambda event: event.execution),
+
+def _url(event: Event, render: RenderContext) -> str | None:
+    return None if event.task_id is None else render.resource_url(event.task_id, event.job_id, event.execution_id)
+
+
+def _detail(event: Event) -> Mapping[str, Any]:
+    return {name: iso(value) if name in MOMENTS and isinstance(value, int) else value for name, value in event.detail.items()}
+
+
+EVENT = Serializer[Event](
+    "Event",
+    "Something that somebody or fastlane did.",
+    id=string(lambda event: str(event.position), "Its id, and the cursor to go on after it."),
+    time=timestamp(lambda event: event.time, "When it was stored."),
+    kind=enum(EventKind, lambda event: event.kind, "What happened."),
+    actor=nested(REQUESTER, lambda event: event.actor, null=True),
+    taskId=string(lambda event: event.task_id, "The task that it is about, if any.", null=True),
+    jobId=uuid(lambda event: event.job_id, "The job.", null=True),
+    executionId=uuid(lambda event: event.execution_id, "The execution.", null=True),
+    host=string(lambda event: event.host, "The host's address.", null=True),
+    pool=string(lambda event: event.pool, "The pool.", null=True),
+    detail=mapping(_detail, "What else there is to say, by its kind."),
+    url=url(_url, "Where the execution, the job or the task is, or was.", null=True),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class JobEvent:
-    """A job that is late or has recovered, and the delivery that tells of it. ``latest``: its last execution."""
+class EventListing:
+    """A page of events, with the URL and the query that it was asked for by."""
 
-    delivery: Delivery
-    job: Job
-    latest: ExecutionView | None
+    url: str
+    query: Mapping[str, str]
+    per_page: int
+    page: EventPage
+
+    def next_url(self) -> str | None:
+        """The URL of the page of older events."""
+        if self.page.next is None:
+            return None
+        return f"{self.url}?{urlencode({**self.query, 'perPage': self.per_page, 'after': str(self.page.next)})}"
 
 
-JOB_EVENT_METADATA = Serializer[Job](
-    "JobEventMetadata",
-    "What the job's client gave.",
-    custom=mapping(lambda job: job.spec.metadata, "The metadata that the client gave."),
-)
-
-JOB_EVENT = Serializer[JobEvent](
-    "JobEvent",
-    "What a webhook gets when a job has had no success for as long as its expectEvery says, and after the next success.",
-    id=uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
-    type=string(lambda event: event.delivery.event, "job.late or job.recovered.", examples=["job.late"]),
-    version=integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
-    timestamp=timestamp(lambda event: event.delivery.created_at, "Since when it is late; when it succeeded again."),
-    status=enum(("late", "recovered"), lambda event: event.delivery.event.partition(".")[2], "What it is."),
-    taskId=string(lambda event: event.job.task_id, "Its task's id."),
-    jobId=uuid(lambda event: event.job.id, "Its id."),
-    job_id=uuid(lambda event: event.job.id, "jobId, as fastlane 2.x named it."),
-    url=url(lambda event, render: render.job_url(event.job.task_id, event.job.id), "The job."),
-    name=string(lambda event: event.job.spec.name, "The job's name for people.", null=True),
-    labels=mapping(lambda event: event.job.spec.labels, "The job's labels, by name.", values={"type": "string"}),
-    image=string(lambda event: event.job.spec.image, "The image that it runs."),
-    expectEvery=string(lambda event: show_duration((event.job.spec.expect_every or 0) / 1000), "How often it is to succeed."),
-    nextRunAt=timestamp(lambda event: event.job.next_tick, "Its next tick.", null=True),
-    lastExecution=nested(EXECUTION, lambda event: event.latest, null=True),
-    metadata=nested(JOB_EVENT_METADATA, lambda event: event.job),
+EVENT_PAGE = Serializer[EventListing](
+    "EventPage",
+    "A page of events, newest first. With filters that take few events a page may have fewer than perPage, or none, and yet a next one.",
+    items=array(EVENT, lambda listing: listing.page.events),
+    perPage=integer(lambda listing: listing.per_page, "The most events that a page has.", least=1),
+    hasNext=boolean(lambda listing: listing.page.next is not None, "Whether there may be older ones."),
+    nextUrl=url(lambda listing, _: listing.next_url(), "The next page, of older events.", null=True),
 )
 
 
-def event_maker(public_url: str | None, redact_words: Sequence[str]) -> Callable[[Subject, Delivery], Mapping[str, Any]]:
-    """Makes the event that a delivery tells. Without a ``public_url``, its URLs are paths: a worker does not know where the API is
-    reached."""
-    context = RenderContext(public_url or "", redact_words)
-
-    def make(subject: Subject, delivery: Delivery) -> Mapping[str, Any]:
-        if isinstance(subject, JobState):
-            latest = None if subject.latest is None else _view(subject.latest)
-            return JOB_EVENT.serialize(JobEvent(delivery, subject.job, latest), context)
-        return EXECUTION_EVENT.serialize(ExecutionEvent(delivery, _view(subject)), context)
-
-    return make
+ATTEMPT = Serializer[Attempt](
+    "DeliveryAttempt",
+    "One attempt of a delivery.",
+    at=timestamp(lambda attempt: attempt.at, "When it began."),
+    durationMs=integer(lambda attempt: attempt.duration, "How long it took."),
+    status=integer(lambda attempt: attempt.status, "The receiver's status, of HTTP or of SMTP; null: there was no answer.", null=True),
+    error=string(lambda attempt: attempt.error, "Why it failed; null when it did not.", null=True),
+    excerpt=string(lambda attempt: attempt.excerpt, "The beginning of the receiver's answer, up to 1,024 characters."),
+)
 
 
-def body_writer(make: Callable[[Subject, Delivery], Mapping[str, Any]]) -> Callable[[Subject, Delivery], bytes]:
-    """Writes what is posted to a webhook: the event, or the template of the webhook with its values."""
-
-    def write(subject: Subject, delivery: Delivery) -> bytes:
-        template = delivery.target.body if isinstance(delivery.target, Webhook) else None
-        event = make(subject, delivery)
-        return encode_json(event if template is None else filled(template, event))
-
-    return write
+def _redeliver_url(view: DeliveryView, render: RenderContext) -> str:
+    row = view.delivery
+    if row.is_of_job:
+        return f"{render.job_url(row.task_id, row.job_id)}deliveries/{row.id}/redeliver/"
+    return f"{render.execution_url(row.task_id, row.job_id, row.execution_id)}deliveries/{row.id}/redeliver/"
 
 
-def _view(execution: Execution) -> ExecutionView:
-    return ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
+def _receiver(view: DeliveryView, render: RenderContext) -> str:
+    target = view.delivery.target
+    return target.address if isinstance(target, Mailbox) else shown_url(target, render)
+
+
+DELIVERY = Serializer[DeliveryView](
+    "Delivery",
+    "A message about an execution or a job to a webhook or an e-mail address.",
+    id=uuid(lambda view: view.delivery.id, "Its id, which a webhook gets as webhook-id: the same in every attempt."),
+    kind=enum(Kind, lambda view: view.delivery.kind, "What carries it."),
+    event=string(lambda view: view.delivery.event, "What it tells.", examples=["execution.done"]),
+    list=enum(Occasion, lambda view: view.delivery.target.occasion, "The list of the webhook or the address."),
+    receiver=rendered(_receiver, {"type": "string"}, "The webhook's URL, or the address."),
+    state=enum(
+        DeliveryState,
+        lambda view: view.delivery.state,
+        "How far it is; held: a mail about a repeated failure that was not sent, which the next mail says.",
+    ),
+    createdAt=timestamp(lambda view: view.delivery.created_at, "When it was made."),
+    nextAttemptAt=timestamp(lambda view: view.delivery.due, "When it may be sent next; null when it will not be.", null=True),
+    attemptsMade=integer(lambda view: view.delivery.attempts_made, "How many attempts there were."),
+    attemptsLeft=integer(lambda view: view.delivery.attempts_left, "How many may follow."),
+    receiverPaused=boolean(
+        lambda view: view.receiver is not None and view.receiver.is_paused,
+        "Whether its receiver is paused, because every attempt has failed for a day.",
+    ),
+    attempts=array(ATTEMPT, lambda view: view.delivery.attempts, "The last 20 attempts, the oldest first."),
+    redeliverUrl=url(_redeliver_url, "Where a POST has it sent again."),
+)
+
+DELIVERIES = Serializer[DeliveriesView](
+    "Deliveries",
+    "The deliveries of an execution. They are few, so they are not paginated.",
+    executionId=uuid(lambda view: view.execution_id, "The execution's id."),
+    executionUrl=url(lambda view, render: render.execution_url(view.task_id, view.job_id, view.execution_id), "The execution."),
+    items=array(DELIVERY, lambda view: view.deliveries),
+)
+
+JOB_DELIVERIES = Serializer[JobDeliveriesView](
+    "JobDeliveries",
+    "The deliveries about a job itself: that it was late, and that it has recovered. They are few, so they are not paginated.",
+    jobId=uuid(lambda view: view.job_id, "The job's id."),
+    jobUrl=url(lambda view, render: render.job_url(view.task_id, view.job_id), "The job."),
+    items=array(DELIVERY, lambda view: view.deliveries),
+)

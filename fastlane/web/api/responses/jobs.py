@@ -1,25 +1,27 @@
 """Jobs: what they run and when, in lists and in full; and their ticks."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fastlane.clock import iso
-from fastlane.models.job import Job, Spec, next_runs
-from fastlane.models.schedule.cron_words import describe
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.log import MASK
+from fastlane.models.cron import describe
+from fastlane.models.job import Job, Spec, Task, next_runs
+from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.retention import NO_RETENTION, Retention, show_age
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.models.status import Status
-from fastlane.models.task import Task
-from fastlane.services.reads.details import JobDetail
-from fastlane.services.reads.lists import TaskJobsView, TicksView
-from fastlane.services.reads.views import JobView
-from fastlane.web.api.container.responses import CONTAINER, RESOURCES, asked_container, asked_resources
-from fastlane.web.api.responses.definition import DEFINITION
+from fastlane.models.tick import Outcome, Tick
+from fastlane.services.reads.lists import JobDetail, JobView, TaskJobsView, TicksView
+from fastlane.web.api.requests.readers import MAX_COMMAND_TEXT
+from fastlane.web.api.responses.container import CONTAINER, RESOURCES, asked_container, asked_resources
 from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
-from fastlane.web.api.responses.links import LINK
-from fastlane.web.api.responses.pages import Listing, page_of, pagination
-from fastlane.web.api.responses.retention import RETENTION, own_retention
-from fastlane.web.api.responses.webhooks import LISTENERS, WEBHOOKS
 from fastlane.web.api.serializer import (
+    LINK,
+    Field,
+    Listing,
+    RenderContext,
     Serializer,
     array,
     boolean,
@@ -28,6 +30,9 @@ from fastlane.web.api.serializer import (
     integer,
     mapping,
     nested,
+    page_of,
+    pagination,
+    rendered,
     seconds,
     string,
     strings,
@@ -35,6 +40,183 @@ from fastlane.web.api.serializer import (
     url,
     uuid,
 )
+
+
+def own_retention(retention: Retention) -> Retention | None:
+    """None when the job has no rules of its own."""
+    return None if retention == NO_RETENTION else retention
+
+
+def _shown(age: int | None) -> str | None:
+    return None if age is None else show_age(age)
+
+
+RETENTION = Serializer[Retention](
+    "RetentionRules",
+    "A job's own rules of retention, which count where they are stricter than those of its pool or the server.",
+    jobs=string(
+        lambda rules: _shown(rules.jobs),
+        "How long the job stays once it will not run again; null: no rule.",
+        null=True,
+        examples=["7d"],
+    ),
+    executions=string(lambda rules: _shown(rules.executions), "How long an execution stays after its end; null: no rule.", null=True),
+    maxExecutions=integer(lambda rules: rules.max_executions, "How many of the newest executions stay; null: no rule.", null=True, least=1),
+    logs=string(lambda rules: _shown(rules.logs), "How long a log stays after the end of its execution; null: no rule.", null=True),
+)
+
+
+def shown_url(webhook: Webhook, render: RenderContext) -> str:
+    """A webhook's URL, without a password in it."""
+    return render.redaction.text(webhook.url)
+
+
+def _shown_body(part: Any, render: RenderContext) -> Any:
+    """A part of a template. What has a secret name, such as a service's own key, is masked."""
+    match part:
+        case dict():
+            return {
+                name: MASK if isinstance(value, str) and render.redaction.is_secret(name) else _shown_body(value, render)
+                for name, value in part.items()
+            }
+        case list():
+            return [_shown_body(value, render) for value in part]
+        case str():
+            return render.redaction.text(part)
+        case _:
+            return part
+
+
+def _headers(webhook: Webhook) -> Mapping[str, str] | None:
+    return dict.fromkeys(webhook.headers, MASK) or None
+
+
+WEBHOOK = Serializer[Webhook](
+    "Webhook",
+    "Where an end is posted to.",
+    url=rendered(shown_url, {"type": "string"}, "The receiver's URL. A password in it is shown as ********."),
+    headers=mapping(
+        _headers, "Headers that go with each request. Every value is shown as ********.", values={"type": "string"}, optional=True
+    ),
+    retries=integer(lambda webhook: webhook.retries, "How many attempts may follow a failed one."),
+    body=rendered(
+        lambda webhook, render: None if webhook.body is None else _shown_body(webhook.body, render),
+        {"type": "object", "additionalProperties": {}},
+        "The template of what is posted, if it has one. Texts with a secret name are shown as ********.",
+    ),
+)
+
+
+def _of(occasion: Occasion, webhooks: Sequence[Webhook]) -> list[Webhook]:
+    return [webhook for webhook in webhooks if webhook.occasion is occasion]
+
+
+WEBHOOKS = Serializer[Sequence[Webhook]](
+    "Webhooks",
+    "The webhooks of a job, by what they are told of.",
+    succeeds=array(WEBHOOK, lambda webhooks: _of(Occasion.SUCCEEDS, webhooks), "When an execution is done."),
+    fails=array(WEBHOOK, lambda webhooks: _of(Occasion.FAILS, webhooks), "When one fails, times out or expires."),
+    finishes=array(WEBHOOK, lambda webhooks: _of(Occasion.FINISHES, webhooks), "When one ends, however it does."),
+    late=array(WEBHOOK, lambda webhooks: _of(Occasion.LATE, webhooks), "When the job is late by its expectEvery."),
+    recovered=array(WEBHOOK, lambda webhooks: _of(Occasion.RECOVERED, webhooks), "When it succeeds after that."),
+)
+
+
+def _addresses(occasion: Occasion) -> Callable[[Sequence[Mailbox]], list[str]]:
+    return lambda mailboxes: [mailbox.address for mailbox in mailboxes if mailbox.occasion is occasion]
+
+
+LISTENERS = Serializer[Sequence[Mailbox]](
+    "Listeners",
+    "The e-mail addresses of a job, by what they get a mail about.",
+    succeeds=strings(_addresses(Occasion.SUCCEEDS), "When an execution is done."),
+    fails=strings(_addresses(Occasion.FAILS), "When one fails, times out or expires."),
+    finishes=strings(_addresses(Occasion.FINISHES), "When one ends, however it does."),
+    late=strings(_addresses(Occasion.LATE), "When the job is late by its expectEvery."),
+    recovered=strings(_addresses(Occasion.RECOVERED), "When it succeeds after that."),
+)
+
+
+def _command(job: Job, render: RenderContext) -> str | list[str] | None:
+    arguments: Sequence[str] | None = job.spec.command
+    if arguments is None:
+        return None
+    shown = [render.redaction.text(argument) for argument in arguments]
+    text = shlex.join(shown)
+    return text if len(text) <= MAX_COMMAND_TEXT else shown
+
+
+def _duration(name: str, about: str) -> Field[Job]:
+    """A duration of the spec, as text, unless it is None."""
+
+    def show(job: Job) -> str | None:
+        milliseconds = getattr(job.spec, name)
+        return None if milliseconds is None else show_duration(milliseconds / 1000)
+
+    return string(show, about, optional=True, examples=["1m30s"])
+
+
+def _given(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return values or None
+
+
+def _cron(job: Job) -> str | None:
+    return job.schedule.cron.text if job.schedule.cron else None
+
+
+def _overlap(job: Job) -> Overlap | None:
+    return None if job.schedule.overlap is Overlap.ALLOW else job.schedule.overlap
+
+
+def _catch_up(job: Job) -> CatchUp | None:
+    return None if job.schedule.catch_up is CatchUp.LATEST else job.schedule.catch_up
+
+
+def _integer(name: str, about: str, least: int = 1) -> Field[Job]:
+    """A number of the spec, unless it is 0."""
+    return integer(lambda job: getattr(job.spec, name) or None, about, optional=True, least=least)
+
+
+def _retries(job: Job) -> int | None:
+    """A retryDelay needs retries beside it, if only 0."""
+    return job.spec.retries if job.spec.retries or job.spec.retry_delay is not None else None
+
+
+DEFINITION = Serializer[Job](
+    "Definition",
+    "The job as the body that PUT takes. Only redacted values (********) must be filled in before it is sent.",
+    name=string(lambda job: job.spec.name, "A name for people.", optional=True),
+    labels=mapping(lambda job: _given(job.spec.labels), "Its labels, by name.", values={"type": "string"}, optional=True),
+    image=string(lambda job: job.spec.image, "The image."),
+    command=rendered(
+        _command,
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        f"Text; a list when it is longer than {MAX_COMMAND_TEXT:,} characters.",
+    ),
+    envs=envs(lambda job: job.spec.envs, optional=True),
+    startAt=timestamp(lambda job: job.schedule.at, "When a job that runs once, later, is due.", optional=True),
+    cron=string(_cron, "The cron, as it was given.", optional=True),
+    timezone=string(
+        lambda job: job.schedule.cron.timezone if job.schedule.cron else None, "The zone whose clocks the cron means.", optional=True
+    ),
+    overlap=enum(Overlap, _overlap, "What a tick does while an earlier execution is under way; absent: allow.", optional=True),
+    catchUp=enum(CatchUp, _catch_up, "What follows when ticks were missed; absent: latest.", optional=True),
+    retries=integer(_retries, "How many further attempts may follow a failed one; absent: 0.", optional=True),
+    retryDelay=_duration("retry_delay", "The time before each further attempt; absent: exponential back-off."),
+    timeout=_duration("timeout", "How long it may run; absent: as its pool or the setting hard_timeout says."),
+    expiration=timestamp(lambda job: job.spec.expiration, "The moment by which it must have started.", optional=True),
+    expiresIn=_duration("expires_in", "How long after it was due it may still start."),
+    priority=_integer("priority", "Within its pool, a point counts as a minute of waiting; absent: 0.", -100),
+    concurrency=_integer("concurrency", "It waits while this many executions of its task run."),
+    resources=nested(RESOURCES, lambda job: asked_resources(job.spec.resources), optional=True),
+    container=nested(CONTAINER, lambda job: asked_container(job.spec.container), optional=True),
+    webhooks=nested(WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
+    expectEvery=_duration("expect_every", "How often it is to succeed; absent: it is never late."),
+    notify=nested(LISTENERS, lambda job: job.spec.notify or None, optional=True),
+    retention=nested(RETENTION, lambda job: own_retention(job.spec.retention), optional=True),
+    metadata=mapping(lambda job: _given(job.spec.metadata), "What the client gave.", optional=True),
+)
+
 
 JOB_STATUSES = (*Status, "scheduled", "paused")
 STATUS_WORDS = "paused; else that of its execution under way; else stopped or scheduled; else that of its last execution."

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastlane.services.reads.memory import OutOfMemory
-from fastlane.services.reads.wait_reasons import (
+from fastlane.services.reads.why import (
     Cause,
     EarlierExecution,
+    Explanation,
     FormerPool,
     FullPool,
     FullTask,
@@ -15,16 +15,29 @@ from fastlane.services.reads.wait_reasons import (
     ImagePull,
     NextAttempt,
     Noted,
+    OutOfMemory,
     PausedDispatch,
     PausedPool,
     UnusableHost,
     UnusableHosts,
     WaitReason,
 )
-from fastlane.services.reads.why import Explanation
-from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.jobs import JOB_STATUSES, TICK
-from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, nested, string, timestamp, url, uuid, variants
+from fastlane.web.api.serializer import (
+    Field,
+    RenderContext,
+    Serializer,
+    array,
+    enum,
+    integer,
+    message,
+    nested,
+    string,
+    timestamp,
+    url,
+    uuid,
+    variants,
+)
 
 
 @dataclass(frozen=True, slots=True)

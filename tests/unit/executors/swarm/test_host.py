@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fastlane.executors.swarm import host as module
-from fastlane.executors.swarm.client.breaker import Breaker
+from fastlane.executors.swarm.client import Breaker
+from fastlane.executors.swarm.clocks import SetBack, set_back
 from fastlane.executors.swarm.host import Host
-from fastlane.executors.swarm.images.registries import Registries
 from fastlane.executors.swarm.probe import EngineFacts, Pace
-from fastlane.executors.swarm.service.clocks import SetBack, set_back
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.executors.swarm.registries import Registries
+from fastlane.models.host import Endpoint
 from tests.support.clock import ShiftedClock
 from tests.support.waiting import until
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.base import EngineTask, Phase, TaskEnd
+from fastlane.executors.port import EngineTask, Phase, TaskEnd
 from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.probe import EngineFacts
-from fastlane.executors.swarm.service.states import wait_for_engine
+from fastlane.executors.swarm.states import wait_for_engine
 
 IMAGE = "app@sha256:12"
 HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"

@@ -7,7 +7,7 @@ import pytest
 from fastlane.clock import ROUNDING
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.probe import EngineFacts, Info, Pace, largest, members, read_info
-from fastlane.models.placement.host import Node
+from fastlane.models.host import Node
 
 READY = {"n1": "ready"}
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from fastlane.errors import FastlaneError
-from fastlane.executors.base import Phase
-from fastlane.executors.swarm import usage
-from fastlane.executors.swarm.usage import usage_of
-from fastlane.models.placement.pool import Pull
-from fastlane.models.usage import Usage
+from fastlane.executors.port import Phase
+from fastlane.executors.swarm import observe
+from fastlane.executors.swarm.observe import usage_of
+from fastlane.models.execution import Usage
+from fastlane.models.pool import Pull
 from tests.contract.test_executor import INSTANT, order
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, open_probed, task_in
@@ -84,7 +84,7 @@ async def test_an_engine_whose_samples_stall_delays_nothing_else(tmp_path: Path,
         return await asyncio.Event().wait()
 
     monkeypatch.setattr(SimulatedEngine, "stats", never)
-    monkeypatch.setattr(usage, "ANSWER_WITHIN", 1.0)
+    monkeypatch.setattr(observe, "ANSWER_WITHIN", 1.0)
     async with Simulation(tmp_path, 1) as simulation:
         host = f"unix://{simulation.names[0]}"
         executor = default_executor([host], "stalls", probe_every=0.2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.redis.coalescer import Coalescer
+from fastlane.queue.redis.connection import Coalescer
 from tests.support.clock import settle
 
 

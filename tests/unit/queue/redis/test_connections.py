@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.queue.redis.connections import Connections, _read
+from fastlane.queue.redis.connection import Connections, _read
 
 
 @pytest.mark.parametrize(

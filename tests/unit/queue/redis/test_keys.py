@@ -2,7 +2,7 @@
 
 import re
 
-from fastlane.queue.redis.keys import Keys
+from fastlane.queue.redis.scripts import Keys
 
 keys = Keys("mine")
 ALL = [*keys.declared(["main", "@ticks", "a-b_c"]), keys.workers, keys.reports, keys.check, keys.channel]

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.queue.redis import script
-from fastlane.queue.redis.script import Script
+from fastlane.queue.redis import connection
+from fastlane.queue.redis.connection import Script
 
-FOLDER = Path(script.__file__).parent / "scripts"
+FOLDER = Path(connection.__file__).parent / "scripts"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.lua") if path.stem != "entries")
 
 
 def test_every_script_of_the_folder_is_a_command_of_the_adapter():
-    assert sorted(script.NAMES) == NAMES
+    assert sorted(connection.NAMES) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

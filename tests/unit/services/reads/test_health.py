@@ -1,10 +1,9 @@
 """Whether a pool can run something, by what the workers report."""
 
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Report
-from fastlane.services.reads.health import pool_fault
-from fastlane.services.reads.server_status import host_rows
+from fastlane.models.host import HostView
+from fastlane.models.pool import Pool
+from fastlane.queue.port import Report
+from fastlane.services.reads.status import host_rows, pool_fault
 
 POOL = Pool("p", "", ("a:2375", "b:2375"))
 

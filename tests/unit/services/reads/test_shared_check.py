@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastlane.services.reads.shared_check import SharedCheck
+from fastlane.services.reads.status import SharedCheck
 from tests.support.clock import settle
 from tests.support.waiting import until
 

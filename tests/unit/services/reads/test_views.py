@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.services.reads.views import from_whole_character
+from fastlane.services.reads.lists import from_whole_character
 
 
 @given(st.text(max_size=10), st.integers(0, 40))

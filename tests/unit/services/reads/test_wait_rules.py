@@ -4,17 +4,28 @@ from dataclasses import replace
 
 import pytest
 
+from fastlane.models.cron import Cron
+from fastlane.models.event import Note, Obstacle
 from fastlane.models.execution import Failure, FailureReason
+from fastlane.models.host import HostView
 from fastlane.models.job import Job, Spec
-from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
-from fastlane.queue.base import TICKS
-from fastlane.services.reads.wait_reasons import Cause, EarlierExecution, FullPool, FullTask, ImagePull, Noted, UnusableHost, UnusableHosts
-from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
+from fastlane.queue.port import TICKS
+from fastlane.services.reads.why import (
+    Cause,
+    EarlierExecution,
+    FullPool,
+    FullTask,
+    ImagePull,
+    Noted,
+    UnusableHost,
+    UnusableHosts,
+    WaitFacts,
+    execution_waits,
+    job_waits,
+)
 from tests.support.factories import make_execution
 
 NOW = 1_700_000_100_000

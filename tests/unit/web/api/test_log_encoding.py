@@ -5,8 +5,7 @@ import struct
 
 import pytest
 
-from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
-from fastlane.models.logs.cursor import Cursor
+from fastlane.models.log import STDERR, STDOUT, Cursor, Piece
 from fastlane.streams.batch import batch_of
 from fastlane.streams.follower import FinalState
 from fastlane.web.api.log_encoding import LARGEST_FRAME, LogFormat, encoder, end_event, server_sent_event, websocket_frame

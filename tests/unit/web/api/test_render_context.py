@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.executions import split_host
+from fastlane.web.api.serializer import RenderContext
 
 
 @pytest.mark.parametrize(

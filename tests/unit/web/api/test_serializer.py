@@ -6,8 +6,8 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
-from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.serializer import (
+    RenderContext,
     Serializer,
     array,
     boolean,

@@ -2,13 +2,13 @@
 
 import pytest
 
-from fastlane.web.http import body
-from fastlane.web.http.body import UNCOUNTED, BodyMemory, RequestBody
+from fastlane.web.http import connection
+from fastlane.web.http.connection import UNCOUNTED, BodyMemory, RequestBody
 
 
 @pytest.fixture
 def memory(monkeypatch):
-    monkeypatch.setattr(body, "MAX_MEMORY", 1_000)
+    monkeypatch.setattr(connection, "MAX_MEMORY", 1_000)
     return BodyMemory()
 
 
@@ -27,7 +27,7 @@ def test_a_body_over_its_limit_is_too_large_and_keeps_no_more(memory):
 
 
 def test_a_body_without_a_limit_is_drained(memory, monkeypatch):
-    monkeypatch.setattr(body, "DRAIN_LIMIT", 10)
+    monkeypatch.setattr(connection, "DRAIN_LIMIT", 10)
     received = RequestBody(memory, None)
     received.receive(b"1234567890")
     assert (bytes(received.data), received.too_large, received.undrainable) == (b"", False, False)

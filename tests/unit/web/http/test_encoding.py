@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.web.http.encoding import accepts_gzip
+from fastlane.web.http.problems import accepts_gzip
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastlane.web.http.heartbeats import Heartbeats
+from fastlane.web.http.connection import Heartbeats
 from tests.support.waiting import until
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fastlane.errors import Invalid
 from fastlane.models.paging import After, Page, Window
-from fastlane.web.http.paging import BY_NUMBER, ListUrl
+from fastlane.web.http.query import BY_NUMBER, ListUrl
 
 NUMBERS = st.integers(-(2**63) + 1, 2**63 - 1)
 TOTALS = st.integers(0, 2**63 - 1)

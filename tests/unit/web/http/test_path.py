@@ -3,7 +3,7 @@
 import pytest
 
 from fastlane.errors import Invalid, NotFound
-from fastlane.web.http.path import read_path
+from fastlane.web.http.query import read_path
 
 ID = "0190a1b2-c3d4-8e5f-9a6b-7c8d9e0f1a2b"
 

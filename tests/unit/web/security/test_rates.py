@@ -3,8 +3,8 @@
 import pytest
 
 from fastlane.web.http.problems import Problem
-from fastlane.web.security import rates
-from fastlane.web.security.rates import RequestRates
+from fastlane.web.security import auth
+from fastlane.web.security.auth import RequestRates
 
 
 class Moment:
@@ -55,7 +55,7 @@ def test_a_caller_that_has_to_wait_is_told_for_how_long():
 
 
 def test_only_so_many_callers_are_remembered(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rates, "MAX_CALLERS", 2)
+    monkeypatch.setattr(auth, "MAX_CALLERS", 2)
     limited = RequestRates(1, Moment())
     taken(limited, "anna")
     for name in ("ben", "carl"):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
-from fastlane.web.streaming.direct_write import write
+from fastlane.web.streaming.websocket import write
 from tests.support.waiting import until
 
 Pair = tuple[IOStream, socket.socket]

@@ -8,31 +8,23 @@ import pytest
 
 from fastlane.errors import Fault
 from fastlane.models.access import Requester
-from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
-from fastlane.models.container.policy import Policy
-from fastlane.models.execution import Execution, Failure, FailureReason, RunningContainer
-from fastlane.models.job import Job, Spec
+from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret
+from fastlane.models.cron import Cron
+from fastlane.models.execution import Execution, Failure, FailureReason, RunningContainer, Usage
+from fastlane.models.host import HostView, Uncleaned
+from fastlane.models.job import Job, Spec, Task
 from fastlane.models.paging import After, Page, Window
-from fastlane.models.placement.host import HostView, Uncleaned
-from fastlane.models.placement.pool import RESTORED, HostRule, Pool
-from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.pool import RESTORED, HostRule, Pool
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.models.task import Task
-from fastlane.models.usage import Usage
-from fastlane.services.jobs.preview import Preview
-from fastlane.services.reads.details import JobDetail
-from fastlane.services.reads.health import HealthProblem, HealthReport
-from fastlane.services.reads.host_rows import HostRow
-from fastlane.services.reads.lists import TaskJobsView, TicksView
-from fastlane.services.reads.memory import OutOfMemory
-from fastlane.services.reads.pools import PoolView
-from fastlane.services.reads.server_status import QueueRow, StatusView, StrandedRow, WorkerRow
-from fastlane.services.reads.views import ExecutionView, JobView
-from fastlane.services.reads.wait_reasons import (
+from fastlane.models.tick import Outcome, Tick
+from fastlane.services.reads.lists import ExecutionView, JobDetail, JobView, TaskJobsView, TicksView
+from fastlane.services.reads.pools import HostRow, PoolView
+from fastlane.services.reads.status import HealthProblem, HealthReport, QueueRow, StatusView, StrandedRow, WorkerRow
+from fastlane.services.reads.why import (
     Cause,
     EarlierExecution,
+    Explanation,
     FormerPool,
     FullPool,
     FullTask,
@@ -40,17 +32,17 @@ from fastlane.services.reads.wait_reasons import (
     ImagePull,
     NextAttempt,
     Noted,
+    OutOfMemory,
     PausedDispatch,
     PausedPool,
     UnusableHost,
     UnusableHosts,
     WaitReason,
 )
-from fastlane.services.reads.why import Explanation
 from fastlane.services.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
+from fastlane.services.submissions import Preview
 from fastlane.services.tickets import Ticket
 from fastlane.storage.base import Counts
-from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.actions import (
     DELETED,
     DRY_RUN,
@@ -65,15 +57,14 @@ from fastlane.web.api.responses.actions import (
     WaitedFor,
 )
 from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE
+from fastlane.web.api.responses.hosts import POOLS
 from fastlane.web.api.responses.jobs import JOB_DETAIL, TASK_JOBS, TASK_PAGE, TICK_PAGE
-from fastlane.web.api.responses.pages import Listing
-from fastlane.web.api.responses.pools import POOLS
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.responses.server import HEALTH, SERVER_STATUS, ServerStatus
 from fastlane.web.api.responses.why import WAIT, WHY
-from fastlane.web.api.serializer import Serializer
-from fastlane.web.http.paging import ListUrl
+from fastlane.web.api.serializer import Listing, RenderContext, Serializer
 from fastlane.web.http.problems import Problem
+from fastlane.web.http.query import ListUrl
 
 EXPECTED = json.loads(Path(__file__).with_name("answers.json").read_text())
 NOW = 1_700_000_000_123

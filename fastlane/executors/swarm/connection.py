@@ -1,0 +1,524 @@
+"""The async HTTP client of one engine: a call takes no thread, and a third of docker-py's processor time.
+
+The log reader connects in the same way. The words for what failed are those of ``faults.py``.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import structlog
+from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
+from requests.adapters import HTTPAdapter
+from yarl import URL
+
+from fastlane import die_with_parent
+from fastlane.config.access import Fingerprint, fingerprint
+from fastlane.errors import FastlaneError, HostDown
+from fastlane.executors.swarm.faults import CLOSED, NOT_HTTP, HostTimeout, NotHostsFault, connection_words, message, refusal, timeout_words
+from fastlane.models.host import LOCAL_ENGINE, Endpoint, TlsFiles
+
+TLS_FILES_EVERY = 1.0
+"""Seconds between two looks at the files."""
+
+log = structlog.get_logger()
+
+
+class TlsContext:
+    """The context for one host. For use from several threads."""
+
+    def __init__(self, host: str, files: TlsFiles) -> None:
+        self._host = host
+        self._files = files
+        self._lock = threading.Lock()
+        self._seen: Fingerprint = ()
+        self._looked: float | None = None
+        self._context: ssl.SSLContext | None = None
+        self._fault = ""
+
+    def current(self) -> ssl.SSLContext:
+        """The context of the files as they were a second ago at most. Blocks. Raises HostDown while there has been none."""
+        with self._lock:
+            if self._looked is None or time.monotonic() - self._looked >= TLS_FILES_EVERY:
+                self._look()
+                self._looked = time.monotonic()
+            if self._context is None:
+                raise HostDown(f"{self._host} is not asked: {self._fault}")
+            return self._context
+
+    def _look(self) -> None:
+        files = (self._files.ca, self._files.certificate, self._files.key)
+        found = fingerprint(files)
+        if found == self._seen:
+            return
+        self._seen, earlier = found, self._context
+        try:
+            self._context = _load(self._files)
+        except OSError as error:  # an ssl.SSLError is one too
+            self._fault = str(error)
+            log.warning("host.tls_not_loaded", host=self._host, error=self._fault, kept=earlier is not None)
+        else:
+            log.info("host.tls_loaded", host=self._host, again=earlier is not None)
+
+
+def _load(files: TlsFiles) -> ssl.SSLContext:
+    """A context that verifies the engine by these files. Raises OSError, whose text names the file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cafile=files.ca)
+    except OSError as error:
+        raise _unusable("ca", files.ca, error) from None
+    try:
+        context.load_cert_chain(files.certificate, files.key, password="")  # without one, OpenSSL asks for it on the terminal
+    except OSError as error:
+        named = files.key if files.certificate.is_file() else files.certificate
+        raise _unusable(f"certificate {files.certificate} and its key", named, error) from None
+    return context
+
+
+def _unusable(what: str, path: Path, error: OSError) -> OSError:
+    reason = getattr(error, "reason", None) or error.strerror or str(error)
+    return OSError(f"the TLS file {what} {path} cannot be used ({reason}); it has to be PEM, and a key has to be without a password")
+
+
+CONNECT_WITHIN = 10.0
+END_WITHIN = 2.0
+SOCKET_EVERY = 0.02
+FIRST_WAIT, MAX_WAIT = 1.0, 30.0
+"""Seconds before an ssh that has failed is started again: twice as long each time."""
+LONGEST_FOLDER = 60
+"""Bytes of a folder's path that leave room for ssh's own names: a socket's path has at most 103 on macOS."""
+LAST_LINES, MAX_LINE = 20, 500
+
+OPTIONS = {
+    "BatchMode": "yes",
+    "StrictHostKeyChecking": "yes",
+    "UpdateHostKeys": "no",
+    "ControlPath": "none",
+    "ConnectTimeout": "5",
+    "ServerAliveInterval": "5",
+    "ServerAliveCountMax": "2",
+    "ExitOnForwardFailure": "yes",
+    "StreamLocalBindUnlink": "yes",
+    "LogLevel": "INFO",
+}
+
+_WORDS = (
+    (
+        "HOST IDENTIFICATION HAS CHANGED",
+        "shows another host key than the known one: another machine may pretend to be it; if it has a new key, correct the known hosts",
+    ),
+    ("Host key verification failed", "has a host key that is not in the known hosts: compare its fingerprint, then add it"),
+    ("UNPROTECTED PRIVATE KEY FILE", "cannot be logged in to: others may read the identity file, so ssh does not use it; chmod 600 it"),
+    ("Permission denied", "does not let fastlane log in by ssh: add its public key to authorized_keys there"),
+    ("Connection refused", "refused the connection of ssh"),
+    ("Could not resolve hostname", "has a host name that cannot be looked up"),
+    ("not responding", "stopped answering ssh"),
+    ("timed out", "did not answer ssh in time"),
+)
+"""What ssh writes, and what it means in words that follow the host's name; the first that is found counts."""
+
+
+class Tunnel:
+    """The ssh connection to a host. ``socket``: the path where it leads to the engine, while it is connected."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.name = endpoint.address
+        self._endpoint = endpoint
+        folder = tempfile.gettempdir()
+        folder = folder if len(os.fsencode(folder)) <= LONGEST_FOLDER else "/tmp"
+        self._folder = Path(folder) / f"fastlane-ssh-{secrets.token_hex(8)}"
+        self.socket = self._folder / "docker"
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._said: deque[str] = deque(maxlen=LAST_LINES)
+        self._fault: str | None = "is not connected by ssh yet"
+        self._wait = FIRST_WAIT
+        self._not_before = 0.0
+        self._lock = asyncio.Lock()
+
+    def check(self) -> None:
+        """Raises HostDown, with ssh's own reason, unless the connection is there."""
+        if self._fault is None and not self._runs():
+            self._fault = f"is not connected: {self._reason()}"
+        if self._fault is not None:
+            raise HostDown(f"{self.name} {self._fault}")
+
+    async def connect(self) -> None:
+        """Returns once the connection is there: starts ssh if it does not run. Raises HostDown when ssh fails, or failed a moment ago."""
+        async with self._lock:
+            if self._fault is None and self._runs():
+                return
+            now = asyncio.get_running_loop().time()
+            if now < self._not_before:
+                self.check()
+            await self._end()
+            try:
+                await self._start()
+            except HostDown as error:
+                self._fault = str(error).removeprefix(f"{self.name} ")
+                self._not_before = asyncio.get_running_loop().time() + self._wait
+                self._wait = min(MAX_WAIT, 2 * self._wait)
+                await self._end()
+                raise
+            self._fault, self._wait, self._not_before = None, FIRST_WAIT, 0.0
+
+    async def close(self) -> None:
+        """Ends ssh, and removes the socket."""
+        async with self._lock:
+            self._fault = "is not connected by ssh any more"
+            await self._end()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def _start(self) -> None:
+        program = shutil.which("ssh")
+        if program is None:
+            raise HostDown(f"{self.name} cannot be reached: there is no ssh here; install openssh-client")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.socket.unlink(missing_ok=True)
+        self._said.clear()
+        tied = (sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()))
+        self._process = await asyncio.create_subprocess_exec(
+            *tied,
+            program,
+            *arguments(self._endpoint, self.socket),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
+            start_new_session=True,
+        )
+        self._reading = asyncio.create_task(self._read(self._process), name=f"ssh {self.name}")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_WITHIN):
+                await self._decided()
+        if not self._runs():
+            await self._reading  # its last words
+            raise HostDown(f"{self.name} {self._reason()}")
+        if not self.socket.exists():
+            raise HostDown(f"{self.name} did not answer ssh within {CONNECT_WITHIN:g} s")
+        log.info("ssh.connected", host=self.name, pid=self._process.pid)
+
+    async def _decided(self) -> None:
+        """Returns once ssh has logged in, which the socket shows, or has ended."""
+        while True:
+            if self.socket.exists() or not self._runs():
+                return
+            await asyncio.sleep(SOCKET_EVERY)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """Keeps the last lines that ssh wrote, until it ends."""
+        while process.stderr is not None and not process.stderr.at_eof():
+            with contextlib.suppress(ValueError):  # a line without an end
+                line = (await process.stderr.readline()).decode(errors="replace").strip()
+                self._said.extend([line[:MAX_LINE]] if line else [])
+        code = await process.wait()
+        log.info("ssh.ended", host=self.name, code=code, said=self._said[-1] if self._said else "")
+
+    def _reason(self) -> str:
+        """Why ssh ended, in words that follow the host's name."""
+        said = "\n".join(self._said)
+        for words, meaning in _WORDS:
+            if words in said:
+                return meaning
+        return f"cannot be reached by ssh: {self._said[-1] if self._said else 'it ended without a word'}"
+
+    async def _end(self) -> None:
+        process, reading = self._process, self._reading
+        self._process = self._reading = None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                async with asyncio.timeout(END_WITHIN):
+                    await process.wait()
+            except TimeoutError:
+                log.warning("ssh.killed", host=self.name)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+        if reading is not None:
+            await asyncio.wait([reading])
+
+
+def arguments(endpoint: Endpoint, socket: Path) -> list[str]:
+    """The arguments of ssh that forward ``socket`` to the engine of this address."""
+    url, files = endpoint.url, endpoint.ssh
+    options = dict(OPTIONS)
+    if files.known_hosts is not None:
+        options |= {"UserKnownHostsFile": _quoted(files.known_hosts), "GlobalKnownHostsFile": "/dev/null"}
+    if files.identity is not None:
+        options |= {"IdentityFile": _quoted(files.identity), "IdentitiesOnly": "yes"}
+    if url.username:
+        options["User"] = url.username
+    if url.port:
+        options["Port"] = str(url.port)
+    there = url.path.rstrip("/") or LOCAL_ENGINE.removeprefix("unix://")
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["-F", "none", "-N", "-T", *words, "-L", f"{socket}:{there}", "--", url.hostname or ""]
+
+
+def _quoted(path: Path) -> str:
+    """A path as ssh reads it literally: it splits at spaces, and expands ``%`` and ``${…}``."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"'
+
+
+class Transport:
+    """How one host is reached. ``name``: its address, as errors name it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.name = endpoint.address
+        self._endpoint = endpoint
+        self._tls = TlsContext(self.name, endpoint.tls) if endpoint.scheme == "tcp" and endpoint.tls is not None else None
+        self._tunnel = Tunnel(endpoint) if endpoint.scheme == "ssh" else None
+
+    @property
+    def socket(self) -> str | None:
+        """The path of the socket; None for TCP."""
+        if self._tunnel is not None:
+            return str(self._tunnel.socket)
+        return self._endpoint.address.removeprefix("unix://") if self._endpoint.scheme == "unix" else None
+
+    @property
+    def address(self) -> str:
+        """The base of the URLs of TCP: ``https://HOST:PORT``, or ``http://`` without TLS."""
+        return f"{'http' if self._tls is None else 'https'}://{self._endpoint.url.netloc}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is TCP without TLS."""
+        return self._endpoint.is_plain
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether a connection needs a context."""
+        return self._tls is not None
+
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context for a new connection; None without TLS. Blocks for a moment. Raises HostDown while its files cannot be used."""
+        return None if self._tls is None else self._tls.current()
+
+    async def connect(self) -> None:
+        """Connects by ssh, if that is the way and the connection is not there. Raises HostDown. A probe calls it."""
+        if self._tunnel is not None:
+            await self._tunnel.connect()
+
+    def check(self) -> None:
+        """Raises HostDown while the way is known to be closed: calls do not open it."""
+        if self._tunnel is not None:
+            self._tunnel.check()
+
+    def explain(self, error: HostDown) -> HostDown:
+        """The error, with what it often means on this way: ssh and TLS 1.3 both close a connection that they first seemed to accept."""
+        if type(error) is not HostDown or not str(error).endswith(CLOSED):
+            return error
+        if self._tunnel is not None:
+            return HostDown(f"{error}: is the engine running there, and may the user of ssh open its socket?")
+        if self._tls is not None:
+            return HostDown(f"{error}: does its engine know the authority of fastlane's certificate?")
+        return error
+
+    async def close(self) -> None:
+        """Ends ssh."""
+        if self._tunnel is not None:
+            await self._tunnel.close()
+
+
+class TlsAdapter(HTTPAdapter):
+    """Connects with this context alone: requests by itself would also trust its own list of public authorities."""
+
+    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
+        self._context = context
+        super().__init__(pool_maxsize=connections)
+
+    def init_poolmanager(self, *sizes: Any, **more: Any) -> None:
+        """Gives each connection the context."""
+        super().init_poolmanager(*sizes, ssl_context=self._context, **more)
+
+    def cert_verify(self, *_connection: Any) -> None:
+        """Leaves the connection as it is: the context verifies."""
+
+
+class _Connection(UnixHTTPConnection):
+    def connect(self) -> None:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            made.settimeout(self.timeout)
+            made.connect(self.unix_socket)
+        except OSError:
+            made.close()
+            raise
+        self.sock = made
+
+
+class _Pool(UnixHTTPConnectionPool):
+    def _new_conn(self) -> Any:
+        return _Connection(self.base_url, self.socket_path, UnixAdapter.CONNECT_WITHIN)
+
+
+class UnixAdapter(UnixHTTPAdapter):
+    """Replaces docker-py's adapter, for the socket at this path."""
+
+    CONNECT_WITHIN = 2
+    """Seconds."""
+
+    def __init__(self, path: str, connections: int) -> None:
+        super().__init__(path, self.CONNECT_WITHIN, max_pool_size=connections)
+
+    def get_connection(self, url: bytes | str, *_proxies: object, **_more: object) -> _Pool:
+        """The pool of connections for a URL; all URLs lead to the same socket."""
+        with self.pools.lock:
+            found = self.pools.get(url)
+            if found is None:
+                found = self.pools[url] = _Pool(str(url), self.socket_path, self.CONNECT_WITHIN, maxsize=self.max_pool_size)
+            pool: _Pool = found
+            return pool
+
+
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A followed log may be silent for as long as its job is. After 10 s without a byte the kernel probes the peer, and after 15 s more without
+an answer it breaks the connection."""
+KEPT = 75.0
+"""Seconds for which an idle connection is kept: longer than a host that is well goes without a probe."""
+CONNECTIONS = 8
+"""The most connections of one client. More calls wait for one, within their deadlines."""
+ACCEPTED = frozenset({200, 201})
+
+_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
+"""What the client raises by itself, and what it means."""
+
+
+def session_for(transport: Transport, timeout: aiohttp.ClientTimeout, *, limit: int) -> aiohttp.ClientSession:
+    """A session that reaches the engine on this way, with at most ``limit`` connections (0: any number). To be made in a running loop."""
+    connector: aiohttp.BaseConnector
+    if transport.socket is not None:
+        connector = aiohttp.UnixConnector(path=transport.socket, limit=limit, keepalive_timeout=KEPT)
+    else:
+        connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEPT, socket_factory=_lively_socket)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+
+
+def base_of(transport: Transport) -> str:
+    """The base of the engine's URLs in such a session."""
+    return transport.address if transport.socket is None else "http://docker"
+
+
+def failure_words(error: BaseException) -> str | None:
+    """What an error of the session means, in words that follow the host's name; None when it does not tell."""
+    return connection_words(error) or next((words for kind, words in _CAUSES if isinstance(error, kind)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask an engine: ``path`` with its version, quoted; ``body`` is sent as JSON; ``lines``: the answer is a list, a line each."""
+
+    path: str
+    method: str = "GET"
+    filters: Mapping[str, Sequence[str]] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    lines: bool = False
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of its URL."""
+        return dict(self.params) if self.filters is None else {**self.params, "filters": json.dumps(self.filters)}
+
+
+class HttpClient:
+    """Calls one engine. ``connect`` and ``read``: how many seconds a connection and each read of an answer may take; ``connections``: how
+    many it has at most."""
+
+    def __init__(self, transport: Transport, connect: float, read: float, *, connections: int = CONNECTIONS) -> None:
+        self._transport = transport
+        self._host = transport.name
+        self._read = read
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
+        self._session: aiohttp.ClientSession | None = None
+        self._connections = connections
+        self._places = asyncio.Semaphore(connections)
+
+    async def send(self, request: Request, deadline: float) -> Any:
+        """The engine's answer, read as JSON; None when it is empty. Raises HostTimeout after the deadline (seconds), NotHostsFault when
+        other calls had all connections for most of that time, and what ``faults.py`` says."""
+        self._transport.check()
+        now = asyncio.get_running_loop().time
+        latest = now() + deadline / 2
+        began: float | None = None
+        context = await asyncio.to_thread(self._transport.context) if self._transport.uses_tls else None
+        try:
+            async with asyncio.timeout(deadline), self._places:
+                began = now()
+                return await self._answer(request, context)
+        except aiohttp.ServerTimeoutError:
+            raise HostTimeout(f"{self._host} {timeout_words(self._read)}") from None
+        except TimeoutError:
+            if began is None or began > latest:
+                raise NotHostsFault(f"{self._host} was not asked in time: no connection became free in {deadline:g} s") from None
+            raise HostTimeout(f"{self._host} {timeout_words(deadline)}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._transport.explain(HostDown(f"{self._host} {failure_words(error) or 'broke off the connection'}")) from error
+
+    async def _answer(self, request: Request, context: ssl.SSLContext | None) -> Any:
+        if self._session is None:
+            self._session = session_for(self._transport, self._timeout, limit=self._connections)
+        url = URL(f"{base_of(self._transport)}{request.path}", encoded=True)
+        async with self._session.request(
+            request.method,
+            url,
+            params=request.query,
+            json=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+            ssl=context or True,
+        ) as response:
+            body = await response.read()
+        if response.status not in ACCEPTED:
+            raise self._refused(response.status, body)
+        try:
+            if request.lines:
+                return [orjson.loads(line) for line in body.splitlines()]
+            return orjson.loads(body) if body else None
+        except ValueError as error:
+            raise HostDown(f"{self._host} answered what is not JSON: is it a Docker engine?") from error
+
+    def _refused(self, status: int, body: bytes) -> FastlaneError:
+        return refusal(status, message(body), self._host)
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _lively_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """A socket for this address that detects a vanished peer."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made

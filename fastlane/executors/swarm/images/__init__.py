@@ -1,1 +1,0 @@
-"""Image references resolved to digests, and the credentials for their registries."""

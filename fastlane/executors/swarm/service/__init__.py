@@ -1,1 +1,0 @@
-"""Pure rules: what is submitted to Swarm as a service, and what its answers mean."""

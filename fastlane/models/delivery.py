@@ -1,0 +1,347 @@
+"""A delivery: one message to a webhook or a mailbox, with its attempts. The rows say what was sent, and what is to be sent. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from hashlib import sha256
+
+from fastlane.models.execution import Execution
+from fastlane.models.ids import derived_id
+from fastlane.models.job import Job
+from fastlane.models.notify import Mailbox, Occasion, Webhook, is_told, one_each
+from fastlane.models.pool import Pool, pool_for
+from fastlane.models.status import Status
+
+FIRST_DELAY, GROWTH, MAX_DELAY = 5_000, 4, 6 * 3_600_000
+"""Milliseconds before the second attempt, the factor of each further delay, and the longest one."""
+JITTER = 0.2
+"""The share by which a delay may be longer, so that what failed together is not tried again together."""
+KEPT = 20
+"""Attempts of which a row keeps the outcome: the last ones."""
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery is."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    HELD = "held"
+
+
+class Kind(StrEnum):
+    """What carries a message."""
+
+    WEBHOOK = "webhook"
+    MAIL = "mail"
+
+
+Target = Webhook | Mailbox
+"""Where a message goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one attempt came to: the receiver's status, as HTTP or SMTP have it (None: there was none), with the beginning of its answer, or
+    why there was none. ``is_final``: no further attempt could help. ``is_held``: there was no attempt, because mails about this job's
+    failures are to be few."""
+
+    status: int | None
+    error: str | None = None
+    excerpt: str = ""
+    is_final: bool = False
+    is_held: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the receiver has taken the message."""
+        return self.error is None and not self.is_held
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a delivery: when it began and how long it took (milliseconds), and what it came to, as in ``Reply``."""
+
+    at: int
+    duration: int
+    status: int | None
+    error: str | None
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message about an execution or a job to a webhook or a mailbox. Each change raises ``version``, which begins at 1. Moments are in
+    milliseconds.
+
+    ``execution_id`` is the job's own id when the message is about the job.
+    ``id`` stays the same in all attempts, and derives from the execution, so that a process that repeats a step makes the same row.
+    ``due``: when a worker may take it next, which is the end of the lease while one has it; None: nothing is to be sent any more.
+    ``will_retry``: whether another attempt at the job follows. ``by_hand``: a person asked for it to be sent again.
+    """
+
+    id: str
+    task_id: str
+    job_id: str
+    execution_id: str
+    event: str
+    target: Target
+    will_retry: bool
+    created_at: int
+    due: int | None
+    attempts_left: int
+    attempts_made: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    state: DeliveryState = DeliveryState.PENDING
+    by_hand: bool = False
+    version: int = 1
+
+    @property
+    def is_of_job(self) -> bool:
+        """Whether it tells of the job, and not of one of its executions."""
+        return self.execution_id == self.job_id
+
+    @property
+    def kind(self) -> Kind:
+        """What carries it."""
+        return Kind.MAIL if isinstance(self.target, Mailbox) else Kind.WEBHOOK
+
+    def taken(self, until: int) -> "Delivery":
+        """Its next version: a worker sends it, and no other before then."""
+        return replace(self, due=until, version=self.version + 1)
+
+    def tried(self, reply: Reply, *, began: int, now: int) -> "Delivery":
+        """Its next version, after an attempt: delivered, failed for good, held back, or due again after a while."""
+        if reply.is_held:
+            return replace(self, state=DeliveryState.HELD, due=None, attempts_left=0, version=self.version + 1)
+        attempt = Attempt(began, max(0, now - began), reply.status, reply.error, reply.excerpt)
+        made, left = self.attempts_made + 1, max(0, self.attempts_left - 1)
+        after = replace(
+            self,
+            attempts=(*self.attempts, attempt)[-KEPT:],
+            attempts_made=made,
+            attempts_left=left,
+            version=self.version + 1,
+        )
+        if reply.is_success or self.state is DeliveryState.DELIVERED:
+            return replace(after, state=DeliveryState.DELIVERED, due=None, attempts_left=0, by_hand=False)
+        if reply.is_final or left == 0:
+            return replace(after, state=DeliveryState.FAILED, due=None, attempts_left=0, by_hand=False)
+        return replace(after, state=DeliveryState.PENDING, due=now + back_off(self.id, made))
+
+    def again(self, now: int) -> "Delivery":
+        """Its next version: to be sent once more, with as many attempts as at first."""
+        left = self.target.retries + 1
+        return replace(self, due=now, state=DeliveryState.PENDING, attempts_left=left, by_hand=True, version=self.version + 1)
+
+
+def back_off(id: str, made: int) -> int:
+    """Milliseconds to wait after this many attempts: 5 s, 20 s, 80 s and so on, up to 6 hours, jitter included. The jitter derives from the
+    delivery and the attempt."""
+    share = int.from_bytes(sha256(f"{id}:{made}".encode()).digest()[:6]) / 2**48
+    delay = min(FIRST_DELAY * GROWTH ** min(made - 1, 20), MAX_DELAY / (1 + JITTER))
+    return int(delay * (1 + JITTER * share))
+
+
+def targets_told(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
+    """What is told when an execution ends with this status, each with a name of its own: its job's mailboxes, and the webhooks of its job
+    or, where that has none, of its pool."""
+    spec = execution.spec
+    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
+    told: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_told(webhook.occasion, status)]
+    mailboxes = one_each([mailbox for mailbox in spec.notify if is_told(mailbox.occasion, status)])
+    return told + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
+
+
+def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bool, now: int) -> list[Delivery]:
+    """The deliveries that follow an execution's end."""
+    return [
+        Delivery(
+            id=derived_id(execution.id, name),
+            task_id=execution.task_id,
+            job_id=execution.job_id,
+            execution_id=execution.id,
+            event=f"execution.{execution.status}",
+            target=target,
+            will_retry=will_retry,
+            created_at=now,
+            due=now,
+            attempts_left=target.retries + 1,
+        )
+        for name, target in targets_told(execution, execution.status, pools)
+    ]
+
+
+def of_pool(task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
+    """The webhooks of a task's pool."""
+    if not any(pool.webhooks for pool in pools):
+        return ()
+    pool = pool_for(pools, task_id)
+    return () if pool is None else pool.webhooks
+
+
+LISTED = 20
+"""Held back executions that a row lists: the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailQuota:
+    """The mails about a job's failures to one address. Each change raises ``version``, which begins at 1.
+
+    ``execution_id`` is the one whose failure was told last, and ``told_at`` when that mail was first tried (milliseconds). ``held``: how
+    many failures no mail has told of since; ``held_ids``: the last of these executions.
+    """
+
+    id: str
+    execution_id: str
+    told_at: int
+    held: int = 0
+    held_ids: tuple[str, ...] = ()
+    version: int = 1
+
+    def admits(self, execution_id: str, now: int, interval: int) -> bool:
+        """Whether a mail about this execution may go out. ``interval`` in milliseconds. A mail that is tried again may."""
+        return execution_id == self.execution_id or now - self.told_at >= interval
+
+    def telling(self, execution_id: str, now: int) -> "MailQuota":
+        """Its next version: this execution's failure is told."""
+        return replace(self, execution_id=execution_id, told_at=now, version=self.version + 1)
+
+    def holding(self, execution_id: str) -> "MailQuota":
+        """Its next version, with one failure more that is not told; the same when that is known."""
+        if execution_id in self.held_ids:
+            return self
+        return replace(self, held=self.held + 1, held_ids=(*self.held_ids, execution_id)[-LISTED:], version=self.version + 1)
+
+    def without(self, said: "MailQuota") -> "MailQuota":
+        """Its next version, after a mail that said what was held back as of ``said``."""
+        left = tuple(id for id in self.held_ids if id not in said.held_ids)
+        return replace(self, held=max(0, self.held - said.held), held_ids=left, version=self.version + 1)
+
+
+def quota_id(job_id: str, address: str) -> str:
+    """The id of the quota of a job and an address (in small letters), which does not tell the address."""
+    return sha256(f"{job_id}/{address}".encode()).hexdigest()[:32]
+
+
+PAUSED_AFTER = 24 * 3_600_000
+"""Milliseconds of nothing but failures after which a receiver is paused."""
+TRIAL_EVERY = 3_600_000
+"""Milliseconds after which one delivery to a paused receiver is attempted all the same."""
+FORGOTTEN_AFTER = 7 * 24 * 3_600_000
+"""Milliseconds without an attempt after which a receiver is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A URL whose last attempt failed, and no attempt since ``failing_since`` did not (milliseconds). Each change raises ``version``, which
+    begins at 1. ``origin`` is the URL's; ``error``: why the last attempt failed."""
+
+    id: str
+    origin: str
+    failing_since: int
+    failed_at: int
+    error: str = field(repr=False)
+    version: int = 1
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it failed for so long that deliveries to it fail at once."""
+        return self.failed_at - self.failing_since >= PAUSED_AFTER
+
+    def takes(self, now: int) -> bool:
+        """Whether a delivery to it is attempted now."""
+        return not self.is_paused or now - self.failed_at >= TRIAL_EVERY
+
+    def failed(self, error: str, now: int) -> "Receiver":
+        """Its next version, after one more failure."""
+        return replace(self, failed_at=max(now, self.failed_at), error=error, version=self.version + 1)
+
+
+def receiver_id(url: str) -> str:
+    """The id of the receiver with this URL, which does not tell the URL."""
+    return sha256(url.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job and its last execution, None when it has none: what is told when it is late, and when it has recovered."""
+
+    job: Job
+    latest: Execution | None
+
+
+Subject = Execution | JobState
+"""What a delivery tells of."""
+
+
+def is_watched(job: Job, now: int) -> bool:
+    """Whether a success of the job is expected: not while it is paused or stopped, nor after its ``expiration``."""
+    return job.spec.expect_every is not None and not (job.stopped or job.paused or job.spec.is_over(now))
+
+
+def watched(before: Job | None, after: Job, now: int) -> Job:
+    """A job that was made or changed, with its check. A check that is due before its next tick stays, however often the job is changed. One
+    that is late stays so until it succeeds, is stopped, or is watched no more."""
+    every = after.spec.expect_every
+    if every is None and after.check_at is None and after.late_since is None:
+        return after
+    if every is None or not is_watched(after, now):
+        return replace(after, check_at=None, late_since=None if every is None else after.late_since)
+    start = max(now, after.next_tick or now)
+    if before is not None and not before.stopped and before.spec.expect_every is not None:
+        if before.late_since is not None:
+            return after
+        if before.check_at is not None and before.spec.expect_every == every and start <= before.check_at:
+            return after
+    return replace(after, check_at=start + every, late_since=None)
+
+
+def checked(job: Job, success_at: int | None, now: int) -> Job:
+    """A job whose check is due, after it. ``success_at``: when it succeeded last. One that has become late is to be checked again, once its
+    deliveries are written."""
+    every = job.spec.expect_every
+    if every is None or not is_watched(job, now):
+        return replace(job, check_at=None)
+    if success_at is not None and success_at + every > now:
+        return replace(job, check_at=success_at + every)
+    return replace(job, late_since=job.check_at, check_at=now)
+
+
+def told(job: Job) -> Job:
+    """A job that is late, once its deliveries are written."""
+    return replace(job, check_at=None)
+
+
+def succeeded(job: Job, at: int, now: int) -> Job:
+    """The job after a success at that moment. A success before it became late, which is settled late, changes nothing."""
+    every = job.spec.expect_every
+    if job.late_since is not None and at < job.late_since:
+        return job
+    if every is None or not is_watched(job, now):
+        return replace(job, check_at=None, late_since=None)
+    check_at = at + every if job.late_since is not None else max(job.check_at or 0, at + every)
+    return replace(job, check_at=check_at, late_since=None)
+
+
+def notices(job: Job, occasion: Occasion, pools: Sequence[Pool], at: int, now: int) -> list[Delivery]:
+    """The deliveries that tell that the job is late, or has recovered at that moment. Their ids derive from the episode."""
+    own = [webhook for webhook in job.spec.webhooks or of_pool(job.task_id, pools) if webhook.occasion is occasion]
+    named: list[tuple[str, Target]] = [(f"webhook/{place}", webhook) for place, webhook in enumerate(own)]
+    mailboxes = one_each([mailbox for mailbox in job.spec.notify if mailbox.occasion is occasion])
+    named += [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
+    return [
+        Delivery(
+            id=derived_id(job.incarnation, f"{occasion}/{job.late_since}/{name}"),
+            task_id=job.task_id,
+            job_id=job.id,
+            execution_id=job.id,
+            event=f"job.{occasion}",
+            target=target,
+            will_retry=False,
+            created_at=at,
+            due=now,
+            attempts_left=target.retries + 1,
+        )
+        for name, target in named
+    ]

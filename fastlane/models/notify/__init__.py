@@ -1,1 +1,0 @@
-"""What is told to whom when an execution has ended. Pure."""

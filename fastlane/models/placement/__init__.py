@@ -1,1 +1,0 @@
-"""Pools and hosts, and the rule that chooses a host."""

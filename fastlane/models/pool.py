@@ -1,0 +1,308 @@
+"""A pool: a rule by which tasks find their hosts, how many of their executions run at once, and what these may ask for."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from fastlane.errors import Fault
+from fastlane.models.container import DEFAULT_POLICY, NO_CONTAINER, NO_RESOURCES, Policy, Resources, limit_faults, policy_faults
+from fastlane.models.execution import Execution
+from fastlane.models.host import NO_SSH_FILES, Endpoint, EngineIdentity, HostRecord, Refusals, SshFiles, TlsFiles, is_local
+from fastlane.models.job import Spec
+from fastlane.models.notify import Webhook
+from fastlane.models.retention import NO_RETENTION, Retention
+
+
+class Pull(StrEnum):
+    """When a registry is asked for an image: always, or only when a one-node swarm's engine does not have it."""
+
+    ALWAYS = "always"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class HostRule:
+    """What goes for one host of a pool: how much of the work it gets beside the others, and how many executions it may have at once, those
+    of other pools too (None: as many as its pools)."""
+
+    weight: int = 1
+    max_running: int | None = None
+
+
+ANY = HostRule()
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
+
+    ``hosts`` are addresses of engines (see ``endpoint.py``), which are reached with ``tls`` or ``ssh``; ``insecure``: by TCP without TLS.
+    ``policy``: what a container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask
+    (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
+    says. ``rules``: what goes for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
+    which ``*`` stands for any text. ``webhooks``: those of jobs that have none of their own. ``webhook_secrets``: what its webhooks are
+    signed with, at most two. ``retention``: rules for the history of its tasks' jobs, in place of the server's.
+    ``max_waiting`` and ``max_waiting_of_task``: how many executions may wait in it, and of one task; None: any number.
+    """
+
+    name: str
+    match: str
+    hosts: tuple[str, ...]
+    max_running: int = 10
+    pull: Pull = Pull.MISSING
+    policy: Policy = DEFAULT_POLICY
+    limits: Resources = NO_RESOURCES
+    hard_timeout: float | None = None
+    tls: TlsFiles | None = None
+    ssh: SshFiles = NO_SSH_FILES
+    insecure: bool = False
+    rules: Mapping[str, HostRule] = field(default_factory=dict)
+    register: tuple[str, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    retention: Retention = NO_RETENTION
+    max_waiting: int | None = None
+    max_waiting_of_task: int | None = None
+
+    def rule(self, host: str) -> HostRule:
+        """What goes for one of its hosts."""
+        return self.rules.get(host, ANY)
+
+    def admits(self, address: str) -> bool:
+        """Whether a host with this address may be registered in the pool."""
+        return any(fnmatchcase(address, pattern.replace("[", "[[]").replace("?", "[?]")) for pattern in self.register)
+
+    def matches(self, task_id: str) -> bool:
+        """Whether a task belongs here, were this the only pool."""
+        return not self.match or re.match(self.match, task_id) is not None
+
+    def endpoint(self, host: str) -> Endpoint:
+        """How one of its hosts is reached, or one that may be added to it."""
+        match Endpoint(host).scheme:
+            case "tcp":
+                return Endpoint(host, tls=self.tls, insecure=self.insecure)
+            case "ssh":
+                return Endpoint(host, ssh=self.ssh)
+            case _:
+                return Endpoint(host)
+
+
+REQUESTED, RESTORED = "*", "*restored"
+"""The names under which all dispatch is paused: because somebody asked for it, or because the store went back to an earlier state. They
+cannot be names of pools."""
+HOLDS = frozenset({REQUESTED, RESTORED})
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Which pools are paused, by name, and whether all dispatch is. Each change raises ``revision`` (0: none yet), so that a stale set can
+    be recognised."""
+
+    revision: int = 0
+    names: frozenset[str] = frozenset()
+
+    @property
+    def hold(self) -> str | None:
+        """Why all dispatch is paused, one of ``HOLDS``; None while it is not."""
+        return next((name for name in (RESTORED, REQUESTED) if name in self.names), None)
+
+
+def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:
+    """The first pool that matches the task; None when none does."""
+    for pool in pools:
+        if pool.matches(task_id):
+            return pool
+    return None
+
+
+def refusals(pool: Pool, spec: Spec) -> list[Fault]:
+    """What is asked for a container that the pool's limits or its policy do not allow, by field."""
+    if spec.resources is NO_RESOURCES and spec.container is NO_CONTAINER:
+        return []  # most jobs ask for nothing
+    return limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
+
+
+def pool_faults(pools: Sequence[Pool]) -> list[str]:
+    """What is wrong with a list of pools, a sentence each."""
+    faults = [] if pools else ["there is no pool; add one with an empty match"]
+    names = [pool.name for pool in pools]
+    faults += [f"two pools are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+    for place, pool in enumerate(pools):
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", pool.name):
+            faults.append(f"pool {pool.name!r}: a name has 1 to 64 letters, digits, '_' and '-'")
+        if pool.name == "reload":
+            faults.append("pool 'reload': POST /pools/reload has that name; choose another")
+        if not pool.hosts and not pool.register:
+            faults.append(f'pool {pool.name!r} has no hosts; name some, or say which may be registered: register = ["10.0.0.*:2376"]')
+        if len(set(pool.hosts)) < len(pool.hosts):
+            faults.append(f"pool {pool.name!r} names a host twice")
+        if not 1 <= pool.max_running <= 100_000:
+            faults.append(f"pool {pool.name!r}: maxRunning is from 1 to 100000")
+        try:
+            re.compile(pool.match)
+        except (re.error, OverflowError, RecursionError) as error:
+            faults.append(f"pool {pool.name!r}: match is not a regular expression: {error}")
+        if pool.match == "" and place != len(pools) - 1:
+            faults.append(f"pool {pool.name!r} matches every task and stands before others; move it to the end")
+        faults += [f"pool {pool.name!r}: {fault}" for fault in _reach_faults(pool)]
+    return faults + _reached_in_two_ways(pools)
+
+
+def _reach_faults(pool: Pool) -> list[str]:
+    """What is wrong with the way in which a pool reaches its hosts."""
+    endpoints = [pool.endpoint(host) for host in pool.hosts]
+    schemes = {endpoint.scheme for endpoint in endpoints}
+    faults = [fault for endpoint in endpoints if (fault := endpoint.fault)]
+    if pool.tls is not None and pool.insecure:
+        faults.append("has both tls and insecure = true; with tls, every host is verified, so remove insecure")
+    if "tcp" not in schemes and not pool.register and (pool.tls is not None or pool.insecure):
+        faults.append(f"has {'tls' if pool.tls else 'insecure = true'}, which is for hosts such as HOST:2376, and none of its hosts is one")
+    if "ssh" not in schemes and not pool.register and pool.ssh != NO_SSH_FILES:
+        faults.append("has ssh, which is for hosts such as ssh://USER@HOST, and none of its hosts is one")
+    return faults if schemes else []
+
+
+def _reached_in_two_ways(pools: Sequence[Pool]) -> list[str]:
+    """A fault for each host that two pools name, and reach in different ways."""
+    ways: dict[str, set[Endpoint]] = {}
+    for pool in pools:
+        for host in pool.hosts:
+            ways.setdefault(host, set()).add(pool.endpoint(host))
+    return [f"{host} is in pools that differ in tls, ssh or insecure; write the same in each" for host in ways if len(ways[host]) > 1]
+
+
+def endpoints_of(pools: Sequence[Pool]) -> tuple[Endpoint, ...]:
+    """How each host of the pools is reached, once, in order."""
+    return tuple(dict.fromkeys(pool.endpoint(host) for pool in pools for host in pool.hosts))
+
+
+def waiting_refusal(pool: Pool, of_pool: int, of_task: int) -> str | None:
+    """Why nothing more may be added to what waits in a pool, in words; None when it may. ``of_pool`` and ``of_task``: how many wait."""
+    if pool.max_waiting is not None and of_pool >= pool.max_waiting:
+        return f"{of_pool} executions wait in pool {pool.name!r}, and its maxWaiting is {pool.max_waiting}"
+    if pool.max_waiting_of_task is not None and of_task >= pool.max_waiting_of_task:
+        return f"{of_task} executions of the task wait, and the maxWaitingPerTask of pool {pool.name!r} is {pool.max_waiting_of_task}"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsRevision:
+    """``number`` grows by one with each revision (0: none yet); ``digest`` is that of its pools, ``recorded_at`` in milliseconds.
+    ``reload``: somebody asked for it while processes ran, so they are to read their settings again."""
+
+    number: int = 0
+    digest: str = ""
+    recorded_at: int = 0
+    reload: bool = False
+
+
+def pools_digest(pools: Sequence[Pool]) -> str:
+    """A text by which pools that differ in anything can be told apart, in whichever process."""
+    hidden = tuple(hidden_of(pool) for pool in pools)
+    shown = repr(tuple(pools)) + (_slow_digest(repr(hidden)) if any(hidden) else "")
+    return hashlib.sha256(shown.encode()).hexdigest()[:16]
+
+
+def hidden_of(pool: Pool) -> tuple[object, ...]:
+    """What is secret in a pool, and therefore not in its ``repr``."""
+    webhooks = tuple((webhook.url, tuple(sorted(webhook.headers.items())), repr(webhook.body)) for webhook in pool.webhooks)
+    return (*webhooks, *pool.webhook_secrets)
+
+
+@lru_cache(maxsize=8)
+def _slow_digest(hidden: str) -> str:
+    """A digest by which nobody guesses what it is of: people see the one that it becomes a part of."""
+    return hashlib.scrypt(hidden.encode(), salt=b"fastlane pools", n=1 << 14, r=8, p=1, dklen=16).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHost:
+    """A host to connect to: how it is reached, the engine that has to answer there (None: whichever does), and the starts that any worker
+    saw it refuse for its full disk."""
+
+    endpoint: Endpoint
+    expected: EngineIdentity | None = None
+    refusals: Refusals | None = None
+
+
+def pools_in_force(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[Pool, ...]:
+    """The pools of the settings, with the hosts that are registered in them. A host that the settings name stays as they have it."""
+    named = {host for pool in pools for host in pool.hosts}
+    return tuple(_with_registered(pool, [row for row in records if is_registered(row) and row.address not in named]) for pool in pools)
+
+
+def _with_registered(pool: Pool, rows: Sequence[HostRecord]) -> Pool:
+    own = {row.address: row for row in rows if row.pool == pool.name}
+    if not own:
+        return pool
+    rules = {address: HostRule(row.weight, row.max_running) for address, row in own.items()}
+    return replace(pool, hosts=(*pool.hosts, *own), rules={**pool.rules, **rules})
+
+
+def is_registered(record: HostRecord) -> bool:
+    """Whether a host is registered in a pool now."""
+    return record.pool is not None and record.removed_at is None
+
+
+def hosts_to_know(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[KnownHost, ...]:
+    """Every host that a worker with these pools in force connects to, once, in order: those of the pools, and those that were in one and
+    are not removed, since work may still be there. (Of a local address only its own settings know which engine is meant.)"""
+    expected, refusals = expected_engines(records), {record.address: record.refusals for record in records if _is_shared(record)}
+    endpoints = {host: pool.endpoint(host) for pool in reversed(pools) for host in reversed(pool.hosts)}
+    found = [KnownHost(endpoints[host], expected.get(host), refusals.get(host)) for host in reversed(endpoints)]
+    for record in records:
+        if record.removed_at is None and record.identity and record.address not in endpoints and not is_local(record.address):
+            endpoint = _way_to(record.address, pools)
+            if endpoint is not None:
+                found.append(KnownHost(endpoint, record.identity, record.refusals))
+    return tuple(found)
+
+
+def _way_to(address: str, pools: Sequence[Pool]) -> Endpoint | None:
+    """How a host that no pool names any longer is reached: as the first pool would that has the means, and with TLS where any has."""
+    ways = sorted((pool.endpoint(address) for pool in pools), key=lambda way: way.is_plain)
+    return next((way for way in ways if way.fault is None), None)
+
+
+def expected_engines(records: Sequence[HostRecord]) -> Mapping[str, EngineIdentity]:
+    """The engine that has to answer at each address, where one has answered before. A local address is another one on each machine."""
+    return {record.address: record.identity for record in records if record.identity is not None and _is_shared(record)}
+
+
+def _is_shared(record: HostRecord) -> bool:
+    """Whether all workers mean the same engine by its address."""
+    return record.removed_at is None and not is_local(record.address)
+
+
+def record_of(records: Sequence[HostRecord], address: str, identity: EngineIdentity | None) -> HostRecord | None:
+    """The record of the engine that answers at an address; while none has (None), the address's own. The one that no engine has answered
+    for yet is any engine's."""
+    own = [record for record in records if record.address == address]
+    for wanted in (identity, None):
+        found = next((record for record in own if record.identity == wanted), None)
+        if found is not None:
+            return found
+    return own[0] if identity is None and len(own) == 1 else None
+
+
+def names_of(pools: Sequence[Pool], address: str) -> tuple[str, ...]:
+    """The pools that a host is in."""
+    return tuple(pool.name for pool in pools if address in pool.hosts)
+
+
+def removed_with(records: Sequence[HostRecord], execution: Execution) -> HostRecord | None:
+    """The host with which a bound execution is lost, because that was removed by force; None when it was not. What a worker that had not
+    heard of the removal bound there after it is lost as well, unless the host is in use again."""
+    for record in records:
+        until = record.lost_until
+        if until is None or record.address != execution.host or execution.bound_at is None:
+            continue
+        if record.lost_swarm is not None and execution.swarm_id and execution.swarm_id != record.lost_swarm:
+            continue
+        if execution.bound_at <= until or record.removed_at is not None:
+            return record
+    return None

@@ -1,1 +1,0 @@
-"""When jobs run: cron expressions, ticks and retries."""

@@ -1,0 +1,93 @@
+"""The ports of senders: what carries a message out of fastlane."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastlane.models.delivery import Delivery, MailQuota, Reply, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One attempt to post to a webhook. ``id`` is the same in each attempt; ``at`` is when this one began (milliseconds). ``secrets``: what
+    it is signed with."""
+
+    id: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    secrets: Sequence[str] = field(repr=False)
+    at: int
+
+
+class Sender(Protocol):
+    """Sends messages. Several may be on their way at once."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which ``send`` has returned."""
+
+    async def send(self, message: Message) -> Reply:
+        """What the receiver answered. Raises nothing of its own: a receiver that cannot be reached is a reply, too."""
+
+    async def close(self) -> None:
+        """Ends its connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One attempt to send a mail to one address. ``id`` is the same in each attempt; mails with one ``thread`` belong together. ``at``:
+    when what it tells happened (milliseconds)."""
+
+    id: str
+    thread: str
+    to: str = field(repr=False)
+    subject: str = field(repr=False)
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    at: int
+
+
+class MailSender(Protocol):
+    """Sends mails. Several may be on their way at once."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which ``send`` has returned."""
+
+    async def send(self, letter: Letter) -> Reply:
+        """What the mail server answered. Raises nothing of its own: a server that cannot be reached is a reply, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterParts:
+    """What a mail tells beside the event: the end of the log of its execution, and the quota with the failures that no mail has told of."""
+
+    lines: str = field(default="", repr=False)
+    quota: MailQuota | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """How a worker sends mail: ``write`` writes one, ``sender`` sends it. To one address it sends at most one mail about
+    failures of one job in ``interval`` milliseconds (0: all), and none to addresses other than the ``allowed``, as ``is_allowed`` has
+    them."""
+
+    write: Callable[[Subject, Delivery, LetterParts], Letter]
+    sender: MailSender
+    interval: int
+    allowed: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """How a worker notifies: ``make_body`` writes what is posted, ``sender`` posts it. ``mail``: None where no mail
+    server is named."""
+
+    make_body: Callable[[Subject, Delivery], bytes]
+    sender: Sender
+    mail: Mail | None = None
+
+
+Event = Mapping[str, Any]
+"""What is told of an execution or a job, as JSON: what webhooks get, and what mails are written from."""

@@ -1,0 +1,440 @@
+"""What to do about an execution, given its service as the engine shows it: a pure function of values and ``now``.
+
+Only a final task state ends an execution. The task that counts is the one first seen for the service: a stop leaves a second one, which
+never starts.
+
+A task's times are by this process's clock. They may be off where a node's clock could not be measured, so a start is not believed to be
+before the binding, nor a start or an end after ``now``.
+"""
+
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fastlane.errors import FastlaneError, HostDown, RegistryDown
+from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
+from fastlane.models.container import STOP_GRACE
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.pool import Pool, pool_for
+from fastlane.models.status import Status
+
+MAX_MESSAGE = 1000
+"""The longest message, in characters."""
+
+UNABLE = "starting container failed: "
+FRAMES = re.compile(
+    r"(starting container failed|failed to create task for container|failed to create shim task|OCI runtime create failed"
+    r"|runc create failed|unable to start container process|Error response from daemon): "
+)
+"""Prefixes that the layers of an engine put in front of each other's words."""
+NON_ZERO = "task: non-zero exit"
+CAUSE = re.compile(r"task: non-zero exit \(-?\d+\): (?:dockerexec: )?(.+)", re.DOTALL)
+
+SIGKILLED = 128 + signal.SIGKILL
+MEANINGS = {126: "the command cannot be executed", 127: "a command was not found"}
+"""The meaning of exit codes of shells and init processes. Code 128 + n means signal n."""
+
+LOST = "its node was removed from the swarm, or was away for a day; its container may still run there"
+NO_SPACE = "its container was not started, because the disk of its node is full"
+REMOVED = "someone removed its service from the swarm"
+SCALED = "someone scaled its service to 0 replicas"
+CHANGED = "someone changed its service"
+
+
+def failure_of(execution: Execution, task: EngineTask, service: EngineService) -> Failure:
+    """Why an execution failed whose task fastlane did not stop."""
+    match task.end:
+        case TaskEnd.EXITED:
+            return _failure(FailureReason.EXIT, _exited(task))
+        case TaskEnd.OOM:
+            return _failure(FailureReason.OOM, _out_of_memory(execution, task))
+        case TaskEnd.IMAGE:
+            return _failure(FailureReason.IMAGE, f"its node could not get the image {execution.spec.image}: {plain(task.message)}")
+        case TaskEnd.REJECTED:
+            return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
+        case TaskEnd.NO_SPACE:
+            return _failure(FailureReason.HOST_LOST, f"{NO_SPACE}: {plain(task.message)}")
+        case TaskEnd.LOST:
+            return _failure(FailureReason.HOST_LOST, LOST)
+        case TaskEnd.SHUTDOWN:
+            return _shut_down(task, service)
+    return _failure(FailureReason.KILLED, _killed(task))
+
+
+def host_lost(execution: Execution, why: str, after: float) -> Failure:
+    """Why an execution failed after its host or node was away for ``after`` seconds. ``why``: a clause that says what was away."""
+    state = "may still run" if execution.has_started else "may have been started"
+    return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; its container {state} there)")
+
+
+def host_removed(execution: Execution, why: str) -> Failure:
+    """Why an execution failed whose host was removed by force. ``why``: a clause that says so."""
+    state = "may still run" if execution.has_started else "may have been started"
+    return _failure(FailureReason.HOST_LOST, f"{why}; its container {state} there")
+
+
+def not_started(execution: Execution, error: FastlaneError, after: float) -> Failure:
+    """Why an execution failed whose service its host did not start for ``after`` seconds, and which was removed then."""
+    host, words = execution.host, plain(str(error))
+    if isinstance(error, HostDown):
+        return _failure(FailureReason.HOST_LOST, f"its host {host} did not start its service for {after:g} s: {words}")
+    return _failure(FailureReason.REJECTED, f"its host {host} refused to start its service: {words}")
+
+
+def service_gone(why: str) -> Failure:
+    """Why an execution failed after someone removed its service or its task."""
+    return _failure(FailureReason.KILLED, why)
+
+
+def no_node(seconds: float, words: str) -> str:
+    """Why a service that no node accepted is stopped. ``words``: the engine's explanation."""
+    return f"no node took it within {seconds:g} s{_after_colon(words)}"
+
+
+def no_image(image: str, seconds: float) -> str:
+    """Why a service whose image did not arrive is stopped."""
+    return f"the image {image} was not on its node within {seconds:g} s"
+
+
+def no_start(seconds: float) -> str:
+    """Why a service whose container was created but did not start is stopped."""
+    return f"its node did not start the container within {seconds:g} s"
+
+
+def plain(words: str) -> str:
+    """An engine's words without the prefixes of its layers."""
+    return FRAMES.sub("", words.strip()).removesuffix(": unknown")
+
+
+def _failure(reason: FailureReason, message: str) -> Failure:
+    return Failure(reason, message[:MAX_MESSAGE])
+
+
+def _after_colon(words: str) -> str:
+    return f": {words}" if words else ""
+
+
+def _exited(task: EngineTask) -> str:
+    if task.message.startswith(UNABLE):
+        return f"the command could not be started{_with_code(task)}: {plain(task.message)}"
+    cause = CAUSE.match(task.message)
+    return f"the command ended with exit code {task.exit_code}{_meaning(task.exit_code)}{_after_colon(cause[1] if cause else '')}"
+
+
+def _out_of_memory(execution: Execution, task: EngineTask) -> str:
+    limit = execution.spec.resources.memory
+    what = "memory ran out" if limit is None else f"it used more than its limit of {limit / 2**20:,.10g} MiB of memory"
+    return f"{what}, and the container was killed{_with_code(task)}"
+
+
+def _meaning(code: int | None) -> str:
+    if code in MEANINGS:
+        return f" ({MEANINGS[code]})"
+    try:
+        return f" ({signal.Signals((code or 0) - 128).name})"
+    except ValueError:
+        return ""
+
+
+def _with_code(task: EngineTask) -> str:
+    return "" if task.exit_code is None else f" (exit code {task.exit_code})"
+
+
+def _killed(task: EngineTask) -> str:
+    if task.exit_code == SIGKILLED:
+        return "its container was killed, but not by fastlane (exit code 137, SIGKILL)"
+    if task.exit_code is not None:
+        return f"its engine went down while it ran, and killed it after coming back{_with_code(task)}"
+    if task.message.startswith(NON_ZERO):
+        return "its engine went down while it ran, so its exit code is unknown"
+    if "No such container" in task.message:
+        return "its container is gone: its engine was shut down, or someone removed the container"
+    return f"its container was killed, but not by fastlane{_after_colon(plain(task.message) or task.state)}"
+
+
+def _shut_down(task: EngineTask, service: EngineService) -> Failure:
+    never_ran = task.container_id is None
+    when = "before its container was made" if never_ran else f"while it ran{_with_code(task)}"
+    if service.scaled_away:
+        return _failure(FailureReason.KILLED, f"{SCALED} {when}")
+    if len(service.tasks) > 1 and not service.stopping:
+        return _failure(FailureReason.KILLED, f"{CHANGED} {when}")
+    reason = FailureReason.HOST_LOST if never_ran else FailureReason.KILLED
+    return _failure(reason, f"{_why_shut_down(task)} {when}")
+
+
+def _why_shut_down(task: EngineTask) -> str:
+    if task.state == "rejected":
+        return f"the swarm ended it ({task.message})"
+    return "its node was drained" if task.drained else "the swarm ended it because its node went down or was drained,"
+
+
+UNKNOWN_REGISTRY_PATIENCE = 40.0
+"""Seconds after which a registry whose name cannot be looked up counts as one that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds for running (unless a pool of ``pools`` has a limit of its own), for waiting for a node, for a registry or the pull of the
+    image, and for a host that is away. ``gone_after``:
+    how long an engine must say that a service is gone before that is believed. ``refused_after``: how long it may refuse what it is asked
+    before the execution ends without it."""
+
+    timeout: float
+    pending_deadline: float
+    pull_deadline: float
+    host_lost_after: float
+    gone_after: float = 60
+    refused_after: float = 60
+    pools: Sequence[Pool] = ()
+
+    def timeout_of(self, execution: Execution) -> float:
+        """Seconds that the execution may run: by the pool that it was claimed in or, where this worker has none of that name, by the pool
+        that takes its task now."""
+        own = next((pool for pool in self.pools if pool.name == execution.pool), None) or pool_for(self.pools, execution.task_id)
+        return self.timeout if own is None or own.hard_timeout is None else own.hard_timeout
+
+
+def registry_deadline(execution: Execution, error: RegistryDown, limits: Limits) -> int:
+    """The moment (milliseconds) until which a registry is asked again."""
+    patience = min(UNKNOWN_REGISTRY_PATIENCE, limits.pull_deadline) if error.nameless else limits.pull_deadline
+    return (execution.placed_at or 0) + round(patience * 1000)
+
+
+AFTER_GRACE = 5_000
+"""Milliseconds after a container's grace period for which its end is awaited when the engine does not report it."""
+NO_TASK = "the swarm made no task of its service"
+OFTEN = 1_000
+"""Milliseconds between two inspections of a state that the engine does not announce."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """There is nothing to do before ``until`` (milliseconds), or before something changes (None)."""
+
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivateService:
+    """The service is parked and must be activated."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStart:
+    """The container runs, and the start must be recorded."""
+
+    started: Started
+
+
+@dataclass(frozen=True, slots=True)
+class StopService:
+    """The service must be stopped, for the reason ``why``."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnd:
+    """The execution has ended: its log must be stored to the end, then ``ending``. ``task`` has the log; None if there is no log."""
+
+    ending: Ending
+    task: EngineTask | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMissing:
+    """The engine says that the task is gone, for the reason ``why``. Believe it only if it keeps saying so."""
+
+    why: str
+
+
+Verdict = WaitUntil | ActivateService | RecordStart | StopService | RecordEnd | ServiceMissing
+
+
+def judge(execution: Execution, service: EngineService, now: int, limits: Limits) -> Verdict:
+    """What to do about a bound execution whose service looks like this."""
+    task = task_of(execution, service)
+    if task is not None and task.phase is Phase.ENDED:
+        patience = _lingers_until(execution, task)
+        return (
+            WaitUntil(min(patience, now + OFTEN)) if now < patience else RecordEnd(ending_of(execution, service, task, now, limits), task)
+        )
+    if service.stopping:
+        if task is None or _is_replacement(execution, task, now, limits):
+            status = _status_when_stopped(execution, now, limits)
+            failure = _failure_when_stopped(execution, service, None, now, limits) if status is Status.FAILED else None
+            return RecordEnd(Ending(status, now, failure=failure), None)
+        return WaitUntil()
+    stop = _stop_due(execution, service, task, now, limits)
+    if stop is not None:
+        return stop
+    if task is None and (service.scaled_away or execution.engine_task_id is not None):
+        return ServiceMissing(SCALED if service.scaled_away else CHANGED)
+    if not service.activated and task is None:
+        return ActivateService()
+    if task is not None and task.phase is Phase.RUNNING and execution.status is Status.PULLING:
+        return RecordStart(_started(execution, task, now))
+    return WaitUntil(_next_deadline(execution, task, limits))
+
+
+def _lingers_until(execution: Execution, task: EngineTask) -> int:
+    """Until when a container may still run although the engine calls its task ended; 0 when it does not."""
+    own = execution.spec.container.stop_grace
+    return task.changed_at + (STOP_GRACE if own is None else own) + AFTER_GRACE if task.lingering else 0
+
+
+def _is_replacement(execution: Execution, task: EngineTask, now: int, limits: Limits) -> bool:
+    """Whether this is the second task, which a stop leaves behind and never starts: the first was pruned before it was recorded."""
+    return execution.engine_task_id is None and task.phase is Phase.WAITING and now >= task.changed_at + limits.gone_after * 1000
+
+
+def task_of(execution: Execution, service: EngineService) -> EngineTask | None:
+    """The execution's engine task: the recorded one, or else the first of its service."""
+    if execution.engine_task_id is not None:
+        return next((task for task in service.tasks if task.id == execution.engine_task_id), None)
+    return service.tasks[0] if service.tasks else None
+
+
+def is_start_or_success(execution: Execution, task: EngineTask) -> bool:
+    """Whether this task alone says what is to be recorded, whatever its service looks like: its start, or its success."""
+    if task.phase is Phase.RUNNING:
+        return execution.status is Status.PULLING
+    return task.end is TaskEnd.EXITED and task.exit_code == 0 and not task.lingering
+
+
+def ending_of(execution: Execution, service: EngineService, task: EngineTask, now: int, limits: Limits) -> Ending:
+    """How it ended, from its task's final state. A stop that came after the container's end changes nothing."""
+    finished_at = task.finished_at or task.changed_at or now
+    ahead = max(0, finished_at - now)
+    started = _started(execution, task, now, ahead) if task.started_at is not None and execution.started_at is None else None
+    began_at = started.started_at if started else execution.started_at or 0
+    finished_at = max(began_at, finished_at - ahead)
+    if task.end is TaskEnd.EXITED and task.exit_code == 0:
+        return Ending(Status.DONE, finished_at, 0, started=started)
+    if _is_by_our_stop(execution, service, task):
+        status = _status_when_stopped(execution, now, limits, started)
+        failure = _failure_when_stopped(execution, service, task, now, limits) if status is Status.FAILED else None
+        return Ending(status, finished_at, task.exit_code, failure, started)
+    return Ending(Status.FAILED, finished_at, task.exit_code, failure_of(execution, task, service), started)
+
+
+def _is_by_our_stop(execution: Execution, service: EngineService, task: EngineTask) -> bool:
+    """Whether it ended by our stop, or in a way that its engine did not see while a stop was requested."""
+    if task.end is TaskEnd.SHUTDOWN:
+        return service.stopping or (task.container_id is None and execution.stop_requested_at is not None)
+    unseen = task.end is TaskEnd.LOST or (task.end is TaskEnd.KILLED and task.exit_code != SIGKILLED)
+    return unseen and (service.stopping or execution.stop_requested_at is not None)
+
+
+def ending_when_lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose host has been away for too long: stopped or timed out if that was due, else lost with its host."""
+    status = _status_when_unseen(execution, now, limits)
+    return Ending(status, now, failure=host_lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
+
+
+def ending_when_host_removed(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose host was removed by force: as one whose host was away for too long."""
+    status = _status_when_unseen(execution, now, limits)
+    return Ending(status, now, failure=host_removed(execution, why) if status is Status.FAILED else None)
+
+
+def ending_when_gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
+    """How an execution ends whose service, or its task, someone removed: it is confirmed to be gone since then."""
+    status = _status_when_unseen(execution, since, limits)
+    return Ending(status, max(since, execution.started_at or 0), failure=service_gone(why) if status is Status.FAILED else None)
+
+
+def ending_when_removed(execution: Execution, service: EngineService, why: str, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose service had to be stopped for the reason ``why``, and was removed because its engine did not stop it."""
+    status = _status_when_stopped(execution, now, limits)
+    if status is not Status.FAILED:
+        return Ending(status, now)
+    task = task_of(execution, service)
+    return Ending(status, now, failure=_failure_when_stopped(execution, replace(service, stop_why=why), task, now, limits))
+
+
+def _status_when_stopped(execution: Execution, now: int, limits: Limits, started: Started | None = None) -> Status:
+    """The status of an execution whose service was stopped; FAILED when fastlane had no reason to stop it. ``started``: its container's
+    start, when the store does not have it."""
+    if execution.stop_requested_at is not None:
+        return Status.STOPPED
+    if execution.started_at is not None:
+        return Status.TIMEDOUT if now >= _timeout_at(execution, limits) else Status.FAILED
+    expires_at = execution.expires_at
+    if expires_at is None or now < expires_at or (started is not None and started.started_at < expires_at):
+        return Status.FAILED
+    return Status.EXPIRED
+
+
+def _status_when_unseen(execution: Execution, now: int, limits: Limits) -> Status:
+    """The status of an execution whose service cannot be seen: its container may have started."""
+    status = _status_when_stopped(execution, now, limits)
+    return Status.FAILED if status is Status.EXPIRED else status
+
+
+def _timeout_at(execution: Execution, limits: Limits) -> int:
+    """The moment at which its timeout passes: the installation's limit or its own, whichever is lower."""
+    most = round(limits.timeout_of(execution) * 1000)
+    own = execution.spec.timeout
+    return (execution.started_at or 0) + (most if own is None else min(own, most))
+
+
+def _failure_when_stopped(execution: Execution, service: EngineService, task: EngineTask | None, now: int, limits: Limits) -> Failure:
+    """Why an execution failed whose service was stopped: no node, no image or no start in time, or someone else stopped it."""
+    waited = 0 if execution.bound_at is None else now - execution.bound_at
+    if task is None or task.node_id is None:
+        if waited >= limits.pending_deadline * 1000:
+            return Failure(FailureReason.UNSCHEDULABLE, service.stop_why or no_node(limits.pending_deadline, ""))
+    elif waited >= limits.pull_deadline * 1000:
+        reason = FailureReason.IMAGE if task.container_id is None else FailureReason.REJECTED
+        return Failure(reason, service.stop_why or _not_ready(execution, task, limits))
+    return Failure(FailureReason.KILLED, "someone stopped its service")
+
+
+def _stop_due(execution: Execution, service: EngineService, task: EngineTask | None, now: int, limits: Limits) -> StopService | None:
+    if execution.stop_requested_at is not None:
+        return StopService("asked for")
+    if execution.started_at is not None:
+        late = now >= _timeout_at(execution, limits)
+        return StopService(f"ran for {(_timeout_at(execution, limits) - execution.started_at) / 1000:g} s") if late else None
+    if execution.expires_at is not None and now >= execution.expires_at and (task is None or task.phase is not Phase.RUNNING):
+        return StopService("its time to start is over")
+    over = wait_ends(execution, task, limits)
+    if over is None or now < over or not service.activated:
+        return None
+    if task is None or task.phase is Phase.WAITING:
+        return StopService(no_node(limits.pending_deadline, task.message if task else NO_TASK))
+    return StopService(_not_ready(execution, task, limits))
+
+
+def _not_ready(execution: Execution, task: EngineTask, limits: Limits) -> str:
+    """What the node did not do in time."""
+    if task.container_id is not None:
+        return no_start(limits.pull_deadline)
+    return no_image(execution.spec.image, limits.pull_deadline)
+
+
+def _next_deadline(execution: Execution, task: EngineTask | None, limits: Limits) -> int | None:
+    if execution.started_at is not None:
+        return _timeout_at(execution, limits)
+    deadlines = [moment for moment in (execution.expires_at, wait_ends(execution, task, limits)) if moment is not None]
+    return min(deadlines, default=None)
+
+
+def wait_ends(execution: Execution, task: EngineTask | None, limits: Limits) -> int | None:
+    """The moment at which it has waited too long for a node or for its image; None when it does not wait for either."""
+    if execution.bound_at is None:
+        return None
+    if task is None or task.phase is Phase.WAITING:
+        return execution.bound_at + round(limits.pending_deadline * 1000)
+    if task.phase is Phase.PREPARING:
+        return max(execution.bound_at, task.changed_at) + round(limits.pull_deadline * 1000)
+    return None
+
+
+def _started(execution: Execution, task: EngineTask, now: int, ahead: int = 0) -> Started:
+    """``ahead``: how far the task's clock is known to be ahead of ``now``, by its end."""
+    at = (task.started_at or task.changed_at) - ahead
+    return Started(task.id, task.container_id, max(execution.bound_at or 0, min(at, now)))

@@ -1,1 +1,0 @@
-"""Watches activated services until they end, and decides what to do about each."""

@@ -1,0 +1,219 @@
+"""Reads what happened: pages of it, and what comes after a position. The events of all sources are merged into one order."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import FastlaneError
+from fastlane.models.access import Requester
+from fastlane.models.event import LAG, LAST_RANK, Event, EventFilter, EventKind, Position, Source, Span, at
+from fastlane.storage.base import EventStore
+from fastlane.streams.followers import CallerFollowsTooMany, TooManyFollowers
+
+AFTER_ALL = "~"
+"""More than every id."""
+MOST_AT_ONCE = 2_000
+"""Rows of a source that are read at once."""
+MOST_LOOKED_AT = 20_000
+"""Events that are looked at for one page. A page for which that was not enough says where to go on, and may be short."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A page of events, newest first. ``next``: the page after it begins after this position; None: there is none."""
+
+    events: tuple[Event, ...]
+    next: Position | None
+
+
+class EventReader:
+    """Reads events. Raises StoreDown."""
+
+    def __init__(self, store: EventStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def page(
+        self, wanted: EventFilter, limit: int, *, since: int | None = None, until: int | None = None, after: Position | None = None
+    ) -> EventPage:
+        """The newest events from ``since`` to ``until`` (milliseconds), or those that follow ``after`` in a walk to older ones."""
+        start = after or end_of(10**14 if until is None else until)
+        way = _narrowed(Span(start, at(since or 0), backwards=True), wanted)
+        found, reached = await self._found(wanted, way, limit + 1)
+        if len(found) > limit:
+            return EventPage(tuple(found[:limit]), found[limit - 1].position)
+        return EventPage(tuple(found), reached)
+
+    def position_now(self) -> Position:
+        """The position up to which a follower may read now."""
+        return end_of(self._clock.now() - LAG)
+
+    async def following(self, wanted: EventFilter, after: Position, limit: int) -> tuple[Sequence[Event], Position]:
+        """Up to ``limit`` events that follow a position, and the position to go on from."""
+        now = self.position_now()
+        if now <= after:
+            return (), after
+        found, reached = await self._found(wanted, _narrowed(Span(after, now), wanted), limit)
+        if len(found) > limit:
+            return found[:limit], found[limit - 1].position
+        return found, reached or now
+
+    async def _found(self, wanted: EventFilter, way: Span, limit: int) -> tuple[list[Event], Position | None]:
+        """At least ``limit`` events that are wanted, if there are as many; and how far the way was looked at, None: to its end."""
+        found: list[Event] = []
+        looked_at, count = 0, min(MOST_AT_ONCE, limit + 1)
+        while True:
+            events, reached = await self._next(wanted.sources, way, count)
+            found += filter(wanted.takes, events)
+            looked_at += len(events)
+            if reached is None or len(found) >= limit or looked_at >= MOST_LOOKED_AT:
+                return found, reached
+            way, count = replace(way, first=reached), min(MOST_AT_ONCE, 4 * count)
+
+    async def _next(self, sources: Sequence[Source], way: Span, count: int) -> tuple[list[Event], Position | None]:
+        """The next events of all these sources; and up to where they are all of them, None: to the end of the way."""
+        events: list[Event] = []
+        ends: list[Position] = []
+        for source in sources:
+            rows = await self._store.events(source, way, count)
+            events += rows
+            ends += [rows[-1].position] if len(rows) == count else []
+        end = (max if way.backwards else min)(ends, default=None)
+        within = [event for event in events if _is_between(event.position, way, end)]
+        return sorted(within, key=lambda event: event.position, reverse=way.backwards), end
+
+
+def end_of(time: int) -> Position:
+    """The position after all events of this moment."""
+    return Position(max(0, time), AFTER_ALL, LAST_RANK)
+
+
+def _is_between(position: Position, way: Span, end: Position | None) -> bool:
+    """Whether it lies after the first position of the way, and not beyond its last one nor beyond ``end``."""
+    if way.backwards:
+        return position < way.first and position >= max(way.last, end or way.last)
+    return position > way.first and position <= min(way.last, end or way.last)
+
+
+def _narrowed(way: Span, wanted: EventFilter) -> Span:
+    return replace(way, task_id=wanted.task_id, job_id=wanted.job_id, execution_id=wanted.execution_id)
+
+
+MOST, MOST_OF_CALLER = 200, 20
+
+
+class EventFeeds:
+    """The feeds of one server: at most ``most``, and ``most_of_caller`` for one caller."""
+
+    def __init__(self, most: int = MOST, most_of_caller: int = MOST_OF_CALLER) -> None:
+        self._most = most
+        self._most_of_caller = most_of_caller
+        self._running: set[asyncio.Event] = set()
+        self._callers: Counter[str] = Counter()
+        self._closed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody follows."""
+        return not self._running
+
+    def close(self) -> None:
+        """Ends every feed, and admits no other."""
+        self._closed = True
+        for ended in self._running:
+            ended.set()
+
+    @contextmanager
+    def entered(self, caller: str | None, ended: asyncio.Event) -> Iterator[None]:
+        """Counts a feed for a caller (None: for nobody) until the context ends. ``ended`` is set when it has to end. Raises
+        TooManyFollowers and CallerFollowsTooMany."""
+        if self._closed or len(self._running) >= self._most:
+            raise TooManyFollowers("this server ends" if self._closed else f"{self._most} follow events here already")
+        if caller is not None and self._callers[caller] >= self._most_of_caller:
+            raise CallerFollowsTooMany(f"you follow events {self._most_of_caller} times here already; close one first")
+        self._running.add(ended)
+        if caller is not None:
+            self._callers[caller] += 1
+        try:
+            yield
+        finally:
+            self._running.discard(ended)
+            if caller is not None:
+                self._callers[caller] -= 1
+                if not self._callers[caller]:
+                    del self._callers[caller]
+
+
+MINUTE = 60_000
+EVERY = 1.0
+"""Seconds between two looks at what is to be recorded."""
+MOST_CALLERS = 1_000
+"""Users and addresses that are told apart while a minute is counted; all others count together."""
+MOST_LOGINS = 1_000
+"""Logins that wait to be recorded while the store is away; the first ones are kept."""
+OTHERS = Requester(None, None)
+
+log = structlog.get_logger()
+
+
+class AccessEvents:
+    """What one server tells of logins. ``open`` and ``close`` it; what waits then is recorded at the end."""
+
+    def __init__(self, store: EventStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._refused: Counter[tuple[int, EventKind, Requester]] = Counter()
+        self._logins: list[Requester] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begins to record."""
+        self._task = asyncio.create_task(self._run(), name="access events")
+
+    async def close(self) -> None:
+        """Records what is left, also of the minute that is not over."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._record(self._clock.now() + MINUTE)
+
+    def logged_in(self, user: str, address: str | None) -> None:
+        """A browser's login."""
+        if len(self._logins) < MOST_LOGINS:
+            self._logins.append(Requester(user, address))
+
+    def refused(self, kind: EventKind, user: str | None, address: str | None) -> None:
+        """A login or a request was refused. ``user`` is None unless there is such a user."""
+        key = (self._clock.now() // MINUTE * MINUTE, kind, Requester(user, address))
+        if key not in self._refused and len(self._refused) >= MOST_CALLERS:
+            key = (*key[:2], OTHERS)
+        self._refused[key] += 1
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(EVERY)
+            await self._record(self._clock.now())
+
+    async def _record(self, now: int) -> None:
+        """Records logins, and the counts of minutes that are over at ``now``. What the store does not take is kept."""
+        over = {key: count for key, count in self._refused.items() if key[0] + MINUTE <= now}
+        logins, at = len(self._logins), self._clock.now()
+        events = [Event.now(EventKind.LOGIN, at, requester) for requester in self._logins]
+        events += [Event.now(kind, at, requester, minute=minute, count=count) for (minute, kind, requester), count in over.items()]
+        if not events:
+            return
+        try:
+            await self._store.add_events(events)
+        except FastlaneError as error:
+            log.debug("access.not_recorded", error=str(error))
+            return
+        del self._logins[:logins]
+        for key, count in over.items():
+            self._refused[key] -= count
+            if self._refused[key] <= 0:
+                del self._refused[key]

@@ -1,0 +1,391 @@
+"""Reads what an operator looks at: workers, hosts, queues, what runs, and what comes next."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+from fastlane.clock import Clock
+from fastlane.directory import Directory
+from fastlane.errors import FastlaneError, StoreDown
+from fastlane.models.delivery import Receiver
+from fastlane.models.execution import RunningContainer
+from fastlane.models.host import Uncleaned
+from fastlane.models.job import Job
+from fastlane.models.pool import Pauses, Pool, PoolsRevision
+from fastlane.queue.port import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
+from fastlane.services.reads.pools import HostRow, host_rows
+from fastlane.storage.base import Counts, DeliveryStore, PoolStore, RetentionStore, Store
+from fastlane.streams.followers import Followers
+
+Answer = TypeVar("Answer")
+
+
+class SharedCheck(Generic[Answer]):
+    """The answer of ``check``, which counts for ``valid`` seconds, or for ``share`` times as long as it took if that is longer. Those who
+    ask while a check is under way wait for it, so that no number of callers makes more work. ``check`` ends in bounded time and raises
+    nothing."""
+
+    def __init__(self, check: Callable[[], Awaitable[Answer]], valid: float, *, share: float = 0) -> None:
+        self._check = check
+        self._valid = valid
+        self._share = share
+        self._lock = asyncio.Lock()
+        self._last: tuple[float, Answer] | None = None
+
+    async def answer(self) -> Answer:
+        """The last answer, or a new one when that is too old."""
+        async with self._lock:
+            now = asyncio.get_running_loop().time
+            if self._last is None or now() >= self._last[0]:
+                self._last = None  # what a cancelled check leaves
+                began = now()
+                answer = await self._check()
+                self._last = (now() + max(self._valid, self._share * (now() - began)), answer)
+            return self._last[1]
+
+
+MAX_RUNNING, MAX_UNCLEANED = 1_000, 1_000
+MAX_SCHEDULED = 20
+MAX_FAILING = 100
+MAX_PATTERNS = 100
+"""Patterns of visible tasks for which jobs are counted at once."""
+COUNT_DEADLINE = 1.0
+"""Seconds for which a count of the jobs may hold up the status: enough for some 300,000."""
+JOB_COUNTS_VALID = 0.1
+"""Seconds for which a count of the jobs is used again, at least."""
+EMPTY = LaneCounts(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker that is alive, when it started (milliseconds), and how far its clock is ahead of Redis's (milliseconds), if it knows.
+    ``has_pools``: whether its pools are those of the recorded revision; None: it does not say."""
+
+    id: str
+    started_at: int
+    clock_skew: int | None = None
+    has_pools: bool | None = None
+
+
+NO_REVISION = PoolsRevision()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsRow:
+    """The recorded revision of the pools, whether this process has its pools, and why it could not take them over."""
+
+    revision: PoolsRevision = NO_REVISION
+    is_current: bool = True
+    fault: str | None = None
+
+
+NO_POOLS_ROW = PoolsRow()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """How many entries of a pool's queue wait for a slot, wait for their time, run, or wait until fewer of their task run; how many may run
+    at once, and whether the pool is paused."""
+
+    ready: int
+    timed: int
+    running: int
+    blocked: int
+    max_running: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StrandedRow:
+    """The same of a queue whose pool no worker has."""
+
+    ready: int
+    timed: int
+    running: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: those of pools that no
+    worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not. ``jobs_by_status``: None
+    when counting took too long. ``failing``: the receivers of webhooks that fail."""
+
+    uptime: int
+    workers: tuple[WorkerRow, ...]
+    hosts: tuple[HostRow, ...]
+    running: tuple[RunningContainer, ...]
+    queues: Mapping[str, QueueRow]
+    stranded: Mapping[str, StrandedRow]
+    counts: Counts
+    scheduled: tuple[Job, ...]
+    uncleaned: tuple[Uncleaned, ...]
+    hold: str | None = None
+    jobs_by_status: Mapping[str, int] | None = None
+    pools: PoolsRow = NO_POOLS_ROW
+    failing: tuple[Receiver, ...] = ()
+
+
+class StatusReader:
+    """Raises StoreDown and QueueDown."""
+
+    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, directory: Directory) -> None:
+        self._store = store
+        self._queue = queue
+        self._reports = reports
+        self._clock = clock
+        self._directory, self._pools = directory, directory.pools
+        self._started_at = clock.now()
+        self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
+
+    async def read(self, visible: str | None = None) -> StatusView:
+        """The status now, with at most 1,000 running and 1,000 uncleaned executions, the 20 jobs that run next, and 100 receivers that
+        fail. Tasks, jobs and
+        executions are shown and counted where the task's id matches ``visible``."""
+        reports = await self._reports.current()
+        lanes = await self._queue.counts()
+        pauses = await self._store.paused_pools()
+        now = self._clock.now()
+        return StatusView(
+            uptime=max(0, now - self._started_at),
+            workers=tuple(_worker_row(report, self._directory.revision) for report in reports),
+            hosts=host_rows(self._pools, reports, self._pools.records),
+            running=tuple(await self._store.running_containers(MAX_RUNNING, visible)),
+            queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
+            stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
+            counts=await self._store.counts(visible),
+            jobs_by_status=await self._count_jobs(visible),
+            scheduled=tuple(await self._store.next_jobs(MAX_SCHEDULED, now, visible)),
+            uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
+            hold=pauses.hold,
+            pools=_pools_row(self._directory),
+            failing=tuple(await self._store.failing_receivers(MAX_FAILING)),
+        )
+
+    async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:
+        """Looks at every job, so callers share the answer, for ten times as long as it took."""
+
+        async def count() -> Mapping[str, int] | None:
+            try:
+                async with asyncio.timeout(COUNT_DEADLINE):
+                    return await self._store.jobs_by_status(visible)
+            except (StoreDown, TimeoutError):
+                return None
+
+        if visible not in self._job_counts and len(self._job_counts) >= MAX_PATTERNS:
+            self._job_counts.clear()
+        return await self._job_counts.setdefault(visible, SharedCheck(count, JOB_COUNTS_VALID, share=10)).answer()
+
+
+def _worker_row(report: Report, revision: PoolsRevision) -> WorkerRow:
+    has_pools = None if report.pools_digest is None else report.pools_digest == revision.digest
+    return WorkerRow(report.worker, report.started_at, report.clock_skew, has_pools)
+
+
+def _pools_row(directory: Directory) -> PoolsRow:
+    is_current = directory.revision.digest in ("", directory.digest)
+    return PoolsRow(directory.revision, is_current, None if is_current else directory.fault)
+
+
+def _queue_row(pool: Pool, lane: LaneCounts, pauses: Pauses) -> QueueRow:
+    return QueueRow(lane.ready, lane.timed, lane.running, lane.blocked, pool.max_running, pool.name in pauses.names)
+
+
+def _stranded_row(lane: LaneCounts) -> StrandedRow:
+    return StrandedRow(lane.ready, lane.timed, lane.running, lane.blocked)
+
+
+CHECK_WITHIN = 1.5
+"""Seconds that one part may take to answer; all parts are asked at the same time."""
+
+VALID, REPORTS_VALID = 1.0, 0.1
+"""Seconds for which a check of the store or the queue counts, and a read of the workers' reports, which is cheap."""
+
+UNTOLD = "log in to see what is wrong"
+"""In place of a message, for callers who may not read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthProblem:
+    """What is wrong with one part."""
+
+    source: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """Which parts are healthy. ``docker``: every pool has a usable host. ``workers``: at least one is alive."""
+
+    redis: bool
+    store: bool
+    docker: bool
+    workers: bool
+    errors: tuple[HealthProblem, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all parts are."""
+        return self.redis and self.store and self.docker and self.workers
+
+    def without_messages(self) -> "HealthReport":
+        """The same for callers who have not logged in: which parts are down, and nothing about hosts, pools or causes."""
+        sources = dict.fromkeys(problem.source for problem in self.errors)
+        return replace(self, errors=tuple(HealthProblem(source, UNTOLD) for source in sources))
+
+
+class Health:
+    """Asks all parts at the same time, and answers within two seconds even when a part hangs. Answers are up to a second old."""
+
+    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool]) -> None:
+        self._store = SharedCheck(lambda: _fault(store.check()), VALID)
+        self._queue = SharedCheck(lambda: _fault(queue.check()), VALID)
+        self._reports = SharedCheck(lambda: _alive(reports), REPORTS_VALID)
+        self._pools = pools
+
+    async def is_ready(self) -> bool:
+        """Whether this process can take requests: whether the store answers. Requests are read, and stored, without everything else."""
+        return await self._store.answer() is None
+
+    async def check(self) -> HealthReport:
+        """Checks all parts."""
+        store, redis, reports = await asyncio.gather(self._store.answer(), self._queue.answer(), self._reports.answer())
+        errors = [HealthProblem(source, words) for source, words in (("store", store), ("redis", redis)) if words]
+        if not reports:
+            errors.append(HealthProblem("workers", "no worker is alive; start one with `fastlane worker`"))
+        docker = [HealthProblem("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
+        return HealthReport(redis is None, store is None, not docker, bool(reports), (*errors, *docker))
+
+
+def pool_fault(pool: Pool, reports: Sequence[Report]) -> str | None:
+    """Why no execution of this pool can start, according to the workers; None when one can."""
+    seen = [host for report in reports for host in report.hosts if host.name in pool.hosts]
+    if any(host.fault is None for host in seen):
+        return None
+    if not pool.hosts:
+        return f"pool {pool.name!r} has no host yet; register one with POST /hosts"
+    if not seen:
+        return f"pool {pool.name!r}: no worker is alive that sees its hosts ({', '.join(pool.hosts)})"
+    reasons = {host.name: host.fault for host in seen}
+    return f"pool {pool.name!r} has no usable host: " + "; ".join(f"{name} {reason}" for name, reason in sorted(reasons.items()))
+
+
+async def _fault(answer: Awaitable[None]) -> str | None:
+    try:
+        async with asyncio.timeout(CHECK_WITHIN):
+            await answer
+    except TimeoutError:
+        return f"did not answer within {CHECK_WITHIN} s"
+    except FastlaneError as error:
+        return str(error)
+    return None
+
+
+async def _alive(reports: WorkerReports) -> Sequence[Report]:
+    """The workers' reports; none when the queue does not answer, which its own check reports."""
+    try:
+        async with asyncio.timeout(CHECK_WITHIN):
+            return await reports.current()
+    except (TimeoutError, FastlaneError):
+        return ()
+
+
+GAUGES_WITHIN = 2.0
+"""Seconds that the store and the queue may take. Prometheus gives up after ten."""
+
+MOST_RECEIVERS = 1_000
+"""Receivers that fail which are counted at most."""
+
+
+class GaugeStore(PoolStore, DeliveryStore, Protocol):
+    """What is needed of the store."""
+
+    @property
+    def retention(self) -> RetentionStore:
+        """What knows how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGauges:
+    """A pool now. ``lane``, and ``oldest`` (for how many milliseconds what has waited longest for a slot has been due): None when the queue
+    does not say; ``paused``: None when the store does not."""
+
+    pool: Pool
+    lane: LaneCounts | None
+    oldest: int | None
+    paused: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationGauges:
+    """The installation now. ``store_seconds`` and ``queue_seconds``: how long one small read took; None: it failed. ``overdue``: for how
+    many milliseconds the delivery that has waited longest has been due, ``receivers``: those that fail, ``log_bytes``: about how many all
+    stored logs take; None when the store does not say."""
+
+    pools: tuple[PoolGauges, ...]
+    hosts: tuple[HostRow, ...]
+    workers: int
+    followers: int
+    overdue: int | None
+    receivers: Sequence[Receiver] | None
+    log_bytes: int | None
+    store_seconds: float | None
+    queue_seconds: float | None
+
+
+class GaugeReader:
+    """Never raises: what cannot be read is None, or missing."""
+
+    def __init__(
+        self, store: GaugeStore, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool], followers: Followers, clock: Clock
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._queue = queue
+        self._reports = reports
+        self._pools = pools
+        self._followers = followers
+
+    async def read(self) -> InstallationGauges:
+        """The installation as it is now."""
+        names, now = [pool.name for pool in self._pools], self._clock.now()
+        of_queue = asyncio.gather(
+            _timed(self._queue.counts(names)), _timed(self._queue.oldest_waiting(names)), _timed(self._reports.current())
+        )
+        of_store = asyncio.gather(
+            _timed(self._store.paused_pools()),
+            _timed(self._store.deliveries_due(now, 1)),
+            _timed(self._store.failing_receivers(MOST_RECEIVERS)),
+            _timed(self._store.retention.log_bytes()),
+        )
+        queue_answers, store_answers = await asyncio.gather(of_queue, of_store)
+        (lanes, queue_seconds), (oldest, _), (reports, _) = queue_answers
+        (pauses, store_seconds), (due, _), (receivers, _), (log_bytes, _) = store_answers
+        return InstallationGauges(
+            pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
+            hosts=() if reports is None else host_rows(self._pools, reports),
+            workers=len(reports or ()),
+            followers=len(self._followers),
+            overdue=None if due is None else max((now - delivery.due for delivery in due if delivery.due is not None), default=0),
+            receivers=receivers,
+            log_bytes=log_bytes,
+            store_seconds=store_seconds,
+            queue_seconds=queue_seconds,
+        )
+
+
+async def _timed(answer: Awaitable[Answer]) -> tuple[Answer | None, float | None]:
+    """The answer and the seconds that it took; twice None when it failed."""
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(GAUGES_WITHIN):
+            found = await answer
+    except (FastlaneError, TimeoutError):
+        return None, None
+    return found, time.monotonic() - began
+
+
+def _pool_gauges(pool: Pool, lanes: Mapping[str, LaneCounts], oldest: Mapping[str, int], pauses: Pauses | None) -> PoolGauges:
+    return PoolGauges(pool, lanes.get(pool.name), oldest.get(pool.name), None if pauses is None else pool.name in pauses.names)

@@ -1,0 +1,344 @@
+"""Fields of the objects in a body: the reader of each field's value, and its JSON Schema."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from marshmallow import ValidationError
+
+from fastlane.errors import quoted
+from fastlane.models import container
+from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.web.api.field_hints import HINTS
+from fastlane.web.api.json_schema import JsonSchema, integer, nullable
+from fastlane.web.http.fields import Faults, Reader, list_of, read_fields
+
+NULL: JsonSchema = {"type": "null"}
+NO_TEMPLATE = r"(?![\s\S]*\{\{)"
+"""Swarm would fill in a template, so that a path could become another one."""
+SIZE_WORDS = 'in bytes, or with a unit of memory such as "512m", "1.5g" or "512MiB"'
+
+_ANY_SIZE = r"^(?:(?:[4-9]|[1-9][0-9]{1,8})(?:[mM]|MiB)|[1-9][0-9]{0,5}(?:[gG]|GiB))$"
+
+
+@dataclass(frozen=True, slots=True)
+class BodyField:
+    """A field of an object. ``read`` raises ValueError or ValidationError with what is wrong. A field that is not required may be null."""
+
+    read: Reader
+    schema: JsonSchema
+    about: str = ""
+    required: bool = False
+
+    @property
+    def described(self) -> JsonSchema:
+        """The schema with all that the field says."""
+        schema = self.schema if self.required or self.schema is NULL else nullable(self.schema)
+        return {**schema, "description": self.about} if self.about else dict(schema)
+
+
+class BodyObject:
+    """An object in a body: fields by their keys, and no others. ``noun`` is what a fault calls the object."""
+
+    def __init__(self, noun: str, /, **fields: BodyField) -> None:
+        self.fields = fields
+        self._noun = noun
+        self._readers = {name: field.read for name, field in fields.items()}
+        self._required = tuple(name for name, field in fields.items() if field.required)
+
+    def read(self, value: object) -> dict[str, Any]:
+        """The fields that are given, by name; null counts as not given. Raises ValidationError with all faults."""
+        return read_fields(value, self._readers, self._noun, self._required, HINTS)
+
+    @property
+    def schema(self) -> JsonSchema:
+        """The object as JSON Schema."""
+        properties = {name: field.described for name, field in self.fields.items()}
+        schema: JsonSchema = {"type": "object", "properties": properties, "additionalProperties": False}
+        return {**schema, "required": list(self._required)} if self._required else schema
+
+
+def text(pattern: str, longest: int) -> JsonSchema:
+    """Text that matches a pattern as a whole."""
+    return {"type": "string", "minLength": 1, "maxLength": longest, "pattern": f"^{pattern}$"}
+
+
+def size(least: int) -> JsonSchema:
+    """A size of memory."""
+    return {"anyOf": [integer(least, container.MAX_BYTES), {"type": "string", "maxLength": 20, "pattern": _ANY_SIZE}]}
+
+
+def array(item: JsonSchema, most: int, **more: Any) -> JsonSchema:
+    """A list of at most ``most`` items."""
+    return {"type": "array", "items": item, "maxItems": most, **more}
+
+
+_PATH = r"(?:/(?!\.{1,2}(?:/|:|$))[^/:\u0000-\u001f\u007f-\u009f]+)+"
+_VOLUME = container.VOLUME_NAME.pattern
+ABSOLUTE_PATH = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?)", container.MAX_PATH)
+_TARGET = text(f"{NO_TEMPLATE}{_PATH}/?", container.MAX_PATH)
+_MOUNT_TEXT = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?|{_VOLUME}):{_PATH}/?(?::r[ow])?", container.MAX_PATH)
+
+
+def _read_kind(value: object) -> MountKind:
+    if not isinstance(value, str) or value not in set(MountKind):
+        raise ValueError(f"is not one of {', '.join(repr(kind.value) for kind in MountKind)}")
+    return MountKind(value)
+
+
+_MOUNT = BodyObject(
+    "a mount",
+    type=BodyField(
+        _read_kind,
+        {"enum": [kind.value for kind in MountKind]},
+        "bind: a path of the node; volume: a named volume; tmpfs: memory.",
+        required=True,
+    ),
+    source=BodyField(container.read_text, {"type": "string"}),
+    target=BodyField(container.read_target, _TARGET, "Where the container finds it.", required=True),
+    readOnly=BodyField(container.read_boolean, {"type": "boolean"}, "Whether the container may only read it; false unless given."),
+    size=BodyField(partial(container.read_size, least=container.LEAST_TMPFS), size(container.LEAST_TMPFS)),
+)
+
+
+def _mount_schema(kind: MountKind, **fields: BodyField) -> JsonSchema:
+    """A mount of this kind: ``_MOUNT`` with these fields instead."""
+    return BodyObject("a mount", **{**_MOUNT.fields, "type": replace(_MOUNT.fields["type"], schema={"const": kind.value}), **fields}).schema
+
+
+_HOST_PATH = BodyField(container.read_path, ABSOLUTE_PATH, "Of a bind: a path of the node. Of a volume: its name.", required=True)
+_VOLUME_NAME = BodyField(container.read_volume, text(_VOLUME, 128), "Its name.", required=True)
+_NO_SOURCE = replace(_MOUNT.fields["source"], schema=NULL)
+_NO_SIZE = replace(_MOUNT.fields["size"], schema=NULL)
+MOUNT: JsonSchema = {
+    "anyOf": [
+        {
+            **_MOUNT_TEXT,
+            "description": "As for docker run -v: SOURCE:TARGET or SOURCE:TARGET:ro; SOURCE is a node's path or a volume's name.",
+        },
+        _mount_schema(MountKind.BIND, source=_HOST_PATH, size=_NO_SIZE),
+        _mount_schema(MountKind.VOLUME, source=_VOLUME_NAME, size=_NO_SIZE),
+        _mount_schema(
+            MountKind.TMPFS, source=_NO_SOURCE, size=replace(_MOUNT.fields["size"], about=f"The most that it holds, {SIZE_WORDS}.")
+        ),
+    ]
+}
+
+
+def read_mount(value: object) -> Mount:
+    """Something to mount in a container."""
+    if isinstance(value, str):
+        return container.read_mount(value)
+    if not isinstance(value, dict):
+        raise ValueError('is neither text nor an object; write "/srv/data:/data:ro" or {"type": "tmpfs", "target": "/tmp"}')
+    given = _MOUNT.read(value)
+    kind = given["type"]
+    faults = Faults()
+    source = None
+    if kind is MountKind.TMPFS:
+        if "source" in given:
+            faults.add("source", ["is for a bind or a volume; leave it out of a tmpfs"])
+    elif "source" in given:
+        source = faults.read("source", (_HOST_PATH if kind is MountKind.BIND else _VOLUME_NAME).read, given["source"])
+    else:
+        faults.add("source", [f"is missing; name the {'path of the node' if kind is MountKind.BIND else 'volume'}"])
+    if kind is not MountKind.TMPFS and "size" in given:
+        faults.add("size", ["is for tmpfs; leave it out"])
+    faults.raise_if_any()
+    return Mount(kind, given["target"], source, given.get("readOnly", False), given.get("size"))
+
+
+_SECRET = BodyObject(
+    "a secret",
+    name=BodyField(container.read_secret, text(container.SECRET.pattern, 64), "Its name in the swarm.", required=True),
+    target=BodyField(
+        container.read_secret_file, text(container.SECRET_FILE.pattern, 128), "Its file in /run/secrets: its name unless given."
+    ),
+)
+SECRET: JsonSchema = {"anyOf": [_SECRET.fields["name"].schema, _SECRET.schema]}
+
+
+def read_secret(value: object) -> Secret:
+    """A secret of the swarm, to be given to a container."""
+    if isinstance(value, str):
+        return Secret(container.read_secret(value), value)
+    if not isinstance(value, dict):
+        raise ValueError('is neither text nor an object; write "db-password" or {"name": "db-password", "target": "password"}')
+    given = _SECRET.read(value)
+    return Secret(given["name"], given.get("target", given["name"]))
+
+
+MAX_MOUNTS = MAX_SECRETS = MAX_CONSTRAINTS = 50
+MAX_NETWORKS = 20
+MAX_HOSTS = 200
+
+OLD_HOSTS = "additionalDNSEntries"
+"""The name of ``extraHosts`` in fastlane 2.x, a top-level field of the job."""
+NOT_THE_SAME = "differs from container.extraHosts, which replaces it; leave this out"
+
+
+def differs(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> bool:
+    """Whether the old and the new name of the hosts both have a value, and not the same one."""
+    return bool(old) and bool(new) and old != new
+
+
+def read_hosts(value: object) -> dict[str, str]:
+    """IP addresses by host name."""
+    if not isinstance(value, dict):
+        raise ValidationError('is not an object; write {"db.internal": "10.0.0.7"}')
+    if len(value) > MAX_HOSTS:
+        raise ValidationError(f"has more than {MAX_HOSTS} hosts; put them into a name server")
+    faults, hosts = Faults(), {}
+    for given, address in value.items():
+        if not faults.enough:
+            name = faults.read(given or "(empty)", container.read_host_name, given)
+            hosts[name] = faults.read(given or "(empty)", container.read_address, address)
+    faults.raise_if_any()
+    if len(hosts) < len(value):
+        raise ValidationError("has two names that differ only in capitals, which host names ignore; leave one")
+    return hosts
+
+
+def _unique(
+    read: Callable[[object], tuple[Any, ...]], key: Callable[[Any], str] = str, field: str = ""
+) -> Callable[[object], tuple[Any, ...]]:
+    """A reader of a list in which no two items have the same key. ``field``: the item's field that has the key."""
+
+    def read_all(value: object) -> tuple[Any, ...]:
+        items = read(value)
+        faults = Faults()
+        for place in _repeated(map(key, items)):
+            messages = [f"{quoted(key(items[place]))} is there twice; leave one, or choose another"]
+            faults.add(place, {field: messages} if field else messages)
+        faults.raise_if_any()
+        return items
+
+    return read_all
+
+
+def _repeated(keys: Iterable[str]) -> list[int]:
+    """The places of the keys that came before."""
+    seen: set[str] = set()
+    places = []
+    for place, key in enumerate(keys):
+        if key in seen:
+            places.append(place)
+        seen.add(key)
+    return places
+
+
+def _target(item: Any) -> str:
+    return str(item.target)
+
+
+_SIGNAL: JsonSchema = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^(?:SIG)?(?:{'|'.join(name.replace('+', '[+]') for name in container.SIGNALS)})$"},
+        {"type": "integer", "enum": sorted(container.SIGNALS.values())},
+    ]
+}
+_GRACE: JsonSchema = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^(?:[1-9][0-9]{0,2}s|[1-9]m|[1-5][0-9]m|1h)$"},
+        {"type": "number", "minimum": container.LEAST_GRACE / 1000, "maximum": container.MAX_GRACE / 1000},
+    ]
+}
+_IPV4: JsonSchema = {"format": "ipv4", "pattern": r"^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}$"}
+_IPV6: JsonSchema = {"format": "ipv6", "pattern": "^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$"}
+HOSTS: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{container.HOST_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "anyOf": [_IPV4, _IPV6]},
+    "maxProperties": MAX_HOSTS,
+}
+
+_CONTAINER = BodyObject(
+    "a container",
+    user=BodyField(
+        container.read_user,
+        text(container.USER.pattern, 129),
+        "The user that it runs as, and perhaps the group, by name or number: 1000:1000.",
+    ),
+    workdir=BodyField(container.read_path, ABSOLUTE_PATH, "The directory in which the command starts."),
+    init=BodyField(container.read_boolean, {"type": "boolean"}, "Whether an init process starts the command: true unless given."),
+    stopSignal=BodyField(container.read_signal, _SIGNAL, "The signal that asks it to end, by name or number."),
+    stopGrace=BodyField(
+        container.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h: a duration like startIn, or a number of seconds."
+    ),
+    mounts=BodyField(
+        _unique(list_of(read_mount, MAX_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),
+        array(MOUNT, MAX_MOUNTS),
+        "What is mounted in it; no target twice.",
+    ),
+    networks=BodyField(
+        _unique(list_of(container.read_network, MAX_NETWORKS, '"backend"')),
+        array(text(container.NETWORK.pattern, 128), MAX_NETWORKS, uniqueItems=True),
+        "By name; host: the node's own.",
+    ),
+    secrets=BodyField(
+        _unique(list_of(read_secret, MAX_SECRETS, '"db-password"'), _target, "target"),
+        array(SECRET, MAX_SECRETS),
+        "Secrets of the swarm, each in a file /run/secrets/TARGET; no target twice.",
+    ),
+    constraints=BodyField(
+        list_of(container.read_constraint, MAX_CONSTRAINTS, '"node.labels.disk==ssd"'),
+        array(text(container.CONSTRAINT.pattern, 512), MAX_CONSTRAINTS),
+        "Which nodes may have it, in Swarm's words: node.labels.disk==ssd.",
+    ),
+    extraHosts=BodyField(read_hosts, HOSTS, "IP addresses by host name, for its /etc/hosts."),
+    additionalDNSEntries=BodyField(read_hosts, {**HOSTS, "deprecated": True}, "The name of extraHosts in fastlane 2.x."),
+)
+_ATTRIBUTES = {"stopSignal": "stop_signal", "stopGrace": "stop_grace", "extraHosts": "extra_hosts"}
+"""What ``Container`` calls a field, where it has another name."""
+
+CONTAINER: JsonSchema = {
+    **_CONTAINER.schema,
+    "examples": [
+        {"user": "1000:1000", "workdir": "/srv", "stopGrace": "30s", "mounts": ["/srv/data:/data:ro", {"type": "tmpfs", "target": "/tmp"}]},
+        {"networks": ["backend"], "secrets": ["db-password"], "constraints": ["node.labels.disk==ssd"], "extraHosts": {"db": "10.0.0.7"}},
+    ],
+}
+
+
+def read_container(value: object) -> Container:
+    """How a container is set up."""
+    given = _CONTAINER.read(value)
+    old = given.pop(OLD_HOSTS, None)
+    if differs(old, given.get("extraHosts")):
+        raise ValidationError({OLD_HOSTS: [NOT_THE_SAME]})
+    if old:
+        given["extraHosts"] = old
+    return Container(**{_ATTRIBUTES.get(name, name): part for name, part in given.items()})
+
+
+_CPUS: JsonSchema = {"type": "number", "minimum": container.LEAST_CPUS, "maximum": container.MAX_CPUS}
+_MEMORY = size(container.LEAST_MEMORY)
+
+_RESERVE = BodyObject(
+    "reserve",
+    cpus=BodyField(container.read_cpus, _CPUS, "Processors; no more than the limit."),
+    memory=BodyField(container.read_memory, _MEMORY, f"Memory, {SIZE_WORDS}; no more than the limit."),
+)
+
+_RESOURCES = BodyObject(
+    "resources",
+    cpus=BodyField(container.read_cpus, _CPUS, "The most processors that it gets: 0.5 is half of one."),
+    memory=BodyField(container.read_memory, _MEMORY, f"The most memory that it gets, {SIZE_WORDS}; what takes more is killed."),
+    pids=BodyField(container.read_pids, integer(1, container.MAX_PIDS), "The most processes and threads."),
+    reserve=BodyField(_RESERVE.read, _RESERVE.schema, "What its node must have free, and keeps for it."),
+)
+RESOURCES: JsonSchema = {
+    **_RESOURCES.schema,
+    "examples": [{"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"memory": "256m"}}],
+}
+
+
+def read_resources(value: object) -> Resources:
+    """How much of a node a container gets, and what is reserved for it."""
+    given = _RESOURCES.read(value)
+    reserve = given.pop("reserve", {})
+    above = [name for name in reserve if reserve[name] > given.get(name, reserve[name])]
+    if above:
+        raise ValidationError({"reserve": {name: [f"is more than resources.{name}; ask for that or less"] for name in above}})
+    return Resources(**given, reserve_cpus=reserve.get("cpus"), reserve_memory=reserve.get("memory"))

@@ -1,0 +1,133 @@
+"""What is posted to a webhook: when an execution has ended, when a job is late, and when it has recovered."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastlane.models.delivery import Delivery, JobState, Subject
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.notify import Webhook, filled
+from fastlane.models.schedule import show_duration
+from fastlane.services.reads.lists import ExecutionView
+from fastlane.web.api.responses.executions import EXECUTION, PLACE
+from fastlane.web.api.serializer import (
+    RenderContext,
+    Serializer,
+    boolean,
+    enum,
+    flattened,
+    integer,
+    mapping,
+    nested,
+    string,
+    timestamp,
+    url,
+    uuid,
+)
+from fastlane.web.http.problems import encode_json
+
+VERSION = 1
+"""Of the schema. Fields may be added under the same one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionEvent:
+    """An execution that has ended, and the delivery that tells of it."""
+
+    delivery: Delivery
+    view: ExecutionView
+
+    @property
+    def execution(self) -> Execution:
+        """The execution."""
+        return self.view.execution
+
+
+EVENT_METADATA = Serializer[Execution](
+    "EventMetadata",
+    "What the job's client gave, and where the execution ran, under the names of fastlane 2.x.",
+    custom=mapping(lambda execution: execution.spec.metadata, "The metadata that the client gave."),
+    place=flattened(PLACE, lambda execution: execution),
+)
+
+EXECUTION_EVENT = Serializer[ExecutionEvent](
+    "ExecutionEvent",
+    "What a webhook gets when an execution has ended: the execution, and what this message is.",
+    id=uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
+    type=string(lambda event: event.delivery.event, "execution. and the final status.", examples=["execution.done"]),
+    version=integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
+    timestamp=timestamp(lambda event: event.execution.finished_at, "When the execution ended.", null=True),
+    willRetry=boolean(lambda event: event.delivery.will_retry, "Whether another attempt at the job follows."),
+    execution=flattened(EXECUTION, lambda event: event.view),
+    job_id=uuid(lambda event: event.execution.job_id, "jobId, as fastlane 2.x named it."),
+    name=string(lambda event: event.execution.spec.name, "The job's name for people.", null=True),
+    labels=mapping(lambda event: event.execution.spec.labels, "The job's labels, by name.", values={"type": "string"}),
+    metadata=nested(EVENT_METADATA, lambda event: event.execution),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """A job that is late or has recovered, and the delivery that tells of it. ``latest``: its last execution."""
+
+    delivery: Delivery
+    job: Job
+    latest: ExecutionView | None
+
+
+JOB_EVENT_METADATA = Serializer[Job](
+    "JobEventMetadata",
+    "What the job's client gave.",
+    custom=mapping(lambda job: job.spec.metadata, "The metadata that the client gave."),
+)
+
+JOB_EVENT = Serializer[JobEvent](
+    "JobEvent",
+    "What a webhook gets when a job has had no success for as long as its expectEvery says, and after the next success.",
+    id=uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
+    type=string(lambda event: event.delivery.event, "job.late or job.recovered.", examples=["job.late"]),
+    version=integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
+    timestamp=timestamp(lambda event: event.delivery.created_at, "Since when it is late; when it succeeded again."),
+    status=enum(("late", "recovered"), lambda event: event.delivery.event.partition(".")[2], "What it is."),
+    taskId=string(lambda event: event.job.task_id, "Its task's id."),
+    jobId=uuid(lambda event: event.job.id, "Its id."),
+    job_id=uuid(lambda event: event.job.id, "jobId, as fastlane 2.x named it."),
+    url=url(lambda event, render: render.job_url(event.job.task_id, event.job.id), "The job."),
+    name=string(lambda event: event.job.spec.name, "The job's name for people.", null=True),
+    labels=mapping(lambda event: event.job.spec.labels, "The job's labels, by name.", values={"type": "string"}),
+    image=string(lambda event: event.job.spec.image, "The image that it runs."),
+    expectEvery=string(lambda event: show_duration((event.job.spec.expect_every or 0) / 1000), "How often it is to succeed."),
+    nextRunAt=timestamp(lambda event: event.job.next_tick, "Its next tick.", null=True),
+    lastExecution=nested(EXECUTION, lambda event: event.latest, null=True),
+    metadata=nested(JOB_EVENT_METADATA, lambda event: event.job),
+)
+
+
+def event_maker(public_url: str | None, redact_words: Sequence[str]) -> Callable[[Subject, Delivery], Mapping[str, Any]]:
+    """Makes the event that a delivery tells. Without a ``public_url``, its URLs are paths: a worker does not know where the API is
+    reached."""
+    context = RenderContext(public_url or "", redact_words)
+
+    def make(subject: Subject, delivery: Delivery) -> Mapping[str, Any]:
+        if isinstance(subject, JobState):
+            latest = None if subject.latest is None else _view(subject.latest)
+            return JOB_EVENT.serialize(JobEvent(delivery, subject.job, latest), context)
+        return EXECUTION_EVENT.serialize(ExecutionEvent(delivery, _view(subject)), context)
+
+    return make
+
+
+def body_writer(make: Callable[[Subject, Delivery], Mapping[str, Any]]) -> Callable[[Subject, Delivery], bytes]:
+    """Writes what is posted to a webhook: the event, or the template of the webhook with its values."""
+
+    def write(subject: Subject, delivery: Delivery) -> bytes:
+        template = delivery.target.body if isinstance(delivery.target, Webhook) else None
+        event = make(subject, delivery)
+        return encode_json(event if template is None else filled(template, event))
+
+    return write
+
+
+def _view(execution: Execution) -> ExecutionView:
+    return ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)

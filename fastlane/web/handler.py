@@ -1,0 +1,514 @@
+"""What every route does: authentication, origins, strict queries, bodies, problems and standard headers.
+
+A route's class defines coroutines such as ``on_get`` and ``on_post``, which take the path's parameters by name, and declares what they take
+and answer (``contract.operation``). HEAD works where GET does. The coroutine runs after the whole body has arrived, even when it refuses
+the request: an earlier answer would close the connection while the client still sends, and the client might never see it.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, ClassVar, TypeVar
+
+import structlog
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from fastlane.metrics import Metrics
+from fastlane.models.access import Principal, Requester, Role
+from fastlane.models.event import EventKind
+from fastlane.models.ids import nonce
+from fastlane.models.trace import Span, TraceContext
+from fastlane.services.assembly import Services
+from fastlane.services.tickets import Grant
+from fastlane.tracing.port import Recorder
+from fastlane.web.api.contract import query_names
+from fastlane.web.api.responses.problems import PROBLEM
+from fastlane.web.api.serializer import Listing, RenderContext, Serializer
+from fastlane.web.http.connection import ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
+from fastlane.web.http.problems import GZIP_FROM, LARGE, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
+from fastlane.web.http.query import check_length, read_flag, read_path, read_query
+from fastlane.web.security.auth import Authenticator, RequestRates, address_key, authorize
+from fastlane.web.security.origins import RequestOrigins
+from fastlane.web.security.sessions import is_visit, log_in
+from fastlane.web.settings import WebSettings
+from fastlane.web.static_files import StaticFiles
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """What all handlers share. ``authenticator`` is None when the settings name neither users nor tokens: everyone may do everything.
+    ``recorder`` takes spans; None: nothing is traced."""
+
+    services: Services
+    settings: WebSettings
+    origins: RequestOrigins
+    authenticator: Authenticator | None
+    active_requests: ActiveRequests
+    body_memory: BodyMemory
+    deadlines: ClientDeadlines
+    metrics: Metrics
+    rates: RequestRates
+    heartbeats: Heartbeats
+    recorder: Recorder | None = None
+
+
+def check_access(
+    context: AppContext, request: HTTPServerRequest, principal: Principal, method: str, task_id: str | None, write_role: Role | None
+) -> None:
+    """Raises a 403 as ``authorize`` does."""
+    try:
+        authorize(principal, method, task_id, write_role)
+    except Problem:
+        context.services.access_events.refused(EventKind.ACCESS_REFUSED, principal.name, context.origins.client_address(request))
+        raise
+
+
+HEADER = "traceparent"
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+REFUSED = frozenset({401, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTrace:
+    """``given``: the client's span, if it names one. ``own``: the request's, where it is recorded: of one that may change something, or
+    whose client traces it."""
+
+    given: TraceContext | None
+    own: TraceContext | None
+
+    @classmethod
+    def of(cls, request: HTTPServerRequest, recorder: Recorder | None) -> "RequestTrace":
+        """That of a request."""
+        given = TraceContext.read(request.headers.get(HEADER))
+        if recorder is None or (given is None and request.method not in WRITES):
+            return cls(given, None)
+        return cls(given, TraceContext.new() if given is None else given.within())
+
+    @property
+    def text(self) -> str | None:
+        """What the request hands on to a job, as a ``traceparent``."""
+        context = self.own or self.given
+        return None if context is None else context.text
+
+    def record(self, recorder: Recorder, request: HTTPServerRequest, route: str, status: int) -> None:
+        """Gives the request's span to the recorder, now that it is answered. The path stays out of it: only its form is told. A client that
+        is refused has no span, so that none can fill a collector without a login."""
+        if self.own is None or status in REFUSED:
+            return
+        method, end = request.method or "", time.time_ns()
+        attributes: dict[str, str | int | bool] = {
+            "http.request.method": method,
+            "http.route": route or "none",
+            "http.response.status_code": status,
+        }
+        start = end - round(request.request_time() * 1e9)
+        failure = str(status) if status >= 500 else None
+        recorder.record(Span(f"{method} {route}".strip(), self.own, self.given, start, end, attributes, failure, server=True))
+
+
+HTML = "text/html; charset=utf-8"
+
+OWN_FILES = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+STRICT_POLICY = f"{OWN_FILES}; img-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+"""A page may load from and send to this server only, and may not turn text into markup."""
+
+
+def finish_page(handler: RequestHandler, name: str, base_url: str, *, policy: str = STRICT_POLICY, status: int = 200) -> Awaitable[None]:
+    """Sends a page; ``base_url`` is the server's URL. Raises Problem (503) when the pages were not built."""
+    data = static_files(handler).page(name, path=handler.request.path, base_url=base_url, by_ticket=is_visit(handler.request))
+    handler.set_status(status)
+    handler.set_header("Content-Type", HTML)
+    handler.set_header("Content-Security-Policy", policy)
+    handler.set_header("Referrer-Policy", "no-referrer")
+    handler.set_header("Cache-Control", "no-cache")
+    handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
+    return handler.finish(data)
+
+
+def static_files(handler: RequestHandler) -> StaticFiles:
+    """The files that were built for this server."""
+    found = handler.application.settings["static_files"]
+    assert isinstance(found, StaticFiles)
+    return found
+
+
+def wants_html(request: HTTPServerRequest) -> bool:
+    """Whether a browser asks for a page."""
+    return "text/html" in request.headers.get("Accept", "").lower()
+
+
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
+BODY_DEADLINE = 60.0
+"""Seconds that a client has to send a body."""
+WRITE_DEADLINE = 60.0
+"""Seconds that a client has to take an answer, or a part of one."""
+
+NO_CONTEXT = RenderContext("", ())
+"""For problems: they contain no URLs, and may arise before the base URL is known."""
+
+Value = TypeVar("Value")
+
+log = structlog.get_logger()
+_date = lru_cache(maxsize=1)(format_timestamp)
+
+
+@stream_request_body
+class Handler(RequestHandler):
+    """The base of all routes."""
+
+    accepts_body: ClassVar[bool] = False
+    """Whether the request's body is kept; otherwise it is drained."""
+
+    accepts_tickets: ClassVar[bool] = False
+    """Whether a ticket in the query may stand in for a login."""
+
+    chooses_job_id: ClassVar[bool] = False
+    """Whether a PUT creates a job under the id in its path."""
+
+    public: ClassVar[bool] = False
+    """Whether the route needs no login."""
+
+    write_role: ClassVar[Role | None] = None
+    """The role that its writes need. None: ``run`` where the path names a task, else ``admin``."""
+
+    principal: Principal | None = None
+    """Who sent the request, once they have logged in; None on a server without users and tokens."""
+
+    ticket_grant: Grant | None = None
+    """What the request's ticket gives access to, when the request was authenticated by one."""
+
+    route: str
+    base_url: str
+    query: Mapping[str, str]
+
+    # what routes use
+
+    @cached_property
+    def context(self) -> AppContext:
+        """What all handlers share."""
+        context = self.application.settings["context"]
+        assert isinstance(context, AppContext)
+        return context
+
+    @property
+    def services(self) -> Services:
+        """The services that the routes call."""
+        return self.context.services
+
+    @property
+    def web_settings(self) -> WebSettings:
+        """The settings of HTTP."""
+        return self.context.settings
+
+    @property
+    def body(self) -> bytearray:
+        """The request's body, if the route accepts one."""
+        return self._body.data
+
+    @property
+    def requester(self) -> Requester:
+        """Who sent the request, as jobs and executions record it."""
+        user = None if self.principal is None else self.principal.name
+        return Requester(user, self.context.origins.client_address(self.request), self.trace.text)
+
+    @cached_property
+    def trace(self) -> RequestTrace:
+        """The request's place in a trace."""
+        return RequestTrace.of(self.request, self.context.recorder)
+
+    @property
+    def caller(self) -> str | None:
+        """The key under which a caller's followers are counted: the credential, or else the address. None for this machine's own address,
+        which different callers may share."""
+        if self.principal is not None and self.context.authenticator is not None:
+            return self.context.authenticator.seal(self.principal)
+        address = self.context.origins.client_address(self.request)
+        return None if address is None or ip_address(address).is_loopback else address_key(address)
+
+    @property
+    def visible_tasks(self) -> str | None:
+        """The pattern of the task ids that the principal may see; None: all."""
+        return self.principal.tasks or None if self.principal is not None else None
+
+    @property
+    def render_context(self) -> RenderContext:
+        """The parts of the request that its answer's JSON depends on."""
+        return RenderContext(self.base_url, self.web_settings.redact_words)
+
+    @property
+    def asks_for_login_by_page(self) -> bool:
+        """Whether a browser that is not logged in gets a page with a form for a token. Browsers have a form of their own for passwords, but
+        none for tokens."""
+        authenticator = self.context.authenticator
+        return authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and wants_html(self.request)
+
+    @property
+    def encode(self) -> Callable[[Any], bytes]:
+        """Encodes JSON, indented for ``?pretty=1``: also a problem, which may arise before the query is read."""
+        pretty = self.request.query_arguments.get("pretty", [b""])[0].lower() in (b"1", b"true")
+        return indent_json if pretty else encode_json
+
+    @cached_property
+    def request_id(self) -> str:
+        """The request's own id when it has a valid one, else a new one."""
+        given = self.request.headers.get("X-Request-Id", "")
+        return given if REQUEST_ID.fullmatch(given) else nonce()
+
+    async def log_in(self) -> None:
+        """Finds out who sent the request, on a server with users or tokens. Raises a 401, 429 or 503."""
+        if self.context.authenticator is None:
+            return
+        self.principal, self.ticket_grant = await log_in(
+            self.request,
+            self.path_parameters,
+            self.context.authenticator,
+            self.services.tickets,
+            self.context.origins,
+            accepts_tickets=self.accepts_tickets,
+        )
+
+    async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
+        """Sends a value as JSON; returns when the client has taken it, or is gone. A list that takes long is rendered in a thread, so that
+        no other request waits for it."""
+        render = partial(_render, serializer, value, self.render_context, self.encode)
+        takes_long = isinstance(value, Listing) and value.takes_long
+        await self._send_json(await asyncio.to_thread(render) if takes_long else render(), status)
+
+    async def send_json(self, content: Any) -> None:
+        """Sends JSON; returns when the client has taken it, or is gone."""
+        await self._send_json(self.encode(content), 200)
+
+    async def _send_json(self, data: bytes, status: int) -> None:
+        compressed = len(data) >= LARGE and self._compresses(data)
+        if compressed:
+            data = await asyncio.to_thread(gzipped, data)
+        await self.deliver(self._finish_json(data, status, "application/json", compressed=compressed))
+
+    async def deliver(self, written: Awaitable[None]) -> bool:
+        """Waits until the client has taken what was written. Returns False when it is gone, or took nothing for a minute and was
+        disconnected."""
+        try:
+            if isinstance(written, asyncio.Future) and written.done():
+                await written
+            else:
+                async with asyncio.timeout(WRITE_DEADLINE):
+                    await written
+        except StreamClosedError:
+            return False
+        except TimeoutError:
+            log.info("http.client.hangs", path=self.request.path)
+            self.disconnect()
+            return False
+        return True
+
+    def disconnect(self) -> None:
+        """Closes the connection, so that the client sees that its answer is incomplete."""
+        if isinstance(self.request.connection, HTTP1Connection):
+            self.request.connection.close()
+
+    # what Tornado calls
+
+    def initialize(self, *, path: Mapping[str, str], route: str = "") -> None:
+        """Takes the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in them. ``route``: its form in the
+        docs, empty for a path that has none."""
+        self.path_parameters = path
+        self.route = route
+        self._body = RequestBody(self.context.body_memory, self.web_settings.max_body if self.accepts_body else None)
+
+    def clear(self) -> None:
+        """Starts an answer with the standard headers. Tornado's own version builds and checks each header on every request, which takes a
+        tenth of a small request's time."""
+        self._headers = headers = HTTPHeaders()
+        headers["Date"] = _date(int(time.time()))
+        headers["X-Request-Id"] = self.request_id
+        headers["X-Fastlane-Version"] = self.web_settings.version
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Vary"] = "Accept-Encoding, Origin"
+        for name, value in self.context.origins.cors_headers(self.request).items():
+            self.set_header(name, value)
+        self._write_buffer: list[bytes] = []
+        self.set_status(200)
+
+    def prepare(self) -> None:
+        """Sets the body's deadline. A client that waits for ``100 Continue`` gets its 413 before it sends a body that is too large."""
+        self.context.deadlines.set(self.request.server_connection, BODY_DEADLINE)
+        if self._leave_closed_connection():
+            return
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        waits = self.request.headers.get("Expect", "").lower() == "100-continue"
+        if waits and self._body.exceeds_limit(self.request.headers.get("Content-Length", "")):
+            raise self._too_large()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Takes a part of the body."""
+        self._body.receive(chunk)
+        if self._body.undrainable and not self._finished:
+            self.send_error(413, exc_info=(Problem, self._too_large(), None))
+
+    def on_finish(self) -> None:
+        """The answer is complete, and the client has a minute to take it. Then the connection is closed; sooner, when a new client needs
+        its place."""
+        self.context.deadlines.set(self.request.server_connection, WRITE_DEADLINE)
+        self._body.release()
+
+    def on_connection_close(self) -> None:
+        """The client closed the connection, perhaps before its whole body arrived."""
+        self._clear_deadline()
+        self._body.release()
+        super().on_connection_close()
+
+    async def _dispatch(self) -> None:
+        self._clear_deadline()
+        self.context.active_requests.add(self)
+        try:
+            await self._handle()
+        finally:
+            self.context.active_requests.discard(self)
+
+    get = head = post = put = patch = delete = options = _dispatch
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answers every refusal and failure with a problem."""
+        error = kwargs.get("exc_info", (None, HTTPError(status_code), None))[1]
+        problem = problem_of(error)
+        if problem.status == 405:
+            allowed = ", ".join(self._allowed_methods())
+            words = f"{self.request.method} is not for this route; it takes {allowed or 'nothing'}"
+            if self.request.method == "POST":
+                words += "; to create a job, POST it to /tasks/TASK"
+            problem = Problem(405, words, headers={"Allow": allowed})
+        for name, value in problem.headers.items():
+            self.set_header(name, value)
+        if problem.status == 401 and self.asks_for_login_by_page and "Authorization" not in self.request.headers:
+            with suppress(Problem):  # where the pages were not built, the problem itself must do
+                finish_page(self, "login.html", self.base_url, status=401)
+                return
+        self.set_header("Cache-Control", "no-store")
+        self._finish_json(self.encode(PROBLEM.serialize(problem, NO_CONTEXT)), problem.status, "application/problem+json")
+
+    def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        """Logs only what operators can act on: outages and our own errors."""
+        status = problem_of(value).status
+        if status == 503:
+            log.warning("http.unavailable", method=self.request.method, path=self.request.path, error=str(value))
+        elif status >= 500 and typ is not None and value is not None:
+            log.error("http.failed", method=self.request.method, path=self.request.path, exc_info=(typ, value, tb))
+
+    def compute_etag(self) -> None:
+        """None: a route that has an ETag sets it."""
+
+    def check_etag_header(self) -> bool:
+        """False: a 304 would hide a changed status, of which an ETag says nothing."""
+        return False
+
+    # how a request is handled
+
+    async def _handle(self) -> None:
+        check_length(self.request)
+        self.base_url = self.context.origins.base_url(self.request)
+        if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
+            return await self._answer_preflight()
+        if self.context.authenticator is not None:
+            self.set_header("Cache-Control", "no-store")  # routes whose answers are the same for everyone set another
+        if not self.public:
+            await self.log_in()
+            if self.context.rates.is_limited:
+                self.context.rates.check(self.caller)
+        method = "GET" if self.request.method == "HEAD" else self.request.method or ""
+        operation = getattr(self, f"on_{method.lower()}", None)
+        if operation is None:
+            raise HTTPError(405)
+        if method != "GET":
+            self.context.origins.refuse_foreign_write(self.request)
+        self._check_body()
+        parameters = read_path(self.path_parameters, chooses_job_id=self.chooses_job_id and method == "PUT")
+        if self.principal is not None:
+            check_access(self.context, self.request, self.principal, method, parameters.get("task_id"), self.write_role)
+        self.query = {}
+        if self.request.query_arguments:
+            self.query = read_query(self.request, query_names(operation))
+            read_flag(self.query, "pretty")
+        await operation(**parameters)
+
+    def _check_body(self) -> None:
+        if self._body.too_large:
+            raise self._too_large()
+        if self._body.out_of_memory:
+            words = "too many large bodies are arriving at the same time; send it again in a few seconds"
+            raise Problem(503, words, headers={"Retry-After": "2"})
+
+    async def _answer_preflight(self) -> None:
+        """Browsers send no credentials with a preflight, and the answer says nothing that the docs do not."""
+        for name, value in self.context.origins.preflight_headers(self.request, self._allowed_methods()).items():
+            self.set_header(name, value)
+        self.set_status(204)
+        await self.deliver(self.finish())
+
+    def _finish_json(self, data: bytes, status: int, media: str, *, compressed: bool = False) -> Awaitable[None]:
+        """``compressed``: the data are gzipped already."""
+        self.set_status(status)
+        self.set_header("Content-Type", media)
+        if not compressed and self._compresses(data):
+            data, compressed = gzipped(data), True
+        if compressed:
+            self.set_header("Content-Encoding", "gzip")
+        return self.finish(data)
+
+    def _compresses(self, data: bytes) -> bool:
+        return len(data) >= GZIP_FROM and accepts_gzip(self.request.headers.get("Accept-Encoding", ""))
+
+    def _leave_closed_connection(self) -> bool:
+        """If the client closed the connection before this request's turn, abandons the connection with all pipelined requests on it.
+        Otherwise ten thousand of them could be handled at once, because none would wait for its answer to be taken."""
+        connection = self.request.connection
+        if not isinstance(connection, HTTP1Connection) or not connection.stream.closed():
+            return False
+        self.finish()
+        connection.detach()
+        return True
+
+    def _clear_deadline(self) -> None:
+        self.context.deadlines.clear(self.request.server_connection)
+
+    def _too_large(self) -> Problem:
+        limit = self.web_settings.max_body
+        return Problem(413, f"the body is larger than {limit} bytes; put large data into an image, or fetch it from the command")
+
+    def _allowed_methods(self) -> list[str]:
+        names = [method for method in METHODS if hasattr(self, f"on_{method.lower()}")]
+        return [*names, *(["HEAD"] if "GET" in names else [])]
+
+
+def _render(serializer: Serializer[Value], value: Value, context: RenderContext, encode: Callable[[Any], bytes]) -> bytes:
+    return encode(serializer.serialize(value, context))
+
+
+class UnknownRoute(Handler):
+    """Answers a path that matches no route."""
+
+    write_role = Role.READ
+
+    def initialize(self, *, path: Mapping[str, str], route: str = "", near: Sequence[str] = ()) -> None:
+        """Takes the routes that begin as the path does."""
+        super().initialize(path=path, route=route)
+        self._near = near
+
+    async def on_get(self) -> None:
+        """404."""
+        routes = ", ".join(re.sub(r"{(task|job|execution|delivery)_id}", lambda found: found[1][0].upper(), route) for route in self._near)
+        raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are: {routes}. GET /openapi.json describes all routes")
+
+    on_post = on_put = on_patch = on_delete = on_options = on_get

@@ -1,1 +1,0 @@
-"""The base of every handler, and what all handlers share."""

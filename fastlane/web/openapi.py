@@ -1,0 +1,328 @@
+"""The contract as OpenAPI 3.1, made from the table of routes, what their methods declare, the schemas that validate bodies, and the
+serializers of responses. It describes this server under its settings: how to log in, where it has users or tokens, and how many retries it
+allows."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from marshmallow import Schema, fields
+
+from fastlane.web.api.contract import EVENTS, Operation, Parameter, Response, declared, query_of
+from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
+from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
+from fastlane.web.api.responses.actions import ENQUEUED, WAITED
+from fastlane.web.api.responses.problems import PROBLEM
+from fastlane.web.api.responses.webhook_payload import EXECUTION_EVENT, JOB_EVENT
+from fastlane.web.api.serializer import Serializer
+from fastlane.web.handler import Handler
+from fastlane.web.settings import WebSettings
+
+ABOUT = """\
+Runs commands in containers: now, later or on a schedule.
+
+Every path works with or without a trailing slash, `/task/…` is `/tasks/…`, and HEAD works where GET does. A body is a JSON object
+whatever the Content-Type says; in it `null` is the same as leaving the field out. Errors are `application/problem+json`: their `detail`
+says what to do, and `errors` names every fault of a request at once."""
+
+TAGS = {
+    "tasks": "Tasks, the names under which jobs are grouped; and running jobs in them.",
+    "jobs": "One job: what to run, and when.",
+    "executions": "Attempts at running a job.",
+    "logs": "What the containers write.",
+    "server": "For the people who operate fastlane.",
+}
+
+PLAIN = {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}
+"""Text in a path."""
+
+PATH_PARAMETERS: Mapping[str, Parameter] = {
+    "task_id": Parameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
+    "job_id": Parameter("The job.", UUID),
+    "execution_id": Parameter("The execution.", UUID),
+    "delivery_id": Parameter("The delivery.", UUID),
+    "host": Parameter(
+        "The host: its id or, where no other host has it, its address.",
+        {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"},
+    ),
+    "worker": Parameter("The worker's id, as GET /status shows it.", PLAIN),
+    "pool": Parameter("The pool.", PLAIN),
+}
+
+PROBLEMS: Mapping[int, tuple[str, str]] = {
+    400: ("BadRequest", "The request is not valid; errors names each fault."),
+    401: ("Unauthorized", "Log in first: this server has users or tokens."),
+    403: (
+        "Forbidden",
+        "Not allowed: by the policy or the limits of the task's pool (errors names each fault), by the caller's role or tasks, or because "
+        "the request comes from a page of another site or names another Host.",
+    ),
+    404: ("NotFound", "It does not exist."),
+    409: ("Conflict", "It conflicts with the current state."),
+    412: ("Changed", "The job is not in the version that If-Match names."),
+    413: ("TooLarge", "The body is too large."),
+    416: ("OutOfRange", "The range lies past the end."),
+    422: ("KeyReused", "The Idempotency-Key was sent with another request before."),
+    426: ("UpgradeRequired", "This route is a WebSocket."),
+    429: ("TooMany", "Too many requests, failed logins, tickets or followed logs, or as many executions wait as the pool allows."),
+    503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
+}
+
+HEADERS: Mapping[str, Parameter] = {
+    "X-Request-Id": Parameter(
+        "The id of the request: the one that the client sent, if valid, or a new one.", {"type": "string"}, required=True
+    ),
+    "X-Fastlane-Version": Parameter("The server's version.", {"type": "string"}, required=True),
+    "Fastlane-Execution-Id": Parameter("The execution whose log it is.", UUID),
+    "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
+    "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
+    "Fastlane-Truncated": Parameter("A part of the log is not there, or not any more.", {"type": "string", "enum": ["true"]}),
+    "Idempotent-Replayed": Parameter("This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}),
+    "ETag": Parameter("The version of the job, for If-Match; it says nothing of executions.", {"type": "string"}),
+    "Location": Parameter("Where to continue.", {"type": "string"}),
+    "Content-Range": Parameter("Which bytes these are.", {"type": "string"}),
+    "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
+}
+
+WEBHOOK_HEADERS: Mapping[str, Parameter] = {
+    "webhook-id": Parameter("The delivery's id: the same in every attempt, so that the receiver can tell a repeat.", UUID, required=True),
+    "webhook-timestamp": Parameter("When this attempt began, in Unix seconds.", {"type": "integer", "minimum": 0}, required=True),
+    "webhook-signature": Parameter(
+        "Where the pool has secrets: v1, and the base64 of the HMAC-SHA256 of id, timestamp and body, joined by dots, for each secret.",
+        {"type": "string"},
+    ),
+}
+
+SIMPLE = {"image": "ubuntu:latest", "command": "ls -lah"}
+EXAMPLES: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "now": ("As soon as there is a free worker", SIMPLE),
+    "moment": ("At a given time; this one is in the past, which means now", {**SIMPLE, "startAt": 1645113692}),
+    "later": ("In five minutes", {**SIMPLE, "startIn": "5m"}),
+    "periodically": ("Each minute", {**SIMPLE, "cron": "* * * * *"}),
+    "told": ("With a webhook for failures", {**SIMPLE, "webhooks": {"fails": [{"url": "https://example.com/hook"}]}}),
+    "nightly": ("Each night, by the clocks of a zone", {**SIMPLE, "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
+}
+
+
+METHODS = ("GET", "PUT", "PATCH", "POST", "DELETE")
+OPENAPI = "3.1.0"
+
+Json = dict[str, Any]
+
+ALWAYS = (400, 403, 503)
+"""The refusals of every operation."""
+WITH_AUTH, LIMITED = (401, 429), (429,)
+"""Those of operations that need a login where there is one, and of all but the public ones."""
+ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
+"""The headers of every response."""
+
+TO_JOB = ("getJob", "getWhy", "getStdout", "getStderr", "getLogs", "stopJob", "retryJob", "runJob")
+TO_EXECUTION = ("getExecution", *(f"{one}OfExecution" for one in ("getWhy", "getStdout", "getStderr", "getLogs")), "stopExecution")
+"""The operations that take the ids of an enqueue reply."""
+STREAM_EVENT: JsonSchema = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
+"""One of the events of a stream of them."""
+JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId"}
+EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
+
+
+class Converter(OpenAPIConverter):
+    """Describes a field by the JSON Schema in its metadata."""
+
+    def field2property(self, field: fields.Field[Any]) -> Json:
+        """See apispec. Only bodies of requests have such fields, so ``writeOnly`` would say nothing."""
+        own: JsonSchema = field.metadata.get(JSON_SCHEMA, {})
+        found: Json = {**super().field2property(field), **own}
+        found.pop("writeOnly", None)
+        return found
+
+
+class Plugin(MarshmallowPlugin):
+    """The plugin of apispec, with our converter."""
+
+    Converter = Converter
+
+
+class Document:
+    """The document of these routes under these settings. It is made at the first request for it."""
+
+    def __init__(self, routes: Mapping[str, type[Handler]], settings: WebSettings) -> None:
+        self._routes = dict(routes)
+        self._settings = settings
+
+    @cached_property
+    def content(self) -> Mapping[str, Any]:
+        """The document without ``servers``, which depends on the request."""
+        about = {"description": ABOUT}
+        spec = APISpec("fastlane", self._settings.version, OPENAPI, plugins=[Plugin()], info=about, tags=_tags())
+        self._add_components(spec)
+        for route, handler in self._routes.items():
+            spec.path(route, parameters=_path_parameters(route), operations=dict(self._operations(route, handler)))
+        told = {
+            "executionEnded": _told("executionEnded", "when an execution has ended", EXECUTION_EVENT),
+            "jobLate": _told("jobLate", "when it is late, and when it has recovered", JOB_EVENT),
+        }
+        content: Json = {**spec.to_dict(), "webhooks": {name: {"post": post} for name, post in told.items()}}
+        return _with_rules(content, self._settings)
+
+    def _add_components(self, spec: APISpec) -> None:
+        spec.components.schema("Data", dict(ANY_DATA))
+        for name, serializer in self._serializers().items():
+            spec.components.schema(name, serializer.schema)
+        for name, header in HEADERS.items():
+            spec.components.header(name, {"description": header.description, "required": header.required, "schema": dict(header.schema)})
+        for name, description in PROBLEMS.values():
+            spec.components.response(name, _problem(name, description))
+        for id in (*TO_JOB, *TO_EXECUTION):
+            spec.components.link(id, {"operationId": id, "parameters": EXECUTION_IDS if id in TO_EXECUTION else JOB_IDS})
+        for name, scheme in self._schemes().items():
+            spec.components.security_scheme(name, scheme)
+
+    def _serializers(self) -> dict[str, Serializer[Any]]:
+        """The serializers of all responses, by name."""
+        responses = [
+            response for handler in self._routes.values() for _, found in operations_of(handler) for response in found.answers.values()
+        ]
+        answered = (body for response in responses for body in response.bodies)
+        bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_EVENT, JOB_EVENT)
+        return {one.name: one for body in bodies for one in body.family()}
+
+    def _schemes(self) -> dict[str, Json]:
+        """How to log in."""
+        basic = {"basic": {"type": "http", "scheme": "basic"}} if self._settings.users else {}
+        return basic | ({"bearer": {"type": "http", "scheme": "bearer"}} if self._settings.tokens else {})
+
+    def _operations(self, route: str, handler: type[Handler]) -> Iterator[tuple[str, Json]]:
+        for method, found in operations_of(handler):
+            yield method.lower(), self._operation(route, handler, found)
+
+    def _operation(self, route: str, handler: type[Handler], found: Operation) -> Json:
+        secured = self._settings.has_auth and not handler.public
+        more = (*(WITH_AUTH if secured else ()), *(() if handler.public else LIMITED), *((413,) if found.body else ()))
+        refusals = {*ALWAYS, *found.refusals, *more} - set(found.answers)
+        responses: Json = {str(status): _response(response) for status, response in found.answers.items()}
+        responses |= {str(status): PROBLEMS[status][0] for status in sorted(refusals)}
+        parameters = [_parameter(name, "query", parameter) for name, parameter in query_of(found).items()]
+        parameters += [_parameter(name, "header", parameter) for name, parameter in found.headers.items()]
+        about: Json = {"operationId": self._id(route, handler, found), "summary": found.summary, "tags": [_tag(route)]}
+        if found.more:
+            about["description"] = found.more
+        if found.body:
+            about["requestBody"] = _body(found.body)
+        if self._settings.has_auth:
+            about["security"] = [{name: []} for name in self._schemes()] if secured else []
+        return {**about, "parameters": parameters, "responses": responses}
+
+    def _id(self, route: str, handler: type[Handler], found: Operation) -> str:
+        """An operation's id. A handler of several routes has one for each."""
+        routes = [one for one, another in self._routes.items() if another is handler]
+        if route == routes[0]:
+            return found.id
+        return f"{found.id}{'OfExecution' if '{execution_id}' in route else 'AtRoot'}"
+
+
+def operations_of(handler: type[Handler]) -> Iterator[tuple[str, Operation]]:
+    """The methods of a route, with what they declare."""
+    for method in METHODS:
+        found = declared(getattr(handler, f"on_{method.lower()}", None))
+        if found is not None:
+            yield method, found
+
+
+def _told(id: str, when: str, event: Serializer[Any]) -> Json:
+    """What the webhooks of a job get."""
+    return {
+        "operationId": id,
+        "summary": f"Posted to the webhooks of a job {when}",
+        "parameters": [_parameter(name, "header", parameter) for name, parameter in WEBHOOK_HEADERS.items()],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": dict(event.reference)}}},
+        "responses": {"2XX": {"description": "The receiver has it. After anything else it is sent again."}},
+    }
+
+
+def _tags() -> list[Json]:
+    return [{"name": name, "description": description} for name, description in TAGS.items()]
+
+
+def _tag(route: str) -> str:
+    if route.endswith(("/stdout", "/stderr", "/logs", "/ws", "/ws-ticket", "/stream")):
+        return "logs"
+    if "{execution_id}" in route or route.endswith("/executions"):
+        return "executions"
+    if "{job_id}" in route or route == "/jobs":
+        return "jobs"
+    return "tasks" if route.startswith(("/tasks", "/search")) else "server"
+
+
+def _path_parameters(route: str) -> list[Json]:
+    return [_parameter(name, "path", PATH_PARAMETERS[name]) for name in re.findall(r"{(\w+)}", route)]
+
+
+def _parameter(name: str, place: str, parameter: Parameter) -> Json:
+    required = parameter.required or place == "path"
+    return {"name": name, "in": place, "description": parameter.description, "required": required, "schema": dict(parameter.schema)}
+
+
+def _body(schema: type[Schema]) -> Json:
+    content: Json = {"schema": schema}
+    if issubclass(schema, JobSchema):
+        content["examples"] = {name: {"summary": summary, "value": value} for name, (summary, value) in EXAMPLES.items()}
+    return {"required": True, "content": {"application/json": content}}
+
+
+def _headers(names: tuple[str, ...]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def _response(response: Response) -> Json:
+    schemas = [dict(body.reference) for body in response.bodies]
+    content: Json = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}} if schemas else {}
+    content |= {media: {"schema": _media_schema(media)} for media in response.media}
+    described: Json = {"description": response.description, "headers": _headers((*ON_ALL, *response.headers))}
+    if ENQUEUED in response.bodies or WAITED in response.bodies:
+        described["links"] = {id: id for id in (*TO_JOB, *TO_EXECUTION)}
+    return described | ({"content": content} if content else {})
+
+
+def _media_schema(media: str) -> JsonSchema:
+    if media == EVENTS:
+        return STREAM_EVENT
+    return {"type": "object"} if media == "application/json" else {"type": "string"}
+
+
+def _problem(name: str, description: str) -> Json:
+    headers = _headers((*ON_ALL, *(("Retry-After",) if name in ("TooMany", "Unavailable") else ())))
+    return {"description": description, "headers": headers, "content": {"application/problem+json": {"schema": dict(PROBLEM.reference)}}}
+
+
+def _with_rules(content: Json, settings: WebSettings) -> Json:
+    """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the server's own limits."""
+    job, change = (content["components"]["schemas"][_name(schema)] for schema in (JobSchema, JobChangeSchema))
+    job["properties"]["timezone"]["default"] = settings.timezone
+    for schema in (job, change):
+        schema["properties"]["retries"]["maximum"] = settings.hard_retries
+    change["oneOf"] = [_start("as before", None, STARTS), *(_start(f"by {name}", name, {*STARTS} - {name}) for name in STARTS)]
+    job["oneOf"] = [
+        _start("now", None, (*STARTS, *CRON_FIELDS)),
+        *(_start(f"by {name}", name, {*STARTS, *CRON_FIELDS} - {name, *(CRON_FIELDS if name == "cron" else ())}) for name in STARTS),
+    ]
+    job["anyOf"] = [
+        {"title": "without retryDelay", "properties": {"retryDelay": {"type": "null"}}},
+        {"title": "with retries", "required": ["retries"], "properties": {"retries": {"type": "integer"}}},
+    ]
+    return content
+
+
+def _name(schema: type[Schema]) -> str:
+    return schema.__name__.removesuffix("Schema")
+
+
+def _start(title: str, name: str | None, absent: Any) -> Json:
+    """One way in which a job may start. The absent fields may be null."""
+    properties: Json = {one: {"type": "null"} for one in sorted(absent)}
+    if name is None:
+        return {"title": title, "properties": properties}
+    return {"title": title, "required": [name], "properties": {**properties, name: {"not": {"type": "null"}}}}

@@ -1,1 +1,0 @@
-"""The OpenAPI document, made from what the handlers declare."""

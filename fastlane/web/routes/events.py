@@ -1,0 +1,124 @@
+"""``/events``: what people did and what fastlane did, in pages, or as it happens."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.access import Role
+from fastlane.models.event import EventFilter, EventKind, Position, read_cursor
+from fastlane.models.job import task_id_fault
+from fastlane.web.api.contract import EVENTS, Parameter, Response, flag, operation
+from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, integer, text
+from fastlane.web.api.responses.events import EVENT_PAGE, EventListing
+from fastlane.web.handler import Handler
+from fastlane.web.http.query import MAX_ROWS, is_uuid, read_all, read_flag, read_integer, read_since, read_text
+from fastlane.web.streaming.events import EventFollowing
+
+GROUPS = tuple(sorted({kind.partition(".")[0] for kind in EventKind} - set(EventKind)))
+MAX_TEXT = 300
+"""Characters of a name of an actor, a host or a pool."""
+_TEXT = text(MAX_TEXT)
+_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-4]$"}
+FILTERS = {
+    "kind": Parameter(
+        "Only events of this kind, or of one of several, separated by commas; the word before the dot stands for all of its kinds.",
+        comma_list(tuple(word.replace(".", r"\.") for word in (*EventKind, *GROUPS))),
+    ),
+    "task": Parameter("Only events of this task.", TASK_ID),
+    "job": Parameter("Only events of this job.", UUID),
+    "execution": Parameter("Only events of this execution.", UUID),
+    "actor": Parameter("Only what this user or token, or somebody at this IP address, did.", _TEXT),
+    "host": Parameter("Only events of the host with this address.", _TEXT),
+    "pool": Parameter("Only events of this pool.", _TEXT),
+    "since": Parameter(f"Only events at or after this time: {SINCE_WORDS}.", SINCE),
+}
+PAGED = {
+    "until": Parameter(f"Only events at or before this time: {SINCE_WORDS}.", SINCE),
+    "perPage": Parameter(f"How many events a page has; {MAX_ROWS} at most.", integer(1, MAX_ROWS)),
+    "after": Parameter("Where the page goes on. It comes with nextUrl.", _CURSOR),
+}
+FOLLOWED = {
+    "follow": flag("Events as they happen, as server-sent events, some 2 seconds late."),
+    "from": Parameter("With follow: continues after the event with this id. Not together with since.", _CURSOR),
+}
+
+
+class EventsHandler(Handler):
+    """``/events``."""
+
+    _following: EventFollowing | None = None
+
+    @operation(
+        "listEvents",
+        query={**FILTERS, **PAGED, **FOLLOWED},
+        answers={200: Response("A page of events; or, with follow, events as they happen.", (EVENT_PAGE,), media=(EVENTS,))},
+        refusals=(429,),
+        more="Those of logins are for administrators; who may use only some tasks sees only events of these.",
+    )
+    async def on_get(self) -> None:
+        """What happened and who did it, newest first; or as it happens."""
+        self.set_header("Cache-Control", "no-store")
+        now = self.services.clock.now()
+        follow, wanted, since = read_all(lambda: _read_follow(self.query), self._wanted, lambda: read_since(self.query, now))
+        if follow:
+            self._following = EventFollowing(self, wanted, since)
+            return await self._following.answer()
+        per_page, until, after = read_all(
+            lambda: read_integer(self.query, "perPage", self.web_settings.per_page, 1, MAX_ROWS),
+            lambda: read_since(self.query, now, "until"),
+            lambda: read_position(self.query, "after"),
+        )
+        page = await self.services.event_reader.page(wanted, per_page, since=since, until=until, after=after)
+        await self.answer(EVENT_PAGE, EventListing(f"{self.base_url}/events/", self.query, per_page, page))
+
+    def on_connection_close(self) -> None:
+        """The client has gone."""
+        if self._following is not None:
+            self._following.interrupt()
+        super().on_connection_close()
+
+    def _wanted(self) -> EventFilter:
+        query, principal = self.query, self.principal
+        actor, host, pool = read_all(*(partial(read_text, query, name, MAX_TEXT) for name in ("actor", "host", "pool")))
+        faults = [Fault(name, "is not a UUID") for name in ("job", "execution") if name in query and not is_uuid(query[name])]
+        faults += [Fault("task", fault)] if "task" in query and (fault := task_id_fault(query["task"])) else []
+        kinds = _read_kinds(query, faults)
+        if faults:
+            raise Invalid(faults)
+        return EventFilter(
+            kinds=kinds,
+            task_id=query.get("task"),
+            job_id=query.get("job", "").lower() or None,
+            execution_id=query.get("execution", "").lower() or None,
+            actor=actor,
+            host=host,
+            pool=pool,
+            visible=self.visible_tasks,
+            of_logins=principal is None or principal.role is Role.ADMIN,
+        )
+
+
+def read_position(query: Mapping[str, str], name: str) -> Position | None:
+    """The position that a cursor in the query names; None when it is absent."""
+    try:
+        return read_cursor(query[name]) if name in query else None
+    except ValueError as error:
+        raise Invalid([Fault(name, str(error))]) from None
+
+
+def _read_follow(query: Mapping[str, str]) -> bool:
+    """Whether the query asks to follow. Raises Invalid for parameters that mean something only then, or only without it."""
+    follow = read_flag(query, "follow")
+    faults = [Fault(name, "cannot be used together with follow") for name in sorted(PAGED.keys() & query.keys()) if follow]
+    faults += [Fault("from", "needs follow=1")] if "from" in query and not follow else []
+    faults += [Fault("since", "cannot be used together with from; leave one of them out")] if {"from", "since"} <= query.keys() else []
+    if faults:
+        raise Invalid(faults)
+    return follow
+
+
+def _read_kinds(query: Mapping[str, str], faults: list[Fault]) -> frozenset[EventKind]:
+    words = query["kind"].split(",") if "kind" in query else []
+    if any(word not in tuple(EventKind) and word not in GROUPS for word in words):
+        faults.append(Fault("kind", f"is not one of {', '.join(EventKind)} (separate several with commas)"))
+    return frozenset(kind for kind in EventKind if kind.value in words or kind.partition(".")[0] in words)

@@ -1,1 +1,0 @@
-"""Routes of tasks and jobs, their executions, logs and deliveries."""

@@ -1,0 +1,289 @@
+"""``…/stdout``, ``…/stderr`` and ``…/logs``, of a job or of one execution: the bytes that the command wrote.
+
+A log is sent in slices, and each slice is read after the one before it was taken. So a client that does not read costs one slice, and is
+disconnected after a minute.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+
+import structlog
+from tornado.websocket import WebSocketHandler
+
+from fastlane.errors import FastlaneError, Fault, Invalid
+from fastlane.models.access import Role
+from fastlane.models.log import STDERR, STDOUT
+from fastlane.services.reads.logs import LogView
+from fastlane.services.tickets import Grant, Ticket, TooManyTickets
+from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag, operation
+from fastlane.web.api.follow_query import FOLLOW_QUERY, PART_QUERY, TimedLines, read_follow_query, read_part
+from fastlane.web.api.json_schema import enum
+from fastlane.web.api.log_encoding import LogFormat
+from fastlane.web.api.responses.actions import TICKET, TicketFor
+from fastlane.web.handler import Handler
+from fastlane.web.http.problems import Problem
+from fastlane.web.http.query import byte_range, read_flag
+from fastlane.web.security.sessions import TICKET as TICKET_NAME
+from fastlane.web.streaming import logs as log_following
+from fastlane.web.streaming.events import send_events
+from fastlane.web.streaming.logs import LogFollowing, find_log, wants_events, wants_follow, wants_timestamps
+from fastlane.web.streaming.websocket import FollowerSocket
+
+SEPARATOR = b"\n-=-\n"
+
+LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code", "Fastlane-Truncated")
+STREAM_ANSWERS = {
+    200: Response("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
+    206: Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
+}
+
+Part = tuple[int | None, int | None]
+"""``tail`` (lines) and ``since`` (milliseconds) of a query, None where they are absent. They are read before the log is looked for: they
+are just as wrong when there is no log yet."""
+WHOLE: Part = (None, None)
+
+log = structlog.get_logger()
+
+
+class StdoutHandler(Handler):
+    """``…/stdout``."""
+
+    @operation("getStdout", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
+    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """What it writes to stdout."""
+        await send_stream(self, STDOUT, task_id, job_id, execution_id)
+
+
+class StderrHandler(Handler):
+    """``…/stderr``."""
+
+    @operation("getStderr", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
+    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """What it writes to stderr."""
+        await send_stream(self, STDERR, task_id, job_id, execution_id)
+
+
+class LogsHandler(Handler):
+    """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival; or both as they grow."""
+
+    _following: LogFollowing | None = None
+    _timed: TimedLines | None = None
+
+    @operation(
+        "getLogs",
+        query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
+        answers={
+            200: Response(
+                "stdout, a line -=-, stderr; or the log as it grows; or events of the log, so far or as it grows.",
+                media=(TEXT, EVENTS),
+                headers=LOG_HEADERS,
+            ),
+            204: Response("For a Last-Event-ID that is the end's: nothing follows."),
+        },
+        refusals=(404, 429),
+        more="tail and since apply to each stream; with interleaved or follow, to both together.",
+    )
+    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """Both streams' bytes, so far or as they come."""
+        interleaved = read_flag(self.query, "interleaved")
+        as_events = wants_events(self)
+        if wants_follow(self.query, as_events=as_events):
+            self._following = LogFollowing(self, task_id, job_id, execution_id)
+            return await self._following.answer()
+        part = _read_part(self)
+        self._timed = TimedLines() if wants_timestamps(self.query, as_events=as_events) else None
+        view = await find_log(self, task_id, job_id, execution_id)
+        set_log_headers(self, view)
+        if as_events:
+            return await send_events(self, view)
+        head, id = view.head, view.execution.id
+        if interleaved:
+            start = await _start_of_part(self, part, id, None, head.offset)
+            size = head.offset - start
+            return await send_log(self, self._read(id, start, head.offset), None if self._timed else size)
+        stdout = await _start_of_part(self, part, id, STDOUT, head.stdout)
+        stderr = await _start_of_part(self, part, id, STDERR, head.stderr)
+        size = head.stdout - stdout + len(SEPARATOR) + head.stderr - stderr
+        return await send_log(self, self._one_after_the_other(view, stdout, stderr), None if self._timed else size)
+
+    def on_connection_close(self) -> None:
+        """The client has gone."""
+        if self._following is not None:
+            self._following.interrupt()
+        super().on_connection_close()
+
+    async def _one_after_the_other(self, view: LogView, stdout: int, stderr: int) -> AsyncIterator[bytes]:
+        async for data in self._read(view.execution.id, stdout, view.head.stdout, STDOUT):
+            yield data
+        yield SEPARATOR
+        async for data in self._read(view.execution.id, stderr, view.head.stderr, STDERR):
+            yield data
+
+    async def _read(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a part, with the time before each line where that is wanted."""
+        async for pieces in self.services.logs.pieces(execution_id, start, end, stream):
+            yield self._timed.render(pieces) if self._timed else b"".join(piece.data for piece in pieces)
+
+
+async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, execution_id: str | None) -> None:
+    """Answers with one stream: all of it so far, a range, its last lines, or what came since a moment."""
+    part = _read_part(handler)
+    view = await find_log(handler, task_id, job_id, execution_id)
+    set_log_headers(handler, view)
+    size = view.head.stdout if stream == STDOUT else view.head.stderr
+    handler.set_header("Accept-Ranges", "bytes")
+    start, end = await _requested_range(handler, part, view.execution.id, stream, size)
+    await send_log(handler, handler.services.logs.read(view.execution.id, start, end, stream), end - start)
+
+
+async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int | None) -> None:
+    """Sends slices of a log, which are ``length`` bytes in all; None: that is not known yet."""
+    handler.set_header("Content-Type", TEXT)
+    handler.set_header("Cache-Control", "no-store")
+    if length is not None:
+        handler.set_header("Content-Length", str(length))
+    elif handler.request.method == "HEAD":
+        await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
+    if handler.request.method != "HEAD":
+        try:
+            async for data in slices:
+                handler.write(data)
+                if not await handler.deliver(handler.flush()):
+                    return
+        except FastlaneError as error:
+            log.warning("http.log.cut", path=handler.request.path, error=str(error))
+            handler.disconnect()
+            return
+    await handler.deliver(handler.finish())
+
+
+def set_log_headers(handler: Handler, view: LogView) -> None:
+    """Says in headers which execution's log it is, and how that execution ended."""
+    execution = view.execution
+    handler.set_header("Fastlane-Execution-Id", execution.id)
+    handler.set_header("Fastlane-Status", execution.status.value)
+    if execution.status.final and execution.exit_code is not None:
+        handler.set_header("Fastlane-Exit-Code", str(execution.exit_code))
+    if execution.truncated:
+        handler.set_header("Fastlane-Truncated", "true")
+
+
+def _read_part(handler: Handler) -> Part:
+    return read_part(handler.query, handler.services.clock.now())
+
+
+async def _requested_range(handler: Handler, part: Part, execution_id: str, stream: int, size: int) -> tuple[int, int]:
+    """Where the requested part of a stream starts and ends, in bytes."""
+    if part != WHOLE:
+        return await _start_of_part(handler, part, execution_id, stream, size), size
+    conditional = "If-Range" in handler.request.headers  # never matches, since there is no validator to compare
+    found = None if conditional else byte_range(handler.request.headers.get("Range"), size)
+    if found is None:
+        return 0, size
+    handler.set_status(206)
+    handler.set_header("Content-Range", f"bytes {found[0]}-{found[1] - 1}/{size}")
+    return found
+
+
+async def _start_of_part(handler: Handler, part: Part, execution_id: str, stream: int | None, size: int) -> int:
+    """Where ``tail`` and ``since`` let a stream start, or the whole log in order of arrival (None). Both apply."""
+    logs = handler.services.logs
+    lines, since = part
+    tail_start = 0 if lines is None else await logs.last_lines(execution_id, stream, size, lines)
+    since_start = 0 if since is None else await logs.since(execution_id, stream, since)
+    return min(size, max(tail_start, since_start))
+
+
+TICKET_QUERY: Mapping[str, Parameter] = {
+    TICKET_NAME: Parameter("A ticket from POST …/ws-ticket for this job or execution, in place of a login.", {"type": "string"})
+}
+"""The query of a route that accepts tickets."""
+
+
+class TicketHandler(Handler):
+    """``…/ws-ticket``, of a job or of one execution."""
+
+    write_role = Role.READ
+
+    @operation(
+        "makeTicket",
+        TICKET,
+        refusals=(404, 429),
+        more="It opens the WebSocket or the page once, within 30 seconds, for a browser, which cannot send a token there.",
+    )
+    async def on_post(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """A ticket to follow its log."""
+        await self.services.details.check_exists(task_id, job_id, execution_id)
+        ticket = await self._make(task_id, job_id, execution_id)
+        self.set_header("Cache-Control", "no-store")
+        await self.answer(TICKET, TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id)))
+
+    async def _make(self, task_id: str, job_id: str, execution_id: str | None) -> Ticket:
+        tickets, authenticator = self.services.tickets, self.context.authenticator
+        if authenticator is None or self.principal is None:
+            return tickets.unchecked()
+        try:
+            return await tickets.create(Grant(authenticator.seal(self.principal), task_id, job_id, execution_id))
+        except TooManyTickets as error:
+            raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
+
+
+VERSION = "13"
+LARGEST_MESSAGE = 4 * 1024
+"""Bytes of a client's message, which is ignored; for a larger one the connection is closed."""
+
+
+class SocketHandler(Handler, WebSocketHandler):
+    """The WebSocket that follows a job, or one execution."""
+
+    accepts_tickets = True
+
+    @operation(
+        "followLog",
+        query={
+            "format": Parameter("The format of messages: text (the default) or JSON.", enum((LogFormat.TEXT, LogFormat.JSON))),
+            **FOLLOW_QUERY,
+            **TICKET_QUERY,
+        },
+        answers={101: Response("The log as it grows, by WebSocket. The close reason is done or retry.")},
+        refusals=(404, 426, 429),
+    )
+    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """The handshake, and the connection until it is closed."""
+        check_handshake(self)
+        if not self.context.origins.allows_websocket(self.request):
+            raise Problem(403, "a page of another site may not follow logs here; add its origin to allowed_origins to allow it")
+        format = self.query.get("format", LogFormat.TEXT)
+        if format not in (LogFormat.TEXT, LogFormat.JSON):
+            raise Invalid([Fault("format", 'is neither "text" nor "json"')])
+        start = read_follow_query(self.query, self.services.clock.now())
+        follower = await self.services.followers.follow(task_id, job_id, execution_id, start, self.caller)
+        protocol = self.get_websocket_protocol()
+        assert protocol is not None
+        await FollowerSocket(self, protocol, self.context, follower, LogFormat(format), start.stream).start()
+        self.on_connection_close()  # it is no longer this handler's; or it would wait for the garbage collector
+
+    # what Tornado asks
+
+    @property
+    def ping_interval(self) -> float | None:
+        """None: the sink sends the pings. Tornado would give up a client that has not read up to a ping by the next one."""
+        return None
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes."""
+        return LARGEST_MESSAGE
+
+
+def check_handshake(handler: Handler) -> None:
+    """Raises a problem for a request that is not a WebSocket handshake of version 13."""
+    headers = handler.request.headers
+    upgrade = {"Upgrade": "websocket", "Sec-WebSocket-Version": VERSION}
+    if handler.request.method != "GET" or headers.get("Upgrade", "").lower() != "websocket":
+        words = "this is a WebSocket: connect to it with ws:// or wss://; for plain HTTP there is …/logs?follow=1"
+        raise Problem(426, words, headers=upgrade | {"Connection": "Upgrade"})
+    if headers.get("Sec-WebSocket-Version") != VERSION:
+        raise Problem(426, "this server speaks WebSocket version 13 only", headers=upgrade | {"Connection": "Upgrade"})
+    connection = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
+    if "upgrade" not in connection or not headers.get("Sec-WebSocket-Key"):
+        raise Problem(400, "the handshake lacks Connection: Upgrade or Sec-WebSocket-Key; a proxy may have removed it")

@@ -1,1 +1,0 @@
-"""Routes of the installation: its hosts, pools, health, events, and what operators do."""

@@ -1,1 +1,0 @@
-"""What browsers get: pages, their files, sessions, and the description of the API."""

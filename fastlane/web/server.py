@@ -1,0 +1,291 @@
+"""The Tornado application, the server that serves it, and how that server closes."""
+
+import asyncio
+import logging
+import socket
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from ssl import SSLContext
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import structlog
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerRequest
+from tornado.iostream import IOStream
+from tornado.netutil import bind_sockets
+from tornado.routing import Router
+from tornado.web import Application, RequestHandler
+
+from fastlane.errors import FastlaneError
+from fastlane.metrics import Metrics
+from fastlane.models.event import EventKind
+from fastlane.services.assembly import Services
+from fastlane.tracing.port import Recorder
+from fastlane.web.handler import AppContext, Handler, UnknownRoute
+from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats
+from fastlane.web.openapi import Document
+from fastlane.web.routes.table import ROUTES, UNDOCUMENTED
+from fastlane.web.security.auth import RequestRates, make_authenticator
+from fastlane.web.security.origins import RequestOrigins
+from fastlane.web.settings import WebSettings
+from fastlane.web.static_files import StaticFiles
+
+SWEEP_EVERY = 1.0
+"""Seconds, at least, between two sweeps for closed connections, and between two log lines."""
+
+log = structlog.get_logger()
+
+
+class ConnectionLimit:
+    """Allows ``most`` connections at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: weakref.WeakSet[IOStream] = weakref.WeakSet()
+        self._swept = float("-inf")
+
+    def acquire(self, stream: IOStream) -> bool:
+        """Counts a new connection until it is closed; False when the limit is reached."""
+        if len(self._open) >= self._most:
+            self._sweep()
+        if len(self._open) >= self._most:
+            return False
+        self._open.add(stream)
+        return True
+
+    def release(self, stream: IOStream) -> None:
+        """Stops counting a connection. (Tornado does not report most closed connections, so they are swept when the limit is reached.)"""
+        self._open.discard(stream)
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._swept + SWEEP_EVERY:
+            return
+        self._swept = now
+        self._open = weakref.WeakSet(stream for stream in self._open if not stream.closed())
+        if len(self._open) >= self._most:
+            log.warning("http.full", connections=self._most)
+
+
+HEADER_DEADLINE = 300.0
+"""Seconds from the end of one request in which the next one's header must arrive."""
+
+
+class LimitedHTTPServer(HTTPServer):
+    """An ``HTTPServer`` that uses ``ClientDeadlines`` in place of Tornado's timer for each header. Call ``limit`` before it listens."""
+
+    _client_deadlines: ClientDeadlines
+    _connection_limit: ConnectionLimit
+
+    def limit(self, connections: ConnectionLimit, deadlines: ClientDeadlines) -> None:
+        """Sets the limits."""
+        self._connection_limit = connections
+        self._client_deadlines = deadlines
+        self.conn_params.header_timeout = None
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Takes a new connection. At the limit, it closes a connection that only waits for its client's next request; if there is none, it
+        closes the new one."""
+        while not self._connection_limit.acquire(stream):
+            closed = self._client_deadlines.close_longest_waiting()
+            if closed is None:
+                stream.close()
+                return
+            self._connection_limit.release(closed)
+        super().handle_stream(stream, address)
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """A connection waits for its next request."""
+        self._client_deadlines.set(server_conn, HEADER_DEADLINE)
+        return super().start_request(server_conn, request_conn)
+
+    def on_close(self, server_conn: object) -> None:
+        """A connection is closed."""
+        self._client_deadlines.clear(server_conn)
+        super().on_close(server_conn)
+
+
+@dataclass(slots=True)
+class RouteNode:
+    """One segment of the routes' tree. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named one, whose
+    name is ``parameter_name``. ``handler`` serves the paths that end here. ``route`` is their form in the docs, empty for routes of our own
+    pages."""
+
+    handler: type[Handler] | None = None
+    route: str = ""
+    literals: "dict[str, RouteNode]" = field(default_factory=dict)
+    parameter_name: str = ""
+    parameter: "RouteNode | None" = None
+
+    def add(self, route: str, handler: type[Handler], *, public: bool = True) -> None:
+        """Adds a route such as ``/tasks/{task_id}``. Routes that have a parameter in the same place use the same name for it."""
+        node = self
+        for segment in filter(None, route.split("/")):
+            if segment.startswith("{"):
+                node.parameter_name, node.parameter = segment[1:-1], node.parameter or RouteNode()
+                node = node.parameter
+            else:
+                node = node.literals.setdefault(segment, RouteNode())
+        node.handler, node.route = handler, route if public else ""
+
+    def near(self, path: str) -> tuple[str, ...]:
+        """The routes that begin as a path without a route does, each as far as the next handler."""
+        node = self
+        for segment in filter(None, path.split("/")):
+            below = node.literals.get(segment, node.parameter)
+            if below is None:
+                break
+            node = below
+        return tuple(route for route in dict.fromkeys((node.route, *node.routes_below())) if route)
+
+    def routes_below(self) -> Iterator[str]:
+        """The first routes on each way down."""
+        for node in (*self.literals.values(), *filter(None, (self.parameter,))):
+            if node.handler is not None:
+                yield node.route
+            else:
+                yield from node.routes_below()
+
+    def find(self, path: str) -> tuple[type[Handler], dict[str, Any]]:
+        """The handler of a path (its bytes as Latin-1), and what to initialize it with: the percent-decoded parameters, and the route.
+        ``%2F`` does not separate segments. Repeated slashes count as one, and a trailing slash is ignored."""
+        node, parameters = self, dict[str, str]()
+        for segment in filter(None, path.split("/")):
+            if segment in node.literals:
+                node = node.literals[segment]
+            elif node.parameter is not None:
+                parameters[node.parameter_name] = _decoded(segment)
+                node = node.parameter
+            else:
+                return UnknownRoute, {"path": {}}
+        if node.handler is None:
+            return UnknownRoute, {"path": {}}
+        return node.handler, {"path": parameters, "route": node.route}
+
+
+class PathRouter(Router):
+    """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``. ``prefix`` is the path of ``public_url``: requests
+    may come with it or without it, since some proxies remove it and others do not. ``own``: routes that only our own pages use."""
+
+    def __init__(
+        self, app: Application, routes: Mapping[str, type[Handler]], prefix: str = "", own: Mapping[str, type[Handler]] | None = None
+    ) -> None:
+        self._app = app
+        self._prefix = prefix
+        self._root = RouteNode()
+        for route, handler in routes.items():
+            self._root.add(route, handler)
+        for route, handler in (own or {}).items():
+            self._root.add(route, handler, public=False)
+        self._root.literals["task"] = self._root.literals["tasks"]
+
+    def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
+        """See Tornado."""
+        handler, found = self._root.find(request.path) if request.path[:1] in ("", "/") else (UnknownRoute, {"path": {}})
+        if handler is UnknownRoute and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
+            request.path = request.path.removeprefix(self._prefix)
+            handler, found = self._root.find(request.path)
+        more = {"near": self._root.near(request.path)} if handler is UnknownRoute else {}
+        return self._app.get_handler_delegate(request, handler, {**found, **more})
+
+
+def _decoded(segment: str) -> str:
+    """Raw UTF-8 bytes, as curl sends them, mean the same as percent-encoded ones. Bytes that are not valid UTF-8 become surrogates."""
+    if segment.isascii() and "%" not in segment:
+        return segment
+    return unquote_to_bytes(segment.encode("latin-1")).decode(errors="surrogateescape")
+
+
+UNLIMITED = 1 << 62
+"""Handlers limit bodies themselves and answer with a problem; Tornado would only close the connection."""
+READ_BUFFER = 512 * 1024
+READ_CHUNK = 16 * 1024
+"""Bytes that are read at once. Tornado makes a buffer of zeros of that size for each read, and a small request takes two."""
+MAX_HEAD = 128 * 1024
+"""Bytes of a request's head that are read, so that one which is only a little too long gets an answer. For a longer one the connection is
+closed."""
+
+
+def make_application(services: Services, settings: WebSettings, metrics: Metrics, recorder: Recorder | None = None) -> Application:
+    """The application, which counts its requests in ``metrics``, and gives their spans to the ``recorder``. ``make_server`` serves it."""
+    context = AppContext(
+        services=services,
+        settings=settings,
+        origins=RequestOrigins(settings),
+        authenticator=make_authenticator(settings.users, settings.tokens, partial(services.access_events.refused, EventKind.LOGIN_REFUSED)),
+        active_requests=ActiveRequests(),
+        body_memory=BodyMemory(),
+        deadlines=ClientDeadlines(),
+        metrics=metrics,
+        recorder=recorder,
+        rates=RequestRates(settings.request_rate),
+        heartbeats=Heartbeats(PING_EVERY),
+    )
+    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
+
+
+def make_server(app: Application, most_connections: int, tls: SSLContext | None = None) -> HTTPServer:
+    """A server of this application that does not listen yet; with ``tls`` it serves HTTPS only. It ignores forwarded headers: handlers read
+    them, and know which to trust."""
+    public_url = context_of(app).settings.public_url
+    router = PathRouter(app, ROUTES, urlsplit(public_url).path if public_url else "", own=UNDOCUMENTED)
+    limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
+    server = LimitedHTTPServer(router, ssl_options=tls, **limits)
+    server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)
+    return server
+
+
+async def close_server(server: HTTPServer, app: Application, grace: float) -> None:
+    """Stops accepting connections, ends followers of logs, gives requests under way ``grace`` seconds to end and then closes all
+    connections, which may take as long again."""
+    context = context_of(app)
+    server.stop()
+    context.services.followers.close()
+    context.services.completion.close()
+    context.services.event_feeds.close()
+    await context.active_requests.wait_until_idle(grace)
+    with suppress(TimeoutError):  # Tornado reads all that a client has sent before it closes its connection.
+        async with asyncio.timeout(grace):
+            await server.close_all_connections()
+    context.deadlines.close()
+    context.heartbeats.close()
+    if context.authenticator is not None:
+        context.authenticator.close()
+
+
+def context_of(app: Application) -> AppContext:
+    """What an application's handlers share."""
+    context = app.settings["context"]
+    assert isinstance(context, AppContext)
+    return context
+
+
+def _log_request(handler: RequestHandler) -> None:
+    request = handler.request
+    if isinstance(handler, Handler):
+        handler.context.metrics.answered(request.method or "", handler.route, handler.get_status(), request.request_time())
+        if handler.context.recorder is not None:
+            handler.trace.record(handler.context.recorder, request, handler.route, handler.get_status())
+    if not log.is_enabled_for(logging.DEBUG):
+        return
+    duration = round(request.request_time() * 1000, 1)
+    log.debug("http.answered", method=request.method, path=request.path, status=handler.get_status(), duration_ms=duration)
+
+
+def bound(port: int, address: str, option: str) -> list[socket.socket]:
+    """Sockets that listen there. Raises FastlaneError, which names the option that chooses another port."""
+    try:
+        return bind_sockets(port, address)
+    except OSError as error:
+        raise FastlaneError(
+            f"cannot listen on {address}:{port}: {error.strerror or error}; stop what uses it, or choose another {option}"
+        ) from None
+
+
+def addresses_of(sockets: Sequence[socket.socket]) -> list[str]:
+    """The address and port of each."""
+    return [":".join(map(str, sock.getsockname()[:2])) for sock in sockets]

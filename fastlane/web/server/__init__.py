@@ -1,1 +1,0 @@
-"""The Tornado application, its router, and the server with its limits."""

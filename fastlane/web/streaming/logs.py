@@ -1,0 +1,310 @@
+"""``…/logs?follow=1``: a log over plain HTTP as it grows, as chunked text (``curl -N``) or as server-sent events.
+
+Text ends when the last attempt has ended. If it has to end earlier, the connection is closed without the last chunk, so that the client
+sees that the text is incomplete. An event stream says so by its missing last event, and browsers resume it by themselves.
+"""
+
+import asyncio
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from tornado.concurrent import Future
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import IOStream, StreamClosedError
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.execution import Execution
+from fastlane.services.reads.logs import LogView
+from fastlane.streams.batch import Batch
+from fastlane.streams.follower import CloseReason, Closing, FinalState, Follower
+from fastlane.web.api.contract import Parameter, flag
+from fastlane.web.api.follow_query import FOLLOW_ONLY, FOLLOW_QUERY, TimedLines, read_follow_query
+from fastlane.web.api.json_schema import enum
+from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, failure_event, server_sent_event
+from fastlane.web.api.serializer import RenderContext
+from fastlane.web.handler import Handler
+from fastlane.web.http.query import read_flag
+
+
+async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> LogView:
+    """The log of an execution or, without one, of the job's newest execution that has started. Raises NotFound or NotStarted."""
+    if execution_id is None:
+        return await handler.services.logs.of_job(task_id, job_id)
+    return await handler.services.logs.of_execution(task_id, job_id, execution_id)
+
+
+def failure_words(context: RenderContext, execution: Execution) -> str:
+    """Why an execution failed, without the secrets that the message may quote."""
+    failure = execution.failure
+    return "" if failure is None else context.redaction.message(failure.message, execution.spec.envs)
+
+
+PING_EVERY = 20.0
+"""Seconds between comments in an event stream."""
+RECONNECT_AFTER = 5_000
+"""Milliseconds after which a browser reconnects."""
+TEXT, BASE64 = ENCODINGS = ("text", "base64")
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""TCP keepalive (seconds, seconds, times) finds dead peers of text, which has no pings."""
+QUERY = {
+    "follow": flag("The log as it grows: as text, or as server-sent events for Accept: text/event-stream."),
+    "encoding": Parameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
+    "timestamps": flag("The time before each line of the text."),
+    **FOLLOW_QUERY,
+}
+
+
+def wants_events(handler: Handler) -> bool:
+    """Whether the client asks for server-sent events."""
+    return "text/event-stream" in handler.request.headers.get("Accept", "").lower()
+
+
+def wants_follow(query: Mapping[str, str], *, as_events: bool) -> bool:
+    """Whether the query asks to follow the log. Raises Invalid for parameters that mean something only then, or only in events."""
+    follow = read_flag(query, "follow")
+    alone = set() if follow or as_events else FOLLOW_ONLY.keys() & query.keys()
+    faults = [Fault(name, "needs follow=1") for name in sorted(alone)]
+    if "encoding" in query and not as_events:
+        faults.append(Fault("encoding", "needs the header Accept: text/event-stream; text is the log byte for byte"))
+    if faults:
+        raise Invalid(faults)
+    return follow
+
+
+def wants_timestamps(query: Mapping[str, str], *, as_events: bool) -> bool:
+    """Whether the query asks for the time before each line. Raises Invalid for events, which have times anyway."""
+    timestamps = read_flag(query, "timestamps")
+    if timestamps and as_events:
+        raise Invalid([Fault("timestamps", "is for text; each event has its time")])
+    return timestamps
+
+
+def event_format(query: Mapping[str, str]) -> LogFormat:
+    """The format of the server-sent events that the query asks for."""
+    encoding = query.get("encoding", TEXT)
+    if encoding not in ENCODINGS:
+        raise Invalid([Fault("encoding", 'is neither "text" nor "base64"')])
+    return LogFormat.EVENTS if encoding == TEXT else LogFormat.BYTE_EVENTS
+
+
+def last_events(handler: Handler, end: FinalState) -> bytes:
+    """The last server-sent events of a log: why it failed, if it wrote nothing, and its end."""
+    failure = b""
+    if end.failed is not None and end.failed.failure is not None:
+        failure = server_sent_event("failure", failure_event(end.failed.failure.reason, failure_words(handler.render_context, end.failed)))
+    return failure + server_sent_event("end", end_event(end), end.cursor)
+
+
+class LogFollowing:
+    """Answers one request with a log as it grows."""
+
+    def __init__(self, handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> None:
+        self._handler = handler
+        self._ids = task_id, job_id, execution_id
+        self._follower: Follower | None = None
+
+    def interrupt(self) -> None:
+        """Stops following, because the client has gone."""
+        if self._follower is not None:
+            self._follower.interrupt()
+
+    async def answer(self) -> None:
+        """Follows the log until it ends, or the client is gone."""
+        handler, headers = self._handler, self._handler.request.headers
+        as_events = wants_events(handler)
+        format = event_format(handler.query)
+        timed = wants_timestamps(handler.query, as_events=as_events)
+        now = handler.services.clock.now()
+        start = read_follow_query(handler.query, now, headers.get("Last-Event-ID") if as_events else None)
+        follower = self._follower = await handler.services.followers.follow(*self._ids, start, handler.caller, patient=True)
+        self._set_headers()
+        if as_events and start.cursor is not None and start.cursor.ended:
+            handler.set_status(204)  # tells a browser not to reconnect
+            await handler.deliver(handler.finish())
+            return
+        sink = EventSink(handler, format, start.stream) if as_events else TextSink(handler, start.stream, timed=timed)
+        handler.set_header("Content-Type", sink.media)
+        if handler.request.method == "HEAD":
+            await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
+            await handler.deliver(handler.finish())
+            return
+        keep_alive(handler)
+        await self._send(follower, sink)
+
+    def _set_headers(self) -> None:
+        handler, (_, _, execution_id) = self._handler, self._ids
+        handler.set_header("Cache-Control", "no-store")
+        handler.set_header("X-Accel-Buffering", "no")
+        handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
+        if execution_id is not None:
+            handler.set_header("Fastlane-Execution-Id", execution_id)
+
+    async def _send(self, follower: Follower, sink: "ResponseSink") -> None:
+        sink.open()
+        try:
+            closing = await follower.run(sink)
+        finally:
+            sink.close()
+        if closing.reason is CloseReason.GONE:
+            return
+        if not sink.end(closing):
+            self._handler.disconnect()
+        elif not closing.started and not sink.begun:
+            await self._answer_unstarted()
+        else:
+            await self._handler.deliver(self._handler.finish())
+
+    async def _answer_unstarted(self) -> None:
+        """Answers as the route does without ``follow``: with a refusal. An execution that has just started is followed after all."""
+        await find_log(self._handler, *self._ids)
+        await self.answer()
+
+
+class ResponseSink(ABC):
+    """A chunked answer, as the sink of a follower. ``begun``: whether a part of it was sent, and be it only its headers."""
+
+    media: str
+
+    def __init__(self, handler: Handler, format: LogFormat, stream: int | None) -> None:
+        self._handler = handler
+        self._encode = encoder(format, stream)
+        self._written: Future[None] = Future()
+        self._written.set_result(None)
+        self.begun = False
+
+    @abstractmethod
+    def open(self) -> None:
+        """The follower starts."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """The follower has ended."""
+
+    @abstractmethod
+    def begin(self, execution: Execution, *, first: bool) -> None:
+        """See ``streams.follower.Sink``."""
+
+    @abstractmethod
+    def end(self, closing: Closing) -> bool:
+        """Sends what comes last. Returns False if the connection must be closed without the last chunk."""
+
+    def encode(self, batch: Batch) -> bytes:
+        """See ``streams.follower.Sink``."""
+        return batch.rendered(self._encode)
+
+    def ready(self) -> bool:
+        """Whether the connection has taken everything."""
+        return self._written.done()
+
+    def send(self, data: bytes) -> None:
+        """Sends a chunk, after what the connection has not taken yet."""
+        self._handler.write(data)
+        self._flush()
+
+    async def drained(self, seconds: float) -> bool:
+        """Waits for the connection."""
+        await asyncio.wait([self._written], timeout=seconds)
+        if not self._written.done():
+            return False
+        if isinstance(self._written.exception(), StreamClosedError):
+            raise ConnectionError
+        return True
+
+    async def finished(self, seconds: float) -> bool:
+        """Waits for the connection."""
+        return await self.drained(seconds)
+
+    def _flush(self) -> None:
+        self.begun = True
+        self._written = self._handler.flush()
+
+
+class TextSink(ResponseSink):
+    """The bytes that the command wrote. Of an execution that wrote nothing and failed, the words of its failure."""
+
+    media = "text/plain; charset=utf-8"
+    _wrote = False
+
+    def __init__(self, handler: Handler, stream: int | None, *, timed: bool) -> None:
+        super().__init__(handler, LogFormat.BYTES, stream)
+        self._stream = stream
+        self._lines = TimedLines() if timed else None
+
+    def encode(self, batch: Batch) -> bytes:
+        """The bytes of the batch, with the time before each line where that is wanted: then each follower has a text of its own."""
+        if self._lines is None:
+            return super().encode(batch)
+        return self._lines.render(piece for piece in batch.pieces if self._stream is None or piece.stream == self._stream)
+
+    def open(self) -> None:
+        """Sends nothing yet: the answer's headers name the execution."""
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+    def send(self, data: bytes) -> None:
+        """Sends a part of the log."""
+        self._wrote = True
+        super().send(data)
+
+    def begin(self, execution: Execution, *, first: bool) -> None:
+        """Sends the answer's headers with the first attempt."""
+        if first:
+            self._handler.set_header("Fastlane-Execution-Id", execution.id)
+            self._flush()
+
+    def end(self, closing: Closing) -> bool:
+        """Text has no last word: only a complete answer says that the log has ended."""
+        if closing.end is not None and closing.end.failed is not None and not self._wrote:
+            if not self.begun:
+                self._handler.set_header("Fastlane-Execution-Id", closing.end.failed.id)
+            self.send(failure_words(self._handler.render_context, closing.end.failed).encode() + b"\n")
+        return closing.reason is CloseReason.DONE or not closing.started
+
+
+class EventSink(ResponseSink):
+    """Server-sent events."""
+
+    media = "text/event-stream"
+    _pinging: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Sends the answer's headers, and when to reconnect."""
+        self.send(b"retry: %d\n\n" % RECONNECT_AFTER)
+        self._pinging = asyncio.create_task(self._ping(), name="pings of an event stream")
+
+    def close(self) -> None:
+        """Stops the pings."""
+        if self._pinging is not None:
+            self._pinging.cancel()
+
+    def begin(self, execution: Execution, *, first: bool) -> None:
+        """Announces a further attempt."""
+        if not first:
+            self.send(server_sent_event("attempt", attempt_event(execution)))
+
+    def end(self, closing: Closing) -> bool:
+        """Sends the last event. Browsers resume a stream that ends without one."""
+        if closing.end is not None:
+            self.send(last_events(self._handler, closing.end))
+        return True
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            if self.ready():
+                self.send(EVENT_PING)
+
+
+def keep_alive(handler: Handler) -> None:
+    """Has the connection find out when its peer is dead."""
+    connection = handler.request.connection
+    if not isinstance(connection, HTTP1Connection) or not isinstance(connection.stream, IOStream):
+        return
+    sock = connection.stream.socket
+    connection.stream.set_nodelay(True)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,78 @@
+"""How a delivery goes on after each attempt, and when the next one is."""
+
+from dataclasses import replace
+
+import pytest
+
+from fastlane.models.delivery import KEPT, MAX_DELAY, Delivery, DeliveryState, Reply, back_off, deliveries_of
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pool
+from fastlane.models.status import Status
+from tests.support.factories import make_execution, make_spec
+
+HOOK = Webhook(Occasion.FINISHES, "https://example.com/x", {}, 2)
+FAILED, TAKEN = Reply(500, "it answered 500"), Reply(200)
+
+
+def fresh() -> Delivery:
+    (delivery,) = deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(HOOK,))), (), will_retry=False, now=100)
+    return delivery
+
+
+def test_it_fails_for_good_after_its_retries() -> None:
+    row, states = fresh(), []
+    for now in (200, 300, 400):
+        row = row.taken(now + 50).tried(FAILED, began=now, now=now + 5)
+        states.append((row.state.value, row.attempts_left, row.due is None))
+    assert states == [("pending", 2, False), ("pending", 1, False), ("failed", 0, True)]
+    assert (row.version, row.attempts_made, [one.at for one in row.attempts]) == (7, 3, [200, 300, 400])
+
+
+def test_a_failure_that_is_written_after_a_success_changes_nothing_of_it() -> None:
+    row = fresh().tried(TAKEN, began=1, now=2).tried(FAILED, began=1, now=3)
+    assert (row.state, row.due, row.attempts_made) == (DeliveryState.DELIVERED, None, 2)
+
+
+def test_one_that_is_sent_again_by_hand_has_as_many_attempts_as_at_first() -> None:
+    row = fresh().tried(TAKEN, began=1, now=2).again(9)
+    assert (row.state, row.due, row.attempts_left, row.by_hand) == (DeliveryState.PENDING, 9, 3, True)
+    again = row.tried(FAILED, began=9, now=10)
+    assert (again.state, again.by_hand) == (DeliveryState.PENDING, True)
+
+
+def test_only_the_last_attempts_are_kept() -> None:
+    row = replace(fresh(), attempts_left=100)
+    for now in range(30):
+        row = row.tried(FAILED, began=now, now=now)
+    assert (row.attempts_made, [one.at for one in row.attempts]) == (30, list(range(30 - KEPT, 30)))
+
+
+def test_the_waits_grow_to_six_hours() -> None:
+    waits = [back_off("an-id", made) for made in range(1, 12)]
+    assert waits[:6] == sorted(waits[:6])
+    for wait, least in zip(waits, (5_000, 20_000, 80_000, 320_000), strict=False):
+        assert least <= wait <= least * 1.2
+    assert MAX_DELAY / 1.2 <= waits[-1] <= MAX_DELAY
+    assert len({back_off(str(id), 1) for id in range(50)}) > 40
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status.final])
+def test_which_lists_are_told(status: Status) -> None:
+    webhooks = tuple(Webhook(occasion, f"https://example.com/{occasion}") for occasion in Occasion)
+    found = deliveries_of(make_execution(status=status, spec=make_spec(webhooks=webhooks)), (), will_retry=True, now=1)
+    wanted = {
+        Status.DONE: {"succeeds", "finishes"},
+        Status.STOPPED: {"finishes"},
+    }.get(status, {"fails", "finishes"})
+    assert {one.target.occasion.value for one in found} == wanted
+    assert {one.event for one in found} == {f"execution.{status}"}
+    assert len({one.id for one in found}) == len(found)
+
+
+def test_a_pools_webhooks_are_told_only_of_jobs_without_any() -> None:
+    pools = (Pool("a", "a", ("h",)), Pool("t", "t", ("h",), webhooks=(HOOK,)), Pool("all", "", ("h",)))
+    of_pool = deliveries_of(make_execution(status=Status.DONE), pools, will_retry=False, now=1)
+    assert [one.target for one in of_pool] == [HOOK]
+    own = Webhook(Occasion.FAILS, "https://example.com/own")
+    assert deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(own,))), pools, will_retry=False, now=1) == []
+    assert deliveries_of(make_execution(status=Status.DONE, task_id="other"), pools, will_retry=False, now=1) == []

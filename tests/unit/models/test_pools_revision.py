@@ -1,0 +1,32 @@
+"""The digest by which processes see that their pools differ."""
+
+from dataclasses import replace
+
+import pytest
+
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.pool import Pool, pools_digest
+
+HOOK = Webhook(Occasion.FAILS, "https://example.com/x", {"A": "b"}, 3)
+POOL = Pool("p", "", ("h",), webhooks=(HOOK,), webhook_secrets=("whsec_a",))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(POOL, max_running=11),
+        replace(POOL, webhooks=()),
+        replace(POOL, webhooks=(replace(HOOK, url="https://example.com/y"),)),
+        replace(POOL, webhooks=(replace(HOOK, headers={"A": "c"}),)),
+        replace(POOL, webhooks=(replace(HOOK, retries=4),)),
+        replace(POOL, webhook_secrets=("whsec_b",)),
+        replace(POOL, webhook_secrets=("whsec_a", "whsec_b")),
+    ],
+)
+def test_pools_that_differ_even_in_a_secret_have_another_digest(other: Pool) -> None:
+    assert pools_digest([other]) != pools_digest([POOL])
+    assert pools_digest([replace(other)]) == pools_digest([other])
+
+
+def test_no_secret_of_a_pool_is_in_its_repr() -> None:
+    assert not {word for word in ("whsec_a", "example.com", "'b'") if word in repr(POOL)}

@@ -1,0 +1,160 @@
+"""Each write of a job's lateness on a real store, with processes that end before or after it: one is told late once, and recovered once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastlane.errors import StoreDown
+from fastlane.models import job_change
+from fastlane.models.execution import Execution
+from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import Status
+from fastlane.scheduler.lateness import Lateness
+from fastlane.storage.base import Store
+from fastlane.storage.sqlite.store import SqliteStore
+from tests.support.factories import make_execution, make_spec
+from tests.support.intercept import Call, Intercepted
+
+HOUR = 3_600_000
+HOOKS = tuple(Webhook(occasion, f"https://example.com/{occasion}") for occasion in (Occasion.LATE, Occasion.RECOVERED))
+WRITES = ("advance", "insert_deliveries")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    yield store
+    await store.close()
+
+
+class Moments:
+    """A clock that shows the moment that the test sets."""
+
+    def __init__(self, now: int) -> None:
+        self.moment = now
+
+    def now(self) -> int:
+        return self.moment
+
+    def set(self, now: int) -> None:
+        self.moment = now
+
+    async def sleep(self, seconds: float) -> None:
+        """Is not used."""
+
+
+class Dying:
+    """Ends at a write: before it, or after it was done."""
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        self._left = at
+        self._after = after
+
+    async def __call__(self, call: Call) -> Any:
+        if call.name not in WRITES:
+            return await call.carry()
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise StoreDown("it ended")
+        answer = await call.carry()
+        if self._left == 0:
+            raise StoreDown("it ended")
+        return answer
+
+
+async def made(store: Store, now: int) -> str:
+    change = job_change.create(
+        "t", make_spec(webhooks=HOOKS, expect_every=HOUR), Schedule(), id="00000000-0000-7000-8000-000000000001",
+        incarnation="00000000-0000-7000-8000-000000000002", revision=1, now=now, by=None,
+    )  # fmt: skip
+    await store.create(change.job, *change.ticks, change.execution)
+    return change.job.id
+
+
+async def success(store: Store, job_id: str, at: int) -> Execution:
+    job = await store.job(job_id)
+    assert job is not None
+    return make_execution(
+        job_id=job_id, incarnation=job.incarnation, sequence=1, status=Status.DONE, finished_at=at, spec=job.spec, task_id="t"
+    )
+
+
+def watch(store: Any, clock: Moments) -> Lateness:
+    return Lateness(store, clock, (), lambda: None)
+
+
+async def events(store: Store, job_id: str) -> list[str]:
+    return sorted(one.event for one in await store.deliveries_of(job_id))
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3])
+async def test_a_process_that_ends_at_a_write_of_a_late_job_leaves_it_to_the_next(store: Store, at: int, *, after: bool) -> None:
+    clock = Moments(1_000)
+    job_id = await made(store, clock.now())
+    clock.set(2 * HOUR)
+    with pytest.raises(StoreDown):
+        await watch(Intercepted(store, Dying(at, after=after)), clock).look()
+    for _ in range(3):
+        clock.set(clock.now() + HOUR)
+        await watch(store, clock).look()
+    assert await events(store, job_id) == ["job.late"]
+    job = await store.job(job_id)
+    assert job is not None
+    assert (job.late_since, job.check_at) == (1_000 + HOUR, None)
+    assert list(await store.jobs_to_check(clock.now(), 10)) == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2])
+async def test_a_process_that_ends_at_a_write_of_a_recovery_leaves_it_to_the_next(store: Store, at: int, *, after: bool) -> None:
+    clock = Moments(1_000)
+    job_id = await made(store, clock.now())
+    clock.set(2 * HOUR)
+    await watch(store, clock).look()
+    done = await success(store, job_id, 2 * HOUR + 5)
+    with pytest.raises(StoreDown):
+        await watch(Intercepted(store, Dying(at, after=after)), clock).succeeded(done)
+    for _ in range(2):
+        await watch(store, clock).succeeded(done)
+    assert await events(store, job_id) == ["job.late", "job.recovered"]
+    job = await store.job(job_id)
+    assert job is not None
+    assert (job.late_since, job.check_at) == (None, 3 * HOUR + 5)
+
+
+async def test_of_many_processes_one_tells_it(store: Store) -> None:
+    clock = Moments(1_000)
+    job_id = await made(store, clock.now())
+    clock.set(2 * HOUR)
+    await asyncio.gather(*(watch(store, clock).look() for _ in range(8)))
+    done = await success(store, job_id, 2 * HOUR)
+    await asyncio.gather(*(watch(store, clock).succeeded(done) for _ in range(8)))
+    await asyncio.gather(*(watch(store, clock).look() for _ in range(8)))
+    assert await events(store, job_id) == ["job.late", "job.recovered"]
+
+
+async def test_a_success_between_the_two_writes_of_a_late_job_tells_both(store: Store) -> None:
+    clock = Moments(1_000)
+    job_id = await made(store, clock.now())
+    clock.set(2 * HOUR)
+    with pytest.raises(StoreDown):
+        await watch(Intercepted(store, Dying(1, after=True)), clock).look()
+    await watch(store, clock).succeeded(await success(store, job_id, 2 * HOUR))
+    await watch(store, clock).look()
+    assert await events(store, job_id) == ["job.late", "job.recovered"]
+
+
+async def test_a_second_episode_is_told_again(store: Store) -> None:
+    clock = Moments(1_000)
+    job_id = await made(store, clock.now())
+    for hours in (2, 10):
+        clock.set(hours * HOUR)
+        await watch(store, clock).look()
+        await watch(store, clock).succeeded(await success(store, job_id, clock.now()))
+    assert await events(store, job_id) == ["job.late"] * 2 + ["job.recovered"] * 2

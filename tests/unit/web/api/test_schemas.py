@@ -1,0 +1,54 @@
+"""Whatever the document allows of ``resources`` and ``container`` is read: bodies made from the schemas alone, as clients make them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from schemathesis.config import SchemathesisConfig
+
+from fastlane.errors import Fault, Invalid
+from fastlane.web.api.container import CONTAINER, HOSTS, RESOURCES
+from fastlane.web.api.json_schema import JsonSchema
+from fastlane.web.api.requests.job import read_job
+from tests.http.fuzzing import is_in_table
+
+SCHEMAS = {"resources": RESOURCES, "container": CONTAINER, "additionalDNSEntries": HOSTS}
+
+
+def made_of(schema: JsonSchema) -> st.SearchStrategy[Any]:
+    """Values that this schema allows, but for the empty one."""
+    body = {"required": True, "content": {"application/json": {"schema": {**schema, "minProperties": 1}}}}
+    paths = {"/x": {"post": {"requestBody": body, "responses": {"200": {"description": "x"}}}}}
+    document = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": paths}
+    operation = schemathesis.openapi.from_dict(document, config=SchemathesisConfig())["/x"]["POST"]
+    return operation.as_strategy().map(lambda case: case.body)
+
+
+def faults_of(body: dict[str, Any]) -> Sequence[Fault]:
+    """What the server has against it."""
+    try:
+        read_job(body, 0, hard_retries=10, hard_timeout=1800)
+    except Invalid as error:
+        return error.faults
+    return ()
+
+
+VALUES = {name: made_of(schema) for name, schema in SCHEMAS.items()}
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(st.data(), st.sampled_from(sorted(SCHEMAS)))
+def test_what_the_schema_allows_is_read_but_for_what_no_schema_can_say(data: st.DataObject, name: str) -> None:
+    value = data.draw(VALUES[name])
+    assert [str(fault) for fault in faults_of({"image": "ubuntu", name: value}) if not is_in_table(fault.field, fault.message)] == []
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_schema_s_examples_are_valid(name: str) -> None:
+    for example in SCHEMAS[name].get("examples", ()):
+        assert Draft202012Validator(SCHEMAS[name]).is_valid(example)
+        read_job({"image": "ubuntu", name: example}, 0, hard_retries=10, hard_timeout=1800)
