@@ -124,7 +124,7 @@ class Condition(Generic[Value]):
 @dataclass(frozen=True, slots=True)
 class Index(Generic[Value]):
     """An index along which rows are read: those with the same ``equal`` fields, in the order of ``order``. It may hold other fields behind
-    these (``also``)."""
+    these (``also``). ``is_key``: SQLite has it as the table's key, under no name of its own."""
 
     record: "Record[Value]"
     name: str
@@ -132,6 +132,7 @@ class Index(Generic[Value]):
     order: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     where: Condition[Value] | None = None
+    is_key: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:

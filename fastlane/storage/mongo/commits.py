@@ -39,7 +39,7 @@ from fastlane.storage.mongo import idempotency, statuses
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import MongoRows, document, read
 from fastlane.storage.mongo.schema import EVENTS, EXECUTIONS, GONE_AT, JOBS, PENDING, TASKS, TICKS, TO_CHECK, TO_COME
-from fastlane.storage.words import words_of
+from fastlane.storage.pages import words_of
 
 log = structlog.get_logger()
 

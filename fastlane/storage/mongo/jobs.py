@@ -15,9 +15,9 @@ from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import BY_ID, MongoRows, read
 from fastlane.storage.mongo.schema import GONE_AT, JOBS, TASKS
 from fastlane.storage.mongo.statuses import bounds_of
+from fastlane.storage.pages import after_all_with, literal_start
 from fastlane.storage.records import JOBS as JOB_RECORD
 from fastlane.storage.records import LAST
-from fastlane.storage.visibility import after_all_with, literal_start
 
 _BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
 

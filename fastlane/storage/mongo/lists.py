@@ -29,10 +29,9 @@ from fastlane.storage.mongo.jobs import visible_tasks, whole
 from fastlane.storage.mongo.rows import MongoRows, read
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, TASKS, TICKS
 from fastlane.storage.mongo.status_walks import complete_missing, walk
-from fastlane.storage.pages import FEW_TASKS, TextBudget, stretch_of
+from fastlane.storage.pages import FEW_TASKS, TextBudget, contains, stretch_of, words_of
 from fastlane.storage.records import LAST, label_text
 from fastlane.storage.rows import readable
-from fastlane.storage.words import contains, words_of
 
 T = TypeVar("T")
 

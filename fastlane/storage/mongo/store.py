@@ -16,10 +16,9 @@ from fastlane.storage.mongo.jobs import MongoJobs
 from fastlane.storage.mongo.lists import MongoLists
 from fastlane.storage.mongo.logs import MongoLogs
 from fastlane.storage.mongo.migration import prepare
-from fastlane.storage.mongo.retention import MongoRetention
 from fastlane.storage.mongo.rows import CommitCounter
 from fastlane.storage.mongo.statuses import JobStatuses
-from fastlane.storage.mongo.transfer import MongoTransfer
+from fastlane.storage.mongo.upkeep import MongoRetention, MongoTransfer
 
 DEADLINE = 5.0
 """Seconds that a call may take."""

@@ -14,16 +14,18 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import ExpectedVersions, Job, job_version
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
+from fastlane.storage.logs import MAX_CHUNKS
 from fastlane.storage.records import EXECUTIONS, JOBS
 from fastlane.storage.rows import filled
 from fastlane.storage.sqlite.executions import QUALIFIED
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import JOB_COLUMNS, record_events
+from fastlane.storage.sqlite.logs import delete_chunks
 from fastlane.storage.sqlite.rows import fetched
 from fastlane.storage.sqlite.schema import BELONGS, TO_COME, UNFINISHED
 
-MAX_TICKS, MAX_EXECUTIONS, MAX_CHUNKS = 250, 100, 32
-"""Rows that one transaction deletes at most, which takes some milliseconds: all pages of a chunk, up to 256 KiB, must be visited."""
+MAX_TICKS, MAX_EXECUTIONS = 250, 100
+"""Rows that one transaction deletes at most, which takes some milliseconds."""
 
 _UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
     WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED}
@@ -36,8 +38,6 @@ _OPEN = f"""SELECT {JOB_COLUMNS} FROM (
 _DELETE_TICKS = """DELETE FROM ticks WHERE rowid IN
     (SELECT rowid FROM ticks INDEXED BY ticks_of_job WHERE job_id = ? ORDER BY due, id LIMIT ?)"""
 _OLDEST = "SELECT id FROM executions WHERE job_id = ? ORDER BY sequence, attempt LIMIT ?"
-_DELETE_CHUNKS = """DELETE FROM log_chunks WHERE rowid IN
-    (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"""
 _FORGET = """DELETE FROM deleted_executions WHERE id IN
     (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
 _DISCARD = f"""DELETE FROM executions WHERE id = ? AND epoch = ? AND status IN ('{Status.ENQUEUED}', '{Status.PULLING}')
@@ -128,8 +128,3 @@ def delete_executions(db: sqlite3.Connection, ids: Sequence[str]) -> tuple[int, 
             return number, 0
         db.execute("DELETE FROM executions WHERE id = ?", (id,))
     return len(ids), chunks
-
-
-def delete_chunks(db: sqlite3.Connection, execution_id: str, limit: int) -> int:
-    """Deletes the last chunks of a log, ``limit`` at most; how many."""
-    return db.execute(_DELETE_CHUNKS, (execution_id, limit)).rowcount

@@ -21,6 +21,7 @@ from fastlane.models.retry import is_under_way
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.base import Claimed, Decide
+from fastlane.storage.pages import after_all_with, literal_start
 from fastlane.storage.records import EXECUTIONS, MAX_UNDER_WAY, NEVER_AGAIN
 from fastlane.storage.rows import filled, readable
 from fastlane.storage.sqlite.file import SqliteFile
@@ -30,7 +31,6 @@ from fastlane.storage.sqlite.schema import BELONGS, UNFINISHED, WAITING
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
 from fastlane.storage.sqlite.writer import BatchOperation
-from fastlane.storage.visibility import after_all_with, literal_start
 
 QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTIONS.fields)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"

@@ -131,7 +131,7 @@ def _matching(record: Record[Any], seen: Where | None = None) -> str:
 
 
 def _hinted(index: Index[Any]) -> str:
-    return f"{index.record.name} INDEXED BY {index.name}" if index.name else index.record.name
+    return f"{index.record.name} INDEXED BY {index.name}" if index.name and not index.is_key else index.record.name
 
 
 def _walk(index: Index[Any], where: Where, fields: Sequence[str], part: Part, given: list[Any]) -> str:

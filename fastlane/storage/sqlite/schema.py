@@ -173,356 +173,279 @@ JOB_STATUSES = (
     "CREATE INDEX jobs_of_task_by_status ON jobs (task_id, job_status, created_at, id)",
 )
 
-MIGRATIONS: Sequence[Migration] = (
-    Migration(
-        version=1,
-        min_reader=1,
-        statements=(
-            """CREATE TABLE tasks (
-                id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, jobs_count INTEGER NOT NULL
-            ) STRICT""",
-            """CREATE TABLE jobs (
-                id TEXT PRIMARY KEY, task_id TEXT NOT NULL, incarnation TEXT NOT NULL, created_at INTEGER NOT NULL,
-                modified_at INTEGER NOT NULL, spec TEXT NOT NULL, schedule TEXT NOT NULL, revision INTEGER NOT NULL,
-                schedule_revision INTEGER NOT NULL, sequence INTEGER NOT NULL, stop_sequence INTEGER NOT NULL,
-                next_tick INTEGER, last_tick INTEGER
-            ) STRICT""",
-            "CREATE INDEX jobs_of_task ON jobs (task_id, created_at, id)",
-            "CREATE INDEX jobs_due ON jobs (next_tick, id) WHERE next_tick IS NOT NULL",
-            """CREATE TABLE ticks (
-                id TEXT PRIMARY KEY, job_id TEXT NOT NULL, key TEXT NOT NULL, due INTEGER NOT NULL, created_at INTEGER NOT NULL,
-                outcome TEXT NOT NULL, execution_id TEXT, reason TEXT, until INTEGER, count INTEGER NOT NULL, at_least INTEGER NOT NULL
-            ) STRICT""",
-            "CREATE INDEX ticks_of_job ON ticks (job_id, due, id)",
-            """CREATE TABLE executions (
-                id TEXT PRIMARY KEY, task_id TEXT NOT NULL, job_id TEXT NOT NULL, tick_id TEXT NOT NULL, attempt INTEGER NOT NULL,
-                sequence INTEGER NOT NULL, spec TEXT NOT NULL, scheduled_for INTEGER NOT NULL, created_at INTEGER NOT NULL,
-                status TEXT NOT NULL, epoch INTEGER NOT NULL, pool TEXT, host TEXT, placed_at INTEGER, image_digest TEXT,
-                swarm_id TEXT, service_id TEXT, bound_at INTEGER, engine_task_id TEXT, container_id TEXT,
-                stop_requested_at INTEGER, started_at INTEGER, finished_at INTEGER, exit_code INTEGER, failure TEXT,
-                stdout_bytes INTEGER NOT NULL, stderr_bytes INTEGER NOT NULL, truncated INTEGER NOT NULL,
-                settled INTEGER NOT NULL, cleaned INTEGER NOT NULL, op TEXT NOT NULL, expires_at INTEGER
-            ) STRICT""",
-            "CREATE INDEX executions_of_job ON executions (job_id, sequence, attempt, status)",
-            f"CREATE INDEX executions_under_way ON executions (job_id, sequence, attempt) WHERE {UNDER_WAY}",
-            "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id)",
-            f"CREATE INDEX executions_unsettled ON executions (finished_at, id) WHERE settled = 0 AND {ENDED}",
-            "CREATE INDEX executions_uncleaned ON executions (finished_at, id) WHERE settled = 1 AND cleaned = 0",
-            # Counters, kept by triggers: counting a million rows takes too long, and no writer can forget a trigger.
-            "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            """INSERT INTO counters VALUES ('tasks', 0), ('jobs', 0), ('enqueued', 0), ('pulling', 0), ('running', 0), ('done', 0),
-                ('failed', 0), ('timedout', 0), ('stopped', 0), ('expired', 0)""",
-            """CREATE TRIGGER count_tasks AFTER INSERT ON tasks BEGIN
-                UPDATE counters SET value = value + 1 WHERE name = 'tasks'; END""",
-            """CREATE TRIGGER count_jobs AFTER INSERT ON jobs BEGIN
-                UPDATE counters SET value = value + 1 WHERE name = 'jobs'; END""",
-            """CREATE TRIGGER count_executions AFTER INSERT ON executions BEGIN
-                UPDATE counters SET value = value + 1 WHERE name = new.status; END""",
-            """CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
-                UPDATE counters SET value = value + 1 WHERE name = new.status;
-                UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
-            # The blobs come last, so that the columns before them are read without them. In a table WITHOUT ROWID, each step of a search
-            # would read them whole. A chunk without bytes of a stream is not in that stream's index.
-            """CREATE TABLE log_chunks (
-                execution_id TEXT NOT NULL, sequence INTEGER NOT NULL, start_offset INTEGER NOT NULL, start_stdout INTEGER NOT NULL,
-                start_stderr INTEGER NOT NULL, end_offset INTEGER NOT NULL, end_stdout INTEGER NOT NULL, end_stderr INTEGER NOT NULL,
-                dropped INTEGER NOT NULL, marks TEXT NOT NULL, pieces BLOB NOT NULL, data BLOB NOT NULL,
-                PRIMARY KEY (execution_id, sequence)
-            ) STRICT""",
-            "CREATE INDEX log_by_offset ON log_chunks (execution_id, start_offset) WHERE end_offset > start_offset",
-            "CREATE INDEX log_by_stdout ON log_chunks (execution_id, start_stdout) WHERE end_stdout > start_stdout",
-            "CREATE INDEX log_by_stderr ON log_chunks (execution_id, start_stderr) WHERE end_stderr > start_stderr",
-            """CREATE TABLE generation (
-                id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, run_id TEXT NOT NULL, builder TEXT, since INTEGER NOT NULL
-            ) STRICT""",
-            "INSERT INTO generation VALUES (1, 0, '', NULL, 0)",
-            "CREATE TABLE checks (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT",
-            "INSERT INTO checks VALUES (1, 0)",
+_STATEMENTS: Sequence[tuple[str, ...]] = (
+    (
+        """CREATE TABLE tasks (
+            id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, jobs_count INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE jobs (
+            id TEXT PRIMARY KEY, task_id TEXT NOT NULL, incarnation TEXT NOT NULL, created_at INTEGER NOT NULL,
+            modified_at INTEGER NOT NULL, spec TEXT NOT NULL, schedule TEXT NOT NULL, revision INTEGER NOT NULL,
+            schedule_revision INTEGER NOT NULL, sequence INTEGER NOT NULL, stop_sequence INTEGER NOT NULL,
+            next_tick INTEGER, last_tick INTEGER
+        ) STRICT""",
+        "CREATE INDEX jobs_of_task ON jobs (task_id, created_at, id)",
+        "CREATE INDEX jobs_due ON jobs (next_tick, id) WHERE next_tick IS NOT NULL",
+        """CREATE TABLE ticks (
+            id TEXT PRIMARY KEY, job_id TEXT NOT NULL, key TEXT NOT NULL, due INTEGER NOT NULL, created_at INTEGER NOT NULL,
+            outcome TEXT NOT NULL, execution_id TEXT, reason TEXT, until INTEGER, count INTEGER NOT NULL, at_least INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX ticks_of_job ON ticks (job_id, due, id)",
+        """CREATE TABLE executions (
+            id TEXT PRIMARY KEY, task_id TEXT NOT NULL, job_id TEXT NOT NULL, tick_id TEXT NOT NULL, attempt INTEGER NOT NULL,
+            sequence INTEGER NOT NULL, spec TEXT NOT NULL, scheduled_for INTEGER NOT NULL, created_at INTEGER NOT NULL,
+            status TEXT NOT NULL, epoch INTEGER NOT NULL, pool TEXT, host TEXT, placed_at INTEGER, image_digest TEXT,
+            swarm_id TEXT, service_id TEXT, bound_at INTEGER, engine_task_id TEXT, container_id TEXT,
+            stop_requested_at INTEGER, started_at INTEGER, finished_at INTEGER, exit_code INTEGER, failure TEXT,
+            stdout_bytes INTEGER NOT NULL, stderr_bytes INTEGER NOT NULL, truncated INTEGER NOT NULL,
+            settled INTEGER NOT NULL, cleaned INTEGER NOT NULL, op TEXT NOT NULL, expires_at INTEGER
+        ) STRICT""",
+        "CREATE INDEX executions_of_job ON executions (job_id, sequence, attempt, status)",
+        f"CREATE INDEX executions_under_way ON executions (job_id, sequence, attempt) WHERE {UNDER_WAY}",
+        "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id)",
+        f"CREATE INDEX executions_unsettled ON executions (finished_at, id) WHERE settled = 0 AND {ENDED}",
+        "CREATE INDEX executions_uncleaned ON executions (finished_at, id) WHERE settled = 1 AND cleaned = 0",
+        # Counters, kept by triggers: counting a million rows takes too long, and no writer can forget a trigger.
+        "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        """INSERT INTO counters VALUES ('tasks', 0), ('jobs', 0), ('enqueued', 0), ('pulling', 0), ('running', 0), ('done', 0),
+            ('failed', 0), ('timedout', 0), ('stopped', 0), ('expired', 0)""",
+        """CREATE TRIGGER count_tasks AFTER INSERT ON tasks BEGIN
+            UPDATE counters SET value = value + 1 WHERE name = 'tasks'; END""",
+        """CREATE TRIGGER count_jobs AFTER INSERT ON jobs BEGIN
+            UPDATE counters SET value = value + 1 WHERE name = 'jobs'; END""",
+        """CREATE TRIGGER count_executions AFTER INSERT ON executions BEGIN
+            UPDATE counters SET value = value + 1 WHERE name = new.status; END""",
+        """CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
+            UPDATE counters SET value = value + 1 WHERE name = new.status;
+            UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
+        # The blobs come last, so that the columns before them are read without them. In a table WITHOUT ROWID, each step of a search
+        # would read them whole. A chunk without bytes of a stream is not in that stream's index.
+        """CREATE TABLE log_chunks (
+            execution_id TEXT NOT NULL, sequence INTEGER NOT NULL, start_offset INTEGER NOT NULL, start_stdout INTEGER NOT NULL,
+            start_stderr INTEGER NOT NULL, end_offset INTEGER NOT NULL, end_stdout INTEGER NOT NULL, end_stderr INTEGER NOT NULL,
+            dropped INTEGER NOT NULL, marks TEXT NOT NULL, pieces BLOB NOT NULL, data BLOB NOT NULL,
+            PRIMARY KEY (execution_id, sequence)
+        ) STRICT""",
+        "CREATE INDEX log_by_offset ON log_chunks (execution_id, start_offset) WHERE end_offset > start_offset",
+        "CREATE INDEX log_by_stdout ON log_chunks (execution_id, start_stdout) WHERE end_stdout > start_stdout",
+        "CREATE INDEX log_by_stderr ON log_chunks (execution_id, start_stderr) WHERE end_stderr > start_stderr",
+        """CREATE TABLE generation (
+            id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, run_id TEXT NOT NULL, builder TEXT, since INTEGER NOT NULL
+        ) STRICT""",
+        "INSERT INTO generation VALUES (1, 0, '', NULL, 0)",
+        "CREATE TABLE checks (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT",
+        "INSERT INTO checks VALUES (1, 0)",
+    ),
+    (
+        "ALTER TABLE jobs ADD COLUMN requested_by TEXT",
+        "ALTER TABLE executions ADD COLUMN requested_by TEXT",
+    ),
+    (
+        "ALTER TABLE jobs ADD COLUMN armed INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN held_tick INTEGER",
+        f"CREATE INDEX jobs_to_come ON jobs (task_id, id) WHERE {TO_COME}",
+        COMMIT,
+        f"CREATE INDEX executions_unfinished ON executions (task_id, job_id, sequence, attempt) WHERE {UNFINISHED}",
+        COMMIT,
+        """CREATE TRIGGER uncount_tasks AFTER DELETE ON tasks BEGIN
+            UPDATE counters SET value = value - 1 WHERE name = 'tasks'; END""",
+        """CREATE TRIGGER uncount_jobs AFTER DELETE ON jobs BEGIN
+            UPDATE counters SET value = value - 1 WHERE name = 'jobs'; END""",
+        """CREATE TRIGGER uncount_executions AFTER DELETE ON executions BEGIN
+            UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
+        "CREATE TABLE pauses (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL, names TEXT NOT NULL) STRICT",
+        "INSERT INTO pauses VALUES (1, 0, '[]')",
+    ),
+    (
+        "CREATE INDEX tasks_by_change ON tasks (modified_at, id)",
+        COMMIT,
+        # A task's executions, all and by final status. Neither index changes while an execution is under way.
+        "CREATE INDEX executions_of_task ON executions (task_id, scheduled_for, id)",
+        COMMIT,
+        f"CREATE INDEX executions_ended ON executions (task_id, status, scheduled_for, id) WHERE {ENDED}",
+        COMMIT,
+        "DROP INDEX executions_by_status",
+        "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id, task_id)",
+        COMMIT,
+        # How many executions a task has in total and in each final status.
+        """CREATE TABLE task_counts (
+            task_id TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (task_id, name)
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO task_counts SELECT task_id, 'executions', count(*) FROM executions GROUP BY task_id",
+        f"INSERT INTO task_counts SELECT task_id, status, count(*) FROM executions WHERE {ENDED} GROUP BY task_id, status",
+        "DROP TRIGGER count_executions",
+        f"""CREATE TRIGGER count_executions AFTER INSERT ON executions BEGIN
+            UPDATE counters SET value = value + 1 WHERE name = new.status;
+            INSERT INTO task_counts VALUES (new.task_id, 'executions', 1) ON CONFLICT DO UPDATE SET value = value + 1;
+            INSERT INTO task_counts SELECT new.task_id, new.status, 1 WHERE new.{ENDED}
+                ON CONFLICT DO UPDATE SET value = value + 1; END""",
+        "DROP TRIGGER move_executions",
+        f"""CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
+            UPDATE counters SET value = value + 1 WHERE name = new.status;
+            UPDATE counters SET value = value - 1 WHERE name = old.status;
+            INSERT INTO task_counts SELECT new.task_id, new.status, 1 WHERE new.{ENDED}
+                ON CONFLICT DO UPDATE SET value = value + 1; END""",
+        """CREATE TRIGGER uncount_executions_of_task AFTER DELETE ON executions BEGIN
+            UPDATE task_counts SET value = value - 1 WHERE task_id = old.task_id AND name IN ('executions', old.status); END""",
+        "CREATE TRIGGER forget_counts_of_task AFTER DELETE ON tasks BEGIN DELETE FROM task_counts WHERE task_id = old.id; END",
+        COMMIT,
+        # How many ticks and executions a job has, once it has two of either: most jobs run once and need no row.
+        """CREATE TABLE job_counts (
+            job_id TEXT PRIMARY KEY, ticks INTEGER NOT NULL, executions INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """INSERT INTO job_counts SELECT id, ticks, executions FROM (
+            SELECT id, (SELECT count(*) FROM ticks WHERE job_id = jobs.id) AS ticks,
+                (SELECT count(*) FROM executions WHERE job_id = jobs.id) AS executions FROM jobs)
+            WHERE ticks > 1 OR executions > 1""",
+        *(
+            f"""CREATE TRIGGER count_{name}_of_job AFTER INSERT ON {name}
+                WHEN EXISTS (SELECT 1 FROM {name} WHERE job_id = new.job_id AND rowid <> new.rowid)
+                    OR EXISTS (SELECT 1 FROM job_counts WHERE job_id = new.job_id) BEGIN
+                UPDATE job_counts SET {name} = {name} + 1 WHERE job_id = new.job_id;
+                INSERT INTO job_counts SELECT new.job_id, (SELECT count(*) FROM ticks WHERE job_id = new.job_id),
+                    (SELECT count(*) FROM executions WHERE job_id = new.job_id)
+                    WHERE NOT EXISTS (SELECT 1 FROM job_counts WHERE job_id = new.job_id); END"""
+            for name in ("ticks", "executions")
         ),
-    ),
-    Migration(
-        version=2,
-        min_reader=1,
-        statements=(
-            "ALTER TABLE jobs ADD COLUMN requested_by TEXT",
-            "ALTER TABLE executions ADD COLUMN requested_by TEXT",
+        *(
+            f"""CREATE TRIGGER uncount_{name}_of_job AFTER DELETE ON {name} BEGIN
+                UPDATE job_counts SET {name} = {name} - 1 WHERE job_id = old.job_id; END"""
+            for name in ("ticks", "executions")
         ),
+        "CREATE TRIGGER forget_counts_of_job AFTER DELETE ON jobs BEGIN DELETE FROM job_counts WHERE job_id = old.id; END",
+        COMMIT,
+        # The words of a task's id: letters, digits and symbols, regardless of case and accents. A row is found by its own words.
+        """CREATE VIRTUAL TABLE task_words USING fts5(
+            id, columnsize = 0, tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co So'")""",
+        "INSERT INTO task_words (id) SELECT id FROM tasks",
+        "CREATE TRIGGER name_tasks AFTER INSERT ON tasks BEGIN INSERT INTO task_words (id) VALUES (new.id); END",
+        """CREATE TRIGGER unname_tasks AFTER DELETE ON tasks BEGIN
+            DELETE FROM task_words WHERE rowid IN (
+                SELECT rowid FROM task_words WHERE task_words MATCH '"' || replace(old.id, '"', '""') || '"' AND id = old.id); END""",
     ),
-    Migration(
-        version=3,
-        min_reader=1,
-        statements=(
-            "ALTER TABLE jobs ADD COLUMN armed INTEGER NOT NULL DEFAULT 0",
-            "ALTER TABLE jobs ADD COLUMN held_tick INTEGER",
-            f"CREATE INDEX jobs_to_come ON jobs (task_id, id) WHERE {TO_COME}",
-            COMMIT,
-            f"CREATE INDEX executions_unfinished ON executions (task_id, job_id, sequence, attempt) WHERE {UNFINISHED}",
-            COMMIT,
-            """CREATE TRIGGER uncount_tasks AFTER DELETE ON tasks BEGIN
-                UPDATE counters SET value = value - 1 WHERE name = 'tasks'; END""",
-            """CREATE TRIGGER uncount_jobs AFTER DELETE ON jobs BEGIN
-                UPDATE counters SET value = value - 1 WHERE name = 'jobs'; END""",
-            """CREATE TRIGGER uncount_executions AFTER DELETE ON executions BEGIN
-                UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
-            "CREATE TABLE pauses (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL, names TEXT NOT NULL) STRICT",
-            "INSERT INTO pauses VALUES (1, 0, '[]')",
-        ),
+    (
+        """CREATE TABLE receipts (
+            key TEXT PRIMARY KEY, body TEXT NOT NULL, created_at INTEGER NOT NULL, task_id TEXT NOT NULL, job_id TEXT NOT NULL,
+            tick_id TEXT NOT NULL, execution_id TEXT
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX receipts_by_age ON receipts (created_at)",
     ),
-    Migration(
-        version=4,
-        min_reader=1,
-        statements=(
-            "CREATE INDEX tasks_by_change ON tasks (modified_at, id)",
-            COMMIT,
-            # A task's executions, all and by final status. Neither index changes while an execution is under way.
-            "CREATE INDEX executions_of_task ON executions (task_id, scheduled_for, id)",
-            COMMIT,
-            f"CREATE INDEX executions_ended ON executions (task_id, status, scheduled_for, id) WHERE {ENDED}",
-            COMMIT,
-            "DROP INDEX executions_by_status",
-            "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id, task_id)",
-            COMMIT,
-            # How many executions a task has in total and in each final status.
-            """CREATE TABLE task_counts (
-                task_id TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (task_id, name)
-            ) STRICT, WITHOUT ROWID""",
-            "INSERT INTO task_counts SELECT task_id, 'executions', count(*) FROM executions GROUP BY task_id",
-            f"INSERT INTO task_counts SELECT task_id, status, count(*) FROM executions WHERE {ENDED} GROUP BY task_id, status",
-            "DROP TRIGGER count_executions",
-            f"""CREATE TRIGGER count_executions AFTER INSERT ON executions BEGIN
-                UPDATE counters SET value = value + 1 WHERE name = new.status;
-                INSERT INTO task_counts VALUES (new.task_id, 'executions', 1) ON CONFLICT DO UPDATE SET value = value + 1;
-                INSERT INTO task_counts SELECT new.task_id, new.status, 1 WHERE new.{ENDED}
-                    ON CONFLICT DO UPDATE SET value = value + 1; END""",
-            "DROP TRIGGER move_executions",
-            f"""CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
-                UPDATE counters SET value = value + 1 WHERE name = new.status;
-                UPDATE counters SET value = value - 1 WHERE name = old.status;
-                INSERT INTO task_counts SELECT new.task_id, new.status, 1 WHERE new.{ENDED}
-                    ON CONFLICT DO UPDATE SET value = value + 1; END""",
-            """CREATE TRIGGER uncount_executions_of_task AFTER DELETE ON executions BEGIN
-                UPDATE task_counts SET value = value - 1 WHERE task_id = old.task_id AND name IN ('executions', old.status); END""",
-            "CREATE TRIGGER forget_counts_of_task AFTER DELETE ON tasks BEGIN DELETE FROM task_counts WHERE task_id = old.id; END",
-            COMMIT,
-            # How many ticks and executions a job has, once it has two of either: most jobs run once and need no row.
-            """CREATE TABLE job_counts (
-                job_id TEXT PRIMARY KEY, ticks INTEGER NOT NULL, executions INTEGER NOT NULL
-            ) STRICT, WITHOUT ROWID""",
-            """INSERT INTO job_counts SELECT id, ticks, executions FROM (
-                SELECT id, (SELECT count(*) FROM ticks WHERE job_id = jobs.id) AS ticks,
-                    (SELECT count(*) FROM executions WHERE job_id = jobs.id) AS executions FROM jobs)
-                WHERE ticks > 1 OR executions > 1""",
-            *(
-                f"""CREATE TRIGGER count_{name}_of_job AFTER INSERT ON {name}
-                    WHEN EXISTS (SELECT 1 FROM {name} WHERE job_id = new.job_id AND rowid <> new.rowid)
-                        OR EXISTS (SELECT 1 FROM job_counts WHERE job_id = new.job_id) BEGIN
-                    UPDATE job_counts SET {name} = {name} + 1 WHERE job_id = new.job_id;
-                    INSERT INTO job_counts SELECT new.job_id, (SELECT count(*) FROM ticks WHERE job_id = new.job_id),
-                        (SELECT count(*) FROM executions WHERE job_id = new.job_id)
-                        WHERE NOT EXISTS (SELECT 1 FROM job_counts WHERE job_id = new.job_id); END"""
-                for name in ("ticks", "executions")
-            ),
-            *(
-                f"""CREATE TRIGGER uncount_{name}_of_job AFTER DELETE ON {name} BEGIN
-                    UPDATE job_counts SET {name} = {name} - 1 WHERE job_id = old.job_id; END"""
-                for name in ("ticks", "executions")
-            ),
-            "CREATE TRIGGER forget_counts_of_job AFTER DELETE ON jobs BEGIN DELETE FROM job_counts WHERE job_id = old.id; END",
-            COMMIT,
-            # The words of a task's id: letters, digits and symbols, regardless of case and accents. A row is found by its own words.
-            """CREATE VIRTUAL TABLE task_words USING fts5(
-                id, columnsize = 0, tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co So'")""",
-            "INSERT INTO task_words (id) SELECT id FROM tasks",
-            "CREATE TRIGGER name_tasks AFTER INSERT ON tasks BEGIN INSERT INTO task_words (id) VALUES (new.id); END",
-            """CREATE TRIGGER unname_tasks AFTER DELETE ON tasks BEGIN
-                DELETE FROM task_words WHERE rowid IN (
-                    SELECT rowid FROM task_words WHERE task_words MATCH '"' || replace(old.id, '"', '""') || '"' AND id = old.id); END""",
-        ),
+    ("ALTER TABLE executions ADD COLUMN image_reference TEXT",),
+    (
+        "ALTER TABLE jobs ADD COLUMN floor INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE executions ADD COLUMN incarnation TEXT NOT NULL DEFAULT ''",
     ),
-    Migration(
-        version=5,
-        min_reader=1,
-        statements=(
-            """CREATE TABLE receipts (
-                key TEXT PRIMARY KEY, body TEXT NOT NULL, created_at INTEGER NOT NULL, task_id TEXT NOT NULL, job_id TEXT NOT NULL,
-                tick_id TEXT NOT NULL, execution_id TEXT
-            ) STRICT, WITHOUT ROWID""",
-            "CREATE INDEX receipts_by_age ON receipts (created_at)",
-        ),
+    (
+        # Deleted executions that a worker had claimed, by when (seconds): each may have left a parked service on a host.
+        "CREATE TABLE deleted_executions (id TEXT PRIMARY KEY, deleted_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE INDEX deleted_executions_by_age ON deleted_executions (deleted_at)",
+        """CREATE TRIGGER note_deleted_executions AFTER DELETE ON executions WHEN old.epoch > 0 BEGIN
+            INSERT OR REPLACE INTO deleted_executions VALUES (old.id, unixepoch()); END""",
     ),
-    Migration(version=6, min_reader=1, statements=("ALTER TABLE executions ADD COLUMN image_reference TEXT",)),
-    Migration(
-        version=7,
-        min_reader=1,
-        statements=(
-            "ALTER TABLE jobs ADD COLUMN floor INTEGER NOT NULL DEFAULT 0",
-            "ALTER TABLE executions ADD COLUMN incarnation TEXT NOT NULL DEFAULT ''",
-        ),
+    (
+        "CREATE TABLE version (id INTEGER PRIMARY KEY CHECK (id = 1), store TEXT NOT NULL, commits INTEGER NOT NULL) STRICT",
+        "INSERT INTO version VALUES (1, lower(hex(randomblob(16))), 0)",
     ),
-    Migration(
-        version=8,
-        min_reader=1,
-        statements=(
-            # Deleted executions that a worker had claimed, by when (seconds): each may have left a parked service on a host.
-            "CREATE TABLE deleted_executions (id TEXT PRIMARY KEY, deleted_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            "CREATE INDEX deleted_executions_by_age ON deleted_executions (deleted_at)",
-            """CREATE TRIGGER note_deleted_executions AFTER DELETE ON executions WHEN old.epoch > 0 BEGIN
-                INSERT OR REPLACE INTO deleted_executions VALUES (old.id, unixepoch()); END""",
-        ),
+    (
+        "DROP INDEX executions_uncleaned",
+        "CREATE INDEX executions_uncleaned ON executions (finished_at, id, host) WHERE settled = 1 AND cleaned = 0",
     ),
-    Migration(
-        version=9,
-        min_reader=1,
-        statements=(
-            "CREATE TABLE version (id INTEGER PRIMARY KEY CHECK (id = 1), store TEXT NOT NULL, commits INTEGER NOT NULL) STRICT",
-            "INSERT INTO version VALUES (1, lower(hex(randomblob(16))), 0)",
-        ),
+    (
+        "ALTER TABLE executions ADD COLUMN waits TEXT",
+        COMMIT,
+        f"CREATE INDEX executions_waiting ON executions (job_id, sequence) WHERE {WAITING}",
     ),
-    Migration(
-        version=10,
-        min_reader=1,
-        statements=(
-            "DROP INDEX executions_uncleaned",
-            "CREATE INDEX executions_uncleaned ON executions (finished_at, id, host) WHERE settled = 1 AND cleaned = 0",
-        ),
+    (
+        "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'",
+        "CREATE INDEX jobs_by_creation ON jobs (created_at, id, task_id)",
+        COMMIT,
+        # Each label of a job as NAME=VALUE, in the order in which jobs are listed.
+        """CREATE TABLE job_labels (
+            label TEXT NOT NULL, created_at INTEGER NOT NULL, job_id TEXT NOT NULL, task_id TEXT NOT NULL,
+            PRIMARY KEY (label, created_at, job_id)
+        ) STRICT, WITHOUT ROWID""",
+        f"CREATE TRIGGER label_jobs AFTER INSERT ON jobs WHEN new.labels <> '[]' BEGIN {_ADD_LABELS}; END",
+        f"""CREATE TRIGGER relabel_jobs AFTER UPDATE OF labels ON jobs WHEN new.labels <> old.labels BEGIN
+            {_DROP_LABELS}; {_ADD_LABELS}; END""",
+        f"CREATE TRIGGER unlabel_jobs AFTER DELETE ON jobs WHEN old.labels <> '[]' BEGIN {_DROP_LABELS}; END",
     ),
-    Migration(
-        version=11,
-        min_reader=1,
-        statements=(
-            "ALTER TABLE executions ADD COLUMN waits TEXT",
-            COMMIT,
-            f"CREATE INDEX executions_waiting ON executions (job_id, sequence) WHERE {WAITING}",
-        ),
+    (
+        """CREATE TABLE hosts (
+            id TEXT PRIMARY KEY, address TEXT NOT NULL, version INTEGER NOT NULL, pool TEXT, weight INTEGER NOT NULL,
+            max_running INTEGER, drained INTEGER NOT NULL, engine_id TEXT, swarm_id TEXT, registered_at INTEGER, registered_by TEXT,
+            removed_at INTEGER, lost_until INTEGER, lost_swarm TEXT
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE pools_revision (
+            id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, digest TEXT NOT NULL, recorded_at INTEGER NOT NULL,
+            reload INTEGER NOT NULL
+        ) STRICT""",
+        "INSERT INTO pools_revision VALUES (1, 0, '', 0, 0)",
+        COMMIT,
+        f"CREATE INDEX executions_on_host ON executions (host) WHERE {ON_HOST}",
     ),
-    Migration(
-        version=12,
-        min_reader=1,
-        statements=(
-            "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'",
-            "CREATE INDEX jobs_by_creation ON jobs (created_at, id, task_id)",
-            COMMIT,
-            # Each label of a job as NAME=VALUE, in the order in which jobs are listed.
-            """CREATE TABLE job_labels (
-                label TEXT NOT NULL, created_at INTEGER NOT NULL, job_id TEXT NOT NULL, task_id TEXT NOT NULL,
-                PRIMARY KEY (label, created_at, job_id)
-            ) STRICT, WITHOUT ROWID""",
-            f"CREATE TRIGGER label_jobs AFTER INSERT ON jobs WHEN new.labels <> '[]' BEGIN {_ADD_LABELS}; END",
-            f"""CREATE TRIGGER relabel_jobs AFTER UPDATE OF labels ON jobs WHEN new.labels <> old.labels BEGIN
-                {_DROP_LABELS}; {_ADD_LABELS}; END""",
-            f"CREATE TRIGGER unlabel_jobs AFTER DELETE ON jobs WHEN old.labels <> '[]' BEGIN {_DROP_LABELS}; END",
-        ),
+    (
+        "ALTER TABLE hosts ADD COLUMN disk_refused_first INTEGER",
+        "ALTER TABLE hosts ADD COLUMN disk_refused_last INTEGER",
     ),
-    Migration(
-        version=13,
-        min_reader=1,
-        statements=(
-            """CREATE TABLE hosts (
-                id TEXT PRIMARY KEY, address TEXT NOT NULL, version INTEGER NOT NULL, pool TEXT, weight INTEGER NOT NULL,
-                max_running INTEGER, drained INTEGER NOT NULL, engine_id TEXT, swarm_id TEXT, registered_at INTEGER, registered_by TEXT,
-                removed_at INTEGER, lost_until INTEGER, lost_swarm TEXT
-            ) STRICT, WITHOUT ROWID""",
-            """CREATE TABLE pools_revision (
-                id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, digest TEXT NOT NULL, recorded_at INTEGER NOT NULL,
-                reload INTEGER NOT NULL
-            ) STRICT""",
-            "INSERT INTO pools_revision VALUES (1, 0, '', 0, 0)",
-            COMMIT,
-            f"CREATE INDEX executions_on_host ON executions (host) WHERE {ON_HOST}",
-        ),
+    (
+        """CREATE TABLE images (
+            engine_id TEXT NOT NULL, reference TEXT NOT NULL, keep_until INTEGER NOT NULL, removed_by INTEGER, version INTEGER NOT NULL,
+            PRIMARY KEY (engine_id, reference)
+        ) STRICT, WITHOUT ROWID""",
     ),
-    Migration(
-        version=14,
-        min_reader=1,
-        statements=(
-            "ALTER TABLE hosts ADD COLUMN disk_refused_first INTEGER",
-            "ALTER TABLE hosts ADD COLUMN disk_refused_last INTEGER",
-        ),
+    (
+        """CREATE TABLE deliveries (
+            id TEXT PRIMARY KEY, task_id TEXT NOT NULL, job_id TEXT NOT NULL, execution_id TEXT NOT NULL, event TEXT NOT NULL,
+            webhook TEXT NOT NULL, will_retry INTEGER NOT NULL, created_at INTEGER NOT NULL, due INTEGER,
+            attempts_left INTEGER NOT NULL, attempts_made INTEGER NOT NULL, attempts TEXT NOT NULL, state TEXT NOT NULL,
+            by_hand INTEGER NOT NULL, version INTEGER NOT NULL, origin TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX deliveries_of_execution ON deliveries (execution_id, id)",
+        f"CREATE INDEX deliveries_due ON deliveries (due, id, origin) WHERE {TO_SEND}",
+        """CREATE TRIGGER forget_deliveries AFTER DELETE ON executions BEGIN
+            DELETE FROM deliveries WHERE execution_id = old.id; END""",
+        """CREATE TABLE receivers (
+            id TEXT PRIMARY KEY, origin TEXT NOT NULL, failing_since INTEGER NOT NULL, failed_at INTEGER NOT NULL,
+            error TEXT NOT NULL, version INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX receivers_by_age ON receivers (failing_since, id)",
+        "CREATE INDEX receivers_by_failure ON receivers (failed_at)",
     ),
-    Migration(
-        version=15,
-        min_reader=1,
-        statements=(
-            """CREATE TABLE images (
-                engine_id TEXT NOT NULL, reference TEXT NOT NULL, keep_until INTEGER NOT NULL, removed_by INTEGER, version INTEGER NOT NULL,
-                PRIMARY KEY (engine_id, reference)
-            ) STRICT, WITHOUT ROWID""",
-        ),
+    ("ALTER TABLE executions ADD COLUMN usage TEXT",),
+    (
+        """CREATE TABLE mail_quotas (
+            id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, told_at INTEGER NOT NULL, held INTEGER NOT NULL, held_ids TEXT NOT NULL,
+            version INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX mail_quotas_by_age ON mail_quotas (told_at)",
     ),
-    Migration(
-        version=16,
-        min_reader=1,
-        statements=(
-            """CREATE TABLE deliveries (
-                id TEXT PRIMARY KEY, task_id TEXT NOT NULL, job_id TEXT NOT NULL, execution_id TEXT NOT NULL, event TEXT NOT NULL,
-                webhook TEXT NOT NULL, will_retry INTEGER NOT NULL, created_at INTEGER NOT NULL, due INTEGER,
-                attempts_left INTEGER NOT NULL, attempts_made INTEGER NOT NULL, attempts TEXT NOT NULL, state TEXT NOT NULL,
-                by_hand INTEGER NOT NULL, version INTEGER NOT NULL, origin TEXT NOT NULL
-            ) STRICT""",
-            "CREATE INDEX deliveries_of_execution ON deliveries (execution_id, id)",
-            f"CREATE INDEX deliveries_due ON deliveries (due, id, origin) WHERE {TO_SEND}",
-            """CREATE TRIGGER forget_deliveries AFTER DELETE ON executions BEGIN
-                DELETE FROM deliveries WHERE execution_id = old.id; END""",
-            """CREATE TABLE receivers (
-                id TEXT PRIMARY KEY, origin TEXT NOT NULL, failing_since INTEGER NOT NULL, failed_at INTEGER NOT NULL,
-                error TEXT NOT NULL, version INTEGER NOT NULL
-            ) STRICT, WITHOUT ROWID""",
-            "CREATE INDEX receivers_by_age ON receivers (failing_since, id)",
-            "CREATE INDEX receivers_by_failure ON receivers (failed_at)",
-        ),
+    (f"CREATE INDEX deliveries_by_age ON deliveries (created_at, id) WHERE {OVER}",),
+    (
+        # How many executions of a task ended within an hour, in which status, and how late the containers of those that started did.
+        """CREATE TABLE hours (
+            task_id TEXT NOT NULL, pool TEXT NOT NULL, hour INTEGER NOT NULL, done INTEGER NOT NULL, expired INTEGER NOT NULL,
+            failed INTEGER NOT NULL, stopped INTEGER NOT NULL, timedout INTEGER NOT NULL, started INTEGER NOT NULL,
+            late INTEGER NOT NULL, latest INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE UNIQUE INDEX hours_of_task ON hours (task_id, hour, pool)",
+        "CREATE INDEX hours_by_age ON hours (hour)",
+        f"""CREATE TRIGGER count_ends AFTER UPDATE OF status ON executions WHEN new.{ENDED} AND old.{UNDER_WAY} BEGIN
+            {COUNT_END}; END""",
+        f"CREATE TRIGGER count_ended AFTER INSERT ON executions WHEN new.{ENDED} BEGIN {COUNT_END}; END",
     ),
-    Migration(version=17, min_reader=1, statements=("ALTER TABLE executions ADD COLUMN usage TEXT",)),
-    Migration(
-        version=18,
-        min_reader=1,
-        statements=(
-            """CREATE TABLE mail_quotas (
-                id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, told_at INTEGER NOT NULL, held INTEGER NOT NULL, held_ids TEXT NOT NULL,
-                version INTEGER NOT NULL
-            ) STRICT, WITHOUT ROWID""",
-            "CREATE INDEX mail_quotas_by_age ON mail_quotas (told_at)",
-        ),
+    EVENT_TABLES,
+    (
+        *(f"ALTER TABLE jobs ADD COLUMN {name} INTEGER" for name in ("check_at", "late_since")),
+        "CREATE TRIGGER forget_notices AFTER DELETE ON jobs BEGIN DELETE FROM deliveries WHERE execution_id = old.id; END",
+        COMMIT,
+        f"CREATE INDEX jobs_to_check ON jobs (check_at, id) WHERE {TO_CHECK}",
     ),
-    Migration(
-        version=19,
-        min_reader=1,
-        statements=(f"CREATE INDEX deliveries_by_age ON deliveries (created_at, id) WHERE {OVER}",),
-    ),
-    Migration(
-        version=20,
-        min_reader=1,
-        statements=(
-            # How many executions of a task ended within an hour, in which status, and how late the containers of those that started did.
-            """CREATE TABLE hours (
-                task_id TEXT NOT NULL, pool TEXT NOT NULL, hour INTEGER NOT NULL, done INTEGER NOT NULL, expired INTEGER NOT NULL,
-                failed INTEGER NOT NULL, stopped INTEGER NOT NULL, timedout INTEGER NOT NULL, started INTEGER NOT NULL,
-                late INTEGER NOT NULL, latest INTEGER NOT NULL
-            ) STRICT""",
-            "CREATE UNIQUE INDEX hours_of_task ON hours (task_id, hour, pool)",
-            "CREATE INDEX hours_by_age ON hours (hour)",
-            f"""CREATE TRIGGER count_ends AFTER UPDATE OF status ON executions WHEN new.{ENDED} AND old.{UNDER_WAY} BEGIN
-                {COUNT_END}; END""",
-            f"CREATE TRIGGER count_ended AFTER INSERT ON executions WHEN new.{ENDED} BEGIN {COUNT_END}; END",
-        ),
-    ),
-    Migration(
-        version=21,
-        min_reader=1,
-        statements=EVENT_TABLES,
-    ),
-    Migration(
-        version=22,
-        min_reader=1,
-        statements=(
-            *(f"ALTER TABLE jobs ADD COLUMN {name} INTEGER" for name in ("check_at", "late_since")),
-            "CREATE TRIGGER forget_notices AFTER DELETE ON jobs BEGIN DELETE FROM deliveries WHERE execution_id = old.id; END",
-            COMMIT,
-            f"CREATE INDEX jobs_to_check ON jobs (check_at, id) WHERE {TO_CHECK}",
-        ),
-    ),
-    Migration(version=23, min_reader=1, statements=LOG_BYTES),
-    Migration(version=24, min_reader=1, statements=SHORT_LISTS),
-    Migration(version=25, min_reader=1, statements=JOB_STATUSES),
+    LOG_BYTES,
+    SHORT_LISTS,
+    JOB_STATUSES,
 )
+"""The statements of each version, from 1 on."""
 
+MIGRATIONS: Sequence[Migration] = tuple(Migration(version, 1, statements) for version, statements in enumerate(_STATEMENTS, 1))
+"""Code of the first version may use a file of the last one."""
 VERSION = MIGRATIONS[-1].version

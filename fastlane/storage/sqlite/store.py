@@ -7,14 +7,12 @@ from fastlane.storage.logic import StoreLogic
 from fastlane.storage.sqlite.deletion import SqliteDeletion
 from fastlane.storage.sqlite.executions import SqliteExecutions
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.history import SqliteHistory
 from fastlane.storage.sqlite.job_lists import SqliteJobLists
 from fastlane.storage.sqlite.jobs import SqliteJobs
 from fastlane.storage.sqlite.lists import SqliteLists
 from fastlane.storage.sqlite.logs import SqliteLogs
-from fastlane.storage.sqlite.retention import SqliteRetention
 from fastlane.storage.sqlite.rows import SqliteRows
-from fastlane.storage.sqlite.transfer import SqliteTransfer
+from fastlane.storage.sqlite.upkeep import SqliteHistory, SqliteRetention, SqliteTransfer
 
 
 class SqliteStore(SqliteJobs, SqliteExecutions, SqliteDeletion, SqliteLists, SqliteJobLists, SqliteLogs, StoreLogic):

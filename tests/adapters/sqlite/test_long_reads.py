@@ -11,7 +11,7 @@ import pytest
 from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
-from fastlane.storage import pages, visibility
+from fastlane.storage import pages
 from fastlane.storage.sqlite import connection, job_lists, lists
 from fastlane.storage.sqlite import file as store
 from fastlane.storage.sqlite.connection import connect
@@ -145,7 +145,7 @@ async def test_a_pattern_is_asked_once_for_each_task_that_can_match(
      ("(?i)team", ""), ("team[ab]", "team"), ("^team", ""), (r"a\.b", "a"), ("a.b", "a"), ("é", ""), ("(a|b)c", "")],
 )  # fmt: skip
 def test_the_literal_start_of_a_pattern_is_no_more_than_each_match_begins_with(pattern: str, start: str) -> None:
-    assert visibility.literal_start(pattern) == start
+    assert pages.literal_start(pattern) == start
 
 
 async def test_jobs_of_few_visible_tasks_and_of_many_are_the_same_pages(

@@ -1,18 +1,26 @@
-"""Retention on MongoDB. WiredTiger gives the space that is freed to what is written next."""
+"""Retention, exports and imports in MongoDB. WiredTiger gives the space that is freed to what is written next."""
 
 from collections import Counter
 from collections.abc import Sequence, Set
+from functools import partial
 
-from fastlane.models.retention import Cuts, JobHistory
-from fastlane.storage.base import Removed
-from fastlane.storage.mongo import deletion, logs
-from fastlane.storage.mongo.commits import current, is_there
+from fastlane.models.execution import Execution
+from fastlane.models.ids import IdempotencyRecord, nonce
+from fastlane.models.job import Task
+from fastlane.models.retention import Cuts, JobHistory, TaskHour
+from fastlane.storage import records
+from fastlane.storage.base import Noted, Removed
+from fastlane.storage.logic import TransferLogic
+from fastlane.storage.logs import MAX_CHUNKS
+from fastlane.storage.mongo import deletion, history, logs
+from fastlane.storage.mongo.commits import complete_pending, current, is_there, task_words
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import MongoRows
-from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS, JOBS, TICKS
+from fastlane.storage.mongo.rows import UNCOUNTED, MongoRows, document, filter_of, read
+from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS, JOBS, RECEIPTS, TASKS, TICKS
 from fastlane.storage.mongo.statuses import JobStatuses
-from fastlane.storage.records import Where
+from fastlane.storage.records import Between, Where
 from fastlane.storage.retention import RetentionLogic
+from fastlane.storage.rows import Part
 
 A_FEW = 4
 """Executions, and ticks, of a job that has given out one number at most; it has more after retries and pauses."""
@@ -46,8 +54,8 @@ class MongoRetention(RetentionLogic):
         over, mark = {"settled": True, "cleaned": True}, {"$set": {"truncated": True}}
         if not await self._written(lambda: self._db.update(EXECUTIONS, execution_id, over, mark)):
             return False
-        deleted = await self._db.call(lambda: logs.delete_chunks(self._db, execution_id, logs.PRUNED_CHUNKS))
-        return deleted == logs.PRUNED_CHUNKS
+        deleted = await self._db.call(lambda: logs.delete_chunks(self._db, execution_id, MAX_CHUNKS))
+        return deleted == MAX_CHUNKS
 
     async def release_space(self) -> bool:
         return False
@@ -102,3 +110,58 @@ async def _delete_logs(db: Database, execution_ids: Sequence[str], chunks: int) 
         if chunks == 0:
             return number + (not await logs.with_log(db, [id]))
     return len(execution_ids)
+
+
+_BY_AGE = records.Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"))
+
+
+class MongoTransfer(TransferLogic):
+    """A ``TransferStore`` of the database."""
+
+    def __init__(self, db: Database, rows: MongoRows, statuses: JobStatuses) -> None:
+        super().__init__(rows)
+        self._db = db
+        self._statuses = statuses
+        self._written, self._committed = rows.written, rows.committed
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        """A reservation is none."""
+        filter = filter_of(_BY_AGE, {"created_at": Between(low=since), "done": True}, Part(after=after))
+        sort = [("created_at", 1), ("_id", 1)]
+
+        async def look() -> list[IdempotencyRecord]:
+            await complete_pending(self._db)
+            rows = await self._db.find(RECEIPTS, filter, _BY_AGE.name, sort=sort, limit=limit)
+            return [read(records.RECEIPTS, row) for row in rows]
+
+        return await self._db.call(look)
+
+    async def restore_task(self, task: Task) -> None:
+        times = {"created_at": task.created_at, "modified_at": task.modified_at}
+        change = {"$set": times, "$setOnInsert": {"words": task_words(task.id)}}
+        await self._db.call(lambda: self._db.upsert(TASKS, task.id, change))
+        self._committed()
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        op = nonce()
+        row = {**document(records.RECEIPTS, record, op), "op": op, "done": True}
+        await self._written(lambda: self._db.insert(RECEIPTS, row))
+
+    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(await self._db.call(lambda: logs.with_log(self._db, execution_ids)))
+
+    async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
+        times = {"start_noted_at": noted.start, "end_noted_at": noted.end}
+        row = document(records.EXECUTIONS, execution) | {name: time for name, time in times.items() if time is not None}
+        if is_counted:
+            row.pop(UNCOUNTED, None)
+        if inserted := await self._written(lambda: self._db.insert(EXECUTIONS, row)):
+            await self._statuses.follow(execution.job_id)
+        return inserted
+
+    async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
+        return await self._db.call(lambda: history.rows(self._db, limit, after))
+
+    async def restore_hours(self, rows: Sequence[TaskHour]) -> None:
+        for row in rows:
+            await self._written(partial(history.restore, self._db, row))
