@@ -20,9 +20,11 @@ If it ends before that, nothing runs either: such an execution belongs to no job
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -31,15 +33,17 @@ from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution, status_of
 from fastlane.models.ids import IdempotencyRecord, nonce
-from fastlane.models.job import ExpectedVersions, Job
+from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records
 from fastlane.storage.mongo import idempotency, statuses
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import MongoRows, document, read
+from fastlane.storage.mongo.rows import BY_ID, MongoRows, document, read
 from fastlane.storage.mongo.schema import EVENTS, EXECUTIONS, GONE_AT, JOBS, PENDING, TASKS, TICKS, TO_CHECK, TO_COME
-from fastlane.storage.pages import words_of
+from fastlane.storage.mongo.statuses import bounds_of
+from fastlane.storage.pages import after_all_with, literal_start, words_of
+from fastlane.storage.records import LAST
 
 log = structlog.get_logger()
 
@@ -373,3 +377,39 @@ class CommittedRows(MongoRows):
 
     async def catch_up(self, job_id: str | None = None) -> None:
         await self._db.call(lambda: complete_pending(self._db) if job_id is None else current(self._db, job_id))
+
+
+_BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
+
+
+async def bounds(db: Database, job_id: str) -> JobBounds | None:
+    """Which of a job's executions may start."""
+    row = await db.one(JOBS, job_id, _BOUNDS)
+    return None if row is None or not is_there(row) else bounds_of(row)
+
+
+async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBounds]:
+    """The same for several jobs, by id. Their intents are completed before, so that their executions can be read after it."""
+    rows = await db.with_ids(JOBS, job_ids, _BOUNDS)
+    for row in rows.values():
+        if row["intent"] is not None:
+            await complete(db, row)
+    return {id: bounds_of(row) for id, row in rows.items() if is_there(row)}
+
+
+async def whole(db: Database, job_id: str) -> JobBounds | None:
+    """A job's bounds once its intent is completed: what its last commit made can be read now."""
+    return (await bounds_of_all(db, [job_id])).get(job_id)
+
+
+def belonging(bounds: JobBounds) -> Mapping[str, Any]:
+    """``JobBounds.include`` as a filter. A test compares both over generated rows."""
+    return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
+
+
+async def visible_tasks(db: Database, pattern: str) -> list[str]:
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
+    start = literal_start(pattern)
+    range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
+    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
+    return [row["_id"] for row in rows if re.match(pattern, row["_id"])]

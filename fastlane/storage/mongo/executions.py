@@ -20,9 +20,8 @@ from fastlane.models.status import FINAL, Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage import records
 from fastlane.storage.base import Claimed, Decide
-from fastlane.storage.mongo.commits import complete_pending
+from fastlane.storage.mongo.commits import belonging, bounds, bounds_of_all, complete_pending, visible_tasks, whole
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
-from fastlane.storage.mongo.jobs import belonging, bounds, bounds_of_all, visible_tasks, whole
 from fastlane.storage.mongo.rows import UNCOUNTED, MongoRows, flag_changes, read
 from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNDER_WAY, UNFINISHED, WAITING
 from fastlane.storage.mongo.statuses import JobStatuses

@@ -21,6 +21,7 @@ import structlog
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.ids import nonce
 from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.jobs import write_all
 from fastlane.storage.mongo.rows import META
 from fastlane.storage.mongo.schema import (
     CHUNKS,
@@ -37,7 +38,6 @@ from fastlane.storage.mongo.schema import (
     TASKS,
     TICKS,
 )
-from fastlane.storage.mongo.status_walks import write_all
 
 log = structlog.get_logger()
 

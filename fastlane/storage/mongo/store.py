@@ -9,10 +9,9 @@ from fastlane.models.store_version import StoreVersion
 from fastlane.storage.logic import StoreLogic
 from fastlane.storage.mongo.commits import CommittedRows, Finisher, complete_pending
 from fastlane.storage.mongo.database import Database, Turns, read_url
-from fastlane.storage.mongo.deletion import MongoDeletion
 from fastlane.storage.mongo.executions import MongoExecutions
 from fastlane.storage.mongo.history import MongoHistory
-from fastlane.storage.mongo.jobs import MongoJobs
+from fastlane.storage.mongo.jobs import MongoDeletion, MongoJobs
 from fastlane.storage.mongo.lists import MongoLists
 from fastlane.storage.mongo.logs import MongoLogs
 from fastlane.storage.mongo.migration import prepare

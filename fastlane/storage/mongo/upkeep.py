@@ -12,7 +12,7 @@ from fastlane.storage import records
 from fastlane.storage.base import Noted, Removed
 from fastlane.storage.logic import TransferLogic
 from fastlane.storage.logs import MAX_CHUNKS
-from fastlane.storage.mongo import deletion, history, logs
+from fastlane.storage.mongo import history, jobs, logs
 from fastlane.storage.mongo.commits import complete_pending, current, is_there, task_words
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import UNCOUNTED, MongoRows, document, filter_of, read
@@ -74,7 +74,7 @@ class MongoRetention(RetentionLogic):
         return await self._written(raise_it)
 
     async def _delete_executions(self, ids: Sequence[str]) -> tuple[int, int]:
-        return await self._written(lambda: deletion.delete_executions(self._db, ids))
+        return await self._written(lambda: jobs.delete_executions(self._db, ids))
 
     async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
         return await self._db.call(lambda: _delete_logs(self._db, execution_ids, chunks))

@@ -17,6 +17,7 @@ import orjson
 
 from fastlane.errors import Unreadable
 from fastlane.models.execution import Execution, RunningContainer
+from fastlane.models.job import JobBounds
 from fastlane.models.retry import is_under_way
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange, Rule
@@ -25,12 +26,11 @@ from fastlane.storage.pages import after_all_with, literal_start
 from fastlane.storage.records import EXECUTIONS, MAX_UNDER_WAY, NEVER_AGAIN
 from fastlane.storage.rows import filled, readable
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.jobs import bounds
 from fastlane.storage.sqlite.rows import as_json, fetched, with_any_text
 from fastlane.storage.sqlite.schema import BELONGS, UNFINISHED, WAITING
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
-from fastlane.storage.sqlite.writer import BatchOperation
+from fastlane.storage.sqlite.threads import BatchOperation
 
 QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTIONS.fields)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"
@@ -60,6 +60,7 @@ _WAITING = f"""SELECT {QUALIFIED} FROM json_each(?) AS asked CROSS JOIN executio
 _ENQUEUED = f"""SELECT count(*) FROM (SELECT 1 FROM executions INDEXED BY executions_unfinished
     WHERE task_id = ? AND {UNFINISHED} AND status = 'enqueued' LIMIT ?) AS one_page"""
 
+_BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
 _IMAGES = f"""WITH live AS (SELECT spec, image_reference FROM executions INDEXED BY executions_under_way WHERE {UNDER_WAY_SQL})
     SELECT spec ->> 'image' FROM live UNION SELECT image_reference FROM live WHERE image_reference IS NOT NULL"""
 
@@ -254,3 +255,9 @@ def _one_of(statuses: Iterable[Status]) -> str:
 
 def _execution(row: Sequence[Any]) -> Execution:
     return EXECUTIONS.of(list(row))
+
+
+def bounds(db: sqlite3.Connection, ids: Sequence[str]) -> list[JobBounds | None]:
+    """Which executions of the jobs with these ids may start, in their order; None for an id that no job has."""
+    found = {id: JobBounds(*values) for id, *values in db.execute(_BOUNDS, (as_json(ids),)).fetchall()}
+    return [found.get(id) for id in ids]

@@ -8,8 +8,7 @@ from pathlib import Path
 from fastlane.errors import StoreDown
 from fastlane.storage.sqlite.connection import connect, keep_freed_memory
 from fastlane.storage.sqlite.migration import Progress, prepare
-from fastlane.storage.sqlite.readers import Readers
-from fastlane.storage.sqlite.writer import Answer, Checkpointer, Operation, Writer
+from fastlane.storage.sqlite.threads import Answer, Checkpointer, Operation, Readers, Writer
 
 GRACE = 2.0
 """Seconds beyond ``busy_timeout`` after which a call is given up."""

@@ -1,26 +1,36 @@
 """Jobs, their tasks and ledgers, and the records of requests (table ``receipts``). A commit makes or advances a job together with its
 ticks, its execution and the record, in one transaction. New jobs that wait together go into a few statements: a statement costs more than
-most of the rows that it inserts (measured: a tenth of what an enqueue costs when 32 come at once)."""
+most of the rows that it inserts (measured: a tenth of what an enqueue costs when 32 come at once).
+
+They are deleted here, too, as are executions that belong to none. A job's history goes in slices of bounded size, each in its own
+transaction, so that no other writer waits for a long one. The job's floor is raised first: an execution with a sequence up to the floor
+must never run, so an attempt that is inserted late does no harm."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from fastlane.errors import Conflict, Repeated
 from fastlane.models.event import Event
 from fastlane.models.execution import Execution, status_of
 from fastlane.models.ids import DAY, IdempotencyRecord
-from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task, job_version
 from fastlane.models.job_change import STOPPED, unfired
+from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
+from fastlane.storage.base import Deletion
+from fastlane.storage.logs import MAX_CHUNKS
 from fastlane.storage.records import EVENTS, EXECUTIONS, JOBS, RECEIPTS, TASKS, TICKS
-from fastlane.storage.rows import Rows
+from fastlane.storage.rows import Rows, filled
+from fastlane.storage.sqlite.executions import QUALIFIED, bounds
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.rows import as_json, insert_into, insert_missing
-from fastlane.storage.sqlite.writer import BatchOperation
+from fastlane.storage.sqlite.logs import delete_chunks
+from fastlane.storage.sqlite.rows import as_json, fetched, insert_into, insert_missing
+from fastlane.storage.sqlite.schema import BELONGS, TO_COME, UNFINISHED
+from fastlane.storage.sqlite.threads import BatchOperation
 
 Row = Mapping[str, Any]
 
@@ -35,7 +45,6 @@ JOB_COLUMNS = ", ".join(JOBS.fields)
 _COLUMNS = (*JOBS.columns, "job_status")
 _ID = JOBS.fields.index("id")
 _WANTED = f"SELECT {', '.join(f'jobs.{name}' for name in JOBS.fields)} FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"
-_BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
 _INSERT_TICK, _INSERT_EXECUTION = insert_into("ticks", TICKS.fields), insert_into("executions", EXECUTIONS.fields)
 _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET modified_at = max(modified_at, excluded.modified_at), jobs_count = jobs_count + excluded.jobs_count"""
@@ -204,7 +213,107 @@ def jobs_with(db: sqlite3.Connection, ids: Sequence[str]) -> list[Job | None]:
     return [JOBS.of(list(found[id])) if id in found else None for id in ids]
 
 
-def bounds(db: sqlite3.Connection, ids: Sequence[str]) -> list[JobBounds | None]:
-    """Which executions of the jobs with these ids may start, in their order; None for an id that no job has."""
-    found = {id: JobBounds(*values) for id, *values in db.execute(_BOUNDS, (as_json(ids),)).fetchall()}
-    return [found.get(id) for id in ids]
+MAX_TICKS, MAX_EXECUTIONS = 250, 100
+"""Rows that one transaction deletes at most, which takes some milliseconds."""
+
+_UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
+    WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED}
+    ORDER BY executions.sequence, executions.attempt LIMIT ?"""
+_OPEN = f"""SELECT {JOB_COLUMNS} FROM (
+    SELECT id AS open_id FROM jobs INDEXED BY jobs_to_come WHERE task_id = :task AND id > :after AND {TO_COME}
+    UNION SELECT executions.job_id FROM executions INDEXED BY executions_unfinished CROSS JOIN jobs ON jobs.id = executions.job_id
+        WHERE executions.task_id = :task AND executions.job_id > :after AND {UNFINISHED} AND settled = 0 AND {BELONGS}
+    ORDER BY 1 LIMIT :limit) AS one_page CROSS JOIN jobs ON jobs.id = open_id"""
+_DELETE_TICKS = """DELETE FROM ticks WHERE rowid IN
+    (SELECT rowid FROM ticks INDEXED BY ticks_of_job WHERE job_id = ? ORDER BY due, id LIMIT ?)"""
+_OLDEST = "SELECT id FROM executions WHERE job_id = ? ORDER BY sequence, attempt LIMIT ?"
+_FORGET = """DELETE FROM deleted_executions WHERE id IN
+    (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
+_DISCARD = f"""DELETE FROM executions WHERE id = ? AND epoch = ? AND status IN ('{Status.ENQUEUED}', '{Status.PULLING}')
+    AND service_id IS NULL"""
+_LEAVE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - 1 WHERE id = ?"
+
+
+class SqliteDeletion:
+    """The part of the store that deletes, and that finds what keeps something from being deleted."""
+
+    _file: SqliteFile
+
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        async def fetch(count: int) -> list[tuple[Any, ...]]:
+            given = {"task": task_id, "after": after, "limit": count}
+            return sorted(await self._file.read(lambda db: fetched(db, _OPEN, given)), key=itemgetter(JOBS.fields.index("id")))
+
+        return await filled(fetch, limit, lambda row: JOBS.of(list(row)))
+
+    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
+        rows = await self._file.read(lambda db: db.execute(_UNFINISHED, (job_id, task_id, limit)).fetchall())
+        return [EXECUTIONS.of(list(row)) for row in rows]
+
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        return await self._file.write(lambda db: _delete_job(db, job_id, incarnation, now, expected, event))
+
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        def delete(db: sqlite3.Connection) -> bool:
+            if db.execute("SELECT 1 FROM jobs WHERE task_id = ? LIMIT 1", (task_id,)).fetchall():
+                return False
+            if db.execute("DELETE FROM tasks WHERE id = ?", (task_id,)).rowcount and event is not None:
+                record_events(db, [event])
+            return True
+
+        return await self._file.write(delete)
+
+    async def discard(self, execution: Execution) -> bool:
+        def delete(db: sqlite3.Connection) -> bool:
+            db.execute(_FORGET, (2,))  # more than this adds
+            return db.execute(_DISCARD, (execution.id, execution.epoch)).rowcount == 1
+
+        return await self._file.write(delete)
+
+    async def was_deleted(self, execution_id: str) -> bool:
+        query = "SELECT 1 FROM deleted_executions WHERE id = ?"
+        return await self._file.read(lambda db: bool(db.execute(query, (execution_id,)).fetchall()))
+
+
+def _delete_job(
+    db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None
+) -> Deletion:
+    """Deletes one slice of a job's history, and with the last one the job."""
+    columns = f"task_id, {TO_COME}, revision, stop_sequence"
+    found = db.execute(f"SELECT {columns} FROM jobs WHERE id = ? AND incarnation = ?", (job_id, incarnation)).fetchall()
+    if not found:
+        return Deletion.DONE
+    task_id, to_come, revision, stop_sequence = found[0]
+    if expected is not None:
+        expected.check(job_id, job_version(incarnation, revision, stop_sequence))
+    if to_come or db.execute(_UNFINISHED, (job_id, task_id, 1)).fetchall():
+        return Deletion.KEPT
+    db.execute("UPDATE jobs SET floor = sequence WHERE id = ?", (job_id,))
+    if db.execute(_DELETE_TICKS, (job_id, MAX_TICKS)).rowcount == MAX_TICKS or not _delete_oldest(db, job_id):
+        return Deletion.MORE
+    db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+    record_events(db, [] if event is None else [event])
+    db.execute(_LEAVE_TASK, (now, task_id))
+    return Deletion.DONE
+
+
+def _delete_oldest(db: sqlite3.Connection, job_id: str) -> bool:
+    """Deletes the oldest executions with their logs; whether none is left."""
+    oldest = [id for (id,) in db.execute(_OLDEST, (job_id, MAX_EXECUTIONS))]
+    _, chunks = delete_executions(db, oldest)
+    return chunks > 0 and len(oldest) < MAX_EXECUTIONS
+
+
+def delete_executions(db: sqlite3.Connection, ids: Sequence[str]) -> tuple[int, int]:
+    """Deletes these executions with their logs, as far as one transaction may: how many, and how many chunks it may still delete. A log
+    goes from its end, so that its beginning is left."""
+    db.execute(_FORGET, (2 * MAX_EXECUTIONS,))  # more than this adds
+    chunks = MAX_CHUNKS
+    for number, id in enumerate(ids):
+        chunks -= delete_chunks(db, id, chunks)
+        if chunks == 0:
+            return number, 0
+        db.execute("DELETE FROM executions WHERE id = ?", (id,))
+    return len(ids), chunks

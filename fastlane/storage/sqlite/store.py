@@ -4,11 +4,10 @@ from pathlib import Path
 
 from fastlane.models.store_version import StoreVersion
 from fastlane.storage.logic import StoreLogic
-from fastlane.storage.sqlite.deletion import SqliteDeletion
 from fastlane.storage.sqlite.executions import SqliteExecutions
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.job_lists import SqliteJobLists
-from fastlane.storage.sqlite.jobs import SqliteJobs
+from fastlane.storage.sqlite.jobs import SqliteDeletion, SqliteJobs
 from fastlane.storage.sqlite.lists import SqliteLists
 from fastlane.storage.sqlite.logs import SqliteLogs
 from fastlane.storage.sqlite.rows import SqliteRows

@@ -15,7 +15,7 @@ from fastlane.storage.logs import MAX_CHUNKS
 from fastlane.storage.records import EXECUTIONS, RECEIPTS
 from fastlane.storage.retention import RetentionLogic
 from fastlane.storage.rows import Rows
-from fastlane.storage.sqlite import deletion
+from fastlane.storage.sqlite import jobs
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.logs import delete_chunks, logged
 from fastlane.storage.sqlite.rows import FIRST, as_json, fetched, insert_into
@@ -75,7 +75,7 @@ class SqliteRetention(RetentionLogic):
         return await self._file.write(lambda db: db.execute(statement, (floor, job.job_id, job.incarnation)).rowcount == 1)
 
     async def _delete_executions(self, ids: Sequence[str]) -> tuple[int, int]:
-        return await self._file.write(lambda db: deletion.delete_executions(db, ids)) if ids else (0, MAX_CHUNKS)
+        return await self._file.write(lambda db: jobs.delete_executions(db, ids)) if ids else (0, MAX_CHUNKS)
 
     async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
         return await self._file.write(lambda db: _delete_logs(db, execution_ids, chunks))

@@ -1,16 +1,23 @@
-"""The format of an export: a line of JSON for each thing that a store keeps.
+"""The format of an export: a line of JSON for each thing that a store keeps; and exports as files, which appear whole or not at all, and
+are checked whole before any of them is imported.
 
 The first line says which format this is, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has
 one key, its kind. The counts of hours come before the jobs, a job before its ticks, these before its executions, and these before their
-deliveries and logs. Values stand as ``storage.documents`` stores them. A field that is missing has its default: an older fastlane did not
+deliveries and logs. Values stand as ``storage.records`` stores them. A field that is missing has its default: an older fastlane did not
 have it.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+import gzip
+import os
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, BinaryIO, TypeVar, get_args, get_type_hints
 
 import orjson
 
@@ -42,6 +49,8 @@ from fastlane.storage.values import (
 
 FORMAT = 2
 """The version of the format. A later one may add kinds and fields; a file of a later version is refused."""
+
+GZIP = b"\x1f\x8b"
 
 LARGEST = 2**63 - 1
 """The largest integer that a store keeps."""
@@ -103,6 +112,9 @@ class ExecutionLine:
 Other = PausedPools | HostRecord | PulledImage | TaskHour | Delivery | Task | IdempotencyRecord | MailQuota | Event
 """What is written without regard to other lines."""
 Line = Start | JobLine | Tick | ExecutionLine | LogPart | Other | End
+
+Progress = Callable[[Line], None]
+"""Hears of each line."""
 
 KINDS: Mapping[type, str] = {
     Start: "export",
@@ -264,3 +276,111 @@ def _names(kind: type) -> list[str]:
 
 def _built(kind: type[T], document: Mapping[str, Any]) -> T:
     return kind(**{name: document[name] for name in _names(kind) if name in document})
+
+
+class Checker:
+    """Checks the lines of an export as they come, before any of it is imported."""
+
+    def __init__(self) -> None:
+        self._start: Start | None = None
+        self.counts: Counter[str] = Counter()
+        self._end: End | None = None
+        self._job: str | None = None
+
+    def check(self, line: Line) -> None:
+        """Raises FastlaneError for a line that must not stand here."""
+        if isinstance(line, Start) != (self._start is None):
+            raise FastlaneError("an export begins with its line of the kind 'export', and has one")
+        if self._end is not None:
+            raise FastlaneError("there is more after the end of the export: are these two files?")
+        match line:
+            case Start():
+                self._start = line
+                return
+            case End():
+                self._end = line
+                return
+            case JobLine():
+                self._job = line.job.id
+            case Tick() | Delivery():
+                self._check_job(line, line.job_id)
+            case ExecutionLine():
+                self._check_job(line, line.execution.job_id)
+        self.counts[KINDS[type(line)]] += 1
+
+    def _check_job(self, line: Line, job_id: str) -> None:
+        if job_id != self._job:
+            raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {job_id}")
+
+    def finish(self) -> None:
+        """Raises FastlaneError when lines are missing."""
+        if self._start is None:
+            raise FastlaneError("the file is empty")
+        if self._end is None:
+            raise FastlaneError("the export was cut: its last line is missing; make another one")
+        if dict(self._end.counts) != dict(self.counts):
+            raise FastlaneError(f"lines of the export are missing: it should have {dict(self._end.counts)}, and has {dict(self.counts)}")
+
+
+async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> None:
+    """Writes an export to a file that only its owner may read, since jobs may hold secrets; packed when its name ends with ``.gz``. A file
+    of this name is replaced once the export is complete."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
+            os.fchmod(raw.fileno(), 0o600)
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
+                    await write_to(lines, packed, progress)
+            else:
+                await write_to(lines, raw, progress)
+            raw.flush()
+            os.fsync(raw.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+async def write_to(lines: AsyncIterator[Line], out: BinaryIO | gzip.GzipFile, progress: Progress) -> None:
+    """Writes an export to an open file."""
+    async for line in lines:
+        out.write(encode(line))
+        progress(line)
+
+
+def check(path: Path, progress: Progress) -> Checker:
+    """Reads a whole export. Raises FastlaneError, which names the line, when it cannot be imported."""
+    checker = Checker()
+    for number, text in _read_lines(path):
+        try:
+            line = decode(text)
+            checker.check(line)
+        except FastlaneError as error:
+            raise FastlaneError(f"{path}, line {number}: {error}") from None
+        progress(line)
+    try:
+        checker.finish()
+    except FastlaneError as error:
+        raise FastlaneError(f"{path}: {error}") from None
+    return checker
+
+
+def read(path: Path) -> Iterator[Line]:
+    """The lines of an export."""
+    for _, text in _read_lines(path):
+        line = decode(text)
+        if not isinstance(line, End):
+            yield line
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as raw:
+        is_packed = raw.read(2) == GZIP
+        raw.seek(0)
+        try:
+            with gzip.GzipFile(fileobj=raw) if is_packed else raw as file:
+                yield from enumerate(file, 1)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FastlaneError(f"{path}: the file is damaged or was cut: {error}") from None

@@ -12,7 +12,7 @@ from fastlane.models.job import Job, Task
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import commits, deletion, executions
+from fastlane.storage.mongo import commits, executions, jobs
 from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
@@ -140,10 +140,10 @@ async def test_a_process_that_wakes_while_the_job_is_deleted_brings_nothing_back
     job, row = await committed(db)
     await complete(db, row)
     await ended(stores[0], job)
-    row_of_job = await deletion._floored(db, job.id, job.incarnation, None)
+    row_of_job = await jobs._floored(db, job.id, job.incarnation, None)
     assert isinstance(row_of_job, dict)
-    await deletion._delete_ticks(db, row_of_job)
-    await deletion._delete_oldest(db, row_of_job)
+    await jobs._delete_ticks(db, row_of_job)
+    await jobs._delete_oldest(db, row_of_job)
     await complete(db, row)
     tick, execution = first_of(job)
     assert [await db.one(*key) for key in ((TICKS, tick.id), (EXECUTIONS, execution.id))] == [None, None]

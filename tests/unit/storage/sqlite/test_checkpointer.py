@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.storage.sqlite.connection import LOG_PAGES, connect
 from fastlane.storage.sqlite.store import SqliteStore
-from fastlane.storage.sqlite.writer import COMMITS, Checkpointer, Writer
+from fastlane.storage.sqlite.threads import COMMITS, Checkpointer, Writer
 from tests.support.waiting import until, wait_until
 
 PAGE = 4096

@@ -4,10 +4,9 @@ import threading
 import pytest
 
 from fastlane.errors import FastlaneError, StoreDown
-from fastlane.storage.sqlite import readers as sqlite_readers
+from fastlane.storage.sqlite import threads as sqlite_readers
 from fastlane.storage.sqlite.connection import connect
-from fastlane.storage.sqlite.readers import THREADS, Readers
-from fastlane.storage.sqlite.writer import BatchOperation
+from fastlane.storage.sqlite.threads import THREADS, BatchOperation, Readers
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ async def test_a_wrong_statement_is_not_an_outage(readers):
 
 async def test_a_read_that_takes_too_long_is_store_down_and_gives_its_place_back(path, monkeypatch):
     gate = threading.Event()
-    monkeypatch.setattr(sqlite_readers, "MAX_WAITING", THREADS)
+    monkeypatch.setattr(sqlite_readers, "MAX_READS", THREADS)
     readers = Readers(lambda: connect(path, 5.0), deadline=0.2)
     readers.start()
     slow = [asyncio.ensure_future(readers.run(lambda db: gate.wait(60))) for _ in range(THREADS)]

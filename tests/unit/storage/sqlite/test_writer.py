@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from fastlane.errors import Conflict, FastlaneError, StoreDown
-from fastlane.storage.sqlite import writer
+from fastlane.storage.sqlite import threads as writer
 from fastlane.storage.sqlite.connection import connect
-from fastlane.storage.sqlite.writer import BatchOperation, Writer
+from fastlane.storage.sqlite.threads import BatchOperation, Writer
 
 
 class Bench:
