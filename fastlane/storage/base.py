@@ -75,8 +75,8 @@ Decide = Callable[[Execution], ExecutionChange | None]
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The execution after it, and whether it was changed. ``bounds``: those of its job as they were once it had been changed, None without
-    such a job; not read when nothing was changed."""
+    """The execution after it, and whether it was changed. ``bounds``: the job's, read after the change; None
+    when the job is gone, and when nothing was changed."""
 
     execution: Execution
     changed: bool = False
@@ -121,8 +121,8 @@ class JobStore(Protocol):
 
     async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
         """In one commit, gives the job's next sequence to a stop, removes its next tick, held or not, and records the event. Ticks that
-        came due by ``now`` and have not fired get their rows in the ledger. The job after it, None when there is no such job. Raises
-        Changed, and nothing is written, when the job has none of the expected versions."""
+        came due by ``now`` and have not fired get their rows in the ledger. Returns the job after it, None when there is none with this id.
+        Raises Changed, and nothing is written, when the job has none of the expected versions."""
 
     async def delete_job(
         self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
@@ -132,7 +132,7 @@ class JobStore(Protocol):
 
         KEPT, and nothing written, while the job has a tick to come or held, or while ``unfinished`` finds an execution. Otherwise its
         floor is raised to its sequence, and the oldest rows of its ledger go, then its oldest executions with their logs, and with the last
-        of them the job, which its task no longer counts. DONE also when there is no such job, or one of another incarnation.
+        of them the job, which its task no longer counts. DONE also when the job is gone, or has another incarnation.
 
         No execution can begin between the look and the write: a new tick changes the job, and a further attempt is inserted before the one
         that it follows is settled, or a stop covers it.
@@ -192,7 +192,7 @@ class JobStore(Protocol):
 
 
 class ExecutionStore(Protocol):
-    """Executions. The two lists take a window and raise Invalid as those of ``JobStore`` do."""
+    """Executions. The two lists take a window and raise Invalid, like the lists of ``JobStore``."""
 
     async def insert(self, execution: Execution) -> bool:
         """Inserts a further attempt; False, and nothing written, when an execution has its id already. The job may have been deleted: the
@@ -210,13 +210,13 @@ class ExecutionStore(Protocol):
         """One execution."""
 
     async def change(self, change: ExecutionChange) -> Execution | None:
-        """Applies the change. The execution after it, None when its condition does not hold or there is no such execution. A repeat of an
+        """Applies the change. The execution after it, None when its condition does not hold or there is none. A repeat of an
         applied change (same ``op``) is not refused."""
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
         """Reads an execution, applies the change that ``decide`` makes of it, and then reads the bounds of its job, so that a stop which
         these do not show finds the execution changed. A change that is refused leaves the execution as it was read. None when there is no
-        such execution."""
+        execution with this id."""
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
@@ -287,7 +287,7 @@ class LogStore(Protocol):
 
     async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
         """The offset of the first byte that came at a moment (nanoseconds, the engine's time) or later: within a stream, or in stored order
-        (None). The end of the stream, or of the log, when there is no such byte."""
+        (None). The end of the stream, or of the log, when no byte came after it."""
 
 
 class PoolStore(Protocol):
@@ -332,7 +332,7 @@ class ImageStore(Protocol):
     """The images that engines pulled for executions."""
 
     async def pulled_images(self, engine_id: str) -> Sequence[PulledImage]:
-        """Those of one engine, by reference."""
+        """The images of one engine, by reference."""
 
     async def write_image(self, image: PulledImage) -> bool:
         """Replaces the row of this engine and reference whose version is one less, or inserts it when its version is 1 and there is none.
@@ -353,7 +353,7 @@ class GenerationStore(Protocol):
         """The stored generation; its number is 0 when no queue was ever built."""
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
-        """Replaces ``seen`` by ``new``; False when ``seen`` is no longer what is stored."""
+        """Replaces ``seen`` by ``new``; False when something else is stored by now."""
 
     async def version(self) -> StoreVersion:
         """How far the store has come. Each commit that changes anything raises it, so it goes back only when an older copy of the store
@@ -364,13 +364,13 @@ class DeliveryStore(Protocol):
     """What is to be sent to webhooks and mailboxes and what was, the receivers that fail, and the quotas of mails."""
 
     async def insert_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """Inserts those of the deliveries whose ids no row has yet; safe to repeat."""
+        """Inserts the deliveries whose ids no row has yet; safe to repeat."""
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """One delivery."""
 
     async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
-        """Those of an execution, by id. They are few."""
+        """The deliveries of an execution, by id. They are few."""
 
     async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
         """Deliveries that are due at ``now``, soonest first, but for those to receivers with one of these origins."""
@@ -410,7 +410,7 @@ class EventStore(Protocol):
     """What happened: the events that are recorded, and those that are read from the rows of jobs and executions."""
 
     async def add_events(self, events: Sequence[Event]) -> None:
-        """Records those of the events whose ids none has yet; safe to repeat."""
+        """Records the events whose ids no row has yet; safe to repeat."""
 
     async def events(self, source: Source, span: Span, limit: int) -> Sequence[Event]:
         """The first ``limit`` events of this source in the span, in its order."""
@@ -496,7 +496,7 @@ class RetentionStore(Protocol):
         Reads none of them whole, and of one that waits for its first tick only that it does."""
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
-        """The ids of those of these jobs of which ``overdue`` may find something by these cuts. A job whose history is at most one tick
+        """The ids of the jobs of which ``overdue`` may find something by these cuts. A job whose history is at most one tick
         and one execution is among them only if it does find something. Cheap: a bounded number of queries."""
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
@@ -582,7 +582,7 @@ class TransferStore(Protocol):
         """The counts of each hour, task and pool, in an order of the store's own, after the named one."""
 
     async def restore_hours(self, rows: Sequence[TaskHour]) -> None:
-        """Writes counts in place of those of the same hour, task and pool. Safe to repeat."""
+        """Replaces the counts of the same hour, task and pool. Safe to repeat."""
 
     async def mail_quotas(self, limit: int, after: str = "") -> Sequence[MailQuota]:
         """The quotas of mails, by id, after the named one."""

@@ -19,6 +19,7 @@ from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Outcome
 from fastlane.storage import records
 from fastlane.storage.base import Generation, Noted
+from fastlane.storage.logs import logged
 from fastlane.storage.records import Among, Between, Index, Without, by_key
 from fastlane.storage.rows import Part, Rows, filled, readable, write_version
 from fastlane.storage.values import FAULTS, failure_from_json, requester_from_json, unreadable
@@ -196,8 +197,8 @@ class StoreLogic:
         return await self._rows.delete(records.RECEIVERS, [(receiver.id,)], {"version": receiver.version}) == 1
 
     async def prune_receivers(self, before: int) -> None:
-        await self._rows.delete_before(records.QUOTAS_BY_AGE, before)
-        await self._rows.delete_before(records.RECEIVERS_BY_FAILURE, before)
+        await self._rows.delete_some(records.QUOTAS_BY_AGE, {"told_at": Between(high=before - 1)})
+        await self._rows.delete_some(records.RECEIVERS_BY_FAILURE, {"failed_at": Between(high=before - 1)})
 
     async def mail_quota(self, quota_id: str) -> MailQuota | None:
         return await self._rows.get(records.QUOTAS, quota_id)
@@ -226,6 +227,9 @@ class TransferLogic:
         for delivery in sorted(await self._rows.find(index, {"execution_id": Among(ids)}), key=lambda one: one.id):
             found.setdefault(delivery.execution_id, []).append(delivery)
         return found
+
+    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        return await logged(self._rows, execution_ids)
 
     async def mail_quotas(self, limit: int, after: str = "") -> Sequence[MailQuota]:
         return await self._rows.find(by_key(records.QUOTAS), {}, Part(limit, (after,)))

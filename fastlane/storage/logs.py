@@ -1,13 +1,12 @@
 """Logs above the verbs: stored chunks, and how they become what a reader asked for."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
-from fastlane.storage.records import EXECUTIONS, Index, Record
+from fastlane.storage.records import EXECUTIONS, Among, Index, Record
 from fastlane.storage.rows import Part, Rows
 from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
 
@@ -58,7 +57,7 @@ LOGS = Index(CHUNKS, "logs", (), ("execution_id",), is_key=True)
 _HEAD = ("sequence", "end_offset", "end_stdout", "end_stderr", "dropped", "marks")
 
 
-class LogLogic(ABC):
+class LogLogic:
     """The methods of ``LogStore`` that need only the verbs."""
 
     _rows: Rows
@@ -92,18 +91,25 @@ class LogLogic(ABC):
         left = MAX_CHUNKS
         for id in ids:
             if id not in there:
-                left -= await self._delete_chunks(id, left)
+                left -= await delete_chunks(self._rows, id, left)
             if left == 0:
                 return after
         return ids[-1] if len(ids) == limit else None
 
-    @abstractmethod
-    async def _delete_chunks(self, execution_id: str, limit: int) -> int:
-        """Deletes the last chunks of a log, ``limit`` at most; how many."""
-
     async def _chunk(self, execution_id: str, sequence: int, fields: Sequence[str]) -> Mapping[str, Any] | None:
         where = {"execution_id": execution_id, "sequence": sequence}
         return next(iter(await self._rows.select(CHUNKS_OF_EXECUTION, where, fields, Part(1))), None)
+
+
+async def delete_chunks(rows: Rows, execution_id: str, limit: int) -> int:
+    """Deletes the last chunks of a log, ``limit`` at most; how many."""
+    return await rows.delete_some(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, Part(limit, newest=True))
+
+
+async def logged(rows: Rows, execution_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these executions have a log."""
+    where = {"execution_id": Among(execution_ids), "sequence": 0}
+    return frozenset(row["execution_id"] for row in await rows.select(LOGS, where, ("execution_id",)))
 
 
 class SliceBuilder:

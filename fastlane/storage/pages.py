@@ -37,7 +37,7 @@ class TextBudget:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a list: so many rows after so many others, from its beginning or (``backwards``) its end."""
+    """A part of a list: ``size`` rows after ``skip`` others, from its beginning or (``backwards``) its end."""
 
     skip: int
     size: int
@@ -54,7 +54,7 @@ def stretch_of(window: Window, total: int, *, forwards: bool = False) -> Stretch
 
 
 def is_near(window: Window, tasks: int) -> bool:
-    """Whether to walk each of so many tasks separately."""
+    """Whether to walk each of this number of tasks separately."""
     return tasks <= FEW_TASKS and (window.after is not None or window.offset + window.per_page <= NEAR)
 
 

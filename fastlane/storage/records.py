@@ -38,7 +38,7 @@ LAST = 2**63 - 1
 MAX_UNDER_WAY = 100
 """Executions under way that are read of a job. More come about by ``force`` alone."""
 NEVER_AGAIN = tuple(sorted(FINAL - {Status.FAILED}))
-"""Final statuses after which no attempt follows. One that this version does not know may be that of a container that runs."""
+"""Final statuses after which no attempt follows. One that this version does not know may belong to a container that runs."""
 
 
 def _texts(value: str | list[str]) -> list[str]:
@@ -62,7 +62,7 @@ CODECS: Mapping[Any, tuple[Convert, Convert]] = {
     frozenset[str]: (sorted, lambda texts: frozenset(_texts(texts))),
     Mapping[str, Any]: (lambda detail: _json(dict(detail)), orjson.loads),
 }
-"""How a field of each type is stored, and read. Those of what may be None pass it on."""
+"""How a field of each type is stored and read. The functions of types that may be None pass it on."""
 
 
 def _codec(hint: Any) -> tuple[Convert | None, Convert | None]:

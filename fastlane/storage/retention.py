@@ -13,6 +13,7 @@ import orjson
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, overdue_executions, ticks_of
 from fastlane.storage import records
 from fastlane.storage.base import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
+from fastlane.storage.logs import MAX_CHUNKS, delete_chunks, logged
 from fastlane.storage.records import LAST, Among, Between
 from fastlane.storage.rows import Part, Rows, readable
 from fastlane.storage.values import FAULTS, unreadable
@@ -35,10 +36,6 @@ class RetentionLogic(ABC):
         self._rows = rows
 
     @abstractmethod
-    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
-        """Which of these executions have a log."""
-
-    @abstractmethod
     async def _raise_floor(self, job: JobHistory, floor: int) -> bool:
         """Raises the job's floor; False when it has changed meanwhile, or is another one."""
 
@@ -49,7 +46,8 @@ class RetentionLogic(ABC):
 
     @abstractmethod
     async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
-        """Deletes so many chunks of these logs, each from its end; how many logs are gone. The executions count as truncated."""
+        """Deletes up to ``chunks`` chunks of these logs, each from its end. Returns how many logs are gone. The executions count as
+        truncated."""
 
     def _ticks_of(self, job: JobHistory) -> records.Where:
         """Which rows of the ledger are the job's."""
@@ -102,14 +100,19 @@ class RetentionLogic(ABC):
         return await self._rows.count(records.DELIVERIES_BY_AGE, {"created_at": _before(before)})
 
     async def prune_events(self, before: int, limit: int) -> int:
-        return await self._rows.delete_before(records.EVENTS_BY_TIME, before, limit)
+        return await self._rows.delete_some(records.EVENTS_BY_TIME, {"time": _before(before)}, Part(limit))
 
     async def prune_deliveries(self, before: int, limit: int) -> int:
-        return await self._rows.delete_before(records.DELIVERIES_BY_AGE, before, limit)
+        return await self._rows.delete_some(records.DELIVERIES_BY_AGE, {"created_at": _before(before)}, Part(limit))
+
+    async def prune_log(self, execution_id: str) -> bool:
+        if not await self._rows.update(records.EXECUTIONS, execution_id, {"truncated": True}, {"settled": True, "cleaned": True}):
+            return False
+        return await delete_chunks(self._rows, execution_id, MAX_CHUNKS) == MAX_CHUNKS
 
     async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
         rows = await self._rows.select(records.EXECUTIONS_BY_END, {}, _LOG, Part(limit, after or FIRST))
-        there = await self.logged([row["id"] for row in rows])
+        there = await logged(self._rows, [row["id"] for row in rows])
         found = [
             StoredLog(row["id"], row["stdout_bytes"] + row["stderr_bytes"], bool(row["settled"] and row["cleaned"]))
             for row in rows
@@ -124,14 +127,14 @@ class RetentionLogic(ABC):
         return row if row is not None and row["incarnation"] == job.incarnation else None
 
     async def _newest(self, job: JobHistory, skipped: int) -> dict[str, Any] | None:
-        """The job's newest execution, but for so many newer ones."""
+        """The job's newest execution but for ``skipped`` newer ones."""
         part = Part(1, newest=True, skip=skipped)
         return next(
             iter(await self._rows.select(records.EXECUTIONS_OF_JOB, {"job_id": job.job_id}, ("sequence", "finished_at"), part)), None
         )
 
     async def _oldest(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[PastExecution]:
-        """The job's oldest executions that may go: so many at most, and the other attempts of the last one's tick."""
+        """The job's oldest executions that may go, up to ``most``, and the other attempts of the last one's tick."""
         newest, kept = await self._newest(job, 0), await self._newest(job, cuts.max_executions - 1)
         if newest is None:
             return []
@@ -147,7 +150,7 @@ class RetentionLogic(ABC):
         return overdue_executions(found, cuts, newest=newest["sequence"], kept_from=0 if kept is None else kept["sequence"])
 
     async def _owed(self, execution_ids: Sequence[str]) -> set[str]:
-        """Those of these executions of which a webhook is still to be told."""
+        """The executions of which a webhook has still to be sent."""
         found: set[str] = set()
         for start in range(0, len(execution_ids), TOGETHER):
             where = {"execution_id": Among(execution_ids[start : start + TOGETHER]), "due": Between()}
@@ -162,13 +165,15 @@ class RetentionLogic(ABC):
         found, after = list[str](), None
         while len(found) < most.ticks:
             page = await self._rows.select(records.TICKS_OF_JOB, where, ("id", "due", "execution_id"), Part(TOGETHER, after))
-            started = [tick["execution_id"] for tick in page if tick["execution_id"]]
-            there = await self._rows.select_keys(records.EXECUTIONS, started, ("id",))
-            found += [tick["id"] for tick in page if tick["execution_id"] not in there]
+            found += await self._without_execution(page)
             if len(page) < TOGETHER:
                 break
             after = (page[-1]["due"], page[-1]["id"])
         return found[: most.ticks]
+
+    async def _without_execution(self, ticks: Sequence[records.Row]) -> list[str]:
+        there = await self._rows.select_keys(records.EXECUTIONS, [tick["execution_id"] for tick in ticks if tick["execution_id"]], ("id",))
+        return [tick["id"] for tick in ticks if tick["execution_id"] not in there]
 
     async def _old_logs(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[str]:
         """Executions with an old log, the oldest first."""
@@ -176,7 +181,7 @@ class RetentionLogic(ABC):
         found, after = list[str](), None
         while len(found) < most.logs:
             page = await self._rows.select(records.EXECUTIONS_OF_JOB, where, ("id", "sequence", "attempt"), Part(TOGETHER, after))
-            there = await self.logged([row["id"] for row in page])
+            there = await logged(self._rows, [row["id"] for row in page])
             found += [row["id"] for row in page if row["id"] in there]
             if len(page) < TOGETHER:
                 break

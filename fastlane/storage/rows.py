@@ -28,7 +28,7 @@ REPORTED = 1024
 @dataclass(frozen=True, slots=True)
 class Part:
     """Which part of the rows is wanted, in the index's order, or from its end (``newest``): after one place, or from one to another, which
-    count; behind so many others; so many at most (None: all)."""
+    count; behind ``skip`` others; at most ``limit`` of them (None: all)."""
 
     limit: int | None = None
     after: Place | None = None
@@ -74,14 +74,14 @@ class Rows(Protocol):
     async def replace(self, record: Record[Value], value: Value, seen: Where) -> bool:
         """Replaces the row with the value's key where its fields are as they were seen; whether they were."""
 
-    async def update(self, record: Record[Any], key: str, changes: Where) -> bool:
-        """Changes fields of a row; whether there is one. Safe to repeat."""
+    async def update(self, record: Record[Any], key: str, changes: Where, seen: Where | None = None) -> bool:
+        """Changes fields of a row, where others are as they were seen; whether it is there and they were. Safe to repeat."""
 
     async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
         """Deletes the rows with these keys, where their fields are as they were seen; how many."""
 
-    async def delete_before(self, index: Index[Any], before: int, limit: int | None = None) -> int:
-        """Deletes the rows that come before a moment in the order of the index, ``limit`` at most, the first ones; how many."""
+    async def delete_some(self, index: Index[Any], where: Where, part: Part = ALL) -> int:
+        """Deletes the rows of a part, but for those that have changed meanwhile; how many."""
 
 
 async def write_version(rows: Rows, record: Record[Value], value: Value, version: int) -> bool:

@@ -16,7 +16,7 @@ at once or late:
 
 A process may sleep between reading an intent and carrying it out, while others carry it out, and delete the job with all that it had. When
 it wakes, it inserts again what was deleted. It notices in the end, since the intent is no longer on the job, and removes what it inserted.
-If it ends before that, nothing runs either: such an execution belongs to no job, and a tick is shown only of its own incarnation."""
+If it ends before that, nothing runs either: the execution belongs to no job, and a tick is shown only of its own incarnation."""
 
 import asyncio
 import contextlib

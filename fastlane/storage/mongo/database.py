@@ -181,7 +181,7 @@ _TROUBLES: ContextVar[list[str]] = ContextVar("troubles")
 
 
 class PlainIntegers(TypeDecoder):
-    """Reads integers as Python's own. The driver gives those of 64 bits a type of theirs, which Redis's client does not take."""
+    """Reads integers as Python's own. The driver gives 64-bit integers a type of its own, which Redis's client does not take."""
 
     bson_type = Int64
 
@@ -332,7 +332,7 @@ class Database:
             pause = await _paused(pause)
 
     async def insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
-        """Inserts those of the documents whose ids no document has yet."""
+        """Inserts the documents whose ids no document has yet."""
         if not documents:
             return
 

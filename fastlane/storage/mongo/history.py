@@ -55,7 +55,7 @@ async def _count_some(db: Database, limit: int) -> int:
 
 
 async def count(db: Database, execution_ids: Sequence[str]) -> None:
-    """Counts those of these executions that ended and are not counted yet."""
+    """Counts the executions that ended and are not counted yet."""
     rows = await db.with_ids(EXECUTIONS, execution_ids, _COUNTED)
     of_hours: dict[tuple[str, str, int], list[str]] = {}
     for row in rows.values():

@@ -188,7 +188,7 @@ async def delete_executions(db: Database, ids: Sequence[str]) -> tuple[int, int]
 
 
 async def _drop_deliveries(db: Database, execution_ids: Sequence[str]) -> None:
-    """Deletes those of these executions, or jobs."""
+    """Deletes the deliveries of these executions, or jobs."""
     if execution_ids:
         rows = await db.find(DELIVERIES, {"execution_id": {"$in": list(execution_ids)}}, "deliveries_of_execution", fields=("_id",))
         if rows:

@@ -1,8 +1,8 @@
 """The paged lists, each a walk along an index in its order, newest first, and how much there is of everything.
 
 Rows before the page are passed over in the index, from the nearer end. The length of a list is counted along an index: MongoDB has no
-triggers that could keep a number of them, and a number that each write would raise is wrong after some crashes. That of a long list is
-kept for a moment (``Lengths``). Where a filter has several values, the server merges a walk for each. A job's status is the stored one.
+triggers that could keep a number of them, and a number that each write would raise is wrong after some crashes. The length of a long list
+is kept for a moment (``Lengths``). Where a filter has several values, the server merges a walk for each. A job's status is the stored one.
 
 A list of tasks that is filtered by words or by a pattern is found in the ids alone, which are short; the page's own rows are read whole.
 How many jobs each task of a page has is counted then."""
@@ -242,7 +242,7 @@ _ANY = {"$gte": -LAST - 1, "$lte": LAST}
 
 
 async def counts(db: Database, visible: str | None) -> Counts:
-    """All tasks, jobs and executions by status, or those of the tasks whose id matches ``visible``."""
+    """All tasks, jobs and executions by status, or only of the tasks whose id matches ``visible``."""
     await complete_pending(db)
     return await db.lengths.get(("counts", visible), lambda: _counts(db, visible), _length)
 

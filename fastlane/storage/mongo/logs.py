@@ -37,9 +37,6 @@ class MongoLogs(LogLogic):
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         return await self._db.call(lambda: read(self._db, execution_id, offset, limit, stream))
 
-    async def _delete_chunks(self, execution_id: str, limit: int) -> int:
-        return await self._db.call(lambda: delete_chunks(self._db, execution_id, limit))
-
 
 def chunk_row(chunk: StoredChunk) -> Document:
     """A chunk as a document, with the bytes that it has of each stream."""
@@ -54,15 +51,6 @@ async def append(db: Database, row: Document) -> bool:
         return row["start_offset"] == 0 and await db.insert(CHUNKS, row)
     before = await db.one(CHUNKS, _id(row["execution_id"], row["sequence"] - 1), ("end_offset",))
     return before is not None and before["end_offset"] == row["start_offset"] and await db.insert(CHUNKS, row)
-
-
-async def with_log(db: Database, execution_ids: Sequence[str]) -> list[str]:
-    """Those of these executions that have a log, in their order."""
-    if not execution_ids:
-        return []
-    filter = {"execution_id": {"$in": list(execution_ids)}, "sequence": 0}
-    there = {row["execution_id"] for row in await db.find(CHUNKS, filter, "logs", fields=("execution_id",))}
-    return [id for id in execution_ids if id in there]
 
 
 async def delete_chunks(db: Database, execution_id: str, limit: int) -> int:

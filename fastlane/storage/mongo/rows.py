@@ -21,6 +21,8 @@ from fastlane.storage.rows import ALL, Part, Place, filled
 Answer = TypeVar("Answer")
 
 BY_ID = "_id_"
+MANY = 2**31 - 1
+"""More rows than are read at once."""
 META = "meta"
 """The collection of the records of one row, and of what says which store this is."""
 UNCOUNTED = "is_uncounted"
@@ -151,25 +153,27 @@ class MongoRows:
         async def fetch(count: int) -> list[Document]:
             return await self._rows(index, where, None, part, count, listed=listed)
 
-        return await filled(fetch, part.limit or 2**31 - 1, lambda row: read(index.record, row))
+        return await filled(fetch, MANY if part.limit is None else part.limit, lambda row: read(index.record, row))
 
     async def select(
         self, index: Index[Any], where: Where, fields: Sequence[str], part: Part = ALL, *, listed: bool = False
     ) -> list[dict[str, Any]]:
-        found = await self._rows(index, where, [_named(name, index.record) for name in fields], part, part.limit or 0, listed=listed)
+        found = await self._rows(
+            index, where, [_named(name, index.record) for name in fields], part, MANY if part.limit is None else part.limit, listed=listed
+        )
         return [{name: row.get(_named(name, index.record)) for name in fields} for row in found]
 
     async def _rows(
-        self, index: Index[Any], where: Where, fields: Sequence[str] | None, part: Part, limit: int, *, listed: bool
+        self, index: Index[Any], where: Where, fields: Sequence[str] | None, part: Part, limit: int | None, *, listed: bool
     ) -> list[Document]:
-        if any(isinstance(wanted, Among) and not wanted.values for wanted in where.values()):
+        if limit == 0 or any(isinstance(wanted, Among) and not wanted.values for wanted in where.values()):
             return []
         filter, direction = filter_of(index, where, part), -1 if part.newest else 1
         names = index.order if index.name or len(index.record.key) == 1 else ("_id",)
         options: dict[str, Any] = {
             "sort": [(_named(name, index.record), direction) for name in names],
             "skip": part.skip,
-            "limit": limit if limit < 2**31 - 1 else 0,
+            "limit": 0 if limit is None or limit >= MANY else limit,
             "fields": fields,
         }
         advice = LIST_ADVICE if listed else ""
@@ -210,9 +214,9 @@ class MongoRows:
         await self._db.upsert(META, record.name, {"$setOnInsert": record.row(record.first)})
         return await self._db.update(META, record.name, seen, {"$set": row}, lambda stored: stored.get("made") == row["made"])
 
-    async def update(self, record: Record[Any], key: str, changes: Where) -> bool:
+    async def update(self, record: Record[Any], key: str, changes: Where, seen: Where | None = None) -> bool:
         change = {"$set": record.changes(changes)}
-        return await self.written(lambda: self._db.update(record.name, key, {}, change))
+        return await self.written(lambda: self._db.update(record.name, key, seen or {}, change))
 
     async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
         if not keys:
@@ -220,12 +224,10 @@ class MongoRows:
         filter = {"_id": {"$in": [" ".join(key) for key in keys]}, **(seen or {})}
         return await self.written(lambda: self._db.delete(record.name, filter))
 
-    async def delete_before(self, index: Index[Any], before: int, limit: int | None = None) -> int:
-        record, where = index.record, {index.order[0]: Between(high=before - 1)}
-        rows = await self.select(index, where, record.key, Part(limit=limit))
-        ids = [" ".join(row[name] for name in record.key) for row in rows]
-        filter = {"_id": {"$in": ids}} | filter_of(index, where)  # one may have changed meanwhile
-        return await self.written(lambda: self._db.delete(record.name, filter)) if ids else 0
+    async def delete_some(self, index: Index[Any], where: Where, part: Part = ALL) -> int:
+        ids = [row["_id"] for row in await self._rows(index, where, ("_id",), part, part.limit, listed=False)]
+        filter = filter_of(index, where) | {"_id": {"$in": ids}}  # one may have changed meanwhile
+        return await self.written(lambda: self._db.delete(index.record.name, filter)) if ids else 0
 
 
 def filter_of(index: Index[Any], where: Where, part: Part = ALL) -> Document:
@@ -241,8 +243,10 @@ def filter_of(index: Index[Any], where: Where, part: Part = ALL) -> Document:
         if field == "_id" and isinstance(wanted, str):
             filter[field] = {"$in": [wanted]}
     names = [_named(name, index.record) for name in index.order]
-    if names == ["_id"]:
-        return filter | {"_id": {"$gt": part.after[0]} if part.after else {"$gte": ""}}
+    if len(names) <= 1 and part.after is None:
+        return filter or {"_id": {"$gte": ""}}
+    if len(names) == 1 and part.after is not None:
+        return filter | {names[0]: {"$gt": part.after[0]}}
     bounds = [("$gt", "$gt", part.after), ("$gt", "$gte", part.first), ("$lt", "$lte", part.last)]
     further = [_beyond(names, bound, strictly, at_last) for strictly, at_last, bound in bounds if bound is not None]
     if further or not filter:

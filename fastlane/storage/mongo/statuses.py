@@ -1,6 +1,6 @@
 """A job's stored status, which follows each write from which it follows.
 
-It is computed after such a write from what is stored then, and written where ``status_revision`` is still what it was before all that was
+It is computed after the write from what is stored then, and written where ``status_revision`` is still what it was before all that was
 read; each write raises that. So of two writers at once the later one has seen what both wrote. A process that dies in between leaves the
 status behind: ``status_walks`` finds it, and the intent of a commit is only over once its job has its status.
 """
@@ -73,7 +73,7 @@ class JobStatuses:
 
 
 async def write(db: Database, job_id: str, now: int = 0) -> bool:
-    """Stores a job's status; whether another one was stored. Nothing happens when there is no such job."""
+    """Stores a job's status; whether another one was stored. Nothing happens when the job is gone."""
     while True:
         row = await db.one(JOBS, job_id, JOB_FIELDS)
         if row is None or GONE_AT in row:

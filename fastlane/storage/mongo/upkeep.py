@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from functools import partial
 
 from fastlane.models.execution import Execution
@@ -11,19 +12,20 @@ from fastlane.models.retention import Cuts, JobHistory, TaskHour
 from fastlane.storage import records
 from fastlane.storage.base import Noted, Removed
 from fastlane.storage.logic import TransferLogic
-from fastlane.storage.logs import MAX_CHUNKS
-from fastlane.storage.mongo import history, jobs, logs
+from fastlane.storage.logs import delete_chunks, logged
+from fastlane.storage.mongo import history, jobs
 from fastlane.storage.mongo.commits import complete_pending, current, is_there, task_words
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.rows import UNCOUNTED, MongoRows, document, filter_of, read
-from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS, JOBS, RECEIPTS, TASKS, TICKS
+from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS, JOBS, RECEIPTS, TASKS
 from fastlane.storage.mongo.statuses import JobStatuses
-from fastlane.storage.records import Between, Where
+from fastlane.storage.records import Among, Between, Where
 from fastlane.storage.retention import RetentionLogic
 from fastlane.storage.rows import Part
 
 A_FEW = 4
 """Executions, and ticks, of a job that has given out one number at most; it has more after retries and pauses."""
+_EXECUTIONS, _TICKS = replace(records.EXECUTIONS_OF_JOB, order=()), replace(records.TICKS_OF_JOB, order=())
 
 
 class MongoRetention(RetentionLogic):
@@ -36,10 +38,19 @@ class MongoRetention(RetentionLogic):
         self._statuses = statuses
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
-        return await self._db.call(lambda: _candidates(self._db, jobs, cuts))
-
-    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(await self._db.call(lambda: logs.with_log(self._db, execution_ids)))
+        found, short = {job.job_id for job in jobs if job.sequence > 1}, [job.job_id for job in jobs if job.sequence <= 1]
+        where, part = {"job_id": Among(short)}, Part(A_FEW * len(short))
+        if not short:
+            return found
+        rows = await self._rows.select(_EXECUTIONS, where, ("id", "job_id", "finished_at", "settled", "cleaned"), part)
+        ticks = await self._rows.select(_TICKS, where, ("id", "job_id", "due", "execution_id"), part)
+        if part.limit in (len(rows), len(ticks)):
+            return found | set(short)
+        found |= {job_id for some in (rows, ticks) for job_id, count in Counter(row["job_id"] for row in some).items() if count > 1}
+        without = await self._without_execution([tick for tick in ticks if tick["due"] < cuts.executions])
+        ended = [row["id"] for row in rows if row["settled"] and row["cleaned"] and (row["finished_at"] or cuts.logs) < cuts.logs]
+        there = await logged(self._rows, ended)
+        return found | {row["job_id"] for row in rows if row["id"] in there} | {tick["job_id"] for tick in ticks if tick["id"] in without}
 
     async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
         removed = await super().prune(job, cuts)
@@ -49,13 +60,6 @@ class MongoRetention(RetentionLogic):
 
     async def log_bytes(self) -> int:
         return await self._db.call(lambda: self._db.size(CHUNKS))
-
-    async def prune_log(self, execution_id: str) -> bool:
-        over, mark = {"settled": True, "cleaned": True}, {"$set": {"truncated": True}}
-        if not await self._written(lambda: self._db.update(EXECUTIONS, execution_id, over, mark)):
-            return False
-        deleted = await self._db.call(lambda: logs.delete_chunks(self._db, execution_id, MAX_CHUNKS))
-        return deleted == MAX_CHUNKS
 
     async def release_space(self) -> bool:
         return False
@@ -77,39 +81,12 @@ class MongoRetention(RetentionLogic):
         return await self._written(lambda: jobs.delete_executions(self._db, ids))
 
     async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
-        return await self._db.call(lambda: _delete_logs(self._db, execution_ids, chunks))
-
-
-async def _candidates(db: Database, jobs: Sequence[JobHistory], cuts: Cuts) -> set[str]:
-    found, short = {job.job_id for job in jobs if job.sequence > 1}, [job.job_id for job in jobs if job.sequence <= 1]
-    filter, most = {"job_id": {"$in": short}}, A_FEW * len(short)
-    if not short:
-        return found
-    fields = ("job_id", "finished_at", "settled", "cleaned")
-    rows = await db.find(EXECUTIONS, filter, "executions_of_job", limit=most, fields=fields)
-    ticks = await db.find(TICKS, filter, "ticks_of_job", limit=most, fields=("job_id", "due", "execution_id"))
-    if most in (len(rows), len(ticks)):
-        return found | set(short)
-    found |= {job_id for some in (rows, ticks) for job_id, count in Counter(row["job_id"] for row in some).items() if count > 1}
-    without = set(await _without_execution(db, [tick for tick in ticks if tick["due"] < cuts.executions]))
-    ended = {row["_id"] for row in rows if row.get("settled") and row.get("cleaned") and (row.get("finished_at") or cuts.logs) < cuts.logs}
-    logged = set(await logs.with_log(db, sorted(ended)))
-    return found | {row["job_id"] for row in rows if row["_id"] in logged} | {tick["job_id"] for tick in ticks if tick["_id"] in without}
-
-
-async def _without_execution(db: Database, ticks: Sequence[Document]) -> list[str]:
-    there = await db.with_ids(EXECUTIONS, [tick["execution_id"] for tick in ticks if tick["execution_id"]], ("_id",))
-    return [tick["_id"] for tick in ticks if tick["execution_id"] not in there]
-
-
-async def _delete_logs(db: Database, execution_ids: Sequence[str], chunks: int) -> int:
-    """Deletes so many chunks of these logs, each from its end; how many logs are gone."""
-    for number, id in enumerate(execution_ids):
-        await db.update(EXECUTIONS, id, {}, {"$set": {"truncated": True}})
-        chunks -= await logs.delete_chunks(db, id, chunks)
-        if chunks == 0:
-            return number + (not await logs.with_log(db, [id]))
-    return len(execution_ids)
+        for number, id in enumerate(execution_ids):
+            await self._rows.update(records.EXECUTIONS, id, {"truncated": True})
+            chunks -= await delete_chunks(self._rows, id, chunks)
+            if chunks == 0:
+                return number + (id not in await logged(self._rows, [id]))
+        return len(execution_ids)
 
 
 _BY_AGE = records.Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"))
@@ -146,9 +123,6 @@ class MongoTransfer(TransferLogic):
         op = nonce()
         row = {**document(records.RECEIPTS, record, op), "op": op, "done": True}
         await self._written(lambda: self._db.insert(RECEIPTS, row))
-
-    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(await self._db.call(lambda: logs.with_log(self._db, execution_ids)))
 
     async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
         times = {"start_noted_at": noted.start, "end_noted_at": noted.end}

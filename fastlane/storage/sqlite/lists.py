@@ -35,7 +35,7 @@ Values = Mapping[str, Any]
 Count = Callable[[], int]
 
 BEFORE_ALL = (2**63 - 1, "")
-"""A key before that of every row, newest first."""
+"""A key before the key of every row, newest first."""
 SEEN = "WITH seen_tasks AS MATERIALIZED (SELECT value AS task FROM json_each(:tasks)) "
 IS_SEEN = "task_id IN (SELECT task FROM seen_tasks)"
 """The tasks in ``:tasks``, a JSON list, as a table; and the condition that a row is of one of them."""
@@ -309,7 +309,7 @@ def quoted(words: frozenset[Status]) -> str:
 
 
 def counts(db: sqlite3.Connection, visible: str | None) -> Counts:
-    """All tasks, jobs and executions by status, or those of the tasks whose id matches ``visible``."""
+    """All tasks, jobs and executions by status, or only of the tasks whose id matches ``visible``."""
     if visible is None:
         stored = dict(db.execute("SELECT name, value FROM counters").fetchall())
         return Counts(stored["tasks"], stored["jobs"], {status: stored[status.value] for status in Status})

@@ -1,20 +1,19 @@
 """Logs in SQLite: a row for each chunk, found by its offset in the whole log or in one stream along an index."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 
 from fastlane.models.log import Chunk, Piece
 from fastlane.storage.base import Slice
 from fastlane.storage.logs import CHUNKS, OFFSETS, LogLogic, SliceBuilder, StoredChunk
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.rows import as_json, insert_into
+from fastlane.storage.sqlite.rows import insert_into
 from fastlane.storage.values import unpack_pieces
 
 _INSERT = insert_into("log_chunks", CHUNKS.columns)
 _END = "SELECT sequence + 1, end_offset FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"
 _DELETE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
-_LOGGED = "SELECT value FROM json_each(?) AS asked WHERE EXISTS (SELECT 1 FROM log_chunks WHERE execution_id = asked.value)"
 
 
 class SqliteLogs(LogLogic):
@@ -35,14 +34,6 @@ class SqliteLogs(LogLogic):
 
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         return await self._file.read(lambda db: read(db, execution_id, offset, limit, stream))
-
-    async def _delete_chunks(self, execution_id: str, limit: int) -> int:
-        return await self._file.write(lambda db: delete_chunks(db, execution_id, limit))
-
-
-def logged(db: sqlite3.Connection, execution_ids: Sequence[str]) -> frozenset[str]:
-    """Which of these executions have a log."""
-    return frozenset(id for (id,) in db.execute(_LOGGED, (as_json(execution_ids),)).fetchall())
 
 
 def delete_chunks(db: sqlite3.Connection, execution_id: str, limit: int) -> int:

@@ -13,6 +13,8 @@ from fastlane.storage.sqlite.file import SqliteFile
 Answer = TypeVar("Answer")
 Given = Sequence[Any] | Mapping[str, Any]
 
+MANY = 2**62
+"""More rows than there are."""
 FIRST, END = (-(2**63), ""), (2**63 - 1, "")
 """Less, and more, than every (moment, id)."""
 
@@ -32,7 +34,7 @@ class SqliteRows:
         return record.of(list(rows[0])) if rows else None
 
     async def find(self, index: Index[Value], where: Where, part: Part = ALL, *, listed: bool = False) -> list[Value]:
-        limit = part.limit or 2**62
+        limit = MANY if part.limit is None else part.limit
 
         async def fetch(count: int) -> list[tuple[Any, ...]]:
             return await self._rows(index, where, index.record.fields, part, count, listed=listed)
@@ -42,7 +44,7 @@ class SqliteRows:
     async def select(
         self, index: Index[Any], where: Where, fields: Sequence[str], part: Part = ALL, *, listed: bool = False
     ) -> list[dict[str, Any]]:
-        rows = await self._rows(index, where, fields, part, part.limit or 2**62, listed=listed)
+        rows = await self._rows(index, where, fields, part, MANY if part.limit is None else part.limit, listed=listed)
         return [dict(zip(fields, row, strict=True)) for row in rows]
 
     async def _rows(
@@ -82,25 +84,25 @@ class SqliteRows:
         given = (*_plain(row), *(row[name] for name in record.key), *seen.values())
         return await self._file.write(lambda db: db.execute(statement, given).rowcount == 1)
 
-    async def update(self, record: Record[Any], key: str, changes: Where) -> bool:
-        row = record.changes(changes)
-        statement = f"UPDATE {record.name} SET {', '.join(f'{name} = ?' for name in row)}{_matching(record)}"
-        return await self._file.write(lambda db: db.execute(statement, (*_plain(row), key)).rowcount == 1)
+    async def update(self, record: Record[Any], key: str, changes: Where, seen: Where | None = None) -> bool:
+        row, seen = record.changes(changes), seen or {}
+        statement = f"UPDATE {record.name} SET {', '.join(f'{name} = ?' for name in row)}{_matching(record, seen)}"
+        given = (*_plain(row), key, *seen.values())
+        return await self._file.write(lambda db: db.execute(statement, given).rowcount == 1)
 
     async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
         statement = f"DELETE FROM {record.name}{_matching(record, seen or {})}"
         given = [(*key, *(seen or {}).values()) for key in keys]
         return await self._file.write(lambda db: db.executemany(statement, given).rowcount) if given else 0
 
-    async def delete_before(self, index: Index[Any], before: int, limit: int | None = None) -> int:
-        found = f"{_hinted(index)} WHERE {index.order[0]} < ?"
-        if index.where is not None:
-            found += f" AND {index.where.sql}"
-        if limit is None:
-            return await self._file.write(lambda db: db.execute(f"DELETE FROM {found}", (before,)).rowcount)
-        some = f"SELECT rowid FROM {found} ORDER BY {', '.join(index.order)} LIMIT ?"
-        statement = f"DELETE FROM {index.record.name} WHERE rowid IN ({some})"
-        return await self._file.write(lambda db: db.execute(statement, (before, limit)).rowcount)
+    async def delete_some(self, index: Index[Any], where: Where, part: Part = ALL) -> int:
+        given: list[Any] = []
+        if part.limit is None:
+            statement = f"DELETE FROM {_source(index, where, part, given)}"
+        else:
+            statement = f"DELETE FROM {index.record.name} WHERE rowid IN ({_walk(index, where, ('rowid',), part, given)} LIMIT ?)"
+            given.append(part.limit)
+        return await self._file.write(lambda db: db.execute(statement, given).rowcount)
 
 
 def insert_missing(db: sqlite3.Connection, record: Record[Any], rows: Sequence[Sequence[Any]]) -> int:

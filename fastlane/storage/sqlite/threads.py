@@ -187,7 +187,7 @@ class WorkQueue:
 
 
 def perform(db: sqlite3.Connection, items: Sequence[QueuedOperation]) -> None:
-    """Runs the operations, those of one batch together, and keeps their answers. Raises what one of them raises."""
+    """Runs the operations, each batch together, and keeps their answers. Raises what one of them raises."""
     batches: dict[RunBatch[Any, Any], tuple[list[QueuedOperation], list[Any]]] = {}
     for item in items:
         operation = item.operation

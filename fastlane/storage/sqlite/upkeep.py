@@ -17,11 +17,11 @@ from fastlane.storage.retention import RetentionLogic
 from fastlane.storage.rows import Rows
 from fastlane.storage.sqlite import jobs
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.logs import delete_chunks, logged
+from fastlane.storage.sqlite.logs import delete_chunks
 from fastlane.storage.sqlite.rows import FIRST, as_json, fetched, insert_into
 
 FREE_PAGES, FREE_PART = 1_024, 16
-"""So many free pages stay in the file, or this part of it, for what is written next."""
+"""Free pages that stay in the file, or the part of it, for what is written next."""
 RELEASED_PAGES = 256
 """Pages that one step returns to the disk."""
 INCREMENTAL = 2
@@ -47,22 +47,9 @@ class SqliteRetention(RetentionLogic):
         rows = await self._file.read(lambda db: db.execute(_CANDIDATES, given).fetchall())
         return {id for (id,) in rows}
 
-    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
-        return await self._file.read(lambda db: logged(db, execution_ids))
-
     async def log_bytes(self) -> int:
         query = "SELECT value FROM counters WHERE name = 'log_bytes'"
         return await self._file.read(lambda db: int(db.execute(query).fetchone()[0]))
-
-    async def prune_log(self, execution_id: str) -> bool:
-        mark = "UPDATE executions SET truncated = 1 WHERE id = ? AND settled = 1 AND cleaned = 1"
-
-        def prune(db: sqlite3.Connection) -> bool:
-            if db.execute(mark, (execution_id,)).rowcount == 0:
-                return False
-            return delete_chunks(db, execution_id, MAX_CHUNKS) == MAX_CHUNKS
-
-        return await self._file.write(prune)
 
     async def release_space(self) -> bool:
         if not await self._file.read(_has_much_room):
@@ -82,7 +69,7 @@ class SqliteRetention(RetentionLogic):
 
 
 def _delete_logs(db: sqlite3.Connection, execution_ids: Sequence[str], chunks: int) -> int:
-    """Deletes so many chunks of these logs, each from its end; how many logs are gone."""
+    """Deletes up to ``chunks`` chunks of these logs, each from its end. Returns how many logs are gone."""
     for number, id in enumerate(execution_ids):
         db.execute("UPDATE executions SET truncated = 1 WHERE id = ?", (id,))
         chunks -= delete_chunks(db, id, chunks)
@@ -173,9 +160,6 @@ class SqliteTransfer(TransferLogic):
 
     async def restore_record(self, record: IdempotencyRecord) -> None:
         await self._rows.insert(RECEIPTS, record)
-
-    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
-        return await self._file.read(lambda db: logged(db, execution_ids))
 
     async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
         def restore(db: sqlite3.Connection) -> bool:
