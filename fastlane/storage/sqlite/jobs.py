@@ -57,7 +57,7 @@ _STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 
     modified_at = ? WHERE id = ? RETURNING {JOB_COLUMNS}"""
 _record_values = attrgetter(*RECEIPTS.fields)
 _INSERT_RECORD = insert_into("receipts", RECEIPTS.fields).replace("INSERT", "INSERT OR REPLACE", 1)
-_FORGET = "DELETE FROM receipts WHERE key IN (SELECT key FROM receipts WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+_FORGET_RECORDS = "DELETE FROM receipts WHERE key IN (SELECT key FROM receipts WHERE created_at < ? ORDER BY created_at LIMIT ?)"
 
 
 class SqliteJobs:
@@ -191,7 +191,7 @@ def _statement(table: str, fields: tuple[str, ...], rows: int, more: str) -> str
 def keep_record(db: sqlite3.Connection, record: IdempotencyRecord) -> None:
     """Inserts a record, and deletes some that are older than a day. Raises Repeated when a younger one has its key."""
     refuse_repeat(db, record)
-    db.execute(_FORGET, (record.created_at - DAY, MAX_FORGOTTEN))
+    db.execute(_FORGET_RECORDS, (record.created_at - DAY, MAX_FORGOTTEN))
     db.execute(_INSERT_RECORD, _record_values(record))
 
 

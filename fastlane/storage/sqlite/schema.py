@@ -113,11 +113,11 @@ def is_over(now: str) -> str:
 
 
 _NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
-_ENDED = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
+_NEWEST_ENDED = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
 _OF_JOB_UNDER_WAY = f"FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} AND {BELONGS}"
 _THAT_WAIT = f"SELECT rowid FROM executions INDEXED BY executions_waiting WHERE job_id = jobs.id AND {WAITING}"
 _STANDING = f"""coalesce((SELECT status {_OF_JOB_UNDER_WAY} AND rowid NOT IN ({_THAT_WAIT}) {_NEWEST}),
-    (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}), {_ENDED})"""
+    (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}), {_NEWEST_ENDED})"""
 """``models.execution.standing`` in SQL."""
 _CRON = """substr(schedule, 1, 14) = '{"kind":"cron"'"""
 """As ``schedule_to_json`` writes it: reading the JSON takes longer than all else."""
@@ -130,7 +130,7 @@ def job_status(now: str = "next_tick") -> str:
         Fact.UNDER_WAY: f"EXISTS (SELECT 1 {_OF_JOB_UNDER_WAY})",
         Fact.STOPPED: "stop_sequence > armed",
         Fact.CRON: _CRON,
-        Fact.NEVER_RAN: f"{_ENDED} IS NULL",
+        Fact.NEVER_RAN: f"{_NEWEST_ENDED} IS NULL",
         Fact.TO_COME: f"next_tick IS NOT NULL AND NOT {is_over(now)}",
     }
     lines = [
