@@ -22,9 +22,9 @@ from benchmarks.processes import child, cpu_seconds, settings_for
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job
 from fastlane.models.schedule import Schedule, ScheduleKind
-from fastlane.storage.documents import JOB_COLUMNS, job_document
-from fastlane.storage.sqlite.driver.connection import connect
-from fastlane.storage.sqlite.jobs import insert_into
+from fastlane.storage.records import JOBS
+from fastlane.storage.sqlite.connection import connect
+from fastlane.storage.sqlite.rows import insert_into
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
 
@@ -119,7 +119,7 @@ def write_jobs(path: Path, jobs: Iterable[Job]) -> None:
     with closing(connect(path, 5.0)) as db:
         while page := list(islice(rest, PAGE)):
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(insert_into("jobs", JOB_COLUMNS), [tuple(job_document(job).values()) for job in page])
+            db.executemany(insert_into("jobs", JOBS.columns), [tuple(JOBS.row(job).values()) for job in page])
             db.execute("COMMIT")
             count, task, made = count + len(page), page[0].task_id, page[0].created_at
         db.execute("INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)", (task, made, made, count))

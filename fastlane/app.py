@@ -47,7 +47,7 @@ from fastlane.services.assembly import Services, build_services
 from fastlane.services.startup import HighWaterMark, aligned, awaited
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
-from fastlane.storage.sqlite.compaction import compact
+from fastlane.storage.sqlite.connection import compact
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints

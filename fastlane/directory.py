@@ -13,8 +13,7 @@ from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
 from fastlane.models.host import HostRecord
 from fastlane.models.pool import KnownHost, Pool, PoolsRevision, hosts_to_know, pools_digest, pools_in_force
-from fastlane.storage.base import HostStore
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore, HostStore
 
 
 class CurrentPools(Sequence[Pool]):

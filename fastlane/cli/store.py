@@ -137,26 +137,27 @@ def import_store(file: Path, config: str | None, data_dir: str | None, without_r
 
 async def _export(settings: "Settings", output: Path | None, *, with_logs: bool) -> None:
     from fastlane.app import make_store, opened
-    from fastlane.storage.transfer import exporting, files
+    from fastlane.storage.transfer.exporting import export
+    from fastlane.storage.transfer.lines import write, write_to
 
     check_store(settings)
     progress = _Progress("exported")
     async with opened(make_store(settings)) as store:
-        lines = exporting.export(store, version=__version__, installation=settings.installation, with_logs=with_logs)
+        exported = export(store, version=__version__, installation=settings.installation, with_logs=with_logs)
         if output is None:
-            await files.write_to(lines, sys.stdout.buffer, progress)
+            await write_to(exported, sys.stdout.buffer, progress)
             sys.stdout.buffer.flush()
         else:
-            await files.write(lines, output, progress)
+            await write(exported, output, progress)
     progress.done("" if output is None else f" to {output}")
 
 
 async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
     from fastlane.app import make_store, opened
-    from fastlane.storage.transfer import files
     from fastlane.storage.transfer.importing import Importer
+    from fastlane.storage.transfer.lines import check, read
 
-    files.check(file, _Progress("checked"))
+    check(file, _Progress("checked"))
     if not settings.store_is_mongo:
         settings.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -165,7 +166,7 @@ async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
         importer = Importer(await stack.enter_async_context(opened(make_store(settings))))
         await importer.prepare()
         progress = _Progress("imported")
-        for line in files.read(file):
+        for line in read(file):
             await importer.add(line)
             progress(line)
         await importer.finish()

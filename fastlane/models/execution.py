@@ -1,13 +1,13 @@
 """An execution: one attempt at a tick, and the values that tell how it started and ended."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Self
 
 from fastlane.models.access import Requester
-from fastlane.models.job import Job, JobBounds, Spec
+from fastlane.models.job import Job, JobBounds, Spec, job_status
 from fastlane.models.log import Head
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
@@ -111,7 +111,8 @@ class Execution:
     def belongs_to(self, job: Job | JobBounds) -> bool:
         """Whether it is part of the job that is now stored under its ``job_id``. Otherwise, or without a job, it must never run: a process
         that slept while the job was deleted has inserted it."""
-        return self.incarnation in ("", job.incarnation) and self.sequence > job.floor
+        bounds = job if isinstance(job, JobBounds) else job.bounds
+        return bounds.include(self.incarnation, self.sequence)
 
     def changed(self, values: Mapping[str, Any]) -> "Execution":
         """The execution with these values. ``dataclasses.replace`` takes more than twice as long (measured), and each change needs it."""
@@ -131,9 +132,27 @@ class Execution:
         return self.stop_requested_at is not None and not self.status.final
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it waits until other executions of its job have ended."""
+        return self.waits is not None and self.status is Status.ENQUEUED
+
+    @property
     def has_started(self) -> bool:
         """Whether its container was seen running, or must have run."""
         return self.started_at is not None
+
+
+def standing(executions: Iterable[Execution], job: Job | JobBounds) -> Execution | None:
+    """Which of a job's executions gives it its status: the newest under way that belongs to it (one that waits for others only when there
+    are no others), or else the newest that has ended."""
+    found = [execution for execution in executions if execution.status.final or execution.belongs_to(job)]
+    return max(found, key=lambda one: (not one.status.final, not one.is_waiting, one.sequence, one.attempt), default=None)
+
+
+def status_of(job: Job, executions: Iterable[Execution]) -> str:
+    """The job's status as it is stored, when these are its executions."""
+    one = standing(executions, job)
+    return job_status(job, None if one is None else one.status)
 
 
 _PLACES = {field.name: place for place, field in enumerate(fields(Execution))}

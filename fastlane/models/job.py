@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from fastlane.errors import Changed
@@ -12,7 +13,7 @@ from fastlane.models.cron import next_tick
 from fastlane.models.notify import Mailbox, Webhook
 from fastlane.models.retention import NO_RETENTION, Retention
 from fastlane.models.schedule import Schedule, expiry
-from fastlane.models.status import Status
+from fastlane.models.status import FINAL, Status
 
 MAX_RUNS = 5
 """Due times of a cron that are told in advance."""
@@ -70,6 +71,10 @@ class JobBounds:
     def stops(self, sequence: int) -> bool:
         """Whether the job's last stop covers an execution with this sequence."""
         return self.stop_sequence > sequence
+
+    def include(self, incarnation: str, sequence: int) -> bool:
+        """Whether an execution with this incarnation (empty: from before executions had one) and sequence is part of the job."""
+        return incarnation in ("", self.incarnation) and sequence > self.floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +174,55 @@ class ExpectedVersions:
 ANY = "*"
 
 
-def job_status(job: Job, latest: Status | None, now: int) -> str:
-    """A job's status in the API: paused; otherwise the status of its execution under way; otherwise stopped (for a stopped cron, or a job
-    that never ran), scheduled, expired (for a cron), or how the last execution ended.
+class Fact(StrEnum):
+    """What a job's status follows from, beside the status of the execution that stands for it."""
 
-    ``latest`` is the status of its execution under way or else of its last one, None when it has none. ``now`` in milliseconds. A cron
-    without a run to come has expired, whatever ran before. So has any job without an execution: its tick came too late to make one.
+    PAUSED = "paused"
+    UNDER_WAY = "under way"
+    """The execution that stands for the job has not ended (``models.execution.standing``)."""
+    STOPPED = "stopped"
+    CRON = "cron"
+    NEVER_RAN = "never ran"
+    """No execution stands for the job. Its tick came too late to make one, or has not come."""
+    TO_COME = "to come"
+    """A tick is to come, and something can start then."""
+
+
+STATUS_RULE: tuple[tuple[tuple[Fact, ...], str | None], ...] = (
+    ((Fact.PAUSED,), "paused"),
+    ((Fact.UNDER_WAY,), None),
+    ((Fact.STOPPED, Fact.CRON), "stopped"),
+    ((Fact.STOPPED, Fact.NEVER_RAN), "stopped"),
+    ((Fact.TO_COME,), "scheduled"),
+    ((Fact.CRON,), "expired"),
+    ((Fact.NEVER_RAN,), "expired"),
+    ((), None),
+)
+"""The rule for a job's status in the API: the first line of which all facts are true says it; None stands for the status of the job's
+execution. A cron without a run to come has expired, whatever ran before. SQLite's triggers are made from this table: see
+``storage.sqlite.status_tables`` before you change it."""
+
+
+def job_status(job: Job, latest: Status | None, now: int = 0) -> str:
+    """A job's status in the API, by ``STATUS_RULE``.
+
+    ``latest`` is the status of its execution under way or else of its last one, None when it has none. ``now`` in milliseconds; without
+    it, a tick to come counts as if it were not late, as in the status that is stored.
     """
-    if job.paused:
-        return "paused"
-    if latest is not None and not latest.final:
-        return latest.value
-    if job.stopped and (latest is None or job.schedule.cron is not None):
-        return "stopped"
-    if job.next_run(now) is not None:
-        return "scheduled"
-    return latest.value if latest is not None and job.schedule.cron is None else Status.EXPIRED.value
+    facts = {
+        Fact.PAUSED: job.paused,
+        Fact.UNDER_WAY: latest is not None and not latest.final,
+        Fact.STOPPED: job.stopped,
+        Fact.CRON: job.schedule.cron is not None,
+        Fact.NEVER_RAN: latest is None,
+        Fact.TO_COME: job.next_run(now) is not None,
+    }
+    return next(said or str(latest) for needed, said in STATUS_RULE if all(facts[fact] for fact in needed))
+
+
+def depends_on_latest(job: Job, now: int = 0) -> bool:
+    """Whether the status of a job without an execution under way depends on how its last one ended."""
+    return len({job_status(job, ended, now) for ended in (None, *FINAL)}) > 1
 
 
 MAX_TASK_ID_BYTES = 255

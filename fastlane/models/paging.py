@@ -4,11 +4,12 @@ Every list has one total order, newest first, by a key of its rows. A page is fo
 costs the same anywhere in the list.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from fastlane.errors import NotFound
+from fastlane.models.job import Job
 from fastlane.models.status import Status
 
 Row = TypeVar("Row")
@@ -29,14 +30,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class WantedJobs:
-    """Which jobs to list: those with one of ``statuses`` (as ``job_status`` gives it at ``now``; empty: any), of the task ``task_id``, with
-    the label ``label`` (its name and its value), and of tasks whose id matches ``visible``, see ``Wanted``."""
+    """Which jobs to list: those with one of the stored ``statuses`` (empty: any), of the task ``task_id``, with the label ``label`` (its
+    name and its value), and of tasks whose id matches ``visible``, see ``Wanted``."""
 
     statuses: frozenset[str] = frozenset()
     task_id: str | None = None
     label: tuple[str, str] | None = None
     visible: str | None = None
-    now: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +85,16 @@ class Page(Generic[Row]):
     def of(self, rows: Sequence[Other]) -> "Page[Other]":
         """The same page with other rows."""
         return Page(self.window, self.total, tuple(rows), self.next)
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage(Page[Job]):
+    """A page of a list of jobs. ``statuses``: the stored status of each that has one, by its id. A list by status was found by them."""
+
+    statuses: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def listed(cls, page: Page[tuple[Job, str | None]]) -> "JobPage":
+        """The page of these jobs and their stored statuses."""
+        statuses = {job.id: status for job, status in page.rows if status is not None}
+        return cls(page.window, page.total, tuple(job for job, _ in page.rows), page.next, statuses)

@@ -18,8 +18,7 @@ from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
 from fastlane.models.host import IN_NO_POOL, EngineIdentity, HostRecord, HostView, is_local, record_id
 from fastlane.models.pool import KnownHost, hosts_to_know, record_of, removed_with
-from fastlane.storage.base import HostStore
-from fastlane.storage.base.events import EventStore
+from fastlane.storage.base import EventStore, HostStore
 
 MOST_WAITING = 1_000
 """Events that wait while the store is away; the first ones are kept."""

@@ -18,8 +18,7 @@ from fastlane.models.paging import Window
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention, hour_of, strictest
 from fastlane.scheduler.known_workers import always
-from fastlane.storage.base import Deletion, Store
-from fastlane.storage.base.retention import LogPage, Removed, StoredLog
+from fastlane.storage.base import Deletion, LogPage, Removed, Store, StoredLog
 
 log = structlog.get_logger()
 

@@ -66,14 +66,14 @@ class Reconciler:
         self._every = every
         self._first = () if first is None else (first,)
         self._prune = () if prune is None else (prune,)
-        self._pruned_up_to = ""
+        self._pruned_up_to = self._shown_up_to = ""
         self._repaired = repaired
         self._cleaner = Cleaner(store, executor, settler, repaired)
 
     async def run(self) -> None:
         """Makes a round at each interval, forever. A failing part of a round does not stop the others."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._rounds(*self._first, self.pause, self.requeue, self.stop, self.settle, self.prune_logs))
+            loops.create_task(self._rounds(*self._first, self.pause, self.requeue, self.stop, self.settle, self.show, self.prune_logs))
             loops.create_task(self._rounds(self.clean, self.remove_leftovers))
             loops.create_task(self._rounds(*self._prune))
 
@@ -176,6 +176,14 @@ class Reconciler:
             else:
                 left += lost(row) is not None if not row.status.final else row.exit_code is None
         return left
+
+    async def show(self) -> None:
+        """Puts right under which statuses jobs are listed: of a page of all jobs in each round, and of those where a crash or the time may
+        have changed it."""
+        walk = await self._store.walk_statuses(self._clock.now(), self._shown_up_to, PAGE)
+        self._shown_up_to = walk.after or ""
+        if walk.repaired:
+            log.info("store.statuses_repaired", count=walk.repaired)
 
     async def prune_logs(self) -> None:
         """Removes logs that a process stored after their execution was deleted: a page in each round, over and over."""

@@ -10,8 +10,8 @@ from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
 from fastlane.storage.base import Counts
-from fastlane.storage.mongo import overlaps as mongo_overlaps
-from fastlane.storage.sqlite import overlaps as sqlite_overlaps
+from fastlane.storage.mongo import executions as mongo_executions
+from fastlane.storage.sqlite import executions as sqlite_executions
 from tests.contract.stored import created, ended
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
@@ -150,8 +150,8 @@ async def test_of_very_many_under_way_the_oldest_are_found_and_the_newest_that_w
 
 
 async def test_one_that_waits_among_the_oldest_is_found_once(store, monkeypatch):
-    for module in (mongo_overlaps, sqlite_overlaps):
-        monkeypatch.setattr(module, "MOST", 3)
+    for module in (mongo_executions, sqlite_executions):
+        monkeypatch.setattr(module, "MAX_UNDER_WAY", 3)
     job, _, first = new()
     await store.create(job, None, None)
     made = [replace(first, id=f"{number}", sequence=number, waits=Overlap.QUEUE if number == 2 else None) for number in range(1, 5)]
@@ -264,9 +264,9 @@ async def test_counts_follow_every_creation_and_change(store):
     assert await store.counts() == Counts(2, 3, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
     assert await store.counts(visible="other|x") == Counts(1, 1, empty)
     assert await store.counts(visible="my-") == Counts(1, 2, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
-    assert await store.jobs_by_status(9) == {"scheduled": 1, "enqueued": 1, "pulling": 1}
-    assert await store.jobs_by_status(9, visible="my-") == {"enqueued": 1, "pulling": 1}
-    assert await store.jobs_by_status(9, visible="nothing") == {}
+    assert await store.jobs_by_status() == {"scheduled": 1, "enqueued": 1, "pulling": 1}
+    assert await store.jobs_by_status(visible="my-") == {"enqueued": 1, "pulling": 1}
+    assert await store.jobs_by_status(visible="nothing") == {}
 
 
 async def test_what_a_container_used_is_stored_with_its_end_and_without_it_there_is_nothing(store):

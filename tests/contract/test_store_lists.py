@@ -248,12 +248,12 @@ async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store, requ
         under_way = [status for status in made if status in UNDER_WAY]
         expected[job.id] = job_status(job, under_way[-1] if under_way else made[-1] if made else None, now)
     await asyncio.gather(*created)
-    found, counted = {}, await store.jobs_by_status(now)
+    found, counted = {}, await store.jobs_by_status()
     for status in (*Status, "scheduled", "paused"):
-        page = await store.list_jobs("t", WIDE, status=str(status), now=now)
+        page = await store.list_jobs("t", WIDE, status=str(status))
         assert counted.get(str(status), 0) == page.total
         assert page.total == len(page.rows) > 0, status
-        of_all = await store.list_all_jobs(WantedJobs(frozenset({str(status)}), now=now), Window(1, 1_000))
+        of_all = await store.list_all_jobs(WantedJobs(frozenset({str(status)})), Window(1, 1_000))
         assert (of_all.total, [job.id for job in of_all.rows]) == (page.total, [job.id for job in page.rows])
         found |= {job.id: str(status) for job in page.rows}
     assert found == expected
@@ -285,7 +285,7 @@ async def test_jobs_are_listed_by_status_task_label_and_pattern(store):
             and (label is None or label in job.spec.labels.items())
             and (visible is None or re.match(visible, job.task_id))
         ]
-        wanted = WantedJobs(frozenset(statuses), task_id, label, visible, now=9_000)
+        wanted = WantedJobs(frozenset(statuses), task_id, label, visible)
         page = await store.list_all_jobs(wanted, WIDE)
         assert ([job.id for job in page.rows], page.total) == (expected, len(expected)), wanted
         second = await store.list_all_jobs(wanted, Window(2, 3))

@@ -11,9 +11,7 @@ from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.retention import Cuts, JobHistory, Retention
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, next_execution, unstarted_tick
-from fastlane.storage.base import Deletion, Store
-from fastlane.storage.base.retention import HistoryPage, LogPage, Removed, StoredLog
-from fastlane.storage.base.transfer import Noted
+from fastlane.storage.base import Deletion, HistoryPage, LogPage, Noted, Removed, Store, StoredLog
 from tests.contract.test_store_deletion import write_log
 from tests.support.factories import chunk, first_of, make_spec, new, new_job
 from tests.support.ledger import count_executions, count_ticks, ticks_of

@@ -157,7 +157,7 @@ class History:
             chance.sample(("scheduled", "stopped", "enqueued", "running", "done", "failed", "expired"), chance.randrange(3))
         )
         wanted = Wanted(statuses, chance.choice((None, task)), chance.choice((None, now - 5)), visible)
-        wanted_jobs = WantedJobs(job_statuses, chance.choice((None, task)), label, visible, now)
+        wanted_jobs = WantedJobs(job_statuses, chance.choice((None, task)), label, visible)
         stream, offset, limit = chance.choice((None, STDOUT, STDERR)), chance.randrange(20), chance.randrange(1, 20)
         words, after = chance.choice(WORDS), chance.choice((None, (now - 5, execution.id)))
         return {
@@ -170,7 +170,7 @@ class History:
             "record": lambda store: store.idempotency_record("k1", 0),
             "list_tasks": lambda store: store.list_tasks(window, visible=visible),
             "search_tasks": lambda store: store.search_tasks(words, window, visible=visible),
-            "list_jobs": lambda store: store.list_jobs(task, window, status=next(iter(sorted(job_statuses)), None), now=now),
+            "list_jobs": lambda store: store.list_jobs(task, window, status=next(iter(sorted(job_statuses)), None)),
             "list_all_jobs": lambda store: store.list_all_jobs(wanted_jobs, window),
             "list_ticks": lambda store: store.list_ticks(job.id, window),
             "list_executions_of": lambda store: store.list_executions_of(job.id, window),
@@ -190,7 +190,7 @@ class History:
             "host_load": lambda store: store.host_load("a:1", None, now - 3),
             "was_deleted": lambda store: store.was_deleted(execution.id),
             "counts": lambda store: store.counts(visible),
-            "jobs_by_status": lambda store: store.jobs_by_status(now, visible),
+            "jobs_by_status": lambda store: store.jobs_by_status(visible),
             "log_head": lambda store: store.log_head(execution.id),
             "read_log": lambda store: store.read_log(execution.id, offset, limit, stream),
             "log_since": lambda store: store.log_since(execution.id, stream, now - 2),
@@ -247,7 +247,7 @@ async def test_a_walk_of_both_stores_gives_the_same_rows(stores: tuple[Store, St
     for store in stores:
         ids, window = [], Window(1, 3)
         while True:
-            page = await store.list_all_jobs(WantedJobs(visible="team", now=history.now), window)
+            page = await store.list_all_jobs(WantedJobs(visible="team"), window)
             ids += [job.id for job in page.rows]
             if page.next is None:
                 break

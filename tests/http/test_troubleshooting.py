@@ -15,7 +15,7 @@ import pytest
 
 from fastlane.models.pool import Pool
 from fastlane.queue.port import Lane
-from fastlane.storage.sqlite.driver.migration import prepare
+from fastlane.storage.sqlite.migration import prepare
 from tests.support.credentials import bearer, token
 from tests.support.docs import ROOT
 from tests.support.fastlane import HOST, Fastlane

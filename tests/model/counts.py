@@ -98,7 +98,7 @@ class Counts:
         for status_of_job, count in Counter(
             job_status(self._witness.jobs[id], latest[id].status if id in latest else None, now) for id in jobs
         ).items():
-            total = (await store.list_jobs(task, Window(1, 1), status=status_of_job, now=now)).total
+            total = (await store.list_jobs(task, Window(1, 1), status=status_of_job)).total
             if total != count:
                 self._complain(f"task {task} has {count} jobs that are {status_of_job}, its list says {total}")
 

@@ -29,7 +29,7 @@ from fastlane.services import submissions
 from fastlane.services.assembly import Services
 from fastlane.services.manual_runs import ManualRuns
 from fastlane.services.outbox import QueueOutbox
-from fastlane.storage.sqlite import deletion, idempotency
+from fastlane.storage.sqlite import jobs
 from tests.support.intercept import Around, Call, Intercepted, answering
 
 Plant = Callable[[ExitStack], None]
@@ -109,8 +109,8 @@ def keeping_apart(store: Any) -> Intercepted:
         *arguments, record = call.arguments
         done = await call.real(*arguments, None)
         if record is not None and done is not False:
-            write = store._real._writer.run
-            await store._node.call("store", "store.keep", lambda: write(lambda db: idempotency.insert(db, record)), ())
+            write = store._real._file.write
+            await store._node.call("store", "store.keep", lambda: write(lambda db: jobs.keep_record(db, record)), ())
         return done
 
     return with_other(store, create=apart, advance=apart)
@@ -180,7 +180,7 @@ def same_incarnation(right: Callable[..., Any]) -> Callable[..., Any]:
 
 def nothing_unfinished(stack: ExitStack) -> None:
     """A deletion that does not look at what is under way."""
-    stack.enter_context(patch.object(deletion, "_UNFINISHED", deletion._UNFINISHED.replace("ORDER BY", "AND 0 ORDER BY")))
+    stack.enter_context(patch.object(jobs, "_UNFINISHED", jobs._UNFINISHED.replace("ORDER BY", "AND 0 ORDER BY")))
 
 
 def beside(right: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,8 +18,8 @@ import structlog
 
 from fastlane.models.execution import Execution
 from fastlane.scheduler import reconciler, watcher, worker
-from fastlane.storage.mongo import deletion as mongo_deletion
-from fastlane.storage.sqlite import deletion
+from fastlane.storage.mongo import jobs as mongo_jobs
+from fastlane.storage.sqlite import jobs
 from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
@@ -137,8 +137,8 @@ def _scaled(world: World) -> Iterator[None]:
         stack.enter_context(patch.object(watcher, "thread_time", lambda: world.clock.now() / 1000))
         stack.enter_context(patch.object(reconciler, "UNKNOWN_AFTER", UNKNOWN_AFTER))
         if world.random.random() < SLICED:
-            stack.enter_context(patch.multiple(deletion, TICKS=2, EXECUTIONS=2, CHUNKS=1))
-            stack.enter_context(patch.multiple(mongo_deletion, TICKS_AT_ONCE=2, EXECUTIONS_AT_ONCE=2, CHUNKS_AT_ONCE=1))
+            stack.enter_context(patch.multiple(jobs, MAX_TICKS=2, MAX_EXECUTIONS=2, MAX_CHUNKS=1))
+            stack.enter_context(patch.multiple(mongo_jobs, TICKS_AT_ONCE=2, EXECUTIONS_AT_ONCE=2, CHUNKS_AT_ONCE=1))
         yield
 
 

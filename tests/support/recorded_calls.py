@@ -17,9 +17,9 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from fastlane.queue.redis.connection import NAMES, Script
-from fastlane.storage.mongo.driver import database
-from fastlane.storage.sqlite.driver import connection
-from fastlane.storage.sqlite.store import SqliteStore
+from fastlane.storage.mongo import database
+from fastlane.storage.sqlite import connection
+from fastlane.storage.sqlite.file import SqliteFile
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 
@@ -82,10 +82,10 @@ def recorded_statements() -> Iterator[list[str]]:
     record: list[str] = []
     factory: Any = partial(RecordingConnection, record=record)
 
-    def connect(store: SqliteStore) -> sqlite3.Connection:
-        return connection.connect(store._path, store._busy_timeout, factory)
+    def connect(file: SqliteFile) -> sqlite3.Connection:
+        return connection.connect(file.path, file.busy_timeout, factory)
 
-    with patch.object(SqliteStore, "_connect", connect):
+    with patch.object(SqliteFile, "_connect", connect):
         yield record
 
 

@@ -10,8 +10,7 @@ from fastlane.models.paging import After, Wanted, WantedJobs, Window
 from fastlane.models.retention import HOUR, Cuts, HourCount, JobHistory, TaskHour, WantedHours
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import claim
-from fastlane.storage.base import Deletion, Store
-from fastlane.storage.base.transfer import NOT_NOTED
+from fastlane.storage.base import NOT_NOTED, Deletion, Store
 from tests.support.factories import INCARNATION, chunk, first_of, new, new_job
 
 Query = Callable[[Store], Awaitable[object]]
@@ -97,6 +96,9 @@ QUERIES: dict[str, Query] = {
     "list_all_jobs of a task": lambda store: store.list_all_jobs(WantedJobs(MANY, "t"), NEXT),
     "list_all_jobs with a label": lambda store: store.list_all_jobs(WantedJobs(MANY, label=("a", "b")), NEXT),
     "list_all_jobs of visible tasks": lambda store: store.list_all_jobs(WantedJobs(MANY, visible="t"), NEXT),
+    "jobs_by_status": lambda store: store.jobs_by_status(),
+    "jobs_by_status of visible tasks": lambda store: store.jobs_by_status("t"),
+    "walk_statuses": lambda store: store.walk_statuses(5_000, "a", 10),
     "list_ticks": lambda store: store.list_ticks("j", PAGE),
     "list_ticks after": lambda store: store.list_ticks("j", NEXT),
     "list_executions_of": lambda store: store.list_executions_of("j", PAGE),

@@ -17,7 +17,9 @@ from pymongo.database import Database
 from fastlane.config.types import SQLITE
 from fastlane.models.execution import Execution
 from fastlane.models.tick import Tick
-from fastlane.storage.mongo.rows import execution_row, tick_row
+from fastlane.storage.mongo.commits import tick_row
+from fastlane.storage.mongo.rows import document
+from fastlane.storage.records import EXECUTIONS
 from tests.support.mongo import emptied
 
 
@@ -74,7 +76,7 @@ def add_history(url: str, ticks: Sequence[Tick], executions: Sequence[Execution]
     """Adds rows to a database of MongoDB, where commits of one job come one after the other."""
     with _database(url) as database:
         database["ticks"].insert_many([tick_row(tick, one.incarnation, "") for tick, one in zip(ticks, executions, strict=True)])
-        database["executions"].insert_many([execution_row(one, "") for one in executions])
+        database["executions"].insert_many([document(EXECUTIONS, one, "") for one in executions])
 
 
 def _back_up_file(path: Path) -> Callable[[], None]:

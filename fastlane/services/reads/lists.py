@@ -4,14 +4,14 @@ Lists over several tasks take ``visible``, a regular expression of the task ids 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastlane.errors import Invalid, NotFound
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Task, job_status
 from fastlane.models.log import STDERR, STDOUT
-from fastlane.models.paging import Page, Row, Wanted, WantedJobs, Window
+from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
 from fastlane.models.tick import Tick
 from fastlane.services.parts import Service
@@ -49,10 +49,10 @@ class ExecutionView:
     stderr: str | None = None
 
 
-async def view_jobs(store: ExecutionStore, jobs: Sequence[Job], now: int) -> list[JobView]:
-    """Each job as it stands at ``now`` (milliseconds)."""
+async def view_jobs(store: ExecutionStore, jobs: Sequence[Job], now: int, statuses: Mapping[str, str] | None = None) -> list[JobView]:
+    """Each job as it stands at ``now`` (milliseconds); those in ``statuses`` (by id) with the status there."""
     latest = await store.latest([job.id for job in jobs]) if jobs else {}
-    return [_view(job, latest.get(job.id), now) for job in jobs]
+    return [_view(job, latest.get(job.id), now, (statuses or {}).get(job.id)) for job in jobs]
 
 
 async def view_executions(store: LogStore, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
@@ -77,8 +77,8 @@ async def view_execution(store: LogStore, execution: Execution, *, texts: bool) 
     return ExecutionView(execution, head.stdout, head.stderr, truncated, stdout, stderr)
 
 
-def _view(job: Job, latest: Execution | None, now: int) -> JobView:
-    return JobView(job, job_status(job, latest.status if latest else None, now), latest, job.next_run(now))
+def _view(job: Job, latest: Execution | None, now: int, stored: str | None) -> JobView:
+    return JobView(job, stored or job_status(job, latest.status if latest else None, now), latest, job.next_run(now))
 
 
 async def _text(store: LogStore, execution_id: str, stream: int, end: int) -> str:
@@ -136,15 +136,12 @@ class Lists(Service):
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        now = self._clock.now()
-        page = _checked(await self._jobs(task_id, window, status, now, fewer))
-        return TaskJobsView(task, page.of(await view_jobs(self._store, page.rows, now)))
+        page = await self._jobs(task_id, window, status, fewer)
+        return TaskJobsView(task, await self._view(page, is_by_status=status is not None))
 
     async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
         """Jobs of all tasks or of one, newest first."""
-        now = self._clock.now()
-        page = _checked(await self._store.list_all_jobs(replace(wanted, now=now), window))
-        return page.of(await view_jobs(self._store, page.rows, now))
+        return await self._view(await self._store.list_all_jobs(wanted, window), is_by_status=bool(wanted.statuses))
 
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""
@@ -162,13 +159,18 @@ class Lists(Service):
         job = await find_job(self._store, task_id, job_id)
         return TicksView(job, _checked(await self._store.list_ticks(job_id, window)))
 
-    async def _jobs(self, task_id: str, window: Window, status: str | None, now: int, fewer: Sequence[int]) -> Page[Job]:
+    async def _view(self, page: JobPage, *, is_by_status: bool) -> Page[JobView]:
+        """The jobs as they stand now; in a list by status, with the statuses by which they were found."""
+        page.check()
+        return page.of(await view_jobs(self._store, page.rows, self._clock.now(), page.statuses if is_by_status else {}))
+
+    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> JobPage:
         try:
-            return await self._store.list_jobs(task_id, window, status=status, now=now)
+            return await self._store.list_jobs(task_id, window, status=status)
         except Invalid:
             if not fewer:
                 raise
-            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, now, fewer[1:])
+            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, fewer[1:])
 
 
 def _checked(page: Page[Row]) -> Page[Row]:

@@ -16,8 +16,7 @@ from fastlane.models.pool import Pauses, Pool, PoolsRevision
 from fastlane.queue.port import LaneCounts, Report, WorkerReports, stranded_lanes
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import HostRow, host_rows
-from fastlane.storage.base import Counts, DeliveryStore, PoolStore
-from fastlane.storage.base.retention import RetentionStore
+from fastlane.storage.base import Counts, DeliveryStore, PoolStore, RetentionStore
 from fastlane.streams.followers import Followers
 
 Answer = TypeVar("Answer")
@@ -167,7 +166,7 @@ class StatusReader(Service):
         async def count() -> Mapping[str, int] | None:
             try:
                 async with asyncio.timeout(COUNT_DEADLINE):
-                    return await self._store.jobs_by_status(self._clock.now(), visible)
+                    return await self._store.jobs_by_status(visible)
             except (StoreDown, TimeoutError):
                 return None
 

@@ -5,28 +5,153 @@ with the same one is the same row.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
-from fastlane.models.execution import Execution
-from fastlane.models.host import Uncleaned
-from fastlane.models.job import JobBounds
-from fastlane.models.status import FINAL, Status
-from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
-from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.base.claims import Claimed, Decide
-from fastlane.storage.documents import change_document
-from fastlane.storage.mongo.commits.intents import complete_pending
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.driver.turns import Turns
-from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds, bounds_of_all, following, whole
-from fastlane.storage.mongo.rows import execution_row, flag_changes, read_execution
-from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNCLEANED, UNCOUNTED, UNDER_WAY, UNFINISHED, UNSETTLED
-from fastlane.storage.readable import filled, readable
+import orjson
 
-NEWEST = [("sequence", -1), ("attempt", -1)]
+from fastlane.errors import Unreadable
+from fastlane.models.execution import Execution, RunningContainer, standing
+from fastlane.models.job import JobBounds
+from fastlane.models.retry import is_under_way
+from fastlane.models.status import FINAL, Status
+from fastlane.models.transitions import ExecutionChange
+from fastlane.storage import records
+from fastlane.storage.base import Claimed, Decide
+from fastlane.storage.mongo.commits import belonging, bounds, bounds_of_all, complete_pending, visible_tasks, whole
+from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
+from fastlane.storage.mongo.rows import UNCOUNTED, MongoRows, flag_changes, read
+from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNDER_WAY, UNFINISHED, WAITING
+from fastlane.storage.mongo.statuses import JobStatuses
+from fastlane.storage.records import MAX_UNDER_WAY, NEVER_AGAIN
+from fastlane.storage.rows import filled, readable
+
 OLDEST = [("sequence", 1), ("attempt", 1)]
+SHOWN = frozenset({"status", "waits"})
+"""Values of an execution from which its job's status follows."""
+UNBOUND = ("enqueued", "pulling")
+"""Statuses in which an execution may not be bound to a service yet."""
 NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
+
+
+class MongoExecutions:
+    """The part of ``ExecutionStore`` that has its own calls: changes, and what a job's row decides."""
+
+    _db: Database
+    _rows: MongoRows
+    _statuses: JobStatuses
+    _turns: Turns
+
+    async def insert(self, execution: Execution) -> bool:
+        if inserted := await self._rows.insert(records.EXECUTIONS, execution):
+            await self._statuses.follow(execution.job_id)
+        return inserted
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        return await self._db.call(lambda: get(self._db, execution_id))
+
+    async def change(self, change: ExecutionChange) -> Execution | None:
+        """Raises ValueError for a value whose name is not a field of an execution."""
+
+        async def make() -> Execution | None:
+            async with self._turns.turn(change.execution_id):
+                return await apply(self._db, change)
+
+        changed = await self._rows.written(make)
+        if changed is not None and SHOWN.intersection(change.values):
+            await self._statuses.follow(changed.job_id)
+        return changed
+
+    async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
+        async def make() -> Claimed | None:
+            async with self._turns.turn(execution_id):
+                before = await get(self._db, execution_id)
+                asked = None if before is None else decide(before)
+                after = None if asked is None else await apply(self._db, asked)
+            if before is None or after is None:
+                return None if before is None else Claimed(before)
+            return Claimed(after, True, await bounds(self._db, after.job_id))
+
+        claimed = await self._rows.written(make)
+        if claimed is not None and claimed.changed:
+            await self._statuses.follow(claimed.execution.job_id)
+        return claimed
+
+    async def discard(self, execution: Execution) -> bool:
+        """It is noted before, so that a process that dies in between has not deleted one that nobody knows of; a note of one that is there
+        does not count."""
+
+        async def delete() -> bool:
+            row = await self._db.one(EXECUTIONS, execution.id)
+            if row is None or row["epoch"] != execution.epoch or row["service_id"] is not None or row["status"] not in UNBOUND:
+                return False
+            await note_deleted(self._db, [row])
+            return await self._db.delete(EXECUTIONS, {"_id": execution.id, "op": row["op"]}) == 1
+
+        if discarded := await self._rows.written(delete):
+            await self._statuses.follow(execution.job_id)
+        return discarded
+
+    async def was_deleted(self, execution_id: str) -> bool:
+        async def look() -> bool:
+            return await self._db.one(DELETED, execution_id) is not None and await self._db.one(EXECUTIONS, execution_id, ("_id",)) is None
+
+        return await self._db.call(look)
+
+    async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
+        async def look() -> dict[str, Execution]:
+            bounds = await bounds_of_all(self._db, job_ids)
+            found = await latest_under_way(self._db, bounds)
+            others = [id for id in bounds if id not in found]
+            ended = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in await newest_ended(self._db, others)])
+            return found | {execution.job_id: execution for execution in readable(list(ended.values()), read_execution)}
+
+        return await self._db.call(look)
+
+    async def waiting(self, job_id: str) -> Execution | None:
+        async def look() -> Execution | None:
+            await whole(self._db, job_id)
+            return await waiting(self._db, job_id)
+
+        return await self._db.call(look)
+
+    async def waiting_of(self, task_id: str, most: int) -> int:
+        filter = {"task_id": task_id, "status": Status.ENQUEUED.value}
+        return min(most, await self._db.call(lambda: self._db.count(EXECUTIONS, filter, "executions_of_task_by_status")))
+
+    async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
+        return await self._db.call(lambda: under_way_of(self._db, task_id, job_id))
+
+    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
+        return await self._db.call(lambda: unfinished(self._db, task_id, job_id, limit))
+
+    async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
+        sort, fields = [("scheduled_for", 1), ("_id", 1)], ("task_id", "job_id", "host", "container_id", "spec")
+
+        async def look() -> list[RunningContainer]:
+            tasks = None if visible is None else await visible_tasks(self._db, visible)
+            filter = {"status": Status.RUNNING.value, **({} if tasks is None else {"task_id": {"$in": tasks}})}
+
+            async def fetch(count: int) -> list[Document]:
+                return await self._db.find(EXECUTIONS, filter, "executions_by_status", sort=sort, limit=count, fields=fields)
+
+            return await filled(fetch, limit, _container)
+
+        return await self._db.call(look, advice=LIST_ADVICE)
+
+    async def images_under_way(self) -> frozenset[str]:
+        stages = ({"$match": {UNDER_WAY: True}}, {"$group": {"_id": {"spec": "$spec", "reference": "$image_reference"}}})
+        rows = await self._db.call(lambda: self._db.group(EXECUTIONS, stages, "executions_under_way"), advice=LIST_ADVICE)
+        found = [row["_id"] for row in rows]
+        names = {str(orjson.loads(row["spec"])["image"]) for row in found}
+        return frozenset(names | {row["reference"] for row in found if row.get("reference")})
+
+
+def read_execution(row: Document) -> Execution:
+    """The execution of a row. Raises Unreadable."""
+    return read(records.EXECUTIONS, row)
 
 
 async def row_of(db: Database, execution_id: str) -> Document | None:
@@ -44,32 +169,10 @@ async def get(db: Database, execution_id: str) -> Execution | None:
     return None if row is None else read_execution(row)
 
 
-async def insert(db: Database, execution: Execution, made: str) -> bool:
-    """Inserts a further attempt, unless a row has its id already."""
-    return await db.insert(EXECUTIONS, execution_row(execution, made))
-
-
-async def change_in_turn(db: Database, turns: Turns, asked: ExecutionChange) -> Execution | None:
-    """The same as ``change``, after those of this execution that this process has begun."""
-    async with turns.turn(asked.execution_id):
-        return await change(db, asked)
-
-
-async def claim_in_turn(db: Database, turns: Turns, execution_id: str, decide: Decide) -> Claimed | None:
-    """The execution after the change that ``decide`` makes of it, and its job's bounds, which are read after the write."""
-    async with turns.turn(execution_id):
-        before = await get(db, execution_id)
-        asked = None if before is None else decide(before)
-        after = None if asked is None else await change(db, asked)
-    if before is None or after is None:
-        return None if before is None else Claimed(before)
-    return Claimed(after, True, await bounds(db, after.job_id))
-
-
-async def change(db: Database, asked: ExecutionChange) -> Execution | None:
+async def apply(db: Database, asked: ExecutionChange) -> Execution | None:
     """The execution after the change; None when its condition does not hold and it was not applied before. Raises ValueError for a value
     whose name is not a field."""
-    values = change_document(asked.values)
+    values = records.EXECUTIONS.changes(asked.values)
     before = asked.seen  # as it was read: if it is another row by now, the condition on its ``op`` says so
     if before is None or not asked.permitted(before):
         before = await get(db, asked.execution_id)
@@ -79,7 +182,7 @@ async def change(db: Database, asked: ExecutionChange) -> Execution | None:
         if not asked.permitted(before):
             return None
         after = asked.applied_to(before)
-        changes = flag_changes(after)
+        changes = flag_changes(records.EXECUTIONS, after)
         changes["$set"] |= {**values, **asked.noted, "op": asked.op}
         if after.status.final and not before.status.final:
             changes["$set"][UNCOUNTED] = True  # ``history`` counts it
@@ -89,59 +192,11 @@ async def change(db: Database, asked: ExecutionChange) -> Execution | None:
     return None
 
 
-async def discard(db: Database, execution: Execution) -> bool:
-    """Deletes an execution that was never bound to a service, if it still has this epoch. It is noted before, so that a process that dies
-    in between has not deleted one that nobody knows of; a note of one that is there does not count."""
-    row = await db.one(EXECUTIONS, execution.id)
-    if row is None or row["epoch"] != execution.epoch or row["status"] not in ("enqueued", "pulling") or row["service_id"] is not None:
-        return False
-    await note_deleted(db, [row])
-    return await db.delete(EXECUTIONS, {"_id": execution.id, "op": row["op"]}) == 1
-
-
 async def note_deleted(db: Database, rows: Sequence[Document]) -> None:
     """Notes that these are deleted, if a worker had claimed them: each may have left a parked service on a host."""
     for row in rows:
         if row["epoch"] > 0:
             await db.upsert(DELETED, row["_id"], {"$set": {"deleted_at": datetime.now(UTC)}})
-
-
-async def was_deleted(db: Database, execution_id: str) -> bool:
-    """Whether an execution with this id was deleted within the last day, after a worker had claimed it."""
-    return await db.one(DELETED, execution_id) is not None and await db.one(EXECUTIONS, execution_id, ("_id",)) is None
-
-
-async def of_job(db: Database, job_id: str, limit: int, offset: int, statuses: frozenset[Status] | None) -> list[Execution]:
-    """A job's executions (with these statuses), newest first."""
-    await whole(db, job_id)
-    filter: dict[str, Any] = {"job_id": job_id}
-    if statuses is not None:
-        filter["status"] = {"$in": sorted(statuses)}
-    is_short = bool(statuses) and statuses is not None and statuses <= UNDER_WAY_STATUSES  # even when the job's history is long
-    index = "executions_under_way" if is_short else "executions_of_job"
-    if is_short:
-        filter[UNDER_WAY] = True
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(EXECUTIONS, filter, index, sort=NEWEST, skip=offset, limit=count)
-
-    return await filled(fetch, limit, read_execution) if statuses is None or statuses else []
-
-
-async def last_started(db: Database, job_id: str) -> Execution | None:
-    """A job's newest execution that has started."""
-    filter = {"job_id": job_id, "started_at": {"$gte": FIRST[0], "$lte": LAST}}
-    rows = await db.find(EXECUTIONS, filter, "executions_of_job", sort=NEWEST, limit=1)
-    return read_execution(rows[0]) if rows else None
-
-
-async def latest(db: Database, job_ids: Sequence[str]) -> dict[str, Execution]:
-    """For each job, its newest execution under way (one that waits only without others), or else the newest that has ended."""
-    bounds = await bounds_of_all(db, job_ids)
-    found = await latest_under_way(db, bounds)
-    others = [id for id in bounds if id not in found]
-    ended = await db.with_ids(EXECUTIONS, [row["execution"] for row in await newest_ended(db, others)])
-    return found | {execution.job_id: execution for execution in readable(list(ended.values()), read_execution)}
 
 
 async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[str, Execution]:
@@ -150,9 +205,12 @@ async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dic
         return {}
     filter = {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}
     rows = await db.find(EXECUTIONS, filter, "executions_under_way")
-    found = [execution for execution in readable(rows, read_execution) if belongs(execution, bounds)]
-    found.sort(key=lambda one: (not _waits(one), one.sequence, one.attempt))
-    return {execution.job_id: execution for execution in found}
+    of_job: dict[str, list[Execution]] = {}
+    for execution in readable(rows, read_execution):
+        if not execution.status.final:  # it has not ended since it was found
+            of_job.setdefault(execution.job_id, []).append(execution)
+    found = {id: standing(some, bounds[id]) for id, some in of_job.items()}
+    return {id: execution for id, execution in found.items() if execution is not None}
 
 
 async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
@@ -180,47 +238,47 @@ async def unfinished(db: Database, task_id: str, job_id: str, limit: int) -> lis
     return [read_execution(row) for row in rows]
 
 
-async def in_statuses(db: Database, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None) -> list[Execution]:
-    """Executions with one of these statuses, by (scheduled_for, id). The first page of a walk begins with what was committed before."""
-    if not statuses:
+async def under_way_of(db: Database, task_id: str, job_id: str) -> list[Execution]:
+    """The oldest ``MAX_UNDER_WAY`` executions of the job that are under way, and its newest one that waits, oldest first. Raises
+    Unreadable: one that cannot be read may run.
+
+    They are walked from the oldest on. A failed one is settled after the attempt after it was inserted, so a walk that comes too late
+    for the first still comes to the second.
+    """
+    bounds = await whole(db, job_id)
+    if bounds is None:
         return []
-    if after is None:
-        await complete_pending(db)
-    filter = {"status": {"$in": sorted(statuses)}, **_after("scheduled_for", after)}
-    return await _page(db, filter, "executions_by_status", "scheduled_for", limit)
+    found: list[Execution] = []
+    filter = {
+        "task_id": task_id,
+        "job_id": job_id,
+        UNFINISHED: True,
+        **belonging(bounds),
+        "settled": False,
+        "status": {"$nin": list(NEVER_AGAIN)},
+    }
+    async with aclosing(db.walk(EXECUTIONS, filter, "executions_unfinished", OLDEST)) as rows:
+        async for row in rows:
+            if is_under_way(execution := read_execution(row)):
+                found.append(execution)
+            if len(found) == MAX_UNDER_WAY:
+                break
+    if len(found) < MAX_UNDER_WAY:
+        return found
+    last = await waiting(db, job_id)
+    return found if last is None or last in found else [*found, last]
 
 
-async def unsettled(db: Database, limit: int) -> list[Execution]:
-    """Final executions that are not settled yet, oldest first."""
-    return await _page(db, {UNSETTLED: True}, "executions_unsettled", "finished_at", limit)
+async def waiting(db: Database, job_id: str) -> Execution | None:
+    rows = await db.find(EXECUTIONS, {"job_id": job_id, WAITING: True}, "executions_waiting")
+    return max(readable(rows, read_execution), key=attrgetter("sequence"), default=None)
 
 
-async def uncleaned(db: Database, limit: int, after: tuple[int, str] | None) -> list[Execution]:
-    """Settled executions that are not cleaned yet, by (finished_at, id)."""
-    return await _page(db, {UNCLEANED: True, **_after("finished_at", after)}, "executions_uncleaned", "finished_at", limit)
-
-
-async def uncleaned_by_host(db: Database, limit: int) -> list[Uncleaned]:
-    """How many of the oldest of these each host has, by an index that holds the host."""
-    sort = [("finished_at", 1), ("_id", 1)]
-    rows = await db.find(EXECUTIONS, {UNCLEANED: True}, "executions_uncleaned", sort=sort, limit=limit, fields=("host", "finished_at"))
-    moments: dict[str | None, list[int | None]] = {}
-    for row in rows:
-        moments.setdefault(row["host"], []).append(row["finished_at"])
-    found = [Uncleaned(host, len(some), some[0]) for host, some in moments.items()]
-    return sorted(found, key=lambda one: (one.since is not None, one.since or 0, one.host is not None, one.host or ""))
-
-
-def _after(field: str, after: tuple[int, str] | None) -> Mapping[str, Any]:
-    return {field: {"$gte": (after or FIRST)[0], "$lte": LAST}, **following(field, after)}
-
-
-async def _page(db: Database, filter: Mapping[str, Any], index: str, field: str, limit: int) -> list[Execution]:
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(EXECUTIONS, filter, index, sort=[(field, 1), ("_id", 1)], limit=count)
-
-    return await filled(fetch, limit, read_execution)
-
-
-def _waits(execution: Execution) -> bool:
-    return execution.waits is not None and execution.status is Status.ENQUEUED
+def _container(row: Document) -> RunningContainer:
+    try:
+        image = orjson.loads(row["spec"])["image"]
+    except (ValueError, LookupError, TypeError):
+        image = None
+    if not isinstance(image, str) or not image.isascii():
+        raise Unreadable(f"execution {row['_id']} cannot be read from the store: its spec has no image")
+    return RunningContainer(row["_id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image)

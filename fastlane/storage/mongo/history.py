@@ -18,11 +18,11 @@ from typing import Any
 
 from fastlane.models.ids import nonce
 from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours, hour_of
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.jobs import FIRST
-from fastlane.storage.mongo.lists.task_lists import visible_tasks
-from fastlane.storage.mongo.schema import BY_ID, EXECUTIONS, HOURS, UNCOUNTED
-from fastlane.storage.mongo.version import CommitCounter
+from fastlane.storage.mongo.commits import visible_tasks
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.rows import BY_ID, UNCOUNTED, MongoRows
+from fastlane.storage.mongo.schema import EXECUTIONS, HOURS
+from fastlane.storage.records import LAST
 
 _COUNTED = ("task_id", "pool", "status", "scheduled_for", "started_at", "finished_at", UNCOUNTED)
 SUMS = (*(status.value for status in ENDS), "started", "late")
@@ -31,27 +31,21 @@ SUMS = (*(status.value for status in ENDS), "started", "late")
 class MongoHistory:
     """A ``HistoryStore`` beside the other verbs of the database."""
 
-    def __init__(self, db: Database, commits: CommitCounter) -> None:
+    def __init__(self, db: Database, rows: MongoRows) -> None:
         self._db = db
-        self._commits = commits
+        self._rows = rows
 
     async def count_ends(self, limit: int) -> int:
-        counted = await self._db.call(lambda: _count_some(self._db, limit))
-        if counted:
-            self._commits.committed()
-        return counted
+        return await self._rows.written(lambda: _count_some(self._db, limit))
 
     async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
         return await self._db.call(lambda: _hours(self._db, wanted))
 
     async def overdue_hours(self, before: int) -> int:
-        return await self._db.call(lambda: self._db.count(HOURS, {"hour": {"$gte": FIRST[0], "$lt": before}}, "hours_by_age"))
+        return await self._db.call(lambda: self._db.count(HOURS, {"hour": {"$gte": -LAST - 1, "$lt": before}}, "hours_by_age"))
 
     async def prune_hours(self, before: int, limit: int) -> int:
-        gone = await self._db.call(lambda: _prune(self._db, before, limit))
-        if gone:
-            self._commits.committed()
-        return gone
+        return await self._rows.written(lambda: _prune(self._db, before, limit))
 
 
 async def _count_some(db: Database, limit: int) -> int:
@@ -61,7 +55,7 @@ async def _count_some(db: Database, limit: int) -> int:
 
 
 async def count(db: Database, execution_ids: Sequence[str]) -> None:
-    """Counts those of these executions that ended and are not counted yet."""
+    """Counts the executions that ended and are not counted yet."""
     rows = await db.with_ids(EXECUTIONS, execution_ids, _COUNTED)
     of_hours: dict[tuple[str, str, int], list[str]] = {}
     for row in rows.values():
@@ -159,6 +153,6 @@ async def restore(db: Database, row: TaskHour) -> bool:
 
 
 async def _prune(db: Database, before: int, limit: int) -> int:
-    filter = {"hour": {"$gte": FIRST[0], "$lt": before}}
+    filter = {"hour": {"$gte": -LAST - 1, "$lt": before}}
     rows = await db.find(HOURS, filter, "hours_by_age", sort=[("hour", 1)], limit=limit, fields=("_id",))
     return await db.delete(HOURS, {"_id": {"$in": [row["_id"] for row in rows]}}) if rows else 0

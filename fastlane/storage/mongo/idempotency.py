@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 
 from fastlane.errors import Repeated
 from fastlane.models.ids import DAY, IdempotencyRecord, nonce
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.rows import read_record, record_row
+from fastlane.storage import records
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.rows import document, read
 from fastlane.storage.mongo.schema import GONE_AT, JOBS, RECEIPTS
 
 MAX_FORGOTTEN = 100
@@ -33,7 +34,7 @@ async def get(db: Database, key: str, since: int, read_job: ReadJob) -> Idempote
     row = await db.one(RECEIPTS, key)
     if row is None or row["created_at"] < since:
         return None
-    return read_record(row) if row["done"] or await _has_effect(row, read_job) else None
+    return read(records.RECEIPTS, row) if row["done"] or await _has_effect(row, read_job) else None
 
 
 async def refuse_repeat(db: Database, record: IdempotencyRecord, read_job: ReadJob) -> None:
@@ -45,7 +46,7 @@ async def refuse_repeat(db: Database, record: IdempotencyRecord, read_job: ReadJ
 async def reserve(db: Database, record: IdempotencyRecord, op: str, own: Collection[str], read_job: ReadJob) -> None:
     """Reserves the key for the commit ``op``, whose job's row was read before. ``own``: the ops of this request's earlier tries. Raises
     Repeated when another request with the key has had its effect within a day."""
-    row = {**record_row(record), "op": op, "made": op, "done": False}
+    row = {**document(records.RECEIPTS, record, op), "op": op, "done": False}
     now, until = asyncio.get_running_loop().time, dict[str, float]()
     while True:
         other = await db.one(RECEIPTS, record.key)

@@ -1,105 +1,302 @@
-"""Reads of jobs and ticks, and the closing of a tick. The writes of jobs are in ``commits``."""
+"""Jobs: single ones, and their deletion in slices; and the stored statuses that no write puts right. The commits are in ``commits``.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+A deletion raises the job's floor first: an execution with a sequence up to the floor never runs, so an attempt that is inserted late does
+no harm. Then rows go whose ids were read. Before they go, the job is read again: while it is as it was then, all that was found is of it or
+of an earlier job under the same id. So a process that slept deletes nothing of a job that ran again, or was made again, meanwhile.
 
+A stored status is missing or wrong where an older fastlane did not write it, where a crash left it behind, and where only the time has
+changed it."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from functools import partial
+
+from fastlane.clock import unless_cancelled
+from fastlane.models.event import Event
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job, JobBounds
-from fastlane.models.tick import Outcome
-from fastlane.storage.mongo.commits.commits import is_there
-from fastlane.storage.mongo.commits.intents import complete
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.rows import read_job
-from fastlane.storage.mongo.schema import GONE_AT, JOBS, TICKS, TO_CHECK
-from fastlane.storage.readable import filled
-
-FIRST = (-(2**63), "")
-"""Less than every (moment, id)."""
-LAST = 2**63 - 1
-"""No moment is later. A range has two sides, since some servers find null below every number."""
-
-_BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
-
-
-async def get(db: Database, job_id: str) -> Job | None:
-    """One job."""
-    row = await db.one(JOBS, job_id)
-    return read_job(row) if row is not None and is_there(row) else None
+from fastlane.models.ids import IdempotencyRecord, nonce
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, depends_on_latest, job_status
+from fastlane.models.status import UNDER_WAY, Status
+from fastlane.models.tick import Tick
+from fastlane.storage import records
+from fastlane.storage.base import Deletion, StatusWalk
+from fastlane.storage.mongo import commits, executions, history, idempotency, logs
+from fastlane.storage.mongo.commits import Finisher, bounds, bounds_of_all, complete_pending, current, delete_task, is_there
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.executions import latest_under_way, newest_ended
+from fastlane.storage.mongo.idempotency import tombstone
+from fastlane.storage.mongo.rows import BY_ID, MongoRows, document, read
+from fastlane.storage.mongo.schema import DELIVERIES, EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
+from fastlane.storage.mongo.statuses import JOB_FIELDS, JobStatuses, bounds_of, job_of, store, write
+from fastlane.storage.records import JOBS as JOB_RECORD
+from fastlane.storage.records import LAST
+from fastlane.storage.rows import readable
 
 
-async def bounds(db: Database, job_id: str) -> JobBounds | None:
-    """Which of a job's executions may start."""
-    row = await db.one(JOBS, job_id, _BOUNDS)
-    return None if row is None or not is_there(row) else bounds_of(row)
+class MongoJobs:
+    """The part of ``JobStore`` that writes jobs, and reads single ones."""
+
+    _db: Database
+    _rows: MongoRows
+    _finisher: Finisher
+
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
+        written = await self._db.call(lambda: commits.create(self._db, job, tick, execution, record))
+        await self._finished(written, is_written=True)
+
+    async def advance(
+        self,
+        seen: Job,
+        job: Job,
+        ticks: Sequence[Tick],
+        execution: Execution | None,
+        record: IdempotencyRecord | None = None,
+        events: Sequence[Event] = (),
+    ) -> bool:
+        advanced, written = await self._db.call(lambda: commits.advance(self._db, seen, job, ticks, execution, record, events))
+        await self._finished(written, is_written=advanced)
+        return advanced
+
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
+        stopped, written = await self._db.call(lambda: commits.stop(self._db, job_id, now, expected, event))
+        await self._finished(written, is_written=stopped is not None)
+        return stopped
+
+    async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
+        return await self._db.call(lambda: idempotency.get(self._db, key, since, lambda id: commits.current(self._db, id)))
+
+    async def job(self, job_id: str) -> Job | None:
+        row = await self._db.call(lambda: self._db.one(JOBS, job_id))
+        return read(JOB_RECORD, row) if row is not None and is_there(row) else None
+
+    async def job_bounds(self, job_id: str) -> JobBounds | None:
+        return await self._db.call(lambda: bounds(self._db, job_id))
+
+    async def _finished(self, written: Document | None, *, is_written: bool) -> None:
+        """Counts a commit, and completes its intent."""
+        if is_written:
+            self._rows.committed()
+        await self._finisher.finish(written)
 
 
-async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBounds]:
-    """The same for several jobs, by id. Their intents are completed before, so that their executions can be read after it."""
-    rows = await db.with_ids(JOBS, job_ids, _BOUNDS)
-    for row in rows.values():
-        if row["intent"] is not None:
-            await complete(db, row)
-    return {id: bounds_of(row) for id, row in rows.items() if is_there(row)}
+TICKS_AT_ONCE, EXECUTIONS_AT_ONCE, CHUNKS_AT_ONCE = 250, 100, 32
+"""Rows that one step deletes at most."""
+CANDIDATES = 100
+"""Jobs that are looked at together."""
 
 
-async def whole(db: Database, job_id: str) -> JobBounds | None:
-    """A job's bounds once its intent is completed: what its last commit made can be read now."""
-    return (await bounds_of_all(db, [job_id])).get(job_id)
+class MongoDeletion:
+    """The part of the store that deletes, and that finds the open jobs of a task."""
+
+    _db: Database
+    _rows: MongoRows
+    _finisher: Finisher
+    _statuses: JobStatuses
+
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        step, written = await self._db.call(lambda: delete_job(self._db, job_id, incarnation, now, expected, event))
+        if step is not Deletion.KEPT:
+            self._rows.committed()
+        await self._finisher.finish(written)
+        if step is Deletion.MORE:
+            await self._statuses.follow(job_id)
+        return step
+
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        return await self._rows.written(lambda: delete_task(self._db, task_id, event))
+
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        return await self._db.call(lambda: open_of_task(self._db, task_id, limit, after))
 
 
-def bounds_of(row: Document) -> JobBounds:
-    """The bounds in a job's row."""
-    return JobBounds(row["incarnation"], row["floor"], row["stop_sequence"])
+async def delete_job(
+    db: Database, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
+) -> tuple[Deletion, Document | None]:
+    """Deletes one slice of a job's history, and with the last one the job: the row that was written then."""
+    row = await _floored(db, job_id, incarnation, expected)
+    if not isinstance(row, dict):
+        return row, None
+    more = await _delete_ticks(db, row) or await _delete_oldest(db, row)
+    if more:
+        return Deletion.MORE, None
+    await _drop_deliveries(db, [job_id])
+    op = nonce()
+    change = {"op": op, "task_id": row["task_id"], "task_modified_at": now, "is_new": False, "ticks": [], "execution": None, "record": None}
+    change |= {"events": [] if event is None else [document(records.EVENTS, event)]}
+    gone = {**tombstone(job_id, row["rev"] + 1), "ops": [op], "intent": change, PENDING: True}
+    if await db.replace(JOBS, job_id, {"rev": row["rev"]}, gone, lambda stored: op in stored["ops"]):
+        return Deletion.DONE, gone
+    return Deletion.MORE, None  # it has changed meanwhile: the next step looks again
 
 
-def belonging(bounds: JobBounds) -> Mapping[str, Any]:
-    """``Execution.belongs_to`` as a filter."""
-    return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
+async def _floored(db: Database, job_id: str, incarnation: str, expected: ExpectedVersions | None) -> Document | Deletion:
+    """The job's row with its floor raised, or how the deletion ends before that. Raises Changed."""
+    while True:
+        row = await current(db, job_id)
+        if row is None or not is_there(row) or row["incarnation"] != incarnation:
+            return Deletion.DONE
+        if expected is not None:
+            expected.check(job_id, read(records.JOBS, row).version)
+        if row.get(TO_COME) or await executions.unfinished(db, row["task_id"], job_id, 1):
+            return Deletion.KEPT
+        if row["floor"] == row["sequence"]:
+            return row
+        after = {"floor": row["sequence"], "rev": row["rev"] + 1}
+        if await db.update(JOBS, job_id, {"rev": row["rev"]}, {"$set": after}):
+            return row | after
 
 
-async def of_task(db: Database, task_id: str, limit: int) -> list[Job]:
-    """A task's newest jobs, newest first."""
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(JOBS, {"task_id": task_id}, "jobs_of_task", sort=[("created_at", -1), ("_id", -1)], limit=count)
-
-    return await filled(fetch, limit, read_job)
-
-
-async def due(db: Database, before: int, limit: int, after: tuple[int, str] | None) -> list[Job]:
-    """Jobs whose next tick is due before that moment, soonest first."""
-    filter = {"next_tick": {"$gte": (after or FIRST)[0], "$lt": before}, **following("next_tick", after)}
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(JOBS, filter, "jobs_due", sort=[("next_tick", 1), ("_id", 1)], limit=count)
-
-    return await filled(fetch, limit, read_job)
+async def _delete_ticks(db: Database, job: Document) -> bool:
+    """Deletes the oldest rows of the ledger; whether there may be more."""
+    sort = [("incarnation", 1), ("due", 1), ("_id", 1)]
+    rows = await db.find(TICKS, {"job_id": job["_id"]}, "ticks_of_job", sort=sort, limit=TICKS_AT_ONCE, fields=("job_id",))
+    if rows:
+        if not await _is_still(db, job):
+            return True
+        await db.delete(TICKS, {"_id": {"$in": [row["_id"] for row in rows]}})
+    return len(rows) == TICKS_AT_ONCE
 
 
-async def to_check(db: Database, before: int, limit: int) -> list[Job]:
-    """Jobs of which somebody is to look whether they are late, the one with the earliest check first."""
-    filter = {TO_CHECK: True, "check_at": {"$gte": 0, "$lte": before}}
-
-    async def fetch(count: int) -> list[Document]:
-        return await db.find(JOBS, filter, "jobs_to_check", sort=[("check_at", 1), ("_id", 1)], limit=count)
-
-    return await filled(fetch, limit, read_job)
-
-
-def following(field: str, after: tuple[int, str] | None) -> Mapping[str, Any]:
-    """A filter for rows after this one, by (field, id); beside a range of the field, along which an index is walked."""
-    if after is None:
-        return {}
-    moment, id = after
-    return {"$or": [{field: {"$gt": moment, "$lte": LAST}}, {field: moment, "_id": {"$gt": id}}]}
+async def _delete_oldest(db: Database, job: Document) -> bool:
+    """Deletes the oldest executions with their logs; whether there may be more."""
+    filter, limit = {"job_id": job["_id"]}, EXECUTIONS_AT_ONCE
+    rows = await db.find(EXECUTIONS, filter, "executions_of_job", sort=executions.OLDEST, limit=limit, fields=("_id",))
+    if rows and not await _is_still(db, job):
+        return True
+    _, chunks = await delete_executions(db, [row["_id"] for row in rows])
+    return chunks == 0 or len(rows) == limit
 
 
-async def close_tick(db: Database, tick_id: str, outcome: Outcome, reason: str | None) -> bool:
-    """Writes what became of a tick."""
-    return await db.update(TICKS, tick_id, {}, {"$set": {"outcome": outcome.value, "reason": reason}})
+async def delete_executions(db: Database, ids: Sequence[str]) -> tuple[int, int]:
+    """Deletes these executions with their logs, as far as one step may: how many, and how many chunks it may still delete. A log goes from
+    its end, so that its beginning is left."""
+    chunks, gone = CHUNKS_AT_ONCE, list[str]()
+    for id in ids:
+        chunks -= await logs.delete_chunks(db, id, chunks)
+        if chunks == 0:
+            break
+        gone.append(id)
+    await history.count(db, gone)
+    await executions.note_deleted(db, list((await db.with_ids(EXECUTIONS, gone, ("epoch",))).values()))
+    await _drop_deliveries(db, gone)
+    if gone:
+        await db.delete(EXECUTIONS, {"_id": {"$in": gone}})
+    return len(gone), chunks
 
 
-def belongs(execution: Execution, bounds: Mapping[str, JobBounds]) -> bool:
-    """Whether an execution belongs to its job, whose bounds are among these."""
-    of_job = bounds.get(execution.job_id)
-    return of_job is not None and execution.belongs_to(of_job)
+async def _drop_deliveries(db: Database, execution_ids: Sequence[str]) -> None:
+    """Deletes the deliveries of these executions, or jobs."""
+    if execution_ids:
+        rows = await db.find(DELIVERIES, {"execution_id": {"$in": list(execution_ids)}}, "deliveries_of_execution", fields=("_id",))
+        if rows:
+            await db.delete(DELIVERIES, {"_id": {"$in": [row["_id"] for row in rows]}})
+
+
+async def _is_still(db: Database, job: Document) -> bool:
+    """Whether the job was not changed, deleted or made again since its floor was raised."""
+    stored = await db.one(JOBS, job["_id"], ("rev",))
+    return stored is not None and stored["rev"] == job["rev"]
+
+
+async def open_of_task(db: Database, task_id: str, limit: int, after: str) -> list[Job]:
+    """A task's jobs with a tick to come, or an execution under way or not settled, by id."""
+    await complete_pending(db)
+    found: list[Job] = []
+    until: str | None = after
+    while until is not None and len(found) < limit:
+        ids, until = await _open_ids(db, task_id, until)
+        rows = await db.with_ids(JOBS, ids)
+        found += readable([rows[id] for id in ids if is_there(rows.get(id))], partial(read, records.JOBS))
+    return found[:limit]
+
+
+async def _open_ids(db: Database, task_id: str, after: str) -> tuple[list[str], str | None]:
+    """Ids of the next open jobs after this one, and up to which id it was looked; None: there are no more."""
+    filter = {"task_id": task_id, TO_COME: True, "_id": {"$gt": after}}
+    to_come = await db.find(JOBS, filter, "jobs_to_come", sort=[("_id", 1)], limit=CANDIDATES, fields=("task_id",))
+    ends = [to_come[-1]["_id"]] if len(to_come) == CANDIDATES else []
+    candidates: dict[str, list[Document]] = {}
+    unsettled = {"task_id": task_id, "job_id": {"$gt": after}, UNFINISHED: True, "settled": False}
+    sort = [("job_id", 1), ("sequence", 1), ("attempt", 1)]
+    fields = ("job_id", "sequence", "incarnation")
+    async with aclosing(db.walk(EXECUTIONS, unsettled, "executions_unfinished", sort, fields=fields)) as found:
+        async for row in found:
+            if row["job_id"] not in candidates and len(candidates) == CANDIDATES:
+                ends.append(max(candidates))
+                break
+            candidates.setdefault(row["job_id"], []).append(row)
+    bounds = await bounds_of_all(db, list(candidates))
+    pairs = [(row, bounds[id]) for id, rows in candidates.items() if id in bounds for row in rows]
+    belonging = {row["job_id"] for row, limits in pairs if limits.include(row["incarnation"], row["sequence"])}
+    until = min(ends, default=None)
+    ids = sorted({row["_id"] for row in to_come} | belonging)
+    return [id for id in ids if until is None or id <= until], until
+
+
+BATCH = 500
+"""Jobs whose statuses are found together."""
+AT_ONCE = 16
+"""Statuses that are written side by side."""
+
+_SHOWN = {"created_at": {"$gte": -LAST - 1, "$lte": LAST}}
+"""All jobs, and no tombstone."""
+_OLDEST = [("created_at", 1), ("_id", 1)]
+
+
+async def walk(db: Database, now: int, after: str, limit: int) -> StatusWalk:
+    """Puts the statuses of the next jobs by id right, and of those where one is likely to be wrong: jobs that are shown as under way, which
+    a crash leaves so, and jobs that may have expired before their tick."""
+    await complete_missing(db)
+    page = await _page(db, after, limit)
+    under_way = {"job_status": {"$in": sorted(UNDER_WAY)}, **_SHOWN}
+    rows = await db.find(JOBS, under_way, "jobs_by_status", sort=_OLDEST, limit=limit, fields=JOB_FIELDS)
+    late = {"next_tick": {"$gte": -LAST - 1, "$lt": now}, "expiration": {"$gt": -LAST - 1, "$lte": now}}
+    rows += await db.find(JOBS, late, "jobs_due", sort=[("next_tick", 1), ("_id", 1)], limit=limit, fields=JOB_FIELDS)
+    found = list({row["_id"]: row for row in (*page, *rows)}.values())
+    repaired = 0
+    for start in range(0, len(found), BATCH):
+        repaired += await _put_right(db, found[start : start + BATCH], now)
+    return StatusWalk(page[-1]["_id"] if len(page) == limit else None, repaired)
+
+
+async def complete_missing(db: Database) -> None:
+    """Completes all commits, and writes the statuses of jobs that have none: an older fastlane has written them since."""
+    await complete_pending(db)
+    if rows := await db.find(JOBS, {"job_status": None, **_SHOWN}, "jobs_by_status", limit=BATCH, fields=JOB_FIELDS):
+        await _put_right(db, rows, 0)
+
+
+async def write_all(db: Database) -> None:
+    """Writes the statuses of all jobs that have none, before there is an index of them."""
+    after: str | None = ""
+    while after is not None:
+        page = await _page(db, after, BATCH)
+        await _put_right(db, [row for row in page if row.get("job_status") is None], 0)
+        after = page[-1]["_id"] if len(page) == BATCH else None
+
+
+async def _page(db: Database, after: str, limit: int) -> list[Document]:
+    return await db.find(JOBS, {"_id": {"$gt": after}}, BY_ID, sort=[("_id", 1)], limit=limit, fields=JOB_FIELDS)
+
+
+async def _put_right(db: Database, rows: Sequence[Document], now: int) -> int:
+    """How many of these jobs had another status stored than they have."""
+    jobs = {row["_id"]: row for row in rows if is_there(row)}
+    latest = {id: execution.status for id, execution in (await latest_under_way(db, {id: bounds_of(jobs[id]) for id in jobs})).items()}
+    unknown = [id for id, row in jobs.items() if id not in latest and depends_on_latest(job_of(row), now)]
+    latest |= {row["_id"]: Status(row["status"]) for row in await newest_ended(db, unknown)}
+    statuses = {id: job_status(job_of(row), latest.get(id), now) for id, row in jobs.items()}
+    wrong = [id for id, row in jobs.items() if row.get("job_status") != statuses[id]]
+    written = 0
+    for start in range(0, len(wrong), AT_ONCE):
+        some = wrong[start : start + AT_ONCE]
+        answers: list[bool] = await unless_cancelled(asyncio.gather(*(_write(db, jobs[id], statuses[id], now) for id in some)))
+        written += sum(answers)
+    return written
+
+
+async def _write(db: Database, row: Document, status: str, now: int) -> bool:
+    return await store(db, row, status) or await write(db, row["_id"], now)

@@ -1,22 +1,20 @@
-"""Logs: a document for each chunk, found by its offset in the whole log or in one stream along an index."""
+"""Logs in MongoDB: a document for each chunk, found by its offset in the whole log or in one stream along an index."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.ids import nonce
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Piece
+from fastlane.storage import logs
 from fastlane.storage.base import Slice
-from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
-from fastlane.storage.documents import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.jobs import LAST
-from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS
+from fastlane.storage.logs import OFFSETS, LogLogic, SliceBuilder, StoredChunk
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.rows import MongoRows
+from fastlane.storage.mongo.schema import CHUNKS
+from fastlane.storage.records import LAST
+from fastlane.storage.values import unpack_pieces
 
-PRUNED_CHUNKS = 32
-"""Chunks that one step deletes at most."""
-
-_HEAD = ("sequence", "end_offset", "end_stdout", "end_stderr", "dropped", "marks")
 _INDEXES = {
     None: ("chunks_by_offset", "bytes"),
     STDOUT: ("chunks_by_stdout", "stdout_bytes"),
@@ -25,30 +23,25 @@ _INDEXES = {
 """The index for each stream, and the field whose value is above 0 for the chunks in it."""
 
 
-def chunk_row(chunk: Chunk) -> Document:
-    """A chunk as it is stored. Raises ValueError when its end does not follow from its start and pieces."""
-    stdout, stderr = stream_sizes(chunk)
-    start, end = chunk.start, chunk.end
-    index, data = pack_pieces(chunk.pieces)
-    return {
-        "_id": _id(chunk.execution_id, start.sequence),
-        "execution_id": chunk.execution_id,
-        "sequence": start.sequence,
-        "start_offset": start.offset,
-        "start_stdout": start.stdout,
-        "start_stderr": start.stderr,
-        "end_offset": end.offset,
-        "end_stdout": end.stdout,
-        "end_stderr": end.stderr,
-        "bytes": stdout + stderr,
-        "stdout_bytes": stdout,
-        "stderr_bytes": stderr,
-        "dropped": end.dropped,
-        "marks": marks_to_json(end.marks),
-        "pieces": index,
-        "data": data,
-        "made": nonce(),
-    }
+class MongoLogs(LogLogic):
+    """A ``LogStore`` of the database."""
+
+    _db: Database
+    _rows: MongoRows
+
+    async def append(self, chunk: Chunk) -> bool:
+        """Raises ValueError for a chunk whose end is not what its start and pieces come to."""
+        row = chunk_row(StoredChunk.of(chunk))
+        return await self._rows.written(lambda: append(self._db, row))
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        return await self._db.call(lambda: read(self._db, execution_id, offset, limit, stream))
+
+
+def chunk_row(chunk: StoredChunk) -> Document:
+    """A chunk as a document, with the bytes that it has of each stream."""
+    sizes = {size: getattr(chunk, OFFSETS[stream][1]) - getattr(chunk, OFFSETS[stream][0]) for stream, (_, size) in _INDEXES.items()}
+    return {"_id": _id(chunk.execution_id, chunk.sequence), **logs.CHUNKS.row(chunk), **sizes, "made": nonce()}
 
 
 async def append(db: Database, row: Document) -> bool:
@@ -58,40 +51,6 @@ async def append(db: Database, row: Document) -> bool:
         return row["start_offset"] == 0 and await db.insert(CHUNKS, row)
     before = await db.one(CHUNKS, _id(row["execution_id"], row["sequence"] - 1), ("end_offset",))
     return before is not None and before["end_offset"] == row["start_offset"] and await db.insert(CHUNKS, row)
-
-
-async def head(db: Database, execution_id: str) -> Head:
-    """Where the stored log ends."""
-    filter, sort = {"execution_id": execution_id}, [("sequence", -1)]
-    rows = await db.find(CHUNKS, filter, "chunks_of_execution", sort=sort, limit=1, fields=_HEAD)
-    if not rows:
-        return Head()
-    sequence, offset, stdout, stderr, dropped, marks = (rows[0][name] for name in _HEAD)
-    return Head(sequence + 1, offset, stdout, stderr, dropped, marks_from_json(marks))
-
-
-async def prune(db: Database, after: str, limit: int) -> str | None:
-    """Removes the logs of executions that are gone, of the next ``limit`` that have a log. The id to go on after; None at the end."""
-    filter = {"execution_id": {"$gt": after}, "sequence": 0}
-    first = await db.find(CHUNKS, filter, "logs", sort=[("execution_id", 1)], limit=limit, fields=("execution_id",))
-    ids = [row["execution_id"] for row in first]
-    there = await db.with_ids(EXECUTIONS, ids, ("_id",))
-    left = PRUNED_CHUNKS
-    for id in ids:
-        if id not in there:
-            left -= await delete_chunks(db, id, left)
-        if left == 0:
-            return after
-    return ids[-1] if len(ids) == limit else None
-
-
-async def with_log(db: Database, execution_ids: Sequence[str]) -> list[str]:
-    """Those of these executions that have a log, in their order."""
-    if not execution_ids:
-        return []
-    filter = {"execution_id": {"$in": list(execution_ids)}, "sequence": 0}
-    there = {row["execution_id"] for row in await db.find(CHUNKS, filter, "logs", fields=("execution_id",))}
-    return [id for id in execution_ids if id in there]
 
 
 async def delete_chunks(db: Database, execution_id: str, limit: int) -> int:
@@ -111,21 +70,6 @@ async def read(db: Database, execution_id: str, offset: int, limit: int, stream:
             if not found.add(end, pieces):
                 break
     return Slice(tuple(found.pieces), found.position)
-
-
-async def since(db: Database, execution_id: str, stream: int | None, moment: int) -> int:
-    """The offset, within a stream or in stored order, of the first byte that came at a moment (nanoseconds) or later."""
-    whole = await head(db, execution_id)
-    low, high = 0, whole.sequence
-    while low < high:
-        middle = (low + high) // 2
-        row = await db.one(CHUNKS, _id(execution_id, middle), ("marks",))
-        is_reached = row is not None and reached(marks_from_json(row["marks"]), stream) >= moment
-        low, high = (low, middle) if is_reached else (middle + 1, high)
-    row = await db.one(CHUNKS, _id(execution_id, low))
-    if row is None:
-        return whole.offset if stream is None else whole.stdout if stream == STDOUT else whole.stderr
-    return offset_since(row[OFFSETS[stream][0]], unpack_pieces(row["pieces"], row["data"]), stream, moment)
 
 
 async def _chunks(db: Database, execution_id: str, offset: int, stream: int | None) -> AsyncGenerator[tuple[int, Sequence[Piece]]]:

@@ -1,4 +1,7 @@
-"""Brings a database up to date, part by part: one process does it, and the others wait.
+"""The migrations, and how a database is brought up to date, part by part: one process does it, and the others wait.
+
+A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the
+database after a migration, so that workers of two versions can share it while they are being replaced.
 
 The one that does it has a claim, a document with a count that it raises every ``BEAT`` seconds. When the count stands still for
 ``LOST_AFTER`` seconds by another process's own clock, that process takes the claim over, and begins again with the version that was under
@@ -7,8 +10,9 @@ way. No two clocks are compared.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,10 +20,60 @@ import structlog
 
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.ids import nonce
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.schema import META, MIGRATIONS, Migration
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.jobs import write_all
+from fastlane.storage.mongo.rows import META
+from fastlane.storage.mongo.schema import (
+    CHUNKS,
+    DELETED,
+    DELIVERIES,
+    EVENTS,
+    EXECUTIONS,
+    HOURS,
+    INDEXES,
+    JOBS,
+    QUOTAS,
+    RECEIPTS,
+    RECEIVERS,
+    TASKS,
+    TICKS,
+)
 
 log = structlog.get_logger()
+
+Part = Callable[[Database], Awaitable[None]]
+"""A step of a migration, which may be done again after it was done or interrupted. It may take minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The step to a schema version: its parts, and the oldest version that may use the database after it and between its parts."""
+
+    version: int
+    min_reader: int
+    parts: tuple[Part, ...]
+
+
+async def _make_indexes(collection: str, db: Database) -> None:
+    await db.make_indexes(collection, INDEXES[collection])
+
+
+def _indexes_of(*collections: str) -> tuple[Part, ...]:
+    return tuple(partial(_make_indexes, collection) for collection in collections)
+
+
+MIGRATIONS: Sequence[Migration] = (
+    Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
+    Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
+    Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
+    Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
+    Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
+    Migration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
+    Migration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
+    Migration(version=8, min_reader=1, parts=(write_all, *_indexes_of(JOBS))),
+)
+
+VERSION = MIGRATIONS[-1].version
 
 SCHEMA, CLAIM = "schema", "migration"
 """The ids of two documents: how far the database is, and who brings it up to date."""

@@ -1,113 +1,278 @@
-"""Values as MongoDB's documents, and back: those of ``storage.documents``, with the fields from which indexes are made."""
+"""The verbs over records in MongoDB: a document each, with what is under ``id`` in a row under ``_id``.
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any
+Some fields are added, from which indexes are made: the conditions of the record's indexes (``flags``), and what ``_ADDED`` names. A nonce
+of the write (``made``) tells a repeated one from another's."""
 
-import orjson
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from fastlane.models.event import Event
-from fastlane.models.execution import Execution
-from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Job, Task
-from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.models.tick import Tick
-from fastlane.storage.documents import execution_document, execution_from, job_document, job_from, tick_document, tick_from
-from fastlane.storage.event_rows import event_document
-from fastlane.storage.mongo import schema
-from fastlane.storage.mongo.driver.database import Document
-from fastlane.storage.words import words_of
+from fastlane.errors import FastlaneError, StoreDown
+from fastlane.models.ids import nonce
+from fastlane.models.status import FINAL
+from fastlane.models.store_version import StoreVersion
+from fastlane.storage import records
+from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document
+from fastlane.storage.records import LAST, Among, Between, Index, Record, Value, Where, Without
+from fastlane.storage.rows import ALL, Part, Place, filled
 
-LATER: Document = {"usage": None}
-"""Fields of an execution that older versions of fastlane do not write."""
-ADDED: Mapping[str, Any] = {"check_at": None, "late_since": None}
-"""Fields that jobs of an older fastlane do not have, with their values then."""
-RECORD_FIELDS = tuple(field.name for field in fields(IdempotencyRecord))
+Answer = TypeVar("Answer")
 
+BY_ID = "_id_"
+MANY = 2**31 - 1
+"""More rows than are read at once."""
+META = "meta"
+"""The collection of the records of one row, and of what says which store this is."""
+UNCOUNTED = "is_uncounted"
+"""A field of an execution that has ended: ``history`` has not counted it. True, or missing."""
 
-def job_row(job: Job) -> Document:
-    """A job. ``is_cron`` and ``expiration`` are what its status follows from beside its fields."""
-    row = _under_id(job_document(job))
-    row |= {"labels": orjson.loads(row["labels"]), "is_cron": job.schedule.cron is not None, "expiration": job.spec.expiration}
-    to_come = job.next_tick is not None or job.held_tick is not None
-    return row | _true({schema.TO_COME: to_come, schema.TO_CHECK: job.check_at is not None})
-
-
-def read_job(row: Document) -> Job:
-    """The job of a row. Raises Unreadable."""
-    return job_from({**ADDED, **row, "id": row["_id"]})
-
-
-def tick_row(tick: Tick, incarnation: str, made: str) -> Document:
-    """A tick. With its job's incarnation, so that one that is inserted late is not shown of another job under the same id."""
-    return {**_under_id(tick_document(tick)), "incarnation": incarnation, "made": made}
+_ADDED: Mapping[str, Callable[[Any], Document]] = {
+    # What a job's status follows from beside its fields; and its labels as a list.
+    records.JOBS.name: lambda job: {
+        "labels": [records.label_text(*label) for label in sorted(job.spec.labels.items())],
+        "is_cron": job.schedule.cron is not None,
+        "expiration": job.spec.expiration,
+    },
+    records.EXECUTIONS.name: lambda execution: {UNCOUNTED: True} if execution.status in FINAL else {},
+}
 
 
-def read_tick(row: Document) -> Tick:
-    """The tick of a row. Raises Unreadable."""
-    return tick_from({**row, "id": row["_id"]})
+def document(record: Record[Value], value: Value, made: str | None = None) -> Document:
+    """A value as a new document. ``made``: the nonce of its write; a fresh one without."""
+    row = record.row(value)
+    if record.key and len(record.key) == 1:
+        row = {"_id": row.pop(record.key[0]), **row}
+    elif record.key:
+        row["_id"] = " ".join(row[name] for name in record.key)
+    row |= _ADDED[record.name](value) if record.name in _ADDED else {}
+    return row | {flag.flag: True for flag in record.flags if flag.flag and flag.holds(value)} | {"made": made or nonce()}
 
 
-def event_row(event: Event) -> Document:
-    """A recorded event."""
-    return _under_id(event_document(event))
+def read(record: Record[Value], row: Mapping[str, Any]) -> Value:
+    """The value of a document. Raises Unreadable."""
+    return record.read({record.key[0]: row["_id"], **row} if len(record.key) == 1 else row)
 
 
-def execution_row(execution: Execution, made: str) -> Document:
-    """A new execution. One that has ended, as an import makes them, is not counted yet."""
-    uncounted = {schema.UNCOUNTED: execution.status in FINAL}
-    return {**_under_id(execution_document(execution)), **_true(flags(execution) | uncounted), "made": made}
-
-
-def read_execution(row: Document) -> Execution:
-    """The execution of a row. Raises Unreadable."""
-    return execution_from({**LATER, **row, "id": row["_id"]})
-
-
-def flags(execution: Execution) -> dict[str, bool]:
-    """The conditions of an execution's partial indexes."""
-    final = execution.status in FINAL
-    return {
-        schema.UNDER_WAY: execution.status in UNDER_WAY,
-        schema.UNSETTLED: final and not execution.settled,
-        schema.UNCLEANED: execution.settled and not execution.cleaned,
-        schema.UNFINISHED: not execution.settled or not execution.cleaned,
-        schema.ON_HOST: execution.host is not None and not execution.cleaned,
-        schema.WAITING: execution.waits is not None and execution.status is Status.ENQUEUED,
-    }
-
-
-def flag_changes(execution: Execution) -> dict[str, dict[str, Any]]:
-    """The change that gives a row the flags of this execution."""
-    after = flags(execution)
-    raised, lowered = _true(after), {name: "" for name, is_true in after.items() if not is_true}
+def flag_changes(record: Record[Value], value: Value) -> dict[str, dict[str, Any]]:
+    """The change that gives a document the flags of this value."""
+    flags = {str(flag.flag): flag.holds(value) for flag in record.flags}
+    raised, lowered = ({name: True for name, holds in flags.items() if holds}, {name: "" for name, holds in flags.items() if not holds})
     return {"$set": raised, "$unset": lowered}
 
 
-def task_words(task_id: str) -> list[str]:
-    """The words by which a task is found."""
-    return sorted(set(words_of(task_id)))
+PAUSE = 0.25
+"""Seconds between two counts of a process that keeps writing."""
+
+_VERSION = "version"
 
 
-def read_task(row: Document, jobs_count: int) -> Task:
-    """The task of a row."""
-    return Task(row["_id"], row["created_at"], row["modified_at"], jobs_count)
+class CommitCounter:
+    """Counts the commits of this process, in the document that has the store's id.
+
+    To raise the number in each write would double the writes, all of one document. So a process raises it for what it has written in the
+    last moment, and before it reads it; a write that was answered is counted within ``PAUSE`` seconds.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._uncounted = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Gives a new store its id."""
+        await self._db.upsert(META, _VERSION, {"$setOnInsert": {"store": nonce(), "commits": 0, "made_at": datetime.now(UTC)}})
+
+    async def close(self) -> None:
+        """Counts what is not counted yet, if the store answers."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(FastlaneError):
+            await self._db.call(self._count)
+
+    def committed(self) -> None:
+        """Takes note of a commit."""
+        self._uncounted = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._count_soon(), name="commit counter")
+
+    async def check(self) -> None:
+        """Raises the number: the store can be written."""
+        if not await self._db.update(META, _VERSION, {}, {"$inc": {"commits": 1}}):
+            raise StoreDown("the store has lost its data while fastlane used it; start fastlane again")
+
+    async def version(self) -> StoreVersion:
+        """How far the store has come, all commits of this process counted."""
+        await self._count()
+        stored = await self._db.one(META, _VERSION)
+        if stored is None:
+            raise StoreDown("the store has lost its data while fastlane used it; start fastlane again")
+        return StoreVersion(stored["store"], stored["commits"])
+
+    async def _count(self) -> None:
+        if self._uncounted:
+            self._uncounted = False
+            try:
+                await self.check()
+            except BaseException:
+                self._uncounted = True
+                raise
+
+    async def _count_soon(self) -> None:
+        while self._uncounted:
+            await asyncio.sleep(PAUSE)
+            with contextlib.suppress(StoreDown):
+                await self._db.call(self._count)
 
 
-def record_row(record: IdempotencyRecord) -> Document:
-    """A record of a request."""
-    row = asdict(record)
-    return {"_id": row.pop("key"), **row}
+class MongoRows:
+    """``Rows`` of a database."""
+
+    def __init__(self, db: Database, commits: CommitCounter) -> None:
+        self._db = db
+        self.committed = commits.committed
+
+    async def written(self, write: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What a write returns; it is counted as a commit when that says that something was written."""
+        written = await self._db.call(write)
+        if written:
+            self.committed()
+        return written
+
+    async def catch_up(self, job_id: str | None = None) -> None:
+        """Rows that one write makes are there at once."""
+
+    async def get(self, record: Record[Value], *key: str) -> Value | None:
+        collection, id = (record.name, " ".join(key)) if key else (META, record.name)
+        row = await self._db.call(lambda: self._db.one(collection, id))
+        return record.first if row is None else read(record, row)
+
+    async def find(self, index: Index[Value], where: Where, part: Part = ALL, *, listed: bool = False) -> list[Value]:
+        async def fetch(count: int) -> list[Document]:
+            return await self._rows(index, where, None, part, count, listed=listed)
+
+        return await filled(fetch, MANY if part.limit is None else part.limit, lambda row: read(index.record, row))
+
+    async def select(
+        self, index: Index[Any], where: Where, fields: Sequence[str], part: Part = ALL, *, listed: bool = False
+    ) -> list[dict[str, Any]]:
+        found = await self._rows(
+            index, where, [_named(name, index.record) for name in fields], part, MANY if part.limit is None else part.limit, listed=listed
+        )
+        return [{name: row.get(_named(name, index.record)) for name in fields} for row in found]
+
+    async def _rows(
+        self, index: Index[Any], where: Where, fields: Sequence[str] | None, part: Part, limit: int | None, *, listed: bool
+    ) -> list[Document]:
+        if limit == 0 or any(isinstance(wanted, Among) and not wanted.values for wanted in where.values()):
+            return []
+        filter, direction = filter_of(index, where, part), -1 if part.newest else 1
+        names = index.order if index.name or len(index.record.key) == 1 else ("_id",)
+        options: dict[str, Any] = {
+            "sort": [(_named(name, index.record), direction) for name in names],
+            "skip": part.skip,
+            "limit": 0 if limit is None or limit >= MANY else limit,
+            "fields": fields,
+        }
+        advice = LIST_ADVICE if listed else ""
+        return await self._db.call(lambda: self._db.find(index.record.name, filter, index.name or BY_ID, **options), advice=advice)
+
+    async def select_keys(self, record: Record[Any], keys: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
+        (key,) = record.key
+        rows = await self._db.call(lambda: self._db.with_ids(record.name, keys, ("_id", *fields)))
+        return {id: {key: id, **{name: row.get(name) for name in fields if name != key}} for id, row in rows.items()}
+
+    async def count(self, index: Index[Any], where: Where) -> int:
+        return await self._db.call(lambda: self._db.count(index.record.name, filter_of(index, where), index.name or BY_ID))
+
+    async def insert_missing(self, record: Record[Value], values: Sequence[Value]) -> int:
+        rows = [document(record, value) for value in values]
+
+        async def insert() -> int:
+            await self._db.insert_missing(record.name, rows)
+            return len(rows)
+
+        return await self.written(insert)
+
+    async def insert(self, record: Record[Value], value: Value) -> bool:
+        row = document(record, value)
+        return await self.written(lambda: self._db.insert(record.name, row))
+
+    async def replace(self, record: Record[Value], value: Value, seen: Where) -> bool:
+        row = document(record, value)
+        if record.key:
+            id = str(row["_id"])
+            return await self.written(
+                lambda: self._db.replace(record.name, id, seen, row, lambda stored: bool(stored["made"] == row["made"]))
+            )
+        return await self.written(lambda: self._replace_first(record, row, seen))
+
+    async def _replace_first(self, record: Record[Value], row: Document, seen: Where) -> bool:
+        assert record.first is not None
+        await self._db.upsert(META, record.name, {"$setOnInsert": record.row(record.first)})
+        return await self._db.update(META, record.name, seen, {"$set": row}, lambda stored: stored.get("made") == row["made"])
+
+    async def update(self, record: Record[Any], key: str, changes: Where, seen: Where | None = None) -> bool:
+        change = {"$set": record.changes(changes)}
+        return await self.written(lambda: self._db.update(record.name, key, seen or {}, change))
+
+    async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
+        if not keys:
+            return 0
+        filter = {"_id": {"$in": [" ".join(key) for key in keys]}, **(seen or {})}
+        return await self.written(lambda: self._db.delete(record.name, filter))
+
+    async def delete_some(self, index: Index[Any], where: Where, part: Part = ALL) -> int:
+        ids = [row["_id"] for row in await self._rows(index, where, ("_id",), part, part.limit, listed=False)]
+        filter = filter_of(index, where) | {"_id": {"$in": ids}}  # one may have changed meanwhile
+        return await self.written(lambda: self._db.delete(index.record.name, filter)) if ids else 0
 
 
-def read_record(row: Document) -> IdempotencyRecord:
-    """The record of a row."""
-    return IdempotencyRecord(row["_id"], *(row[name] for name in RECORD_FIELDS[1:]))
+def filter_of(index: Index[Any], where: Where, part: Part = ALL) -> Document:
+    """The filter of a walk along an index. A range has two sides, since some servers find null below every number."""
+    if not index.name and len(index.record.key) > 1:
+        start = " ".join(where[name] for name in index.equal)
+        return {"_id": {"$gte": f"{start} ", "$lt": f"{start}!"}}
+    own = index.where
+    filter: Document = {} if own is None or own.flag is None else {own.flag: True}
+    for name, wanted in [*(() if own is None else own.where.items()), *where.items()]:
+        field = _named(name, index.record)
+        filter[field] = filter.get(field, {}) | _condition(wanted) if isinstance(wanted, Between) else _condition(wanted)
+        if field == "_id" and isinstance(wanted, str):
+            filter[field] = {"$in": [wanted]}
+    names = [_named(name, index.record) for name in index.order]
+    if len(names) <= 1 and part.after is None:
+        return filter or {"_id": {"$gte": ""}}
+    if len(names) == 1 and part.after is not None:
+        return filter | {names[0]: {"$gt": part.after[0]}}
+    bounds = [("$gt", "$gt", part.after), ("$gt", "$gte", part.first), ("$lt", "$lte", part.last)]
+    further = [_beyond(names, bound, strictly, at_last) for strictly, at_last, bound in bounds if bound is not None]
+    if further or not filter:
+        low, high = (part.after or part.first or (-LAST - 1,))[0], (part.last or (LAST,))[0]
+        within = filter.get(names[0], {"$gte": -LAST - 1, "$lte": LAST})
+        filter[names[0]] = {"$gte": max(low, within["$gte"]), "$lte": min(high, within["$lte"])}
+    return filter | ({"$and": further} if further else {})
 
 
-def _under_id(document: dict[str, Any]) -> Document:
-    return {"_id": document.pop("id"), **document}
+def _beyond(names: Sequence[str], place: Place, strictly: str, at_last: str) -> Document:
+    """Rows beyond a place, by their first field or, where that is the same, by their second."""
+    (first, second), (moment, id) = names[:2], place[:2]
+    other_side = {"$lte": LAST} if strictly == "$gt" else {"$gte": -LAST - 1}
+    return {"$or": [{first: {strictly: moment, **other_side}}, {first: moment, second: {at_last: id}}]}
 
 
-def _true(conditions: Mapping[str, bool]) -> dict[str, bool]:
-    return {name: True for name, is_true in conditions.items() if is_true}
+def _condition(wanted: Any) -> Any:
+    match wanted:
+        case Among(values):
+            return {"$in": sorted(values)}
+        case Without(values):
+            return {"$nin": sorted(values)}
+        case Between(low, high):
+            return {"$gte": low, "$lte": high}
+    return wanted
+
+
+def _named(name: str, record: Record[Any]) -> str:
+    return "_id" if record.key == (name,) else name

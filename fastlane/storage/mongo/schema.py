@@ -1,49 +1,30 @@
-"""The collections and their indexes, as migrations. ``migration`` applies them.
+"""The collections and their indexes, which ``migration`` makes.
 
-A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the
-database after a migration, so that workers of two versions can share it while they are being replaced.
-
-A job, a tick, an execution, a chunk of a log, a task and a record are a document each, with the fields of ``storage.documents``; what is
-under ``id`` there is under ``_id`` here. Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition
-over several fields. Every query names its index (``calls`` pass it as a hint), so none scans a collection.
+A job, a tick, an execution, a chunk of a log, a task and a record are a document each, as ``rows`` makes them of what ``records`` declares.
+Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition over several fields. Every query names its
+index, so none scans a collection.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pymongo import ASCENDING, IndexModel
 
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage import records
+from fastlane.storage.mongo.rows import UNCOUNTED
 
-Part = Callable[[Database], Awaitable[None]]
-"""A step of a migration, which may be done again after it was done or interrupted. It may take minutes."""
+JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
+    one.name for one in (records.JOBS, records.TICKS, records.EXECUTIONS, records.TASKS, records.RECEIPTS)
+)
+DELIVERIES, RECEIVERS, QUOTAS, EVENTS = (one.name for one in (records.DELIVERIES, records.RECEIVERS, records.QUOTAS, records.EVENTS))
+CHUNKS, HOURS, DELETED = "log_chunks", "hours", "deleted_executions"
 
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The step to a schema version: its parts, and the oldest version that may use the database after it and between its parts."""
-
-    version: int
-    min_reader: int
-    parts: tuple[Part, ...]
-
-
-JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
-HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
-DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS = "deliveries", "receivers", "mail_quotas", "hours", "events"
-
-BY_ID = "_id_"
 DAY, WEEK = 86_400, 7 * 86_400
 
-UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, WAITING = "is_under_way", "is_unsettled", "is_uncleaned", "is_unfinished", "is_waiting"
-ON_HOST, UNCOUNTED = "is_on_host", "is_uncounted"
-"""Fields of an execution that are true, or missing: see ``executions.flags``."""
-TO_SEND = "is_to_send"
-"""A field of a delivery that is true, or missing: something is still to be sent."""
-TO_COME, PENDING, GONE_AT, TO_CHECK = "is_to_come", "is_pending", "gone_at", "is_to_check"
-"""Fields of a job: a tick is to come or held; it has an intent; when it was deleted (on a tombstone); somebody is to look whether it is
-late."""
+UNDER_WAY, UNFINISHED, WAITING = (str(one.flag) for one in (records.UNDER_WAY, records.UNFINISHED, records.WAITING))
+TO_COME, TO_CHECK = str(records.TO_COME.flag), str(records.TO_CHECK.flag)
+PENDING, GONE_AT = "is_pending", "gone_at"
+"""Fields of a job: it has an intent; when it was deleted (on a tombstone)."""
 
 
 def _index(name: str, *keys: str, where: Mapping[str, object] | None = None, seconds: int | None = None) -> IndexModel:
@@ -55,35 +36,26 @@ def _index(name: str, *keys: str, where: Mapping[str, object] | None = None, sec
     return IndexModel([(key, ASCENDING) for key in keys], **options)
 
 
+def _declared(index: records.Index[Any]) -> IndexModel:
+    condition = index.where
+    where: Mapping[str, object] | None = {condition.flag: True} if condition is not None and condition.flag is not None else None
+    if condition is not None and any(isinstance(wanted, records.Between) for wanted in condition.where.values()):
+        where = {name: {"$gt": 0} for name in condition.where}
+    return _index(index.name, *("_id" if name == "id" else name for name in index.keys), where=where)
+
+
 # A new index of a collection that an earlier migration names needs a later one, with a part of its own.
-INDEXES: Mapping[str, Sequence[IndexModel]] = {
-    TASKS: (_index("tasks_by_change", "modified_at", "_id"), _index("tasks_by_word", "words")),
+_OWN: Mapping[str, Sequence[IndexModel]] = {
+    TASKS: (_index("tasks_by_word", "words"),),
     JOBS: (
-        _index("jobs_of_task", "task_id", "created_at", "_id"),
-        _index("jobs_by_creation", "created_at", "_id", "task_id"),
         _index("jobs_by_label", "labels", "created_at", "_id", "task_id"),
-        _index("jobs_due", "next_tick", "_id"),
-        _index("jobs_to_come", "task_id", "_id", where={TO_COME: True}),
         _index("jobs_pending", PENDING, where={PENDING: True}),
         _index("jobs_gone", GONE_AT, seconds=WEEK),
-        _index("jobs_to_check", "check_at", "_id", where={TO_CHECK: True}),
     ),
     TICKS: (_index("ticks_of_job", "job_id", "incarnation", "due", "_id"),),
     EXECUTIONS: (
-        _index("executions_of_job", "job_id", "sequence", "attempt", "status"),
-        _index("executions_of_task", "task_id", "scheduled_for", "_id"),
-        _index("executions_by_status", "status", "scheduled_for", "_id", "task_id"),
         _index("executions_of_task_by_status", "task_id", "status", "scheduled_for", "_id"),
-        _index("executions_under_way", "job_id", "sequence", "attempt", where={UNDER_WAY: True}),
-        _index("executions_waiting", "job_id", "sequence", where={WAITING: True}),
-        _index("executions_unsettled", "finished_at", "_id", where={UNSETTLED: True}),
-        _index("executions_uncleaned", "finished_at", "_id", "host", where={UNCLEANED: True}),
-        _index("executions_on_host", "host", where={ON_HOST: True}),
         _index("executions_uncounted", UNCOUNTED, where={UNCOUNTED: True}),
-        _index("executions_by_creation", "created_at", "_id", "task_id"),
-        _index("executions_by_start", "start_noted_at", "_id", "task_id", where={"start_noted_at": {"$gt": 0}}),
-        _index("executions_by_end", "end_noted_at", "_id", "task_id", where={"end_noted_at": {"$gt": 0}}),
-        _index("executions_unfinished", "task_id", "job_id", "sequence", "attempt", where={UNFINISHED: True}),
     ),
     CHUNKS: (
         _index("chunks_of_execution", "execution_id", "sequence"),
@@ -93,39 +65,13 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("chunks_by_stderr", "execution_id", "start_stderr", where={"stderr_bytes": {"$gt": 0}}),
     ),
     RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
-    DELIVERIES: (
-        _index("deliveries_of_execution", "execution_id", "_id"),
-        _index("deliveries_due", "due", "_id", "origin", where={TO_SEND: True}),
-        _index("deliveries_by_age", "created_at", "_id"),
-    ),
-    RECEIVERS: (_index("receivers_by_age", "failing_since", "_id"), _index("receivers_by_failure", "failed_at")),
-    QUOTAS: (_index("mail_quotas_by_age", "told_at"),),
     HOURS: (_index("hours_of_task", "task_id", "hour", "pool"), _index("hours_by_age", "hour")),
-    EVENTS: (
-        _index("events_by_time", "time", "_id", "task_id"),
-        _index("events_of_job", "job_id", "time", "_id"),
-        _index("events_of_execution", "execution_id", "time", "_id"),
-    ),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
-
-
-async def _make_indexes(collection: str, db: Database) -> None:
-    await db.make_indexes(collection, INDEXES[collection])
-
-
-def _indexes_of(*collections: str) -> tuple[Part, ...]:
-    return tuple(partial(_make_indexes, collection) for collection in collections)
-
-
-MIGRATIONS: Sequence[Migration] = (
-    Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
-    Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
-    Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
-    Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
-    Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
-    Migration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
-    Migration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
-)
-
-VERSION = MIGRATIONS[-1].version
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    collection: (
+        *(_declared(one) for one in records.INDEXES if one.record.name == collection and collection != TICKS),
+        *_OWN.get(collection, ()),
+    )
+    for collection in (TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS, DELETED)
+}

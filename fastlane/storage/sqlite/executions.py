@@ -4,37 +4,37 @@ Changes and reads that wait together are made by one statement, which takes one 
 or gives costs Python more than it costs SQLite (measured).
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
-from operator import itemgetter
+from itertools import islice
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
 
 from fastlane.errors import Unreadable
 from fastlane.models.execution import Execution, RunningContainer
-from fastlane.models.host import Uncleaned
-from fastlane.models.status import UNDER_WAY, Status
+from fastlane.models.job import JobBounds
+from fastlane.models.retry import is_under_way
+from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange, Rule
-from fastlane.storage.base.claims import Claimed, Decide
-from fastlane.storage.documents import EXECUTION_FIELDS, change_document, execution_of
-from fastlane.storage.readable import readable
-from fastlane.storage.sqlite.jobs import FIRST, bounds
-from fastlane.storage.sqlite.rows import fetched, filled, insert_into
+from fastlane.storage.base import Claimed, Decide
+from fastlane.storage.pages import after_all_with, literal_start
+from fastlane.storage.records import EXECUTIONS, MAX_UNDER_WAY, NEVER_AGAIN
+from fastlane.storage.rows import filled, readable
+from fastlane.storage.sqlite.file import SqliteFile
+from fastlane.storage.sqlite.rows import as_json, fetched, with_any_text
+from fastlane.storage.sqlite.schema import BELONGS, UNFINISHED, WAITING
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
-from fastlane.storage.sqlite.schema import WAITING
+from fastlane.storage.sqlite.threads import BatchOperation
 
-_ALL = ", ".join(EXECUTION_FIELDS)
-_INSERT = insert_into("executions", EXECUTION_FIELDS)
-_INSERT_ATTEMPT = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
-QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTION_FIELDS)
+QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTIONS.fields)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"
 _NEWEST = "ORDER BY sequence DESC, attempt DESC"
-
-BELONGS = "executions.incarnation IN ('', jobs.incarnation) AND executions.sequence > jobs.floor"
-"""``Execution.belongs_to`` in SQL."""
 
 _OF_THOSE_THAT_WAIT = f"SELECT rowid FROM executions INDEXED BY executions_waiting WHERE job_id = wanted.value AND {WAITING}"
 _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.id = wanted.value
@@ -47,20 +47,72 @@ _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON 
 _AS_JSON = f"SELECT json_group_array(json_array({QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
 _WANTED = f"{_AS_JSON} ON executions.id = asked.value"
 _CHANGED = f"{_AS_JSON} ON executions.id = asked.value ->> 0"
-_ID, _OP = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("op")
+_ID, _OP = EXECUTIONS.fields.index("id"), EXECUTIONS.fields.index("op")
+
+_OVER = ", ".join(f"'{status}'" for status in NEVER_AGAIN)
+_UNDER_WAY = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
+    WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED} AND settled = 0
+        AND status NOT IN ({_OVER})
+    ORDER BY executions.sequence, executions.attempt"""
+_WAITING = f"""SELECT {QUALIFIED} FROM json_each(?) AS asked CROSS JOIN executions INDEXED BY executions_waiting
+    ON executions.job_id = asked.value AND {WAITING}"""
+
+_ENQUEUED = f"""SELECT count(*) FROM (SELECT 1 FROM executions INDEXED BY executions_unfinished
+    WHERE task_id = ? AND {UNFINISHED} AND status = 'enqueued' LIMIT ?) AS one_page"""
+
+_BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
+_IMAGES = f"""WITH live AS (SELECT spec, image_reference FROM executions INDEXED BY executions_under_way WHERE {UNDER_WAY_SQL})
+    SELECT spec ->> 'image' FROM live UNION SELECT image_reference FROM live WHERE image_reference IS NOT NULL"""
 
 StoredChange = tuple[ExecutionChange, Mapping[str, Any]]
 """A change, and its values as they are stored."""
 
 
-def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
-    """Inserts an execution."""
-    db.execute(_INSERT, tuple(execution.values()))
+class SqliteExecutions:
+    """The part of ``ExecutionStore`` that has its own statements: those that are made most often, or of which a job's row is part."""
 
+    _file: SqliteFile
 
-def insert_attempt(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool:
-    """Inserts a further attempt, unless a row has its id already."""
-    return db.execute(_INSERT_ATTEMPT, tuple(execution.values())).rowcount == 1
+    async def execution(self, execution_id: str) -> Execution | None:
+        return await self._file.read(BatchOperation(execution_id, executions_with))
+
+    async def change(self, change: ExecutionChange) -> Execution | None:
+        """Raises ValueError for a value whose name is not a field of an execution."""
+        return await self._file.write(BatchOperation(as_stored(change), apply))
+
+    async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
+        return await self._file.write(BatchOperation((execution_id, decide), claim))
+
+    async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
+        rows = await self._file.read(lambda db: fetched(db, _LATEST, (as_json(job_ids),)))
+        return {execution.job_id: execution for execution in readable(rows, _execution)}
+
+    async def waiting(self, job_id: str) -> Execution | None:
+        return await self._file.read(BatchOperation(job_id, waiting))
+
+    async def waiting_of(self, task_id: str, most: int) -> int:
+        return await self._file.read(lambda db: int(db.execute(_ENQUEUED, (task_id, most)).fetchone()[0]))
+
+    async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
+        """One statement reads the oldest ``MAX_UNDER_WAY``, so they are of one moment."""
+
+        def read(db: sqlite3.Connection) -> list[Execution]:
+            found = with_any_text(db, lambda: _oldest(db, task_id, job_id))
+            last = waiting(db, [job_id])[0] if len(found) == MAX_UNDER_WAY else None
+            return found if last is None or last in found else [*found, last]
+
+        return await self._file.read(read)
+
+    async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
+        """SQLite takes the image out of the spec, which is a hundred times as long: to read that in Python would be costly."""
+
+        def fetch(count: int) -> "asyncio.Future[list[tuple[Any, ...]]]":
+            return self._file.list(lambda db: _running(db, count, visible))
+
+        return await filled(fetch, limit, _container)
+
+    async def images_under_way(self) -> frozenset[str]:
+        return frozenset(row[0] for row in await self._file.list(lambda db: fetched(db, _IMAGES, ())))
 
 
 def apply(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[Execution | None]:
@@ -84,7 +136,7 @@ def _apply_to_seen(db: sqlite3.Connection, alike: Sequence[StoredChange]) -> lis
         [change.execution_id, change.epoch, change.op, *stored.values(), row.op] for (change, stored), row in zip(alike, seen, strict=True)
     ]
     statement = _update(first.rule, first.epoch is not None, tuple(values), seen=True)
-    if db.execute(statement, (orjson.dumps(given).decode(),)).rowcount != len(alike):
+    if db.execute(statement, (as_json(given),)).rowcount != len(alike):
         return None
     return [change.applied_to(row) for (change, _), row in zip(alike, seen, strict=True)]
 
@@ -94,12 +146,12 @@ def _apply_and_read(db: sqlite3.Connection, alike: Sequence[StoredChange]) -> li
     text = orjson.dumps([[change.execution_id, change.epoch, change.op, *stored.values()] for change, stored in alike]).decode()
     db.execute(_update(first.rule, first.epoch is not None, tuple(values)), (text,))
     applied = {row[_OP]: row for row in _from_json(db, _CHANGED, text)}
-    return [execution_of(applied[change.op]) if change.op in applied else None for change, _ in alike]
+    return [EXECUTIONS.of(applied[change.op]) if change.op in applied else None for change, _ in alike]
 
 
 def claim(db: sqlite3.Connection, asked: Sequence[tuple[str, Decide]]) -> list[Claimed | None]:
     """The executions with these ids, each after the change that was decided on, and the bounds of the jobs of those that were changed."""
-    answers = [None if row is None else Claimed(row) for row in get(db, [id for id, _ in asked])]
+    answers = [None if row is None else Claimed(row) for row in executions_with(db, [id for id, _ in asked])]
     changes: dict[int, StoredChange] = {}
     for place, (read, (_, decide)) in enumerate(zip(answers, asked, strict=True)):
         if read is not None and (change := decide(read.execution)) is not None:
@@ -113,7 +165,7 @@ def claim(db: sqlite3.Connection, asked: Sequence[tuple[str, Decide]]) -> list[C
 
 def as_stored(change: ExecutionChange) -> StoredChange:
     """The change, for ``apply``. Raises ValueError for a value whose name is not a field of an execution."""
-    return change, {**change_document(change.values), **change.noted}
+    return change, {**EXECUTIONS.changes(change.values), **change.noted}
 
 
 def _alike(asked: Sequence[StoredChange]) -> list[list[int]]:
@@ -127,10 +179,10 @@ def _alike(asked: Sequence[StoredChange]) -> list[list[int]]:
     return [groups[key] for key in sorted(groups, key=itemgetter(0))]
 
 
-def get(db: sqlite3.Connection, ids: Sequence[str]) -> list[Execution | None]:
+def executions_with(db: sqlite3.Connection, ids: Sequence[str]) -> list[Execution | None]:
     """The executions with these ids, in their order."""
-    found = {row[_ID]: row for row in _from_json(db, _WANTED, orjson.dumps(ids).decode())}
-    return [execution_of(list(found[id])) if id in found else None for id in ids]
+    found = {row[_ID]: row for row in _from_json(db, _WANTED, as_json(ids))}
+    return [EXECUTIONS.of(list(found[id])) if id in found else None for id in ids]
 
 
 def _from_json(db: sqlite3.Connection, query: str, asked: str) -> list[list[Any]]:
@@ -139,70 +191,21 @@ def _from_json(db: sqlite3.Connection, query: str, asked: str) -> list[list[Any]
     return rows
 
 
-def of_job(db: sqlite3.Connection, job_id: str, limit: int, offset: int, statuses: frozenset[Status] | None) -> list[Execution]:
-    """A job's executions (with these statuses), newest first."""
-    index, wanted = "", ""
-    if statuses is not None:
-        wanted = f"AND {_one_of(statuses)}"
-    if statuses and statuses <= UNDER_WAY:
-        index, wanted = _IN_UNDER_WAY, f"{wanted} AND {UNDER_WAY_SQL}"  # this walk is short even when the job's history is long
-    query = f"SELECT {_ALL} FROM executions {index} WHERE job_id = ? {wanted} {_NEWEST} LIMIT ? OFFSET ?"
-    return filled(lambda count: fetched(db, query, (job_id, count, offset)), limit, _execution)
-
-
-def last_started(db: sqlite3.Connection, job_id: str) -> Execution | None:
-    """A job's newest execution that has started."""
-    query = f"SELECT {_ALL} FROM executions WHERE job_id = ? AND started_at IS NOT NULL {_NEWEST} LIMIT 1"
-    rows = db.execute(query, (job_id,)).fetchall()
-    return _execution(rows[0]) if rows else None
-
-
-def latest(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Execution]:
-    """For each job, its newest execution under way, or else its newest."""
-    found = readable(fetched(db, _LATEST, (orjson.dumps(list(job_ids)).decode(),)), _execution)
-    return {execution.job_id: execution for execution in found}
-
-
-def in_statuses(db: sqlite3.Connection, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None) -> list[Execution]:
-    """Executions with one of these statuses, by (scheduled_for, id): a walk along the index for each status, merged."""
-    if not statuses:
-        return []
-    walk = f"SELECT {_ALL} FROM executions WHERE status = ? AND (scheduled_for, id) > (?, ?)"
-    query = " UNION ALL ".join([walk] * len(statuses)) + " ORDER BY scheduled_for, id LIMIT ?"
-    given = [value for status in sorted(statuses) for value in (status.value, *(after or FIRST))]
-    return filled(lambda count: fetched(db, query, (*given, count)), limit, _execution)
-
-
-def unsettled(db: sqlite3.Connection, limit: int) -> list[Execution]:
-    """Final executions that are not settled yet, oldest first."""
-    query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_unsettled
-        WHERE settled = 0 AND {ENDED_SQL} ORDER BY finished_at, id LIMIT ?"""
-    return filled(lambda count: fetched(db, query, (count,)), limit, _execution)
-
-
-def uncleaned(db: sqlite3.Connection, limit: int, after: tuple[int, str] | None) -> list[Execution]:
-    """Settled executions that are not cleaned yet, by (finished_at, id)."""
-    query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_uncleaned
-        WHERE settled = 1 AND cleaned = 0 AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?"""
-    return filled(lambda count: fetched(db, query, (*(after or FIRST), count)), limit, _execution)
-
-
-def uncleaned_by_host(db: sqlite3.Connection, limit: int) -> list[Uncleaned]:
-    """How many of the oldest of these each host has. The index holds the host: to get at it in a row, SQLite would read the row's spec."""
-    query = """SELECT host, count(*), min(finished_at) FROM (
-        SELECT host, finished_at FROM executions INDEXED BY executions_uncleaned
-        WHERE settled = 1 AND cleaned = 0 ORDER BY finished_at, id LIMIT ?) AS one_page GROUP BY host ORDER BY 3, 1"""
-    return [Uncleaned(*row) for row in fetched(db, query, (limit,))]
-
-
-def running_containers(db: sqlite3.Connection, limit: int, tasks: Sequence[str] | None) -> list[RunningContainer]:
-    """What runs, of these tasks (None: of all). SQLite takes the image out of the spec, which is a hundred times as long: to read that in
-    Python would be costly."""
-    seen = "" if tasks is None else " AND task_id IN (SELECT value FROM json_each(:tasks))"
+def _running(db: sqlite3.Connection, limit: int, visible: str | None) -> list[tuple[Any, ...]]:
+    seen = "" if visible is None else " AND task_id IN (SELECT value FROM json_each(:tasks))"
     query = f"""SELECT id, task_id, job_id, host, container_id, CASE WHEN json_valid(spec) THEN spec ->> '$.image' END
         FROM executions INDEXED BY executions_by_status WHERE status = 'running'{seen} ORDER BY scheduled_for, id LIMIT :limit"""
-    given = {} if tasks is None else {"tasks": orjson.dumps(tasks).decode()}
-    return filled(lambda count: fetched(db, query, {**given, "limit": count}), limit, _container)
+    given: dict[str, Any] = {"limit": limit} if visible is None else {"limit": limit, "tasks": as_json(visible_tasks(db, visible))}
+    return fetched(db, query, given)
+
+
+def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
+    start = literal_start(pattern)
+    query = "SELECT id FROM tasks WHERE id >= :start AND visible(:pattern, id)"
+    query += " AND id < :end" if start else ""
+    given = {"start": start, "end": after_all_with(start), "pattern": pattern}
+    return [id for (id,) in db.execute(query, given).fetchall()]
 
 
 def _container(row: Sequence[Any]) -> RunningContainer:
@@ -210,6 +213,18 @@ def _container(row: Sequence[Any]) -> RunningContainer:
     if not isinstance(image, str) or not image.isascii():
         raise Unreadable(f"execution {row[0]} cannot be read from the store: its spec has no image")
     return RunningContainer(*row)
+
+
+def waiting(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Execution | None]:
+    """The newest execution of each of these jobs that waits for others of its job, in their order."""
+    found = readable(fetched(db, _WAITING, (as_json(job_ids),)), _execution)
+    newest = {execution.job_id: execution for execution in sorted(found, key=attrgetter("sequence"))}
+    return [newest.get(id) for id in job_ids]
+
+
+def _oldest(db: sqlite3.Connection, task_id: str, job_id: str) -> list[Execution]:
+    with closing(db.execute(_UNDER_WAY, (job_id, task_id))) as rows:
+        return list(islice(filter(is_under_way, map(_execution, rows)), MAX_UNDER_WAY))
 
 
 @lru_cache(maxsize=256)
@@ -239,4 +254,10 @@ def _one_of(statuses: Iterable[Status]) -> str:
 
 
 def _execution(row: Sequence[Any]) -> Execution:
-    return execution_of(list(row))
+    return EXECUTIONS.of(list(row))
+
+
+def bounds(db: sqlite3.Connection, ids: Sequence[str]) -> list[JobBounds | None]:
+    """Which executions of the jobs with these ids may start, in their order; None for an id that no job has."""
+    found = {id: JobBounds(*values) for id, *values in db.execute(_BOUNDS, (as_json(ids),)).fetchall()}
+    return [found.get(id) for id in ids]

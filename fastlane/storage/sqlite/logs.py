@@ -1,69 +1,44 @@
-"""Statements for logs: a row for each chunk, found by its offset in the whole log or in one stream along an index."""
+"""Logs in SQLite: a row for each chunk, found by its offset in the whole log or in one stream along an index."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 
-from fastlane.models.log import STDOUT, Chunk, Head, Piece
+from fastlane.models.log import Chunk, Piece
 from fastlane.storage.base import Slice
-from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
-from fastlane.storage.documents import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
+from fastlane.storage.logs import CHUNKS, OFFSETS, LogLogic, SliceBuilder, StoredChunk
+from fastlane.storage.sqlite.file import SqliteFile
+from fastlane.storage.sqlite.rows import insert_into
+from fastlane.storage.values import unpack_pieces
 
-_HEAD = """SELECT sequence + 1, end_offset, end_stdout, end_stderr, dropped, marks FROM log_chunks
-    WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"""
-_PAGE = """WITH RECURSIVE page (id) AS (
-        SELECT min(execution_id) FROM log_chunks WHERE execution_id > :after
-        UNION ALL SELECT (SELECT min(execution_id) FROM log_chunks WHERE execution_id > page.id) FROM page WHERE page.id IS NOT NULL
-        LIMIT :limit)
-    SELECT id, EXISTS (SELECT 1 FROM executions WHERE executions.id = page.id) FROM page WHERE id IS NOT NULL"""
-_PRUNE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
-
-PRUNED_CHUNKS = 32
-"""Chunks that one transaction deletes at most."""
-
-Row = tuple[str, int, int, int, int, int, int, int, int, str, bytes, bytes]
+_INSERT = insert_into("log_chunks", CHUNKS.columns)
+_END = "SELECT sequence + 1, end_offset FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"
+_DELETE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
 
 
-def chunk_row(chunk: Chunk) -> Row:
-    """A chunk as it is stored. Raises ValueError when its end does not follow from its start and pieces."""
-    stream_sizes(chunk)
-    start, end = chunk.start, chunk.end
-    index, data = pack_pieces(chunk.pieces)
-    starts = (start.sequence, start.offset, start.stdout, start.stderr)
-    return (chunk.execution_id, *starts, end.offset, end.stdout, end.stderr, end.dropped, marks_to_json(end.marks), index, data)
+class SqliteLogs(LogLogic):
+    """A ``LogStore`` of the file."""
+
+    _file: SqliteFile
+
+    async def append(self, chunk: Chunk) -> bool:
+        stored = StoredChunk.of(chunk)
+        row = tuple(CHUNKS.row(stored).values())
+
+        def append(db: sqlite3.Connection) -> bool:
+            if (db.execute(_END, (chunk.execution_id,)).fetchone() or (0, 0)) != (stored.sequence, stored.start_offset):
+                return False
+            return db.execute(_INSERT, row).rowcount == 1
+
+        return await self._file.write(append)
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        return await self._file.read(lambda db: read(db, execution_id, offset, limit, stream))
 
 
-def append(db: sqlite3.Connection, row: Row) -> bool:
-    """Stores a chunk's row; False when it does not start at the stored head."""
-    stored = head(db, row[0])
-    if (stored.sequence, stored.offset) != row[1:3]:
-        return False
-    db.execute(f"INSERT INTO log_chunks VALUES ({', '.join('?' * len(row))})", row)
-    return True
-
-
-def head(db: sqlite3.Connection, execution_id: str) -> Head:
-    """Where the stored log ends."""
-    rows = db.execute(_HEAD, (execution_id,)).fetchall()
-    if not rows:
-        return Head()
-    sequence, offset, stdout, stderr, dropped, marks = rows[0]
-    return Head(sequence, offset, stdout, stderr, dropped, marks_from_json(marks))
-
-
-def orphans(db: sqlite3.Connection, after: str, limit: int) -> tuple[str | None, list[str]]:
-    """Looks at the next ``limit`` executions by id that have a log. The last one's id (None at the end), and the ids of those that are
-    gone."""
-    page = db.execute(_PAGE, {"after": after, "limit": limit}).fetchall()
-    return (page[-1][0] if len(page) == limit else None), [id for id, is_there in page if not is_there]
-
-
-def prune(db: sqlite3.Connection, execution_ids: Sequence[str]) -> bool:
-    """Deletes the logs of these executions; False when they may have more chunks than one transaction deletes."""
-    left = PRUNED_CHUNKS
-    for execution_id in execution_ids:
-        left -= db.execute(_PRUNE, (execution_id, left)).rowcount
-    return left > 0
+def delete_chunks(db: sqlite3.Connection, execution_id: str, limit: int) -> int:
+    """Deletes the last chunks of a log, ``limit`` at most; how many."""
+    return db.execute(_DELETE, (execution_id, limit)).rowcount
 
 
 def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
@@ -73,31 +48,6 @@ def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, str
         if not found.add(end, pieces):
             break
     return Slice(tuple(found.pieces), found.position)
-
-
-def since(db: sqlite3.Connection, execution_id: str, stream: int | None, moment: int) -> int:
-    """The offset, within a stream or in stored order, of the first byte that came at a moment (nanoseconds) or later."""
-    whole = head(db, execution_id)
-    sequence = _first_since(db, execution_id, whole.sequence, stream, moment)
-    query = f"SELECT {OFFSETS[stream][0]}, pieces, data FROM log_chunks WHERE execution_id = ? AND sequence = ?"
-    rows = db.execute(query, (execution_id, sequence)).fetchall()
-    if not rows:
-        return whole.offset if stream is None else whole.stdout if stream == STDOUT else whole.stderr
-    start, index, data = rows[0]
-    return offset_since(start, unpack_pieces(index, data), stream, moment)
-
-
-def _first_since(db: sqlite3.Connection, execution_id: str, count: int, stream: int | None, moment: int) -> int:
-    """The first of ``count`` chunks at whose end the stream, or one of them, had reached the moment: a binary search by the chunks'
-    marks."""
-    query = "SELECT marks FROM log_chunks WHERE execution_id = ? AND sequence = ?"
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) // 2
-        ((marks,),) = db.execute(query, (execution_id, middle)).fetchall()
-        is_reached = reached(marks_from_json(marks), stream) >= moment
-        low, high = (low, middle) if is_reached else (middle + 1, high)
-    return low
 
 
 def _chunks(db: sqlite3.Connection, execution_id: str, offset: int, stream: int | None) -> Iterator[tuple[int, tuple[Piece, ...]]]:

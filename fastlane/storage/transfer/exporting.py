@@ -18,14 +18,13 @@ from typing import TypeVar
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
 from fastlane.models.execution import Execution
-from fastlane.models.ids import DAY
+from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.log import Mark, Piece
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.retention import TaskHour
 from fastlane.models.tick import Tick, once_key
-from fastlane.storage.base import Store
-from fastlane.storage.base.transfer import NOT_NOTED, Noted
+from fastlane.storage.base import NOT_NOTED, Noted, Store
 from fastlane.storage.transfer.lines import KINDS, End, ExecutionLine, JobLine, Line, LogPart, PausedPools, Start
 
 PAGE = 100
@@ -42,7 +41,7 @@ Row = TypeVar("Row")
 
 
 async def export(store: Store, *, version: str, installation: str, with_logs: bool) -> AsyncIterator[Line]:
-    """The lines of an export. ``version``: that of this fastlane."""
+    """The lines of an export. ``version`` is this fastlane's."""
     counts: Counter[str] = Counter()
     exporter = _Exporter(store, int(time.time() * 1000), with_logs=with_logs)
     yield Start(version, installation, exporter.started_at, with_logs)
@@ -178,29 +177,21 @@ class _Exporter:
         if head.marks or head.dropped:
             yield LogPart(execution_id, (), head.marks, head.dropped)
 
-    async def _requests(self) -> AsyncIterator[Line]:
-        after: tuple[int, str] | None = None
-        since = self.started_at - DAY
-        while records := await self._store.transfer.idempotency_records(since, PAGE, after):
-            for record in records:
-                yield record
-            after = (records[-1].created_at, records[-1].key)
+    def _requests(self) -> AsyncIterator[Line]:
+        def page(last: IdempotencyRecord | None) -> Awaitable[Sequence[IdempotencyRecord]]:
+            after = None if last is None else (last.created_at, last.key)
+            return self._store.transfer.idempotency_records(self.started_at - DAY, PAGE, after)
+
+        return _after_each_other(page)
 
     async def _hours(self) -> AsyncIterator[TaskHour]:
         while await self._store.history.count_ends(MANY) == MANY:
             pass
-        after: TaskHour | None = None
-        while rows := await self._store.transfer.hour_rows(MANY, after):
-            for row in rows:
-                yield row
-            after = rows[-1]
+        async for hour in _after_each_other(lambda last: self._store.transfer.hour_rows(MANY, last)):
+            yield hour
 
-    async def _quotas(self) -> AsyncIterator[MailQuota]:
-        after = ""
-        while quotas := await self._store.transfer.mail_quotas(PAGE, after):
-            for quota in quotas:
-                yield quota
-            after = quotas[-1].id
+    def _quotas(self) -> AsyncIterator[MailQuota]:
+        return _after_each_other(lambda last: self._store.transfer.mail_quotas(PAGE, "" if last is None else last.id))
 
     async def _events(self) -> AsyncIterator[Event]:
         """Recorded ones up to now; what is recorded meanwhile does not make the walk longer."""
@@ -209,6 +200,15 @@ class _Exporter:
             for event in events:
                 yield event
             first = Position(events[-1].time, f"{events[-1].id}~")
+
+
+async def _after_each_other(list_after: Callable[[Row | None], Awaitable[Sequence[Row]]]) -> AsyncIterator[Row]:
+    """All rows of a list whose pages begin after a row."""
+    last: Row | None = None
+    while rows := await list_after(last):
+        for row in rows:
+            yield row
+        last = rows[-1]
 
 
 async def _walked(list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None) -> AsyncIterator[Row]:

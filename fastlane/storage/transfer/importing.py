@@ -6,7 +6,7 @@ all that it has had is there. So an import that ends half-way starts nothing; it
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +23,7 @@ from fastlane.models.pool import RESTORED
 from fastlane.models.retention import TaskHour
 from fastlane.models.tick import Tick
 from fastlane.storage.base import Store
-from fastlane.storage.transfer.lines import KINDS, End, ExecutionLine, JobLine, Line, LogPart, Other, PausedPools, Start
+from fastlane.storage.transfer.lines import ExecutionLine, JobLine, Line, LogPart, Other, PausedPools
 
 MAX_LINES, MAX_LOG_BYTES = 500, 4 * 1024 * 1024
 """How many lines, and how many bytes of logs, are written side by side at most."""
@@ -39,50 +39,6 @@ class Summary:
     first_due: list[Job] = field(default_factory=list)
     under_way: int = 0
     first_under_way: list[Execution] = field(default_factory=list)
-
-
-class Checker:
-    """Checks the lines of an export as they come, before any of it is imported."""
-
-    def __init__(self) -> None:
-        self._start: Start | None = None
-        self.counts: Counter[str] = Counter()
-        self._end: End | None = None
-        self._job: str | None = None
-
-    def check(self, line: Line) -> None:
-        """Raises FastlaneError for a line that must not stand here."""
-        if isinstance(line, Start) != (self._start is None):
-            raise FastlaneError("an export begins with its line of the kind 'export', and has one")
-        if self._end is not None:
-            raise FastlaneError("there is more after the end of the export: are these two files?")
-        match line:
-            case Start():
-                self._start = line
-                return
-            case End():
-                self._end = line
-                return
-            case JobLine():
-                self._job = line.job.id
-            case Tick() | Delivery():
-                self._check_job(line, line.job_id)
-            case ExecutionLine():
-                self._check_job(line, line.execution.job_id)
-        self.counts[KINDS[type(line)]] += 1
-
-    def _check_job(self, line: Line, job_id: str) -> None:
-        if job_id != self._job:
-            raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {job_id}")
-
-    def finish(self) -> None:
-        """Raises FastlaneError when lines are missing."""
-        if self._start is None:
-            raise FastlaneError("the file is empty")
-        if self._end is None:
-            raise FastlaneError("the export was cut: its last line is missing; make another one")
-        if dict(self._end.counts) != dict(self.counts):
-            raise FastlaneError(f"lines of the export are missing: it should have {dict(self._end.counts)}, and has {dict(self.counts)}")
 
 
 class Importer:

@@ -1,16 +1,23 @@
-"""The format of an export: a line of JSON for each thing that a store keeps.
+"""The format of an export: a line of JSON for each thing that a store keeps; and exports as files, which appear whole or not at all, and
+are checked whole before any of them is imported.
 
 The first line says which format this is, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has
 one key, its kind. The counts of hours come before the jobs, a job before its ticks, these before its executions, and these before their
-deliveries and logs. Values stand as ``storage.documents`` stores them. A field that is missing has its default: an older fastlane did not
+deliveries and logs. Values stand as ``storage.records`` stores them. A field that is missing has its default: an older fastlane did not
 have it.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+import gzip
+import os
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, BinaryIO, TypeVar, get_args, get_type_hints
 
 import orjson
 
@@ -27,29 +34,23 @@ from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import HourCount, TaskHour
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick
-from fastlane.storage.base.transfer import NOT_NOTED, Noted
-from fastlane.storage.documents import (
+from fastlane.storage import records
+from fastlane.storage.base import NOT_NOTED, Noted
+from fastlane.storage.records import Record
+from fastlane.storage.values import (
     FAULTS,
-    execution_document,
-    execution_from,
-    host_document,
-    host_from,
-    job_document,
-    job_from,
     marks_from_json,
     marks_to_json,
     pack_pieces,
     requester_from_json,
     requester_to_json,
-    tick_document,
-    tick_from,
     unpack_pieces,
 )
-from fastlane.storage.event_rows import event_document, event_from
-from fastlane.storage.notices import delivery_document, delivery_from, quota_document, quota_from
 
 FORMAT = 2
 """The version of the format. A later one may add kinds and fields; a file of a later version is refused."""
+
+GZIP = b"\x1f\x8b"
 
 LARGEST = 2**63 - 1
 """The largest integer that a store keeps."""
@@ -112,6 +113,9 @@ Other = PausedPools | HostRecord | PulledImage | TaskHour | Delivery | Task | Id
 """What is written without regard to other lines."""
 Line = Start | JobLine | Tick | ExecutionLine | LogPart | Other | End
 
+Progress = Callable[[Line], None]
+"""Hears of each line."""
+
 KINDS: Mapping[type, str] = {
     Start: "export",
     PausedPools: "pauses",
@@ -130,6 +134,19 @@ KINDS: Mapping[type, str] = {
     End: "end",
 }
 """What may be on a line, and the key of its line."""
+
+
+_RECORDS: Mapping[str, Record[Any]] = {
+    "host": records.HOSTS,
+    "image": records.IMAGES,
+    "tick": records.TICKS,
+    "delivery": records.DELIVERIES,
+    "task": records.TASKS,
+    "request": records.RECEIPTS,
+    "quota": records.QUOTAS,
+    "event": records.EVENTS,
+}
+"""What is written as it is stored."""
 
 
 def encode(line: Line) -> bytes:
@@ -153,37 +170,26 @@ def _document(line: Line) -> dict[str, Any]:
         case Start():
             return {"format": FORMAT, **_fields(line)}
         case JobLine():
-            document = job_document(line.job)
-            del document["labels"]  # they are in its spec
-            return {**document, "created_by": requester_to_json(line.created_by)}
-        case Tick():
-            return tick_document(line)
+            return {**_stored(records.JOBS, line.job), "created_by": requester_to_json(line.created_by)}
         case ExecutionLine():
-            document = execution_document(line.execution)
+            document = _stored(records.EXECUTIONS, line.execution)
             del document["op"]
             return {**document, "noted": [line.noted.start, line.noted.end], "is_counted": line.is_counted}
-        case Delivery():
-            document = delivery_document(line)
-            del document["origin"]  # it is in its webhook
-            return document
-        case HostRecord():
-            return host_document(line)
         case TaskHour():
             ended = {status.value: count for status, count in line.count.ended.items()}
             return {"task_id": line.task_id, "pool": line.pool, **_fields(line.count), "ended": ended}
-        case MailQuota():
-            return quota_document(line)
-        case Event():
-            return event_document(line)
         case LogPart():
             index, data = (base64.b64encode(part).decode() for part in pack_pieces(line.pieces))
             marks = marks_to_json(line.marks)
             return {"execution_id": line.execution_id, "pieces": index, "data": data, "marks": marks, "dropped": line.dropped}
-        case _:
-            return _fields(line)
+    record = _RECORDS.get(KINDS[type(line)])
+    return _fields(line) if record is None else _stored(record, line)
 
 
 def _value(kind: str, document: Mapping[str, Any]) -> Line:
+    if kind in _RECORDS:
+        line: Line = _read(_RECORDS[kind], document)
+        return line
     match kind:
         case "export":
             if document["format"] > FORMAT:
@@ -191,39 +197,34 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
                 raise FastlaneError(f"{words}; install that one, at least {document['fastlane']}")
             return _built(Start, document)
         case "job":
-            job = job_from(_completed(Job, document))
+            job = _read(records.JOBS, document)
             return JobLine(job, requester_from_json(document["created_by"]) if "created_by" in document else job.requested_by)
-        case "tick":
-            return tick_from(_completed(Tick, document))
         case "execution":
-            execution = execution_from(_completed(Execution, document))
+            execution = _read(records.EXECUTIONS, document)
             noted = Noted(*document["noted"]) if "noted" in document else Noted(execution.started_at, execution.finished_at)
             return ExecutionLine(execution, noted, bool(document.get("is_counted")))
-        case "delivery":
-            return delivery_from(_completed(Delivery, document))
-        case "host":
-            return host_from({name: value for name, value in document.items() if name in _names(HostRecord)})
         case "log":
             pieces = unpack_pieces(*(base64.b64decode(document[name], validate=True) for name in ("pieces", "data")))
             return LogPart(document["execution_id"], pieces, marks_from_json(document["marks"]), document["dropped"])
         case "hour":
             ended = {Status(name): int(count) for name, count in document["ended"].items()}
             return TaskHour(document["task_id"], document["pool"], replace(_built(HourCount, document), ended=ended))
-        case "quota":
-            return quota_from(document)
-        case "event":
-            return event_from(document)
-        case "image":
-            return _built(PulledImage, document)
         case "pauses":
             return PausedPools(_texts(document["names"]))
-        case "task":
-            return _built(Task, document)
-        case "request":
-            return _built(IdempotencyRecord, document)
         case "end":
             return _built(End, document)
     raise FastlaneError(f"no export has a line of the kind {kind!r}")
+
+
+def _stored(record: Record[Any], value: Any) -> dict[str, Any]:
+    """A value as it is stored, without what is derived from its fields."""
+    row = record.row(value)
+    return {name: row[name] for name in record.fields}
+
+
+def _read(record: Record[T], document: Mapping[str, Any]) -> T:
+    """The value of a document. The fields that it does not have have their defaults."""
+    return record.read({**record.defaults, **document})
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -277,6 +278,109 @@ def _built(kind: type[T], document: Mapping[str, Any]) -> T:
     return kind(**{name: document[name] for name in _names(kind) if name in document})
 
 
-def _completed(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with the defaults of the fields that it does not have."""
-    return {field.name: field.default for field in fields(kind) if field.default is not MISSING} | dict(document)
+class Checker:
+    """Checks the lines of an export as they come, before any of it is imported."""
+
+    def __init__(self) -> None:
+        self._start: Start | None = None
+        self.counts: Counter[str] = Counter()
+        self._end: End | None = None
+        self._job: str | None = None
+
+    def check(self, line: Line) -> None:
+        """Raises FastlaneError for a line that must not stand here."""
+        if isinstance(line, Start) != (self._start is None):
+            raise FastlaneError("an export begins with its line of the kind 'export', and has one")
+        if self._end is not None:
+            raise FastlaneError("there is more after the end of the export: are these two files?")
+        match line:
+            case Start():
+                self._start = line
+                return
+            case End():
+                self._end = line
+                return
+            case JobLine():
+                self._job = line.job.id
+            case Tick() | Delivery():
+                self._check_job(line, line.job_id)
+            case ExecutionLine():
+                self._check_job(line, line.execution.job_id)
+        self.counts[KINDS[type(line)]] += 1
+
+    def _check_job(self, line: Line, job_id: str) -> None:
+        if job_id != self._job:
+            raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {job_id}")
+
+    def finish(self) -> None:
+        """Raises FastlaneError when lines are missing."""
+        if self._start is None:
+            raise FastlaneError("the file is empty")
+        if self._end is None:
+            raise FastlaneError("the export was cut: its last line is missing; make another one")
+        if dict(self._end.counts) != dict(self.counts):
+            raise FastlaneError(f"lines of the export are missing: it should have {dict(self._end.counts)}, and has {dict(self.counts)}")
+
+
+async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> None:
+    """Writes an export to a file that only its owner may read, since jobs may hold secrets; packed when its name ends with ``.gz``. A file
+    of this name is replaced once the export is complete."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
+            os.fchmod(raw.fileno(), 0o600)
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
+                    await write_to(lines, packed, progress)
+            else:
+                await write_to(lines, raw, progress)
+            raw.flush()
+            os.fsync(raw.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+async def write_to(lines: AsyncIterator[Line], out: BinaryIO | gzip.GzipFile, progress: Progress) -> None:
+    """Writes an export to an open file."""
+    async for line in lines:
+        out.write(encode(line))
+        progress(line)
+
+
+def check(path: Path, progress: Progress) -> Checker:
+    """Reads a whole export. Raises FastlaneError, which names the line, when it cannot be imported."""
+    checker = Checker()
+    for number, text in _read_lines(path):
+        try:
+            line = decode(text)
+            checker.check(line)
+        except FastlaneError as error:
+            raise FastlaneError(f"{path}, line {number}: {error}") from None
+        progress(line)
+    try:
+        checker.finish()
+    except FastlaneError as error:
+        raise FastlaneError(f"{path}: {error}") from None
+    return checker
+
+
+def read(path: Path) -> Iterator[Line]:
+    """The lines of an export."""
+    for _, text in _read_lines(path):
+        line = decode(text)
+        if not isinstance(line, End):
+            yield line
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as raw:
+        is_packed = raw.read(2) == GZIP
+        raw.seek(0)
+        try:
+            with gzip.GzipFile(fileobj=raw) if is_packed else raw as file:
+                yield from enumerate(file, 1)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FastlaneError(f"{path}: the file is damaged or was cut: {error}") from None

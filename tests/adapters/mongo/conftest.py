@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastlane.storage.mongo.driver.database import Database
-from fastlane.storage.mongo.driver.url import read_url
+from fastlane.storage.mongo.database import Database, read_url
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.waiting import PATIENCE
 

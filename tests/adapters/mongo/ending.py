@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.database import Database
 from tests.support.intercept import Died
 
 

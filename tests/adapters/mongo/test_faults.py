@@ -12,9 +12,8 @@ from pymongo.errors import AutoReconnect
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models import transitions
 from fastlane.models.paging import Window
-from fastlane.storage.mongo.driver import database
-from fastlane.storage.mongo.driver.database import Database, Document
-from fastlane.storage.mongo.driver.url import read_url
+from fastlane.storage.mongo import database
+from fastlane.storage.mongo.database import Database, Document, read_url
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
 from tests.support.mongo import RealMongo

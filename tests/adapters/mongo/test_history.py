@@ -7,7 +7,7 @@ import pytest
 from fastlane.models.retention import HourCount
 from fastlane.models.status import Status
 from fastlane.storage.mongo import history
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.ending import end_at
 from tests.contract.test_store_history import counted, enqueue, run_and_end

@@ -32,7 +32,8 @@ async def traced(mongo_url: str) -> AsyncIterator[tuple[MongoStore, list[Command
 
 
 def is_by_id(filter: dict[str, Any]) -> bool:
-    return isinstance(filter.get("_id"), str) or (isinstance(filter.get("_id"), dict) and bool(filter["_id"].keys() & {"$in", "$gte"}))
+    asked = filter.get("_id")
+    return isinstance(asked, str) or (isinstance(asked, dict) and bool(asked.keys() & {"$in", "$gte", "$gt"}))
 
 
 def faults_of(name: str, command: dict[str, Any]) -> list[str]:

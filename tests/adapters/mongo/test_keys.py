@@ -9,10 +9,9 @@ import pytest
 from fastlane.errors import Repeated
 from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.models.job import Job
-from fastlane.storage.mongo import idempotency
-from fastlane.storage.mongo.commits import commits
-from fastlane.storage.mongo.commits.intents import complete
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo import commits, idempotency
+from fastlane.storage.mongo.commits import complete
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.schema import RECEIPTS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once

@@ -12,10 +12,9 @@ from fastlane.models.job import Job, Task
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import deletion, executions
-from fastlane.storage.mongo.commits import commits, finisher, intents
-from fastlane.storage.mongo.commits.intents import complete
-from fastlane.storage.mongo.driver.database import Database, Document
+from fastlane.storage.mongo import commits, executions, jobs
+from fastlane.storage.mongo.commits import complete
+from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
@@ -114,7 +113,7 @@ async def test_a_read_finds_what_another_carries_out_amid_it(stores: Stores, db:
 
 
 async def test_what_was_left_behind_is_carried_out_without_any_read(mongo_url: str, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finisher, "ROUND", 0.05)
+    monkeypatch.setattr(commits, "ROUND", 0.05)
     store = MongoStore(mongo_url)
     await store.open()
     job, _ = await committed(db)
@@ -141,10 +140,10 @@ async def test_a_process_that_wakes_while_the_job_is_deleted_brings_nothing_back
     job, row = await committed(db)
     await complete(db, row)
     await ended(stores[0], job)
-    row_of_job = await deletion._floored(db, job.id, job.incarnation, None)
+    row_of_job = await jobs._floored(db, job.id, job.incarnation, None)
     assert isinstance(row_of_job, dict)
-    await deletion._delete_ticks(db, row_of_job)
-    await deletion._delete_oldest(db, row_of_job)
+    await jobs._delete_ticks(db, row_of_job)
+    await jobs._delete_oldest(db, row_of_job)
     await complete(db, row)
     tick, execution = first_of(job)
     assert [await db.one(*key) for key in ((TICKS, tick.id), (EXECUTIONS, execution.id))] == [None, None]
@@ -169,7 +168,7 @@ async def test_an_execution_that_comes_back_late_and_is_claimed_at_once_is_left_
     await deleted(stores[0], job)
     execution = first_of(job)[1]
     claim = transitions.claim(execution, host="h", pool="p", now=1)
-    monkeypatch.setattr(intents, "_undo_if_late", once(lambda: stores[1].change(claim), intents._undo_if_late, before=True))
+    monkeypatch.setattr(commits, "_undo_if_late", once(lambda: stores[1].change(claim), commits._undo_if_late, before=True))
     await complete(db, row)
     left = await db.one(EXECUTIONS, execution.id)
     assert left is not None

@@ -11,8 +11,8 @@ from fastlane.models.host import HostRecord
 from fastlane.models.job import Job
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import deletion, executions, tasks
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo import commits, executions, jobs
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
@@ -32,9 +32,9 @@ async def kept(stores: Stores, job: Job, after: Job) -> None:
 @pytest.mark.parametrize(
     ("module", "step", "before", "sequence", "answer"),
     [
-        (deletion, "current", False, 0, Deletion.KEPT),
+        (jobs, "current", False, 0, Deletion.KEPT),
         (executions, "unfinished", False, 1, Deletion.KEPT),
-        (deletion, "_delete_oldest", True, 0, Deletion.MORE),
+        (jobs, "_delete_oldest", True, 0, Deletion.MORE),
     ],
 )
 async def test_a_job_that_runs_again_amid_its_deletion_is_kept(
@@ -67,7 +67,7 @@ async def test_a_deletion_that_sleeps_deletes_nothing_of_a_job_that_was_made_aga
         assert await stores[1].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
         await stores[1].create(again, tick, execution)
 
-    monkeypatch.setattr(deletion, step, once(make_again, getattr(deletion, step), before=True))
+    monkeypatch.setattr(jobs, step, once(make_again, getattr(jobs, step), before=True))
     await stores[0].delete_job(job.id, job.incarnation, 9)
     assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
     assert await stores[1].job(job.id) == again
@@ -101,7 +101,7 @@ async def test_a_job_that_is_deleted_amid_a_list_of_open_jobs_is_left_out(stores
         assert await stores[1].stop_job(gone.id, 2_000)
         assert await stores[1].delete_job(gone.id, gone.incarnation, 3_000) is Deletion.DONE
 
-    monkeypatch.setattr(deletion, "bounds_of_all", once(delete, deletion.bounds_of_all, before=True))
+    monkeypatch.setattr(jobs, "bounds_of_all", once(delete, jobs.bounds_of_all, before=True))
     assert await stores[0].open_jobs("t", 10) == [left]
 
 
@@ -110,7 +110,7 @@ async def test_a_task_that_gets_a_job_amid_its_deletion_is_kept(stores: Stores, 
     await stores[0].create(first, None, None)
     assert await stores[0].delete_job(first.id, first.incarnation, 9) is Deletion.DONE
     second = new_job("t", sequence=0)
-    monkeypatch.setattr(tasks, "_has_jobs", once(lambda: stores[1].create(second, None, None), tasks._has_jobs, before=False))
+    monkeypatch.setattr(commits, "_has_jobs", once(lambda: stores[1].create(second, None, None), commits._has_jobs, before=False))
     assert not await stores[0].delete_task("t")
     task = await stores[1].task("t")
     assert task is not None
@@ -124,7 +124,7 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
     first = new_job("t", sequence=0)
     await stores[0].create(first, None, None)
     assert await stores[0].delete_job(first.id, first.incarnation, 9) is Deletion.DONE
-    looks, real = [0], tasks._has_jobs
+    looks, real = [0], commits._has_jobs
 
     async def look(db: Database, task_id: str) -> bool:
         answer = await real(db, task_id)
@@ -133,7 +133,7 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
             await stores[1].create(new_job("t", sequence=0), None, None)
         return answer
 
-    monkeypatch.setattr(tasks, "_has_jobs", look)
+    monkeypatch.setattr(commits, "_has_jobs", look)
     await stores[0].delete_task("t")
     task = await stores[1].task("t")
     assert task is not None

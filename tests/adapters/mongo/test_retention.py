@@ -7,8 +7,8 @@ import pytest
 
 from fastlane.models.retention import Cuts
 from fastlane.models.status import Status
-from fastlane.storage.mongo.commits import intents
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.commits import complete
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.ending import end_at
 from tests.contract.test_store_retention import history_of, made, prune, sequences
@@ -56,13 +56,13 @@ async def test_a_late_completion_of_a_commit_takes_away_nothing_after_a_prune(st
 
     async def hold(db: Database, row: dict[str, Any]) -> None:
         held.append((db, row))
-        await intents.complete(db, row)
+        await complete(db, row)
 
-    monkeypatch.setattr("fastlane.storage.mongo.commits.finisher.complete", hold)
+    monkeypatch.setattr("fastlane.storage.mongo.commits.complete", hold)
     assert await store.advance(job, after, [tick], execution)
     assert (await prune(store, after, Cuts(executions=3))).executions == 2
     ((db, row),) = held
-    await intents.complete(db, row)
+    await complete(db, row)
     stored = await store.execution(execution.id)
     assert stored is not None
     assert stored.status is Status.ENQUEUED

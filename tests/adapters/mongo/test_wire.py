@@ -21,7 +21,7 @@ from fastlane.models.status import Status
 from fastlane.models.tick import Tick, next_execution
 from fastlane.storage.base import Counts, Deletion, Generation, Store
 from fastlane.storage.mongo import idempotency
-from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import ticks_of
@@ -156,7 +156,7 @@ class Delete(Act):
         return True
 
 
-WRITES = {Create: 7, Advance: 7, Stop: 4, Delete: 10}
+WRITES = {Create: 7, Advance: 8, Stop: 5, Delete: 10}
 """How many writes each commit consists of, with what completes it."""
 EACH = [(kind, number) for kind, count in WRITES.items() for number in range(1, count + 1)]
 

@@ -11,11 +11,10 @@ import pytest
 from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
-from fastlane.storage import pages, visibility
-from fastlane.storage.sqlite import store
-from fastlane.storage.sqlite.driver import connection
-from fastlane.storage.sqlite.driver.connection import connect
-from fastlane.storage.sqlite.lists import execution_lists, job_lists, paged
+from fastlane.storage import pages
+from fastlane.storage.sqlite import connection, job_lists, lists
+from fastlane.storage.sqlite import file as store
+from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
 from tests.support.waiting import until
@@ -50,7 +49,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> list[None]:
         finally:
             began.pop()
 
-    monkeypatch.setattr(paged, "tasks", endless)
+    monkeypatch.setattr(lists, "tasks", endless)
     return began
 
 
@@ -106,7 +105,7 @@ def effort(path: Path, wanted: Wanted, window: Window) -> tuple[int, Page[Any]]:
 
     db = connect(path, 5.0)
     db.set_progress_handler(count, 100)
-    page = execution_lists.executions(db, wanted, window)
+    page = lists.executions(db, wanted, window)
     db.close()
     return cost, page
 
@@ -146,7 +145,7 @@ async def test_a_pattern_is_asked_once_for_each_task_that_can_match(
      ("(?i)team", ""), ("team[ab]", "team"), ("^team", ""), (r"a\.b", "a"), ("a.b", "a"), ("é", ""), ("(a|b)c", "")],
 )  # fmt: skip
 def test_the_literal_start_of_a_pattern_is_no_more_than_each_match_begins_with(pattern: str, start: str) -> None:
-    assert visibility.literal_start(pattern) == start
+    assert pages.literal_start(pattern) == start
 
 
 async def test_jobs_of_few_visible_tasks_and_of_many_are_the_same_pages(

@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from fastlane.errors import StoreDown
-from fastlane.storage.sqlite import store
-from fastlane.storage.sqlite.driver import migration
-from fastlane.storage.sqlite.driver.migration import prepare
+from fastlane.storage.sqlite import file as store
+from fastlane.storage.sqlite import migration
+from fastlane.storage.sqlite.migration import prepare
 from fastlane.storage.sqlite.schema import COMMIT, MIGRATIONS, VERSION, Migration
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.adapters.sqlite.test_faults import child

@@ -17,7 +17,7 @@ from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler import pruner as pruners
 from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
-from fastlane.storage.base.transfer import Noted
+from fastlane.storage.base import Noted
 from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE, MakePruner
 from tests.support.factories import chunk, first_of, make_spec, new_job
 from tests.support.ledger import count_executions, count_ticks

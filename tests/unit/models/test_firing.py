@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.cron import next_tick, read_cron, ticks_between
+from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.models.status import Status
-from fastlane.models.tick import GRACE, MAX_COUNTED, CatchUp, Decision, FiringRules, MissedTicks, Outcome, Overlap, decide
+from fastlane.models.tick import GRACE, MAX_COUNTED, Decision, FiringRules, MissedTicks, Outcome, decide
 from tests.support.factories import make_execution
 
 MINUTE, HOUR = 60_000, 3_600_000

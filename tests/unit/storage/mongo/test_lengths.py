@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastlane.storage.mongo import lengths
-from fastlane.storage.mongo.lengths import LONG, MOST, SHARE, Lengths
+from fastlane.storage.mongo import database
+from fastlane.storage.mongo.database import LONG, MAX_LENGTHS, SHARE, Lengths
 
 
 class Counting:
@@ -11,7 +11,7 @@ class Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
         self.rows, self.counted, self.now = rows, 0, 100.0
-        monkeypatch.setattr(lengths, "time", self)
+        monkeypatch.setattr(database, "time", self)
 
     def monotonic(self) -> float:
         return self.now
@@ -42,12 +42,12 @@ async def test_a_long_one_is_counted_again_after_ten_times_as_long_as_that_took(
 
 async def test_no_more_than_so_many_are_kept_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, source = Lengths(), Counting(monkeypatch, LONG + 1)
-    for key in range(MOST + 1):
+    for key in range(MAX_LENGTHS + 1):
         source.now = 100.0
         await kept.get(key, source.count, int)
     source.now = 101.0
-    for key in (1, MOST):
+    for key in (1, MAX_LENGTHS):
         await kept.get(key, source.count, int)
-    assert source.counted == MOST + 1
+    assert source.counted == MAX_LENGTHS + 1
     await kept.get(0, source.count, int)
-    assert source.counted == MOST + 2
+    assert source.counted == MAX_LENGTHS + 2

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from fastlane.storage.sqlite import store as sqlite
-from fastlane.storage.sqlite.driver.connection import connect
+from fastlane.storage.sqlite import file as sqlite
+from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.store_queries import QUERIES
 
@@ -32,7 +32,7 @@ the rows of a page that was found, the tasks that a caller may see."""
 
 SORTED = (
     *("list_executions of visible tasks", "list_executions of visible tasks, ended", "uncleaned_by_host"),
-    *("list_all_jobs of visible tasks", "list_all_jobs with a label", "list_all_jobs with a rare status", "images_under_way"),
+    *("list_all_jobs of visible tasks", "list_all_jobs with a label", "images_under_way", "jobs_by_status of visible tasks"),
     *("events enqueued of job", "events started of job", "events ended of job"),
 )
 """What sorts, of each visible task or of a label, the rows that the page may need; a bounded number of small rows, by their host; the
@@ -57,12 +57,15 @@ PARTIAL = {
     "next_jobs of visible tasks": "jobs_due",
     "list_tasks after": "tasks_by_change",
     "list_jobs after": "jobs_of_task",
-    "list_jobs with a status": "jobs_of_task",
+    "list_jobs with a status": "jobs_of_task_by_status",
     "list_all_jobs after": "jobs_by_creation",
-    "list_all_jobs with a status": "jobs_by_creation",
-    "list_all_jobs with a rare status": "executions_by_status",
-    "list_all_jobs of a task": "jobs_of_task",
-    "list_all_jobs of visible tasks": "jobs_of_task",
+    "list_all_jobs with a status": "jobs_by_status",
+    "list_all_jobs with a rare status": "jobs_by_status",
+    "list_all_jobs of a task": "jobs_of_task_by_status",
+    "list_all_jobs of visible tasks": "jobs_of_task_by_status",
+    "jobs_by_status": "jobs_by_status",
+    "jobs_by_status of visible tasks": "jobs_of_task_by_status",
+    "walk_statuses": "jobs_due",
     "list_ticks after": "ticks_of_job",
     "list_executions_of after": "executions_of_job",
     "list_executions": "executions_by_status",

@@ -6,10 +6,10 @@ import pytest
 
 from fastlane.errors import FastlaneError
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, TICK_FIELDS, execution_document, job_document, tick_document
+from fastlane.storage import records
 from fastlane.storage.sqlite import schema
-from fastlane.storage.sqlite.driver.connection import connect
-from fastlane.storage.sqlite.driver.migration import migrate, prepare
+from fastlane.storage.sqlite.connection import connect
+from fastlane.storage.sqlite.migration import migrate, prepare
 from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import new
@@ -32,16 +32,26 @@ def migrated(path, *more):
     db.close()
 
 
-OWN = {"created_by", "start_noted_at", "end_noted_at"}
-"""Columns that events are read from; no value has them."""
+OWN = {"created_by", "start_noted_at", "end_noted_at", "job_status"}
+"""Columns that events and lists are read from; no value has them."""
 
 
-@pytest.mark.parametrize(("table", "fields"), [("jobs", JOB_COLUMNS), ("ticks", TICK_FIELDS), ("executions", EXECUTION_FIELDS)])
-def test_each_field_of_a_value_has_its_column(path, table, fields):
+@pytest.mark.parametrize("record", records.RECORDS, ids=lambda record: record.name)
+def test_each_field_of_a_value_has_its_column(path, record):
     db = connect(path, 5.0)
-    columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({record.name})")]
     db.close()
-    assert sorted(column for column in columns if column not in OWN) == sorted(fields)
+    assert sorted(column for column in columns if column not in OWN) == sorted(record.columns)
+
+
+@pytest.mark.parametrize("index", records.INDEXES, ids=lambda index: index.name)
+def test_each_index_has_the_fields_and_the_condition_that_its_record_declares(path, index):
+    db = connect(path, 5.0)
+    (text,) = db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", (index.name,)).fetchone()
+    db.close()
+    on, _, condition = text.partition(" WHERE ")
+    assert on.endswith(f"ON {index.record.name} ({', '.join(index.keys)})")
+    assert condition in ("" if index.where is None else index.where.sql, "next_tick IS NOT NULL")
 
 
 def test_each_status_has_a_counter_and_stands_in_one_partial_condition(path):
@@ -127,7 +137,11 @@ async def test_a_file_of_the_first_version_opens_and_its_jobs_are_neither_paused
     execution = replace(execution, incarnation="")
     db = connect(tmp_path / "store.db", 5.0)
     migrate(db, 5.0, MIGRATIONS[:1])
-    for table, document in (("jobs", job_document(job)), ("ticks", tick_document(tick)), ("executions", execution_document(execution))):
+    for table, document in (
+        ("jobs", records.JOBS.row(job)),
+        ("ticks", records.TICKS.row(tick)),
+        ("executions", records.EXECUTIONS.row(execution)),
+    ):
         columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
         values = [document[name] for name in columns]
         db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", values)

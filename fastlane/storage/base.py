@@ -1,0 +1,634 @@
+"""The port of the store, the one truth: a protocol for each group of users, and ``Store``, which joins them.
+
+The verbs speak values. Every write is a compare-and-set on one document or an insert under derived ids, so that a database without
+transactions over several documents can keep the same promises. Everything else that a commit writes follows from that one document.
+
+Every method raises ``StoreDown`` when the store cannot be read or written now (locked for too long, disk full, unreachable); then nothing
+is half-written. A method that gives one row raises ``Unreadable`` when that row cannot be read. One that gives several reports it and
+leaves it out; all but the paged lists give the next row in its place.
+
+Moments are in milliseconds. A page has ``limit`` rows; it starts at ``offset`` or after a named row.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from fastlane.models.access import Requester
+from fastlane.models.delivery import Delivery, MailQuota, Receiver
+from fastlane.models.event import Event, Source, Span
+from fastlane.models.execution import Execution, RunningContainer
+from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
+from fastlane.models.log import Chunk, Head, Piece
+from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
+from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.retention import ANY_NUMBER, Cuts, HourCount, JobHistory, TaskHour, WantedHours
+from fastlane.models.status import Status
+from fastlane.models.store_version import StoreVersion
+from fastlane.models.tick import Outcome, Tick
+from fastlane.models.transitions import ExecutionChange
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Which queue belongs to this store. ``number`` is raised at each rebuild; ``run_id`` is the Redis process that holds the queue.
+    ``builder`` is the id of the worker that has been building the queue since ``since``, None once it is complete."""
+
+    number: int
+    run_id: str
+    builder: str | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a log: pieces in stored order, and the offset after the last one."""
+
+    pieces: tuple[Piece, ...]
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many tasks and jobs there are, and how many executions in each status."""
+
+    tasks: int
+    jobs: int
+    executions: Mapping[Status, int]
+
+
+class Deletion(StrEnum):
+    """The result of one step of a deletion: more is left to delete, all of it is gone, or nothing may go yet."""
+
+    MORE = "more"
+    DONE = "done"
+    KEPT = "kept"
+
+
+Decide = Callable[[Execution], ExecutionChange | None]
+"""The change that is to be made of an execution; None: none. Pure: it may be asked twice, in any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The execution after it, and whether it was changed. ``bounds``: the job's, read after the change; None
+    when the job is gone, and when nothing was changed."""
+
+    execution: Execution
+    changed: bool = False
+    bounds: JobBounds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWalk:
+    """One step of a walk through the stored statuses: the id after which it goes on, None at its end, and how many were put right."""
+
+    after: str | None
+    repaired: int = 0
+
+
+class JobStore(Protocol):
+    """Tasks, jobs and their ledgers of ticks.
+
+    The lists take a window (see ``models.paging``) and raise Invalid, which names ``perPage``, when the rows of a page are too large to
+    hold. ``visible`` is a regular expression that the task id must match, see ``Wanted``.
+    """
+
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
+        """In one commit, inserts the job, its first tick and execution if it has them, and the record of the request if that had a key;
+        makes the task or moves its ``modified_at``. Raises Repeated when a record with that key is at most a day old, and Conflict when a
+        job with this id exists."""
+
+    async def advance(
+        self,
+        seen: Job,
+        job: Job,
+        ticks: Sequence[Tick],
+        execution: Execution | None,
+        record: IdempotencyRecord | None = None,
+        events: Sequence[Event] = (),
+    ) -> bool:
+        """In one commit, replaces ``seen`` by ``job`` and inserts ticks, the execution of one of them, a record, and what is recorded of
+        it; its task's ``modified_at`` follows the job's. False, and nothing written, when the stored job no longer has the incarnation,
+        revision, sequence, next tick, floor, check and lateness of ``seen``. Raises Repeated as ``create`` does."""
+
+    async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
+        """The record of a key, if it was written at that moment or later."""
+
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
+        """In one commit, gives the job's next sequence to a stop, removes its next tick, held or not, and records the event. Ticks that
+        came due by ``now`` and have not fired get their rows in the ledger. Returns the job after it, None when there is none with this id.
+        Raises Changed, and nothing is written, when the job has none of the expected versions."""
+
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        """Takes one step of a job's deletion, a commit of bounded size. Raises Changed, and nothing is written, when the job has none of
+        the expected versions. The step with which the job goes records the event.
+
+        KEPT, and nothing written, while the job has a tick to come or held, or while ``unfinished`` finds an execution. Otherwise its
+        floor is raised to its sequence, and the oldest rows of its ledger go, then its oldest executions with their logs, and with the last
+        of them the job, which its task no longer counts. DONE also when the job is gone, or has another incarnation.
+
+        No execution can begin between the look and the write: a new tick changes the job, and a further attempt is inserted before the one
+        that it follows is settled, or a stop covers it.
+        """
+
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        """Deletes a task without jobs, and records the event; False, and nothing deleted, when it has any."""
+
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        """A task's jobs that have a tick to come or held, or an execution under way or not settled, by id, after the named one. The task's
+        other jobs do not make it slower."""
+
+    async def job(self, job_id: str) -> Job | None:
+        """One job."""
+
+    async def job_bounds(self, job_id: str) -> JobBounds | None:
+        """Which of a job's executions may start. Much cheaper than the whole job: it is read before each start."""
+
+    async def task(self, task_id: str) -> Task | None:
+        """One task."""
+
+    async def jobs_of(self, task_id: str, limit: int) -> Sequence[Job]:
+        """A task's newest jobs, newest first."""
+
+    async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
+        """Jobs whose next tick is due before that moment, soonest first (then by id), after the named (next tick, id)."""
+
+    async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
+        """Jobs whose ``check_at`` is that moment or earlier, the earliest first (then by id)."""
+
+    async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
+        """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""
+
+    async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
+        """Writes what became of a tick; safe to repeat."""
+
+    async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
+        """All tasks, those changed last first."""
+
+    async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
+        """Tasks whose id contains all of these words, each whole or as the beginning of a word, regardless of case and accents; those
+        changed last first. A word is a run of letters, digits and symbols (So of Unicode). Several in one of ``words`` must follow each
+        other. Text without a word is ignored; without any word no task is found."""
+
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> JobPage:
+        """A task's jobs (with this stored status), newest first."""
+
+    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
+        """Jobs of all tasks, newest first.
+
+        Lists by status and ``jobs_by_status`` go by a status that is stored with each job (``models.execution.status_of``). It follows each
+        write of the job or its executions, in MongoDB after it, so a list may be a moment late. It changes neither the job's revision nor
+        its version."""
+
+    async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
+        """A job's ledger, the latest due first."""
+
+
+class ExecutionStore(Protocol):
+    """Executions. The two lists take a window and raise Invalid, like the lists of ``JobStore``."""
+
+    async def insert(self, execution: Execution) -> bool:
+        """Inserts a further attempt; False, and nothing written, when an execution has its id already. The job may have been deleted: the
+        worker that claims the execution checks ``Execution.belongs_to`` and discards it."""
+
+    async def discard(self, execution: Execution) -> bool:
+        """Removes an execution that no longer belongs to its job and was never bound to a service. False, and nothing removed, when it
+        has been bound or has another epoch."""
+
+    async def was_deleted(self, execution_id: str) -> bool:
+        """Whether the store had this execution, a worker claimed it, and it was deleted or discarded within the last day: a service that
+        is parked for it can be removed at once. Kept for a day at least."""
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """One execution."""
+
+    async def change(self, change: ExecutionChange) -> Execution | None:
+        """Applies the change. The execution after it, None when its condition does not hold or there is none. A repeat of an
+        applied change (same ``op``) is not refused."""
+
+    async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
+        """Reads an execution, applies the change that ``decide`` makes of it, and then reads the bounds of its job, so that a stop which
+        these do not show finds the execution changed. A change that is refused leaves the execution as it was read. None when there is no
+        execution with this id."""
+
+    async def executions_of(
+        self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
+    ) -> Sequence[Execution]:
+        """A job's executions (of these statuses), newest first: by sequence, then attempt."""
+
+    async def last_started(self, job_id: str) -> Execution | None:
+        """A job's newest execution whose container has started; None when none has."""
+
+    async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
+        """For each job that has executions, the newest under way that belongs to it (one that waits for others if there are no others), or
+        else the newest that has ended."""
+
+    async def waiting(self, job_id: str) -> Execution | None:
+        """A job's newest execution that waits for others of the job; None when none does. Cheap: it is read at each execution's end."""
+
+    async def waiting_of(self, task_id: str, most: int) -> int:
+        """How many executions of a task are enqueued; ``most`` when there are more, or more."""
+
+    async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
+        """The executions that belong to a job and are under way (``retry.is_under_way``), oldest first: the first 100, and the newest one
+        that waits. They are of one moment: a failed one is among them until the attempt after it is. Raises Unreadable when one cannot be
+        read, since that may run."""
+
+    async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        """Executions with one of these statuses, by (scheduled_for, id), after the named one."""
+
+    async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
+        """What runs of the tasks whose id matches ``visible``, by (scheduled_for, id). Reads no execution whole."""
+
+    async def unsettled(self, limit: int) -> Sequence[Execution]:
+        """Final executions that are not settled yet, oldest first."""
+
+    async def uncleaned(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        """Settled executions whose service's removal has not been verified yet, by (finished_at, id), after the named one."""
+
+    async def uncleaned_by_host(self, limit: int) -> Sequence[Uncleaned]:
+        """How many of the ``limit`` oldest of these each host has, the host with the oldest first. Reads none of them whole."""
+
+    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
+        """The executions that keep a job from being deleted: those that belong to it and are under way, not settled or not cleaned. Oldest
+        first."""
+
+    async def list_executions_of(self, job_id: str, window: Window) -> Page[Execution]:
+        """A job's executions, newest first: by sequence, then attempt."""
+
+    async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
+        """Executions of all jobs, the latest due first."""
+
+
+class LogStore(Protocol):
+    """The stored logs of executions, in chunks that follow on each other."""
+
+    async def append(self, chunk: Chunk) -> bool:
+        """Stores a chunk; False, and nothing written, when its ``start`` is not the stored head. A chunk that comes after its execution was
+        deleted is stored, never read, and pruned. Raises ValueError for a chunk whose end does not follow from its start and pieces."""
+
+    async def prune_logs(self, after: str, limit: int) -> str | None:
+        """Looks at the logs of the next ``limit`` executions by id after the named one, and removes those whose execution is gone. The id
+        to go on after; None when there are no more."""
+
+    async def log_head(self, execution_id: str) -> Head:
+        """Where the stored log of an execution ends; an empty head when there is none."""
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        """About ``limit`` bytes at most (at least one chunk, if there is any) from ``offset`` on: of the whole log in stored order or, when
+        ``stream`` is named, of that stream by its own offsets. The first piece is cut to begin at ``offset``."""
+
+    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
+        """The offset of the first byte that came at a moment (nanoseconds, the engine's time) or later: within a stream, or in stored order
+        (None). The end of the stream, or of the log, when no byte came after it."""
+
+
+class PoolStore(Protocol):
+    """Which pools are paused. All dispatch is paused under the names of ``models.placement.pool.HOLDS``."""
+
+    async def pause_pool(self, name: str, paused: bool) -> Pauses:
+        """Pauses a pool, or ends its pause; safe to repeat. The paused pools after it."""
+
+    async def paused_pools(self) -> Pauses:
+        """The paused pools."""
+
+
+class HostStore(Protocol):
+    """The hosts, and the revision of the pools. All of it is little, and read by every process."""
+
+    async def directory_mark(self) -> str:
+        """A text that is another one after each change of a host or of the revision of the pools. Cheap: every process reads it twice a
+        second."""
+
+    async def hosts(self) -> Sequence[HostRecord]:
+        """The hosts, removed ones too, by address and id."""
+
+    async def write_host(self, record: HostRecord) -> bool:
+        """Replaces the record of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and
+        nothing written, when the stored one has another version."""
+
+    async def prune_hosts(self, before: int) -> None:
+        """Deletes the records of hosts that were removed before that moment."""
+
+    async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
+        """What is placed on a host, by its address: of ``placed``, those that were placed at ``since`` or later. What is bound in another
+        swarm than ``swarm_id`` (None: any) is another host's."""
+
+    async def pools_revision(self) -> PoolsRevision:
+        """The revision that was recorded last; its number is 0 when none was."""
+
+    async def record_pools(self, revision: PoolsRevision) -> bool:
+        """Replaces the revision whose number is one less. False, and nothing written, when the stored one has another number."""
+
+
+class ImageStore(Protocol):
+    """The images that engines pulled for executions."""
+
+    async def pulled_images(self, engine_id: str) -> Sequence[PulledImage]:
+        """The images of one engine, by reference."""
+
+    async def write_image(self, image: PulledImage) -> bool:
+        """Replaces the row of this engine and reference whose version is one less, or inserts it when its version is 1 and there is none.
+        False, and nothing written, when the stored one has another version."""
+
+    async def drop_image(self, image: PulledImage) -> bool:
+        """Deletes the row if it has this version."""
+
+    async def images_under_way(self) -> frozenset[str]:
+        """The images of all executions under way: the names in their specs, and the references that were chosen for them. Looks at each
+        execution under way."""
+
+
+class GenerationStore(Protocol):
+    """Which queue belongs to the store."""
+
+    async def generation(self) -> Generation:
+        """The stored generation; its number is 0 when no queue was ever built."""
+
+    async def change_generation(self, seen: Generation, new: Generation) -> bool:
+        """Replaces ``seen`` by ``new``; False when something else is stored by now."""
+
+    async def version(self) -> StoreVersion:
+        """How far the store has come. Each commit that changes anything raises it, so it goes back only when an older copy of the store
+        was put in its place."""
+
+
+class DeliveryStore(Protocol):
+    """What is to be sent to webhooks and mailboxes and what was, the receivers that fail, and the quotas of mails."""
+
+    async def insert_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Inserts the deliveries whose ids no row has yet; safe to repeat."""
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """One delivery."""
+
+    async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
+        """The deliveries of an execution, by id. They are few."""
+
+    async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
+        """Deliveries that are due at ``now``, soonest first, but for those to receivers with one of these origins."""
+
+    async def write_delivery(self, delivery: Delivery) -> bool:
+        """Replaces the delivery of this id whose version is one less. False, and nothing written, when there is none, or one of another
+        version."""
+
+    async def drop_delivery(self, delivery_id: str) -> None:
+        """Deletes a delivery; safe to repeat. (The deliveries of an execution that is deleted go with it.)"""
+
+    async def receiver(self, receiver_id: str) -> Receiver | None:
+        """A receiver that fails; None when it does not."""
+
+    async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
+        """The receivers that fail, those that have failed for longest first."""
+
+    async def write_receiver(self, receiver: Receiver) -> bool:
+        """Replaces the row of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and nothing
+        written, when the stored one has another version."""
+
+    async def drop_receiver(self, receiver: Receiver) -> bool:
+        """Deletes the row if it has this version."""
+
+    async def prune_receivers(self, before: int) -> None:
+        """Deletes the receivers that have failed last before that moment, and the quotas whose last mail was before it."""
+
+    async def mail_quota(self, quota_id: str) -> MailQuota | None:
+        """The quota of a job's mails to an address; None when none was sent for long."""
+
+    async def write_mail_quota(self, quota: MailQuota) -> bool:
+        """Replaces the row of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and nothing
+        written, when the stored one has another version."""
+
+
+class EventStore(Protocol):
+    """What happened: the events that are recorded, and those that are read from the rows of jobs and executions."""
+
+    async def add_events(self, events: Sequence[Event]) -> None:
+        """Records the events whose ids no row has yet; safe to repeat."""
+
+    async def events(self, source: Source, span: Span, limit: int) -> Sequence[Event]:
+        """The first ``limit`` events of this source in the span, in its order."""
+
+
+class HistoryStore(Protocol):
+    """Counts each execution once, in the hour in which it ended, whatever becomes of the process that ended it or counts it. An execution
+    that is deleted has been counted before."""
+
+    async def count_ends(self, limit: int) -> int:
+        """Counts executions that ended and are not counted yet, ``limit`` at most; how many. A store that counts an end in the commit that
+        writes it has nothing to do."""
+
+    async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
+        """The hours in which anything ended, in order."""
+
+    async def overdue_hours(self, before: int) -> int:
+        """How many rows of hours before that moment there are: one of each task and pool."""
+
+    async def prune_hours(self, before: int, limit: int) -> int:
+        """Deletes the oldest of them, ``limit`` at most; how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How much of a job's history a step removed, or would be removed. ``more``: another step may find more."""
+
+    executions: int = 0
+    ticks: int = 0
+    logs: int = 0
+    more: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything."""
+        return self.more or bool(self.executions or self.ticks or self.logs)
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How many executions, rows of the ledger and logs of a job are looked for."""
+
+    executions: int
+    ticks: int
+    logs: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """The log of an execution: its bytes, and whether it may go, since the execution has ended, is settled and cleaned."""
+
+    execution_id: str
+    bytes: int
+    may_go: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Logs, the oldest first. ``next``: where to look further; None at the end."""
+
+    logs: Sequence[StoredLog]
+    next: tuple[int, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Jobs that may have a history, the oldest first. ``next``: where to look further; None at the end."""
+
+    jobs: Sequence[JobHistory]
+    next: tuple[int, str] | None
+
+
+ONE_STEP = Most(100, 250, 32)
+"""What one step looks at, or removes."""
+ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
+
+
+class RetentionStore(Protocol):
+    """Removes what is overdue. The whole of a job goes by ``JobStore.delete_job``."""
+
+    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
+        """Looks at the next ``limit`` jobs by (created_at, id), after this place; those that may have a history, or will not run again.
+        Reads none of them whole, and of one that waits for its first tick only that it does."""
+
+    async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
+        """The ids of the jobs of which ``overdue`` may find something by these cuts. A job whose history is at most one tick
+        and one execution is among them only if it does find something. Cheap: a bounded number of queries."""
+
+    async def is_over(self, job: JobHistory, before: int) -> bool:
+        """Whether nothing of a job, which has no tick to come, is unfinished or still to be told, and it was changed and its newest
+        execution ended before that moment."""
+
+    async def overdue(self, job: JobHistory, cuts: Cuts, *, whole: bool = False) -> Removed:
+        """What may go of a job that stays: what the next step removes, if it needs only one, or ``whole`` all of it, which takes as long as
+        the job's history is."""
+
+    async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
+        """Takes one step. A job of another incarnation is left alone.
+
+        The job's floor is raised to the sequence of the last execution that goes, so that an attempt that is inserted late never runs. Then
+        executions go with their ticks and logs, the oldest first; then rows of the ledger that have no execution, or none any more; then
+        the logs of executions that stay, which count as truncated from then on.
+        """
+
+    async def overdue_deliveries(self, before: int) -> int:
+        """How many deliveries that are over were made before that moment."""
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        """Deletes up to ``limit`` recorded events from before that moment, the oldest first; how many."""
+
+    async def prune_deliveries(self, before: int, limit: int) -> int:
+        """Deletes the oldest of them, ``limit`` at most; how many."""
+
+    async def log_bytes(self) -> int:
+        """About how many bytes all stored logs take. Cheap."""
+
+    async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
+        """Looks at the next ``limit`` executions in the order in which the store heard of their ends, after this place; the logs that they
+        have."""
+
+    async def prune_log(self, execution_id: str) -> bool:
+        """Removes a part of a log that may go, from its end; whether there is more of it. The execution counts as truncated from then
+        on."""
+
+    async def release_space(self) -> bool:
+        """Returns a part of the space that was freed to the disk, if there is much of it; whether there may be more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """When the store heard that an execution started, and that it ended: its events are read from these."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+NOT_NOTED = Noted()
+
+
+class TransferStore(Protocol):
+    """What an export and an import of a store need beside the verbs of the others."""
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        """The records that were written at that moment or later, by (created_at, key), after the named one."""
+
+    async def restore_task(self, task: Task) -> None:
+        """Gives a task the times of this one; makes it, without jobs, when there is none. Safe to repeat."""
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        """Inserts a record, unless its key has one. Safe to repeat."""
+
+    async def creators(self, job_ids: Sequence[str]) -> Mapping[str, Requester | None]:
+        """Who made each of these jobs, of those that are there."""
+
+    async def noted(self, execution_ids: Sequence[str]) -> Mapping[str, Noted]:
+        """What is noted of each of these executions, of those that are there."""
+
+    async def deliveries(self, ids: Sequence[str]) -> Mapping[str, Sequence[Delivery]]:
+        """The deliveries of each of these executions or jobs that has any, by id."""
+
+    async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these executions have a log."""
+
+    async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
+        """Inserts an execution with what was noted of it. False, and nothing written, when an execution has its id already. With
+        ``is_counted`` the counts of its hour have it already."""
+
+    async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
+        """The counts of each hour, task and pool, in an order of the store's own, after the named one."""
+
+    async def restore_hours(self, rows: Sequence[TaskHour]) -> None:
+        """Replaces the counts of the same hour, task and pool. Safe to repeat."""
+
+    async def mail_quotas(self, limit: int, after: str = "") -> Sequence[MailQuota]:
+        """The quotas of mails, by id, after the named one."""
+
+
+class Store(
+    JobStore,
+    ExecutionStore,
+    LogStore,
+    PoolStore,
+    HostStore,
+    ImageStore,
+    EventStore,
+    DeliveryStore,
+    GenerationStore,
+    Protocol,
+):
+    """The whole store, as ``app`` opens it and passes it on."""
+
+    @property
+    def history(self) -> HistoryStore:
+        """The counts of what has ended."""
+
+    @property
+    def transfer(self) -> TransferStore:
+        """What exports and imports need."""
+
+    @property
+    def retention(self) -> RetentionStore:
+        """What removes old history."""
+
+    async def open(self) -> None:
+        """Connects and brings the schema up to date."""
+
+    async def close(self) -> None:
+        """Ends its connections, threads and tasks."""
+
+    async def check(self) -> None:
+        """Returns when the store can be written; raises StoreDown otherwise."""
+
+    async def counts(self, visible: str | None = None) -> Counts:
+        """How much there is, of all tasks or of those whose id matches ``visible``."""
+
+    async def jobs_by_status(self, visible: str | None = None) -> Mapping[str, int]:
+        """How many jobs have each stored status that any has, of the same tasks. Looks at an index of all jobs."""
+
+    async def walk_statuses(self, now: int, after: str, limit: int) -> StatusWalk:
+        """Puts stored statuses right: of the next ``limit`` jobs by id after the named one, and wherever a wrong one is likely, such as
+        jobs that at ``now`` have expired before their tick came."""

@@ -1,0 +1,152 @@
+"""Logs above the verbs: stored chunks, and how they become what a reader asked for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.storage.records import EXECUTIONS, Among, Index, Record
+from fastlane.storage.rows import Part, Rows
+from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
+
+MAX_CHUNKS = 32
+"""Chunks that one step deletes at most, which takes some milliseconds: all pages of a chunk, up to 256 KiB, must be visited."""
+OFFSETS = {
+    None: ("start_offset", "end_offset"),
+    STDOUT: ("start_stdout", "end_stdout"),
+    STDERR: ("start_stderr", "end_stderr"),
+}
+"""The fields of a stored chunk that say where it begins and ends: in the whole log, or in one stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as it is stored: where it begins and ends in the whole log and in each stream, the marks of its end, and its pieces, packed.
+    The bytes come last, so that what is before them is read without them."""
+
+    execution_id: str
+    sequence: int
+    start_offset: int
+    start_stdout: int
+    start_stderr: int
+    end_offset: int
+    end_stdout: int
+    end_stderr: int
+    dropped: int
+    marks: str
+    pieces: bytes
+    data: bytes
+
+    @classmethod
+    def of(cls, chunk: Chunk) -> "StoredChunk":
+        """The chunk as it is stored. Raises ValueError when its end does not follow from its start and pieces."""
+        start, end = chunk.start, chunk.end
+        sizes = {stream: sum([len(piece.data) for piece in chunk.pieces if piece.stream == stream]) for stream in (STDOUT, STDERR)}
+        expected = (start.sequence + 1, start.offset + sum(sizes.values()), start.stdout + sizes[STDOUT], start.stderr + sizes[STDERR])
+        if (end.sequence, end.offset, end.stdout, end.stderr) != expected:
+            raise ValueError(f"a log chunk's end {end} does not follow from its start {start} and its pieces")
+        starts, ends = (start.offset, start.stdout, start.stderr), (end.offset, end.stdout, end.stderr)
+        return cls(chunk.execution_id, start.sequence, *starts, *ends, end.dropped, marks_to_json(end.marks), *pack_pieces(chunk.pieces))
+
+
+CHUNKS = Record("log_chunks", StoredChunk, "a part of a log", key=("execution_id", "sequence"))
+CHUNKS_OF_EXECUTION = Index(CHUNKS, "chunks_of_execution", ("execution_id",), ("sequence",), is_key=True)
+LOGS = Index(CHUNKS, "logs", (), ("execution_id",), is_key=True)
+
+_HEAD = ("sequence", "end_offset", "end_stdout", "end_stderr", "dropped", "marks")
+
+
+class LogLogic:
+    """The methods of ``LogStore`` that need only the verbs."""
+
+    _rows: Rows
+
+    async def log_head(self, execution_id: str) -> Head:
+        rows = await self._rows.select(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, _HEAD, Part(1, newest=True))
+        if not rows:
+            return Head()
+        sequence, offset, stdout, stderr, dropped, marks = (rows[0][name] for name in _HEAD)
+        return Head(sequence + 1, offset, stdout, stderr, dropped, marks_from_json(marks))
+
+    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
+        """A binary search by the chunks' marks: the first chunk at whose end the stream, or one of them, had reached the moment."""
+        whole = await self.log_head(execution_id)
+        low, high = 0, whole.sequence
+        while low < high:
+            middle = (low + high) // 2
+            row = await self._chunk(execution_id, middle, ("marks",))
+            is_reached = row is not None and reached(marks_from_json(row["marks"]), stream) >= moment
+            low, high = (low, middle) if is_reached else (middle + 1, high)
+        start = OFFSETS[stream][0]
+        row = await self._chunk(execution_id, low, (start, "pieces", "data"))
+        if row is None:
+            return whole.offset if stream is None else whole.stdout if stream == STDOUT else whole.stderr
+        return offset_since(row[start], unpack_pieces(row["pieces"], row["data"]), stream, moment)
+
+    async def prune_logs(self, after: str, limit: int) -> str | None:
+        rows = await self._rows.select(LOGS, {"sequence": 0}, ("execution_id",), Part(limit, (after,)))
+        ids = [row["execution_id"] for row in rows]
+        there = await self._rows.select_keys(EXECUTIONS, ids, ("id",))
+        left = MAX_CHUNKS
+        for id in ids:
+            if id not in there:
+                left -= await delete_chunks(self._rows, id, left)
+            if left == 0:
+                return after
+        return ids[-1] if len(ids) == limit else None
+
+    async def _chunk(self, execution_id: str, sequence: int, fields: Sequence[str]) -> Mapping[str, Any] | None:
+        where = {"execution_id": execution_id, "sequence": sequence}
+        return next(iter(await self._rows.select(CHUNKS_OF_EXECUTION, where, fields, Part(1))), None)
+
+
+async def delete_chunks(rows: Rows, execution_id: str, limit: int) -> int:
+    """Deletes the last chunks of a log, ``limit`` at most; how many."""
+    return await rows.delete_some(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, Part(limit, newest=True))
+
+
+async def logged(rows: Rows, execution_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these executions have a log."""
+    where = {"execution_id": Among(execution_ids), "sequence": 0}
+    return frozenset(row["execution_id"] for row in await rows.select(LOGS, where, ("execution_id",)))
+
+
+class SliceBuilder:
+    """Joins whole chunks from an offset on (the first is cut there): as many as fit into ``limit`` bytes, but at least one."""
+
+    def __init__(self, offset: int, limit: int, stream: int | None) -> None:
+        self._offset = offset
+        self._limit = limit
+        self._stream = stream
+        self.pieces: list[Piece] = []
+        self.position = offset
+
+    def add(self, end: int, pieces: Sequence[Piece]) -> bool:
+        """Adds the next chunk, which ends at ``end``; False, and nothing added, when it does not fit."""
+        if self.position > self._offset and end - self._offset > self._limit:
+            return False
+        wanted = [piece for piece in pieces if self._stream is None or piece.stream == self._stream]
+        size = sum(len(piece.data) for piece in wanted)
+        self.pieces.extend(_without(wanted, self.position - (end - size)))
+        self.position = end
+        return True
+
+
+def offset_since(start: int, pieces: Sequence[Piece], stream: int | None, moment: int) -> int:
+    """The offset, in a chunk that starts at ``start``, of the first byte that came at a moment (nanoseconds) or later."""
+    wanted = [piece for piece in pieces if stream is None or piece.stream == stream]
+    return start + sum(len(piece.data) for piece in takewhile(lambda piece: piece.time < moment, wanted))
+
+
+def reached(marks: dict[int, Mark], stream: int | None) -> int:
+    """The latest time that a stream, or one of them, had at a chunk's end; -1 for none."""
+    return max([mark.time for number, mark in marks.items() if stream in (None, number)], default=-1)
+
+
+def _without(pieces: Sequence[Piece], count: int) -> Iterator[Piece]:
+    """The pieces without their first ``count`` bytes."""
+    for piece in pieces:
+        if count < len(piece.data) or count <= 0:
+            yield piece if count <= 0 else Piece(piece.stream, piece.time, piece.data[count:])
+        count -= len(piece.data)

@@ -1,0 +1,415 @@
+"""The commits: a job is made, advanced or stopped by one write of its document, with an intent of what belongs to it, which is carried out
+afterwards.
+
+A commit reads the job's row, completes the intent that it may have, decides, and writes the row back where its ``rev`` is still what it
+was. Every write of the row but the end of an intent raises ``rev``. The row keeps the ``ops`` of its last commits, by which a commit
+whose answer was lost is recognised. Each function returns the row that it wrote, whose intent the caller is to complete.
+
+The intent has the finished documents of the ticks and the execution, the change of the task, and the record of the request. So the process
+that made it may end at any moment: whoever meets the intent carries it out, and takes it off the job. All of its parts may be done twice,
+at once or late:
+
+- ticks and the execution are inserted under ids that derive from the job's incarnation; a second insert does nothing;
+- the task's times only grow;
+- the record is written only over its own reservation;
+- the job's status is computed from what is stored.
+
+A process may sleep between reading an intent and carrying it out, while others carry it out, and delete the job with all that it had. When
+it wakes, it inserts again what was deleted. It notices in the end, since the intent is no longer on the job, and removes what it inserted.
+If it ends before that, nothing runs either: the execution belongs to no job, and a tick is shown only of its own incarnation."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import structlog
+
+from fastlane.clock import unless_cancelled
+from fastlane.errors import Conflict, FastlaneError
+from fastlane.models.event import Event
+from fastlane.models.execution import Execution, status_of
+from fastlane.models.ids import IdempotencyRecord, nonce
+from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.models.job_change import STOPPED, unfired
+from fastlane.models.tick import Outcome, Tick
+from fastlane.storage import records
+from fastlane.storage.mongo import idempotency, statuses
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.rows import BY_ID, MongoRows, document, read
+from fastlane.storage.mongo.schema import EVENTS, EXECUTIONS, GONE_AT, JOBS, PENDING, TASKS, TICKS, TO_CHECK, TO_COME
+from fastlane.storage.mongo.statuses import bounds_of
+from fastlane.storage.pages import after_all_with, literal_start, words_of
+from fastlane.storage.records import LAST
+
+log = structlog.get_logger()
+
+AT_ONCE = 16
+"""Intents that are completed side by side."""
+
+
+_FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What belongs to a commit beside the job: rows of its ledger, the execution of one of them, when its task changed (None: it did not),
+    the record of its request, and what is recorded of it."""
+
+    ticks: Sequence[Tick] = ()
+    execution: Execution | None = None
+    task_modified_at: int | None = None
+    record: IdempotencyRecord | None = None
+    events: Sequence[Event] = ()
+
+
+def intent_of(op: str, job: Job, effects: Effects, *, is_new: bool) -> Document:
+    """An intent as it is stored with the job of its commit. ``is_new``: the commit makes the job, and perhaps its task."""
+    return {
+        "op": op,
+        "task_id": job.task_id,
+        "task_modified_at": effects.task_modified_at,
+        "is_new": is_new,
+        "ticks": [tick_row(tick, job.incarnation, op) for tick in effects.ticks],
+        "execution": None if effects.execution is None else document(records.EXECUTIONS, effects.execution, op),
+        "record": None if effects.record is None else document(records.RECEIPTS, effects.record, op),
+        "events": [document(records.EVENTS, event, op) for event in effects.events],
+    }
+
+
+def tick_row(tick: Tick, incarnation: str, made: str) -> Document:
+    """A tick. With its job's incarnation, so that one that is inserted late is not shown of another job under the same id."""
+    return {**document(records.TICKS, tick, made), "incarnation": incarnation}
+
+
+async def complete(db: Database, job: Document) -> None:
+    """Carries out the intent on a job's row as it was read, and takes it off the job."""
+    intent = job["intent"]
+    made_task, *_ = await unless_cancelled(
+        asyncio.gather(
+            change_task(db, intent["task_id"], intent["task_modified_at"], is_new=intent["is_new"]),
+            idempotency.finish(db, intent["record"], intent["op"]),
+            db.insert_missing(TICKS, intent["ticks"]),
+            db.insert_missing(EVENTS, intent.get("events", ())),
+        )
+    )
+    if intent["execution"] is not None:  # after its tick, which whoever settles the execution may close
+        await db.insert_missing(EXECUTIONS, [intent["execution"]])
+    if GONE_AT not in job and not (intent["is_new"] and job.get("job_status")):  # a new job comes with its status
+        await statuses.write(db, job["_id"])
+    cleared = await db.update(JOBS, job["_id"], {"intent.op": intent["op"]}, {"$set": {"intent": None}, "$unset": {PENDING: ""}})
+    if not cleared:
+        await _undo_if_late(db, job, made_task=bool(made_task))
+
+
+async def complete_pending(db: Database, seen: Iterable[str] | None = None) -> set[str]:
+    """Completes all intents, or those whose ``op`` is among ``seen``. Returns the ops of all."""
+    rows = await db.find(JOBS, {PENDING: True}, "jobs_pending", fields=_FIELDS)
+    chosen = [row for row in rows if seen is None or row["intent"]["op"] in seen]
+    for start in range(0, len(chosen), AT_ONCE):
+        await unless_cancelled(asyncio.gather(*(complete(db, row) for row in chosen[start : start + AT_ONCE])))
+    return {row["intent"]["op"] for row in rows}
+
+
+async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None:
+    """Somebody else completed the intent. If its job, or all that it had until then, was deleted since, removes what was inserted again.
+    (Retention may have raised the floor since, too, but only up to what is older.)"""
+    intent = job["intent"]
+    stored = await db.one(JOBS, job["_id"], ("incarnation", "floor", GONE_AT))
+    is_there = stored is not None and GONE_AT not in stored and stored["incarnation"] == job.get("incarnation")
+    if is_there and stored is not None and stored["floor"] < max(1, job["sequence"]):
+        return
+    log.info("store.late_intent_undone", job_id=job["_id"])
+    if intent["ticks"]:
+        await db.delete(TICKS, {"_id": {"$in": [tick["_id"] for tick in intent["ticks"]]}})
+    if intent["execution"] is not None:  # unless a worker has claimed it, which finds that it belongs to no job
+        await db.delete(EXECUTIONS, {"_id": intent["execution"]["_id"], "epoch": 0})
+    if made_task:  # it stays when it has a job
+        await delete_task(db, intent["task_id"])
+
+
+REMEMBERED_OPS = 16
+"""Commits of a job whose ops it keeps."""
+COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
+"""The fields in which a job must still be as it was seen."""
+
+
+async def current(db: Database, job_id: str) -> Document | None:
+    """A job's row, or its tombstone, without an intent: one that is there is completed."""
+    row = await db.one(JOBS, job_id)
+    if row is not None and row["intent"] is not None:
+        await complete(db, row)
+        row = {**row, "intent": None}
+    return row
+
+
+def is_there(row: Document | None) -> bool:
+    """Whether a row is a job's, and not a tombstone."""
+    return row is not None and GONE_AT not in row
+
+
+async def create(
+    db: Database, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None
+) -> Document | None:
+    """Inserts a job. Raises Repeated or Conflict. None: an earlier try had made it, and nothing is left to do."""
+    effects = Effects(() if tick is None else (tick,), execution, job.modified_at, record)
+    ops: list[str] = []
+    while True:
+        op = nonce()
+        row, is_taken = await _look(db, job.id, effects)
+        if _is_own(row, ops):
+            return None
+        if record is not None:
+            await idempotency.reserve(db, record, op, ops, lambda id: current(db, id))
+        ops.append(op)
+        if is_there(row) or is_taken:
+            await _release(db, record, ops)
+            raise Conflict("there is a job with this id already, or a tick or an execution that the job is to get")
+        if (written := await _write(db, row, job, op, effects, is_new=True)) is not None:
+            return written
+
+
+async def advance(
+    db: Database,
+    seen: Job,
+    job: Job,
+    ticks: Sequence[Tick],
+    execution: Execution | None,
+    record: IdempotencyRecord | None,
+    events: Sequence[Event] = (),
+) -> tuple[bool, Document | None]:
+    """Replaces ``seen`` by ``job``: whether it did, and the row that it wrote. Raises Repeated or Conflict."""
+    modified_at = None if job.modified_at == seen.modified_at else job.modified_at
+    effects, ops = Effects(ticks, execution, modified_at, record, events), list[str]()
+    while True:
+        op = nonce()
+        row, is_taken = await _look(db, seen.id, effects)
+        if _is_own(row, ops):
+            return True, None
+        if record is not None:
+            await idempotency.refuse_repeat(db, record, lambda id: current(db, id))
+        if row is None or not is_there(row) or any(row.get(name) != getattr(seen, name) for name in COMPARED):
+            await _release(db, record, ops)
+            return False, None
+        if record is not None:
+            await idempotency.reserve(db, record, op, ops, lambda id: current(db, id))
+        ops.append(op)
+        if is_taken:
+            await _release(db, record, ops)
+            raise Conflict("there is a tick or an execution already that the job is to get")
+        if (written := await _write(db, row, job, op, effects)) is not None:
+            return True, written
+
+
+async def stop(
+    db: Database, job_id: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
+) -> tuple[Job | None, Document | None]:
+    """Gives the job's next sequence to a stop: the job after it, and the row that was written. Raises Changed."""
+    ops: list[str] = []
+    while True:
+        op, row = nonce(), await current(db, job_id)
+        if row is None or not is_there(row):
+            return None, None
+        seen = read(records.JOBS, row)
+        if _is_own(row, ops):
+            return seen, None
+        if expected is not None:
+            expected.check(job_id, seen.version)
+        ticks, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
+        sequence = seen.sequence + 1
+        after = replace(seen, sequence=sequence, stop_sequence=sequence, next_tick=None, held_tick=None, last_tick=last, modified_at=now)
+        ops.append(op)
+        events = () if event is None else (event,)
+        if (written := await _write(db, row, after, op, Effects(ticks, None, now, events=events))) is not None:
+            return after, written
+
+
+async def _write(db: Database, row: Document | None, job: Job, op: str, effects: Effects, *, is_new: bool = False) -> Document | None:
+    """Writes the job over the row that was read; what was written, None when another commit came before."""
+    written = {
+        **document(records.JOBS, job, op),
+        "created_by": None if is_new or row is None else row.get("created_by") or row["requested_by"],
+        "rev": 1 if row is None else row["rev"] + 1,
+        "ops": [*([] if row is None else row["ops"]), op][-REMEMBERED_OPS:],
+        "made": op if row is None else row["made"],
+        "intent": intent_of(op, job, effects, is_new=is_new),
+        PENDING: True,
+    }
+    if row is None:
+        new = {"job_status": status_of(job, () if effects.execution is None else (effects.execution,)), "status_revision": 1}
+        return written | new if await db.insert(JOBS, written | new) else None
+    condition = {"rev": row["rev"]}
+
+    def is_mine(stored: Document) -> bool:
+        return op in stored["ops"]
+
+    if not is_there(row):
+        return written if await db.replace(JOBS, row["_id"], condition, written, is_mine) else None
+    values = {name: value for name, value in written.items() if name != "_id"}
+    change = {"$set": values, "$unset": {name: "" for name in (TO_COME, TO_CHECK) if name not in values}}  # the status stays
+    return written if await db.update(JOBS, row["_id"], condition, change, is_mine) else None
+
+
+async def _look(db: Database, job_id: str, effects: Effects) -> tuple[Document | None, bool]:
+    """A job's row without an intent, and whether a tick or the execution exists already. If one does, the row is from after that: another
+    commit from the same row, which gives the same ids, may have come between the two looks."""
+    row, is_taken = await unless_cancelled(asyncio.gather(current(db, job_id), _is_taken(db, effects)))
+    return (await current(db, job_id) if is_taken else row), is_taken
+
+
+async def _is_taken(db: Database, effects: Effects) -> bool:
+    """Whether a tick or the execution exists already. Their ids derive from the job's incarnation and a key that it uses once, so another
+    process cannot insert them between this look and the commit."""
+    executions = [] if effects.execution is None else [effects.execution.id]
+    found = await unless_cancelled(
+        asyncio.gather(db.with_ids(TICKS, [tick.id for tick in effects.ticks], ("_id",)), db.with_ids(EXECUTIONS, executions, ("_id",)))
+    )
+    return any(found)
+
+
+def _is_own(row: Document | None, ops: Sequence[str]) -> bool:
+    return row is not None and not set(ops).isdisjoint(row["ops"])
+
+
+async def _release(db: Database, record: IdempotencyRecord | None, ops: Sequence[str]) -> None:
+    """Gives the key back that was reserved for the last of these commits: none of them was made, and none can be any more."""
+    if record is not None and ops:
+        await idempotency.release(db, record, ops[-1])
+
+
+PATIENCE = 2.0
+"""Seconds that a commit's caller waits for its intent to be completed. The commit is made, so it succeeds in any case."""
+ROUND = 2.0
+"""Seconds between two looks for intents. One that is seen twice was left behind."""
+
+
+class Finisher:
+    """Owns the tasks that complete intents."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._running: set[asyncio.Task[None]] = set()
+        self._rounds: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to look for intents that were left behind."""
+        self._rounds = asyncio.create_task(self._look(), name="intents")
+
+    async def close(self) -> None:
+        """Ends when what was begun is done."""
+        if self._rounds is not None:
+            self._rounds.cancel()
+            await asyncio.gather(self._rounds, return_exceptions=True)
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def finish(self, job: Document | None) -> None:
+        """Completes the intent of a commit. Returns without an error when that takes long or fails: it is done later."""
+        if job is None:
+            return
+        task = asyncio.create_task(self._complete(job))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.wait({task}, timeout=PATIENCE)
+
+    async def _complete(self, job: Document) -> None:
+        try:
+            await self._db.call(lambda: complete(self._db, job))
+        except FastlaneError as error:
+            log.warning("store.intent_left", job_id=job["_id"], error=str(error))
+
+    async def _look(self) -> None:
+        seen: set[str] = set()
+        while True:
+            await asyncio.sleep(ROUND)
+            with contextlib.suppress(FastlaneError):
+                seen = await self._db.call(partial(complete_pending, self._db, seen))
+
+
+_MARK = "deletion"
+
+
+async def change_task(db: Database, task_id: str, modified_at: int | None, *, is_new: bool) -> bool:
+    """Takes note of a change of one of the task's jobs. ``is_new``: a new job, which makes the task if need be. Whether it was made."""
+    if modified_at is None:
+        return False
+    times = {"$max": {"modified_at": modified_at}, "$unset": {_MARK: ""}}
+    if not is_new:
+        await db.update(TASKS, task_id, {}, times)
+        return False
+    first = {"created_at": modified_at, "words": task_words(task_id)}
+    return await db.upsert(TASKS, task_id, {**times, "$setOnInsert": first})
+
+
+async def delete_task(db: Database, task_id: str, event: Event | None = None) -> bool:
+    """Deletes a task without jobs; False when it has any. The event is recorded before the task goes.
+
+    A deletion and a new job may come at once. The deletion marks the task, looks for jobs once more, and deletes the task only with its
+    mark. A new job's task is changed after the job is stored, and that takes the mark away, or makes the task again. So either the deletion
+    sees the job, or the task is there after both.
+    """
+    if await _has_jobs(db, task_id):
+        return False
+    mark = nonce()
+    if not await db.update(TASKS, task_id, {}, {"$set": {_MARK: mark}}, lambda row: row.get(_MARK) == mark):
+        return True
+    if await _has_jobs(db, task_id):
+        await db.update(TASKS, task_id, {}, {"$unset": {_MARK: ""}})
+        return False
+    await db.insert_missing(EVENTS, [] if event is None else [document(records.EVENTS, event)])
+    await db.delete(TASKS, {"_id": task_id, _MARK: mark})
+    return True
+
+
+async def _has_jobs(db: Database, task_id: str) -> bool:
+    return bool(await db.find(JOBS, {"task_id": task_id}, "jobs_of_task", limit=1, fields=("task_id",)))
+
+
+def task_words(task_id: str) -> list[str]:
+    """The words by which a task is found."""
+    return sorted(set(words_of(task_id)))
+
+
+class CommittedRows(MongoRows):
+    """``Rows`` of a database whose commits are carried out after they are made."""
+
+    async def catch_up(self, job_id: str | None = None) -> None:
+        await self._db.call(lambda: complete_pending(self._db) if job_id is None else current(self._db, job_id))
+
+
+_BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
+
+
+async def bounds(db: Database, job_id: str) -> JobBounds | None:
+    """Which of a job's executions may start."""
+    row = await db.one(JOBS, job_id, _BOUNDS)
+    return None if row is None or not is_there(row) else bounds_of(row)
+
+
+async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBounds]:
+    """The same for several jobs, by id. Their intents are completed before, so that their executions can be read after it."""
+    rows = await db.with_ids(JOBS, job_ids, _BOUNDS)
+    for row in rows.values():
+        if row["intent"] is not None:
+            await complete(db, row)
+    return {id: bounds_of(row) for id, row in rows.items() if is_there(row)}
+
+
+async def whole(db: Database, job_id: str) -> JobBounds | None:
+    """A job's bounds once its intent is completed: what its last commit made can be read now."""
+    return (await bounds_of_all(db, [job_id])).get(job_id)
+
+
+def belonging(bounds: JobBounds) -> Mapping[str, Any]:
+    """``JobBounds.include`` as a filter. A test compares both over generated rows."""
+    return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
+
+
+async def visible_tasks(db: Database, pattern: str) -> list[str]:
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
+    start = literal_start(pattern)
+    range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
+    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
+    return [row["_id"] for row in rows if re.match(pattern, row["_id"])]

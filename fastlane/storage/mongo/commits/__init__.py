@@ -1,1 +1,0 @@
-"""The commits of a job, and the intents that they leave to be completed."""

@@ -1,0 +1,451 @@
+"""The calls to MongoDB: the one module that knows Motor. Everything else of this adapter passes plain documents to it.
+
+Each call is repeated until its caller's time is over while what it fails with may pass: a primary that steps down, a cut connection. So a
+write may be sent twice, and its answer may be lost. A document therefore carries a nonce of the write that made it (``made``) or changed it
+(``op``), by which a repeated write is recognised as the caller's own. The driver itself repeats nothing. Its exceptions become ours,
+without its words, since those may quote an address or a value."""
+
+import asyncio
+import random
+import time
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pymongo
+from bson.codec_options import TypeDecoder, TypeRegistry
+from bson.errors import BSONError
+from bson.int64 import Int64
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import IndexModel
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidOperation,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WriteConcernError,
+)
+from pymongo.uri_parser import parse_uri
+
+from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
+
+PASSING = frozenset({6, 7, 50, 64, 79, 89, 91, 100, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""The server's error codes for what may pass by itself: no primary, a network error between its members, a time limit, a conflict."""
+LOGIN = frozenset({13, 18, 8000})
+"""The codes for a login that is missing, wrong, or not enough."""
+
+PASSING_ERRORS = (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    WaitQueueTimeoutError,
+    WriteConcernError,
+)
+"""The driver's exceptions for the same. In a call, a fault of its configuration is a name (mongodb+srv) that DNS did not answer."""
+
+DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, UnicodeError)
+"""What a call of the driver raises."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed a moment later. A write that failed so may have been made."""
+    if isinstance(error, PASSING_ERRORS):
+        return True
+    return isinstance(error, OperationFailure) and (error.code in PASSING or error.has_error_label("RetryableWriteError"))
+
+
+def words_for(error: Exception) -> str:
+    """What has happened, in words that quote nothing."""
+    if isinstance(error, ServerSelectionTimeoutError):
+        return "no primary can be reached"
+    if isinstance(error, ConfigurationError):  # in a call; the URL was read before
+        return "the servers that its name stands for (mongodb+srv) cannot be looked up"
+    if isinstance(error, NotPrimaryError):
+        return "its primary has stepped down"
+    if isinstance(error, WriteConcernError):
+        return "a majority of its members did not confirm a write"
+    if isinstance(error, WaitQueueTimeoutError):
+        return "all connections to it are taken"
+    if isinstance(error, AutoReconnect | ConnectionFailure):
+        return "the connection to its primary was cut, or had no answer"
+    code = error.code if isinstance(error, OperationFailure) else None
+    return f"it answered with error {code}" if code is not None else type(error).__name__
+
+
+def translated(error: Exception) -> FastlaneError:
+    """Our exception for one of the driver."""
+    if may_pass(error):
+        return StoreDown(f"the store cannot be used: {words_for(error)}")
+    if isinstance(error, OperationFailure) and error.code in LOGIN:
+        return StoreDown("the store refuses the login: check the user, the password, authSource and the user's roles")
+    if isinstance(error, DocumentTooLarge):
+        return FastlaneError("the store refuses this: it is larger than a document of MongoDB may be")
+    return FastlaneError(f"the store refuses this: {words_for(error)}")
+
+
+DEFAULT_DATABASE = "fastlane"
+SRV = "mongodb+srv://"
+
+
+@dataclass(frozen=True, slots=True)
+class MongoUrl:
+    """A URL, which may hold a password, and the name of its database."""
+
+    text: str = field(repr=False)
+    database: str
+
+
+def read_url(text: str) -> MongoUrl:
+    """The URL of a store. Raises FastlaneError, whose message quotes nothing of it."""
+    if text.startswith(SRV):  # its hosts are found in DNS, when it is opened
+        return MongoUrl(text, text.removeprefix(SRV).partition("?")[0].partition("/")[2] or DEFAULT_DATABASE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            database = parse_uri(text, warn=False)["database"]
+    except (PyMongoError, ValueError, UserWarning):
+        words = "store_url is not the URL of a MongoDB; write mongodb://USER:PASSWORD@HOST:27017,HOST:27017/DATABASE?replicaSet=NAME"
+        raise FastlaneError(f"{words}, with /, :, @ and % in the password as %2F, %3A, %40 and %25") from None
+    return MongoUrl(text, database or DEFAULT_DATABASE)
+
+
+LONG = 10_000
+"""Rows up to which counting takes no time that anyone notices."""
+SHARE = 10
+MAX_LENGTHS = 256
+"""Lengths that are kept."""
+
+Length = TypeVar("Length")
+
+
+class Lengths:
+    """Keeps the lengths of long lists that one process has counted. To count them, MongoDB walks an index.
+
+    A length of more than ``LONG`` rows is kept for ten times as long as counting took, so that counting takes a tenth of the time at most;
+    a shorter one is counted each time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, tuple[float, Any]] = {}
+
+    async def get(self, key: Hashable, count: Callable[[], Awaitable[Length]], rows: Callable[[Length], int]) -> Length:
+        """What ``count`` gives, or gave a moment ago for the same key. ``rows``: how many rows that is."""
+        began = time.monotonic()
+        until, kept = self._kept.get(key, (0.0, None))
+        if began < until:
+            length: Length = kept
+            return length
+        counted = await count()
+        ended = time.monotonic()
+        self._kept.pop(key, None)
+        if rows(counted) > LONG:
+            self._kept[key] = (ended + SHARE * (ended - began), counted)
+        if len(self._kept) > MAX_LENGTHS:
+            del self._kept[next(iter(self._kept))]
+        return counted
+
+
+Document = dict[str, Any]
+Filter = Mapping[str, Any]
+Sort = Sequence[tuple[str, int]]
+Answer = TypeVar("Answer")
+
+LIST_ADVICE = "ask for less: one task, a status, a later since; or walk by nextUrl instead of by page numbers"
+HEARTBEAT = 2
+"""Seconds between two questions who the primary is. After an error that says that it is not, the driver waits for the next one."""
+FAREWELL = 2.0
+"""Seconds that the end of the connections may take."""
+MAX_CALLS = 4096
+"""Calls that may wait or run at once."""
+PAUSE, LONGEST_PAUSE = 0.02, 0.5
+"""Seconds between two tries of a call; they grow."""
+DUPLICATE = 11000
+"""The server's error code for an id that there is already."""
+BATCH = 16
+"""Documents that a walk fetches at once."""
+
+_TROUBLES: ContextVar[list[str]] = ContextVar("troubles")
+"""What the tries of the present ``call`` failed with, in words; unset outside of one."""
+
+
+class PlainIntegers(TypeDecoder):
+    """Reads integers as Python's own. The driver gives 64-bit integers a type of its own, which Redis's client does not take."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        """The integer."""
+        return int(value)
+
+
+class Database:
+    """The connections to one database. A call ends within ``deadline`` seconds, with StoreDown if it must."""
+
+    def __init__(self, url: MongoUrl, deadline: float) -> None:
+        self._url = url
+        self._deadline = deadline
+        self._client: AsyncIOMotorClient[Document] | None = None
+        self._calls = 0
+        self.lengths = Lengths()
+
+    def open(self) -> None:
+        """Prepares to connect; connects at the first call."""
+        self._client = AsyncIOMotorClient(
+            self._url.text,
+            timeoutMS=int(self._deadline * 1000),
+            connectTimeoutMS=int(self._deadline * 1000),
+            serverSelectionTimeoutMS=int(self._deadline * 1000),  # of its farewell
+            heartbeatFrequencyMS=HEARTBEAT * 1000,
+            retryWrites=False,
+            retryReads=False,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            appname="fastlane",
+            tz_aware=True,
+            type_registry=TypeRegistry([PlainIntegers()]),
+        )
+
+    async def close(self) -> None:
+        """Closes all connections. In a thread, since the driver takes leave of the server, which may not answer."""
+        client, self._client = self._client, None
+        if client is not None:
+            closing = asyncio.ensure_future(asyncio.to_thread(client.close))
+            await asyncio.wait({closing}, timeout=FAREWELL)
+
+    async def call(self, work: Callable[[], Awaitable[Answer]], deadline: float | None = None, advice: str = "") -> Answer:
+        """What ``work`` returns, within the deadline. ``advice`` is for the caller of a read that takes too long."""
+        if self._calls >= MAX_CALLS:
+            raise StoreDown(f"{MAX_CALLS} operations wait for the store already")
+        seconds = deadline or self._deadline
+        self._calls += 1
+        troubles: list[str] = []
+        _TROUBLES.set(troubles)
+        try:
+            async with asyncio.timeout(seconds):
+                return await work()
+        except TimeoutError:
+            words = f"the store did not answer within {seconds:g} s"
+            if troubles or not advice:
+                raise StoreDown(": ".join([words, *troubles[-1:]])) from None
+            raise ReadTooLong(f"{words}; {advice}") from None
+        finally:
+            self._calls -= 1
+
+    async def long_call(self, work: Callable[[], Awaitable[Answer]], deadline: float) -> Answer:
+        """The same of work that may take longer than a call, to the server too."""
+        with pymongo.timeout(deadline):
+            return await self.call(work, deadline)
+
+    # reads
+
+    async def one(self, collection: str, id: str, fields: Sequence[str] | None = None) -> Document | None:
+        """The document with this id."""
+        found: Document | None = (await self._repeated(lambda: self._of(collection).find_one({"_id": id}, _projection(fields))))[0]
+        return found
+
+    async def with_ids(self, collection: str, ids: Sequence[str], fields: Sequence[str] | None = None) -> dict[str, Document]:
+        """The documents with these ids, by id."""
+        if not ids:
+            return {}
+        found = await self._listed(lambda: self._of(collection).find({"_id": {"$in": list(ids)}}, _projection(fields)))
+        return {document["_id"]: document for document in found}
+
+    async def find(
+        self,
+        collection: str,
+        filter: Filter,
+        index: str,
+        *,
+        sort: Sort = (),
+        skip: int = 0,
+        limit: int = 0,
+        fields: Sequence[str] | None = None,
+    ) -> list[Document]:
+        """The documents that match, by this index."""
+        options = {"sort": list(sort) or None, "skip": skip, "limit": limit, "hint": index}
+        return await self._listed(lambda: self._of(collection).find(filter, _projection(fields), **options))
+
+    async def walk(
+        self,
+        collection: str,
+        filter: Filter,
+        index: str,
+        sort: Sort,
+        *,
+        skip: int = 0,
+        limit: int = 0,
+        fields: Sequence[str] | None = None,
+        batch: int = BATCH,
+    ) -> AsyncGenerator[Document]:
+        """The documents that match, a few at a time; the reader may leave whenever it has enough."""
+        options: dict[str, Any] = {"sort": list(sort), "skip": skip, "limit": limit, "hint": index, "batch_size": batch}
+        cursor = self._of(collection).find(filter, _projection(fields), **options)
+        try:
+            async for document in cursor:
+                yield document
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
+        finally:
+            await cursor.close()
+
+    async def count(self, collection: str, filter: Filter, index: str) -> int:
+        """How many documents match, by this index."""
+        counted = await self._repeated(lambda: self._of(collection).count_documents(filter, hint=index))
+        return int(counted[0])
+
+    async def size(self, collection: str) -> int:
+        """About how many bytes all documents of a collection take, as the server counts them all the time."""
+        found, _ = await self._repeated(lambda: self._database().command({"collStats": collection}))
+        return int(found["size"])
+
+    async def group(self, collection: str, pipeline: Sequence[Mapping[str, Any]], index: str) -> list[Document]:
+        """What a pipeline of stages makes of the documents, by this index."""
+        return await self._listed(lambda: self._of(collection).aggregate(list(pipeline), hint=index))
+
+    # writes
+
+    async def insert(self, collection: str, document: Document) -> bool:
+        """Inserts a document; False when another than this one (its ``made`` tells) has its id already. Only what a majority has counts:
+        while one that has the id is on its way there, the insert is repeated."""
+        pause = PAUSE
+        while True:
+            try:
+                await self._repeated(lambda: self._of(collection).insert_one(document))
+            except DuplicateKeyError:
+                if (stored := await self.one(collection, document["_id"], ("made",))) is not None:
+                    return bool(stored.get("made") == document["made"])
+            else:
+                return True
+            pause = await _paused(pause)
+
+    async def insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
+        """Inserts the documents whose ids no document has yet."""
+        if not documents:
+            return
+
+        async def act() -> None:
+            try:
+                await self._of(collection).insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                details = error.details or {}
+                others = [one for one in details.get("writeErrors", ()) if one.get("code") != DUPLICATE]
+                if others or details.get("writeConcernErrors"):
+                    raise AutoReconnect("some were not inserted") from error
+
+        await self._repeated(act)
+
+    async def update(
+        self, collection: str, id: str, condition: Filter, change: Mapping[str, Any], is_mine: Callable[[Document], bool] = lambda _: False
+    ) -> bool:
+        """Changes the document with this id where the condition holds. ``is_mine`` recognises this change in a document when the answer to
+        an earlier try was lost."""
+        answer, repeated = await self._repeated(lambda: self._of(collection).update_one({"_id": id, **condition}, change))
+        return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
+
+    async def update_all(self, collection: str, ids: Sequence[str], change: Mapping[str, Any]) -> None:
+        """Changes the documents with these ids; the change must be one that may be made twice."""
+        await self._repeated(lambda: self._of(collection).update_many({"_id": {"$in": list(ids)}}, change))
+
+    async def replace(
+        self, collection: str, id: str, condition: Filter, document: Document, is_mine: Callable[[Document], bool] = lambda _: False
+    ) -> bool:
+        """Replaces the document with this id where the condition holds; otherwise as ``update``."""
+        answer, repeated = await self._repeated(lambda: self._of(collection).replace_one({"_id": id, **condition}, document))
+        return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
+
+    async def upsert(self, collection: str, id: str, change: Mapping[str, Any]) -> bool:
+        """Changes the document with this id, or makes it; whether it was made."""
+        while True:
+            try:
+                answer, _ = await self._repeated(lambda: self._of(collection).update_one({"_id": id}, change, upsert=True))
+            except DuplicateKeyError:  # another one made it at the same time
+                continue
+            return answer.upserted_id is not None
+
+    async def delete(self, collection: str, filter: Filter) -> int:
+        """Deletes what matches: documents by their ids, since a filter without them would need an index. Returns how many; a try whose
+        answer was lost does not count."""
+        answer, _ = await self._repeated(lambda: self._of(collection).delete_many(filter))
+        return int(answer.deleted_count)
+
+    async def make_indexes(self, collection: str, indexes: Sequence[IndexModel]) -> None:
+        """Makes the indexes that the collection does not have yet."""
+        await self._repeated(lambda: self._of(collection).create_indexes(list(indexes)))
+
+    def _of(self, collection: str) -> Any:
+        return self._database()[collection]
+
+    def _database(self) -> Any:
+        if self._client is None:
+            raise StoreDown("the store is closed")
+        return self._client[self._url.database]
+
+    async def _listed(self, cursor: Callable[[], Any]) -> list[Document]:
+        found, _ = await self._repeated(lambda: cursor().to_list(None))
+        return list(found)
+
+    async def _is_mine(self, collection: str, id: str, is_mine: Callable[[Document], bool]) -> bool:
+        stored = await self.one(collection, id)
+        return stored is not None and is_mine(stored)
+
+    async def _repeated(self, act: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+        """What ``act`` returns, and whether an earlier try failed, which may have been made all the same."""
+        pause, repeated = PAUSE, False
+        while True:
+            try:
+                return await act(), repeated
+            except DuplicateKeyError:
+                raise
+            except InvalidOperation as error:
+                raise StoreDown("the store is closed") from error
+            except DRIVER_ERRORS as error:
+                if not may_pass(error):
+                    raise translated(error) from error
+                _TROUBLES.get([]).append(words_for(error))
+            repeated = True
+            pause = await _paused(pause)
+
+
+async def _paused(seconds: float) -> float:
+    """Waits about as long before the next try; the pause after that."""
+    await asyncio.sleep(random.uniform(seconds / 2, seconds))
+    return min(2 * seconds, LONGEST_PAUSE)
+
+
+def _projection(fields: Sequence[str] | None) -> Mapping[str, int] | None:
+    return None if fields is None else dict.fromkeys(fields, 1)
+
+
+class Turns:
+    """A queue for each key that anyone waits for."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """Inside it, it is the caller's turn."""
+        lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._locks[key]
+            if waiting == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, waiting - 1)

@@ -1,1 +1,0 @@
-"""The paged lists, and how much there is of everything."""

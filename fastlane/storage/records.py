@@ -1,0 +1,314 @@
+"""The tables of the store, each declared once: its value, how it is stored, its key, and the indexes along which it is read.
+
+Both databases take from here what they need: the columns, the documents, and the conditions of partial indexes. A row is flat: it has the
+value's fields under their own names, each a scalar that every database has, or a list of texts.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
+
+import orjson
+
+from fastlane.models.access import Requester
+from fastlane.models.delivery import Attempt, Delivery, MailQuota, Receiver, Target
+from fastlane.models.event import Event
+from fastlane.models.execution import Execution, Failure, Usage
+from fastlane.models.host import HostRecord
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.image import PulledImage
+from fastlane.models.job import Job, Spec, Task
+from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import FINAL, Status
+from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
+from fastlane.models.tick import Tick
+from fastlane.storage import values
+from fastlane.storage.base import Generation
+
+Value = TypeVar("Value")
+Convert = Callable[[Any], Any]
+Row = Mapping[str, Any]
+
+LAST = 2**63 - 1
+"""No moment is later."""
+MAX_UNDER_WAY = 100
+"""Executions under way that are read of a job. More come about by ``force`` alone."""
+NEVER_AGAIN = tuple(sorted(FINAL - {Status.FAILED}))
+"""Final statuses after which no attempt follows. One that this version does not know may belong to a container that runs."""
+
+
+def _texts(value: str | list[str]) -> list[str]:
+    """A list of texts, which a database without lists has as JSON."""
+    return orjson.loads(value) if isinstance(value, str) else value
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+CODECS: Mapping[Any, tuple[Convert, Convert]] = {
+    Spec: (values.spec_to_json, values.spec_from_json),
+    Schedule: (values.schedule_to_json, values.schedule_from_json),
+    Requester: (values.requester_to_json, values.requester_from_json),
+    Failure: (values.failure_to_json, values.failure_from_json),
+    Usage: (values.usage_to_json, values.usage_from_json),
+    Target: (values.target_to_json, values.target_from_json),
+    tuple[Attempt, ...]: (values.attempts_to_json, values.attempts_from_json),
+    tuple[str, ...]: (_json, lambda text: tuple(orjson.loads(text))),
+    frozenset[str]: (sorted, lambda texts: frozenset(_texts(texts))),
+    Mapping[str, Any]: (lambda detail: _json(dict(detail)), orjson.loads),
+}
+"""How a field of each type is stored and read. The functions of types that may be None pass it on."""
+
+
+def _codec(hint: Any) -> tuple[Convert | None, Convert | None]:
+    """How a field of this type is stored, and read; None: as it is."""
+    if hint in CODECS:
+        return CODECS[hint]
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)] if isinstance(hint, UnionType) else [hint]
+    (kind,) = kinds if len(kinds) == 1 else (None,)
+    if kind in CODECS:
+        return CODECS[kind]
+    if kind is bool:
+        return None, bool
+    if not (isinstance(kind, type) and issubclass(kind, StrEnum)):
+        return None, None
+    members: Mapping[Any, Any] = (
+        {None: None, **{member.value: member for member in kind}} if kind is not hint else {one.value: one for one in kind}
+    )
+    return (str if kind is hint else lambda member: None if member is None else member.value), members.__getitem__
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """One of these values."""
+
+    values: Collection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """None of these values."""
+
+    values: Collection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A number between these, which count, too."""
+
+    low: int = -LAST - 1
+    high: int = LAST
+
+
+Where = Mapping[str, Any]
+"""What the fields of a row must be: a value, or one of the above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Generic[Value]):
+    """The condition of a partial index: in SQL, word for word as a query must repeat it, and for a value. MongoDB, which cannot make an
+    index from a condition over several fields, has it as a field of this name (``flag``), which is true or missing, or instead of that says
+    this of the fields (``where``)."""
+
+    sql: str
+    flag: str | None = None
+    holds: Callable[[Value], bool] = lambda _: False
+    where: Where = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Generic[Value]):
+    """An index along which rows are read: those with the same ``equal`` fields, in the order of ``order``. It may hold other fields behind
+    these (``also``). ``is_key``: SQLite has it as the table's key, under no name of its own."""
+
+    record: "Record[Value]"
+    name: str
+    equal: tuple[str, ...]
+    order: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    where: Condition[Value] | None = None
+    is_key: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All its fields."""
+        return (*self.equal, *self.order, *self.also)
+
+
+class Record(Generic[Value]):
+    """A table of the values of one class. ``what`` they are called in an error. ``key``: the fields that name a row; () for a table of one
+    row, which is ``first`` at the beginning. ``names``: fields that are stored under another one. ``added``: what is stored beside the
+    fields. ``later``: fields that older versions of fastlane did not write, which have their defaults then. ``flags``: its conditions that
+    are fields."""
+
+    def __init__(
+        self,
+        name: str,
+        value: Callable[..., Value],
+        what: str,
+        *,
+        key: tuple[str, ...] = ("id",),
+        first: Value | None = None,
+        names: Mapping[str, str] | None = None,
+        added: Mapping[str, Callable[[Value], Any]] | None = None,
+        later: Collection[str] = (),
+        flags: Sequence[Condition[Value]] = (),
+    ) -> None:
+        own = fields(value)  # type: ignore[arg-type]
+        hints, names, added = get_type_hints(value), names or {}, added or {}
+        self.name, self.key, self.first, self.flags = name, key, first, flags
+        self.fields = tuple(names.get(one.name, one.name) for one in own)
+        self.columns = (*self.fields, *added)
+        self._what, self._value, self._added = what, value, added
+        self.defaults = {one.name: one.default for one in own if one.default is not MISSING}
+        self._later = {name: default for name, default in self.defaults.items() if name in later}
+        self._values: Callable[[Value], tuple[Any, ...]] = attrgetter(*(one.name for one in own))
+        codecs = [(name, *_codec(hints[one.name])) for name, one in zip(self.fields, own, strict=True)]
+        self._writes = {name: write for name, write, _ in codecs if write is not None}
+        self._reads = tuple((place, read) for place, (_, _, read) in enumerate(codecs) if read is not None)
+        self._named = self.fields.index(key[-1] if key else self.fields[0])
+        where_it_runs = ("service_id", "host", "swarm_id") if "service_id" in self.fields else ()
+        self._where = tuple(map(self.fields.index, where_it_runs))
+
+    def row(self, value: Value, given: Row | None = None) -> dict[str, Any]:
+        """A value as it is stored, in the order of ``columns``. ``given``: some of it, which need not be converted again."""
+        row = dict(zip(self.fields, self._values(value), strict=True))
+        for name, write in self._writes.items():
+            row[name] = write(row[name]) if given is None or name not in given else given[name]
+        for name, make in self._added.items():
+            row[name] = make(value)
+        return row
+
+    def changes(self, changed: Row) -> dict[str, Any]:
+        """Some fields as they are stored. Raises ValueError for a name that is not a field."""
+        if unknown := changed.keys() - {*self.fields}:
+            raise ValueError(f"an {self._what} has no {', '.join(sorted(unknown))}")
+        return {name: self._writes[name](value) if name in self._writes else value for name, value in changed.items()}
+
+    def of(self, stored: list[Any]) -> Value:
+        """The value of these stored ones, which are in the order of ``fields``. Changes the list. Raises Unreadable."""
+        try:
+            for place, read in self._reads:
+                stored[place] = read(stored[place])
+            return self._value(*stored)
+        except values.FAULTS as error:
+            raise values.unreadable(f"{self._what} {stored[self._named]}", error, *(stored[place] for place in self._where)) from error
+
+    def read(self, row: Row) -> Value:
+        """The value of a row; its other fields are ignored. Raises Unreadable."""
+        if self._later:
+            row = {**self._later, **row}
+        try:
+            stored = [row[name] for name in self.fields]
+        except LookupError as error:
+            raise values.unreadable(f"{self._what} {row.get(self.fields[self._named])}", error) from error
+        return self.of(stored)
+
+
+def label_text(name: str, value: str) -> str:
+    """A label as it is stored and found."""
+    return f"{name}={value}"
+
+
+def _labels(job: Job) -> str:
+    labels = job.spec.labels
+    return _json([label_text(*label) for label in sorted(labels.items())]) if labels else "[]"
+
+
+def _one_of(statuses: Collection[Status]) -> str:
+    return f"status IN ({', '.join(repr(status.value) for status in Status if status in statuses)})"
+
+
+TO_COME = Condition[Job](
+    "(next_tick IS NOT NULL OR held_tick IS NOT NULL)", "is_to_come", lambda job: job.next_tick is not None or job.held_tick is not None
+)
+TO_CHECK = Condition[Job]("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
+UNDER_WAY = Condition[Execution](_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
+ENDED = Condition[Execution](_one_of(FINAL))
+UNSETTLED = Condition[Execution](f"settled = 0 AND {ENDED.sql}", "is_unsettled", lambda one: one.status in FINAL and not one.settled)
+UNCLEANED = Condition[Execution]("settled = 1 AND cleaned = 0", "is_uncleaned", lambda one: one.settled and not one.cleaned)
+UNFINISHED = Condition[Execution]("(settled = 0 OR cleaned = 0)", "is_unfinished", lambda one: not one.settled or not one.cleaned)
+ON_HOST = Condition[Execution]("host IS NOT NULL AND cleaned = 0", "is_on_host", lambda one: one.host is not None and not one.cleaned)
+WAITING = Condition[Execution](
+    "waits IS NOT NULL AND status = 'enqueued'", "is_waiting", lambda one: one.waits is not None and one.status is Status.ENQUEUED
+)
+START_NOTED = Condition[Execution]("start_noted_at IS NOT NULL", where={"start_noted_at": Between(low=1)})
+END_NOTED = Condition[Execution]("end_noted_at IS NOT NULL", where={"end_noted_at": Between(low=1)})
+TO_SEND = Condition[Delivery]("due IS NOT NULL", "is_to_send", lambda delivery: delivery.due is not None)
+OVER = Condition[Delivery]("due IS NULL", where={"due": None})
+OF_JOB, OF_EXECUTION = Condition[Event]("job_id IS NOT NULL"), Condition[Event]("execution_id IS NOT NULL")
+
+TASKS = Record("tasks", Task, "task")
+JOBS = Record("jobs", Job, "job", added={"labels": _labels}, later=("check_at", "late_since"), flags=(TO_COME, TO_CHECK))
+"""What is stored of a job beside its fields: the labels of its spec as a list, by which it is found."""
+TICKS = Record("ticks", Tick, "tick")
+EXECUTIONS = Record(
+    "executions",
+    Execution,
+    "execution",
+    later=("usage",),
+    flags=(UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, ON_HOST, WAITING),
+)
+HOSTS = Record("hosts", HostRecord, "the host", later=[one.name for one in fields(HostRecord)])
+RECEIPTS = Record("receipts", IdempotencyRecord, "the record of key", key=("key",))
+IMAGES = Record("images", PulledImage, "the image", key=("engine_id", "reference"))
+DELIVERIES = Record(
+    "deliveries",
+    Delivery,
+    "delivery",
+    names={"target": "webhook"},  # as it was called when there were only webhooks
+    added={"origin": lambda delivery: delivery.target.origin},
+    flags=(TO_SEND,),
+)
+"""What is stored of a delivery beside its fields: the origin of its receiver, by which those to a slow one are left out."""
+RECEIVERS = Record("receivers", Receiver, "receiver")
+QUOTAS = Record("mail_quotas", MailQuota, "the quota of mails")
+EVENTS = Record("events", Event, "an event of")
+GENERATION = Record("generation", Generation, "the generation of the queue", key=(), first=Generation(0, "", None, 0))
+PAUSES = Record("pauses", Pauses, "the paused pools", key=(), first=Pauses())
+POOLS_REVISION = Record("pools_revision", PoolsRevision, "the revision of the pools", key=(), first=PoolsRevision())
+
+RECORDS: Sequence[Record[Any]] = (TASKS, JOBS, TICKS, EXECUTIONS, HOSTS, RECEIPTS, IMAGES, DELIVERIES, RECEIVERS, QUOTAS, EVENTS)
+
+TASKS_BY_CHANGE = Index(TASKS, "tasks_by_change", (), ("modified_at", "id"))
+JOBS_OF_TASK = Index(JOBS, "jobs_of_task", ("task_id",), ("created_at", "id"))
+JOBS_BY_CREATION = Index(JOBS, "jobs_by_creation", (), ("created_at", "id"), ("task_id",))
+JOBS_BY_STATUS = Index(JOBS, "jobs_by_status", ("job_status",), ("created_at", "id"), ("task_id",))
+JOBS_OF_TASK_BY_STATUS = Index(JOBS, "jobs_of_task_by_status", ("task_id", "job_status"), ("created_at", "id"))
+JOBS_DUE = Index(JOBS, "jobs_due", (), ("next_tick", "id"))
+JOBS_TO_COME = Index(JOBS, "jobs_to_come", ("task_id",), ("id",), where=TO_COME)
+JOBS_TO_CHECK = Index(JOBS, "jobs_to_check", (), ("check_at", "id"), where=TO_CHECK)
+TICKS_OF_JOB = Index(TICKS, "ticks_of_job", ("job_id",), ("due", "id"))
+EXECUTIONS_OF_JOB = Index(EXECUTIONS, "executions_of_job", ("job_id",), ("sequence", "attempt"), ("status",))
+EXECUTIONS_OF_TASK = Index(EXECUTIONS, "executions_of_task", ("task_id",), ("scheduled_for", "id"))
+EXECUTIONS_BY_STATUS = Index(EXECUTIONS, "executions_by_status", ("status",), ("scheduled_for", "id"), ("task_id",))
+EXECUTIONS_UNDER_WAY = Index(EXECUTIONS, "executions_under_way", ("job_id",), ("sequence", "attempt"), where=UNDER_WAY)
+EXECUTIONS_WAITING = Index(EXECUTIONS, "executions_waiting", ("job_id",), ("sequence",), where=WAITING)
+EXECUTIONS_UNSETTLED = Index(EXECUTIONS, "executions_unsettled", (), ("finished_at", "id"), where=UNSETTLED)
+EXECUTIONS_UNCLEANED = Index(EXECUTIONS, "executions_uncleaned", (), ("finished_at", "id"), ("host",), where=UNCLEANED)
+EXECUTIONS_ON_HOST = Index(EXECUTIONS, "executions_on_host", ("host",), where=ON_HOST)
+EXECUTIONS_BY_CREATION = Index(EXECUTIONS, "executions_by_creation", (), ("created_at", "id"), ("task_id",))
+EXECUTIONS_BY_START = Index(EXECUTIONS, "executions_by_start", (), ("start_noted_at", "id"), ("task_id",), START_NOTED)
+EXECUTIONS_BY_END = Index(EXECUTIONS, "executions_by_end", (), ("end_noted_at", "id"), ("task_id",), END_NOTED)
+EXECUTIONS_UNFINISHED = Index(EXECUTIONS, "executions_unfinished", ("task_id", "job_id"), ("sequence", "attempt"), where=UNFINISHED)
+DELIVERIES_OF_EXECUTION = Index(DELIVERIES, "deliveries_of_execution", ("execution_id",), ("id",))
+DELIVERIES_DUE = Index(DELIVERIES, "deliveries_due", (), ("due", "id"), ("origin",), TO_SEND)
+DELIVERIES_BY_AGE = Index(DELIVERIES, "deliveries_by_age", (), ("created_at", "id"), where=OVER)
+RECEIVERS_BY_AGE = Index(RECEIVERS, "receivers_by_age", (), ("failing_since", "id"))
+RECEIVERS_BY_FAILURE = Index(RECEIVERS, "receivers_by_failure", (), ("failed_at",))
+QUOTAS_BY_AGE = Index(QUOTAS, "mail_quotas_by_age", (), ("told_at",))
+EVENTS_BY_TIME = Index(EVENTS, "events_by_time", (), ("time", "id"), ("task_id",))
+EVENTS_OF_JOB = Index(EVENTS, "events_of_job", ("job_id",), ("time", "id"), where=OF_JOB)
+EVENTS_OF_EXECUTION = Index(EVENTS, "events_of_execution", ("execution_id",), ("time", "id"), where=OF_EXECUTION)
+
+INDEXES: Sequence[Index[Any]] = tuple(one for one in list(globals().values()) if isinstance(one, Index))
+
+
+def by_key(record: Record[Value]) -> Index[Value]:
+    """The order of a record's only or last key."""
+    return Index(record, "", record.key[:-1], record.key[-1:])

@@ -1,0 +1,210 @@
+"""Retention above the verbs: each step is a few writes in an order in which any of them may be the last.
+
+First the job's floor is raised, so that nothing that goes can come back and run. Then logs, deliveries and executions go by their ids, and
+the rows of the ledger after them: those that a crash leaves have no execution any more, and go in a later step.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, overdue_executions, ticks_of
+from fastlane.storage import records
+from fastlane.storage.base import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
+from fastlane.storage.logs import MAX_CHUNKS, delete_chunks, logged
+from fastlane.storage.records import LAST, Among, Between
+from fastlane.storage.rows import Part, Rows, readable
+from fastlane.storage.values import FAULTS, unreadable
+
+FIRST = (-LAST - 1, "")
+"""Less than every (moment, id)."""
+TOGETHER = 500
+"""Rows of which it is asked together whether they have an execution, a log, or something that is still to be sent."""
+
+_JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "next_tick", "held_tick", "spec")
+_WAITS = ("id", "created_at", "sequence", "last_tick", "next_tick", "held_tick")
+_PAST = ("id", "tick_id", "sequence", "finished_at", "settled", "cleaned")
+_LOG = ("id", "end_noted_at", "stdout_bytes", "stderr_bytes", "settled", "cleaned")
+
+
+class RetentionLogic(ABC):
+    """The methods of ``RetentionStore`` that need only the verbs and what else a database says of logs and ticks."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    @abstractmethod
+    async def _raise_floor(self, job: JobHistory, floor: int) -> bool:
+        """Raises the job's floor; False when it has changed meanwhile, or is another one."""
+
+    @abstractmethod
+    async def _delete_executions(self, ids: Sequence[str]) -> tuple[int, int]:
+        """Deletes these executions with their logs, as far as one step may: how many, and how many chunks it may still delete. A log goes
+        from its end, so that its beginning is left."""
+
+    @abstractmethod
+    async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
+        """Deletes up to ``chunks`` chunks of these logs, each from its end. Returns how many logs are gone. The executions count as
+        truncated."""
+
+    def _ticks_of(self, job: JobHistory) -> records.Where:
+        """Which rows of the ledger are the job's."""
+        return {"job_id": job.job_id}
+
+    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
+        page = await self._rows.select(records.JOBS_BY_CREATION, {}, _WAITS, Part(limit, after or FIRST))
+        ids = [row["id"] for row in page if not (_to_come(row) and row["sequence"] == 0 and row["last_tick"] is None)]
+        rows = await self._rows.select_keys(records.JOBS, ids, _JOB)
+        jobs = readable([rows[id] for id in ids if id in rows and rows[id]["incarnation"]], _history)
+        return HistoryPage(jobs, (page[-1]["created_at"], page[-1]["id"]) if len(page) == limit else None)
+
+    async def is_over(self, job: JobHistory, before: int) -> bool:
+        row = await self._job(job)
+        if row is None or _to_come(row) or row["modified_at"] >= before:
+            return False
+        newest = await self._newest(job, 0)
+        ended = newest is None or (newest["finished_at"] is not None and newest["finished_at"] < before)
+        of_job = {"task_id": job.task_id, "job_id": job.job_id}
+        if not ended or await self._rows.select(records.EXECUTIONS_UNFINISHED, of_job, ("id",), Part(1)):
+            return False
+        ids = [one["id"] for one in await self._rows.select(records.EXECUTIONS_OF_JOB, {"job_id": job.job_id}, ("id",))]
+        return not await self._owed(ids)
+
+    async def overdue(self, job: JobHistory, cuts: Cuts, *, whole: bool = False) -> Removed:
+        most = ALL if whole else ONE_STEP
+        executions = await self._oldest(job, cuts, most)
+        ticks = [*ticks_of(executions), *await self._old_ticks(job, cuts, most)]
+        going = {execution.id for execution in executions}
+        logs = [id for id in await self._old_logs(job, cuts, most) if id not in going]
+        more = len(executions) >= most.executions or len(ticks) >= most.ticks or len(logs) >= most.logs
+        return Removed(len(executions), len(ticks), len(logs), more)
+
+    async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
+        if await self._job(job) is None:
+            return Removed()
+        executions = await self._oldest(job, cuts)
+        if executions and not await self._raise_floor(job, executions[-1].sequence):
+            return Removed(more=True)  # it has changed meanwhile: the next step looks again
+        gone, chunks = await self._delete_executions([execution.id for execution in executions[: ONE_STEP.executions]])
+        left = set(ticks_of(executions[gone:]))
+        ticks = [id for id in ticks_of(executions[:gone]) if id not in left]
+        without = await self._old_ticks(job, cuts)
+        rows = await self._rows.delete(records.TICKS, [(id,) for id in (*ticks, *without)])
+        logs = await self._old_logs(job, cuts) if gone == len(executions) else []
+        more = bool(logs) or len(executions) >= ONE_STEP.executions or gone < len(executions) or len(without) >= ONE_STEP.ticks
+        return Removed(gone, rows, await self._delete_logs(logs, chunks) if logs else 0, more)
+
+    async def overdue_deliveries(self, before: int) -> int:
+        return await self._rows.count(records.DELIVERIES_BY_AGE, {"created_at": _before(before)})
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        return await self._rows.delete_some(records.EVENTS_BY_TIME, {"time": _before(before)}, Part(limit))
+
+    async def prune_deliveries(self, before: int, limit: int) -> int:
+        return await self._rows.delete_some(records.DELIVERIES_BY_AGE, {"created_at": _before(before)}, Part(limit))
+
+    async def prune_log(self, execution_id: str) -> bool:
+        if not await self._rows.update(records.EXECUTIONS, execution_id, {"truncated": True}, {"settled": True, "cleaned": True}):
+            return False
+        return await delete_chunks(self._rows, execution_id, MAX_CHUNKS) == MAX_CHUNKS
+
+    async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
+        rows = await self._rows.select(records.EXECUTIONS_BY_END, {}, _LOG, Part(limit, after or FIRST))
+        there = await logged(self._rows, [row["id"] for row in rows])
+        found = [
+            StoredLog(row["id"], row["stdout_bytes"] + row["stderr_bytes"], bool(row["settled"] and row["cleaned"]))
+            for row in rows
+            if row["id"] in there
+        ]
+        return LogPage(found, (rows[-1]["end_noted_at"], rows[-1]["id"]) if len(rows) == limit else None)
+
+    async def _job(self, job: JobHistory) -> dict[str, Any] | None:
+        """The job as it is now; None when it is gone, or another one."""
+        await self._rows.catch_up(job.job_id)
+        row = (await self._rows.select_keys(records.JOBS, [job.job_id], _JOB)).get(job.job_id)
+        return row if row is not None and row["incarnation"] == job.incarnation else None
+
+    async def _newest(self, job: JobHistory, skipped: int) -> dict[str, Any] | None:
+        """The job's newest execution but for ``skipped`` newer ones."""
+        part = Part(1, newest=True, skip=skipped)
+        return next(
+            iter(await self._rows.select(records.EXECUTIONS_OF_JOB, {"job_id": job.job_id}, ("sequence", "finished_at"), part)), None
+        )
+
+    async def _oldest(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[PastExecution]:
+        """The job's oldest executions that may go, up to ``most``, and the other attempts of the last one's tick."""
+        newest, kept = await self._newest(job, 0), await self._newest(job, cuts.max_executions - 1)
+        if newest is None:
+            return []
+        index, of_job = records.EXECUTIONS_OF_JOB, {"job_id": job.job_id}
+        last = await self._rows.select(index, of_job, ("sequence",), Part(1, skip=most.executions - 1))
+        within = {"sequence": Between(NEVER, last[0]["sequence"])} if last else {}
+        rows = await self._rows.select(index, {**of_job, **within}, _PAST)
+        owed = await self._owed([row["id"] for row in rows])
+        found = [
+            PastExecution(**row | {"settled": bool(row["settled"]), "cleaned": bool(row["cleaned"])}, owed=row["id"] in owed)
+            for row in rows
+        ]
+        return overdue_executions(found, cuts, newest=newest["sequence"], kept_from=0 if kept is None else kept["sequence"])
+
+    async def _owed(self, execution_ids: Sequence[str]) -> set[str]:
+        """The executions of which a webhook has still to be sent."""
+        found: set[str] = set()
+        for start in range(0, len(execution_ids), TOGETHER):
+            where = {"execution_id": Among(execution_ids[start : start + TOGETHER]), "due": Between()}
+            found |= {row["execution_id"] for row in await self._rows.select(_DELIVERIES, where, ("execution_id",))}
+        return found
+
+    async def _old_ticks(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[str]:
+        """Old rows of the ledger that have no execution, or none any more."""
+        of_job, part = self._ticks_of(job), Part(1, newest=True, skip=cuts.max_executions - 1)
+        kept = await self._rows.select(records.TICKS_OF_JOB, of_job, ("due",), part)
+        where = {**of_job, "due": _before(max(cuts.executions, kept[0]["due"] if kept else NEVER))}
+        found, after = list[str](), None
+        while len(found) < most.ticks:
+            page = await self._rows.select(records.TICKS_OF_JOB, where, ("id", "due", "execution_id"), Part(TOGETHER, after))
+            found += await self._without_execution(page)
+            if len(page) < TOGETHER:
+                break
+            after = (page[-1]["due"], page[-1]["id"])
+        return found[: most.ticks]
+
+    async def _without_execution(self, ticks: Sequence[records.Row]) -> list[str]:
+        there = await self._rows.select_keys(records.EXECUTIONS, [tick["execution_id"] for tick in ticks if tick["execution_id"]], ("id",))
+        return [tick["id"] for tick in ticks if tick["execution_id"] not in there]
+
+    async def _old_logs(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[str]:
+        """Executions with an old log, the oldest first."""
+        where = {"job_id": job.job_id, "finished_at": _before(cuts.logs), "settled": True, "cleaned": True}
+        found, after = list[str](), None
+        while len(found) < most.logs:
+            page = await self._rows.select(records.EXECUTIONS_OF_JOB, where, ("id", "sequence", "attempt"), Part(TOGETHER, after))
+            there = await logged(self._rows, [row["id"] for row in page])
+            found += [row["id"] for row in page if row["id"] in there]
+            if len(page) < TOGETHER:
+                break
+            after = (page[-1]["sequence"], page[-1]["attempt"])
+        return found[: most.logs]
+
+
+_DELIVERIES = records.Index(records.DELIVERIES, "deliveries_of_execution", ("execution_id",))
+
+
+def _before(moment: int) -> Between:
+    return Between(NEVER, max(NEVER, moment - 1))
+
+
+def _to_come(row: records.Row) -> bool:
+    return row["next_tick"] is not None or row["held_tick"] is not None
+
+
+def _history(row: records.Row) -> JobHistory:
+    """What retention is told of a job, with the rules in its spec. Raises Unreadable."""
+    try:
+        rules = Retention(**orjson.loads(row["spec"]).get("retention", {}))
+        ids = row["id"], row["task_id"], row["incarnation"]
+        return JobHistory(*ids, row["created_at"], row["modified_at"], row["sequence"], _to_come(row), rules)
+    except FAULTS as error:
+        raise unreadable(f"job {row['id']}", error) from error

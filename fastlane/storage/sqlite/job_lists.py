@@ -1,0 +1,170 @@
+"""The lists of jobs: of a task, of all tasks, or of those that a caller may see; by label and by status, or those that run next.
+
+A status is the stored one. Each filter has an index in the list's order; where several statuses are wanted, a walk for each is merged.
+Triggers write the statuses (``schema``), but for those that only the time has changed: a walk finds and writes them.
+"""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastlane.models.job import Job
+from fastlane.models.paging import JobPage, WantedJobs, Window
+from fastlane.storage.base import StatusWalk
+from fastlane.storage.pages import is_near
+from fastlane.storage.records import JOBS, label_text
+from fastlane.storage.rows import filled
+from fastlane.storage.sqlite.executions import visible_tasks
+from fastlane.storage.sqlite.file import SqliteFile
+from fastlane.storage.sqlite.jobs import JOB_COLUMNS
+from fastlane.storage.sqlite.lists import IS_SEEN, OF_TASKS, SEEN, ListSource, Values, Walks, number, page
+from fastlane.storage.sqlite.rows import as_json, fetched
+from fastlane.storage.sqlite.schema import is_over, job_status
+
+_LABELLED = "job_labels CROSS JOIN jobs ON jobs.id = job_labels.job_id WHERE label = :label"
+_HAS_STATUS = "jobs.job_status IN (SELECT value FROM json_each(:statuses))"
+_JOBS = ListSource(JOBS, ("created_at", "id"), lambda row: (JOBS.of(row[:-1]), row[-1]), ("job_status",))
+_NOW = "max(ifnull(next_tick, :now), :now)"
+_PAGE = "SELECT id FROM jobs WHERE id > :after ORDER BY id LIMIT :limit"
+_LATE = f"SELECT id FROM jobs INDEXED BY jobs_due WHERE next_tick < :now AND {is_over(_NOW)} LIMIT :limit"
+_WRONG = f"""SELECT asked.value FROM json_each(:ids) AS asked CROSS JOIN jobs ON jobs.id = asked.value
+    WHERE job_status IS NOT {job_status(_NOW)}"""
+_WRITE = f"""UPDATE jobs SET job_status = {job_status(_NOW)} WHERE id IN (SELECT value FROM json_each(:ids))
+    AND job_status IS NOT {job_status(_NOW)}"""
+
+
+class SqliteJobLists:
+    """The part of the store that lists jobs, and counts them by their status."""
+
+    _file: SqliteFile
+
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> JobPage:
+        return await self.list_all_jobs(WantedJobs(frozenset() if status is None else frozenset({status}), task_id), window)
+
+    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
+        return await self._file.list(lambda db: all_jobs(db, wanted, window))
+
+    async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
+        """Jobs of other tasks are skipped along the index."""
+
+        def read(db: sqlite3.Connection, count: int) -> list[tuple[Any, ...]]:
+            given: dict[str, Any] = {"now": now, "limit": count}
+            before, seen = "", ""
+            if visible is not None:
+                before, seen = SEEN, f" AND {IS_SEEN}"
+                given["tasks"] = as_json(visible_tasks(db, visible))
+            query = f"""{before}SELECT {JOB_COLUMNS} FROM jobs INDEXED BY jobs_due
+                WHERE next_tick IS NOT NULL{seen} AND NOT {is_over("max(next_tick, :now)")} ORDER BY next_tick, id LIMIT :limit"""
+            return fetched(db, query, given)
+
+        def fetch(count: int) -> "asyncio.Future[list[tuple[Any, ...]]]":
+            return self._file.list(lambda db: read(db, count))
+
+        return await filled(fetch, limit, lambda row: JOBS.of(list(row)))
+
+    async def jobs_by_status(self, visible: str | None = None) -> Mapping[str, int]:
+        def count(db: sqlite3.Connection) -> dict[str, int]:
+            index, seen, given = "jobs_by_status", "", dict[str, str]()
+            if visible is not None:
+                index, seen, given = "jobs_of_task_by_status", f"task_id {OF_TASKS} AND ", {"tasks": as_json(visible_tasks(db, visible))}
+            query = f"SELECT job_status, count(*) FROM jobs INDEXED BY {index} WHERE {seen}job_status > '' GROUP BY job_status"
+            return dict(db.execute(query, given).fetchall())
+
+        return await self._file.list(count)
+
+    async def walk_statuses(self, now: int, after: str, limit: int) -> StatusWalk:
+        given = {"now": now, "after": after, "limit": limit}
+
+        def look(db: sqlite3.Connection) -> tuple[StatusWalk, list[str]]:
+            page, late = ([id for (id,) in db.execute(query, given).fetchall()] for query in (_PAGE, _LATE))
+            found = db.execute(_WRONG, {"ids": as_json(sorted({*page, *late})), "now": now}).fetchall()
+            return StatusWalk(page[-1] if len(page) == limit else None), [id for (id,) in found]
+
+        walk, wrong = await self._file.read(look)
+        written = {"ids": as_json(sorted(wrong)), "now": now}
+        return replace(walk, repaired=await self._file.write(lambda db: db.execute(_WRITE, written).rowcount)) if wrong else walk
+
+
+def all_jobs(db: sqlite3.Connection, wanted: WantedJobs, window: Window) -> JobPage:
+    """Jobs of all tasks, or of one, newest first."""
+    if wanted.visible is not None and wanted.task_id is not None:
+        one = replace(wanted, visible=None)
+        return all_jobs(db, one, window) if re.match(wanted.visible, wanted.task_id) else JobPage(window, 0, (), None)
+    tasks = [] if wanted.visible is None else visible_tasks(db, wanted.visible)
+    statuses = sorted(wanted.statuses)
+    given: dict[str, Any] = {
+        "task_id": wanted.task_id,
+        "label": None if wanted.label is None else label_text(*wanted.label),
+        "statuses": as_json(statuses),
+        "tasks": as_json(tasks),
+        **{f"status_{place}": status for place, status in enumerate(statuses)},
+    }
+    walks = _walks(wanted, each=is_near(window, len(tasks)))
+    return JobPage.listed(page(db, _JOBS, walks, window, given, lambda: _count(db, wanted, given)))
+
+
+def _walks(wanted: WantedJobs, *, each: bool) -> Walks:
+    """``each``: the visible tasks are walked one by one, and the walks merged."""
+    before = "" if wanted.visible is None else SEEN
+    if wanted.label is not None:
+        status = f" AND {_HAS_STATUS}" if wanted.statuses else ""
+        found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')}{status}{_next('job_labels.created_at', 'job_labels.job_id')}"
+        return Walks([f"jobs WHERE jobs.rowid IN (SELECT jobs.rowid FROM {found})"], before, forwards=True)
+    if wanted.task_id is not None:
+        return Walks([f"jobs {found}" for found in _of_task(wanted, ":task_id")])
+    if wanted.visible is not None and each:
+        walks = [f"jobs {found}{_next('created_at', 'id')}" for found in _of_task(wanted, "seen_tasks.task")]
+        parts = [f"seen_tasks CROSS JOIN jobs ON jobs.rowid IN (SELECT jobs.rowid FROM {walk}) WHERE TRUE" for walk in walks]
+        return Walks(parts, before, forwards=True)
+    return Walks([f"jobs {found}{_of_tasks(wanted, 'jobs.')}" for found in _of_all(wanted)], before)
+
+
+def _of_task(wanted: WantedJobs, task: str) -> list[str]:
+    """An index and a condition for each part of a task's jobs that has an index in the list's order."""
+    if not wanted.statuses:
+        return [f"INDEXED BY jobs_of_task WHERE task_id = {task}"]
+    condition = f"INDEXED BY jobs_of_task_by_status WHERE task_id = {task} AND job_status = :status_"
+    return [f"{condition}{place}" for place in range(len(wanted.statuses))]
+
+
+def _of_all(wanted: WantedJobs) -> list[str]:
+    """The same of the jobs of all tasks."""
+    if not wanted.statuses:
+        return ["INDEXED BY jobs_by_creation WHERE TRUE"]
+    return [f"INDEXED BY jobs_by_status WHERE job_status = :status_{place}" for place in range(len(wanted.statuses))]
+
+
+def _next(first: str, second: str) -> str:
+    """As many of a walk's rows as the page may reach."""
+    return f" AND ({first}, {second}) < (:first, :second) ORDER BY {first} DESC, {second} DESC LIMIT :skipped + :size"
+
+
+def _of_tasks(wanted: WantedJobs, table: str) -> str:
+    if wanted.task_id is not None:
+        return f" AND {table}task_id = :task_id"
+    return "" if wanted.visible is None else f" AND {table}{IS_SEEN}"
+
+
+def _count(db: sqlite3.Connection, wanted: WantedJobs, given: Values) -> int:
+    """Reads the counters where there are any, or else an index."""
+    before = "" if wanted.visible is None else SEEN
+    if wanted.label is not None:
+        found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')} AND {_HAS_STATUS}"
+        indexed = f"job_labels WHERE label = :label{_of_tasks(wanted, '')}"
+        return number(db, f"{before}SELECT count(*) FROM {found if wanted.statuses else indexed}", given)
+    if wanted.statuses:
+        if wanted.visible is not None:
+            return number(db, f"{SEEN}SELECT ifnull(sum({_counts(_of_task(wanted, 'seen_tasks.task'))}), 0) FROM seen_tasks", given)
+        return number(db, f"SELECT {_counts(_of_all(wanted) if wanted.task_id is None else _of_task(wanted, ':task_id'))}", given)
+    if wanted.task_id is not None:
+        return number(db, "SELECT jobs_count FROM tasks WHERE id = :task_id", given)
+    if wanted.visible is not None:
+        return number(db, f"{SEEN}SELECT ifnull(sum(jobs_count), 0) FROM tasks WHERE id IN (SELECT task FROM seen_tasks)", given)
+    return number(db, "SELECT value FROM counters WHERE name = 'jobs'", given)
+
+
+def _counts(parts: Sequence[str]) -> str:
+    return " + ".join(f"(SELECT count(*) FROM jobs {found})" for found in parts)

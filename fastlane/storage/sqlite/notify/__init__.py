@@ -1,1 +1,0 @@
-"""Deliveries, the receivers that fail, and the quotas of mails."""
