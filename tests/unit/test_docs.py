@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.web.api.requests.job import JOB
+from fastlane.web.api.job import JOB_BODY
 from tests.support import api_page, client_contract, jobs_schema, sync_client
 from tests.support.docs import CODE, PAGES, ROOT, commands
 from tests.unit.web.test_document import DOCUMENT, operations
@@ -103,7 +103,7 @@ def test_the_readme_names_every_route_with_its_methods():
 
 def test_getting_started_names_every_field_of_a_job():
     text = (ROOT / "docs/getting-started.md").read_text("utf-8")
-    assert not [name for name in JOB.fields if f"`{name}`" not in text]
+    assert not [name for name in JOB_BODY.fields if f"`{name}`" not in text]
 
 
 def figures(path: str, named: int) -> dict[str, float]:

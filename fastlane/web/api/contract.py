@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from marshmallow import Schema
-
 from fastlane.errors import Fault, Invalid
 from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import ExpectedVersions, Job
+from fastlane.web.api.body import BodyObject
 from fastlane.web.api.json_schema import FLAG, JsonSchema, integer
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.http.query import MAX_PAGE, MAX_ROWS, MAX_TOKEN
@@ -54,7 +53,7 @@ class Operation:
     answers: Mapping[int, Response]
     query: Mapping[str, Parameter] = field(default_factory=dict)
     headers: Mapping[str, Parameter] = field(default_factory=dict)
-    body: type[Schema] | None = None
+    body: BodyObject | None = None
     refusals: Sequence[int] = ()
     summary: str = ""
     more: str = ""
@@ -90,7 +89,7 @@ def operation(
     *bodies: Serializer[Any],
     answers: Mapping[int, Response] | None = None,
     query: Mapping[str, Parameter] | None = None,
-    body: type[Schema] | None = None,
+    body: BodyObject | None = None,
     idempotent: bool = False,
     conditional: bool = False,
     etag: bool = False,

@@ -1,7 +1,5 @@
 """``/tasks/T/jobs/J``, and what can be done to a job: stop, retry, run, pause and resume."""
 
-from typing import Any
-
 from fastlane.errors import Fault, Invalid
 from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import ExpectedVersions, Job, Spec
@@ -11,15 +9,14 @@ from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
 from fastlane.services.changes import Edit
 from fastlane.services.results import Enqueued
+from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, operation, pages, read_if_match, read_key
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, JobRules, read_change, read_job
+from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
-from fastlane.web.api.requests.change import read_change
-from fastlane.web.api.requests.job import JobChangeSchema, JobSchema, read_job
-from fastlane.web.api.requests.readers import LABEL, MAX_LABEL
-from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED, WaitedFor
-from fastlane.web.api.responses.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TICK_PAGE
-from fastlane.web.api.responses.why import WHY
 from fastlane.web.api.serializer import Listing
+from fastlane.web.api.values import LABEL, MAX_LABEL
+from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
 from fastlane.web.http.fields import read_object
 from fastlane.web.http.problems import Problem
@@ -39,7 +36,7 @@ ENQUEUE_QUERY = {
 
 def read_job_body(handler: Handler, task_id: str) -> tuple[Spec, Schedule]:
     """What to run and when. Raises Invalid with every fault."""
-    return read_job(read_object(bytes(handler.body)), handler.services.clock.now(), **_rules(handler, task_id))
+    return read_job(read_object(bytes(handler.body)), handler.services.clock.now(), _rules(handler, task_id))
 
 
 def read_edit(handler: Handler, task_id: str) -> Edit:
@@ -47,24 +44,17 @@ def read_edit(handler: Handler, task_id: str) -> Edit:
     body, rules = read_object(bytes(handler.body)), _rules(handler, task_id)
 
     def edit(job: Job, now: int) -> tuple[Spec, Schedule]:
-        return read_change(body, job, now, **rules)
+        return read_change(body, job, now, rules)
 
     return edit
 
 
-def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
-    """The server's rules for a job of the task: its limits, the zone of a cron that names none, and where notifications may
-    go."""
+def _rules(handler: Handler, task_id: str) -> JobRules:
+    """The server's rules for a job of the task."""
     settings = handler.web_settings
     own = handler.services.pools.hard_timeout(task_id)
     timeout = settings.hard_timeout if own is None else own
-    return {
-        "hard_retries": settings.hard_retries,
-        "hard_timeout": timeout,
-        "timezone": settings.timezone,
-        "webhook_allow": settings.webhook_allow,
-        "notify_allow": settings.notify_allow,
-    }
+    return JobRules(settings.hard_retries, timeout, settings.timezone, settings.webhook_allow, settings.notify_allow)
 
 
 def read_enqueue_query(handler: Handler) -> tuple[bool, int]:
@@ -143,7 +133,7 @@ class JobHandler(Handler):
         self.set_header(ETAG, etag(detail.view.job))
         await self.answer(JOB_DETAIL, Listing(url, detail.executions, detail))
 
-    @operation("putJob", *(ENQUEUED, WAITED, DRY_RUN), query=ENQUEUE_QUERY, body=JobSchema, idempotent=True, conditional=True)
+    @operation("putJob", *(ENQUEUED, WAITED, DRY_RUN), query=ENQUEUE_QUERY, body=JOB_BODY, idempotent=True, conditional=True)
     async def on_put(self, task_id: str, job_id: str) -> None:
         """Creates the job, or replaces its details and schedules it again; or previews that."""
         if not self.body.strip():
@@ -162,7 +152,7 @@ class JobHandler(Handler):
         "patchJob",
         *(ENQUEUED, WAITED, DRY_RUN),
         query=ENQUEUE_QUERY,
-        body=JobChangeSchema,
+        body=JOB_CHANGE_BODY,
         idempotent=True,
         conditional=True,
         refusals=(404,),

@@ -2,19 +2,24 @@
 
 from fastlane.errors import Fault, Forbidden
 from fastlane.models.access import Role
+from fastlane.web.api.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
 from fastlane.web.api.contract import flag, operation
-from fastlane.web.api.requests.host import DrainSchema, HostRegistrationSchema, ReasonSchema, read_drained, read_reason, read_registration
-from fastlane.web.api.responses.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
-from fastlane.web.api.responses.hosts import (
+from fastlane.web.api.hosts import (
+    DRAIN_BODY,
     EXECUTION_CLEANED,
+    HOST_BODY,
     HOST_DRAINED,
     HOST_REMOVED,
     KNOWN_HOST,
     KNOWN_HOSTS,
     POOLS,
     QUEUE_REBUILD,
+    REASON_BODY,
     RELOADED,
     WORKER_FORGOTTEN,
+    read_drained,
+    read_reason,
+    read_registration,
 )
 from fastlane.web.handler import Handler
 from fastlane.web.http.fields import read_object
@@ -61,7 +66,7 @@ class HostsHandler(Handler):
         self.set_header("Cache-Control", "no-store")
         await self.answer(KNOWN_HOSTS, await self.services.hosts.read())
 
-    @operation("registerHost", KNOWN_HOST, body=HostRegistrationSchema, refusals=(409,))
+    @operation("registerHost", KNOWN_HOST, body=HOST_BODY, refusals=(409,))
     async def on_post(self) -> None:
         """Registers a host in a pool; every worker connects to it within a second."""
         refuse_open_server(self)
@@ -94,17 +99,17 @@ class BlacklistHandler(Handler):
     accepts_body = True
     write_role = Role.ADMIN
 
-    @operation("drainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409))
+    @operation("drainHost", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409))
     async def on_post(self) -> None:
         """Drains a host: it gets no new work, and what runs there goes on."""
         await self._drain(drained=True)
 
-    @operation("drainHostByPut", HOST_DRAINED, body=DrainSchema, refusals=(404, 409))
+    @operation("drainHostByPut", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409))
     async def on_put(self) -> None:
         """Drains a host, as POST does."""
         await self._drain(drained=True)
 
-    @operation("undrainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409))
+    @operation("undrainHost", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409))
     async def on_delete(self) -> None:
         """Gives a drained host work again."""
         await self._drain(drained=False)
@@ -138,7 +143,7 @@ class EndExecutionHandler(OperatorHandler):
     @operation(
         "endExecution",
         EXECUTION_STOPPED,
-        body=ReasonSchema,
+        body=REASON_BODY,
         refusals=(404, 409),
         more="It must have been asked to stop. Its container may still be running until its host answers.",
     )
@@ -151,7 +156,7 @@ class EndExecutionHandler(OperatorHandler):
 class MarkCleanedHandler(OperatorHandler):
     """``/tasks/T/jobs/J/executions/E/mark-cleaned``."""
 
-    @operation("markExecutionCleaned", EXECUTION_CLEANED, body=ReasonSchema, refusals=(404, 409))
+    @operation("markExecutionCleaned", EXECUTION_CLEANED, body=REASON_BODY, refusals=(404, 409))
     async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
         """Counts the service of an execution that has ended as removed."""
         done = await self.services.operator.mark_cleaned(task_id, job_id, execution_id, self.reason, self.requester)
@@ -161,7 +166,7 @@ class MarkCleanedHandler(OperatorHandler):
 class RebuildQueueHandler(OperatorHandler):
     """``/queue/rebuild``."""
 
-    @operation("rebuildQueue", QUEUE_REBUILD, body=ReasonSchema)
+    @operation("rebuildQueue", QUEUE_REBUILD, body=REASON_BODY)
     async def on_post(self) -> None:
         """Has the workers build the queue anew from the store. What runs goes on."""
         await self.answer(QUEUE_REBUILD, await self.services.operator.rebuild_queue(self.reason, self.requester))
@@ -170,7 +175,7 @@ class RebuildQueueHandler(OperatorHandler):
 class ForgetWorkerHandler(OperatorHandler):
     """``/workers/W/forget``."""
 
-    @operation("forgetWorker", WORKER_FORGOTTEN, body=ReasonSchema, refusals=(404,))
+    @operation("forgetWorker", WORKER_FORGOTTEN, body=REASON_BODY, refusals=(404,))
     async def on_post(self, worker: str) -> None:
         """Drops what a worker last said of itself; one that is alive reports itself again."""
         await self.answer(WORKER_FORGOTTEN, await self.services.operator.forget_worker(worker, self.reason, self.requester))
