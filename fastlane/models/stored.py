@@ -149,6 +149,6 @@ def _checked(kind: type) -> Convert:
 LISTS: dict[Any, StoredList[Any]] = {}
 """The parts that are stored as lists."""
 LISTS |= {Mount: StoredList(Mount, 5), Secret: StoredList(Secret, 2)}
-MAILBOX = LISTS[Mailbox] = StoredList(Mailbox, 2)
-WEBHOOK = LISTS[Webhook] = StoredList(Webhook, 4)
+MAILBOX, WEBHOOK = StoredList(Mailbox, 2), StoredList(Webhook, 4)
+LISTS |= {Mailbox: MAILBOX, Webhook: WEBHOOK}
 SPEC = StoredDocument(Spec, always=("image", "command", "envs", "metadata"), tolerant=True)

@@ -255,11 +255,17 @@ _CONTAINER = Resource[Container](
             container.read_user,
             text(container.USER.pattern, 129),
             "The user that it runs as, and perhaps the group, by name or number: 1000:1000.",
+            option=Option("-u --user", "USER", "The user that it runs as, by name or number: 1000:1000."),
         ),
         string(attrgetter("user"), "User, and perhaps group.", null=True),
     ),
     workdir=Both(
-        BodyField(container.read_path, ABSOLUTE_PATH, "The directory in which the command starts."),
+        BodyField(
+            container.read_path,
+            ABSOLUTE_PATH,
+            "The directory in which the command starts.",
+            option=Option("-w --workdir", "DIR", "The directory in which it starts."),
+        ),
         string(attrgetter("workdir"), "Where the command starts.", null=True),
     ),
     init=Both(
@@ -283,6 +289,7 @@ _CONTAINER = Resource[Container](
             _unique(list_of(read_mount, MAX_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),
             array(MOUNT_SCHEMA, MAX_MOUNTS),
             "What is mounted in it; no target twice.",
+            option=Option("-v --volume", "SOURCE:TARGET[:ro]", "A path of the node, or a volume.", "mounts"),
         ),
         serializer.array(MOUNTED, attrgetter("mounts"), "What is mounted in it."),
     ),
@@ -291,6 +298,7 @@ _CONTAINER = Resource[Container](
             _unique(list_of(container.read_network, MAX_NETWORKS, '"backend"')),
             array(text(container.NETWORK.pattern, 128), MAX_NETWORKS, uniqueItems=True),
             "By name; host: the node's own.",
+            option=Option("--network", "NAME", "A network.", "list"),
         ),
         strings(attrgetter("networks"), "By name; host: the node's own."),
     ),
@@ -359,11 +367,21 @@ _RESOURCES = Resource[Resources](
     "ResourcesAsked",
     "How much of a node a container gets; null: as much as its pool allows.",
     cpus=Both(
-        BodyField(container.read_cpus, _CPUS, "The most processors that it gets: 0.5 is half of one."),
+        BodyField(
+            container.read_cpus,
+            _CPUS,
+            "The most processors that it gets: 0.5 is half of one.",
+            option=Option("--cpus", "NUMBER", "The most processors that it gets: 0.5.", "number"),
+        ),
         number(attrgetter("cpus"), "Processors; 0.5 is half of one."),
     ),
     memory=Both(
-        BodyField(container.read_memory, _MEMORY, f"The most memory that it gets, {SIZE_WORDS}; what takes more is killed."),
+        BodyField(
+            container.read_memory,
+            _MEMORY,
+            f"The most memory that it gets, {SIZE_WORDS}; what takes more is killed.",
+            option=Option("-m --memory", "SIZE", "The most memory that it gets: 512m."),
+        ),
         serializer.integer(attrgetter("memory"), "Bytes.", null=True),
     ),
     pids=Both(
