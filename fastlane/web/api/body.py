@@ -168,15 +168,16 @@ class BodyObject:
         found, faults, readers = {}, Faults(), self._readers
         for name, value in given.items():
             read = readers.get(name)
-            try:
-                if read is None:
-                    faults.add(name, [UnknownName(name, self.fields, self._noun, self._hinted)])
-                elif value is not None:
+            if read is None:
+                faults.add(name, [UnknownName(name, self.fields, self._noun, self._hinted)])
+            elif value is not None:
+                try:
                     found[name] = read(value)
-            except FieldFaults as error:
-                faults.add(name, error.tree)
-            except ValueError as error:
-                faults.add(name, [str(error)])
+                    continue
+                except FieldFaults as error:
+                    faults.add(name, error.tree)
+                except ValueError as error:
+                    faults.add(name, [str(error)])
             if faults.enough:
                 break
         for name in () if partial else self.required:

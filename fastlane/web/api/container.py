@@ -11,7 +11,7 @@ from fastlane.models import container
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.schedule import show_duration
 from fastlane.web.api import serializer
-from fastlane.web.api.body import BodyField, BodyObject, Both, Faults, FieldFaults, Resource, array, attribute_of, list_of, word_of
+from fastlane.web.api.body import BodyField, BodyObject, Both, Faults, FieldFaults, Option, Resource, array, attribute_of, list_of, word_of
 from fastlane.web.api.json_schema import JsonSchema, integer
 from fastlane.web.api.serializer import boolean, enum, mapping, nested, number, string, strings
 

@@ -30,7 +30,7 @@ from fastlane.models.schedule import (
     read_moment,
     show_duration,
 )
-from fastlane.web.api import json_schema, serializer, values
+from fastlane.web.api import container, json_schema, notifications, serializer, values
 from fastlane.web.api.body import (
     BodyField,
     BodyObject,
@@ -44,35 +44,8 @@ from fastlane.web.api.body import (
     integer_from,
     word_of,
 )
-from fastlane.web.api.container import (
-    CONTAINER,
-    CONTAINER_BODY,
-    CONTAINER_SCHEMA,
-    HOSTS,
-    NOT_THE_SAME,
-    OLD_HOSTS,
-    RESOURCES,
-    RESOURCES_BODY,
-    RESOURCES_SCHEMA,
-    asked_container,
-    asked_resources,
-    differs,
-    read_container,
-    read_hosts,
-    read_resources,
-)
 from fastlane.web.api.executions import command
 from fastlane.web.api.json_schema import LIKE_DURATION, JsonSchema
-from fastlane.web.api.notifications import (
-    LISTENERS,
-    NOTIFY_SCHEMA,
-    WEBHOOKS,
-    WEBHOOKS_SCHEMA,
-    address_faults,
-    mail_faults,
-    read_notify,
-    read_webhooks,
-)
 from fastlane.web.api.serializer import (
     RenderContext,
     Serializer,
@@ -221,10 +194,11 @@ def _number(least: int, most: int) -> JobType:
     return JobType(integer_from(least, most), json_schema.integer(least, most), defined, shown)
 
 
-def _text(read: Reader, schema: JsonSchema) -> JobType:
+def _line(most: int, noun: str, example: str) -> JobType:
+    """One line of text for people."""
     return JobType(
-        read,
-        schema,
+        values.line_of(most, noun, example),
+        values.line_schema(most),
         lambda path, about: string(attrgetter(path), about, optional=True),
         lambda path, about: string(attrgetter(path), about, null=True),
     )
@@ -404,24 +378,24 @@ FIELDS: Mapping[str, JobField] = {
         option=Option("--concurrency", "NUMBER", "It waits while this many executions of its task run.", "integer"),
     ),
     "resources": JobField(
-        JobType(read_resources, RESOURCES_SCHEMA),
+        JobType(container.read_resources, container.RESOURCES_SCHEMA),
         "How much of a node it gets, within the limits of its pool.",
-        defined=nested(RESOURCES, lambda job: asked_resources(job.spec.resources), optional=True),
-        shown=nested(RESOURCES, lambda spec: asked_resources(spec.resources), null=True),
+        defined=nested(container.RESOURCES, lambda job: container.asked_resources(job.spec.resources), optional=True),
+        shown=nested(container.RESOURCES, lambda spec: container.asked_resources(spec.resources), null=True),
     ),
     "container": JobField(
-        JobType(read_container, CONTAINER_SCHEMA),
+        JobType(container.read_container, container.CONTAINER_SCHEMA),
         "How its container is set up. The policy of its pool says what is allowed; anything else is a 403.",
-        defined=nested(CONTAINER, lambda job: asked_container(job.spec.container), optional=True),
-        shown=nested(CONTAINER, lambda spec: asked_container(spec.container), null=True),
+        defined=nested(container.CONTAINER, lambda job: container.asked_container(job.spec.container), optional=True),
+        shown=nested(container.CONTAINER, lambda spec: container.asked_container(spec.container), null=True),
     ),
-    OLD_HOSTS: JobField(
-        JobType(read_hosts, {**HOSTS, "deprecated": True}),
+    container.OLD_HOSTS: JobField(
+        JobType(container.read_hosts, {**container.HOSTS, "deprecated": True}),
         "The name of container.extraHosts in fastlane 2.x.",
         scheduled=True,
     ),
     "name": JobField(
-        _text(values.read_name, values.NAME),
+        _line(values.MAX_NAME, "name", "nightly backup"),
         f"A name for people, up to {values.MAX_NAME} characters.",
         defined="A name for people.",
         option=Option("--name", "TEXT", "A name for people, and for other commands: TASK/NAME."),
@@ -433,10 +407,10 @@ FIELDS: Mapping[str, JobField] = {
         option=Option("-l --label", "NAME=VALUE", "A label.", "pairs"),
     ),
     "webhooks": JobField(
-        JobType(read_webhooks, WEBHOOKS_SCHEMA),
+        JobType(notifications.read_webhooks, notifications.WEBHOOKS_SCHEMA),
         f"Where to post how each execution ended, by what is told; up to {MAX_WEBHOOKS} in each list.",
-        defined=nested(WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
-        shown=nested(WEBHOOKS, lambda spec: spec.webhooks),
+        defined=nested(notifications.WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
+        shown=nested(notifications.WEBHOOKS, lambda spec: spec.webhooks),
     ),
     "expectEvery": JobField(
         _duration(values.read_expectation, json_schema.EXPECTATION),
@@ -445,9 +419,9 @@ FIELDS: Mapping[str, JobField] = {
         shown="Seconds within which it is to succeed; null: it is never late.",
     ),
     "notify": JobField(
-        JobType(read_notify, NOTIFY_SCHEMA),
+        JobType(notifications.read_notify, notifications.NOTIFY_SCHEMA),
         f"E-mail addresses, of domains that `notify_allow` has, that get a mail about each end; up to {MAX_MAILBOXES} in each list.",
-        defined=nested(LISTENERS, lambda job: job.spec.notify or None, optional=True),
+        defined=nested(notifications.LISTENERS, lambda job: job.spec.notify or None, optional=True),
     ),
     "retention": JobField(
         JobType(read_retention, {**_RETENTION.body.schema, "examples": [{"executions": "7d", "maxExecutions": 100, "logs": "1d"}]}),
@@ -513,9 +487,9 @@ SPEC = Serializer[Spec](
 )
 
 HINTS: Hints = {
-    **{name.lower(): f"resources.{name}" for name in RESOURCES_BODY.fields},
-    **{name.lower(): f"container.{name}" for name in CONTAINER_BODY.fields},
-    **{name.lower(): f"{name}, a field of the job itself" for name in FIELDS if name != OLD_HOSTS},
+    **{name.lower(): f"resources.{name}" for name in container.RESOURCES_BODY.fields},
+    **{name.lower(): f"container.{name}" for name in container.CONTAINER_BODY.fields},
+    **{name.lower(): f"{name}, a field of the job itself" for name in FIELDS if name != container.OLD_HOSTS},
     "args": "command",
     "backoff": "retryDelay",
     "cpu": "resources.cpus",
@@ -562,9 +536,9 @@ class JobRules:
             words = f"is more than this server allows ({longest}); choose a shorter one, or ask for a higher hard_timeout"
             faults.append(Fault("timeout", words))
         if "webhooks" in wanted:
-            faults += address_faults(wanted["webhooks"], self.webhook_allow)
+            faults += notifications.address_faults(wanted["webhooks"], self.webhook_allow)
         if "notify" in wanted:
-            faults += mail_faults(wanted["notify"], self.notify_allow)
+            faults += notifications.mail_faults(wanted["notify"], self.notify_allow)
         return faults
 
 
@@ -600,14 +574,14 @@ def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], par
                 yield name, NEEDS_CRON
         if "retryDelay" in given and "retries" not in given:
             yield "retryDelay", NEEDS_RETRIES
-    if OLD_HOSTS in wanted and differs(wanted[OLD_HOSTS], wanted.get("container", NO_CONTAINER).extra_hosts):
-        yield OLD_HOSTS, NOT_THE_SAME
+    if container.OLD_HOSTS in wanted and container.differs(wanted[container.OLD_HOSTS], wanted.get("container", NO_CONTAINER).extra_hosts):
+        yield container.OLD_HOSTS, container.NOT_THE_SAME
 
 
 def _spec_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a spec, by its attributes, that these fields give."""
     found = {ATTRIBUTES[name]: value for name, value in wanted.items() if name in ATTRIBUTES}
-    if hosts := wanted.get(OLD_HOSTS):
+    if hosts := wanted.get(container.OLD_HOSTS):
         found["container"] = replace(wanted.get("container", NO_CONTAINER), extra_hosts=hosts)
     return found
 
@@ -665,10 +639,10 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
 def _changed_spec(spec: Spec, wanted: Mapping[str, Any], removed: set[str]) -> Spec:
     attributes = {ATTRIBUTES[name] for name in removed if name in ATTRIBUTES}
     changed = {attribute: getattr(_DEFAULTS, attribute) for attribute in attributes} | _spec_values(wanted)
-    container = wanted.get("container", NO_CONTAINER if "container" in removed else spec.container)
-    if OLD_HOSTS in wanted or (OLD_HOSTS in removed and "container" not in wanted):
-        container = replace(container, extra_hosts=wanted.get(OLD_HOSTS) or {})
-    return replace(spec, **changed | {"container": container})
+    options = wanted.get("container", NO_CONTAINER if "container" in removed else spec.container)
+    if container.OLD_HOSTS in wanted or (container.OLD_HOSTS in removed and "container" not in wanted):
+        options = replace(options, extra_hosts=wanted.get(container.OLD_HOSTS) or {})
+    return replace(spec, **changed | {"container": options})
 
 
 def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fastlane.models.job import CONTROL
 from fastlane.models.schedule import read_duration_or_seconds
 from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema
-from fastlane.web.api.body import MAX_FAULTS, FieldFaults
+from fastlane.web.api.body import MAX_FAULTS, FieldFaults, Reader
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
 
 _PART = r"""[^ \t\r\n'"\\]++|'[^']*+'|"(?:[^"\\]++|\\.)*+"|\\."""
@@ -123,13 +123,23 @@ def read_metadata(value: object) -> dict[str, Any]:
     return value
 
 
-def read_name(value: object) -> str:
-    """A name for people."""
-    if not isinstance(value, str):
-        raise ValueError('is not text; write a name for people, such as "nightly backup"')
-    if not value.strip() or len(value) > MAX_NAME or CONTROL.search(value):
-        raise ValueError(f"is not 1 to {MAX_NAME} characters without control characters; choose another name")
-    return value
+def line_of(most: int, noun: str, example: str) -> Reader:
+    """A reader of one line of text for people."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f'is not text; write a {noun} for people, such as "{example}"')
+        if not value.strip() or len(value) > most or CONTROL.search(value):
+            raise ValueError(f"is not 1 to {most} characters without control characters; choose another {noun}")
+        return value
+
+    return read
+
+
+def line_schema(most: int) -> JsonSchema:
+    """What ``line_of`` reads."""
+    pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    return {"type": "string", "minLength": 1, "maxLength": most, "pattern": pattern}
 
 
 def read_labels(value: object) -> dict[str, str]:
@@ -192,12 +202,6 @@ ENVS: JsonSchema = {
 }
 
 
-NAME: JsonSchema = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": MAX_NAME,
-    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$",
-}
 LABELS: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": f"^{LABEL.pattern}$"},

@@ -18,9 +18,9 @@ from fastlane.web.api.serializer import Listing
 from fastlane.web.api.values import LABEL, MAX_LABEL
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
-from fastlane.web.http.fields import read_object
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_flag, read_integer
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import read_task
 
 MAX_WAIT = 60

@@ -22,8 +22,8 @@ from fastlane.web.api.hosts import (
     read_registration,
 )
 from fastlane.web.handler import Handler
-from fastlane.web.http.fields import read_object
 from fastlane.web.http.query import read_flag
+from fastlane.web.http.strict_json import read_object
 
 
 class PauseDispatchHandler(Handler):

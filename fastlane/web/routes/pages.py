@@ -16,9 +16,9 @@ from fastlane.services.tickets import TooManyTickets
 from fastlane.web.api.contract import Parameter, Response, flag, operation, pages
 from fastlane.web.api.server import HEALTH
 from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files, wants_html
-from fastlane.web.http.fields import read_object
 from fastlane.web.http.problems import Problem, accepts_gzip, problem_of
 from fastlane.web.http.query import read_flag
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import Document
 from fastlane.web.routes.executions import FILTERS
 from fastlane.web.routes.health import answer_health

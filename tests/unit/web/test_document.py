@@ -17,7 +17,7 @@ from fastlane.web.api.contract import declared, pages
 from fastlane.web.api.job import CRON_FIELDS, JOB_BODY, JobRules, read_job
 from fastlane.web.handler import Handler
 from fastlane.web.http import query
-from fastlane.web.http.fields import read_object
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import EXAMPLES, METHODS, Document
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.settings import WebSettings
