@@ -31,14 +31,14 @@ class StoredDocument(Generic[T]):
         defaults = {field.name: _default(field) for field in fields(kind)}  # type: ignore[arg-type]
         rest = [name for name in forms if name not in always]
         self._kind, self._tolerant = kind, tolerant
-        self._always = [(name, attrgetter(name), forms[name][0]) for name in always]
+        self._always = _compiled({name: forms[name][0] for name in always})
         self._rest = [(name, defaults[name], forms[name][0]) for name in rest]
         self._values, self._defaults = _values_of(rest), tuple(defaults[name] for name in rest)
         self._readers = {name: read for name, (_, read) in forms.items()}
 
     def write(self, value: T) -> dict[str, Any]:
         """The document of a value: what orjson takes."""
-        document = {name: own if write is None else write(own) for name, get, write in self._always for own in (get(value),)}
+        document = self._always(value)
         given = self._values(value)
         if given != self._defaults:
             for (name, default, write), own in zip(self._rest, given, strict=True):
@@ -83,8 +83,16 @@ class StoredList(Generic[T]):
 def _values_of(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:
     """Reads these attributes, of which there may be a single one."""
     several = tuple(names)
-    get = attrgetter(*several)
-    return get if len(several) > 1 else lambda value: (get(value),)
+    if len(several) > 1:
+        return attrgetter(*several)
+    return lambda value: tuple(getattr(value, name) for name in several)
+
+
+def _compiled(writers: Mapping[str, Convert | None]) -> Callable[[Any], dict[str, Any]]:
+    """One expression that writes all of these attributes: a loop takes twice as long, and each new job is written."""
+    parts = [f"{name!r}: value.{name}" if write is None else f"{name!r}: {name}(value.{name})" for name, write in writers.items()]
+    compiled: Callable[[Any], dict[str, Any]] = eval(f"lambda value: {{{', '.join(parts)}}}", dict(writers))
+    return compiled
 
 
 def _default(field: Field[Any]) -> Any:
