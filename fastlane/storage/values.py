@@ -3,9 +3,7 @@ mean anything to a database; a log's pieces are packed bytes. All adapters use t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import lru_cache
-from operator import attrgetter
 from struct import Struct
 from struct import error as StructError
 from typing import Any
@@ -14,24 +12,15 @@ import orjson
 
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Secret
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import Attempt, Target
 from fastlane.models.execution import Failure, FailureReason, Usage
 from fastlane.models.job import Spec
 from fastlane.models.log import Mark, Piece
-from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
-from fastlane.models.retention import NO_RETENTION
+from fastlane.models.notify import Mailbox
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-
-SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency", "expect_every")
-SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
-_RULE_VALUES = attrgetter(*SPEC_RULES)
-NO_RULES = tuple(SPEC_DEFAULTS[name] for name in SPEC_RULES)
-SPEC_PARTS = {"resources": NO_RESOURCES, "retention": NO_RETENTION}
-PARTS: tuple[Any, ...] = (NO_RESOURCES, NO_CONTAINER, NO_RETENTION)
-PART_FIELDS = {type(part): tuple(field.name for field in fields(part)) for part in PARTS}
-_MOUNT_VALUES = attrgetter(*(field.name for field in fields(Mount)))
+from fastlane.models.stored import MAILBOX, WEBHOOK
+from fastlane.models.stored import SPEC as STORED_SPEC
 
 REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
 """How many parsed specs are cached, and the length in characters of the longest: an execution's row is read several times on its way."""
@@ -45,25 +34,7 @@ PIECE = Struct("<BqI")
 
 def spec_to_json(spec: Spec) -> str:
     """A spec as JSON text. Raises TypeError for values that JSON does not have."""
-    given = _RULE_VALUES(spec)
-    rules: dict[str, Any] = {}
-    if given != NO_RULES:
-        rules = {name: value for name, value in zip(SPEC_RULES, given, strict=True) if value != SPEC_DEFAULTS[name]}
-    for name, default in SPEC_PARTS.items():
-        if (part := getattr(spec, name)) is not default and part != default:
-            rules[name] = _differences(default, part)
-    if spec.container is not NO_CONTAINER and spec.container != NO_CONTAINER:
-        rules["container"] = _container_document(spec.container)
-    if spec.name is not None:
-        rules["name"] = spec.name
-    if spec.labels:
-        rules["labels"] = dict(spec.labels)
-    if spec.webhooks:
-        rules["webhooks"] = [webhook_values(webhook) for webhook in spec.webhooks]
-    if spec.notify:
-        rules["notify"] = [[mailbox.trigger, mailbox.address] for mailbox in spec.notify]
-    stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
-    return orjson.dumps(stored).decode()
+    return orjson.dumps(STORED_SPEC.write(spec)).decode()
 
 
 def spec_from_json(text: str) -> Spec:
@@ -72,54 +43,7 @@ def spec_from_json(text: str) -> Spec:
 
 
 def _spec(text: str) -> Spec:
-    stored = orjson.loads(text)
-    command = stored["command"]
-    rules = {name: stored[name] for name in SPEC_RULES if name in stored}
-    _check_types(stored, rules)
-    rules |= {name: type(default)(**stored[name]) for name, default in SPEC_PARTS.items() if name in stored}
-    if "container" in stored:
-        rules["container"] = _container(stored["container"])
-    rules |= {name: stored[name] for name in ("name", "labels") if name in stored}
-    if "webhooks" in stored:
-        rules["webhooks"] = tuple(webhook_from(values) for values in stored["webhooks"])
-    if "notify" in stored:
-        rules["notify"] = tuple(mailbox_from(*values) for values in stored["notify"])
-    return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
-
-
-def _check_types(stored: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
-    """Raises TypeError for a value that would fail only where it is used."""
-    command = stored["command"]
-    texts = [stored["image"], *(command if command is not None else ()), *stored["envs"].values()]
-    texts += [stored.get("name", ""), *stored.get("labels", {}).values()]
-    if not all(isinstance(text, str) for text in texts) or not isinstance(stored["metadata"], dict):
-        raise TypeError("its spec has a value of the wrong type")
-    if not all(value is None or isinstance(value, int) for value in rules.values()):
-        raise TypeError(f"one of its {', '.join(rules)} is not a number")
-
-
-def _container_document(container: Container) -> dict[str, Any]:
-    """A container as a document of the fields that differ from the default; mounts and secrets as lists of their fields' values."""
-    parts = _differences(NO_CONTAINER, container)
-    if container.mounts:
-        parts["mounts"] = [_MOUNT_VALUES(mount) for mount in container.mounts]
-    if container.secrets:
-        parts["secrets"] = [[secret.name, secret.target] for secret in container.secrets]
-    return parts
-
-
-def _container(parts: dict[str, Any]) -> Container:
-    parts |= {name: tuple(parts[name]) for name in ("networks", "constraints") if name in parts}
-    if "mounts" in parts:
-        parts["mounts"] = tuple(Mount(MountKind(kind), *rest) for kind, *rest in parts["mounts"])
-    if "secrets" in parts:
-        parts["secrets"] = tuple(Secret(name, target) for name, target in parts["secrets"])
-    return Container(**parts)
-
-
-def _differences(default: object, value: object) -> dict[str, Any]:
-    """The fields in which a value differs from the default."""
-    return {name: own for name in PART_FIELDS[type(default)] if (own := getattr(value, name)) != getattr(default, name)}
+    return STORED_SPEC.read(orjson.loads(text))
 
 
 _remembered_spec = lru_cache(maxsize=REMEMBERED_SPECS)(_spec)
@@ -222,40 +146,17 @@ MAIL = "mail"
 """What a stored mailbox begins with, where a webhook has its trigger."""
 
 
-def webhook_values(webhook: Webhook) -> list[Any]:
-    """The values of a webhook's fields."""
-    values = [webhook.trigger, webhook.url, dict(webhook.headers), webhook.retries]
-    return values if webhook.body is None else [*values, webhook.body]
-
-
-def webhook_from(values: Sequence[Any]) -> Webhook:
-    """The webhook with these values. Raises TypeError or ValueError."""
-    trigger, url, headers, retries, *more = values
-    body = more[0] if more else None
-    texts = all(isinstance(text, str) for text in (url, *headers.values()))
-    if not texts or not isinstance(retries, int) or not isinstance(body, dict | None):
-        raise TypeError("a webhook of it has a value of the wrong type")
-    return Webhook(NotificationTrigger(trigger), url, headers, retries, body)
-
-
-def mailbox_from(trigger: str, address: str) -> Mailbox:
-    """The mailbox with these values. Raises TypeError or ValueError."""
-    if not isinstance(address, str):
-        raise TypeError("a mailbox of it has a value of the wrong type")
-    return Mailbox(NotificationTrigger(trigger), address)
-
-
 def target_to_json(target: Target) -> str:
     """A webhook or a mailbox as JSON text."""
     if isinstance(target, Mailbox):
-        return orjson.dumps([MAIL, target.trigger, target.address]).decode()
-    return orjson.dumps(webhook_values(target)).decode()
+        return orjson.dumps([MAIL, *MAILBOX.write(target)]).decode()
+    return orjson.dumps(WEBHOOK.write(target)).decode()
 
 
 def target_from_json(text: str) -> Target:
     """What ``target_to_json`` wrote."""
     kind, *values = stored = orjson.loads(text)
-    return mailbox_from(*values) if kind == MAIL else webhook_from(stored)
+    return MAILBOX.read(values) if kind == MAIL else WEBHOOK.read(stored)
 
 
 def attempts_to_json(attempts: Sequence[Attempt]) -> str:

@@ -30,7 +30,7 @@ from fastlane.models.trace import Span, TraceContext
 from fastlane.services.assembly import Services
 from fastlane.services.tickets import Grant
 from fastlane.tracing.port import Recorder
-from fastlane.web.api.responses.problems import PROBLEM
+from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
 from fastlane.web.http.connection import ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
 from fastlane.web.http.problems import GZIP_FROM, LARGE, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of

@@ -1,5 +1,5 @@
-"""The contract as OpenAPI 3.1, made from the table of routes, what their methods declare, the schemas that validate bodies, and the
-serializers of responses. It describes this server under its settings: how to log in, where it has users or tokens, and how many retries it
+"""The contract as OpenAPI 3.1, made from the table of routes, what their methods declare, the bodies of requests, and the serializers of
+responses. It describes this server under its settings: how to log in, where it has users or tokens, and how many retries it
 allows."""
 
 import re
@@ -8,17 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
-from marshmallow import Schema, fields
 
+from fastlane.web.api.actions import ENQUEUED, PROBLEM, WAITED
+from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import EVENTS, Parameter, Response
+from fastlane.web.api.job import CRON_FIELDS, JOB_BODY, JOB_CHANGE_BODY, STARTS
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
-from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
-from fastlane.web.api.responses.actions import ENQUEUED, WAITED
-from fastlane.web.api.responses.problems import PROBLEM
-from fastlane.web.api.responses.webhook_payload import EXECUTION_EVENT, JOB_EVENT
 from fastlane.web.api.serializer import Serializer
+from fastlane.web.api.webhook_payload import EXECUTION_EVENT, JOB_EVENT
 from fastlane.web.routing import Resource, Route
 from fastlane.web.settings import WebSettings
 
@@ -129,23 +126,6 @@ JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId
 EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
 
 
-class Converter(OpenAPIConverter):
-    """Describes a field by the JSON Schema in its metadata."""
-
-    def field2property(self, field: fields.Field[Any]) -> Json:
-        """See apispec. Only bodies of requests have such fields, so ``writeOnly`` would say nothing."""
-        own: JsonSchema = field.metadata.get(JSON_SCHEMA, {})
-        found: Json = {**super().field2property(field), **own}
-        found.pop("writeOnly", None)
-        return found
-
-
-class Plugin(MarshmallowPlugin):
-    """The plugin of apispec, with our converter."""
-
-    Converter = Converter
-
-
 class Document:
     """The document of these routes under these settings. It is made at the first request for it."""
 
@@ -157,7 +137,7 @@ class Document:
     def content(self) -> Mapping[str, Any]:
         """The document without ``servers``, which depends on the request."""
         about = {"description": ABOUT}
-        spec = APISpec("fastlane", self._settings.version, OPENAPI, plugins=[Plugin()], info=about, tags=_tags())
+        spec = APISpec("fastlane", self._settings.version, OPENAPI, info=about, tags=_tags())
         self._add_components(spec)
         for path, resource in self._routes.items():
             spec.path(path, parameters=_path_parameters(path), operations=dict(self._operations(path, resource)))
@@ -172,6 +152,8 @@ class Document:
         spec.components.schema("Data", dict(ANY_DATA))
         for name, serializer in self._serializers().items():
             spec.components.schema(name, serializer.schema)
+        for body in self._bodies():
+            spec.components.schema(body.component, body.schema)
         for name, header in HEADERS.items():
             spec.components.header(name, {"description": header.description, "required": header.required, "schema": dict(header.schema)})
         for name, description in PROBLEMS.values():
@@ -189,6 +171,11 @@ class Document:
         answered = (body for response in responses for body in response.bodies)
         bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_EVENT, JOB_EVENT)
         return {one.name: one for body in bodies for one in body.family()}
+
+    def _bodies(self) -> dict[BodyObject, None]:
+        """The bodies of all requests, in the order of the routes."""
+        found = (route.operation.body for resource in self._routes.values() for route in _ordered(resource))
+        return dict.fromkeys(body for body in found if body is not None)
 
     def _schemes(self) -> dict[str, Json]:
         """How to log in."""
@@ -257,9 +244,9 @@ def _parameter(name: str, place: str, parameter: Parameter) -> Json:
     return {"name": name, "in": place, "description": parameter.description, "required": required, "schema": dict(parameter.schema)}
 
 
-def _body(schema: type[Schema]) -> Json:
-    content: Json = {"schema": schema}
-    if issubclass(schema, JobSchema):
+def _body(body: BodyObject) -> Json:
+    content: Json = {"schema": {"$ref": f"#/components/schemas/{body.component}"}}
+    if body in (JOB_BODY, JOB_CHANGE_BODY):
         content["examples"] = {name: {"summary": summary, "value": value} for name, (summary, value) in EXAMPLES.items()}
     return {"required": True, "content": {"application/json": content}}
 
@@ -291,7 +278,7 @@ def _problem(name: str, description: str) -> Json:
 
 def _with_rules(content: Json, settings: WebSettings) -> Json:
     """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the server's own limits."""
-    job, change = (content["components"]["schemas"][_name(schema)] for schema in (JobSchema, JobChangeSchema))
+    job, change = (content["components"]["schemas"][body.component] for body in (JOB_BODY, JOB_CHANGE_BODY))
     job["properties"]["timezone"]["default"] = settings.timezone
     for schema in (job, change):
         schema["properties"]["retries"]["maximum"] = settings.hard_retries
@@ -305,10 +292,6 @@ def _with_rules(content: Json, settings: WebSettings) -> Json:
         {"title": "with retries", "required": ["retries"], "properties": {"retries": {"type": "integer"}}},
     ]
     return content
-
-
-def _name(schema: type[Schema]) -> str:
-    return schema.__name__.removesuffix("Schema")
 
 
 def _start(title: str, name: str | None, absent: Any) -> Json:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from marshmallow import Schema
 from tornado.web import RequestHandler
 
 from fastlane.models.access import Role
+from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import (
     ETAG,
     IDEMPOTENCY_HEADERS,
@@ -51,7 +51,7 @@ class Operation:
     answers: Mapping[int, Response]
     query: Mapping[str, Parameter] = field(default_factory=dict)
     headers: Mapping[str, Parameter] = field(default_factory=dict)
-    body: type[Schema] | None = None
+    body: BodyObject | None = None
     refusals: Sequence[int] = ()
     more: str = ""
 
@@ -116,7 +116,7 @@ def route(
     *bodies: Serializer[Any],
     answers: Mapping[int, Response] | None = None,
     query: Mapping[str, Parameter] | None = None,
-    body: type[Schema] | None = None,
+    body: BodyObject | None = None,
     idempotent: bool = False,
     conditional: bool = False,
     etag: bool = False,

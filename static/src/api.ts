@@ -2,41 +2,7 @@
 
 import { setClock } from "./console/times";
 
-export interface Execution {
-  executionId: string;
-  taskId: string;
-  jobId: string;
-  /** The tick that it is an attempt at. */
-  queueJobId: string;
-  status: string;
-  failure: { reason: string; message: string } | null;
-  image: string;
-  command: string | null;
-  attempt: number;
-  retries: number;
-  /** Seconds; null for the server's limit. */
-  timeout: number | null;
-  expiresAt: string | null;
-  scheduledFor: string;
-  createdAt: string;
-  startedAt: string | null;
-  finishedAt: string | null;
-  stopRequestedAt: string | null;
-  durationMs: number | null;
-  exitCode: number | null;
-  host: string | null;
-  pool: string | null;
-  containerId: string | null;
-  logInfo: { stdoutBytes: number; stderrBytes: number; truncated: boolean };
-  usage: { memoryPeakBytes: number; cpuSeconds: number | null } | null;
-}
-
-export interface Wait {
-  reason: string;
-  message: string;
-  since: string | null;
-  until: string | null;
-}
+export type { Execution, Wait } from "./contract";
 
 export const FINAL = new Set(["done", "failed", "timedout", "stopped", "expired"]);
 

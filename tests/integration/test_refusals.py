@@ -20,7 +20,7 @@ from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.scheduler import execution_watch
 from fastlane.services.results import Enqueued
-from fastlane.web.api.requests.readers import MAX_ARGUMENT, MAX_COMMAND, MAX_ENVS_BYTES
+from fastlane.web.api.values import MAX_ARGUMENT, MAX_COMMAND, MAX_ENVS_BYTES
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all
 from tests.support.fastlane import Fastlane

@@ -1,4 +1,4 @@
-"""``docs/api.md``: every route and field, from the OpenAPI document. To write it: ``python -m tests.support.api_page > docs/api.md``."""
+"""``docs/api.md``: every route and field, from the OpenAPI document. ``generated`` writes it."""
 
 from collections.abc import Iterator, Mapping
 from textwrap import fill
@@ -189,9 +189,3 @@ def _text(text: str) -> str:
 def content() -> str:
     """The page for a server that sets nothing."""
     return page(Document(ROUTES, web_settings()).content)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(content())

@@ -1,7 +1,4 @@
-"""``fastlane/cli/client/jobs.schema.json``: the JSON schema of the files of ``fastlane apply``, from that of a job in the OpenAPI document.
-
-To write it: ``python -m tests.support.jobs_schema``.
-"""
+"""``fastlane/cli/client/jobs.schema.json``, the JSON schema of the files of ``fastlane apply``. ``generated`` writes it."""
 
 import json
 from typing import Any
@@ -42,7 +39,3 @@ def loose(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: loose(one) for key, one in value.items() if key not in ("pattern", "not", "minLength", "maxLength", "format")}
     return [loose(one) for one in value] if isinstance(value, list) else value
-
-
-if __name__ == "__main__":
-    TARGET.write_text(content(), "utf-8")

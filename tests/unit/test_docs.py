@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.web.api.requests.job import JOB
-from tests.support import api_page, jobs_schema
+from fastlane.web.api.job import JOB_BODY
+from tests.support import api_page, generated
 from tests.support.docs import CODE, PAGES, ROOT, commands
 from tests.unit.web.test_document import DOCUMENT, operations
 
@@ -68,18 +68,18 @@ def test_prose_is_wrapped_so_that_a_diff_can_be_read(page):
         assert line.startswith("|") or len(line) <= WIDTH or (spans != line and len(spans) < WIDTH * 2 // 3), line
 
 
-def test_the_page_of_all_routes_and_fields_is_that_of_the_code():
+@pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)
+def test_what_is_written_from_the_fields_is_that_of_the_code(path):
+    text = path.read_text("utf-8")
+    assert text == generated.FILES[path](), "write it anew: .venv-test/bin/python -m tests.support.generated"
+
+
+def test_the_page_of_all_routes_and_fields_has_them_all():
     text = (ROOT / "docs/api.md").read_text("utf-8")
-    assert text == api_page.content(), "write it anew: .venv-test/bin/python -m tests.support.api_page > docs/api.md"
     for path, method, _ in operations(DOCUMENT):
         assert f"| `{method} {api_page.short(path)}` |" in text
     for schema in DOCUMENT["components"]["schemas"].values():
         assert all(f"`{name}` |" in text for name in schema.get("properties", {}))
-
-
-def test_the_schema_of_files_of_jobs_is_that_of_the_code():
-    text = jobs_schema.TARGET.read_text("utf-8")
-    assert text == jobs_schema.content(), "write it anew: .venv-test/bin/python -m tests.support.jobs_schema"
 
 
 def test_the_readme_names_every_route_with_its_methods():
@@ -93,7 +93,7 @@ def test_the_readme_names_every_route_with_its_methods():
 
 def test_getting_started_names_every_field_of_a_job():
     text = (ROOT / "docs/getting-started.md").read_text("utf-8")
-    assert not [name for name in JOB.fields if f"`{name}`" not in text]
+    assert not [name for name in JOB_BODY.fields if f"`{name}`" not in text]
 
 
 def figures(path: str, named: int) -> dict[str, float]:

@@ -60,7 +60,6 @@ DRIVERS = {
     "docker": ("executors",),
     "httpx": ("client",),
     "environs": ("config",),
-    "marshmallow": ("web",),
     "bson": ("storage",),
     "motor": ("storage",),
     "pymongo": ("storage",),

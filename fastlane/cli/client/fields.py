@@ -1,8 +1,9 @@
-"""The options of ``run`` and ``schedule`` that say what to run, and the fields of the job that they mean."""
+"""The options of ``run`` and ``schedule``, and the fields of the job that they mean."""
 
+import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,41 +19,42 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_TASK = "run"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-OPTIONS = (
-    click.option("-t", "--task", metavar="TASK", default=DEFAULT_TASK, show_default=True, help="The task.", shell_complete=complete_task),
-    click.option("--name", metavar="TEXT", help="A name for people, and for other commands: TASK/NAME."),
-    click.option(
-        "-e", "--env", "envs", metavar="NAME=VALUE", multiple=True, help="A variable; NAME alone takes the value that it has here."
-    ),
-    click.option("--env-file", "env_files", metavar="FILE", multiple=True, help="A file with a variable a line."),
-    click.option("-l", "--label", "labels", metavar="NAME=VALUE", multiple=True, help="A label."),
-    click.option("-m", "--memory", metavar="SIZE", help="The most memory that it gets: 512m."),
-    click.option("--cpus", type=float, metavar="NUMBER", help="The most processors that it gets: 0.5."),
-    click.option("-u", "--user", metavar="USER", help="The user that it runs as, by name or number: 1000:1000."),
-    click.option("-w", "--workdir", metavar="DIR", help="The directory in which it starts."),
-    click.option("-v", "--volume", "volumes", metavar="SOURCE:TARGET[:ro]", multiple=True, help="A path of the node, or a volume."),
-    click.option("--network", "networks", metavar="NAME", multiple=True, help="A network."),
-    click.option("--timeout", metavar="DURATION", help="How long it may run: 5m."),
-    click.option("--retries", type=int, metavar="NUMBER", help="How many further attempts may follow a failed one."),
-    click.option("--retry-delay", metavar="DURATION", help="The time before each further attempt."),
-    click.option("--expires-in", metavar="DURATION", help="How long after it was due it may still start."),
-    click.option("--priority", type=int, metavar="NUMBER", help="A point counts as a minute of waiting."),
-    click.option("--concurrency", type=int, metavar="NUMBER", help="It waits while this many executions of its task run."),
-    click.argument("image"),
-    click.argument("command", nargs=-1, type=click.UNPROCESSED),
-)
-UNCHANGED = {
-    "name": "name", "timeout": "timeout", "retries": "retries", "retry_delay": "retryDelay", "expires_in": "expiresIn",
-    "priority": "priority", "concurrency": "concurrency",
-}  # fmt: skip
-"""The options that are fields, and the fields' names."""
+TASK = click.option("-t", "--task", metavar="TASK", default=DEFAULT_TASK, show_default=True, help="The task.", shell_complete=complete_task)
+ROWS = json.loads(Path(__file__).with_name("options.json").read_text("utf-8"))
+"""The options that are fields: written from the server's declarations of the fields by tests/support/generated.py."""
+TYPES = {"integer": int, "number": float}
+REPEATED = ("variables", "pairs", "mounts", "list")
+"""The kinds of options that may be given several times."""
 
 
-def job_options(function: F) -> F:
-    """Gives a command the options, the image and the command to run."""
-    for option in reversed(OPTIONS):
-        function = option(function)
-    return function
+def job_options(*, scheduled: bool = False) -> Callable[[F], F]:
+    """Gives a command the options, the image and the command to run; when it is ``scheduled``, also the options that say when."""
+
+    def add(function: F) -> F:
+        rows = [row for row in ROWS if scheduled or not row["scheduled"]]
+        options = (
+            TASK,
+            *map(_option, rows),
+            click.option("--env-file", "env_files", metavar="FILE", multiple=True, help="A file with a variable a line."),
+            click.argument("image"),
+            click.argument("command", nargs=-1, type=click.UNPROCESSED),
+        )
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+def _option(row: Mapping[str, Any]) -> Callable[[F], F]:
+    kind = row["kind"]
+    type = click.Choice(kind.split("|")) if "|" in kind else TYPES.get(kind)
+    return click.option(*row["flags"], _name(row), metavar=row["metavar"] or None, type=type, multiple=kind in REPEATED, help=row["help"])
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """What click calls the option."""
+    return str(row["field"]).replace(".", "_")
 
 
 def job_fields(options: dict[str, Any]) -> "JobFields":
@@ -63,16 +65,22 @@ def job_fields(options: dict[str, Any]) -> "JobFields":
         del command[0]
     if command:
         fields["command"] = command
-    envs = {name: value for file in options["env_files"] for name, value in _variables_of(file)}
-    envs |= dict(_variable(text) for text in options["envs"])
-    labels = dict(_pair("--label", text) for text in options["labels"])
-    resources = {name: options[name] for name in ("cpus", "memory") if options[name] is not None}
-    container = {name: options[name] for name in ("user", "workdir") if options[name] is not None}
-    container |= {"mounts": list(map(_mount, options["volumes"]))} if options["volumes"] else {}
-    container |= {"networks": list(options["networks"])} if options["networks"] else {}
-    groups = {"envs": envs, "labels": labels, "resources": resources, "container": container}
-    fields |= {name: value for name, value in groups.items() if value}
-    fields |= {field: options[name] for name, field in UNCHANGED.items() if options[name] is not None}
+    variables = {name: value for file in options["env_files"] for name, value in _variables_of(file)}
+    for row in ROWS:
+        given: Any = options.get(_name(row))
+        match row["kind"]:
+            case "variables":
+                given = variables | dict(map(_variable, given))
+            case "pairs":
+                given = dict(_pair(row["flags"][-1], text) for text in given)
+            case "mounts":
+                given = list(map(_mount, given))
+        if given is not None and given != () and given != [] and given != {}:
+            *above, last = row["field"].split(".")
+            place = fields
+            for name in above:
+                place = place.setdefault(name, {})
+            place[last] = list(given) if isinstance(given, tuple) else given
     return cast("JobFields", fields)
 
 

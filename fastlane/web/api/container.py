@@ -1,62 +1,36 @@
-"""Fields of the objects in a body: the reader of each field's value, and its JSON Schema."""
+"""``resources`` and ``container`` of a job: each field's reader, its JSON Schema, and how answers show it, so that it can be sent again."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
-
-from marshmallow import ValidationError
 
 from fastlane.errors import quoted
 from fastlane.models import container
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
-from fastlane.web.api.field_hints import HINTS
-from fastlane.web.api.json_schema import JsonSchema, integer, nullable
-from fastlane.web.http.fields import Faults, Reader, list_of, read_fields
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.schedule import show_duration
+from fastlane.web.api import serializer
+from fastlane.web.api.body import BodyField, BodyObject, Both, Faults, FieldFaults, Option, Resource, array, attribute_of, list_of, word_of
+from fastlane.web.api.json_schema import JsonSchema, integer
+from fastlane.web.api.serializer import boolean, enum, mapping, nested, number, string, strings
 
-NULL: JsonSchema = {"type": "null"}
 NO_TEMPLATE = r"(?![\s\S]*\{\{)"
 """Swarm would fill in a template, so that a path could become another one."""
 SIZE_WORDS = 'in bytes, or with a unit of memory such as "512m", "1.5g" or "512MiB"'
 
+_NULL: JsonSchema = {"type": "null"}
 _ANY_SIZE = r"^(?:(?:[4-9]|[1-9][0-9]{1,8})(?:[mM]|MiB)|[1-9][0-9]{0,5}(?:[gG]|GiB))$"
 
 
-@dataclass(frozen=True, slots=True)
-class BodyField:
-    """A field of an object. ``read`` raises ValueError or ValidationError with what is wrong. A field that is not required may be null."""
-
-    read: Reader
-    schema: JsonSchema
-    about: str = ""
-    required: bool = False
-
-    @property
-    def described(self) -> JsonSchema:
-        """The schema with all that the field says."""
-        schema = self.schema if self.required or self.schema is NULL else nullable(self.schema)
-        return {**schema, "description": self.about} if self.about else dict(schema)
+def asked_resources(resources: Resources) -> Resources | None:
+    """None when the job asks for nothing."""
+    return None if resources == NO_RESOURCES else resources
 
 
-class BodyObject:
-    """An object in a body: fields by their keys, and no others. ``noun`` is what a fault calls the object."""
-
-    def __init__(self, noun: str, /, **fields: BodyField) -> None:
-        self.fields = fields
-        self._noun = noun
-        self._readers = {name: field.read for name, field in fields.items()}
-        self._required = tuple(name for name, field in fields.items() if field.required)
-
-    def read(self, value: object) -> dict[str, Any]:
-        """The fields that are given, by name; null counts as not given. Raises ValidationError with all faults."""
-        return read_fields(value, self._readers, self._noun, self._required, HINTS)
-
-    @property
-    def schema(self) -> JsonSchema:
-        """The object as JSON Schema."""
-        properties = {name: field.described for name, field in self.fields.items()}
-        schema: JsonSchema = {"type": "object", "properties": properties, "additionalProperties": False}
-        return {**schema, "required": list(self._required)} if self._required else schema
+def asked_container(container: Container) -> Container | None:
+    """None when the job asks for nothing."""
+    return None if container == NO_CONTAINER else container
 
 
 def text(pattern: str, longest: int) -> JsonSchema:
@@ -69,11 +43,6 @@ def size(least: int) -> JsonSchema:
     return {"anyOf": [integer(least, container.MAX_BYTES), {"type": "string", "maxLength": 20, "pattern": _ANY_SIZE}]}
 
 
-def array(item: JsonSchema, most: int, **more: Any) -> JsonSchema:
-    """A list of at most ``most`` items."""
-    return {"type": "array", "items": item, "maxItems": most, **more}
-
-
 _PATH = r"(?:/(?!\.{1,2}(?:/|:|$))[^/:\u0000-\u001f\u007f-\u009f]+)+"
 _VOLUME = container.VOLUME_NAME.pattern
 ABSOLUTE_PATH = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?)", container.MAX_PATH)
@@ -81,25 +50,38 @@ _TARGET = text(f"{NO_TEMPLATE}{_PATH}/?", container.MAX_PATH)
 _MOUNT_TEXT = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?|{_VOLUME}):{_PATH}/?(?::r[ow])?", container.MAX_PATH)
 
 
-def _read_kind(value: object) -> MountKind:
-    if not isinstance(value, str) or value not in set(MountKind):
-        raise ValueError(f"is not one of {', '.join(repr(kind.value) for kind in MountKind)}")
-    return MountKind(value)
-
-
-_MOUNT = BodyObject(
+_KIND, _BOOLEAN = word_of(MountKind), {"type": "boolean"}
+_MOUNT_RESOURCE = Resource[Mount](
     "a mount",
-    type=BodyField(
-        _read_kind,
-        {"enum": [kind.value for kind in MountKind]},
-        "bind: a path of the node; volume: a named volume; tmpfs: memory.",
-        required=True,
+    "Mounted",
+    "Something mounted in a container.",
+    type=Both(
+        BodyField(
+            _KIND,
+            {"enum": [kind.value for kind in MountKind]},
+            "bind: a path of the node; volume: a named volume; tmpfs: memory.",
+            required=True,
+        ),
+        enum(MountKind, attrgetter("kind"), "What is mounted: a path of the node, a named volume, or memory."),
     ),
-    source=BodyField(container.read_text, {"type": "string"}),
-    target=BodyField(container.read_target, _TARGET, "Where the container finds it.", required=True),
-    readOnly=BodyField(container.read_boolean, {"type": "boolean"}, "Whether the container may only read it; false unless given."),
-    size=BodyField(partial(container.read_size, least=container.LEAST_TMPFS), size(container.LEAST_TMPFS)),
+    source=Both(
+        BodyField(container.read_text, {"type": "string"}),
+        string(attrgetter("source"), "The node's path or the volume's name; null: memory.", null=True),
+    ),
+    target=Both(
+        BodyField(container.read_target, _TARGET, "Where the container finds it.", required=True),
+        string(attrgetter("target"), "Where the container finds it."),
+    ),
+    readOnly=Both(
+        BodyField(container.read_boolean, _BOOLEAN, "Whether the container may only read it; false unless given."),
+        boolean(attrgetter("read_only"), "Whether the container may only read it."),
+    ),
+    size=Both(
+        BodyField(partial(container.read_size, least=container.LEAST_TMPFS), size(container.LEAST_TMPFS)),
+        serializer.integer(attrgetter("size"), "Bytes, of memory.", null=True),
+    ),
 )
+_MOUNT, MOUNTED = _MOUNT_RESOURCE.body, _MOUNT_RESOURCE.answer
 
 
 def _mount_schema(kind: MountKind, **fields: BodyField) -> JsonSchema:
@@ -109,9 +91,9 @@ def _mount_schema(kind: MountKind, **fields: BodyField) -> JsonSchema:
 
 _HOST_PATH = BodyField(container.read_path, ABSOLUTE_PATH, "Of a bind: a path of the node. Of a volume: its name.", required=True)
 _VOLUME_NAME = BodyField(container.read_volume, text(_VOLUME, 128), "Its name.", required=True)
-_NO_SOURCE = replace(_MOUNT.fields["source"], schema=NULL)
-_NO_SIZE = replace(_MOUNT.fields["size"], schema=NULL)
-MOUNT: JsonSchema = {
+_NO_SOURCE = replace(_MOUNT.fields["source"], schema=_NULL, null=False)
+_NO_SIZE = replace(_MOUNT.fields["size"], schema=_NULL, null=False)
+MOUNT_SCHEMA: JsonSchema = {
     "anyOf": [
         {
             **_MOUNT_TEXT,
@@ -149,14 +131,20 @@ def read_mount(value: object) -> Mount:
     return Mount(kind, given["target"], source, given.get("readOnly", False), given.get("size"))
 
 
-_SECRET = BodyObject(
+_SECRET = Resource[Secret](
     "a secret",
-    name=BodyField(container.read_secret, text(container.SECRET.pattern, 64), "Its name in the swarm.", required=True),
-    target=BodyField(
-        container.read_secret_file, text(container.SECRET_FILE.pattern, 128), "Its file in /run/secrets: its name unless given."
+    "SecretGiven",
+    "A secret of the swarm that a container is given.",
+    name=Both(
+        BodyField(container.read_secret, text(container.SECRET.pattern, 64), "Its name in the swarm.", required=True),
+        string(attrgetter("name"), "The secret's name in the swarm."),
+    ),
+    target=Both(
+        BodyField(container.read_secret_file, text(container.SECRET_FILE.pattern, 128), "Its file in /run/secrets: its name unless given."),
+        string(attrgetter("target"), "Its file in /run/secrets."),
     ),
 )
-SECRET: JsonSchema = {"anyOf": [_SECRET.fields["name"].schema, _SECRET.schema]}
+SECRET_SCHEMA: JsonSchema = {"anyOf": [_SECRET.body.fields["name"].schema, _SECRET.body.schema]}
 
 
 def read_secret(value: object) -> Secret:
@@ -186,9 +174,9 @@ def differs(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> boo
 def read_hosts(value: object) -> dict[str, str]:
     """IP addresses by host name."""
     if not isinstance(value, dict):
-        raise ValidationError('is not an object; write {"db.internal": "10.0.0.7"}')
+        raise ValueError('is not an object; write {"db.internal": "10.0.0.7"}')
     if len(value) > MAX_HOSTS:
-        raise ValidationError(f"has more than {MAX_HOSTS} hosts; put them into a name server")
+        raise ValueError(f"has more than {MAX_HOSTS} hosts; put them into a name server")
     faults, hosts = Faults(), {}
     for given, address in value.items():
         if not faults.enough:
@@ -196,7 +184,7 @@ def read_hosts(value: object) -> dict[str, str]:
             hosts[name] = faults.read(given or "(empty)", container.read_address, address)
     faults.raise_if_any()
     if len(hosts) < len(value):
-        raise ValidationError("has two names that differ only in capitals, which host names ignore; leave one")
+        raise ValueError("has two names that differ only in capitals, which host names ignore; leave one")
     return hosts
 
 
@@ -253,47 +241,93 @@ HOSTS: JsonSchema = {
     "maxProperties": MAX_HOSTS,
 }
 
-_CONTAINER = BodyObject(
-    "a container",
-    user=BodyField(
-        container.read_user,
-        text(container.USER.pattern, 129),
-        "The user that it runs as, and perhaps the group, by name or number: 1000:1000.",
-    ),
-    workdir=BodyField(container.read_path, ABSOLUTE_PATH, "The directory in which the command starts."),
-    init=BodyField(container.read_boolean, {"type": "boolean"}, "Whether an init process starts the command: true unless given."),
-    stopSignal=BodyField(container.read_signal, _SIGNAL, "The signal that asks it to end, by name or number."),
-    stopGrace=BodyField(
-        container.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h: a duration like startIn, or a number of seconds."
-    ),
-    mounts=BodyField(
-        _unique(list_of(read_mount, MAX_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),
-        array(MOUNT, MAX_MOUNTS),
-        "What is mounted in it; no target twice.",
-    ),
-    networks=BodyField(
-        _unique(list_of(container.read_network, MAX_NETWORKS, '"backend"')),
-        array(text(container.NETWORK.pattern, 128), MAX_NETWORKS, uniqueItems=True),
-        "By name; host: the node's own.",
-    ),
-    secrets=BodyField(
-        _unique(list_of(read_secret, MAX_SECRETS, '"db-password"'), _target, "target"),
-        array(SECRET, MAX_SECRETS),
-        "Secrets of the swarm, each in a file /run/secrets/TARGET; no target twice.",
-    ),
-    constraints=BodyField(
-        list_of(container.read_constraint, MAX_CONSTRAINTS, '"node.labels.disk==ssd"'),
-        array(text(container.CONSTRAINT.pattern, 512), MAX_CONSTRAINTS),
-        "Which nodes may have it, in Swarm's words: node.labels.disk==ssd.",
-    ),
-    extraHosts=BodyField(read_hosts, HOSTS, "IP addresses by host name, for its /etc/hosts."),
-    additionalDNSEntries=BodyField(read_hosts, {**HOSTS, "deprecated": True}, "The name of extraHosts in fastlane 2.x."),
-)
-_ATTRIBUTES = {"stopSignal": "stop_signal", "stopGrace": "stop_grace", "extraHosts": "extra_hosts"}
-"""What ``Container`` calls a field, where it has another name."""
 
-CONTAINER: JsonSchema = {
-    **_CONTAINER.schema,
+def _grace(container: Container) -> str | None:
+    return None if container.stop_grace is None else show_duration(container.stop_grace / 1000)
+
+
+_CONTAINER = Resource[Container](
+    "a container",
+    "ContainerAsked",
+    "How a container is set up; null: as the image and the engine have it.",
+    user=Both(
+        BodyField(
+            container.read_user,
+            text(container.USER.pattern, 129),
+            "The user that it runs as, and perhaps the group, by name or number: 1000:1000.",
+            option=Option("-u --user", "USER", "The user that it runs as, by name or number: 1000:1000."),
+        ),
+        string(attrgetter("user"), "User, and perhaps group.", null=True),
+    ),
+    workdir=Both(
+        BodyField(
+            container.read_path,
+            ABSOLUTE_PATH,
+            "The directory in which the command starts.",
+            option=Option("-w --workdir", "DIR", "The directory in which it starts."),
+        ),
+        string(attrgetter("workdir"), "Where the command starts.", null=True),
+    ),
+    init=Both(
+        BodyField(container.read_boolean, _BOOLEAN, "Whether an init process starts the command: true unless given."),
+        boolean(attrgetter("init"), "Whether an init process goes in front.", null=True),
+    ),
+    stopSignal=Both(
+        BodyField(container.read_signal, _SIGNAL, "The signal that asks it to end, by name or number."),
+        string(attrgetter("stop_signal"), "What asks it to end.", null=True),
+    ),
+    stopGrace=Both(
+        BodyField(
+            container.read_grace,
+            _GRACE,
+            "How long it has to end after that, from 1s to 1h: a duration like startIn, or a number of seconds.",
+        ),
+        string(_grace, "How long it has then.", null=True, examples=["30s"]),
+    ),
+    mounts=Both(
+        BodyField(
+            _unique(list_of(read_mount, MAX_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),
+            array(MOUNT_SCHEMA, MAX_MOUNTS),
+            "What is mounted in it; no target twice.",
+            option=Option("-v --volume", "SOURCE:TARGET[:ro]", "A path of the node, or a volume.", "mounts"),
+        ),
+        serializer.array(MOUNTED, attrgetter("mounts"), "What is mounted in it."),
+    ),
+    networks=Both(
+        BodyField(
+            _unique(list_of(container.read_network, MAX_NETWORKS, '"backend"')),
+            array(text(container.NETWORK.pattern, 128), MAX_NETWORKS, uniqueItems=True),
+            "By name; host: the node's own.",
+            option=Option("--network", "NAME", "A network.", "list"),
+        ),
+        strings(attrgetter("networks"), "By name; host: the node's own."),
+    ),
+    secrets=Both(
+        BodyField(
+            _unique(list_of(read_secret, MAX_SECRETS, '"db-password"'), _target, "target"),
+            array(SECRET_SCHEMA, MAX_SECRETS),
+            "Secrets of the swarm, each in a file /run/secrets/TARGET; no target twice.",
+        ),
+        serializer.array(_SECRET.answer, attrgetter("secrets"), "Each a file."),
+    ),
+    constraints=Both(
+        BodyField(
+            list_of(container.read_constraint, MAX_CONSTRAINTS, '"node.labels.disk==ssd"'),
+            array(text(container.CONSTRAINT.pattern, 512), MAX_CONSTRAINTS),
+            "Which nodes may have it, in Swarm's words: node.labels.disk==ssd.",
+        ),
+        strings(attrgetter("constraints"), "Which nodes may have it."),
+    ),
+    extraHosts=Both(
+        BodyField(read_hosts, HOSTS, "IP addresses by host name, for its /etc/hosts."),
+        mapping(attrgetter("extra_hosts"), "IP addresses by host name.", values={"type": "string"}),
+    ),
+)
+CONTAINER = _CONTAINER.answer
+_OLD_HOSTS_FIELD = BodyField(read_hosts, {**HOSTS, "deprecated": True}, "The name of extraHosts in fastlane 2.x.")
+CONTAINER_BODY = BodyObject("a container", **_CONTAINER.body.fields, additionalDNSEntries=_OLD_HOSTS_FIELD)
+CONTAINER_SCHEMA: JsonSchema = {
+    **CONTAINER_BODY.schema,
     "examples": [
         {"user": "1000:1000", "workdir": "/srv", "stopGrace": "30s", "mounts": ["/srv/data:/data:ro", {"type": "tmpfs", "target": "/tmp"}]},
         {"networks": ["backend"], "secrets": ["db-password"], "constraints": ["node.labels.disk==ssd"], "extraHosts": {"db": "10.0.0.7"}},
@@ -303,42 +337,74 @@ CONTAINER: JsonSchema = {
 
 def read_container(value: object) -> Container:
     """How a container is set up."""
-    given = _CONTAINER.read(value)
+    given = CONTAINER_BODY.read(value)
     old = given.pop(OLD_HOSTS, None)
     if differs(old, given.get("extraHosts")):
-        raise ValidationError({OLD_HOSTS: [NOT_THE_SAME]})
+        raise FieldFaults({OLD_HOSTS: [NOT_THE_SAME]})
     if old:
         given["extraHosts"] = old
-    return Container(**{_ATTRIBUTES.get(name, name): part for name, part in given.items()})
+    return Container(**{attribute_of(name): part for name, part in given.items()})
 
 
 _CPUS: JsonSchema = {"type": "number", "minimum": container.LEAST_CPUS, "maximum": container.MAX_CPUS}
 _MEMORY = size(container.LEAST_MEMORY)
 
-_RESERVE = BodyObject(
+_RESERVE = Resource[Resources](
     "reserve",
-    cpus=BodyField(container.read_cpus, _CPUS, "Processors; no more than the limit."),
-    memory=BodyField(container.read_memory, _MEMORY, f"Memory, {SIZE_WORDS}; no more than the limit."),
+    "Reserved",
+    "What its node keeps free for a container.",
+    cpus=Both(
+        BodyField(container.read_cpus, _CPUS, "Processors; no more than the limit."),
+        number(attrgetter("reserve_cpus"), "Processors; 0.5 is half of one."),
+    ),
+    memory=Both(
+        BodyField(container.read_memory, _MEMORY, f"Memory, {SIZE_WORDS}; no more than the limit."),
+        serializer.integer(attrgetter("reserve_memory"), "Bytes.", null=True),
+    ),
 )
-
-_RESOURCES = BodyObject(
+_RESOURCES = Resource[Resources](
     "resources",
-    cpus=BodyField(container.read_cpus, _CPUS, "The most processors that it gets: 0.5 is half of one."),
-    memory=BodyField(container.read_memory, _MEMORY, f"The most memory that it gets, {SIZE_WORDS}; what takes more is killed."),
-    pids=BodyField(container.read_pids, integer(1, container.MAX_PIDS), "The most processes and threads."),
-    reserve=BodyField(_RESERVE.read, _RESERVE.schema, "What its node must have free, and keeps for it."),
+    "ResourcesAsked",
+    "How much of a node a container gets; null: as much as its pool allows.",
+    cpus=Both(
+        BodyField(
+            container.read_cpus,
+            _CPUS,
+            "The most processors that it gets: 0.5 is half of one.",
+            option=Option("--cpus", "NUMBER", "The most processors that it gets: 0.5.", "number"),
+        ),
+        number(attrgetter("cpus"), "Processors; 0.5 is half of one."),
+    ),
+    memory=Both(
+        BodyField(
+            container.read_memory,
+            _MEMORY,
+            f"The most memory that it gets, {SIZE_WORDS}; what takes more is killed.",
+            option=Option("-m --memory", "SIZE", "The most memory that it gets: 512m."),
+        ),
+        serializer.integer(attrgetter("memory"), "Bytes.", null=True),
+    ),
+    pids=Both(
+        BodyField(container.read_pids, integer(1, container.MAX_PIDS), "The most processes and threads."),
+        serializer.integer(attrgetter("pids"), "Processes and threads.", null=True),
+    ),
+    reserve=Both(
+        BodyField(_RESERVE.body.read, _RESERVE.body.schema, "What its node must have free, and keeps for it."),
+        nested(_RESERVE.answer, lambda resources: resources),
+    ),
 )
-RESOURCES: JsonSchema = {
-    **_RESOURCES.schema,
+RESOURCES, RESOURCES_BODY = _RESOURCES.answer, _RESOURCES.body
+RESOURCES_SCHEMA: JsonSchema = {
+    **RESOURCES_BODY.schema,
     "examples": [{"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"memory": "256m"}}],
 }
 
 
 def read_resources(value: object) -> Resources:
     """How much of a node a container gets, and what is reserved for it."""
-    given = _RESOURCES.read(value)
+    given = RESOURCES_BODY.read(value)
     reserve = given.pop("reserve", {})
     above = [name for name in reserve if reserve[name] > given.get(name, reserve[name])]
     if above:
-        raise ValidationError({"reserve": {name: [f"is more than resources.{name}; ask for that or less"] for name in above}})
+        raise FieldFaults({"reserve": {name: [f"is more than resources.{name}; ask for that or less"] for name in above}})
     return Resources(**given, reserve_cpus=reserve.get("cpus"), reserve_memory=reserve.get("memory"))

@@ -12,7 +12,7 @@ from fastlane.models.cron import MAX_TEXT, MAX_TIMEZONE
 from fastlane.models.image import MAX_NAME, MAX_REFERENCE, REFERENCE
 from fastlane.models.job import MAX_TASK_ID_BYTES
 from fastlane.models.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
-from fastlane.web.http.fields import MAX_INTEGER
+from fastlane.web.http.strict_json import MAX_INTEGER
 
 JsonSchema = Mapping[str, Any]
 

@@ -75,7 +75,7 @@ Part = TypeVar("Part")
 Json = dict[str, Any]
 
 
-class Form(Enum):
+class Placement(Enum):
     """How a field's reader is called, and where its result goes."""
 
     PLAIN = auto()
@@ -90,7 +90,7 @@ class Form(Enum):
     """As FLATTENED, but which keys there are depends on the value."""
 
 
-EXPANDED = (Form.FLATTENED, Form.VARIANT)
+EXPANDED = (Placement.FLATTENED, Placement.VARIANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Field(Generic[Value]):
 
     schema: JsonSchema
     read: Callable[..., Any]
-    form: Form = Form.PLAIN
+    placement: Placement = Placement.PLAIN
     inner: "Serializer[Any] | None" = None
 
 
@@ -128,8 +128,8 @@ class Serializer(Generic[Value]):
             "type": "object",
             "description": self.description,
             "properties": {key: dict(field.schema) for key, field in fields.items()},
-            "required": [key for key, field in fields.items() if field.form is not Form.OPTIONAL],
-            "additionalProperties": any(field.form is Form.VARIANT for field in self._fields.values()),
+            "required": [key for key, field in fields.items() if field.placement is not Placement.OPTIONAL],
+            "additionalProperties": any(field.placement is Placement.VARIANT for field in self._fields.values()),
         }
 
     def family(self) -> "Iterator[Serializer[Any]]":
@@ -142,7 +142,7 @@ class Serializer(Generic[Value]):
     def flat_fields(self) -> Iterator[tuple[str, Field[Any]]]:
         """The fields by their keys in the JSON: those of a flattened object in place of that object."""
         for key, field in self._fields.items():
-            if field.form in EXPANDED and field.inner is not None:
+            if field.placement in EXPANDED and field.inner is not None:
                 yield from field.inner.flat_fields()
             else:
                 yield key, field
@@ -155,10 +155,10 @@ def _compiled(fields: Mapping[str, Field[Value]]) -> Callable[[Value, RenderCont
     parts = []
     for number, (key, field) in enumerate(fields.items()):
         names[f"read{number}"] = field.read
-        call = f"read{number}(value)" if field.form is Form.PLAIN else f"read{number}(value, render)"
-        if field.form in EXPANDED:
+        call = f"read{number}(value)" if field.placement is Placement.PLAIN else f"read{number}(value, render)"
+        if field.placement in EXPANDED:
             parts.append(f"**{call}")
-        elif field.form is Form.OPTIONAL:
+        elif field.placement is Placement.OPTIONAL:
             parts.append(f"**({{}} if (found := {call}) is None else {{{key!r}: found}})")
         else:
             parts.append(f"{key!r}: {call}")
@@ -257,7 +257,7 @@ def envs(read: Callable[[Value], Mapping[str, str]], *, optional: bool = False) 
     def show(value: Value, render: RenderContext) -> Mapping[str, str] | None:
         return render.redaction.envs(read(value)) or (None if optional else {})
 
-    return Field(schema, show, Form.OPTIONAL if optional else Form.RENDERED)
+    return Field(schema, show, Placement.OPTIONAL if optional else Placement.RENDERED)
 
 
 def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]], about: str) -> Field[Value]:
@@ -272,7 +272,7 @@ def rendered_text(read: Callable[[Value, RenderContext], str | None], about: str
 
 def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, about: str) -> Field[Value]:
     """Anything that depends on the request; no key where it is None."""
-    return Field(_described(schema, about), read, Form.OPTIONAL)
+    return Field(_described(schema, about), read, Placement.OPTIONAL)
 
 
 def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False, optional: bool = False) -> Field[Value]:
@@ -284,7 +284,7 @@ def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, nul
         return None if part is None else serialize(part, render)
 
     schema = {"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference
-    return Field(schema, show, Form.OPTIONAL if optional else Form.RENDERED, inner)
+    return Field(schema, show, Placement.OPTIONAL if optional else Placement.RENDERED, inner)
 
 
 def array(
@@ -298,7 +298,7 @@ def array(
         return None if parts is None else [serialize(part, render) for part in parts]
 
     schema = _described({"type": "array", "items": inner.reference}, about)
-    return Field(schema, show, Form.OPTIONAL if optional else Form.RENDERED, inner)
+    return Field(schema, show, Placement.OPTIONAL if optional else Placement.RENDERED, inner)
 
 
 def table(inner: Serializer[Part], read: Callable[[Value], Mapping[str, Part]], about: str) -> Field[Value]:
@@ -308,13 +308,13 @@ def table(inner: Serializer[Part], read: Callable[[Value], Mapping[str, Part]], 
         return {name: inner.serialize(part, render) for name, part in read(value).items()}
 
     schema = _described({"type": "object", "additionalProperties": inner.reference}, about)
-    return Field(schema, show, Form.RENDERED, inner)
+    return Field(schema, show, Placement.RENDERED, inner)
 
 
 def flattened(inner: Serializer[Part], read: Callable[[Value], Part]) -> Field[Value]:
     """The keys of another object, in this place. The field's own key is not used."""
     serialize = inner.serialize
-    return Field({}, lambda value, render: serialize(read(value), render), Form.FLATTENED, inner)
+    return Field({}, lambda value, render: serialize(read(value), render), Placement.FLATTENED, inner)
 
 
 def variants(read: Callable[[Value], Any], known: Mapping[type, Mapping[str, Field[Any]]]) -> Field[Value]:
@@ -326,19 +326,19 @@ def variants(read: Callable[[Value], Any], known: Mapping[type, Mapping[str, Fie
         part = read(value)
         return {} if part is None else serializers[type(part)](part, render)
 
-    keys = {key: replace(field, form=Form.OPTIONAL) for fields in known.values() for key, field in fields.items()}
-    return Field({}, show, Form.VARIANT, Serializer("", "", **keys))
+    keys = {key: replace(field, placement=Placement.OPTIONAL) for fields in known.values() for key, field in fields.items()}
+    return Field({}, show, Placement.VARIANT, Serializer("", "", **keys))
 
 
 def _plain(
     read: Callable[[Value], Any], schema: Mapping[str, Any], about: str = "", null: bool = False, optional: bool = False
 ) -> Field[Value]:
     schema = _described(nullable(schema) if null else schema, about)
-    return Field(schema, (lambda value, _: read(value)), Form.OPTIONAL) if optional else Field(schema, read)
+    return Field(schema, (lambda value, _: read(value)), Placement.OPTIONAL) if optional else Field(schema, read)
 
 
 def _rendered(read: Callable[[Value, RenderContext], Any], schema: Mapping[str, Any], about: str, null: bool = False) -> Field[Value]:
-    return Field(_described(nullable(schema) if null else schema, about), read, Form.RENDERED)
+    return Field(_described(nullable(schema) if null else schema, about), read, Placement.RENDERED)
 
 
 def _described(schema: JsonSchema, about: str) -> JsonSchema:

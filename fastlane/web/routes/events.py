@@ -8,8 +8,8 @@ from fastlane.models.access import Role
 from fastlane.models.event import EventFilter, EventKind, Position, read_cursor
 from fastlane.models.job import task_id_fault
 from fastlane.web.api.contract import EVENTS, Parameter, Response, flag
+from fastlane.web.api.events import EVENT_PAGE, EventListing
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, integer, text
-from fastlane.web.api.responses.events import EVENT_PAGE, EventListing
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import MAX_ROWS, is_uuid, read_all, read_flag, read_integer, read_since, read_text
 from fastlane.web.routing import Answer, route

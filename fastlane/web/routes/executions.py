@@ -7,11 +7,11 @@ from fastlane.models.job import task_id_fault
 from fastlane.models.paging import Wanted
 from fastlane.models.retention import HOUR, MOST_HOURS
 from fastlane.models.status import Status
+from fastlane.web.api.actions import EXECUTION_STOPPED
 from fastlane.web.api.contract import Parameter, pages
+from fastlane.web.api.events import DELIVERIES, DELIVERY, JOB_DELIVERIES
+from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE, HISTORY
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list, integer, text
-from fastlane.web.api.responses.actions import EXECUTION_STOPPED
-from fastlane.web.api.responses.events import DELIVERIES, DELIVERY, JOB_DELIVERIES
-from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE, HISTORY
 from fastlane.web.api.serializer import Listing
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_integer, read_since, read_text

@@ -5,7 +5,7 @@ import asyncio
 from fastlane.errors import TransientError
 from fastlane.metrics import text_of
 from fastlane.web.api.contract import METRICS, Response
-from fastlane.web.api.responses.server import ALIVE, HEALTH, READY, SERVER_STATUS, ServerStatus, gauges_of
+from fastlane.web.api.server import ALIVE, HEALTH, READY, SERVER_STATUS, ServerStatus, gauges_of
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import RETRY_AFTER, Problem
 from fastlane.web.routing import PUBLIC, Access, Answer, route

@@ -11,19 +11,18 @@ from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
 from fastlane.services.changes import Edit
 from fastlane.services.results import Enqueued
+from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, read_change, read_job
+from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
-from fastlane.web.api.requests.change import read_change
-from fastlane.web.api.requests.job import JobChangeSchema, JobSchema, read_job
-from fastlane.web.api.requests.readers import LABEL, MAX_LABEL
-from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED, WaitedFor
-from fastlane.web.api.responses.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TICK_PAGE
-from fastlane.web.api.responses.why import WHY
 from fastlane.web.api.serializer import Listing
+from fastlane.web.api.values import LABEL, MAX_LABEL
+from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
-from fastlane.web.http.fields import read_object
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_flag, read_integer
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import EXECUTION, JOB, read_task
 from fastlane.web.routing import Answer, route
 
@@ -136,7 +135,7 @@ async def get_job(handler: Handler, task_id: str, job_id: str) -> object:
     return Listing(url, detail.executions, detail)
 
 
-@route("PUT", JOB, "putJob", *(ENQUEUED, WAITED, DRY_RUN), query=ENQUEUE_QUERY, body=JobSchema, idempotent=True, conditional=True)
+@route("PUT", JOB, "putJob", *(ENQUEUED, WAITED, DRY_RUN), query=ENQUEUE_QUERY, body=JOB_BODY, idempotent=True, conditional=True)
 async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Creates the job, or replaces its details and schedules it again; or previews that."""
     if not handler.body.strip():
@@ -158,7 +157,7 @@ async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
     "patchJob",
     *(ENQUEUED, WAITED, DRY_RUN),
     query=ENQUEUE_QUERY,
-    body=JobChangeSchema,
+    body=JOB_CHANGE_BODY,
     idempotent=True,
     conditional=True,
     refusals=(404,),

@@ -14,11 +14,11 @@ from fastlane.models.access import Role
 from fastlane.models.log import STDERR, STDOUT, Piece
 from fastlane.services.reads.logs import LogView
 from fastlane.services.tickets import Grant, Ticket, TooManyTickets
+from fastlane.web.api.actions import TICKET, TicketFor
 from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag
 from fastlane.web.api.follow_query import FOLLOW_QUERY, PART_QUERY, TimedLines, read_follow_query, read_part
 from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import LogFormat
-from fastlane.web.api.responses.actions import TICKET, TicketFor
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import byte_range, read_flag

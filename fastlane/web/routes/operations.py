@@ -1,23 +1,28 @@
 """What people who operate fastlane do: pause dispatch, change pools and hosts, and put right by hand what a crash left."""
 
 from fastlane.errors import Fault, Forbidden
+from fastlane.web.api.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
 from fastlane.web.api.contract import flag
-from fastlane.web.api.requests.host import DrainSchema, HostRegistrationSchema, ReasonSchema, read_drained, read_reason, read_registration
-from fastlane.web.api.responses.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
-from fastlane.web.api.responses.hosts import (
+from fastlane.web.api.hosts import (
+    DRAIN_BODY,
     EXECUTION_CLEANED,
+    HOST_BODY,
     HOST_DRAINED,
     HOST_REMOVED,
     KNOWN_HOST,
     KNOWN_HOSTS,
     POOLS,
     QUEUE_REBUILD,
+    REASON_BODY,
     RELOADED,
     WORKER_FORGOTTEN,
+    read_drained,
+    read_reason,
+    read_registration,
 )
 from fastlane.web.handler import Handler
-from fastlane.web.http.fields import read_object
 from fastlane.web.http.query import read_flag
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import EXECUTION
 from fastlane.web.routing import ADMIN, route
 
@@ -47,7 +52,7 @@ async def list_hosts(handler: Handler) -> object:
     return await handler.services.hosts.read()
 
 
-@route("POST", "/hosts", "registerHost", KNOWN_HOST, body=HostRegistrationSchema, refusals=(409,), access=ADMIN)
+@route("POST", "/hosts", "registerHost", KNOWN_HOST, body=HOST_BODY, refusals=(409,), access=ADMIN)
 async def register_host(handler: Handler) -> object:
     """Registers a host in a pool; every worker connects to it within a second."""
     refuse_open_server(handler)
@@ -70,19 +75,19 @@ async def remove_host(handler: Handler, host: str) -> object:
     return await handler.services.hosts.remove(host, force=read_flag(handler.query, "force"), requester=handler.requester)
 
 
-@route("POST", "/docker-executor/blacklist", "drainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409), access=ADMIN)
+@route("POST", "/docker-executor/blacklist", "drainHost", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409), access=ADMIN)
 async def drain_host(handler: Handler) -> object:
     """Drains a host: it gets no new work, and what runs there goes on."""
     return await _drain(handler, drained=True)
 
 
-@route("PUT", "/docker-executor/blacklist", "drainHostByPut", HOST_DRAINED, body=DrainSchema, refusals=(404, 409), access=ADMIN)
+@route("PUT", "/docker-executor/blacklist", "drainHostByPut", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409), access=ADMIN)
 async def drain_host_by_put(handler: Handler) -> object:
     """Drains a host, as POST does."""
     return await _drain(handler, drained=True)
 
 
-@route("DELETE", "/docker-executor/blacklist", "undrainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409), access=ADMIN)
+@route("DELETE", "/docker-executor/blacklist", "undrainHost", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409), access=ADMIN)
 async def undrain_host(handler: Handler) -> object:
     """Gives a drained host work again."""
     return await _drain(handler, drained=False)
@@ -108,7 +113,7 @@ def _reason(handler: Handler) -> str:
     EXECUTION + "/end",
     "endExecution",
     EXECUTION_STOPPED,
-    body=ReasonSchema,
+    body=REASON_BODY,
     refusals=(404, 409),
     more="It must have been asked to stop. Its container may still be running until its host answers.",
     access=ADMIN,
@@ -118,19 +123,19 @@ async def end_execution(handler: Handler, task_id: str, job_id: str, execution_i
     return await handler.services.operator.end_execution(task_id, job_id, execution_id, _reason(handler), handler.requester)
 
 
-@route("POST", EXECUTION + "/mark-cleaned", "markExecutionCleaned", EXECUTION_CLEANED, body=ReasonSchema, refusals=(404, 409), access=ADMIN)
+@route("POST", EXECUTION + "/mark-cleaned", "markExecutionCleaned", EXECUTION_CLEANED, body=REASON_BODY, refusals=(404, 409), access=ADMIN)
 async def mark_execution_cleaned(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
     """Counts the service of an execution that has ended as removed."""
     return await handler.services.operator.mark_cleaned(task_id, job_id, execution_id, _reason(handler), handler.requester)
 
 
-@route("POST", "/queue/rebuild", "rebuildQueue", QUEUE_REBUILD, body=ReasonSchema, access=ADMIN)
+@route("POST", "/queue/rebuild", "rebuildQueue", QUEUE_REBUILD, body=REASON_BODY, access=ADMIN)
 async def rebuild_queue(handler: Handler) -> object:
     """Has the workers build the queue anew from the store. What runs goes on."""
     return await handler.services.operator.rebuild_queue(_reason(handler), handler.requester)
 
 
-@route("POST", "/workers/{worker}/forget", "forgetWorker", WORKER_FORGOTTEN, body=ReasonSchema, refusals=(404,), access=ADMIN)
+@route("POST", "/workers/{worker}/forget", "forgetWorker", WORKER_FORGOTTEN, body=REASON_BODY, refusals=(404,), access=ADMIN)
 async def forget_worker(handler: Handler, worker: str) -> object:
     """Drops what a worker last said of itself; one that is alive reports itself again."""
     return await handler.services.operator.forget_worker(worker, _reason(handler), handler.requester)

@@ -14,11 +14,11 @@ from fastlane.errors import Fault, Invalid, NotFound, NotStarted, TransientError
 from fastlane.models.access import Principal
 from fastlane.services.tickets import TooManyTickets
 from fastlane.web.api.contract import Parameter, Response, flag, pages
-from fastlane.web.api.responses.server import HEALTH
+from fastlane.web.api.server import HEALTH
 from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files, wants_html
-from fastlane.web.http.fields import read_object
 from fastlane.web.http.problems import Problem, accepts_gzip, problem_of
 from fastlane.web.http.query import read_flag
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import Document
 from fastlane.web.routes.executions import EXECUTION, FILTERS, JOB
 from fastlane.web.routes.health import health

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from fastlane.errors import Fault, Invalid
+from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, TASK_STOPPED, WAITED
 from fastlane.web.api.contract import Parameter, pages
+from fastlane.web.api.job import JOB_BODY
+from fastlane.web.api.jobs import JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE
 from fastlane.web.api.json_schema import enum
-from fastlane.web.api.requests.job import JobSchema
-from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, TASK_STOPPED, WAITED
-from fastlane.web.api.responses.jobs import JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE
 from fastlane.web.api.serializer import Listing
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
@@ -93,7 +93,7 @@ async def list_jobs(handler: Handler, task_id: str) -> object:
     *(ENQUEUED, WAITED, DRY_RUN),
     query=ENQUEUE_QUERY,
     idempotent=True,
-    body=JobSchema,
+    body=JOB_BODY,
     more="Creates the task if it is new. With wait the reply includes the execution; with dryRun it is a preview.",
 )
 async def enqueue(handler: Handler, task_id: str) -> object:

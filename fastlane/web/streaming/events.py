@@ -17,9 +17,9 @@ from fastlane.streams.batch import batch_of, cut, last_batch
 from fastlane.streams.follower import FinalState
 from fastlane.streams.reader import SLICE
 from fastlane.web.api.contract import EVENTS
+from fastlane.web.api.events import EVENT
 from fastlane.web.api.follow_query import read_follow_query
 from fastlane.web.api.log_encoding import EVENT_PING, encoder, server_sent_event
-from fastlane.web.api.responses.events import EVENT
 from fastlane.web.handler import Handler
 from fastlane.web.streaming.logs import PING_EVERY, RECONNECT_AFTER, event_format, keep_alive, last_events
 

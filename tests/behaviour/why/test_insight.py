@@ -14,7 +14,7 @@ from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import next_execution
 from fastlane.queue.port import Lane
 from fastlane.services.results import Enqueued
-from fastlane.web.api.responses.actions import DRY_RUN
+from fastlane.web.api.actions import DRY_RUN
 from fastlane.web.api.serializer import RenderContext
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, failing, intercept, keeping

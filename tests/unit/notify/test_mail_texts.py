@@ -13,7 +13,7 @@ from fastlane.models.status import Status
 from fastlane.notify.mail import mail_writer
 from fastlane.notify.port import MailMessage, MailParts
 from fastlane.redaction import redaction_of
-from fastlane.web.api.responses.webhook_payload import event_maker
+from fastlane.web.api.webhook_payload import event_maker
 from tests.support.factories import make_execution, make_spec
 
 NASTY = '<script>alert("x")</script>&amp;'

@@ -14,15 +14,15 @@ from fastlane.config.access import Token, User, hash_password
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import pages
-from fastlane.web.api.requests.job import CRON_FIELDS, JOB, read_job
+from fastlane.web.api.job import CRON_FIELDS, JOB_BODY, JobRules, read_job
 from fastlane.web.http import query
-from fastlane.web.http.fields import read_object
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import EXAMPLES, Document
 from fastlane.web.routes import ROUTES
 from fastlane.web.settings import WebSettings
 from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
-from tests.unit.web.api.requests.test_job import bodies
+from tests.unit.web.api.test_job import bodies
 
 NOW = 1_700_000_000_000
 """Milliseconds."""
@@ -45,7 +45,7 @@ def operations(content: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]
 def faults(body: dict[str, Any]) -> Sequence[Fault]:
     """What the server has against it."""
     try:
-        read_job(read_object(json.dumps(body).encode()), NOW, hard_retries=10, hard_timeout=1800)
+        read_job(read_object(json.dumps(body).encode()), NOW, JobRules(hard_retries=10, hard_timeout=1800))
     except Invalid as error:
         return error.faults
     return ()
@@ -97,8 +97,8 @@ def test_the_document_takes_for_expect_every_what_the_server_does(text: str) -> 
 
 def test_a_job_has_the_fields_that_validate_it_and_no_other() -> None:
     job = DOCUMENT["components"]["schemas"]["Job"]
-    assert job["properties"].keys() == JOB.fields.keys()
-    assert job["required"] == [name for name, field in JOB.fields.items() if field.required]
+    assert job["properties"].keys() == JOB_BODY.fields.keys()
+    assert job["required"] == list(JOB_BODY.required)
     assert job["additionalProperties"] is False
 
 
@@ -106,7 +106,7 @@ def test_a_job_has_the_fields_that_validate_it_and_no_other() -> None:
 def test_each_example_of_the_how_to_is_valid_by_the_document_and_by_the_server(name: str) -> None:
     body = EXAMPLES[name][1]
     assert JOB_FORM.is_valid(body)
-    read_job(body, NOW, hard_retries=10, hard_timeout=1800)
+    read_job(body, NOW, JobRules(hard_retries=10, hard_timeout=1800))
     assert body in [example["value"] for example in _enqueue()["requestBody"]["content"]["application/json"]["examples"].values()]
 
 
@@ -120,7 +120,7 @@ def test_the_examples_of_each_field_are_valid_by_the_document_and_by_the_server(
             beside = BESIDE.get(name, {})
             body = {"image": "ubuntu", **beside, name: example}
             assert JOB_FORM.is_valid(body), body
-            read_job(body, NOW, hard_retries=10, hard_timeout=1800, notify_allow=("*",))
+            read_job(body, NOW, JobRules(hard_retries=10, hard_timeout=1800, notify_allow=("*",)))
 
 
 @given(bodies())
@@ -270,7 +270,7 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
 def test_the_document_and_the_server_take_the_same(body: dict[str, Any]) -> None:
     given = {"image": "ubuntu:latest", **body}
     assert JOB_FORM.is_valid(given), list(JOB_FORM.iter_errors(given))
-    read_job(given, NOW, hard_retries=10, hard_timeout=1800)
+    read_job(given, NOW, JobRules(hard_retries=10, hard_timeout=1800))
 
 
 def test_a_server_s_settings_stand_in_its_document() -> None:

@@ -46,7 +46,7 @@ class RunCommand(ClientCommand):
 @click.option("-d", "--detach", is_flag=True, help="Print the job's name, and do not wait for it.")
 @click.option("--stop-on-exit", is_flag=True, help="Ctrl-C, SIGTERM or a closed output stop the job, without a question.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what it waits for.")
-@job_options
+@job_options()
 @CONTEXT
 def run(context: str | None, detach: bool, stop_on_exit: bool, quiet: bool, task: str, **options: Any) -> None:
     """Runs a command in a container, follows it, and ends with its exit code.

@@ -1,5 +1,6 @@
 // The commands that make the same job: curl, and fastlane's own.
 
+import { DURATIONS, OPTIONS } from "../../contract";
 import { argumentsOf } from "./arguments";
 import { typed } from "./body";
 import { compact, type Fields, type Json, Num } from "./json";
@@ -10,28 +11,6 @@ export function curl(url: string, body: Fields, login: string): string {
   return `curl -XPOST ${login}-d ${quote(compact(body))} ${quote(url)}`;
 }
 
-/** Fields that are an option each, and how its value is written. */
-const OPTIONS: Record<string, string> = {
-  name: "--name",
-  timeout: "--timeout",
-  retries: "--retries",
-  retryDelay: "--retry-delay",
-  expiresIn: "--expires-in",
-  priority: "--priority",
-  concurrency: "--concurrency",
-  startIn: "--in",
-  startAt: "--at",
-  cron: "--cron",
-  timezone: "--timezone",
-  overlap: "--overlap",
-  catchUp: "--catch-up",
-  "resources.memory": "--memory",
-  "resources.cpus": "--cpus",
-  "container.user": "--user",
-  "container.workdir": "--workdir",
-};
-/** Options whose value is read as a number of seconds where the body has a number. */
-const DURATIONS = new Set(["timeout", "retryDelay", "expiresIn"]);
 const STARTS = ["startIn", "startAt", "cron"];
 
 /** fastlane's command; or the fields for which it has no option. */
@@ -76,7 +55,7 @@ function optionsOf(path: string, value: Json): string[] | null {
   const name = Object.hasOwn(OPTIONS, path) && OPTIONS[path];
   const text = typed(value);
   if (!name || text === null || typeof value === "boolean" || !isPlain(value)) return null;
-  return [`${name}=${DURATIONS.has(path) && value instanceof Num ? `${text}s` : text}`];
+  return [`${name}=${DURATIONS.includes(path) && value instanceof Num ? `${text}s` : text}`];
 }
 
 const DECIMAL = /^-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?$/;

@@ -12,16 +12,11 @@ from fastlane.errors import Invalid, nearest
 from fastlane.models import container as options
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.job import Spec
-from fastlane.web.api import container as schemas
-from fastlane.web.api.container import OLD_HOSTS, read_resources
-from fastlane.web.api.container import RESOURCES as resource_schema
-from fastlane.web.api.field_hints import HINTS
-from fastlane.web.api.requests.job import read_job
-from fastlane.web.api.responses.container import CONTAINER, RESOURCES
-from fastlane.web.api.responses.jobs import SPEC
+from fastlane.web.api import body as body_fields
+from fastlane.web.api.body import MAX_FAULTS
+from fastlane.web.api.container import CONTAINER, CONTAINER_BODY, OLD_HOSTS, RESOURCES, RESOURCES_BODY, read_resources
+from fastlane.web.api.job import HINTS, SPEC, JobRules, read_job
 from fastlane.web.api.serializer import RenderContext
-from fastlane.web.http import fields as body_fields
-from fastlane.web.http.fields import MAX_FAULTS
 
 NOW = 1_700_000_000_000
 """Milliseconds."""
@@ -29,7 +24,7 @@ CONTEXT = RenderContext("http://x", ())
 
 
 def read(**body: Any) -> Spec:
-    return read_job({"image": "ubuntu", **body}, NOW, hard_retries=10, hard_timeout=1800)[0]
+    return read_job({"image": "ubuntu", **body}, NOW, JobRules(hard_retries=10, hard_timeout=1800))[0]
 
 
 def faults(**body: Any) -> dict[str, str]:
@@ -73,7 +68,7 @@ ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.int
 def test_what_is_shown_can_be_sent_again_and_means_the_same(container: Container, resources: Resources) -> None:
     shown = SPEC.serialize(Spec("ubuntu", container=container, resources=resources), CONTEXT)
     again = json.loads(json.dumps({name: shown[name] for name in ("image", "resources", "container")}))
-    spec = read_job(again, NOW, hard_retries=10, hard_timeout=1800)[0]
+    spec = read_job(again, NOW, JobRules(hard_retries=10, hard_timeout=1800))[0]
     assert (spec.container, spec.resources) == (container, resources)
 
 
@@ -144,7 +139,7 @@ def test_everything_at_once():
 def test_every_option_can_be_asked_for_and_is_shown():
     shown = CONTAINER.serialize(Container(user="a"), CONTEXT)
     assert len(shown) == len(fields(Container))
-    assert {*schemas.CONTAINER["properties"]} == {*shown, OLD_HOSTS}
+    assert {*CONTAINER_BODY.fields} == {*shown, OLD_HOSTS}
 
 
 # the name of 2.x
@@ -345,8 +340,6 @@ def test_noise_is_not_looked_at_for_longer_than_one_answer_needs(monkeypatch, bo
     assert len(str(caught.value)) < 50_000
 
 
-def test_every_field_of_resources_and_container_is_told_its_home():
-    homes = {
-        name: HINTS.get(name.lower()) for name in (*resource_schema["properties"], *schemas.CONTAINER["properties"]) if name != OLD_HOSTS
-    }
-    assert {name: home.partition(".")[2] for name, home in homes.items()} == {name: name for name in homes}
+def test_every_field_of_resources_and_container_is_told_where_it_belongs():
+    hints = {name: HINTS.get(name.lower()) for name in (*RESOURCES_BODY.fields, *CONTAINER_BODY.fields) if name != OLD_HOSTS}
+    assert {name: hint.partition(".")[2] for name, hint in hints.items()} == {name: name for name in hints}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.web.api.responses.executions import split_host
+from fastlane.web.api.executions import split_host
 from fastlane.web.api.serializer import RenderContext
 
 

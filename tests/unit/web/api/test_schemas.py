@@ -11,12 +11,12 @@ from jsonschema import Draft202012Validator
 from schemathesis.config import SchemathesisConfig
 
 from fastlane.errors import Fault, Invalid
-from fastlane.web.api.container import CONTAINER, HOSTS, RESOURCES
+from fastlane.web.api.container import CONTAINER_SCHEMA, HOSTS, RESOURCES_SCHEMA
+from fastlane.web.api.job import JobRules, read_job
 from fastlane.web.api.json_schema import JsonSchema
-from fastlane.web.api.requests.job import read_job
 from tests.http.fuzzing import is_in_table
 
-SCHEMAS = {"resources": RESOURCES, "container": CONTAINER, "additionalDNSEntries": HOSTS}
+SCHEMAS = {"resources": RESOURCES_SCHEMA, "container": CONTAINER_SCHEMA, "additionalDNSEntries": HOSTS}
 
 
 def made_of(schema: JsonSchema) -> st.SearchStrategy[Any]:
@@ -31,7 +31,7 @@ def made_of(schema: JsonSchema) -> st.SearchStrategy[Any]:
 def faults_of(body: dict[str, Any]) -> Sequence[Fault]:
     """What the server has against it."""
     try:
-        read_job(body, 0, hard_retries=10, hard_timeout=1800)
+        read_job(body, 0, JobRules(hard_retries=10, hard_timeout=1800))
     except Invalid as error:
         return error.faults
     return ()
@@ -51,4 +51,4 @@ def test_what_the_schema_allows_is_read_but_for_what_no_schema_can_say(data: st.
 def test_each_schema_s_examples_are_valid(name: str) -> None:
     for example in SCHEMAS[name].get("examples", ()):
         assert Draft202012Validator(SCHEMAS[name]).is_valid(example)
-        read_job({"image": "ubuntu", name: example}, 0, hard_retries=10, hard_timeout=1800)
+        read_job({"image": "ubuntu", name: example}, 0, JobRules(hard_retries=10, hard_timeout=1800))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.errors import Invalid
-from fastlane.web.http.fields import MAX_DEPTH, MAX_INTEGER, read_object
+from fastlane.web.http.strict_json import MAX_DEPTH, MAX_INTEGER, read_object
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 NUMBER = st.integers(-MAX_INTEGER, MAX_INTEGER) | st.floats(allow_nan=False, allow_infinity=False)

@@ -1,16 +1,102 @@
-"""Hosts: which there are, which of them were registered, and what became of one."""
+"""Hosts and pools: the bodies that register and drain a host, those of repairs by hand, and what answers show of hosts and pools."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastlane.models.container import Policy, Resources
-from fastlane.models.host import HostView
+from fastlane.models.event import MAX_DETAIL
+from fastlane.models.host import HostView, read_address
 from fastlane.models.pool import PoolsRevision, Pull
 from fastlane.models.schedule import show_duration
-from fastlane.services.hosts import Host
+from fastlane.services.hosts import Host, Registration
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.results import ExecutionCleaned, HostDrained, HostRemoved, QueueRebuild, WorkerForgotten
-from fastlane.web.api.responses.actions import NOT_SEEN
+from fastlane.web.api.actions import NOT_SEEN
+from fastlane.web.api.body import BodyField, BodyObject, Reader, read_body, whole_number
 from fastlane.web.api.serializer import Serializer, array, boolean, enum, integer, nested, number, string, strings, timestamp, url, uuid
+
+MAX_TEXT = 1024
+_NAME = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
+
+
+def _address(value: object) -> str:
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise ValueError(f"is longer than {MAX_TEXT} characters; write HOST:2376 or ssh://USER@HOST")
+    return read_address(value)
+
+
+def _text(most: int) -> Reader:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not value.strip() or len(value) > most:
+            raise ValueError(f"is not a text of 1 to {most} characters")
+        return value.strip()
+
+    return read
+
+
+HOST_BODY = BodyObject(
+    "a host",
+    "HostRegistration",
+    address=BodyField(
+        _address,
+        {**_NAME, "examples": ["10.0.0.7:2376", "ssh://fastlane@worker-7"]},
+        "How the workers reach it; one of the patterns in its pool's setting register must match.",
+        required=True,
+        missing="is missing; write HOST:2376, or ssh://USER@HOST",
+    ),
+    pool=BodyField(
+        _text(MAX_TEXT),
+        _NAME,
+        "The pool that gives it work; its setting also says with which certificates or keys it is reached.",
+        required=True,
+        missing="is missing; name one of the pools that GET /pools shows",
+    ),
+    weight=whole_number(1, 1000, "How much of the pool's work it gets, beside the others; 1 unless given."),
+    maxRunning=whole_number(1, 100_000, "How many executions it may have at once; without it, as many as its pool."),
+)
+"""The body of ``POST /hosts``."""
+
+DRAIN_BODY = BodyObject(
+    "this request",
+    "Drain",
+    host=BodyField(
+        _text(MAX_TEXT),
+        {**_NAME, "examples": ["10.0.0.7:2376"]},
+        "The host: its address or, where several hosts have that, its id.",
+        required=True,
+        missing='is missing; write {"host": "HOST:2375"}',
+    ),
+)
+"""The body of ``/docker-executor/blacklist``."""
+
+REASON_BODY = BodyObject(
+    "this request",
+    "Reason",
+    reason=BodyField(
+        _text(MAX_DETAIL),
+        {"type": "string", "minLength": 1, "maxLength": MAX_DETAIL, "pattern": r"\S", "examples": ["the machine burnt down"]},
+        "Why it has to be done by hand; the event of it says so.",
+        required=True,
+        missing='is missing; write {"reason": "the machine burnt down"}',
+    ),
+)
+"""The body of an operator's action."""
+
+
+def read_registration(body: Mapping[str, Any]) -> Registration:
+    """The host to register. Raises Invalid with every fault."""
+    wanted = read_body(HOST_BODY, body)
+    return Registration(wanted["address"], wanted["pool"], wanted.get("weight", 1), wanted.get("maxRunning"))
+
+
+def read_drained(body: Mapping[str, Any]) -> str:
+    """The host to drain, by address or id. Raises Invalid with every fault."""
+    return str(read_body(DRAIN_BODY, body)["host"])
+
+
+def read_reason(body: Mapping[str, Any]) -> str:
+    """The reason. Raises Invalid with every fault."""
+    return str(read_body(REASON_BODY, body)["reason"])
 
 
 def _fault(host: Host) -> str | None:

@@ -43,12 +43,13 @@ from fastlane.services.results import CurrentStatus, Deleted, Enqueued, PoolPaus
 from fastlane.services.submissions import Preview
 from fastlane.services.tickets import Ticket
 from fastlane.storage.base import Counts
-from fastlane.web.api.responses.actions import (
+from fastlane.web.api.actions import (
     DELETED,
     DRY_RUN,
     ENQUEUED,
     EXECUTION_STOPPED,
     POOL_PAUSED,
+    PROBLEM,
     STOPPED,
     TASK_STOPPED,
     TICKET,
@@ -56,13 +57,12 @@ from fastlane.web.api.responses.actions import (
     TicketFor,
     WaitedFor,
 )
-from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE
-from fastlane.web.api.responses.hosts import POOLS
-from fastlane.web.api.responses.jobs import JOB_DETAIL, TASK_JOBS, TASK_PAGE, TICK_PAGE
-from fastlane.web.api.responses.problems import PROBLEM
-from fastlane.web.api.responses.server import HEALTH, SERVER_STATUS, ServerStatus
-from fastlane.web.api.responses.why import WAIT, WHY
+from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE
+from fastlane.web.api.hosts import POOLS
+from fastlane.web.api.jobs import JOB_DETAIL, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
+from fastlane.web.api.server import HEALTH, SERVER_STATUS, ServerStatus
+from fastlane.web.api.why import WAIT, WHY
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import ListUrl
 

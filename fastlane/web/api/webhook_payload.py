@@ -10,7 +10,7 @@ from fastlane.models.job import Job
 from fastlane.models.notify import Webhook, filled
 from fastlane.models.schedule import show_duration
 from fastlane.services.reads.lists import ExecutionView
-from fastlane.web.api.responses.executions import EXECUTION, PLACE
+from fastlane.web.api.executions import EXECUTION, PLACE
 from fastlane.web.api.serializer import (
     RenderContext,
     Serializer,

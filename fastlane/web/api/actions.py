@@ -1,17 +1,19 @@
-"""Replies to requests that change something."""
+"""Replies to requests that change something; and the problems that any request may meet (RFC 9457)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import iso
+from fastlane.errors import Fault
 from fastlane.services.reads.lists import ExecutionView
 from fastlane.services.reads.pools import HostRow
 from fastlane.services.results import CurrentStatus, Deleted, DispatchPaused, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.submissions import Preview
 from fastlane.services.tickets import Ticket
-from fastlane.web.api.responses.container import RESOURCES, asked_resources
-from fastlane.web.api.responses.executions import EXECUTION
-from fastlane.web.api.responses.jobs import JOB_STATUSES, SCHEDULE, SPEC
+from fastlane.web.api.container import RESOURCES, asked_resources
+from fastlane.web.api.executions import EXECUTION
+from fastlane.web.api.job import SPEC
+from fastlane.web.api.jobs import JOB_STATUSES, SCHEDULE
 from fastlane.web.api.serializer import (
     RenderContext,
     Serializer,
@@ -27,6 +29,7 @@ from fastlane.web.api.serializer import (
     url,
     uuid,
 )
+from fastlane.web.http.problems import Problem
 
 NOT_SEEN = "no worker is alive that sees it"
 """Why a host that no worker reports cannot be used."""
@@ -158,4 +161,23 @@ TICKET = Serializer[TicketFor](
     expiresAt=timestamp(lambda of: of.ticket.expires_at, "When it expires."),
     url=url(_socket_url, "The WebSocket."),
     streamUrl=url(lambda of, render: f"{render.resource_url(*of.ids)}stream/?ticket={of.ticket.text}", "The page."),
+)
+
+FAULT = Serializer[Fault](
+    "Fault",
+    "One thing that is wrong with the request.",
+    field=string(lambda fault: fault.field, "A dotted path; empty for the whole."),
+    message=string(lambda fault: fault.message, "What to do about it."),
+)
+
+PROBLEM = Serializer[Problem](
+    "Problem",
+    "An error (RFC 9457).",
+    type=string(lambda _: "about:blank", "Always about:blank; title and status say what kind it is."),
+    title=string(lambda problem: problem.title, "The status in words."),
+    status=integer(lambda problem: problem.status, "The HTTP status.", least=400),
+    detail=string(lambda problem: problem.detail, "What is wrong and what to do, for people; of several faults, the names of the fields."),
+    error=string(lambda problem: problem.detail, "The detail again, for clients of fastlane 2.x."),
+    errors=array(FAULT, lambda problem: problem.faults or None, "Every fault by its field, for programs and forms.", optional=True),
+    executionStatus=enum(JOB_STATUSES, lambda problem: problem.execution_status, "The status of what has no log yet.", optional=True),
 )

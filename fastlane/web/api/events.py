@@ -11,8 +11,8 @@ from fastlane.models.event import MOMENTS, Event, EventKind
 from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.services.deliveries import DeliveriesView, DeliveryView, JobDeliveriesView
 from fastlane.services.events import EventPage
-from fastlane.web.api.responses.executions import REQUESTER
-from fastlane.web.api.responses.jobs import shown_url
+from fastlane.web.api.executions import REQUESTER
+from fastlane.web.api.notifications import shown_url
 from fastlane.web.api.serializer import (
     RenderContext,
     Serializer,

@@ -22,9 +22,9 @@ from fastlane.services.reads.status import (
     StrandedRow,
     WorkerRow,
 )
-from fastlane.web.api.responses.actions import NOT_SEEN
-from fastlane.web.api.responses.executions import split_host
-from fastlane.web.api.responses.jobs import JOB_STATUSES
+from fastlane.web.api.actions import NOT_SEEN
+from fastlane.web.api.executions import split_host
+from fastlane.web.api.jobs import JOB_STATUSES
 from fastlane.web.api.serializer import (
     Field,
     Serializer,

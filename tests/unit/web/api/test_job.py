@@ -1,13 +1,16 @@
-"""The short way through the schema of a job: it reads what marshmallow's own ``load`` reads, or nothing."""
+"""The body of a job: each field is read whatever is wrong with the others, and each fault is told."""
 
+from dataclasses import fields
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from marshmallow import ValidationError
-from marshmallow.decorators import VALIDATES_SCHEMA
 
-from fastlane.web.api.requests.job import JOB, read_valid
+from fastlane.errors import Invalid
+from fastlane.models.job import Spec
+from fastlane.web.api.body import attribute_of
+from fastlane.web.api.job import ATTRIBUTES, JOB_BODY, JobRules, read_job
 
 MOMENT = st.sampled_from([0, 1_645_113_692, 1.5, "1645113692", "2022-02-17T16:01:32Z", "2022-02-17 16:01:32+02:00"])
 SPAN = st.sampled_from(["10s", "2m30s", "240h", "1 day", "0s"])
@@ -85,21 +88,48 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
     return body | draw(st.just({}) | st.dictionaries(NAME, ODD, max_size=2))
 
 
+NOW = 1_700_000_000_000
+"""Milliseconds."""
+
+
+def is_read(name: str, value: object) -> bool:
+    """Whether the field takes this value."""
+    try:
+        JOB_BODY.fields[name].read(value)
+    except ValueError:
+        return False
+    return True
+
+
 @given(bodies())
 @example({"image": "ubuntu:latest", "command": "true"})
 @example({"image": "ubuntu:latest", "startIn": "5m", "startAt": 1_645_113_692})
-@example({"image": "ubuntu:latest", "timezone": "UTC"})
 @example({"command": "true"})
 @example({})
-def test_the_short_way_reads_what_load_reads_and_nothing_else(body: dict[str, Any]) -> None:
-    try:
-        expected = JOB.load(body)
-    except ValidationError:
-        expected = None
-    assert read_valid(body) == expected
+def test_a_field_is_read_whatever_is_wrong_with_the_others(body: dict[str, Any]) -> None:
+    found, faults = JOB_BODY.read_parts(body)
+    good = {name: value for name, value in body.items() if name in JOB_BODY.fields and is_read(name, value)}
+    assert found == {name: JOB_BODY.fields[name].read(value) for name, value in good.items()}
+    missing = set(JOB_BODY.required) - body.keys()
+    assert {*faults.tree} == {name or "(empty)" for name in body.keys() - good.keys()} | missing
 
 
-def test_the_short_way_knows_every_rule_of_the_schema() -> None:
-    hooks = {name: [hook for hook, *_ in there] for name, there in JOB._hooks.items() if there}
-    assert hooks == {VALIDATES_SCHEMA: ["rules"]}
-    assert not [name for name, one in JOB.fields.items() if one.data_key or one.attribute or one.validators or one.dump_only]
+def test_the_faults_of_a_body_are_told_in_its_order_after_what_is_missing() -> None:
+    body = {
+        "timezone": "UTC",
+        "colour": 1,
+        "retries": -1,
+        "cmd": "ls",
+        "startIn": "x",
+        "startAt": 1,
+        "container": {"user": "a b", "usr": 1},
+    }
+    with pytest.raises(Invalid) as caught:
+        read_job(body, NOW, JobRules(hard_retries=10, hard_timeout=1800))
+    fields = ["image", "timezone", "colour", "retries", "cmd", "startIn", "startIn", "container.user", "container.usr"]
+    assert [fault.field for fault in caught.value.faults] == fields
+
+
+def test_every_field_without_a_part_in_the_schedule_is_an_attribute_of_the_spec() -> None:
+    assert sorted(ATTRIBUTES.values()) == sorted(field.name for field in fields(Spec))
+    assert not [name for name, attribute in ATTRIBUTES.items() if attribute != attribute_of(name)]

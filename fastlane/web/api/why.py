@@ -22,7 +22,7 @@ from fastlane.services.reads.why import (
     UnusableHosts,
     WaitReason,
 )
-from fastlane.web.api.responses.jobs import JOB_STATUSES, TICK
+from fastlane.web.api.jobs import JOB_STATUSES, TICK
 from fastlane.web.api.serializer import (
     Field,
     RenderContext,

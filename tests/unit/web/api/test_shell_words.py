@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.web.api.requests.readers import read_command, split
+from fastlane.web.api.values import read_command, split
 
 SIZE = 64 * 1024
 

@@ -1,14 +1,10 @@
-"""Readers of the values of a job's fields, each with its JSON Schema. A reader raises ValidationError or ValueError with
-what is wrong and what to write instead."""
+"""Readers of the values of a job's fields, each with its JSON Schema. A reader raises ValueError with what is wrong and what to write
+instead."""
 
 import json
 import re
-from collections.abc import Callable
-from enum import StrEnum
 from itertools import islice
 from typing import Any
-
-from marshmallow import ValidationError
 
 from fastlane.log import MASK
 from fastlane.models.container import ESCAPED, OPENING, as_integer, literal_size
@@ -17,8 +13,8 @@ from fastlane.models.job import CONTROL
 from fastlane.models.schedule import read_duration_or_seconds
 from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema
+from fastlane.web.api.body import MAX_FAULTS, FieldFaults, Reader
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
-from fastlane.web.http.fields import MAX_FAULTS
 
 _PART = r"""[^ \t\r\n'"\\]++|'[^']*+'|"(?:[^"\\]++|\\.)*+"|\\."""
 _WORD = re.compile(f"(?:{_PART})++", re.DOTALL)
@@ -76,9 +72,9 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 def read_image(value: object) -> str:
     """An image reference."""
     if not isinstance(value, str):
-        raise ValidationError(f"is not text; {EXAMPLES}")
+        raise ValueError(f"is not text; {EXAMPLES}")
     if fault := reference_fault(value):
-        raise ValidationError(fault)
+        raise ValueError(fault)
     return value
 
 
@@ -86,32 +82,32 @@ def read_command(value: object) -> tuple[str, ...]:
     """Text, split as a POSIX shell would split it, or a list of texts."""
     arguments = _split(value) if isinstance(value, str) else _listed(value)
     if not arguments:
-        raise ValidationError("is empty; leave it out to run the image's own command")
+        raise ValueError("is empty; leave it out to run the image's own command")
     if any(map(has_mask, arguments)):
-        raise ValidationError(MASKED)
+        raise ValueError(MASKED)
     if len(arguments) > MAX_ARGUMENTS:
-        raise ValidationError(f"has more than {MAX_ARGUMENTS} arguments; put them into a file of the image or a variable")
+        raise ValueError(f"has more than {MAX_ARGUMENTS} arguments; put them into a file of the image or a variable")
     sizes = [len(argument.encode()) for argument in arguments]
     if max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_COMMAND:
-        raise ValidationError(f"is longer than {LONGEST} in one argument or {MAX_COMMAND >> 10} KiB in all; shorten it")
+        raise ValueError(f"is longer than {LONGEST} in one argument or {MAX_COMMAND >> 10} KiB in all; shorten it")
     return arguments
 
 
 def read_envs(value: object) -> dict[str, str]:
     """Environment variables: names to text, numbers or booleans."""
     if not isinstance(value, dict):
-        raise ValidationError('is not an object; write {"NAME": "value"}')
+        raise ValueError('is not an object; write {"NAME": "value"}')
     if len(value) > MAX_ENVS:
-        raise ValidationError(f"has more than {MAX_ENVS} variables; put them into a file of the image")
+        raise ValueError(f"has more than {MAX_ENVS} variables; put them into a file of the image")
     faults = {name[:80] or "(empty)": [fault] for name, given in value.items() if (fault := _env_fault(name, given))}
     if faults:
-        raise ValidationError(faults)
+        raise FieldFaults(faults)
     envs = {name: given if isinstance(given, str) else json.dumps(given) for name, given in value.items()}
     sizes = [len(name) + 1 + len(given.encode()) for name, given in envs.items()]
     if sizes and (max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_ENVS_BYTES):
-        raise ValidationError(f"is longer than {LONGEST} in one variable or {MAX_ENVS_BYTES >> 10} KiB in all; shorten it")
+        raise ValueError(f"is longer than {LONGEST} in one variable or {MAX_ENVS_BYTES >> 10} KiB in all; shorten it")
     if sum(len(name) + 1 + literal_size(given) for name, given in envs.items()) > MAX_ENVS_BYTES:
-        raise ValidationError(
+        raise ValueError(
             f"is longer than {MAX_ENVS_BYTES >> 10} KiB in all, because each {OPENING} takes {len(ESCAPED)} bytes (Swarm would expand it "
             "otherwise); write fewer of them, or put the text into a file of the image"
         )
@@ -121,51 +117,47 @@ def read_envs(value: object) -> dict[str, str]:
 def read_metadata(value: object) -> dict[str, Any]:
     """Any JSON object of at most 16 KiB."""
     if not isinstance(value, dict):
-        raise ValidationError('is not an object; write {"name": "value"}')
+        raise ValueError('is not an object; write {"name": "value"}')
     if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA:
-        raise ValidationError(f"is longer than {MAX_METADATA >> 10} KiB; keep what is large elsewhere and name it here")
+        raise ValueError(f"is longer than {MAX_METADATA >> 10} KiB; keep what is large elsewhere and name it here")
     return value
 
 
-def read_name(value: object) -> str:
-    """A name for people."""
-    if not isinstance(value, str):
-        raise ValidationError('is not text; write a name for people, such as "nightly backup"')
-    if not value.strip() or len(value) > MAX_NAME or CONTROL.search(value):
-        raise ValidationError(f"is not 1 to {MAX_NAME} characters without control characters; choose another name")
-    return value
+def line_of(most: int, noun: str, example: str) -> Reader:
+    """A reader of one line of text for people."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f'is not text; write a {noun} for people, such as "{example}"')
+        if not value.strip() or len(value) > most or CONTROL.search(value):
+            raise ValueError(f"is not 1 to {most} characters without control characters; choose another {noun}")
+        return value
+
+    return read
+
+
+def line_schema(most: int) -> JsonSchema:
+    """What ``line_of`` reads."""
+    pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    return {"type": "string", "minLength": 1, "maxLength": most, "pattern": pattern}
 
 
 def read_labels(value: object) -> dict[str, str]:
     """Labels: names to text."""
     if not isinstance(value, dict):
-        raise ValidationError('is not an object; write {"team": "data"}')
+        raise ValueError('is not an object; write {"team": "data"}')
     if len(value) > MAX_LABELS:
-        raise ValidationError(f"has more than {MAX_LABELS} labels; put the others into metadata")
+        raise ValueError(f"has more than {MAX_LABELS} labels; put the others into metadata")
     if faults := {name[:80] or "(empty)": [fault] for name, given in value.items() if (fault := _label_fault(name, given))}:
-        raise ValidationError(faults)
+        raise FieldFaults(faults)
     return value
-
-
-def integer(least: int, most: int) -> Callable[[object], int]:
-    """A reader of whole numbers in a range."""
-
-    def read(value: object) -> int:
-        number = as_integer(value)
-        if number is None or number < least:
-            raise ValidationError(f"is not a whole number from {least} to {most}")
-        if number > most:
-            raise ValidationError(f"is too large; write a whole number from {least} to {most}")
-        return number
-
-    return read
 
 
 def read_retries(value: object) -> int:
     """How many attempts may follow the first. ``read_job`` holds it against the setting ``hard_retries``."""
     number = as_integer(value)
     if number is None or number < 0:
-        raise ValidationError("is not a whole number, 0 or more")
+        raise ValueError("is not a whole number, 0 or more")
     return number
 
 
@@ -173,7 +165,7 @@ def read_timeout(value: object) -> float:
     """A duration above zero, in seconds."""
     seconds = read_duration_or_seconds(value)
     if seconds < MILLISECOND:
-        raise ValidationError("is zero, so it would be stopped at once; choose a longer one, or leave it out")
+        raise ValueError("is zero, so it would be stopped at once; choose a longer one, or leave it out")
     return seconds
 
 
@@ -181,7 +173,7 @@ def read_time_to_start(value: object) -> float:
     """A duration above zero, in seconds."""
     seconds = read_duration_or_seconds(value)
     if seconds < MILLISECOND:
-        raise ValidationError("is zero, so nothing would ever start; choose a longer one")
+        raise ValueError("is zero, so nothing would ever start; choose a longer one")
     return seconds
 
 
@@ -189,19 +181,8 @@ def read_expectation(value: object) -> float:
     """A duration of a second or more, in seconds."""
     seconds = read_duration_or_seconds(value)
     if seconds < 1:
-        raise ValidationError("is shorter than a second; choose a longer one")
+        raise ValueError("is shorter than a second; choose a longer one")
     return seconds
-
-
-def enum(known: type[StrEnum]) -> Callable[[object], StrEnum]:
-    """A reader of one of a few words."""
-
-    def read(value: object) -> StrEnum:
-        if not isinstance(value, str) or value not in set(known):
-            raise ValidationError(f"is not one of {', '.join(repr(word.value) for word in known)}")
-        return known(value)
-
-    return read
 
 
 COMMAND: JsonSchema = {
@@ -221,12 +202,6 @@ ENVS: JsonSchema = {
 }
 
 
-NAME: JsonSchema = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": MAX_NAME,
-    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$",
-}
 LABELS: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": f"^{LABEL.pattern}$"},
@@ -238,20 +213,20 @@ LABELS: JsonSchema = {
 
 def _split(text: str) -> tuple[str, ...]:
     if len(text) > MAX_COMMAND_TEXT:
-        raise ValidationError(f"is longer than {MAX_COMMAND_TEXT} characters; give a list of texts, or shorten it")
+        raise ValueError(f"is longer than {MAX_COMMAND_TEXT} characters; give a list of texts, or shorten it")
     try:
         return tuple(split(text))
     except ValueError as error:
         words = "has a quote that is never closed" if "quotation" in str(error) else "ends in a backslash"
-        raise ValidationError(f'{words}; close or escape it, or give a list of texts such as ["sh", "-c", "echo it\'s"]') from None
+        raise ValueError(f'{words}; close or escape it, or give a list of texts such as ["sh", "-c", "echo it\'s"]') from None
 
 
 def _listed(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise ValidationError('is neither text nor a list of texts; write "ls -lah" or ["ls", "-lah"]')
+        raise ValueError('is neither text nor a list of texts; write "ls -lah" or ["ls", "-lah"]')
     faults = {place: ["is not text; put it in quotes"] for place, part in enumerate(value) if not isinstance(part, str)}
     if faults:
-        raise ValidationError(dict(islice(faults.items(), MAX_FAULTS)))
+        raise FieldFaults(dict(islice(faults.items(), MAX_FAULTS)))
     return tuple(value)
 
 

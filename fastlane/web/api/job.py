@@ -1,0 +1,668 @@
+"""A job as it is posted, put and patched, and as answers give it back: each of its fields is declared once, in ``FIELDS``.
+
+From a field's declaration follow the reading of bodies, with all faults at once; PATCH; the OpenAPI document, and with it docs/api.md, the
+Python client's types and the schema of files for ``fastlane apply``; the options of ``fastlane run`` and ``fastlane schedule``; the hint
+for a name that is in the wrong place; and what ``definition`` and ``spec`` show. How an attribute is stored follows from its type in
+``models.job.Spec``.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.container import NO_CONTAINER
+from fastlane.models.cron import read_cron, read_timezone
+from fastlane.models.image import EXAMPLES
+from fastlane.models.job import Job, Spec
+from fastlane.models.notify import MAX_MAILBOXES, MAX_WEBHOOKS
+from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, NO_RETENTION, Retention, show_age
+from fastlane.models.schedule import (
+    CatchUp,
+    Overlap,
+    Schedule,
+    ScheduleKind,
+    read_duration,
+    read_duration_or_seconds,
+    read_moment,
+    show_duration,
+)
+from fastlane.web.api import container, json_schema, notifications, serializer, values
+from fastlane.web.api.body import (
+    BodyField,
+    BodyObject,
+    Both,
+    Hints,
+    Option,
+    Reader,
+    Resource,
+    attribute_of,
+    faults_of,
+    integer_from,
+    word_of,
+)
+from fastlane.web.api.executions import command
+from fastlane.web.api.json_schema import LIKE_DURATION, JsonSchema
+from fastlane.web.api.serializer import (
+    RenderContext,
+    Serializer,
+    enum,
+    envs,
+    integer,
+    mapping,
+    nested,
+    rendered,
+    seconds,
+    string,
+    timestamp,
+)
+
+# retention
+
+
+def own_retention(retention: Retention) -> Retention | None:
+    """None when the job has no rules of its own."""
+    return None if retention == NO_RETENTION else retention
+
+
+def _read_age(value: object) -> int:
+    milliseconds = round(read_duration_or_seconds(value) * 1000)
+    if milliseconds < LEAST_AGE:
+        raise ValueError(f"is too short; the shortest is {show_age(LEAST_AGE)}")
+    return milliseconds
+
+
+def _age(attribute: str, about: str, shown: str, **more: Any) -> Both[Retention]:
+    def show(rules: Retention) -> str | None:
+        age = getattr(rules, attribute)
+        return None if age is None else show_age(age)
+
+    return Both(BodyField(_read_age, json_schema.AGE, about), string(show, shown, null=True, **more))
+
+
+_RETENTION = Resource[Retention](
+    "retention",
+    "RetentionRules",
+    "A job's own rules of retention, which count where they are stricter than those of its pool or the server.",
+    jobs=_age(
+        "jobs",
+        "How long the job stays once it will not run again, with all that it has.",
+        "How long the job stays once it will not run again; null: no rule.",
+        examples=["7d"],
+    ),
+    executions=_age(
+        "executions",
+        "How long an execution stays after its end, with its tick and its log; the newest stays.",
+        "How long an execution stays after its end; null: no rule.",
+    ),
+    maxExecutions=Both(
+        BodyField(integer_from(1, MOST_EXECUTIONS), json_schema.integer(1, MOST_EXECUTIONS), "How many of the newest executions stay."),
+        integer(attrgetter("max_executions"), "How many of the newest executions stay; null: no rule.", null=True, least=1),
+    ),
+    logs=_age(
+        "logs",
+        "How long a log stays after the end of its execution.",
+        "How long a log stays after the end of its execution; null: no rule.",
+    ),
+)
+RETENTION = _RETENTION.answer
+
+
+def read_retention(value: object) -> Retention:
+    """The job's own rules."""
+    return Retention(**_RETENTION.read(value))
+
+
+# what a field's declaration says
+
+
+Shown = Callable[[str, str], serializer.Field[Any]]
+"""Makes an answer's field of the attribute's path and the words about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobType:
+    """A type of field: how a body's value is read, its JSON Schema, and how the definition and the spec show the attribute."""
+
+    read: Reader
+    schema: JsonSchema
+    defined: Shown | None = None
+    shown: Shown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobField:
+    """A field of a job. ``about`` is what the OpenAPI document says of it in a body; ``defined`` and ``shown`` are what it says of it in an
+    answer's ``definition`` and ``spec``, or the field of the answer itself; None: it is not there. ``missing``: the fault of a body without
+    it, if it is required. ``scheduled``: it is a part of the schedule, and no attribute of the spec."""
+
+    type: JobType
+    about: str
+    defined: str | serializer.Field[Job] | None = None
+    shown: str | serializer.Field[Spec] | None = None
+    option: Option | None = None
+    scheduled: bool = False
+    missing: str = ""
+
+    @property
+    def body(self) -> BodyField:
+        """The field of a body."""
+        return BodyField(self.type.read, self.type.schema, self.about, bool(self.missing), self.missing, self.option)
+
+
+# types
+
+
+def _given(path: str) -> Callable[[Any], Any]:
+    """Reads an attribute; None where it is empty."""
+    get = attrgetter(path)
+    return lambda value: get(value) or None
+
+
+def _duration_text(path: str, about: str) -> serializer.Field[Job]:
+    get = attrgetter(path)
+
+    def show(job: Job) -> str | None:
+        milliseconds = get(job)
+        return None if milliseconds is None else show_duration(milliseconds / 1000)
+
+    return string(show, about, optional=True, examples=["1m30s"])
+
+
+def _seconds(path: str, about: str) -> serializer.Field[Spec]:
+    return seconds(attrgetter(path), about)
+
+
+def _duration(read: Callable[[object], float], schema: JsonSchema) -> JobType:
+    """A duration, which a body has as text or as seconds, and a spec in milliseconds."""
+    return JobType(lambda value: round(read(value) * 1000), schema, _duration_text, _seconds)
+
+
+def _number(least: int, most: int) -> JobType:
+    """A whole number, 0 unless given. Where 0 cannot be given, it is shown as null."""
+
+    def defined(path: str, about: str) -> serializer.Field[Job]:
+        return integer(_given(path), about, optional=True, least=least)
+
+    def shown(path: str, about: str) -> serializer.Field[Spec]:
+        null = least > 0
+        return integer(_given(path) if null else attrgetter(path), about, null=null, least=least)
+
+    return JobType(integer_from(least, most), json_schema.integer(least, most), defined, shown)
+
+
+def _line(most: int, noun: str, example: str) -> JobType:
+    """One line of text for people."""
+    return JobType(
+        values.line_of(most, noun, example),
+        values.line_schema(most),
+        lambda path, about: string(attrgetter(path), about, optional=True),
+        lambda path, about: string(attrgetter(path), about, null=True),
+    )
+
+
+def _object(read: Reader, schema: JsonSchema, values: Any) -> JobType:
+    """An object whose names are data; its values have a schema of their own."""
+    return JobType(
+        read,
+        schema,
+        lambda path, about: mapping(_given(path), about, values=values, optional=True),
+        lambda path, about: mapping(attrgetter(path), about, values=values),
+    )
+
+
+def _word(known: type[StrEnum]) -> JobType:
+    return JobType(word_of(known), json_schema.enum(tuple(known)))
+
+
+MOMENT = JobType(
+    read_moment,
+    json_schema.MOMENT,
+    lambda path, about: timestamp(attrgetter(path), about, optional=True),
+    lambda path, about: timestamp(attrgetter(path), about, null=True),
+)
+_TEXT_SCHEMA = {"type": "string"}
+
+
+# what the definition shows of more than one attribute
+
+
+def _command(job: Job, render: RenderContext) -> str | list[str] | None:
+    arguments: Sequence[str] | None = job.spec.command
+    if arguments is None:
+        return None
+    shown = [render.redaction.text(argument) for argument in arguments]
+    text = shlex.join(shown)
+    return text if len(text) <= values.MAX_COMMAND_TEXT else shown
+
+
+def _cron(job: Job) -> str | None:
+    return job.schedule.cron.text if job.schedule.cron else None
+
+
+def _timezone(job: Job) -> str | None:
+    return job.schedule.cron.timezone if job.schedule.cron else None
+
+
+def _overlap(job: Job) -> Overlap | None:
+    return None if job.schedule.overlap is Overlap.ALLOW else job.schedule.overlap
+
+
+def _catch_up(job: Job) -> CatchUp | None:
+    return None if job.schedule.catch_up is CatchUp.LATEST else job.schedule.catch_up
+
+
+def _retries(job: Job) -> int | None:
+    """A retryDelay needs retries beside it, if only 0."""
+    return job.spec.retries if job.spec.retries or job.spec.retry_delay is not None else None
+
+
+# the fields
+
+FIELDS: Mapping[str, JobField] = {
+    "image": JobField(
+        JobType(values.read_image, {**json_schema.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]}),
+        "The image: any reference, with a registry, a path, a tag or a digest.",
+        defined=string(lambda job: job.spec.image, "The image."),
+        shown=string(lambda spec: spec.image, "The image."),
+        missing=f"is missing; {EXAMPLES}",
+    ),
+    "command": JobField(
+        JobType(values.read_command, values.COMMAND),
+        "What to run in place of the image's own command: text, split as a POSIX shell would split it (no shell runs it), or a list.",
+        defined=rendered(
+            _command,
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+            f"Text; a list when it is longer than {values.MAX_COMMAND_TEXT:,} characters.",
+        ),
+        shown=command(lambda spec: spec.command),
+    ),
+    "envs": JobField(
+        JobType(values.read_envs, values.ENVS),
+        f"Environment variables: text, numbers or booleans by name, {values.MAX_ENVS_BYTES >> 10} KiB in all.",
+        defined=envs(lambda job: job.spec.envs, optional=True),
+        shown=envs(lambda spec: spec.envs),
+        option=Option("-e --env", "NAME=VALUE", "A variable; NAME alone takes the value that it has here.", "variables"),
+    ),
+    "startIn": JobField(
+        JobType(lambda value: round(read_duration(value) * 1000), json_schema.DURATION),
+        f"When it starts: this long from now, {json_schema.DURATION_WORDS}.",
+        scheduled=True,
+        option=Option("--in", "DURATION", "Once, this long from now: 10s, 2h30m.", scheduled=True),
+    ),
+    "startAt": JobField(
+        MOMENT,
+        f"When it starts: at a moment, as {json_schema.MOMENT_WORDS}; a moment in the past means now.",
+        defined=timestamp(lambda job: job.schedule.at, "When a job that runs once, later, is due.", optional=True),
+        scheduled=True,
+        option=Option("--at", "TIME", "Once, at this time: ISO 8601 with an offset, or Unix seconds.", scheduled=True),
+    ),
+    "cron": JobField(
+        JobType(read_cron, json_schema.CRON),
+        "When it starts, repeatedly: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday).",
+        defined=string(_cron, "The cron, as it was given.", optional=True),
+        scheduled=True,
+        option=Option("--cron", "CRON", "Again and again: five fields (minute, hour, day, month, day of week), or @daily.", scheduled=True),
+    ),
+    "timezone": JobField(
+        JobType(read_timezone, json_schema.TIMEZONE),
+        "The IANA name of the zone whose clocks the cron means; that of the settings unless given.",
+        defined=string(_timezone, "The zone whose clocks the cron means.", optional=True),
+        scheduled=True,
+        option=Option("--timezone", "ZONE", "The zone whose clocks the cron means: Europe/Berlin.", scheduled=True),
+    ),
+    "overlap": JobField(
+        _word(Overlap),
+        "What a tick of the cron, or run, does while an earlier execution is under way: it starts beside it (allow, the default), does not "
+        "start (skip), waits for its end (queue: one does, a second is skipped), or stops it and waits for that (replace).",
+        defined=enum(Overlap, _overlap, "What a tick does while an earlier execution is under way; absent: allow.", optional=True),
+        scheduled=True,
+        option=Option("--overlap", "", "What a tick does while an earlier run goes on.", "|".join(Overlap), scheduled=True),
+    ),
+    "catchUp": JobField(
+        _word(CatchUp),
+        "What follows when ticks were missed: the latest of them runs late (the default), or none does.",
+        defined=enum(CatchUp, _catch_up, "What follows when ticks were missed; absent: latest.", optional=True),
+        scheduled=True,
+        option=Option("--catch-up", "", "What follows when ticks were missed.", "|".join(CatchUp), scheduled=True),
+    ),
+    "retries": JobField(
+        JobType(values.read_retries, json_schema.integer(0)),
+        "How many further attempts may follow a failed one: up to the setting hard_retries; 0 unless given.",
+        defined=integer(_retries, "How many further attempts may follow a failed one; absent: 0.", optional=True),
+        shown=integer(lambda spec: spec.retries, "How many further attempts may follow a failed one."),
+        option=Option("--retries", "NUMBER", "How many further attempts may follow a failed one.", "integer"),
+    ),
+    "retryDelay": JobField(
+        _duration(read_duration_or_seconds, json_schema.DURATION_OR_SECONDS),
+        f"The time before a further attempt: {LIKE_DURATION}. Needs retries; exponential back-off unless given.",
+        defined="The time before each further attempt; absent: exponential back-off.",
+        shown="Seconds before each further attempt; null: exponential back-off.",
+        option=Option("--retry-delay", "DURATION", "The time before each further attempt."),
+    ),
+    "timeout": JobField(
+        _duration(values.read_timeout, json_schema.POSITIVE_DURATION_OR_SECONDS),
+        f"How long it may run: {LIKE_DURATION}, up to its pool's hardTimeout, else the setting hard_timeout.",
+        defined="How long it may run; absent: as its pool or the setting hard_timeout says.",
+        shown="Seconds of running.",
+        option=Option("--timeout", "DURATION", "How long it may run: 5m."),
+    ),
+    "expiration": JobField(
+        MOMENT,
+        f"The moment, after its first start, by which it must have started: {json_schema.MOMENT_WORDS}.",
+        defined="The moment by which it must have started.",
+        shown="It does not start after that.",
+    ),
+    "expiresIn": JobField(
+        _duration(values.read_time_to_start, json_schema.POSITIVE_DURATION_OR_SECONDS),
+        f"How long after it was due it may still start: {LIKE_DURATION}.",
+        defined="How long after it was due it may still start.",
+        shown="It does not start more than this many seconds after it was due.",
+        option=Option("--expires-in", "DURATION", "How long after it was due it may still start."),
+    ),
+    "priority": JobField(
+        _number(-100, 100),
+        "From -100 to 100: within its pool, a point counts as a minute of waiting; 0 unless given.",
+        defined="Within its pool, a point counts as a minute of waiting; absent: 0.",
+        shown="Within its pool, a point counts as a minute of waiting.",
+        option=Option("--priority", "NUMBER", "A point counts as a minute of waiting.", "integer"),
+    ),
+    "concurrency": JobField(
+        _number(1, 1000),
+        "From 1 to 1,000: it waits while this many executions of its task run.",
+        defined="It waits while this many executions of its task run.",
+        shown="It waits while this many of its task run.",
+        option=Option("--concurrency", "NUMBER", "It waits while this many executions of its task run.", "integer"),
+    ),
+    "resources": JobField(
+        JobType(container.read_resources, container.RESOURCES_SCHEMA),
+        "How much of a node it gets, within the limits of its pool.",
+        defined=nested(container.RESOURCES, lambda job: container.asked_resources(job.spec.resources), optional=True),
+        shown=nested(container.RESOURCES, lambda spec: container.asked_resources(spec.resources), null=True),
+    ),
+    "container": JobField(
+        JobType(container.read_container, container.CONTAINER_SCHEMA),
+        "How its container is set up. The policy of its pool says what is allowed; anything else is a 403.",
+        defined=nested(container.CONTAINER, lambda job: container.asked_container(job.spec.container), optional=True),
+        shown=nested(container.CONTAINER, lambda spec: container.asked_container(spec.container), null=True),
+    ),
+    container.OLD_HOSTS: JobField(
+        JobType(container.read_hosts, {**container.HOSTS, "deprecated": True}),
+        "The name of container.extraHosts in fastlane 2.x.",
+        scheduled=True,
+    ),
+    "name": JobField(
+        _line(values.MAX_NAME, "name", "nightly backup"),
+        f"A name for people, up to {values.MAX_NAME} characters.",
+        defined="A name for people.",
+        option=Option("--name", "TEXT", "A name for people, and for other commands: TASK/NAME."),
+    ),
+    "labels": JobField(
+        _object(values.read_labels, values.LABELS, _TEXT_SCHEMA),
+        f"Up to {values.MAX_LABELS} labels, by which GET /jobs?label=NAME=VALUE finds the job.",
+        defined="Its labels, by name.",
+        option=Option("-l --label", "NAME=VALUE", "A label.", "pairs"),
+    ),
+    "webhooks": JobField(
+        JobType(notifications.read_webhooks, notifications.WEBHOOKS_SCHEMA),
+        f"Where to post how each execution ended, by what is told; up to {MAX_WEBHOOKS} in each list.",
+        defined=nested(notifications.WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
+        shown=nested(notifications.WEBHOOKS, lambda spec: spec.webhooks),
+    ),
+    "expectEvery": JobField(
+        _duration(values.read_expectation, json_schema.EXPECTATION),
+        f"How often it is to succeed: {LIKE_DURATION}, 1 second at least. Without a success for so long it is late.",
+        defined="How often it is to succeed; absent: it is never late.",
+        shown="Seconds within which it is to succeed; null: it is never late.",
+    ),
+    "notify": JobField(
+        JobType(notifications.read_notify, notifications.NOTIFY_SCHEMA),
+        f"E-mail addresses, of domains that `notify_allow` has, that get a mail about each end; up to {MAX_MAILBOXES} in each list.",
+        defined=nested(notifications.LISTENERS, lambda job: job.spec.notify or None, optional=True),
+    ),
+    "retention": JobField(
+        JobType(read_retention, {**_RETENTION.body.schema, "examples": [{"executions": "7d", "maxExecutions": 100, "logs": "1d"}]}),
+        "How long its history stays, where that is to be less than its pool or the server keeps it.",
+        defined=nested(RETENTION, lambda job: own_retention(job.spec.retention), optional=True),
+        shown=nested(RETENTION, lambda spec: own_retention(spec.retention), null=True),
+    ),
+    "metadata": JobField(
+        _object(values.read_metadata, json_schema.DATA, None),
+        f"Any JSON object, up to {values.MAX_METADATA >> 10} KiB; it comes back with the job.",
+        defined="What the client gave.",
+        shown="What the client gave.",
+    ),
+}
+
+STARTS = ("startIn", "startAt", "cron")
+"""The fields that say when a job is due. Without one of them it is due now."""
+CRON_FIELDS = ("timezone", "overlap", "catchUp")
+"""The fields that are only valid together with ``cron``."""
+NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
+NEEDS_RETRIES = 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out'
+
+JOB_BODY = BodyObject("a job", "Job", **{name: one.body for name, one in FIELDS.items()})
+"""The body of ``POST /tasks/T`` and of ``PUT /tasks/T/jobs/J``: what to run, and when."""
+_OTHER_IMAGE = BodyField(values.read_image, json_schema.IMAGE, "Another image. It cannot be removed.", null=False)
+JOB_CHANGE_BODY = BodyObject("a job", "JobChange", **{**JOB_BODY.fields, "image": _OTHER_IMAGE})
+"""The body of ``PATCH /tasks/T/jobs/J``: the fields that change. Null removes a field."""
+
+ATTRIBUTES = {name: attribute_of(name) for name, one in FIELDS.items() if not one.scheduled}
+"""What a spec calls each field that makes it."""
+
+
+def _ordered(fields: Mapping[str, Any], first: Sequence[str], last: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields that an answer has, in its order: these ``first``, these ``last``, and between them the order of ``FIELDS``."""
+    between = [name for name in fields if name not in first and name not in last]
+    return {name: fields[name] for name in (*first, *between, *last)}
+
+
+def _answer(path: str, make: Shown | None, told: Any) -> Any:
+    return make(path, told) if isinstance(told, str) and make else told
+
+
+DEFINITION = Serializer[Job](
+    "Definition",
+    "The job as the body that PUT takes. Only redacted values (********) must be filled in before it is sent.",
+    **_ordered(
+        {
+            name: _answer(f"spec.{attribute_of(name)}", one.type.defined, one.defined)
+            for name, one in FIELDS.items()
+            if one.defined is not None
+        },
+        first=("name", "labels"),
+    ),
+)
+SPEC = Serializer[Spec](
+    "Spec",
+    "What a job runs, and by which rules.",
+    **_ordered(
+        {name: _answer(attribute_of(name), one.type.shown, one.shown) for name, one in FIELDS.items() if one.shown is not None},
+        first=("image", "command", "envs", "metadata"),
+        last=("expectEvery",),
+    ),
+)
+
+HINTS: Hints = {
+    **{name.lower(): f"resources.{name}" for name in container.RESOURCES_BODY.fields},
+    **{name.lower(): f"container.{name}" for name in container.CONTAINER_BODY.fields},
+    **{name.lower(): f"{name}, a field of the job itself" for name in FIELDS if name != container.OLD_HOSTS},
+    "args": "command",
+    "backoff": "retryDelay",
+    "cpu": "resources.cpus",
+    "delay": "startIn",
+    "entrypoint": "command, which the image's own entrypoint gets",
+    "environment": "envs",
+    "every": "cron",
+    "interval": "cron",
+    "history": "retention",
+    "keep": "retention",
+    "limits": "resources",
+    "mem": "resources.memory",
+    "parallelism": "concurrency",
+    "schedule": "cron",
+    "ttl": "expiresIn",
+    "tz": "timezone",
+    "volumes": "container.mounts",
+}
+"""Where a name belongs that is a field elsewhere in a job, or that other tools have for the same thing."""
+
+
+# reading
+
+
+@dataclass(frozen=True, slots=True)
+class JobRules:
+    """The server's rules for a job of a task. ``hard_timeout`` in seconds; ``timezone`` for a cron that names none; ``webhook_allow`` as in
+    ``may_post``; ``notify_allow`` as in ``mail_faults``."""
+
+    hard_retries: int
+    hard_timeout: float
+    timezone: str = "UTC"
+    webhook_allow: Sequence[str] = ()
+    notify_allow: Sequence[str] | None = None
+
+    def faults(self, wanted: Mapping[str, Any]) -> list[Fault]:
+        """What the server does not allow."""
+        faults: list[Fault] = []
+        if wanted.get("retries", 0) > self.hard_retries:
+            words = f"is more than this server allows ({self.hard_retries}); choose fewer, or ask for a higher hard_retries"
+            faults.append(Fault("retries", words))
+        if wanted.get("timeout", 0) > self.hard_timeout * 1000:
+            longest = show_duration(self.hard_timeout)
+            words = f"is more than this server allows ({longest}); choose a shorter one, or ask for a higher hard_timeout"
+            faults.append(Fault("timeout", words))
+        if "webhooks" in wanted:
+            faults += notifications.address_faults(wanted["webhooks"], self.webhook_allow)
+        if "notify" in wanted:
+            faults += notifications.mail_faults(wanted["notify"], self.notify_allow)
+        return faults
+
+
+def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, Schedule]:
+    """What to run and when, of a decoded body; ``now`` in milliseconds. Raises Invalid with every fault."""
+    given = {name: value for name, value in body.items() if value is not None}
+    wanted, faults = _read_given(given, rules, partial=False)
+    if faults:
+        raise Invalid(faults)
+    spec, schedule = Spec(**_spec_values(wanted)), _schedule_of(wanted, now, rules.timezone)
+    if fault := _never_in_time(spec, schedule, now):
+        raise Invalid([fault])
+    return spec, schedule
+
+
+def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> tuple[Mapping[str, Any], list[Fault]]:
+    """The values of a body's fields that can be read, and the faults of the others. A ``partial`` body may lack fields."""
+    wanted, faults = JOB_BODY.read_parts(given, partial=partial)
+    for name, words in _combination_faults(given, wanted, partial):
+        faults.add(name, [words])
+    return wanted, [*(faults_of(faults.tree, given, HINTS) if faults.tree else ()), *rules.faults(wanted)]
+
+
+def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], partial: bool) -> Iterator[tuple[str, str]]:
+    """What must hold between fields: a job has one kind of start, fields about a cron's ticks need a cron, and a delay of retries needs
+    retries. In a ``partial`` body these may be the job's own."""
+    starts = [name for name in STARTS if name in given]
+    if len(starts) > 1:
+        yield starts[0], f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"
+    if not partial:
+        for name in CRON_FIELDS:
+            if name in given and "cron" not in given:
+                yield name, NEEDS_CRON
+        if "retryDelay" in given and "retries" not in given:
+            yield "retryDelay", NEEDS_RETRIES
+    if container.OLD_HOSTS in wanted and container.differs(wanted[container.OLD_HOSTS], wanted.get("container", NO_CONTAINER).extra_hosts):
+        yield container.OLD_HOSTS, container.NOT_THE_SAME
+
+
+def _spec_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a spec, by its attributes, that these fields give."""
+    found = {ATTRIBUTES[name]: value for name, value in wanted.items() if name in ATTRIBUTES}
+    if hosts := wanted.get(container.OLD_HOSTS):
+        found["container"] = replace(wanted.get("container", NO_CONTAINER), extra_hosts=hosts)
+    return found
+
+
+def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule:
+    """The schedule that these fields give; ``timezone`` for a cron without one."""
+    if "startIn" in wanted:
+        return Schedule(ScheduleKind.AT, now + wanted["startIn"])
+    if "startAt" in wanted:
+        return Schedule(ScheduleKind.AT, wanted["startAt"])
+    if "cron" not in wanted:
+        return Schedule()
+    cron = replace(wanted["cron"], timezone=wanted.get("timezone", timezone))
+    return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
+
+
+def _never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
+    """The fault of a job that would expire before it is first due."""
+    first = schedule.first_tick(now)
+    due = now if first is None else first
+    if spec.expiration is not None and spec.expiration <= max(due, now):
+        return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
+    if spec.expires_in is not None and due + spec.expires_in <= now:
+        return Fault("expiresIn", "ended before now, counted from startAt, so it would never run; choose a longer one, or a later startAt")
+    return None
+
+
+# PATCH
+
+_DEFAULTS = Spec("")
+"""What a removed field is then."""
+
+
+def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) -> tuple[Spec, Schedule]:
+    """What to run and when, after the change that a body describes: the fields that it does not name stay, secrets too. Raises Invalid with
+    every fault."""
+    removed = {name for name, value in body.items() if value is None and name in FIELDS}
+    given = {name: value for name, value in body.items() if name not in removed}
+    wanted, faults = _read_given(given, rules, partial=True)
+    required = removed.intersection(JOB_BODY.required)
+    faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(required)]
+    start = _start(job.schedule, wanted, removed)
+    if "cron" not in start and "cron" not in given:
+        faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in wanted]
+    if "retryDelay" in wanted and "retries" not in given and ("retries" in removed or not job.spec.retries):
+        faults.append(Fault("retryDelay", NEEDS_RETRIES))
+    if faults:
+        raise Invalid(faults)
+    spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)
+    if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := _never_in_time(spec, schedule, now)):
+        raise Invalid([fault])
+    return spec, schedule
+
+
+def _changed_spec(spec: Spec, wanted: Mapping[str, Any], removed: set[str]) -> Spec:
+    attributes = {ATTRIBUTES[name] for name in removed if name in ATTRIBUTES}
+    changed = {attribute: getattr(_DEFAULTS, attribute) for attribute in attributes} | _spec_values(wanted)
+    options = wanted.get("container", NO_CONTAINER if "container" in removed else spec.container)
+    if container.OLD_HOSTS in wanted or (container.OLD_HOSTS in removed and "container" not in wanted):
+        options = replace(options, extra_hosts=wanted.get(container.OLD_HOSTS) or {})
+    return replace(spec, **changed | {"container": options})
+
+
+def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> dict[str, Any]:
+    """The fields that say when the job is due, after the change: a new kind of start takes the place of the old one, and what belongs to a
+    cron goes with it."""
+    start = _fields(schedule)
+    if any(name in wanted for name in STARTS):
+        start = {name: value for name, value in start.items() if name not in STARTS}
+    start = {name: value for name, value in start.items() if name not in removed}
+    start |= {name: wanted[name] for name in (*STARTS, *CRON_FIELDS) if name in wanted}
+    return start if "cron" in start else {name: value for name, value in start.items() if name not in CRON_FIELDS}
+
+
+def _fields(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as the values of the fields that make it."""
+    if schedule.cron is not None:
+        return {
+            "cron": schedule.cron,
+            "timezone": schedule.cron.timezone,
+            "overlap": schedule.overlap,
+            "catchUp": schedule.catch_up,
+        }
+    return {} if schedule.at is None else {"startAt": schedule.at}

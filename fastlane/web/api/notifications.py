@@ -1,0 +1,227 @@
+"""Whom a job notifies: its webhooks and its mailboxes, as bodies have them and as answers show them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, count
+from operator import attrgetter
+from typing import Any
+
+from fastlane.errors import Fault
+from fastlane.log import MASK
+from fastlane.models.notify import (
+    ADDRESS,
+    HEADER_NAME,
+    HEADER_VALUE,
+    MAX_ADDRESS,
+    MAX_HEADER,
+    MAX_HEADERS,
+    MAX_MAILBOXES,
+    MAX_RETRIES,
+    MAX_URL,
+    MAX_WEBHOOKS,
+    OWN_HEADERS,
+    URL,
+    Mailbox,
+    NotificationTrigger,
+    Webhook,
+    literal_address,
+    may_mail,
+    may_post,
+    read_address,
+    read_body,
+    read_headers,
+    read_retries,
+    read_url,
+)
+from fastlane.redaction import has_mask
+from fastlane.web.api import json_schema, serializer
+from fastlane.web.api.body import BodyField, BodyObject, Both, Reader, Resource, list_of
+from fastlane.web.api.json_schema import DATA, JsonSchema
+from fastlane.web.api.serializer import RenderContext, Serializer, integer, mapping, rendered, strings
+from fastlane.web.api.values import MASKED
+
+NO_SERVER = "needs a mail server, and this installation has none; ask for smtp_host to be set, or leave this out"
+NOT_ALLOWED = "may get no mail from here; give an address of a domain that may, or ask for it to be in notify_allow"
+
+TRIGGERS = {
+    NotificationTrigger.SUCCEEDS: "When an execution is done.",
+    NotificationTrigger.FAILS: "When one fails, times out or expires.",
+    NotificationTrigger.FINISHES: "When one ends, however it does.",
+    NotificationTrigger.LATE: "When the job is late by its expectEvery.",
+    NotificationTrigger.RECOVERED: "When it succeeds after that.",
+}
+"""What a notification of each list tells."""
+
+
+def _lists(noun: str, item: Callable[[NotificationTrigger], Reader], schema: JsonSchema, most: int, example: str) -> BodyObject:
+    """A list for each trigger."""
+    of_each = {
+        trigger.value: BodyField(list_of(item(trigger), most, example), {"type": "array", "items": schema, "maxItems": most})
+        for trigger in NotificationTrigger
+    }
+    return BodyObject(noun, "", False, **of_each)
+
+
+# webhooks
+
+
+def _unmasked_url(value: object) -> str:
+    url = read_url(value)
+    if has_mask(url):
+        raise ValueError(MASKED)
+    return url
+
+
+def _unmasked_headers(value: object) -> dict[str, str]:
+    headers = read_headers(value)
+    if any(has_mask(text) for text in headers.values()):
+        raise ValueError(MASKED)
+    return headers
+
+
+def _unmasked_body(value: object) -> dict[str, Any]:
+    body = read_body(value)
+    if MASK in json.dumps(body):
+        raise ValueError(MASKED)
+    return body
+
+
+def shown_url(webhook: Webhook, render: RenderContext) -> str:
+    """A webhook's URL, without a password in it."""
+    return render.redaction.text(webhook.url)
+
+
+def _shown_body(part: Any, render: RenderContext) -> Any:
+    """A part of a template. What has a secret name, such as a service's own key, is masked."""
+    match part:
+        case dict():
+            return {
+                name: MASK if isinstance(value, str) and render.redaction.is_secret(name) else _shown_body(value, render)
+                for name, value in part.items()
+            }
+        case list():
+            return [_shown_body(value, render) for value in part]
+        case str():
+            return render.redaction.text(part)
+        case _:
+            return part
+
+
+def _headers(webhook: Webhook) -> Mapping[str, str] | None:
+    return dict.fromkeys(webhook.headers, MASK) or None
+
+
+_OWN = "|".join("".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in name) for name in OWN_HEADERS)
+_HEADER: JsonSchema = {"type": "string", "maxLength": MAX_HEADER, "pattern": f"^{HEADER_VALUE.pattern}$", "not": {"const": MASK}}
+_HEADERS: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^(?!(?:{_OWN})$)(?![Ww][Ee][Bb][Hh][Oo][Oo][Kk]-){HEADER_NAME.pattern}$"},
+    "additionalProperties": _HEADER,
+    "maxProperties": MAX_HEADERS,
+}
+_WEBHOOK = Resource[Webhook](
+    "a webhook",
+    "Webhook",
+    "Where an end is posted to.",
+    url=Both(
+        BodyField(_unmasked_url, {"type": "string", "maxLength": MAX_URL, "pattern": f"^{URL.pattern}$"}, required=True),
+        rendered(shown_url, {"type": "string"}, "The receiver's URL. A password in it is shown as ********."),
+    ),
+    headers=Both(
+        BodyField(_unmasked_headers, _HEADERS),
+        mapping(_headers, "Headers that go with each request. Every value is shown as ********.", values={"type": "string"}, optional=True),
+    ),
+    retries=Both(
+        BodyField(read_retries, json_schema.integer(0, MAX_RETRIES)),
+        integer(attrgetter("retries"), "How many attempts may follow a failed one."),
+    ),
+    body=Both(
+        BodyField(_unmasked_body, DATA),
+        rendered(
+            lambda webhook, render: None if webhook.body is None else _shown_body(webhook.body, render),
+            {"type": "object", "additionalProperties": {}},
+            "The template of what is posted, if it has one. Texts with a secret name are shown as ********.",
+        ),
+    ),
+)
+_WEBHOOK_BODY = BodyObject("a webhook", "", False, **_WEBHOOK.body.fields)
+
+
+def _webhook_reader(trigger: NotificationTrigger) -> Reader:
+    return lambda value: Webhook(trigger, **_WEBHOOK_BODY.read(value))
+
+
+_WEBHOOK_LISTS = _lists("webhooks", _webhook_reader, _WEBHOOK_BODY.schema, MAX_WEBHOOKS, '{"url": "https://example.com/hook"}')
+WEBHOOKS_SCHEMA: JsonSchema = {
+    **_WEBHOOK_LISTS.schema,
+    "examples": [{"fails": [{"url": "https://example.com/hook", "headers": {"Authorization": "Bearer x"}, "retries": 3}]}],
+}
+
+
+def read_webhooks(value: object) -> tuple[Webhook, ...]:
+    """The lists of webhooks of a job, as one."""
+    return tuple(chain.from_iterable(_WEBHOOK_LISTS.read(value).values()))
+
+
+def address_faults(webhooks: Sequence[Webhook], allowed: Sequence[str]) -> list[Fault]:
+    """A fault for each URL with an address to which nothing may be sent. Names are checked when something is sent to them."""
+    faults, places = [], {trigger: count() for trigger in NotificationTrigger}
+    for webhook in webhooks:
+        place = next(places[webhook.trigger])
+        address = literal_address(webhook.url)
+        if address is not None and not may_post(address, allowed):
+            words = f"has the address {address}, which is not public; give a public one, or ask for it to be in webhook_allow"
+            faults.append(Fault(f"webhooks.{webhook.trigger}.{place}.url", words))
+    return faults
+
+
+def _of(trigger: NotificationTrigger) -> Callable[[Sequence[Webhook]], list[Webhook]]:
+    return lambda webhooks: [webhook for webhook in webhooks if webhook.trigger is trigger]
+
+
+WEBHOOKS = Serializer[Sequence[Webhook]](
+    "Webhooks",
+    "The webhooks of a job, by what they are told of.",
+    **{trigger.value: serializer.array(_WEBHOOK.answer, _of(trigger), when) for trigger, when in TRIGGERS.items()},
+)
+
+
+# mailboxes
+
+
+def _mailbox_reader(trigger: NotificationTrigger) -> Reader:
+    return lambda value: Mailbox(trigger, read_address(value))
+
+
+_MAILBOX: JsonSchema = {"type": "string", "maxLength": MAX_ADDRESS, "pattern": f"^(?=.{{1,64}}@){ADDRESS.pattern}$"}
+_MAILBOX_LISTS = _lists("notify", _mailbox_reader, _MAILBOX, MAX_MAILBOXES, '"team@example.com"')
+NOTIFY_SCHEMA: JsonSchema = {**_MAILBOX_LISTS.schema, "examples": [{"fails": ["team@example.com"]}]}
+
+
+def read_notify(value: object) -> tuple[Mailbox, ...]:
+    """The lists of addresses of a job, as one."""
+    return tuple(chain.from_iterable(_MAILBOX_LISTS.read(value).values()))
+
+
+def mail_faults(mailboxes: Sequence[Mailbox], allowed: Sequence[str] | None) -> list[Fault]:
+    """A fault for mailboxes that nobody could send a mail to, or for each that is not among the ``allowed``. None: there is no mail
+    server."""
+    if allowed is None:
+        return [Fault("notify", NO_SERVER)] if mailboxes else []
+    faults, places = [], {trigger: count() for trigger in NotificationTrigger}
+    for mailbox in mailboxes:
+        place = next(places[mailbox.trigger])
+        if not may_mail(mailbox.address, allowed):
+            faults.append(Fault(f"notify.{mailbox.trigger}.{place}", NOT_ALLOWED))
+    return faults
+
+
+def _addresses(trigger: NotificationTrigger) -> Callable[[Sequence[Mailbox]], list[str]]:
+    return lambda mailboxes: [mailbox.address for mailbox in mailboxes if mailbox.trigger is trigger]
+
+
+LISTENERS = Serializer[Sequence[Mailbox]](
+    "Listeners",
+    "The e-mail addresses of a job, by what they get a mail about.",
+    **{trigger.value: strings(_addresses(trigger), when) for trigger, when in TRIGGERS.items()},
+)

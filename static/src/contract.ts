@@ -1,0 +1,683 @@
+// What the API answers, and the options of fastlane's commands: written from the server's declarations by tests/support/generated.py.
+
+/** A task in a list. */
+export interface Task {
+  taskId: string;
+  createdAt: string;
+  lastModifiedAt: string;
+  jobsCount: number;
+  url: string;
+}
+
+/** A page of tasks. */
+export interface TaskPage {
+  items: Task[];
+  total: number;
+  page: number;
+  pages: number;
+  perPage: number;
+  hasNext: boolean;
+  hasPrev: boolean;
+  nextUrl: string | null;
+  prevUrl: string | null;
+}
+
+/** When a job runs. */
+export interface Schedule {
+  kind: "now" | "at" | "cron";
+  startAt: string | null;
+  cron?: string;
+  timezone?: string;
+  description?: string;
+  overlap?: "allow" | "skip" | "queue" | "replace";
+  catchUp?: "latest" | "none";
+}
+
+/** Why an execution failed. */
+export interface Failure {
+  reason: "exit" | "oom" | "killed" | "image" | "rejected" | "unschedulable" | "host-lost";
+  message: string;
+}
+
+/** An execution in brief. */
+export interface LastExecution {
+  executionId: string;
+  url: string;
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired";
+  failure: Failure | null;
+  createdAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  exitCode: number | null;
+}
+
+/** A job in a list. */
+export interface JobRow {
+  id: string;
+  url: string;
+  taskId: string;
+  name: string | null;
+  labels: Record<string, string>;
+  createdAt: string;
+  lastModifiedAt: string;
+  image: string;
+  command: string | null;
+  schedule: Schedule;
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused";
+  nextRunAt: string | null;
+  lastExecution: LastExecution | null;
+}
+
+/** A page of jobs. */
+export interface JobPage {
+  items: JobRow[];
+  total: number;
+  page: number;
+  pages: number;
+  perPage: number;
+  hasNext: boolean;
+  hasPrev: boolean;
+  nextUrl: string | null;
+  prevUrl: string | null;
+}
+
+/** The id and the URL of something. */
+export interface Link {
+  id: string;
+  url: string;
+}
+
+/** What its node keeps free for a container. */
+export interface Reserved {
+  cpus: number | null;
+  memory: number | null;
+}
+
+/** How much of a node a container gets; null: as much as its pool allows. */
+export interface ResourcesAsked {
+  cpus: number | null;
+  memory: number | null;
+  pids: number | null;
+  reserve: Reserved;
+}
+
+/** Something mounted in a container. */
+export interface Mounted {
+  type: "bind" | "volume" | "tmpfs";
+  source: string | null;
+  target: string;
+  readOnly: boolean;
+  size: number | null;
+}
+
+/** A secret of the swarm that a container is given. */
+export interface SecretGiven {
+  name: string;
+  target: string;
+}
+
+/** How a container is set up; null: as the image and the engine have it. */
+export interface ContainerAsked {
+  user: string | null;
+  workdir: string | null;
+  init: boolean | null;
+  stopSignal: string | null;
+  stopGrace: string | null;
+  mounts: Mounted[];
+  networks: string[];
+  secrets: SecretGiven[];
+  constraints: string[];
+  extraHosts: Record<string, string>;
+}
+
+/** Where an end is posted to. */
+export interface Webhook {
+  url?: string;
+  headers?: Record<string, string>;
+  retries: number;
+  body?: Record<string, unknown>;
+}
+
+/** The webhooks of a job, by what they are told of. */
+export interface Webhooks {
+  succeeds: Webhook[];
+  fails: Webhook[];
+  finishes: Webhook[];
+  late: Webhook[];
+  recovered: Webhook[];
+}
+
+/** A job's own rules of retention, which count where they are stricter than those of its pool or the server. */
+export interface RetentionRules {
+  jobs: string | null;
+  executions: string | null;
+  maxExecutions: number | null;
+  logs: string | null;
+}
+
+/** What a job runs, and by which rules. */
+export interface Spec {
+  image: string;
+  command: string | null;
+  envs: Record<string, string>;
+  metadata: Record<string, unknown>;
+  retries: number;
+  retryDelay: number | null;
+  timeout: number | null;
+  expiration: string | null;
+  expiresIn: number | null;
+  priority: number;
+  concurrency: number | null;
+  resources: ResourcesAsked | null;
+  container: ContainerAsked | null;
+  webhooks: Webhooks;
+  retention: RetentionRules | null;
+  expectEvery: number | null;
+}
+
+/** How long the log is so far. */
+export interface LogInfo {
+  stdoutBytes: number;
+  stderrBytes: number;
+  truncated: boolean;
+}
+
+/** What a container used, as far as it was measured while it ran. */
+export interface Usage {
+  memoryPeakBytes: number;
+  cpuSeconds: number | null;
+  readBytes: number | null;
+  writtenBytes: number | null;
+}
+
+/** Who asked for something. */
+export interface Requester {
+  user: string | null;
+  address: string | null;
+}
+
+/** Where an execution ran, under the names of fastlane 2.x. */
+export interface Place {
+  docker_host: string | null;
+  docker_port: number | null;
+  container_id: string | null;
+}
+
+/** An execution in full. */
+export interface Execution {
+  executionId: string;
+  url: string;
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired";
+  failure: Failure | null;
+  createdAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  exitCode: number | null;
+  jobId: string;
+  taskId: string;
+  queueJobId: string;
+  image: string;
+  imageDigest: string | null;
+  command: string | null;
+  attempt: number;
+  retries: number;
+  timeout: number | null;
+  expiresAt: string | null;
+  scheduledFor: string;
+  durationMs: number | null;
+  host: string | null;
+  pool: string | null;
+  serviceId: string | null;
+  containerId: string | null;
+  logInfo: LogInfo;
+  usage: Usage | null;
+  stopRequestedAt: string | null;
+  requestedBy: Requester | null;
+  metadata: Place;
+  log?: string;
+  error?: string;
+}
+
+/** The e-mail addresses of a job, by what they get a mail about. */
+export interface Listeners {
+  succeeds: string[];
+  fails: string[];
+  finishes: string[];
+  late: string[];
+  recovered: string[];
+}
+
+/** What a job was given, under the names of fastlane 2.x. */
+export interface JobMetadata {
+  custom: Record<string, unknown>;
+  envs: Record<string, string>;
+  retries: number;
+  timeout: number | null;
+  cron: string | null;
+  expiration: string | null;
+  notify: Listeners;
+  webhooks: Webhooks;
+}
+
+/** The job as the body that PUT takes. Only redacted values (********) must be filled in before it is sent. */
+export interface Definition {
+  name?: string;
+  labels?: Record<string, string>;
+  image: string;
+  command?: string | string[];
+  envs?: Record<string, string>;
+  startAt?: string;
+  cron?: string;
+  timezone?: string;
+  overlap?: "allow" | "skip" | "queue" | "replace";
+  catchUp?: "latest" | "none";
+  retries?: number;
+  retryDelay?: string;
+  timeout?: string;
+  expiration?: string;
+  expiresIn?: string;
+  priority?: number;
+  concurrency?: number;
+  resources?: ResourcesAsked;
+  container?: ContainerAsked;
+  webhooks?: Webhooks;
+  expectEvery?: string;
+  notify?: Listeners;
+  retention?: RetentionRules;
+  metadata?: Record<string, unknown>;
+}
+
+/** A job in full. */
+export interface JobFull {
+  id: string;
+  url: string;
+  taskId: string;
+  createdAt: string;
+  lastModifiedAt: string;
+  scheduled: boolean;
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused";
+  nextRunAt: string | null;
+  nextRuns: string[];
+  spec: Spec;
+  schedule: Schedule;
+  executionCount: number;
+  executions: Execution[];
+  metadata: JobMetadata;
+  requestedBy: Requester | null;
+  name: string | null;
+  labels: Record<string, string>;
+  lateSince: string | null;
+  definition: Definition;
+}
+
+/** A job with a page of its executions; the pagination is about these. */
+export interface JobDetail {
+  task: Link;
+  job: JobFull;
+  total: number;
+  page: number;
+  pages: number;
+  perPage: number;
+  hasNext: boolean;
+  hasPrev: boolean;
+  nextUrl: string | null;
+  prevUrl: string | null;
+}
+
+/** A host of a pool. */
+export interface PoolHost {
+  host: string;
+  weight: number;
+  maxRunning: number | null;
+  running: number;
+  usable: boolean;
+  reason: string | null;
+}
+
+/** What a container of a pool may ask for, as patterns. An empty list allows nothing. */
+export interface Policy {
+  user: string[];
+  workdir: string[];
+  init: boolean;
+  stopSignal: string[];
+  stopGrace: string | null;
+  mounts: string[];
+  networks: string[];
+  secrets: string[];
+  constraints: string[];
+  extraHosts: string[];
+}
+
+/** The most that a container of a pool may use, and what it gets when it does not ask; null: no limit. */
+export interface Limits {
+  cpus: number | null;
+  memory: number | null;
+  pids: number | null;
+}
+
+/** A pool: which tasks run there, on which hosts, how many at once, and what goes on. */
+export interface Pool {
+  name: string;
+  match: string;
+  hosts: PoolHost[];
+  register: string[];
+  maxRunning: number;
+  hardTimeout: number | null;
+  running: number;
+  waiting: number;
+  paused: boolean;
+  pull: "always" | "missing";
+  policy: Policy;
+  limits: Limits;
+}
+
+/** All pools, in the order in which a task looks for its own. */
+export interface Pools {
+  items: Pool[];
+}
+
+/** What answers. */
+export interface About {
+  version: string;
+  executor: "swarm";
+}
+
+/** A worker that is alive. */
+export interface Worker {
+  id: string;
+  startedAt: string;
+  clockSkewMs: number | null;
+  poolsCurrent: boolean | null;
+}
+
+/** The workers that are alive. */
+export interface Workers {
+  alive: number;
+  items: Worker[];
+}
+
+/** The disk on which an engine keeps images and containers. */
+export interface Disk {
+  freeBytes: number | null;
+  totalBytes: number | null;
+  short: boolean;
+  since: string | null;
+  until: string | null;
+}
+
+/** A node of a swarm of several. */
+export interface SwarmNode {
+  id: string;
+  name: string;
+  state: string;
+  takesWork: boolean;
+  cpus: number | null;
+  memoryBytes: number | null;
+}
+
+/** A Docker host of a pool, as the workers see it. */
+export interface Host {
+  id: string | null;
+  host: string;
+  port: number | null;
+  pool: string;
+  swarm: string | null;
+  available: boolean;
+  blacklisted: boolean;
+  circuit: string | null;
+  error: string | null;
+  since: string | null;
+  running: number;
+  cpus: number | null;
+  memoryBytes: number | null;
+  disk: Disk | null;
+  nodes: SwarmNode[];
+  clockSkewMs: number | null;
+}
+
+/** A container that runs. */
+export interface Container {
+  host: string | null;
+  port: number | null;
+  task: string;
+  job: string;
+  execution: string;
+  id: string | null;
+  image: string;
+}
+
+/** What runs, up to a thousand. */
+export interface Containers {
+  running: Container[];
+}
+
+/** Whether all dispatch is paused. */
+export interface Dispatch {
+  paused: boolean;
+  reason: string | null;
+}
+
+/** Which pools the processes are to have: those that were read last. */
+export interface PoolsRevision {
+  revision: number;
+  recordedAt: string | null;
+  current: boolean;
+  error: string | null;
+}
+
+/** How many entries of a pool's queue are in each state, and how many may run. */
+export interface Lane {
+  ready: number;
+  timed: number;
+  running: number;
+  blocked: number;
+  maxRunning: number;
+  paused: boolean;
+}
+
+/** How many entries of a queue that no worker serves are in each state. */
+export interface StrandedLane {
+  ready: number;
+  timed: number;
+  running: number;
+  blocked: number;
+}
+
+/** How many tasks there are. */
+export interface TaskCount {
+  count: number;
+}
+
+/** How many jobs have each status; null when there are too many to count in time. */
+export interface JobsByStatus {
+  enqueued: number;
+  pulling: number;
+  running: number;
+  done: number;
+  failed: number;
+  timedout: number;
+  stopped: number;
+  expired: number;
+  scheduled: number;
+  paused: number;
+}
+
+/** A job that is due some time. */
+export interface Scheduled {
+  taskId: string;
+  jobId: string;
+  url: string;
+  nextRunAt: string | null;
+  stopUrl: string;
+}
+
+/** How many jobs there are, and the next that are due. */
+export interface JobCount {
+  count: number;
+  byStatus: JobsByStatus | null;
+  scheduled: Scheduled[];
+}
+
+/** How many executions have each status. */
+export interface ExecutionsByStatus {
+  enqueued: number;
+  pulling: number;
+  running: number;
+  done: number;
+  failed: number;
+  timedout: number;
+  stopped: number;
+  expired: number;
+}
+
+/** Executions of a host that have ended, but whose services are not removed yet. */
+export interface Uncleaned {
+  host: string | null;
+  port: number | null;
+  count: number;
+  since: string | null;
+}
+
+/** A receiver of webhooks of which no attempt has succeeded for a while. */
+export interface FailingReceiver {
+  receiver: string;
+  failingSince: string;
+  lastFailureAt: string;
+  error: string;
+  paused: boolean;
+}
+
+/** How webhooks fare. */
+export interface WebhookStatus {
+  failing: FailingReceiver[];
+}
+
+/** What goes on, at a glance. */
+export interface ServerStatus {
+  fastlane: About;
+  uptime: number;
+  workers: Workers;
+  hosts: Host[];
+  containers: Containers;
+  dispatch: Dispatch;
+  pools: PoolsRevision;
+  queues: Record<string, Lane>;
+  strandedQueues: Record<string, StrandedLane>;
+  tasks: TaskCount;
+  jobs: JobCount;
+  executions: ExecutionsByStatus;
+  uncleaned: Uncleaned[];
+  webhooks: WebhookStatus;
+}
+
+/** A due time of a job, and what became of it. */
+export interface Tick {
+  id: string;
+  due: string;
+  until: string | null;
+  count: number;
+  atLeast: boolean;
+  outcome: "started" | "queued" | "replaced" | "skipped" | "missed" | "expired" | "stopped";
+  reason: string | null;
+  execution: Link | null;
+  createdAt: string;
+}
+
+/** A page of a job's tick ledger. */
+export interface TickPage {
+  items: Tick[];
+  total: number;
+  page: number;
+  pages: number;
+  perPage: number;
+  hasNext: boolean;
+  hasPrev: boolean;
+  nextUrl: string | null;
+  prevUrl: string | null;
+}
+
+/** How late containers started after they were due, of the executions that ended in this hour. */
+export interface HourLateness {
+  started: number;
+  meanMs: number | null;
+  maxMs: number;
+}
+
+/** What ended within an hour. */
+export interface HistoryHour {
+  hour: string;
+  done: number;
+  failed: number;
+  timedout: number;
+  stopped: number;
+  expired: number;
+  lateness: HourLateness;
+}
+
+/** How executions ended, by the hour. They are counted when they end, and stay counted when they are removed. */
+export interface History {
+  since: string;
+  until: string;
+  hours: HistoryHour[];
+}
+
+/** An execution with its task and job. */
+export interface ExecutionDetail {
+  task: Link;
+  job: Link;
+  execution: Execution;
+}
+
+/** A host that cannot be used. */
+export interface HostDown {
+  host: string;
+  reason: string;
+  since: string | null;
+  circuit?: string;
+  faults?: number;
+  retryAt?: string;
+}
+
+/** One thing that is waited for. Its reason decides which keys follow until. */
+export interface Wait {
+  reason: "due" | "retry" | "paused" | "no-pool" | "no-queue" | "no-worker" | "dispatch-paused" | "pool-paused" | "other-lane" | "no-host" | "pool-full" | "workers-full" | "concurrency" | "overlap" | "registry" | "no-node" | "image" | "host-away" | "refused" | "breaker" | "node-down" | "service-gone" | "store" | "fault" | "stop";
+  message: string;
+  since: string | null;
+  until: string | null;
+  heldTick?: string;
+  resumeUrl?: string;
+  pool?: string | null;
+  running?: number;
+  maxRunning?: number;
+  ready?: number;
+  hosts?: HostDown[];
+  concurrency?: number;
+  executionId?: string | null;
+  image?: string;
+  host?: string | null;
+  attempt?: number;
+}
+
+/** The option of each field that has one of its own. */
+export const OPTIONS: Record<string, string> = {
+  "startIn": "--in",
+  "startAt": "--at",
+  "cron": "--cron",
+  "timezone": "--timezone",
+  "overlap": "--overlap",
+  "catchUp": "--catch-up",
+  "retries": "--retries",
+  "retryDelay": "--retry-delay",
+  "timeout": "--timeout",
+  "expiresIn": "--expires-in",
+  "priority": "--priority",
+  "concurrency": "--concurrency",
+  "name": "--name",
+  "resources.cpus": "--cpus",
+  "resources.memory": "--memory",
+  "container.user": "--user",
+  "container.workdir": "--workdir",
+};
+
+/** Options whose value is a duration: seconds where the body has a number. */
+export const DURATIONS = ["retryDelay", "timeout", "expiresIn"];
