@@ -337,6 +337,14 @@ class Deleted(TypedDict):
     deleted: bool
 
 
+class TaskStopped(TypedDict):
+    """How many of a task's jobs were asked to stop: those that were running or still had to run."""
+
+    taskId: str
+    taskUrl: str
+    stopped: int
+
+
 class JobPage(TypedDict):
     """A page of jobs."""
 
@@ -349,14 +357,6 @@ class JobPage(TypedDict):
     hasPrev: bool
     nextUrl: str | None
     prevUrl: str | None
-
-
-class TaskStopped(TypedDict):
-    """How many of a task's jobs were asked to stop: those that were running or still had to run."""
-
-    taskId: str
-    taskUrl: str
-    stopped: int
 
 
 class JobDetail(TypedDict):
@@ -1446,8 +1446,8 @@ ENQUEUE: Operation[Enqueued] = Operation("enqueue", "POST", "/tasks/{task_id}", 
 ENQUEUE_AS_WAITED: Operation[Waited] = Operation("enqueue", "POST", "/tasks/{task_id}", keyed=True)
 ENQUEUE_AS_DRY_RUN: Operation[DryRun] = Operation("enqueue", "POST", "/tasks/{task_id}", keyed=True)
 DELETE_TASK: Operation[Deleted] = Operation("deleteTask", "DELETE", "/tasks/{task_id}")
-LIST_JOBS_OF_TASK: Operation[JobPage] = Operation("listJobsOfTask", "GET", "/tasks/{task_id}/jobs")
 STOP_TASK: Operation[TaskStopped] = Operation("stopTask", "POST", "/tasks/{task_id}/stop")
+LIST_JOBS_OF_TASK: Operation[JobPage] = Operation("listJobsOfTask", "GET", "/tasks/{task_id}/jobs")
 GET_JOB: Operation[JobDetail] = Operation("getJob", "GET", "/tasks/{task_id}/jobs/{job_id}")
 PUT_JOB: Operation[Enqueued] = Operation("putJob", "PUT", "/tasks/{task_id}/jobs/{job_id}", keyed=True)
 PUT_JOB_AS_WAITED: Operation[Waited] = Operation("putJob", "PUT", "/tasks/{task_id}/jobs/{job_id}", keyed=True)

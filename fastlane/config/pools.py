@@ -45,7 +45,7 @@ from fastlane.models.schedule import show_duration
 LEAST_TOTAL, DEFAULT_TOTAL = 1024**2, 10 * 1024**3
 """Bytes of all logs: the least that a setting may say, and what it says by default."""
 NONE = "none"
-"""In a setting: there is no such rule."""
+"""In a setting: no rule applies."""
 
 
 def read_age(value: object) -> int:
@@ -384,7 +384,7 @@ def _hosts_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _stand_in(number: int) -> dict[str, Any]:
-    """Values without a fault in place of those that could not be read, so that the faults between pools are found at once too."""
+    """Valid values in place of the ones that could not be read, so that the faults between pools are found at once too."""
     return {"name": f"number-{number}", "match": f"number-{number}$", "hosts": (LOCAL_ENGINE,)}
 
 

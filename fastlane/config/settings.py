@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,26 @@ class Settings:
     def store_path(self) -> Path:
         """The SQLite file that ``store_url`` names."""
         return Path(self.store_url.removeprefix(SQLITE))
+
+    @property
+    def has_auth(self) -> bool:
+        """Whether access needs a login. Without users and tokens, everyone may do everything."""
+        return bool(self.users or self.tokens)
+
+    @property
+    def listen_is_loopback(self) -> bool:
+        """Whether only this machine can reach the server, and only under its own names."""
+        return ip_address(self.listen).is_loopback
+
+    @property
+    def shares_port(self) -> bool:
+        """Whether several processes serve HTTP on the same port."""
+        return self.processes > 1
+
+    @property
+    def mail_allow(self) -> tuple[str, ...] | None:
+        """The domains and addresses to which mails may be sent; None without a mail server."""
+        return None if self.smtp_host is None else self.notify_allow
 
     @classmethod
     def defaults(cls, cwd: Path = Path("/"), role: Role = "up", **changes: Any) -> "Settings":
