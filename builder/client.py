@@ -221,9 +221,8 @@ def openapi() -> Json:
     from fastlane.config.settings import Settings
     from fastlane.web.openapi import Document
     from fastlane.web.routes import ROUTES
-    from fastlane.web.settings import web_settings
 
-    return Document(ROUTES, web_settings(Settings.defaults())).content
+    return Document(ROUTES, Settings.defaults()).content
 
 
 def made() -> dict[Path, str]:

@@ -54,10 +54,8 @@ from fastlane.streams.pump import no_hints
 from fastlane.tracing.otel import OtelRecorder
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.webhook_payload import body_writer, event_maker
-from fastlane.web.metrics_server import measured
 from fastlane.web.reload import FileWatch, TlsCertificate, access_watch
-from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server
-from fastlane.web.settings import web_settings
+from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server, measured
 
 log = structlog.get_logger()
 
@@ -241,7 +239,7 @@ async def running(
         enter = stack.enter_async_context
         for sock in sockets:
             stack.callback(sock.close)
-        metrics_port = await enter(measured(metrics, web_settings(settings), settings.metrics_port, settings.metrics_listen))
+        metrics_port = await enter(measured(metrics, settings, settings.metrics_port, settings.metrics_listen))
         recorder = factories.recorder(role, settings)
         if recorder is not None:
             await enter(opened(recorder))
@@ -280,7 +278,7 @@ async def served(
         await enter(opened(HighWaterMark(parts.store, parts.queue.generation, parts.clock)))
         services = make_services(settings, parts.store, parts.queue, parts.hub, parts.clock, parts.directory)
         await enter(opened(services.access_events))
-        application = make_application(services, web_settings(settings), parts.metrics, parts.recorder)
+        application = make_application(services, settings, parts.metrics, parts.recorder)
         server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
         await enter(watching(None if access is None else access_watch(application, access)))
         await enter(serving(services, application, server, sockets))

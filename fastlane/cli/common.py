@@ -54,7 +54,7 @@ def check_store(settings: Settings) -> None:
 
 
 def run_or_exit(work: Coroutine[Any, Any, None]) -> None:
-    """Does the work of such a command; prints what goes wrong, and exits with 1."""
+    """Runs a command's work on the store; prints what goes wrong, and exits with 1."""
     try:
         asyncio.run(work)
     except FastlaneError as error:

@@ -32,7 +32,7 @@ def welcome(settings: Settings, port: int) -> str:
 
 
 def open_to_all(settings: Settings) -> str | None:
-    """The warning that everyone who reaches the server may do everything; None where nobody else does, or people log in."""
+    """The warning that anyone who reaches the server may do everything; None where only this machine does, or people log in."""
     if ip_address(settings.listen).is_loopback or settings.users or settings.tokens:
         return None
     return (

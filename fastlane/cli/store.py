@@ -141,7 +141,7 @@ async def _export(settings: "Settings", output: Path | None, *, with_logs: bool)
     from fastlane.storage.transfer.lines import write, write_to
 
     check_store(settings)
-    progress = _Progress("exported")
+    progress = _TransferProgress("exported")
     async with opened(make_store(settings)) as store:
         exported = export(store, version=__version__, installation=settings.installation, with_logs=with_logs)
         if output is None:
@@ -157,7 +157,7 @@ async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
     from fastlane.storage.transfer.importing import Importer
     from fastlane.storage.transfer.lines import check, read
 
-    check(file, _Progress("checked"))
+    check(file, _TransferProgress("checked"))
     if not settings.store_is_mongo:
         settings.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -165,7 +165,7 @@ async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
             await _refuse_workers(settings, stack)
         importer = Importer(await stack.enter_async_context(opened(make_store(settings))))
         await importer.prepare()
-        progress = _Progress("imported")
+        progress = _TransferProgress("imported")
         for line in read(file):
             await importer.add(line)
             progress(line)
@@ -206,7 +206,7 @@ def _show(summary: "Summary") -> None:
             click.echo(f"  {execution.status:<9}{execution.task_id}/{execution.job_id}{place}")
 
 
-class _Progress:
+class _TransferProgress:
     """Counts lines, and says now and then how far it is."""
 
     def __init__(self, verb: str) -> None:

@@ -12,7 +12,7 @@ from hashlib import scrypt, sha256
 from pathlib import Path
 from typing import Any
 
-from fastlane.config.types import KeyReaders, SettingType, read_choice, read_stripped_text, read_tables
+from fastlane.config.types import Key, Keys, SettingType, read_choice, read_stripped_text, read_tables, read_text_if
 from fastlane.errors import Fault, Invalid
 from fastlane.log import MASK
 from fastlane.models.access import Principal, Role
@@ -119,14 +119,7 @@ def _text(value: bytes) -> str:
     return urlsafe_b64encode(value).decode().rstrip("=")
 
 
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f:]{1,64}")
-
-
-def _name(value: object) -> str:
-    text = read_stripped_text(value)
-    if not _NAME.fullmatch(text):
-        raise ValueError("is not a name; use 1 to 64 characters without ':' and control characters")
-    return text
+_NAME = r"[^\x00-\x1f\x7f-\x9f:]{1,64}"
 
 
 def _tasks(value: object) -> str:
@@ -142,9 +135,13 @@ def _role(value: object) -> Role:
     return Role(read_choice(*Role)(value))
 
 
-COMMON_KEYS: KeyReaders = {"name": ("name", _name), "role": ("role", _role), "tasks": ("tasks", _tasks)}
-USER_KEYS: KeyReaders = {**COMMON_KEYS, "password": ("secret", lambda value: read_password_hash(read_stripped_text(value)))}
-TOKEN_KEYS: KeyReaders = {**COMMON_KEYS, "token": ("secret", lambda value: read_token_hash(read_stripped_text(value)))}
+COMMON_KEYS: Keys = {
+    "name": Key("name", read_text_if(_NAME, "is not a name; use 1 to 64 characters without ':' and control characters")),
+    "role": Key("role", _role),
+    "tasks": Key("tasks", _tasks),
+}
+USER_KEYS: Keys = {**COMMON_KEYS, "password": Key("secret", lambda value: read_password_hash(read_stripped_text(value)))}
+TOKEN_KEYS: Keys = {**COMMON_KEYS, "token": Key("secret", lambda value: read_token_hash(read_stripped_text(value)))}
 
 
 def _users(value: object) -> tuple[User, ...]:

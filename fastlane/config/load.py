@@ -31,8 +31,8 @@ NOT_SETTINGS = re.compile(
     r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID|ATTEMPT|SCHEDULED_FOR)$|SERVICE_|PORT_"
     r"|(URL|TOKEN|TOKEN_FILE|USER|PASSWORD|CA_FILE|CONTEXT)$)"
 )
-"""Variables with our prefix that are not settings: those of tests, those that every container gets, those that Kubernetes sets for a
-service named ``fastlane``, and those by which the commands find a server."""
+"""Variables with our prefix that are not settings: for tests, in every container, for the commands that find a server, and what Kubernetes
+sets for a service named ``fastlane``."""
 
 ACCESS = tuple(setting for setting in SETTINGS if setting.name in ("users", "tokens"))
 LOOPBACK = "127.0.0.1"

@@ -11,7 +11,8 @@ from fastlane.config.types import (
     DURATION,
     FLAG,
     Invocation,
-    KeyReaders,
+    Key,
+    Keys,
     SettingType,
     read_choice,
     read_file_path,
@@ -19,6 +20,7 @@ from fastlane.config.types import (
     read_stripped_text,
     read_table,
     read_valid_keys,
+    show_keys,
 )
 from fastlane.errors import Fault, Invalid, quoted
 from fastlane.log import MASK, scrub
@@ -43,7 +45,7 @@ from fastlane.models.schedule import show_duration
 LEAST_TOTAL, DEFAULT_TOTAL = 1024**2, 10 * 1024**3
 """Bytes of all logs: the least that a setting may say, and what it says by default."""
 NONE = "none"
-"""In a setting: there is no such rule."""
+"""In a setting: no rule applies."""
 
 
 def read_age(value: object) -> int:
@@ -59,24 +61,17 @@ def read_most(value: object) -> int:
     return read_number(value, 1, MOST_EXECUTIONS)
 
 
-RETENTION_KEYS: KeyReaders = {
-    "jobs": ("jobs", read_age),
-    "executions": ("executions", read_age),
-    "maxExecutions": ("max_executions", read_most),
-    "logs": ("logs", read_age),
+RETENTION_KEYS: Keys = {
+    "jobs": Key("jobs", read_age, show=show_age),
+    "executions": Key("executions", read_age, show=show_age),
+    "maxExecutions": Key("max_executions", read_most),
+    "logs": Key("logs", read_age, show=show_age),
 }
 
 
 def read_retention(value: object) -> Retention:
     """The rules of a pool."""
     return Retention(**read_table(value, RETENTION_KEYS))
-
-
-def show_retention(retention: Retention) -> dict[str, object]:
-    """The rules as they are written."""
-    ages = {"jobs": retention.jobs, "executions": retention.executions, "logs": retention.logs}
-    row: dict[str, object] = {key: show_age(age) for key, age in ages.items() if age is not None}
-    return row if retention.max_executions is None else {**row, "maxExecutions": retention.max_executions}
 
 
 def _or_none(read: Callable[[object], int]) -> Callable[[object], int | None]:
@@ -98,7 +93,7 @@ RATE = SettingType(_or_none(lambda value: read_number(value, 1, 1_000_000)), lam
 MOST = SettingType(_or_none(read_most), lambda most: NONE if most is None else str(most))
 
 
-WEBHOOK_KEYS: KeyReaders = {name: (name, read) for name, read in READERS.items()}
+WEBHOOK_KEYS: Keys = {name: Key(name, read) for name, read in READERS.items()}
 EXAMPLE = '{ url = "https://example.com/hook" }'
 
 
@@ -186,14 +181,14 @@ def _file(name: str) -> Callable[[object], Path]:
     return lambda value: read_file_path(value, f"/run/secrets/{name}")
 
 
-TLS_KEYS: KeyReaders = {
-    "ca": ("ca", _file("docker-ca")),
-    "certificate": ("certificate", _file("docker-cert")),
-    "key": ("key", _file("docker-key")),
+TLS_KEYS: Keys = {
+    "ca": Key("ca", _file("docker-ca"), show=str),
+    "certificate": Key("certificate", _file("docker-cert"), show=str),
+    "key": Key("key", _file("docker-key"), show=str),
 }
-SSH_KEYS: KeyReaders = {
-    "identity": ("identity", _file("docker-ssh")),
-    "knownHosts": ("known_hosts", _file("docker-known-hosts")),
+SSH_KEYS: Keys = {
+    "identity": Key("identity", _file("docker-ssh"), show=str),
+    "knownHosts": Key("known_hosts", _file("docker-known-hosts"), show=str),
 }
 
 
@@ -239,46 +234,129 @@ def _grace(value: object) -> int | None:
     return container.read_grace(value)
 
 
-POLICY_KEYS: KeyReaders = {
-    "user": ("user", _or_exact(container.read_user)),
-    "workdir": ("workdir", _or_exact(container.read_path)),
-    "init": ("init", container.read_boolean),
-    "stopSignal": ("stop_signal", _or_exact(container.read_signal, str.upper)),
-    "stopGrace": ("stop_grace", _grace),
-    "mounts": ("mounts", _patterns(read_mount_pattern)),
-    "networks": ("networks", _or_exact(container.read_network)),
-    "secrets": ("secrets", _or_exact(container.read_secret)),
-    "constraints": ("constraints", _or_exact(container.read_constraint, lambda text: text.replace(" ", ""))),
-    "extraHosts": ("extra_hosts", _or_exact(container.read_host_name, str.lower)),
+POLICY_KEYS: Keys = {
+    "user": Key("user", _or_exact(container.read_user)),
+    "workdir": Key("workdir", _or_exact(container.read_path)),
+    "init": Key("init", container.read_boolean),
+    "stopSignal": Key("stop_signal", _or_exact(container.read_signal, str.upper)),
+    "stopGrace": Key("stop_grace", _grace, show=lambda grace: show_duration(grace / 1000)),
+    "mounts": Key("mounts", _patterns(read_mount_pattern)),
+    "networks": Key("networks", _or_exact(container.read_network)),
+    "secrets": Key("secrets", _or_exact(container.read_secret)),
+    "constraints": Key("constraints", _or_exact(container.read_constraint, lambda text: text.replace(" ", ""))),
+    "extraHosts": Key("extra_hosts", _or_exact(container.read_host_name, str.lower)),
 }
-LIMIT_KEYS: KeyReaders = {
-    "cpus": ("cpus", container.read_cpus),
-    "memory": ("memory", container.read_memory),
-    "pids": ("pids", container.read_pids),
+LIMIT_KEYS: Keys = {
+    "cpus": Key("cpus", container.read_cpus),
+    "memory": Key("memory", container.read_memory),
+    "pids": Key("pids", container.read_pids),
 }
-HOST_KEYS: KeyReaders = {
-    "address": ("address", read_address),
-    "weight": ("weight", lambda value: read_number(value, 1, 1000)),
-    "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
+HOST_KEYS: Keys = {
+    "address": Key("address", read_address),
+    "weight": Key("weight", lambda value: read_number(value, 1, 1000)),
+    "maxRunning": Key("max_running", lambda value: read_number(value, 1, 100_000)),
 }
-POOL_KEYS: KeyReaders = {
-    "name": ("name", read_stripped_text),
-    "match": ("match", read_text),
-    "hosts": ("hosts", _hosts),
-    "tls": ("tls", _tls),
-    "ssh": ("ssh", lambda value: SshFiles(**read_table(value, SSH_KEYS))),
-    "insecure": ("insecure", FLAG.read),
-    "register": ("register", _or_exact(read_address)),
-    "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
-    "hardTimeout": ("hard_timeout", DURATION.read),
-    "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
-    "policy": ("policy", lambda value: Policy(**read_table(value, POLICY_KEYS))),
-    "limits": ("limits", lambda value: Resources(**read_table(value, LIMIT_KEYS))),
-    "webhooks": ("webhooks", read_webhooks),
-    "webhookSecrets": ("webhook_secrets", read_secrets),
-    "retention": ("retention", read_retention),
-    "maxWaiting": ("max_waiting", lambda value: read_number(value, 1, 10_000_000)),
-    "maxWaitingPerTask": ("max_waiting_of_task", lambda value: read_number(value, 1, 100_000)),
+
+
+def _show_policy(policy: Policy) -> dict[str, object]:
+    return show_keys(policy, POLICY_KEYS, DEFAULT_POLICY)
+
+
+POOL_KEYS: Keys = {
+    "name": Key("name", read_stripped_text, "required", "1 to 64 letters, digits, `_` and `-`"),
+    "match": Key("match", read_text, "required", "which tasks; an empty one matches all tasks and must come last"),
+    "hosts": Key(
+        "hosts",
+        _hosts,
+        "required, or `register`",
+        "Docker engines, Swarm managers: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT`, `ssh://USER@HOST`",
+    ),
+    "tls": Key(
+        "tls",
+        _tls,
+        "none",
+        "how hosts with `HOST:PORT` are reached: the files `ca`, `certificate` and `key`; see below",
+        show=lambda files: show_keys(files, TLS_KEYS),
+    ),
+    "ssh": Key(
+        "ssh",
+        lambda value: SshFiles(**read_table(value, SSH_KEYS)),
+        "ssh's own",
+        "how hosts with `ssh://` are reached: the files `identity` and `knownHosts`; see below",
+        show=lambda files: show_keys(files, SSH_KEYS),
+    ),
+    "insecure": Key(
+        "insecure",
+        FLAG.read,
+        "false",
+        "`true` allows `HOST:PORT` without TLS: anyone who can connect to it, a container too, controls the engine",
+        show=lambda on: on or None,
+    ),
+    "register": Key(
+        "register",
+        _or_exact(read_address),
+        "none",
+        "patterns (`*`: any text) of hosts that may be [registered](operations.md#add-or-remove-a-host) while fastlane runs",
+        show=lambda patterns: patterns or None,
+    ),
+    "maxRunning": Key("max_running", lambda value: read_number(value, 1, 100_000), "10", "how many executions of this pool run at once"),
+    "hardTimeout": Key(
+        "hard_timeout",
+        DURATION.read,
+        "`hard_timeout`",
+        "longest time that an execution of this pool may run, such as `6h`; more or less than `hard_timeout`",
+        show=show_duration,
+    ),
+    "pull": Key(
+        "pull",
+        lambda value: Pull(read_choice(*Pull)(value)),
+        "missing",
+        "`always` asks the registry for every image; `missing` asks only when the engine of a one-node swarm does not have it",
+    ),
+    "policy": Key(
+        "policy",
+        lambda value: Policy(**read_table(value, POLICY_KEYS)),
+        "nothing",
+        "which container options jobs may set; [containers.md](containers.md) explains each key",
+        show=_show_policy,
+    ),
+    "limits": Key(
+        "limits",
+        lambda value: Resources(**read_table(value, LIMIT_KEYS)),
+        "none",
+        "the most of a node that one container may use, which is also what it gets by default",
+        show=lambda limits: show_keys(limits, LIMIT_KEYS, NO_RESOURCES),
+    ),
+    "webhooks": Key(
+        "webhooks",
+        read_webhooks,
+        "none",
+        "what is told how executions end, of jobs without webhooks of their own; see below",
+        show=show_webhooks,
+    ),
+    "webhookSecrets": Key(
+        "webhook_secrets",
+        read_secrets,
+        "none: not signed",
+        "one or two secrets that webhooks are signed with; see below",
+        show=lambda secrets: [MASK for _ in secrets] or None,
+    ),
+    "retention": Key(
+        "retention",
+        read_retention,
+        "`keep_…`, `max_executions`",
+        "[how long history stays](operations.md#retention), in place of the settings; see below",
+        show=lambda retention: show_keys(retention, RETENTION_KEYS),
+    ),
+    "maxWaiting": Key(
+        "max_waiting",
+        lambda value: read_number(value, 1, 10_000_000),
+        "none",
+        "how many executions may wait in this pool; further ones [are refused](operations.md#quotas)",
+    ),
+    "maxWaitingPerTask": Key(
+        "max_waiting_of_task", lambda value: read_number(value, 1, 100_000), "none", "the same of one task, up to 100,000"
+    ),
 }
 
 
@@ -306,7 +384,7 @@ def _hosts_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _stand_in(number: int) -> dict[str, Any]:
-    """Values without a fault in place of those that could not be read, so that the faults between pools are found at once too."""
+    """Valid values in place of the ones that could not be read, so that the faults between pools are found at once too."""
     return {"name": f"number-{number}", "match": f"number-{number}$", "hosts": (LOCAL_ENGINE,)}
 
 
@@ -316,26 +394,7 @@ def _show_pools(pools: Sequence[Pool]) -> str:
 
 def _row(pool: Pool) -> dict[str, object]:
     """A pool as users write it, under ``[[pools]]`` or as JSON."""
-    row: dict[str, object] = {key: getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
-    row |= {
-        "hosts": [_shown_host(pool, host) for host in pool.hosts],
-        "policy": _policy_row(pool.policy),
-        "limits": _changed(pool.limits, NO_RESOURCES, LIMIT_KEYS),
-        "tls": _paths(pool.tls, TLS_KEYS),
-        "ssh": _paths(pool.ssh, SSH_KEYS),
-        "insecure": pool.insecure or None,
-    }
-    row["hardTimeout"] = None if pool.hard_timeout is None else show_duration(pool.hard_timeout)
-    row["register"] = list(pool.register) or None
-    row["webhooks"] = show_webhooks(pool.webhooks)
-    row["retention"] = show_retention(pool.retention)
-    row["webhookSecrets"] = [MASK for _ in pool.webhook_secrets] or None
-    return {key: value for key, value in row.items() if value not in ({}, None)}
-
-
-def _paths(files: TlsFiles | SshFiles | None, keys: KeyReaders) -> dict[str, str]:
-    named = {key: getattr(files, attribute, None) for key, (attribute, _) in keys.items()}
-    return {key: str(path) for key, path in named.items() if path is not None}
+    return show_keys(pool, POOL_KEYS) | {"hosts": [_shown_host(pool, host) for host in pool.hosts]}
 
 
 def _resolve_files(pools: tuple[Pool, ...], invocation: Invocation) -> tuple[Pool, ...]:
@@ -349,19 +408,8 @@ def _resolve_files(pools: tuple[Pool, ...], invocation: Invocation) -> tuple[Poo
 
 
 def _shown_host(pool: Pool, host: str) -> object:
-    rule = _changed(pool.rule(host), ANY, {key: reader for key, reader in HOST_KEYS.items() if key != "address"})
+    rule = show_keys(pool.rule(host), {key: one for key, one in HOST_KEYS.items() if key != "address"}, ANY)
     return {"address": host, **rule} if rule else host
-
-
-def _policy_row(policy: Policy) -> dict[str, object]:
-    row = {key: list(value) if isinstance(value, tuple) else value for key, value in _changed(policy, DEFAULT_POLICY, POLICY_KEYS).items()}
-    return row if policy.stop_grace is None else row | {"stopGrace": show_duration(policy.stop_grace / 1000)}
-
-
-def _changed(value: object, default: object, keys: KeyReaders) -> dict[str, object]:
-    """The attributes that differ from the default, by key."""
-    named = {key: (getattr(value, attribute), getattr(default, attribute)) for key, (attribute, _) in keys.items()}
-    return {key: own for key, (own, usual) in named.items() if own != usual}
 
 
 def default_pools(invocation: Invocation) -> tuple[Pool, ...]:
@@ -387,7 +435,7 @@ def unprotected_policies(pools: Sequence[Pool]) -> list[Fault]:
     or its network."""
     words = "but there are no users and no tokens, so anyone may use it; add some (`fastlane password`, `fastlane token`) or drop it"
     return [
-        Fault("pools", f"the policy of pool {pool.name!r} allows {', '.join(_policy_row(pool.policy))} to containers, {words}")
+        Fault("pools", f"the policy of pool {pool.name!r} allows {', '.join(_show_policy(pool.policy))} to containers, {words}")
         for pool in pools
         if pool.policy != DEFAULT_POLICY
     ]

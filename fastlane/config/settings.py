@@ -5,13 +5,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS, Token, User
 from fastlane.config.pools import AGE, DEFAULT_TOTAL, MOST, POOLS, RATE, TOTAL, default_pools
-from fastlane.config.types import MONGO, SQLITE, Invocation, Role, SettingType
+from fastlane.config.types import LAST_PORT, MONGO, SQLITE, Invocation, Role, SettingType, choice, number, path_like
 from fastlane.models.host import Reserve
 from fastlane.models.image import RegistryLogin
 from fastlane.models.pool import Pool
@@ -80,7 +81,7 @@ class Settings:
 
     data_dir: Path = setting(types.DIRECTORY, ".fastlane", "directory of the SQLite file and of the other files of `fastlane up`")
     check_socket: Path | None = optional(
-        types.SOCKET_FILE,
+        path_like("/run/fastlane/check.sock"),
         "unix socket on which the process answers `fastlane check`; processes that share a data_dir need one each",
         unset="check.sock in data_dir",
     )
@@ -105,7 +106,7 @@ class Settings:
     )
     port: int = setting(types.PORT, "10000", "port to serve HTTP on; 0 takes any free port")
     processes: int = setting(
-        types.PROCESSES,
+        number(1, 64),
         "1",
         "how many processes `fastlane api` serves that port with, to use more than one core; each counts metrics, rates and failed logins "
         "by itself",
@@ -142,7 +143,7 @@ class Settings:
         "an environment variable whose name contains one of these words is shown without its value; `_pass_` means the whole word "
         "between underscores: `DB_PASS`, not `COMPASS`",
     )
-    per_page: int = setting(types.PER_PAGE, "10", "rows on a page when the request sets no number; at most 100")
+    per_page: int = setting(number(1, 100), "10", "rows on a page when the request sets no number; at most 100")
     installation: str = setting(types.INSTALLATION, "fastlane", "name that marks the Swarm services and Redis keys of this installation")
     pools: tuple[Pool, ...] = setting(
         POOLS,
@@ -160,7 +161,7 @@ class Settings:
     lease: float = setting(types.DURATION, "15s", "how long a worker keeps an execution after its last renewal")
     renew: float = setting(types.DURATION, "5s", "how often a worker renews its leases; at most half of lease")
     hard_timeout: float = setting(types.DURATION, "30m", "longest time that an execution may run")
-    hard_retries: int = setting(types.COUNT, "10", "largest number of retries that a job may set")
+    hard_retries: int = setting(number(1, 1000), "10", "largest number of retries that a job may set")
     timezone: str = setting(types.TIMEZONE, "UTC", "time zone of crons that name none; existing jobs keep theirs when it changes")
     pending_deadline: float = setting(
         types.DURATION, "1h", "how long an execution may wait for a suitable node, or for a worker with its pool"
@@ -195,13 +196,13 @@ class Settings:
         unset="none: no mail",
     )
     smtp_tls: str = setting(
-        types.MAIL_TLS,
+        choice("starttls", "tls", "none"),
         "starttls",
         "how mail is encrypted on its way to the mail server: `starttls` (required, even if it is not offered), `tls` from the start, "
         "or `none`; the server's certificate is verified",
     )
     smtp_port: int = setting(
-        types.MAIL_PORT,
+        number(1, LAST_PORT),
         "587 with starttls, 465 with tls, 25 with none",
         "port of the mail server",
         computed=lambda _invocation, values: MAIL_PORTS[values.get("smtp_tls", "starttls")],
@@ -254,7 +255,7 @@ class Settings:
     keep_deliveries: int | None = setting(AGE, "14d", "how long the record of a webhook that was sent or given up stays")
     keep_history: int | None = setting(AGE, "90d", "how long the counts of each hour stay, which `/history` shows")
     keep_events: int | None = setting(AGE, "90d", "how long [what people and fastlane did](audit.md) stays known")
-    breaker_max_fails: int = setting(types.COUNT, "5", "consecutive faults of a host after which its circuit breaker opens")
+    breaker_max_fails: int = setting(number(1, 1000), "5", "consecutive faults of a host after which its circuit breaker opens")
     breaker_reset: float = setting(types.DURATION, "1m", "how long the breaker stays open before a host is tried again")
     metrics_port: int | None = optional(
         types.PORT,
@@ -266,7 +267,7 @@ class Settings:
         types.PROXIES, "IP addresses and networks that read /metrics without a login on a server with users or tokens"
     )
     metrics_tasks: int = setting(
-        types.TASKS,
+        number(0, 10_000),
         "100",
         "of how many tasks a worker counts what their containers used, each under its name; further ones count together; 0: none, and no "
         "figure names a task",
@@ -280,7 +281,7 @@ class Settings:
         types.SENTRY_DSN, "the DSN of a project of Sentry, to which errors in the log are reported; needs the extra sentry", secret=True
     )
     log_format: str = setting(types.LOG_FORMAT, "auto", "console, json, or auto: console on a terminal, else json")
-    log_level: str = setting(types.LOG_LEVEL, "info", "debug, info, warning or error")
+    log_level: str = setting(choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error")
 
     @property
     def store_is_mongo(self) -> bool:
@@ -291,6 +292,26 @@ class Settings:
     def store_path(self) -> Path:
         """The SQLite file that ``store_url`` names."""
         return Path(self.store_url.removeprefix(SQLITE))
+
+    @property
+    def has_auth(self) -> bool:
+        """Whether access needs a login. Without users and tokens, everyone may do everything."""
+        return bool(self.users or self.tokens)
+
+    @property
+    def listen_is_loopback(self) -> bool:
+        """Whether only this machine can reach the server, and only under its own names."""
+        return ip_address(self.listen).is_loopback
+
+    @property
+    def shares_port(self) -> bool:
+        """Whether several processes serve HTTP on the same port."""
+        return self.processes > 1
+
+    @property
+    def mail_allow(self) -> tuple[str, ...] | None:
+        """The domains and addresses to which mails may be sent; None without a mail server."""
+        return None if self.smtp_host is None else self.notify_allow
 
     @classmethod
     def defaults(cls, cwd: Path = Path("/"), role: Role = "up", **changes: Any) -> "Settings":

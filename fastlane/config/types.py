@@ -57,21 +57,24 @@ def read_stripped_text(value: object) -> str:
     return read_text(value).strip()
 
 
-def _directory(value: object) -> Path:
-    text = read_stripped_text(value)
-    if not text or "\0" in text:
-        raise ValueError("is not a directory; write a path such as .fastlane or /var/lib/fastlane")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{quoted(text)} names the home of an unknown user; write the whole path") from None
+def read_text_if(fits: str | Callable[[str], bool], words: str, *, quotes: bool = False) -> Callable[[object], str]:
+    """A reader of text that is not empty, and matches the regular expression ``fits`` or passes that check. The fault is ``words``, after
+    the text where it ``quotes`` it, which no reader of secrets may do."""
+
+    def read(value: object) -> str:
+        text = read_stripped_text(value)
+        if not text or not (re.fullmatch(fits, text, re.ASCII) if isinstance(fits, str) else fits(text)):
+            raise ValueError(f"{quoted(text)} {words}" if quotes else words)
+        return text
+
+    return read
 
 
-def read_file_path(value: object, example: str) -> Path:
+def read_file_path(value: object, example: str, noun: str = "file") -> Path:
     """The path of a file."""
     text = read_stripped_text(value)
     if not text or "\0" in text:
-        raise ValueError(f"is not a file; write a path such as {example}")
+        raise ValueError(f"is not a {noun}; write a path such as {example}")
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -198,13 +201,6 @@ def _redact_words(value: object) -> tuple[str, ...]:
     return words
 
 
-def _installation(value: object) -> str:
-    text = read_stripped_text(value)
-    if not re.fullmatch(r"[a-z0-9-]{1,40}", text):
-        raise ValueError(f"{quoted(text)} is not a name; use 1 to 40 of a-z, 0-9 and '-'")
-    return text
-
-
 def _unused_after(value: object) -> float:
     seconds = _duration(value)
     if seconds < 60:
@@ -251,13 +247,6 @@ def _mail_host(value: object) -> str:
     return text
 
 
-def _mail_user(value: object) -> str:
-    text = read_stripped_text(value)
-    if not text or not text.isprintable():
-        raise ValueError("is not a user's name; leave it out if the mail server needs no login")
-    return text
-
-
 def _mail_password(value: object) -> str:
     text = read_text(value)
     if not text or not text.isprintable():
@@ -265,12 +254,34 @@ def _mail_password(value: object) -> str:
     return text
 
 
-KeyReaders = Mapping[str, tuple[str, Callable[[object], Any]]]
-"""The keys of a table as users write them; for each, the name of the attribute that it becomes, and the reader of its value."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a table: the attribute that it becomes, how its value is read and shown, and the words for the page."""
+
+    attribute: str
+    read: Callable[[object], Any]
+    default: str = ""
+    meaning: str = ""
+    show: Callable[[Any], object] = lambda value: value
+
+
+Keys = Mapping[str, Key]
+"""The keys of a table, as users write them."""
+
+
+def show_keys(value: object, keys: Keys, usual: object = None) -> dict[str, object]:
+    """The attributes as users write them, by key: those that are set, and differ from ``usual``."""
+    own = {name: (key, getattr(value, key.attribute)) for name, key in keys.items()}
+    row = {
+        name: key.show(found)
+        for name, (key, found) in own.items()
+        if found is not None and (usual is None or found != getattr(usual, key.attribute))
+    }
+    return {name: shown for name, shown in row.items() if shown not in ({}, None)}
 
 
 def read_tables(
-    value: object, noun: str, keys: KeyReaders, required: Iterable[str], example: str, plural: str | None = None
+    value: object, noun: str, keys: Keys, required: Iterable[str], example: str, plural: str | None = None
 ) -> list[dict[str, Any]]:
     """The attributes of each table in a list from TOML or from JSON text. Raises Invalid with the faults of all tables, ValueError for
     anything but a list of tables. A fault repeats a value only where a key's reader does."""
@@ -281,7 +292,7 @@ def read_tables(
 
 
 def read_valid_keys(
-    value: object, noun: str, keys: KeyReaders, required: Iterable[str], example: str, plural: str | None = None
+    value: object, noun: str, keys: Keys, required: Iterable[str], example: str, plural: str | None = None
 ) -> tuple[list[dict[str, Any]], list[Fault]]:
     """As ``read_tables``, but returns what can be read of each table, and the faults of the rest. ``required`` may name alternatives:
     ``a or b``."""
@@ -299,7 +310,7 @@ def read_valid_keys(
     return tables, faults
 
 
-def read_table(value: object, keys: KeyReaders) -> dict[str, Any]:
+def read_table(value: object, keys: Keys) -> dict[str, Any]:
     """The attributes of a table. Raises Invalid, whose faults have the key as field, dotted for nested tables; ValueError for anything but
     a table."""
     if not isinstance(value, dict):
@@ -310,16 +321,15 @@ def read_table(value: object, keys: KeyReaders) -> dict[str, Any]:
     return found
 
 
-def _read_keys(value: Mapping[str, object], keys: KeyReaders) -> tuple[dict[str, Any], list[Fault]]:
+def _read_keys(value: Mapping[str, object], keys: Keys) -> tuple[dict[str, Any], list[Fault]]:
     found: dict[str, Any] = {}
     faults: list[Fault] = []
     for key, given in value.items():
         if key not in keys:
             faults.append(Fault(key, _unknown_key(key, keys)))
             continue
-        attribute, read = keys[key]
         try:
-            found[attribute] = read(given)
+            found[keys[key].attribute] = keys[key].read(given)
         except Invalid as error:
             faults += [Fault(f"{key}.{fault.field}" if fault.field else key, fault.message) for fault in error.faults]
         except ValueError as error:
@@ -327,7 +337,7 @@ def _read_keys(value: Mapping[str, object], keys: KeyReaders) -> tuple[dict[str,
     return found, faults
 
 
-def _read_row(row: Mapping[str, object], place: str, keys: KeyReaders, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
+def _read_row(row: Mapping[str, object], place: str, keys: Keys, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
     faults += [Fault("", f"{place}: has no {names}") for names in required if not any(name in row for name in names.split(" or "))]
     found, wrong = _read_keys(row, keys)
     faults += [Fault("", f"{place}: {fault.field} {fault.message}") for fault in wrong]
@@ -342,7 +352,7 @@ def unknown(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f"is not a setting; {hint}"
 
 
-def _unknown_key(key: str, keys: KeyReaders) -> str:
+def _unknown_key(key: str, keys: Keys) -> str:
     near = nearest(key, keys)
     return "is not known; " + (f"the nearest known name is {near}" if near else f"the keys are: {', '.join(keys)}")
 
@@ -358,11 +368,27 @@ def read_choice(*words: str) -> Callable[[object], str]:
     return read
 
 
-DIRECTORY = SettingType(_directory, resolve=lambda path, invocation: invocation.cwd / path)
-SOCKET_FILE = SettingType(
-    lambda value: read_file_path(value, "/run/fastlane/check.sock"), resolve=lambda path, invocation: invocation.cwd / path
-)
-TLS_FILE = SettingType(lambda value: read_file_path(value, "/etc/fastlane/tls.pem"), resolve=lambda path, invocation: invocation.cwd / path)
+def _resolve_path(path: Any, invocation: Invocation) -> Any:
+    return invocation.cwd / path
+
+
+def path_like(example: str, noun: str = "file") -> SettingType:
+    """The type of a path."""
+    return SettingType(lambda value: read_file_path(value, example, noun), resolve=_resolve_path)
+
+
+def number(least: int, most: int) -> SettingType:
+    """The type of a whole number in a range."""
+    return SettingType(lambda value: read_number(value, least, most))
+
+
+def choice(*words: str) -> SettingType:
+    """The type of one of these words."""
+    return SettingType(read_choice(*words))
+
+
+DIRECTORY = path_like(".fastlane or /var/lib/fastlane", "directory")
+TLS_FILE = path_like("/etc/fastlane/tls.pem")
 REDIS_URL = SettingType(_redis_url, scrub)
 ADDRESS = SettingType(_address)
 PORT = SettingType(_port)
@@ -370,14 +396,12 @@ PUBLIC_URL = SettingType(_public_url)
 PROXIES = SettingType(_proxies, ",".join, empty=())
 ORIGINS = SettingType(_origins, ",".join, empty=())
 REDACT_WORDS = SettingType(_redact_words, ",".join)
-INSTALLATION = SettingType(_installation)
+INSTALLATION = SettingType(read_text_if(r"[a-z0-9-]{1,40}", "is not a name; use 1 to 40 of a-z, 0-9 and '-'", quotes=True))
 DURATION = SettingType(_duration, show_duration)
 USAGE_EVERY = SettingType(_usage_every, lambda seconds: show_duration(seconds) if seconds else "0")
 MAIL_INTERVAL = SettingType(_mail_interval, show_duration)
 MAIL_HOST = SettingType(_mail_host)
-MAIL_PORT = SettingType(lambda value: read_number(value, 1, LAST_PORT))
-MAIL_TLS = SettingType(read_choice("starttls", "tls", "none"))
-MAIL_USER = SettingType(_mail_user)
+MAIL_USER = SettingType(read_text_if(str.isprintable, "is not a user's name; leave it out if the mail server needs no login"))
 MAIL_PASSWORD = SettingType(_mail_password, lambda _value: MASK)
 MAIL_TARGETS = SettingType(_mail_targets, ",".join)
 MAIL_ADDRESS = SettingType(lambda value: read_address(read_stripped_text(value)))
@@ -385,15 +409,10 @@ UNUSED_AFTER = SettingType(_unused_after, show_duration)
 SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
 FLAG = SettingType(_flag, lambda value: "true" if value else "false")
 TIMEZONE = SettingType(lambda value: read_timezone(read_stripped_text(value)))
-COUNT = SettingType(lambda value: read_number(value, 1, 1000))
-PROCESSES = SettingType(lambda value: read_number(value, 1, 64))
-TASKS = SettingType(lambda value: read_number(value, 0, 10_000))
-PER_PAGE = SettingType(lambda value: read_number(value, 1, 100))
 LOG_FORMAT = SettingType(
     read_choice("auto", "console", "json"),
     resolve=lambda word, invocation: ("console" if invocation.terminal else "json") if word == "auto" else word,
 )
-LOG_LEVEL = SettingType(read_choice("debug", "info", "warning", "error"))
 
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) *%", re.ASCII)
@@ -469,7 +488,7 @@ def _resolved(url: str, invocation: Invocation) -> str:
 STORE_URL = SettingType(_read, scrub, resolve=_resolved)
 
 
-_DSN = re.compile(r"https?://[^\s@/:]+(:[^\s@/]+)?@[^\s@/?#]+/[^\s?#]*[0-9]+", re.ASCII)
+_DSN = r"https?://[^\s@/:]+(:[^\s@/]+)?@[^\s@/?#]+/[^\s?#]*[0-9]+"
 
 
 def _collector_url(value: object) -> str:
@@ -484,15 +503,11 @@ def _collector_url(value: object) -> str:
     return text
 
 
-def _sentry_dsn(value: object) -> str:
-    text = read_stripped_text(value)
-    if not _DSN.fullmatch(text):
-        raise ValueError("is not a DSN of Sentry; write https://KEY@HOST/PROJECT, as the project's settings there have it")
-    return text
-
-
 COLLECTOR_URL = SettingType(_collector_url, scrub)
-SENTRY_DSN = SettingType(_sentry_dsn, lambda dsn: re.sub("//[^@]*@", f"//{MASK}@", dsn))
+SENTRY_DSN = SettingType(
+    read_text_if(_DSN, "is not a DSN of Sentry; write https://KEY@HOST/PROJECT, as the project's settings there have it"),
+    lambda dsn: re.sub("//[^@]*@", f"//{MASK}@", dsn),
+)
 
 
 NONE = "none"
@@ -508,13 +523,6 @@ def _host(value: object) -> str:
     return registry_host(text)
 
 
-def _username(value: object) -> str:
-    text = read_stripped_text(value)
-    if not text or ":" in text or not text.isprintable():
-        raise ValueError("is not a user name; write one without ':'")
-    return text
-
-
 def _password(value: object) -> str:
     text = read_text(value)
     if not text:
@@ -522,15 +530,13 @@ def _password(value: object) -> str:
     return text
 
 
-def _path(value: object) -> Path:
-    return read_file_path(value, "/run/secrets/registry")
-
-
-REGISTRY_KEYS: KeyReaders = {
-    "host": ("host", _host),
-    "username": ("username", _username),
-    "password": ("password", _password),
-    "passwordFile": ("password_file", _path),
+REGISTRY_KEYS: Keys = {
+    "host": Key("host", _host),
+    "username": Key(
+        "username", read_text_if(lambda text: ":" not in text and text.isprintable(), "is not a user name; write one without ':'")
+    ),
+    "password": Key("password", _password),
+    "passwordFile": Key("password_file", lambda value: read_file_path(value, "/run/secrets/registry")),
 }
 
 
@@ -566,7 +572,7 @@ def _show(logins: Sequence[RegistryLogin]) -> str:
 
 
 def _docker_config(value: object) -> Path | None:
-    return None if read_stripped_text(value) == NONE else _path(value)
+    return None if read_stripped_text(value) == NONE else read_file_path(value, "/run/secrets/registry")
 
 
 def default_docker_config(folder: str | None) -> Path | None:
@@ -575,10 +581,6 @@ def default_docker_config(folder: str | None) -> Path | None:
         return Path(folder or "~/.docker").expanduser() / "config.json"
     except RuntimeError:
         return None
-
-
-def _resolve_path(path: Any, invocation: Invocation) -> Any:
-    return invocation.cwd / path
 
 
 REGISTRIES = SettingType(_registries, _show, resolve=_resolve_logins, empty=(), tables=True)

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from ipaddress import ip_address
 from types import TracebackType
@@ -22,6 +22,8 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from fastlane import __version__
+from fastlane.config.settings import Settings
 from fastlane.metrics import Metrics
 from fastlane.models.access import Principal, Requester, Role
 from fastlane.models.event import EventKind
@@ -32,15 +34,25 @@ from fastlane.services.tickets import Grant
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
-from fastlane.web.http.connection import ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
+from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
 from fastlane.web.http.problems import GZIP_FROM, LARGE, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
-from fastlane.web.routing import Access, Answer, Resource, Route, route
+from fastlane.web.routing import Answer, PathRoutes, Route, RouteAccess, route
 from fastlane.web.security.auth import Authenticator, RequestRates, address_key, authorize
 from fastlane.web.security.origins import RequestOrigins
 from fastlane.web.security.sessions import is_visit, log_in
-from fastlane.web.settings import WebSettings
 from fastlane.web.static_files import StaticFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What counts and bounds the requests and connections of a server."""
+
+    rates: RequestRates
+    active_requests: ActiveRequests = field(default_factory=ActiveRequests)
+    body_memory: BodyMemory = field(default_factory=BodyMemory)
+    deadlines: ClientDeadlines = field(default_factory=ClientDeadlines)
+    heartbeats: Heartbeats = field(default_factory=lambda: Heartbeats(PING_EVERY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +61,11 @@ class AppContext:
     ``recorder`` takes spans; None: nothing is traced."""
 
     services: Services
-    settings: WebSettings
+    settings: Settings
     origins: RequestOrigins
     authenticator: Authenticator | None
-    active_requests: ActiveRequests
-    body_memory: BodyMemory
-    deadlines: ClientDeadlines
+    traffic: Traffic
     metrics: Metrics
-    rates: RequestRates
-    heartbeats: Heartbeats
     recorder: Recorder | None = None
 
 
@@ -87,7 +95,7 @@ class RequestTrace:
 
     @classmethod
     def of(cls, request: HTTPServerRequest, recorder: Recorder | None) -> "RequestTrace":
-        """That of a request."""
+        """Reads the request's trace context from ``traceparent``."""
         given = TraceContext.read(request.headers.get(HEADER))
         if recorder is None or (given is None and request.method not in WRITES):
             return cls(given, None)
@@ -100,8 +108,8 @@ class RequestTrace:
         return None if context is None else context.text
 
     def record(self, recorder: Recorder, request: HTTPServerRequest, route: str, status: int) -> None:
-        """Gives the request's span to the recorder, now that it is answered. The path stays out of it: only its form is told. A client that
-        is refused has no span, so that none can fill a collector without a login."""
+        """Gives the request's span to the recorder, now that it is answered. It names the path's form, never the path. A client
+        that is refused has no span, so that none can fill a collector without a login."""
         if self.own is None or status in REFUSED:
             return
         method, end = request.method or "", time.time_ns()
@@ -177,7 +185,7 @@ class Handler(RequestHandler):
     when_gone: Callable[[], None] | None = None
     """What to call when the client has gone."""
 
-    resource: Resource
+    resource: PathRoutes
     near: Sequence[str]
     """The routes that begin as a path without a route does."""
 
@@ -199,8 +207,8 @@ class Handler(RequestHandler):
         return self.context.services
 
     @property
-    def web_settings(self) -> WebSettings:
-        """The settings of HTTP."""
+    def config(self) -> Settings:
+        """The settings. (Tornado has a ``settings`` of its own.)"""
         return self.context.settings
 
     @property
@@ -236,7 +244,7 @@ class Handler(RequestHandler):
     @property
     def render_context(self) -> RenderContext:
         """The parts of the request that its answer's JSON depends on."""
-        return RenderContext(self.base_url, self.web_settings.redact_words)
+        return RenderContext(self.base_url, self.config.redact_words)
 
     @property
     def asks_for_login_by_page(self) -> bool:
@@ -311,13 +319,13 @@ class Handler(RequestHandler):
 
     # what Tornado calls
 
-    def initialize(self, *, resource: Resource, path: Mapping[str, str], near: Sequence[str] = ()) -> None:
+    def initialize(self, *, resource: PathRoutes, path: Mapping[str, str], near: Sequence[str] = ()) -> None:
         """Takes what stands at the path, and the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in
         them."""
         self.resource = resource
         self.path_parameters = path
         self.near = near
-        self._body = RequestBody(self.context.body_memory, self.web_settings.max_body if resource.keeps_body else None)
+        self._body = RequestBody(self.context.traffic.body_memory, self.config.max_body if resource.keeps_body else None)
 
     def clear(self) -> None:
         """Starts an answer with the standard headers. Tornado's own version builds and checks each header on every request, which takes a
@@ -325,7 +333,7 @@ class Handler(RequestHandler):
         self._headers = headers = HTTPHeaders()
         headers["Date"] = _date(int(time.time()))
         headers["X-Request-Id"] = self.request_id
-        headers["X-Fastlane-Version"] = self.web_settings.version
+        headers["X-Fastlane-Version"] = __version__
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Vary"] = "Accept-Encoding, Origin"
         for name, value in self.context.origins.cors_headers(self.request).items():
@@ -335,7 +343,7 @@ class Handler(RequestHandler):
 
     def prepare(self) -> None:
         """Sets the body's deadline. A client that waits for ``100 Continue`` gets its 413 before it sends a body that is too large."""
-        self.context.deadlines.set(self.request.server_connection, BODY_DEADLINE)
+        self.context.traffic.deadlines.set(self.request.server_connection, BODY_DEADLINE)
         if self._leave_closed_connection():
             return
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -352,7 +360,7 @@ class Handler(RequestHandler):
     def on_finish(self) -> None:
         """The answer is complete, and the client has a minute to take it. Then the connection is closed; sooner, when a new client needs
         its place."""
-        self.context.deadlines.set(self.request.server_connection, WRITE_DEADLINE)
+        self.context.traffic.deadlines.set(self.request.server_connection, WRITE_DEADLINE)
         self._body.release()
 
     def on_connection_close(self) -> None:
@@ -365,11 +373,11 @@ class Handler(RequestHandler):
 
     async def _dispatch(self) -> None:
         self._clear_deadline()
-        self.context.active_requests.add(self)
+        self.context.traffic.active_requests.add(self)
         try:
             await self._handle()
         finally:
-            self.context.active_requests.discard(self)
+            self.context.traffic.active_requests.discard(self)
 
     get = head = post = put = patch = delete = options = _dispatch
 
@@ -401,7 +409,7 @@ class Handler(RequestHandler):
             log.error("http.failed", method=self.request.method, path=self.request.path, exc_info=(typ, value, tb))
 
     def compute_etag(self) -> None:
-        """None: a route that has an ETag sets it."""
+        """None: a route whose answer has an ETag sets it."""
 
     def check_etag_header(self) -> bool:
         """False: a 304 would hide a changed status, of which an ETag says nothing."""
@@ -419,8 +427,8 @@ class Handler(RequestHandler):
         if not self.resource.public:
             if self.resource.exempts is None or not self.resource.exempts(self):
                 await self.log_in()
-            if self.context.rates.is_limited:
-                self.context.rates.check(self.caller)
+            if self.context.traffic.rates.is_limited:
+                self.context.traffic.rates.check(self.caller)
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         found = self.resource.routes.get(method)
         if found is None:
@@ -482,10 +490,10 @@ class Handler(RequestHandler):
         return True
 
     def _clear_deadline(self) -> None:
-        self.context.deadlines.clear(self.request.server_connection)
+        self.context.traffic.deadlines.clear(self.request.server_connection)
 
     def _too_large(self) -> Problem:
-        limit = self.web_settings.max_body
+        limit = self.config.max_body
         return Problem(413, f"the body is larger than {limit} bytes; put large data into an image, or fetch it from the command")
 
 
@@ -499,7 +507,7 @@ async def _refuse_path(handler: Handler) -> None:
     raise Problem(404, words)
 
 
-NOWHERE = Resource(
-    "", (route(method, "", access=Access(Role.READ))(_refuse_path) for method in ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"))
+NOWHERE = PathRoutes(
+    "", (route(method, "", access=RouteAccess(Role.READ))(_refuse_path) for method in ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"))
 )
 """What stands at a path without a route: a 404 for each method."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from apispec import APISpec
 
+from fastlane import __version__
+from fastlane.config.settings import Settings
 from fastlane.web.api.actions import ENQUEUED, PROBLEM, WAITED
 from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import EVENTS, Parameter, Response
@@ -16,8 +18,7 @@ from fastlane.web.api.job import CRON_FIELDS, JOB_BODY, JOB_CHANGE_BODY, STARTS
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.api.webhook_payload import EXECUTION_EVENT, JOB_EVENT
-from fastlane.web.routing import Resource, Route
-from fastlane.web.settings import WebSettings
+from fastlane.web.routing import PathRoutes, Route
 
 ABOUT = """\
 Runs commands in containers: now, later or on a schedule.
@@ -129,7 +130,7 @@ EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
 class Document:
     """The document of these routes under these settings. It is made at the first request for it."""
 
-    def __init__(self, routes: Mapping[str, Resource], settings: WebSettings) -> None:
+    def __init__(self, routes: Mapping[str, PathRoutes], settings: Settings) -> None:
         self._routes = dict(routes)
         self._settings = settings
 
@@ -137,7 +138,7 @@ class Document:
     def content(self) -> Mapping[str, Any]:
         """The document without ``servers``, which depends on the request."""
         about = {"description": ABOUT}
-        spec = APISpec("fastlane", self._settings.version, OPENAPI, info=about, tags=_tags())
+        spec = APISpec("fastlane", __version__, OPENAPI, info=about, tags=_tags())
         self._add_components(spec)
         for path, resource in self._routes.items():
             spec.path(path, parameters=_path_parameters(path), operations=dict(self._operations(path, resource)))
@@ -182,11 +183,11 @@ class Document:
         basic = {"basic": {"type": "http", "scheme": "basic"}} if self._settings.users else {}
         return basic | ({"bearer": {"type": "http", "scheme": "bearer"}} if self._settings.tokens else {})
 
-    def _operations(self, path: str, resource: Resource) -> Iterator[tuple[str, Json]]:
+    def _operations(self, path: str, resource: PathRoutes) -> Iterator[tuple[str, Json]]:
         for route in _ordered(resource):
             yield route.method.lower(), self._operation(path, resource, route)
 
-    def _operation(self, path: str, resource: Resource, route: Route) -> Json:
+    def _operation(self, path: str, resource: PathRoutes, route: Route) -> Json:
         found = route.operation
         secured = self._settings.has_auth and not resource.public
         more = (*(WITH_AUTH if secured else ()), *(() if resource.public else LIMITED), *((413,) if found.body else ()))
@@ -205,7 +206,7 @@ class Document:
         return {**about, "parameters": parameters, "responses": responses}
 
 
-def _ordered(resource: Resource) -> list[Route]:
+def _ordered(resource: PathRoutes) -> list[Route]:
     """The routes of a path, in the order of ``METHODS``."""
     return [resource.routes[method] for method in METHODS if method in resource.routes]
 
@@ -276,7 +277,7 @@ def _problem(name: str, description: str) -> Json:
     return {"description": description, "headers": headers, "content": {"application/problem+json": {"schema": dict(PROBLEM.reference)}}}
 
 
-def _with_rules(content: Json, settings: WebSettings) -> Json:
+def _with_rules(content: Json, settings: Settings) -> Json:
     """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the server's own limits."""
     job, change = (content["components"]["schemas"][body.component] for body in (JOB_BODY, JOB_CHANGE_BODY))
     job["properties"]["timezone"]["default"] = settings.timezone

@@ -57,7 +57,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class RouteAccess:
     """Who may use a route. ``role``: what its writes need; None: ``run`` where the path names a task, else ``admin``. ``public``: it needs
     no login. ``exempts`` says of a handler's request whether it needs none."""
 
@@ -66,9 +66,9 @@ class Access:
     exempts: Callable[[Any], bool] | None = None
 
 
-USUAL = Access()
-ADMIN = Access(Role.ADMIN)
-PUBLIC = Access(public=True)
+USUAL = RouteAccess()
+ADMIN = RouteAccess(Role.ADMIN)
+PUBLIC = RouteAccess(public=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Route:
     paths: tuple[str, ...]
     operation: Operation
     act: Act
-    access: Access = USUAL
+    access: RouteAccess = USUAL
     handler: type[RequestHandler] | None = None
     keeps_body: bool = False
 
@@ -122,7 +122,7 @@ def route(
     etag: bool = False,
     refusals: Sequence[int] = (),
     more: str = "",
-    access: Access = USUAL,
+    access: RouteAccess = USUAL,
     handler: type[RequestHandler] | None = None,
     keeps_body: bool = False,
 ) -> Callable[[Act], Route]:
@@ -143,7 +143,7 @@ def route(
     return lambda act: Route(method, places, operation, act, access, handler, keeps_body or body is not None)
 
 
-class Resource:
+class PathRoutes:
     """The routes of one path, by method. ``label`` is the path as the docs have it, empty for what only our own pages use."""
 
     __slots__ = ("accepts_tickets", "exempts", "handler", "keeps_body", "label", "public", "routes")
@@ -168,7 +168,7 @@ class Resource:
         return [*names, *(["HEAD"] if "GET" in names else [])]
 
 
-def resources_of(*modules: ModuleType) -> Mapping[str, Resource]:
+def routes_of(*modules: ModuleType) -> Mapping[str, PathRoutes]:
     """What stands at each path, by the routes that these modules declare."""
     by_path: dict[str, list[Route]] = {}
     for module in modules:
@@ -176,4 +176,4 @@ def resources_of(*modules: ModuleType) -> Mapping[str, Resource]:
             if isinstance(one, Route) and one.act.__module__ == module.__name__:
                 for path in one.paths:
                     by_path.setdefault(path, []).append(one)
-    return {path: Resource(path, routes) for path, routes in by_path.items()}
+    return {path: PathRoutes(path, routes) for path, routes in by_path.items()}

@@ -1,11 +1,12 @@
-"""The Tornado application, the server that serves it, and how that server closes."""
+"""The Tornado application, the server that serves it, and how that server closes; and a server of its own for ``/metrics``, above all for a
+worker, which serves no other HTTP."""
 
 import asyncio
 import logging
 import socket
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from ssl import SSLContext
@@ -20,19 +21,21 @@ from tornado.netutil import bind_sockets
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler
 
+from fastlane.config.settings import Settings
 from fastlane.errors import FastlaneError
 from fastlane.metrics import Metrics
 from fastlane.models.event import EventKind
 from fastlane.services.assembly import Services
 from fastlane.tracing.port import Recorder
-from fastlane.web.handler import NOWHERE, AppContext, Handler
-from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats
+from fastlane.web.api.contract import METRICS
+from fastlane.web.handler import NOWHERE, AppContext, Handler, Traffic
+from fastlane.web.http.connection import ClientDeadlines
+from fastlane.web.http.problems import Problem
 from fastlane.web.openapi import Document
-from fastlane.web.routes import RESOURCES, ROUTES
-from fastlane.web.routing import Resource
-from fastlane.web.security.auth import RequestRates, make_authenticator
-from fastlane.web.security.origins import RequestOrigins
-from fastlane.web.settings import WebSettings
+from fastlane.web.routes import ALL_ROUTES, ROUTES
+from fastlane.web.routing import PathRoutes
+from fastlane.web.security.auth import Authenticator, RequestRates, make_authenticator
+from fastlane.web.security.origins import Networks, RequestOrigins, read_address
 from fastlane.web.static_files import StaticFiles
 
 SWEEP_EVERY = 1.0
@@ -115,12 +118,12 @@ class RouteNode:
     """One segment of the routes' tree. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named one, whose
     name is ``parameter_name``. ``resource`` serves the paths that end here."""
 
-    resource: Resource | None = None
+    resource: PathRoutes | None = None
     literals: "dict[str, RouteNode]" = field(default_factory=dict)
     parameter_name: str = ""
     parameter: "RouteNode | None" = None
 
-    def add(self, path: str, resource: Resource) -> None:
+    def add(self, path: str, resource: PathRoutes) -> None:
         """Adds what stands at a path such as ``/tasks/{task_id}``. Paths that have a parameter in the same place use the same name for
         it."""
         node = self
@@ -155,7 +158,7 @@ class RouteNode:
             else:
                 yield from node.labels_below()
 
-    def find(self, path: str) -> tuple[Resource, dict[str, str]]:
+    def find(self, path: str) -> tuple[PathRoutes, dict[str, str]]:
         """What stands at a path (its bytes as Latin-1), and the percent-decoded parameters. ``%2F`` does not separate segments. Repeated
         slashes count as one, and a trailing slash is ignored."""
         node, parameters = self, dict[str, str]()
@@ -174,7 +177,7 @@ class PathRouter(Router):
     """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``. ``prefix`` is the path of ``public_url``: requests
     may come with it or without it, since some proxies remove it and others do not."""
 
-    def __init__(self, app: Application, resources: Mapping[str, Resource], prefix: str = "") -> None:
+    def __init__(self, app: Application, resources: Mapping[str, PathRoutes], prefix: str = "") -> None:
         self._app = app
         self._prefix = prefix
         self._root = RouteNode()
@@ -211,20 +214,16 @@ MAX_HEAD = 128 * 1024
 closed."""
 
 
-def make_application(services: Services, settings: WebSettings, metrics: Metrics, recorder: Recorder | None = None) -> Application:
+def make_application(services: Services, settings: Settings, metrics: Metrics, recorder: Recorder | None = None) -> Application:
     """The application, which counts its requests in ``metrics``, and gives their spans to the ``recorder``. ``make_server`` serves it."""
     context = AppContext(
         services=services,
         settings=settings,
         origins=RequestOrigins(settings),
         authenticator=make_authenticator(settings.users, settings.tokens, partial(services.access_events.refused, EventKind.LOGIN_REFUSED)),
-        active_requests=ActiveRequests(),
-        body_memory=BodyMemory(),
-        deadlines=ClientDeadlines(),
+        traffic=Traffic(RequestRates(settings.request_rate)),
         metrics=metrics,
         recorder=recorder,
-        rates=RequestRates(settings.request_rate),
-        heartbeats=Heartbeats(PING_EVERY),
     )
     return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
 
@@ -233,10 +232,10 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     """A server of this application that does not listen yet; with ``tls`` it serves HTTPS only. It ignores forwarded headers: handlers read
     them, and know which to trust."""
     public_url = context_of(app).settings.public_url
-    router = PathRouter(app, RESOURCES, urlsplit(public_url).path if public_url else "")
+    router = PathRouter(app, ALL_ROUTES, urlsplit(public_url).path if public_url else "")
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
-    server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)
+    server.limit(ConnectionLimit(most_connections), context_of(app).traffic.deadlines)
     return server
 
 
@@ -248,12 +247,12 @@ async def close_server(server: HTTPServer, app: Application, grace: float) -> No
     context.services.followers.close()
     context.services.completion.close()
     context.services.event_feeds.close()
-    await context.active_requests.wait_until_idle(grace)
+    await context.traffic.active_requests.wait_until_idle(grace)
     with suppress(TimeoutError):  # Tornado reads all that a client has sent before it closes its connection.
         async with asyncio.timeout(grace):
             await server.close_all_connections()
-    context.deadlines.close()
-    context.heartbeats.close()
+    context.traffic.deadlines.close()
+    context.traffic.heartbeats.close()
     if context.authenticator is not None:
         context.authenticator.close()
 
@@ -290,3 +289,64 @@ def bound(port: int, address: str, option: str) -> list[socket.socket]:
 def addresses_of(sockets: Sequence[socket.socket]) -> list[str]:
     """The address and port of each."""
     return [":".join(map(str, sock.getsockname()[:2])) for sock in sockets]
+
+
+METRICS_HEAD = 16 * 1024
+"""Bytes of the head of a request to the server of metrics."""
+
+
+@asynccontextmanager
+async def measured(metrics: Metrics, settings: Settings, port: int | None, address: str) -> AsyncIterator[int | None]:
+    """Measures the event loop until the context ends. With a ``port``, also serves the metrics there; yields the port in use. Raises
+    FastlaneError when it cannot listen there."""
+    task = asyncio.create_task(metrics.measure_loop(), name="measure the event loop")
+    server, sockets = None, list[socket.socket]()
+    try:
+        if port is not None:
+            sockets = bound(port, address, "metrics_port")
+            server = make_metrics_server(metrics, settings)
+            server.add_sockets(sockets)
+            log.info("metrics.listening", addresses=addresses_of(sockets))
+        yield sockets[0].getsockname()[1] if sockets else None
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if server is not None:
+            server.stop()
+            await server.close_all_connections()
+
+
+def make_metrics_server(metrics: Metrics, settings: Settings) -> HTTPServer:
+    """A server that does not listen yet. With users or tokens it asks for a login, except of the networks in ``metrics_allow``."""
+    shared = {
+        "metrics": metrics,
+        "authenticator": make_authenticator(settings.users, settings.tokens),
+        "networks": Networks(settings.metrics_allow),
+    }
+    application = Application([("/metrics", _MetricsHandler, shared)], log_function=lambda _handler: None)
+    return HTTPServer(application, max_header_size=METRICS_HEAD, max_body_size=0, idle_connection_timeout=60)
+
+
+class _MetricsHandler(RequestHandler):
+    def initialize(self, *, metrics: Metrics, authenticator: Authenticator | None, networks: Networks) -> None:
+        self._metrics = metrics
+        self._authenticator = authenticator
+        self._networks = networks
+
+    async def get(self) -> None:
+        """The figures of this process."""
+        self.set_header("Cache-Control", "no-store")
+        address, principal = self.request.remote_ip or "", None
+        if self._authenticator is not None and read_address(address) not in self._networks:
+            try:
+                header = self.request.headers.get("Authorization", "")
+                principal = self._authenticator.cached(header) or await self._authenticator.authenticate(header, address)
+            except Problem as problem:
+                for name, value in problem.headers.items():
+                    self.set_header(name, value)
+                self.set_status(problem.status)
+                self.set_header("Content-Type", "text/plain; charset=utf-8")
+                await self.finish(f"{problem.detail}\n")
+                return
+        self.set_header("Content-Type", METRICS)
+        await self.finish(self._metrics.text(sees=principal.sees if principal is not None and principal.tasks else None))

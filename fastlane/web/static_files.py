@@ -42,7 +42,7 @@ class StaticFiles:
         """A page for a request of this path below ``base_url``, the server's URL. Its links are relative to the path, so that they work
         behind a proxy that adds a prefix. ``by_ticket``: a ticket opened it, which its script cannot find out."""
         root = "../" * (path.count("/") - 1) or "./"
-        if not path:  # that of public_url itself, without a slash at its end
+        if not path:  # the path of public_url itself, without a slash at its end
             root = f"./{base_url.rpartition('/')[2]}/"
         visit = "yes" if by_ticket else ""
         return self._pages[name].replace("{{root}}", root).replace("{{base}}", escape(base_url)).replace("{{visit}}", visit).encode()

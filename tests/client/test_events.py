@@ -60,7 +60,7 @@ async def test_a_client_that_loses_its_connection_gets_each_event_once(server):
         async for event in client.server.follow_events(since="1h", on_lost=lost.append, kind="host"):
             seen.append(event["host"])
             if len(seen) in (3, 17):
-                for connection in list(server.context.active_requests._handlers):
+                for connection in list(server.context.traffic.active_requests._handlers):
                     connection.disconnect()
                 await server.store.add_events([Event.now(EventKind.HOST_DRAINED, server.clock.now(), host=f"new{len(seen)}")])
             if len(seen) == 32:

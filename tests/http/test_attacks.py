@@ -111,7 +111,7 @@ async def test_the_largest_command_and_metadata_that_are_valid_are_not_too_many_
 
 async def test_bodies_that_never_end_hold_no_more_memory_than_is_allowed(server, monkeypatch):
     monkeypatch.setattr(connection, "MAX_MEMORY", 8 * 1024 * 1024)
-    memory = server.context.body_memory
+    memory = server.context.traffic.body_memory
     head = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
     writers = []
     for _ in range(12):

@@ -81,7 +81,7 @@ async def test_who_waits_for_an_answer_is_not_hung_up_on(server, monkeypatch):
 
 
 async def test_nothing_is_kept_of_connections_that_are_gone(server):
-    kept = server.context.deadlines
+    kept = server.context.traffic.deadlines
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     await until(lambda: len(kept) == 1, "the connection was not seen")
     await end(writer)

@@ -138,7 +138,7 @@ async def test_a_body_that_is_too_large_is_413_and_the_connection_goes_on(server
 @pytest.mark.parametrize("length", [b"Content-Length: 26", b"Transfer-Encoding: chunked"])
 async def test_a_body_that_is_cut_writes_nothing(server: Fastlane, verb: str, length: bytes) -> None:
     head = f"{verb} {TARGETS[verb]} HTTP/1.1\r\nHost: localhost\r\n".encode() + length + b"\r\n\r\n"
-    active = server.context.active_requests
+    active = server.context.traffic.active_requests
     for part in (OK[:20], b"1a\r\n" + OK[:20], b"1a\r\n" + OK + b"\r\n", b""):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head + (part if b"chunked" in length or not part.startswith(b"1a") else OK[:10]))

@@ -5,37 +5,13 @@ from dataclasses import asdict
 import pytest
 
 from fastlane import app
-from fastlane.config.access import TOKENS, USERS, hash_password, hash_token
 from fastlane.config.settings import Settings
 from fastlane.models.pool import Pool
-
-USER = USERS.read([{"name": "anna", "password": hash_password("x"), "role": "run"}])
-TOKEN = TOKENS.read([{"name": "ci", "token": hash_token("x"), "role": "run"}])
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("public_url", "https://jobs.example.com"),
-        ("trusted_proxies", ("10.0.0.1",)),
-        ("allowed_origins", ("https://dash.example.com",)),
-        ("users", USER),
-        ("tokens", TOKEN),
-        ("redact_words", ("pin",)),
-        ("per_page", 7),
-        ("max_body", 77),
-        ("hard_retries", 3),
-        ("hard_timeout", 90.0),
-        ("timezone", "Asia/Tokyo"),
-    ],
-)
-def test_a_setting_reaches_the_web(name, value):
-    assert getattr(app.web_settings(Settings.defaults(**{name: value})), name) == value
 
 
 @pytest.mark.parametrize(("address", "is_loopback"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.7", False)])
 def test_the_web_knows_whether_only_this_machine_can_reach_it(address, is_loopback):
-    assert app.web_settings(Settings.defaults(listen=address)).listen_is_loopback is is_loopback
+    assert Settings.defaults(listen=address).listen_is_loopback is is_loopback
 
 
 @pytest.mark.parametrize(

@@ -157,8 +157,8 @@ def test_the_tables_have_no_way_back_up():
 
 
 WEB = (
-    *("metrics_server", "reload", "server", "routes", "streaming", "openapi", "handler", "routing"),
-    *("api", "security", "static_files", "http", "settings"),
+    *("reload", "server", "routes", "streaming", "openapi", "handler", "routing"),
+    *("api", "security", "static_files", "http"),
 )
 """The parts of web. Each may import only those after it."""
 

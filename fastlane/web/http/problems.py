@@ -65,12 +65,12 @@ def problem_of(error: BaseException | None) -> Problem:
         case Forbidden():
             return _problem_of_faults(403, error.faults)
         case NotStarted():
-            told = {
+            known = {
                 "Fastlane-Status": error.status,
                 "Fastlane-Execution-Id": error.execution_id,
                 "Fastlane-Exit-Code": None if error.exit_code is None else str(error.exit_code),
             }
-            headers = {name: value for name, value in told.items() if value is not None}
+            headers = {name: value for name, value in known.items() if value is not None}
             return Problem(404, str(error), headers=headers, execution_status=error.status)
         case NotFound():
             return Problem(404, str(error))
@@ -95,7 +95,7 @@ def problem_of(error: BaseException | None) -> Problem:
 
 
 def _problem_of_faults(status: int, faults: Sequence[Fault]) -> Problem:
-    """One fault is told whole in the detail. Of several, the detail names the fields, and ``errors`` says what to do about each."""
+    """The detail says one fault in full. Of several, the detail names the fields, and ``errors`` says what to do about each."""
     fields = list(dict.fromkeys(fault.field or "the body" for fault in faults))
     if len(fields) == 1:
         return Problem(status, "; ".join(map(str, faults)), faults=faults)

@@ -64,7 +64,7 @@ async def list_events(handler: Handler) -> Answer | None:
         await following.answer()
         return None
     per_page, until, after = read_all(
-        lambda: read_integer(handler.query, "perPage", handler.web_settings.per_page, 1, MAX_ROWS),
+        lambda: read_integer(handler.query, "perPage", handler.config.per_page, 1, MAX_ROWS),
         lambda: read_since(handler.query, now, "until"),
         lambda: read_position(handler.query, "after"),
     )

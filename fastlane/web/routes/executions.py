@@ -45,7 +45,7 @@ async def list_executions(handler: Handler) -> object:
         lambda: _statuses(handler.query),
         lambda: read_task(handler.query),
         lambda: read_since(handler.query, handler.services.clock.now()),
-        lambda: url.window(handler.query, default=handler.web_settings.per_page),
+        lambda: url.window(handler.query, default=handler.config.per_page),
     )
     page = await handler.services.lists.executions(Wanted(statuses, task_id, since, handler.visible_tasks), window)
     return Listing(url, page, page)
@@ -62,7 +62,7 @@ def _statuses(query: Mapping[str, str]) -> frozenset[Status]:
 async def list_executions_of_job(handler: Handler, task_id: str, job_id: str) -> object:
     """The job's executions, newest first."""
     url = ListUrl.of_query(f"{handler.render_context.job_url(task_id, job_id)}executions/", handler.query, BY_NUMBER)
-    window = url.window(handler.query, default=handler.web_settings.per_page)
+    window = url.window(handler.query, default=handler.config.per_page)
     view = await handler.services.lists.executions_of(task_id, job_id, window)
     return Listing(url, view.executions, view.executions)
 

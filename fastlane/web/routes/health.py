@@ -2,13 +2,14 @@
 
 import asyncio
 
+from fastlane import __version__
 from fastlane.errors import TransientError
 from fastlane.metrics import text_of
 from fastlane.web.api.contract import METRICS, Response
 from fastlane.web.api.server import ALIVE, HEALTH, READY, SERVER_STATUS, ServerStatus, gauges_of
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import RETRY_AFTER, Problem
-from fastlane.web.routing import PUBLIC, Access, Answer, route
+from fastlane.web.routing import PUBLIC, Answer, RouteAccess, route
 from fastlane.web.security.origins import Networks, read_address
 
 LOGIN_DEADLINE = 1.5
@@ -41,7 +42,7 @@ async def get_status(handler: Handler) -> object:
     """Workers, hosts, queues, what runs and what comes next."""
     view = await handler.services.status.read(handler.visible_tasks)
     handler.set_header("Cache-Control", "no-store")
-    return ServerStatus(handler.web_settings.version, view)
+    return ServerStatus(__version__, view)
 
 
 async def health(handler: Handler) -> Answer:
@@ -64,7 +65,7 @@ async def _may_read_messages(handler: Handler) -> bool:
 def _may_read_metrics(handler: Handler) -> bool:
     """Whether the request comes from a network of ``metrics_allow``."""
     address = read_address(handler.context.origins.client_address(handler.request) or "")
-    return address in Networks(handler.web_settings.metrics_allow)
+    return address in Networks(handler.config.metrics_allow)
 
 
 @route(
@@ -72,7 +73,7 @@ def _may_read_metrics(handler: Handler) -> bool:
     "/metrics",
     "getMetrics",
     answers={200: Response("The figures of this process, and of the installation now.", media=(METRICS,))},
-    access=Access(exempts=_may_read_metrics),
+    access=RouteAccess(exempts=_may_read_metrics),
 )
 async def get_metrics(handler: Handler) -> None:
     """Figures for Prometheus, in its text format."""
@@ -81,5 +82,5 @@ async def get_metrics(handler: Handler) -> None:
     handler.set_header("Content-Type", METRICS)
     sees = handler.principal.sees if handler.principal is not None and handler.principal.tasks else None
     # A process's own counts mean nothing to a reader who cannot know which process answered.
-    shared = handler.web_settings.shares_port
+    shared = handler.config.shares_port
     await handler.deliver(handler.finish(text_of(gauges) if shared else handler.context.metrics.text(gauges, sees)))

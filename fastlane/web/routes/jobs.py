@@ -55,7 +55,7 @@ def read_edit(handler: Handler, task_id: str) -> Edit:
 def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
     """The server's rules for a job of the task: its limits, the zone of a cron that names none, and where notifications may
     go."""
-    settings = handler.web_settings
+    settings = handler.config
     own = handler.services.pools.hard_timeout(task_id)
     timeout = settings.hard_timeout if own is None else own
     return {
@@ -63,7 +63,7 @@ def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
         "hard_timeout": timeout,
         "timezone": settings.timezone,
         "webhook_allow": settings.webhook_allow,
-        "notify_allow": settings.notify_allow,
+        "notify_allow": settings.mail_allow,
     }
 
 
@@ -242,7 +242,7 @@ async def list_all_jobs(handler: Handler) -> object:
         lambda: _statuses(handler.query),
         lambda: read_task(handler.query),
         lambda: _label(handler.query),
-        lambda: url.window(handler.query, default=handler.web_settings.per_page),
+        lambda: url.window(handler.query, default=handler.config.per_page),
     )
     page = await handler.services.lists.jobs(WantedJobs(statuses, task_id, label, handler.visible_tasks), window)
     return Listing(url, page, page)
@@ -268,7 +268,7 @@ def _label(query: Mapping[str, str]) -> tuple[str, str] | None:
 async def list_ticks(handler: Handler, task_id: str, job_id: str) -> object:
     """The job's tick ledger, the latest due first."""
     url = ListUrl.of_query(f"{handler.render_context.job_url(task_id, job_id)}ticks/", handler.query)
-    window = url.window(handler.query, default=handler.web_settings.per_page)
+    window = url.window(handler.query, default=handler.config.per_page)
     view = await handler.services.lists.ticks(task_id, job_id, window)
     return Listing(url, view.ticks, view)
 

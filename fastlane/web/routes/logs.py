@@ -23,7 +23,7 @@ from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import byte_range, read_flag
 from fastlane.web.routes.executions import EXECUTION, JOB
-from fastlane.web.routing import Access, route
+from fastlane.web.routing import RouteAccess, route
 from fastlane.web.security.sessions import TICKET as TICKET_NAME
 from fastlane.web.streaming import logs as log_following
 from fastlane.web.streaming.events import send_events
@@ -196,7 +196,7 @@ TICKET_QUERY: Mapping[str, Parameter] = {
     TICKET,
     refusals=(404, 429),
     more="It opens the WebSocket or the page once, within 30 seconds, for a browser, which cannot send a token there.",
-    access=Access(Role.READ),
+    access=RouteAccess(Role.READ),
 )
 async def make_ticket(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> object:
     """A ticket to follow its log."""

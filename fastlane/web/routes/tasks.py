@@ -26,7 +26,7 @@ from fastlane.web.routes.jobs import (
 from fastlane.web.routing import route
 
 JOBS, FEWER_JOBS, MAX_JOBS = 1_000, (100, 10), 1_000
-"""Jobs in a task's answer: unless the query asks for a page, when so many of its jobs are too large for one, and at most."""
+"""Jobs in a task's answer unless the query asks for a page; how many there are instead when they are too large; and the most of a page."""
 MAX_SEARCH, MAX_WORDS = 1_000, 20
 """Characters and different words of a search: each word is a search of its own."""
 
@@ -44,7 +44,7 @@ JOB_FILTERS = {"status": Parameter("Only jobs with this status.", enum(JOB_STATU
 async def list_tasks(handler: Handler) -> object:
     """All tasks, most recently changed first."""
     url = ListUrl.of_query(f"{handler.base_url}/tasks/", handler.query, visible=handler.visible_tasks)
-    window = url.window(handler.query, default=handler.web_settings.per_page)
+    window = url.window(handler.query, default=handler.config.per_page)
     page = await handler.services.lists.tasks(window, handler.visible_tasks)
     return Listing(url, page, page)
 
@@ -53,7 +53,7 @@ async def list_tasks(handler: Handler) -> object:
 async def search_tasks(handler: Handler) -> object:
     """Tasks by the words in their ids."""
     url = ListUrl.of_query(f"{handler.base_url}/search/", handler.query, visible=handler.visible_tasks)
-    words, window = read_all(lambda: _words(handler.query), lambda: url.window(handler.query, default=handler.web_settings.per_page))
+    words, window = read_all(lambda: _words(handler.query), lambda: url.window(handler.query, default=handler.config.per_page))
     page = await handler.services.lists.search(words, window, handler.visible_tasks)
     return Listing(url, page, page)
 
@@ -123,19 +123,19 @@ def _empty_body(url: str) -> Problem:
     )
 
 
-@route("GET", TASK + "/jobs", "listJobsOfTask", JOB_PAGE, query={**JOB_FILTERS, **pages()}, refusals=(404,))
-async def list_jobs_of_task(handler: Handler, task_id: str) -> object:
-    """The task's jobs, newest first, as other lists."""
-    url = ListUrl.of_query(f"{handler.render_context.task_url(task_id)}jobs/", handler.query)
-    status, window = read_all(lambda: _read_status(handler.query), lambda: url.window(handler.query, default=handler.web_settings.per_page))
-    view = await handler.services.lists.task(task_id, window, status)
-    return Listing(url, view.jobs, view.jobs)
-
-
 @route("POST", TASK + "/stop", "stopTask", TASK_STOPPED, refusals=(404,))
 async def stop_task(handler: Handler, task_id: str) -> object:
     """Stops every job of the task."""
     return await handler.services.stops.stop_task(task_id, handler.requester)
+
+
+@route("GET", TASK + "/jobs", "listJobsOfTask", JOB_PAGE, query={**JOB_FILTERS, **pages()}, refusals=(404,))
+async def list_jobs_of_task(handler: Handler, task_id: str) -> object:
+    """The task's jobs, newest first, as other lists."""
+    url = ListUrl.of_query(f"{handler.render_context.task_url(task_id)}jobs/", handler.query)
+    status, window = read_all(lambda: _read_status(handler.query), lambda: url.window(handler.query, default=handler.config.per_page))
+    view = await handler.services.lists.task(task_id, window, status)
+    return Listing(url, view.jobs, view.jobs)
 
 
 def _read_status(query: Mapping[str, str]) -> str | None:

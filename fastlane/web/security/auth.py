@@ -85,7 +85,7 @@ class _Counter:
 
 
 class LoginThrottle:
-    """Counts recent failed logins. ``name``: the user name that was sent; None for a token, which nobody can guess."""
+    """Counts recent failed logins. ``name``: the user name that was sent; None for a token, which cannot be guessed."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._addresses = _Counter(now, FREE_FAILURES)
@@ -181,18 +181,18 @@ log = structlog.get_logger()
 
 
 Refused = Callable[[str | None, str], None]
-"""Is told of each refused login: the user, if there is such a user, and the address."""
+"""Called for each refused login with the user, if one has that name, and the address."""
 
 
-def no_one_told(_user: str | None, _address: str) -> None:
-    """Nobody is told."""
+def ignore_refusal(_user: str | None, _address: str) -> None:
+    """Ignores the refusal."""
 
 
 class Authenticator:
-    """Finds the principal of a credential. ``replace`` changes the users and tokens. ``close`` ends its thread. ``refused`` is told of
-    logins that fail."""
+    """Finds the principal of a credential. ``replace`` changes the users and tokens. ``close`` ends its thread. ``refused`` is called
+    for logins that fail."""
 
-    def __init__(self, users: Sequence[User], tokens: Sequence[Token], refused: Refused = no_one_told) -> None:
+    def __init__(self, users: Sequence[User], tokens: Sequence[Token], refused: Refused = ignore_refusal) -> None:
         self._refused = refused
         self._throttle = LoginThrottle()
         self._slots = LoginSlots(MAX_VERIFYING, MAX_OF_NETWORK)
@@ -363,7 +363,7 @@ def _seal(name: str, digest: bytes) -> str:
     return blake2b(digest, key=sha256(name.encode()).digest(), person=b"fastlane seal", digest_size=24).hexdigest()
 
 
-def make_authenticator(users: Sequence[User], tokens: Sequence[Token], refused: Refused = no_one_told) -> Authenticator | None:
+def make_authenticator(users: Sequence[User], tokens: Sequence[Token], refused: Refused = ignore_refusal) -> Authenticator | None:
     """The authenticator of a server with these users and tokens; None when there are neither, and everyone may do everything."""
     return Authenticator(users, tokens, refused) if users or tokens else None
 
@@ -409,7 +409,7 @@ class RequestRates:
             raise Problem(429, words, headers={"Retry-After": str(ceil(wait))})
 
     def take(self, caller: str | None) -> float:
-        """Counts a request: 0 when the caller may make it, else the seconds until it may. None is nobody in particular, and has no
+        """Counts a request: 0 when the caller may make it, else the seconds until it may. None is no caller in particular, and has no
         limit."""
         if self._rate is None or caller is None:
             return 0.0

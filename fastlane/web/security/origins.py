@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
+from fastlane.config.settings import Settings
 from fastlane.web.http.problems import Problem
-from fastlane.web.settings import WebSettings
 
 Address = IPv4Address | IPv6Address
 
@@ -68,7 +68,7 @@ PREFLIGHT_MAX_AGE = "600"
 class RequestOrigins:
     """The rules for hosts and origins under the settings."""
 
-    def __init__(self, settings: WebSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._public_url = settings.public_url.rstrip("/") if settings.public_url else None
         self._public_host = _netloc("://".join(urlsplit(self._public_url)[:2])) if self._public_url else None
         self._proxies = Networks(settings.trusted_proxies)

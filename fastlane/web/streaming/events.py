@@ -102,7 +102,7 @@ class EventFollowing:
             return
 
     def _may_go_on(self) -> bool:
-        """Whether nobody ended it, and the login has the rights that it began with."""
+        """Whether the client is there, and its login has the rights that it began with."""
         handler = self._handler
         authenticator, principal = handler.context.authenticator, handler.principal
         if self._gone.is_set():

@@ -45,7 +45,7 @@ WINDOW = 256 * 1024
 NONCE = 8
 """Random bytes in a ping."""
 LAST_BYTES = 16 * 1024
-"""So few bytes may still be unread when the connection is closed: any client reads them in time."""
+"""Bytes that may still be unread when the connection is closed: any client reads them in time."""
 
 
 class SocketSink:
@@ -163,8 +163,8 @@ class SocketSink:
 
 
 LOST_PINGS = 3
-"""A client that has nothing left to read, and does not answer for as long as so many pings take, is disconnected. One that still has
-something to read has ``SLOW_AFTER`` seconds for each answer."""
+"""A client that has nothing left to read is disconnected when it leaves this many pings without an answer. One that still has something to
+read has ``SLOW_AFTER`` seconds for each answer."""
 NORMAL_CLOSURE = 1000
 
 log = structlog.get_logger()
@@ -207,7 +207,7 @@ class FollowerSocket:
         accepted = self._accepted = asyncio.get_running_loop().create_future()
         protocol: Any = self._protocol
         protocol.handler = self
-        self._context.active_requests.add(self)
+        self._context.traffic.active_requests.add(self)
         self._connection = asyncio.create_task(protocol.accept_connection(self), name="socket of a follower")
         self._connection.add_done_callback(self._forget)
         await accepted
@@ -265,7 +265,7 @@ class FollowerSocket:
         self._protocol.set_nodelay(True)
         self._following = asyncio.create_task(self._follow(self._sink), name="follower")
         self._following.add_done_callback(self._forget)
-        self._context.heartbeats.start(self._beat)
+        self._context.traffic.heartbeats.start(self._beat)
 
     def on_message(self, _message: str | bytes) -> None:
         """Ignores the message."""
@@ -280,7 +280,7 @@ class FollowerSocket:
 
     def on_ws_connection_close(self, _code: int | None = None, _reason: str | None = None) -> None:
         """The connection is closed."""
-        self._context.heartbeats.stop(self._beat)
+        self._context.traffic.heartbeats.stop(self._beat)
         if self._following is not None:
             self._following.cancel()
 
@@ -307,7 +307,7 @@ class FollowerSocket:
         return self._close(closing.reason)
 
     def _close(self, reason: CloseReason) -> None:
-        self._context.heartbeats.stop(self._beat)
+        self._context.traffic.heartbeats.stop(self._beat)
         self._protocol.close(NORMAL_CLOSURE, reason.value)
 
     def _beat(self) -> None:
@@ -318,12 +318,12 @@ class FollowerSocket:
         silent = sink.silent_for()
         if not silent:
             sink.ping()
-        elif silent >= (LOST_PINGS * self._context.heartbeats.every if sink.caught_up else SLOW_AFTER):
+        elif silent >= (LOST_PINGS * self._context.traffic.heartbeats.every if sink.caught_up else SLOW_AFTER):
             self._follower.interrupt()
 
     def _forget(self, _task: object) -> None:
         """The server waits for it no longer once both of its tasks have ended."""
         self._end_handshake()
         if all(task is None or task.done() for task in (self._connection, self._following)):
-            self._context.heartbeats.stop(self._beat)
-            self._context.active_requests.discard(self)
+            self._context.traffic.heartbeats.stop(self._beat)
+            self._context.traffic.active_requests.discard(self)

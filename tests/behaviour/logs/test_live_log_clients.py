@@ -132,8 +132,8 @@ async def test_nothing_of_a_request_is_kept_while_its_socket_is_open(server):
     async with socket(server, reply["jobUrl"] + "ws"):
         await until(lambda: len(server.followers) == 1, "a follower")
         await until(lambda: gc.collect() >= 0 and not handlers(), "the handler has gone")
-        assert len(server.context.active_requests) == 1, "the server waits for it when it ends"
-    await until(lambda: len(server.context.active_requests) == 0, "it is not forgotten")
+        assert len(server.context.traffic.active_requests) == 1, "the server waits for it when it ends"
+    await until(lambda: len(server.context.traffic.active_requests) == 0, "it is not forgotten")
 
 
 def handlers() -> list[object]:
@@ -153,7 +153,7 @@ async def test_a_ping_is_answered_and_a_close_confirmed(server):
 
 
 async def test_a_peer_that_answers_no_ping_is_dropped(server, monkeypatch):
-    monkeypatch.setattr(server.context.heartbeats, "every", 0.1)
+    monkeypatch.setattr(server.context.traffic.heartbeats, "every", 0.1)
     reply = await server.enqueue()
     await server.run(reply)
     dead = _hang(server, reply)

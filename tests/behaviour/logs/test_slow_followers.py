@@ -35,7 +35,7 @@ def narrow(server: Fastlane) -> sockets.socket:
 
 async def test_a_websocket_that_reads_slowly_gets_all_of_a_large_log_on_one_connection(server, monkeypatch):
     """Pings are due far more often than the client can answer them: they lie behind what it has not read yet."""
-    monkeypatch.setattr(server.context.heartbeats, "every", 0.05)
+    monkeypatch.setattr(server.context.traffic.heartbeats, "every", 0.05)
     reply = await large(server)
     url = f"ws://localhost:{server.port}{urlsplit(reply['jobUrl']).path}ws"
     got = []

@@ -45,7 +45,7 @@ def test_a_pool_allows_nothing_and_limits_nothing_unless_it_says_so():
 
 
 def test_every_option_has_its_key():
-    assert [attribute for attribute, _ in POLICY_KEYS.values()] == [field.name for field in fields(Policy)]
+    assert [key.attribute for key in POLICY_KEYS.values()] == [field.name for field in fields(Policy)]
 
 
 def test_true_is_anything():
@@ -256,7 +256,7 @@ def test_no_users_and_an_empty_list_of_them_are_the_same():
 
 
 def test_the_keys_of_limits_are_those_of_resources():
-    assert [attribute for attribute, _ in LIMIT_KEYS.values()] == ["cpus", "memory", "pids"]
+    assert [key.attribute for key in LIMIT_KEYS.values()] == ["cpus", "memory", "pids"]
 
 
 def test_the_faults_of_single_pools_and_those_between_pools_come_at_once() -> None:

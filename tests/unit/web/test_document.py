@@ -10,7 +10,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from fastlane import __version__
 from fastlane.config.access import Token, User, hash_password
+from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import pages
@@ -19,17 +21,16 @@ from fastlane.web.http import query
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import EXAMPLES, Document
 from fastlane.web.routes import ROUTES
-from fastlane.web.settings import WebSettings
 from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
 from tests.unit.web.api.test_job import bodies
 
 NOW = 1_700_000_000_000
 """Milliseconds."""
-OPEN = web_settings(version="1.2.3")
+OPEN = web_settings()
 
 
-def document(settings: WebSettings = OPEN) -> dict[str, Any]:
+def document(settings: Settings = OPEN) -> dict[str, Any]:
     """As a client gets it."""
     return json.loads(json.dumps(Document(ROUTES, settings).content))
 
@@ -59,7 +60,7 @@ def test_every_route_and_each_of_its_methods_is_in_the_document_and_no_other() -
 def test_the_document_is_valid_openapi() -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
     assert DOCUMENT["openapi"] == "3.1.0"
-    assert DOCUMENT["info"]["version"] == "1.2.3"
+    assert DOCUMENT["info"]["version"] == __version__
 
 
 def test_every_operation_has_a_unique_name_a_summary_and_answers() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fastlane.web.handler import NOWHERE
-from fastlane.web.routing import Resource, route
+from fastlane.web.routing import PathRoutes, route
 from fastlane.web.server import RouteNode
 
 
@@ -12,9 +12,9 @@ async def answer(_handler: object) -> None:
 
 
 PATHS = ("/", "/a", "/tasks/{task_id}", "/tasks/{task_id}/b/{job_id}")
-ROOT, A, TASK, JOB = RESOURCES = tuple(Resource(path, [route("GET", path, "get")(answer)]) for path in PATHS)
+ROOT, A, TASK, JOB = ALL_ROUTES = tuple(PathRoutes(path, [route("GET", path, "get")(answer)]) for path in PATHS)
 TREE = RouteNode()
-for path, resource in zip(PATHS, RESOURCES, strict=True):
+for path, resource in zip(PATHS, ALL_ROUTES, strict=True):
     TREE.add(path, resource)
 
 
@@ -60,8 +60,8 @@ def test_a_path_without_a_route_is_told_the_routes_that_begin_as_it_does(path, r
 
 def test_two_routes_of_one_method_and_path_are_refused():
     with pytest.raises(ValueError, match="/a has two routes of one method"):
-        Resource("/a", [route("GET", "/a", "one")(answer), route("GET", "/a", "two")(answer)])
+        PathRoutes("/a", [route("GET", "/a", "one")(answer), route("GET", "/a", "two")(answer)])
 
 
 def test_a_path_names_its_methods_and_head_with_get():
-    assert Resource("/a", [route(method, "/a")(answer) for method in ("POST", "GET")]).methods == ["GET", "POST", "HEAD"]
+    assert PathRoutes("/a", [route(method, "/a")(answer) for method in ("POST", "GET")]).methods == ["GET", "POST", "HEAD"]

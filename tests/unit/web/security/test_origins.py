@@ -34,11 +34,11 @@ def request(
 
 
 def origins(**settings: Any) -> RequestOrigins:
-    return RequestOrigins(web_settings(**{"listen_is_loopback": False, "allowed_origins": (LISTED,)} | settings))
+    return RequestOrigins(web_settings(**{"listen": "0.0.0.0", "allowed_origins": (LISTED,)} | settings))
 
 
-OPEN = {"listen_is_loopback": False}
-LOOPBACK = {"listen_is_loopback": True}
+OPEN = {"listen": "0.0.0.0"}
+LOOPBACK = {"listen": "127.0.0.1"}
 
 
 @pytest.mark.parametrize(
