@@ -1,7 +1,7 @@
 """The place of a request or an execution in a trace, as W3C Trace Context has it, and the spans of an execution. Pure.
 
 An execution carries the context of the request that asked for it. Its own spans have ids that derive from its id. So they need not be kept
-anywhere: whoever settles it can tell them, after a crash too, and its container can be told its own before it runs.
+anywhere: any worker that settles it can make them, after a crash too, and its container can know its own before it runs.
 """
 
 import re
@@ -77,7 +77,7 @@ class Span:
 
 
 def context_of(execution: Execution) -> TraceContext | None:
-    """The context that the request for an execution left; None for one that no traced request asked for, such as a cron's."""
+    """The context that the request for an execution left; None when no traced request asked for it, as for a tick of a cron."""
     return None if execution.requested_by is None else TraceContext.read(execution.requested_by.trace)
 
 

@@ -6,14 +6,14 @@ from fastlane.models.container import Policy, Resources
 from fastlane.models.host import HostView
 from fastlane.models.pool import PoolsRevision, Pull
 from fastlane.models.schedule import show_duration
-from fastlane.services.hosts import Host
+from fastlane.services.hosts import HostState
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.results import ExecutionCleaned, HostDrained, HostRemoved, QueueRebuild, WorkerForgotten
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.serializer import Serializer, array, boolean, enum, integer, nested, number, string, strings, timestamp, url, uuid
 
 
-def _fault(host: Host) -> str | None:
+def _fault(host: HostState) -> str | None:
     view = host.view
     if view is None:
         return NOT_SEEN
@@ -24,7 +24,7 @@ def _seen(view: HostView | None) -> HostView:
     return view or HostView("", False)
 
 
-KNOWN_HOST = Serializer[Host](
+KNOWN_HOST = Serializer[HostState](
     "KnownHost",
     "A Docker host.",
     id=uuid(lambda host: host.record.id, "By which it can be removed."),
@@ -45,7 +45,7 @@ KNOWN_HOST = Serializer[Host](
     ),
 )
 
-KNOWN_HOSTS = Serializer[Sequence[Host]](
+KNOWN_HOSTS = Serializer[Sequence[HostState]](
     "KnownHosts",
     "All hosts, by address.",
     items=array(KNOWN_HOST, lambda hosts: hosts),
