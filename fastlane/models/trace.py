@@ -62,7 +62,7 @@ Value = str | int | bool
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TraceSpan:
     """A piece of work that is over: from ``start`` to ``end`` in nanoseconds. ``server``: it answered a request. ``failure``: a word that
     says why it failed; None: it did not. Attributes have no words of others, which may quote secrets."""
 
@@ -95,7 +95,7 @@ def container_context(execution: Execution, *, recorded: bool) -> TraceContext |
     return execution_span(execution)[0].derived(execution.id, "container")
 
 
-def spans_of(execution: Execution) -> Sequence[Span]:
+def spans_of(execution: Execution) -> Sequence[TraceSpan]:
     """The spans of an execution that has ended: the whole of it, its wait for a slot, its start, and its container."""
     if execution.finished_at is None:
         return ()
@@ -132,6 +132,6 @@ def _span(
     end: int,
     attributes: Mapping[str, Value],
     failure: str | None = None,
-) -> Span:
+) -> TraceSpan:
     """A span between two moments in milliseconds."""
-    return Span(name, context, parent, start * 1_000_000, max(start, end) * 1_000_000, attributes, failure)
+    return TraceSpan(name, context, parent, start * 1_000_000, max(start, end) * 1_000_000, attributes, failure)
