@@ -1,4 +1,4 @@
-"""The command group ``fastlane``.
+"""The command group ``fastlane``: a table of all commands, each imported when it is called.
 
 Exit codes: 0 for success, 1 for a failure, 2 for wrong settings or options. ``fastlane run`` has its own.
 """
@@ -6,26 +6,26 @@ Exit codes: 0 for success, 1 for a failure, 2 for wrong settings or options. ``f
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
 
 from fastlane import __version__
+from fastlane.cli.client.command import ForgivingGroup
 
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """A command: where it is (``module:name``), its line in the help, and the section of that."""
+    """A command: where it is (``module:name``), its line in the help, and its section there."""
 
     place: str
     help: str
     section: str
 
 
-class LazyGroup(click.Group):
-    """A group of entries by the names of their commands."""
+class LazyGroup(ForgivingGroup):
+    """A group that imports a command when it is called. ``entries``: by the names of the commands."""
 
     def __init__(self, *, entries: Mapping[str, CommandEntry], **options: Any) -> None:
         super().__init__(**options)
@@ -44,12 +44,6 @@ class LazyGroup(click.Group):
         found = getattr(import_module(module), name)
         assert isinstance(found, click.Command)
         return found
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, and names the nearest command to one that is unknown."""
-        if args[0] not in self.entries and not ctx.resilient_parsing and (near := get_close_matches(args[0], self.entries, 1)):
-            ctx.fail(f"there is no command {args[0]!r}; did you mean {near[0]!r}?")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by sections, without importing any."""
@@ -71,7 +65,7 @@ COMMANDS = {
     "logs": CommandEntry("fastlane.cli.client.commands.logs:logs", "What a job writes.", LOOK),
     "events": CommandEntry("fastlane.cli.client.commands.events:events", "Who did what, and what fastlane did.", LOOK),
     "deliveries": CommandEntry(
-        "fastlane.cli.client.commands.events:deliveries", "What webhooks were told, and whether they took it.", LOOK
+        "fastlane.cli.client.commands.events:deliveries", "What was sent to webhooks, and whether they took it.", LOOK
     ),
     "why": CommandEntry("fastlane.cli.client.commands.details:why", "What a job waits for, or how it ended.", LOOK),
     "inspect": CommandEntry("fastlane.cli.client.commands.details:inspect", "A job in full, as JSON.", LOOK),
@@ -81,7 +75,7 @@ COMMANDS = {
     "run-now": CommandEntry("fastlane.cli.client.commands.control:run_now", "Run a job once now.", CONTROL),
     "pause": CommandEntry("fastlane.cli.client.commands.control:pause", "Hold a job's schedule.", CONTROL),
     "resume": CommandEntry("fastlane.cli.client.commands.control:resume", "Release a job's schedule.", CONTROL),
-    "redeliver": CommandEntry("fastlane.cli.client.commands.events:redeliver", "Have a webhook told again.", CONTROL),
+    "redeliver": CommandEntry("fastlane.cli.client.commands.events:redeliver", "Send a webhook again.", CONTROL),
     "rm": CommandEntry("fastlane.cli.client.commands.control:rm", "Remove a job with its history.", CONTROL),
     "status": CommandEntry("fastlane.cli.client.commands.details:status", "How the server is.", SERVER),
     "pools": CommandEntry("fastlane.cli.client.commands.listings:pools", "Pools, their limits and what runs there.", SERVER),
@@ -100,7 +94,7 @@ COMMANDS = {
     "config": CommandEntry("fastlane.cli.config:show_config", "Show every setting.", SERVER),
     "password": CommandEntry("fastlane.cli.config:password", "Hash a password for the settings.", SERVER),
     "token": CommandEntry("fastlane.cli.config:token", "Make a bearer token.", SERVER),
-    "apply": CommandEntry("fastlane.cli.client.commands.apply:apply", "Make the schedules on the server those of a file.", FILES),
+    "apply": CommandEntry("fastlane.cli.client.commands.apply:apply", "Make the schedules on the server equal to a file.", FILES),
     "diff": CommandEntry("fastlane.cli.client.commands.apply:diff", "What apply would change.", FILES),
     "import-crontab": CommandEntry("fastlane.cli.client.commands.crontab:import_crontab", "Write such a file from a crontab.", FILES),
     "context": CommandEntry("fastlane.cli.client.commands.contexts:context", "Which server is asked, and as whom.", FILES),
