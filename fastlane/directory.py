@@ -1,4 +1,5 @@
-"""The pools in force now. Everything that asks for the pools reads them here, so that a change takes effect everywhere at once."""
+"""The pools in force now, and how a process keeps them as the store and its settings have them. Everything that asks for the pools reads
+them here, so that a change takes effect everywhere at once."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,8 @@ from fastlane.storage.base import EventStore, HostStore
 
 
 class CurrentPools(Sequence[Pool]):
-    """A sequence whose content is replaced as a whole. ``settings``: the pools as the settings have them; ``records``: the hosts that the
-    store keeps."""
+    """A sequence of pools whose content is replaced as a whole. ``settings``: the pools as the settings have them; ``records``: the hosts
+    that the store keeps."""
 
     def __init__(self, settings: Sequence[Pool], records: Sequence[HostRecord] = ()) -> None:
         self._listeners: list[Callable[[], None]] = []
@@ -38,7 +39,7 @@ class CurrentPools(Sequence[Pool]):
 
     @property
     def digest(self) -> str:
-        """That of the pools as the settings have them."""
+        """The digest of the pools as the settings have them."""
         return self._digest
 
     @property
@@ -119,12 +120,13 @@ class Directory:
 
     @property
     def digest(self) -> str:
-        """That of the pools in this process's settings."""
+        """The digest of the pools in this process's settings."""
         return self.pools.digest
 
     async def reload(self, by: Requester | None = None) -> PoolsRevision:
         """Reads the pools from the settings, and puts all of them in force if none has a fault. Every other process then does so too.
-        Raises Invalid with every fault, Conflict, and StoreDown: then this process has the new pools, and the others are not told."""
+        Raises Invalid with every fault, Conflict, and StoreDown: then this process has the new pools, and the other processes do not hear
+        of them."""
         if self._read is None:
             raise Conflict("this process was not started from settings that can be read again")
         found = await asyncio.to_thread(self._read)
@@ -153,7 +155,7 @@ class Directory:
         self.fault = None
 
     async def _record(self, *, reload: bool) -> None:
-        """Records this process's pools. Unless the others are to ``reload`` theirs, those of the last revision stay."""
+        """Records this process's pools. Unless the other processes are to ``reload`` theirs, the last revision stays."""
         for _ in range(TRIES):
             self.revision = await self._store.pools_revision()
             if self.revision.digest == self.digest and not reload:
@@ -164,7 +166,7 @@ class Directory:
                 return
 
     async def _follow(self) -> None:
-        """Takes over the pools of a new revision, if somebody asked the processes to, and this one's settings have the same."""
+        """Takes over the pools of a new revision, if a person asked for it and this process's settings have the same pools."""
         if self._read is None or not self.revision.reload or self.revision.digest == self.digest:
             return
         try:

@@ -1,4 +1,4 @@
-"""What the server commands share: the way they load settings, and messages to the user."""
+"""The common part of the commands for servers: loading settings, their options, and messages to the user."""
 
 import asyncio
 import sys
@@ -48,13 +48,13 @@ def load_settings(config: str | None, data_dir: str | None) -> Settings:
 
 
 def check_store(settings: Settings) -> None:
-    """Raises FastlaneError when the settings name a SQLite file that is not there."""
+    """Raises FastlaneError when the settings name a SQLite file that does not exist."""
     if not settings.store_is_mongo and not settings.store_path.exists():
         raise FastlaneError(f"there is no store at {settings.store_path}; name its folder by --data-dir, or another store by store_url")
 
 
 def run_or_exit(work: Coroutine[Any, Any, None]) -> None:
-    """Runs a command's work on the store; prints what goes wrong, and exits with 1."""
+    """Does the work of a command on the store; prints what goes wrong, and exits with 1."""
     try:
         asyncio.run(work)
     except FastlaneError as error:

@@ -1,4 +1,4 @@
-"""The command ``fastlane config``: shows the settings as a table, as JSON, or as a page of the docs."""
+"""The commands ``fastlane config``, which shows the settings as a table, as JSON or as a page of the docs, ``password`` and ``token``."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The command group ``fastlane``.
+"""The command group ``fastlane``: a table of all commands, each imported when it is called.
 
 Exit codes: 0 for success, 1 for a failure, 2 for wrong settings or options. ``fastlane run`` has its own.
 """
@@ -6,28 +6,28 @@ Exit codes: 0 for success, 1 for a failure, 2 for wrong settings or options. ``f
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
 
 from fastlane import __version__
+from fastlane.cli.client.command import ForgivingGroup
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A command: where it is (``module:name``), its line in the help, and the section of that."""
+class CommandEntry:
+    """A command: where it is (``module:name``), its line in the help, and its section there."""
 
     place: str
     help: str
     section: str
 
 
-class LazyGroup(click.Group):
-    """A group of entries by the names of their commands."""
+class LazyGroup(ForgivingGroup):
+    """A group that imports a command when it is called. ``entries``: by the names of the commands."""
 
-    def __init__(self, *, entries: Mapping[str, Entry], **options: Any) -> None:
+    def __init__(self, *, entries: Mapping[str, CommandEntry], **options: Any) -> None:
         super().__init__(**options)
         self.entries = entries
 
@@ -45,12 +45,6 @@ class LazyGroup(click.Group):
         assert isinstance(found, click.Command)
         return found
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, and names the nearest command to one that is unknown."""
-        if args[0] not in self.entries and not ctx.resilient_parsing and (near := get_close_matches(args[0], self.entries, 1)):
-            ctx.fail(f"there is no command {args[0]!r}; did you mean {near[0]!r}?")
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by sections, without importing any."""
         for section in dict.fromkeys(entry.section for entry in self.entries.values()):
@@ -62,48 +56,50 @@ JOBS, LOOK, CONTROL, SERVER, FILES = "Run jobs", "Look", "Control", "Servers", "
 
 
 COMMANDS = {
-    "run": Entry("fastlane.cli.client.commands.run:run", "Run a command in a container, follow it, pass on its exit code.", JOBS),
-    "schedule": Entry("fastlane.cli.client.commands.schedule:schedule", "Run a command later, or again and again.", JOBS),
-    "ps": Entry("fastlane.cli.client.commands.listings:ps", "What runs and what waits.", LOOK),
-    "tasks": Entry("fastlane.cli.client.commands.listings:tasks", "All tasks.", LOOK),
-    "jobs": Entry("fastlane.cli.client.commands.listings:jobs", "Jobs, their schedules and how they are.", LOOK),
-    "ticks": Entry("fastlane.cli.client.commands.listings:ticks", "What became of each due time of a job.", LOOK),
-    "logs": Entry("fastlane.cli.client.commands.logs:logs", "What a job writes.", LOOK),
-    "events": Entry("fastlane.cli.client.commands.events:events", "Who did what, and what fastlane did.", LOOK),
-    "deliveries": Entry("fastlane.cli.client.commands.events:deliveries", "What webhooks were told, and whether they took it.", LOOK),
-    "why": Entry("fastlane.cli.client.commands.details:why", "What a job waits for, or how it ended.", LOOK),
-    "inspect": Entry("fastlane.cli.client.commands.details:inspect", "A job in full, as JSON.", LOOK),
-    "open": Entry("fastlane.cli.client.commands.details:open_page", "The page of a job's log, in the browser.", LOOK),
-    "stop": Entry("fastlane.cli.client.commands.control:stop", "Stop a job.", CONTROL),
-    "retry": Entry("fastlane.cli.client.commands.control:retry", "Run a job's last execution again.", CONTROL),
-    "run-now": Entry("fastlane.cli.client.commands.control:run_now", "Run a job once now.", CONTROL),
-    "pause": Entry("fastlane.cli.client.commands.control:pause", "Hold a job's schedule.", CONTROL),
-    "resume": Entry("fastlane.cli.client.commands.control:resume", "Release a job's schedule.", CONTROL),
-    "redeliver": Entry("fastlane.cli.client.commands.events:redeliver", "Have a webhook told again.", CONTROL),
-    "rm": Entry("fastlane.cli.client.commands.control:rm", "Remove a job with its history.", CONTROL),
-    "status": Entry("fastlane.cli.client.commands.details:status", "How the server is.", SERVER),
-    "pools": Entry("fastlane.cli.client.commands.listings:pools", "Pools, their limits and what runs there.", SERVER),
-    "hosts": Entry("fastlane.cli.client.commands.hosts:hosts", "Docker hosts: list, add, drain and remove them.", SERVER),
-    "dispatch": Entry("fastlane.cli.client.commands.control:dispatch", "Hold and release all that waits.", SERVER),
-    "repair": Entry("fastlane.cli.client.commands.repair:repair", "Put right by hand what fastlane cannot.", SERVER),
-    "reload": Entry("fastlane.cli.client.commands.control:reload", "Read the pools from the settings again.", SERVER),
-    "up": Entry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
-    "api": Entry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
-    "worker": Entry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),
-    "check": Entry("fastlane.cli.servers:check", "Check whether the up, api or worker here works, for health checks.", SERVER),
-    "export": Entry("fastlane.cli.store:export_store", "Write all that the store keeps to a file.", SERVER),
-    "prune": Entry("fastlane.cli.store:prune", "Remove old history from the store now.", SERVER),
-    "compact": Entry("fastlane.cli.store:compact", "Return the free space of the SQLite file to the disk.", SERVER),
-    "import": Entry("fastlane.cli.store:import_store", "Fill an empty store from such a file.", SERVER),
-    "config": Entry("fastlane.cli.config:show_config", "Show every setting.", SERVER),
-    "password": Entry("fastlane.cli.config:password", "Hash a password for the settings.", SERVER),
-    "token": Entry("fastlane.cli.config:token", "Make a bearer token.", SERVER),
-    "apply": Entry("fastlane.cli.client.commands.apply:apply", "Make the schedules on the server those of a file.", FILES),
-    "diff": Entry("fastlane.cli.client.commands.apply:diff", "What apply would change.", FILES),
-    "import-crontab": Entry("fastlane.cli.client.commands.crontab:import_crontab", "Write such a file from a crontab.", FILES),
-    "context": Entry("fastlane.cli.client.commands.contexts:context", "Which server is asked, and as whom.", FILES),
-    "completion": Entry("fastlane.cli.client.completion:completion", "Completion for bash, zsh and fish.", FILES),
-    "version": Entry("fastlane.cli.main:version", "Show the version.", FILES),
+    "run": CommandEntry("fastlane.cli.client.commands.run:run", "Run a command in a container, follow it, pass on its exit code.", JOBS),
+    "schedule": CommandEntry("fastlane.cli.client.commands.schedule:schedule", "Run a command later, or again and again.", JOBS),
+    "ps": CommandEntry("fastlane.cli.client.commands.listings:ps", "What runs and what waits.", LOOK),
+    "tasks": CommandEntry("fastlane.cli.client.commands.listings:tasks", "All tasks.", LOOK),
+    "jobs": CommandEntry("fastlane.cli.client.commands.listings:jobs", "Jobs, their schedules and how they are.", LOOK),
+    "ticks": CommandEntry("fastlane.cli.client.commands.listings:ticks", "What became of each due time of a job.", LOOK),
+    "logs": CommandEntry("fastlane.cli.client.commands.logs:logs", "What a job writes.", LOOK),
+    "events": CommandEntry("fastlane.cli.client.commands.events:events", "Who did what, and what fastlane did.", LOOK),
+    "deliveries": CommandEntry(
+        "fastlane.cli.client.commands.events:deliveries", "What was sent to webhooks, and whether they took it.", LOOK
+    ),
+    "why": CommandEntry("fastlane.cli.client.commands.details:why", "What a job waits for, or how it ended.", LOOK),
+    "inspect": CommandEntry("fastlane.cli.client.commands.details:inspect", "A job in full, as JSON.", LOOK),
+    "open": CommandEntry("fastlane.cli.client.commands.details:open_page", "The page of a job's log, in the browser.", LOOK),
+    "stop": CommandEntry("fastlane.cli.client.commands.control:stop", "Stop a job.", CONTROL),
+    "retry": CommandEntry("fastlane.cli.client.commands.control:retry", "Run a job's last execution again.", CONTROL),
+    "run-now": CommandEntry("fastlane.cli.client.commands.control:run_now", "Run a job once now.", CONTROL),
+    "pause": CommandEntry("fastlane.cli.client.commands.control:pause", "Hold a job's schedule.", CONTROL),
+    "resume": CommandEntry("fastlane.cli.client.commands.control:resume", "Release a job's schedule.", CONTROL),
+    "redeliver": CommandEntry("fastlane.cli.client.commands.events:redeliver", "Send a webhook again.", CONTROL),
+    "rm": CommandEntry("fastlane.cli.client.commands.control:rm", "Remove a job with its history.", CONTROL),
+    "status": CommandEntry("fastlane.cli.client.commands.details:status", "How the server is.", SERVER),
+    "pools": CommandEntry("fastlane.cli.client.commands.listings:pools", "Pools, their limits and what runs there.", SERVER),
+    "hosts": CommandEntry("fastlane.cli.client.commands.hosts:hosts", "Docker hosts: list, add, drain and remove them.", SERVER),
+    "dispatch": CommandEntry("fastlane.cli.client.commands.control:dispatch", "Hold and release all that waits.", SERVER),
+    "repair": CommandEntry("fastlane.cli.client.commands.repair:repair", "Put right by hand what fastlane cannot.", SERVER),
+    "reload": CommandEntry("fastlane.cli.client.commands.control:reload", "Read the pools from the settings again.", SERVER),
+    "up": CommandEntry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
+    "api": CommandEntry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
+    "worker": CommandEntry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),
+    "check": CommandEntry("fastlane.cli.servers:check", "Check whether the up, api or worker here works, for health checks.", SERVER),
+    "export": CommandEntry("fastlane.cli.store:export_store", "Write all that the store keeps to a file.", SERVER),
+    "prune": CommandEntry("fastlane.cli.store:prune", "Remove old history from the store now.", SERVER),
+    "compact": CommandEntry("fastlane.cli.store:compact", "Return the free space of the SQLite file to the disk.", SERVER),
+    "import": CommandEntry("fastlane.cli.store:import_store", "Fill an empty store from such a file.", SERVER),
+    "config": CommandEntry("fastlane.cli.config:show_config", "Show every setting.", SERVER),
+    "password": CommandEntry("fastlane.cli.config:password", "Hash a password for the settings.", SERVER),
+    "token": CommandEntry("fastlane.cli.config:token", "Make a bearer token.", SERVER),
+    "apply": CommandEntry("fastlane.cli.client.commands.apply:apply", "Make the schedules on the server equal to a file.", FILES),
+    "diff": CommandEntry("fastlane.cli.client.commands.apply:diff", "What apply would change.", FILES),
+    "import-crontab": CommandEntry("fastlane.cli.client.commands.crontab:import_crontab", "Write such a file from a crontab.", FILES),
+    "context": CommandEntry("fastlane.cli.client.commands.contexts:context", "Which server is asked, and as whom.", FILES),
+    "completion": CommandEntry("fastlane.cli.client.completion:completion", "Completion for bash, zsh and fish.", FILES),
+    "version": CommandEntry("fastlane.cli.main:version", "Show the version.", FILES),
 }
 
 

@@ -1,28 +1,24 @@
-"""The commands ``fastlane prune`` and ``fastlane compact``: old history goes, and the space that it had returns to the disk."""
+"""The commands that work on the store itself: ``fastlane prune`` and ``compact`` remove old history and return its space to the disk,
+``fastlane export`` and ``import`` write all of the store to a file and fill an empty store from it."""
 
+import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fastlane.cli.common import CONFIG, DATA_DIR, check_store, load_settings, run_or_exit, say, with_options
-
-if TYPE_CHECKING:
-    from fastlane.config.settings import Settings
-import sys
-from collections import Counter
-from contextlib import AsyncExitStack
-from pathlib import Path
-
 from fastlane import __version__
+from fastlane.cli.common import CONFIG, DATA_DIR, check_store, load_settings, run_or_exit, say, with_options
 from fastlane.errors import FastlaneError, TransientError
 
 if TYPE_CHECKING:
     from fastlane.config.settings import Settings
     from fastlane.storage.transfer.importing import Summary
     from fastlane.storage.transfer.lines import Line
-
 
 REPORT_EVERY = 5.0
 """Seconds between two lines of progress."""

@@ -1,4 +1,8 @@
-"""What a job may set for its container in addition to the command: its share of a node (``Resources``) and its options (``Container``)."""
+"""What a job may set for its container in addition to the command: its share of a node (``Resources``) and its options (``Container``).
+
+Here are the values, the readers of the texts that people write for them, the policy and the limits of a pool with the faults that they
+find, and the escape from Swarm's templates. Pure.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -316,15 +320,15 @@ ESCAPED = '{{"{{"}}'
 
 
 def literal(text: str) -> str:
-    """Text that Swarm, which expands Go templates in an environment and in what is mounted where, expands to the text itself.
+    """Escapes text for Swarm, which expands Go templates in an environment and in mounts, so that it expands to the text itself.
 
-    (It expands a host name and a volume's labels and options too, which are never submitted. Everything else it leaves alone.)
+    Swarm also expands a host name and a volume's labels and options, which are never submitted. It leaves everything else alone.
     """
     return text.replace(OPENING, ESCAPED)
 
 
 def literal_size(text: str) -> int:
-    """How many bytes ``literal(text)`` has: up to four times those of the text."""
+    """The size of ``literal(text)`` in bytes: up to four times the size of the text."""
     return len(text.encode()) + text.count(OPENING) * (len(ESCAPED) - len(OPENING))
 
 

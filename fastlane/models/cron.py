@@ -37,7 +37,7 @@ _FORMS = (
 
 
 def item_advice(item: str) -> str | None:
-    """What to write instead of an item of a field, in small letters; None for one that no other scheduler is known to read."""
+    """What to write instead of an item of a field, in lower case; None for an item that no other scheduler is known to read."""
     return next((words for form, words in _FORMS if form.fullmatch(item)), None)
 
 
@@ -53,7 +53,7 @@ def every_advice(text: str) -> str | None:
 
 
 def _evenly(number: int, unit: str) -> str | None:
-    """The expression for every so many seconds, minutes, hours or days; None when cron cannot count that evenly."""
+    """The expression for an interval of seconds, minutes, hours or days; None when cron cannot count it evenly."""
     minutes, seconds = divmod(number * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit], 60)
     if seconds or not minutes:
         return None
@@ -451,7 +451,7 @@ def ticks_between(cron: Cron, after: int, until: int, most: int) -> tuple[int, .
 
 
 def last_tick(cron: Cron, after: int, until: int) -> int | None:
-    """The last due time after ``after`` and up to and including ``until``, or None. A binary search: 40 steps for ten years."""
+    """The last due time after ``after`` and up to and including ``until``, or None. A binary search takes 40 steps for ten years."""
     last = next_tick(cron, after)
     if last is None or last > until:
         return None

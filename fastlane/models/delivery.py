@@ -1,4 +1,7 @@
-"""A delivery: one message to a webhook or a mailbox, with its attempts. The rows say what was sent, and what is to be sent. Pure."""
+"""A delivery: one message to a webhook or a mailbox, with its attempts. The rows say what was sent, and what is to be sent.
+
+The quota of mails about a job's failures, the receivers that fail, and the check by which a job counts as late are here, too. Pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +11,7 @@ from hashlib import sha256
 from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
 from fastlane.models.job import Job
-from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_told, one_each
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_triggered, one_each
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import Status
 
@@ -30,7 +33,7 @@ class DeliveryState(StrEnum):
 
 
 class Kind(StrEnum):
-    """What carries a message."""
+    """How a message is sent."""
 
     WEBHOOK = "webhook"
     MAIL = "mail"
@@ -74,10 +77,10 @@ class Delivery:
     """A message about an execution or a job to a webhook or a mailbox. Each change raises ``version``, which begins at 1. Moments are in
     milliseconds.
 
-    ``execution_id`` is the job's own id when the message is about the job.
-    ``id`` stays the same in all attempts, and derives from the execution, so that a process that repeats a step makes the same row.
-    ``due``: when a worker may take it next, which is the end of the lease while one has it; None: nothing is to be sent any more.
-    ``will_retry``: whether another attempt at the job follows. ``by_hand``: a person asked for it to be sent again.
+    ``execution_id`` is the job's own id when the message is about the job. ``id`` stays the same in all attempts, and derives from the
+    execution, so that a process that repeats a step makes the same row. ``due``: when a worker may take it next, which is the end of the
+    lease while one has it; None: nothing is to be sent any more. ``will_retry``: whether another attempt at the job follows. ``by_hand``: a
+    person asked for it to be sent again.
     """
 
     id: str
@@ -98,12 +101,12 @@ class Delivery:
 
     @property
     def is_of_job(self) -> bool:
-        """Whether it tells of the job, and not of one of its executions."""
+        """Whether it is about the job, and not about one of its executions."""
         return self.execution_id == self.job_id
 
     @property
     def kind(self) -> Kind:
-        """What carries it."""
+        """How it is sent."""
         return Kind.MAIL if isinstance(self.target, Mailbox) else Kind.WEBHOOK
 
     def taken(self, until: int) -> "Delivery":
@@ -143,14 +146,14 @@ def back_off(id: str, made: int) -> int:
     return int(delay * (1 + JITTER * share))
 
 
-def targets_told(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
-    """What is told when an execution ends with this status, each with a name of its own: its job's mailboxes, and the webhooks of its job
-    or, where that has none, of its pool."""
+def targets_of(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
+    """Who gets a message when an execution ends with this status, each under a name of its own: its job's mailboxes, and the webhooks of
+    its job or, if the job has none, of its pool."""
     spec = execution.spec
     webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
-    told: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_told(webhook.trigger, status)]
-    mailboxes = one_each([mailbox for mailbox in spec.notify if is_told(mailbox.trigger, status)])
-    return told + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
+    targets: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_triggered(webhook.trigger, status)]
+    mailboxes = one_each([mailbox for mailbox in spec.notify if is_triggered(mailbox.trigger, status)])
+    return targets + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
 
 
 def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bool, now: int) -> list[Delivery]:
@@ -168,7 +171,7 @@ def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bo
             due=now,
             attempts_left=target.retries + 1,
         )
-        for name, target in targets_told(execution, execution.status, pools)
+        for name, target in targets_of(execution, execution.status, pools)
     ]
 
 
@@ -188,8 +191,8 @@ LISTED = 20
 class MailQuota:
     """The mails about a job's failures to one address. Each change raises ``version``, which begins at 1.
 
-    ``execution_id`` is the one whose failure was told last, and ``told_at`` when that mail was first tried (milliseconds). ``held``: how
-    many failures no mail has told of since; ``held_ids``: the last of these executions.
+    ``execution_id`` is the execution whose failure was mailed last, and ``told_at`` when that mail was first tried (milliseconds).
+    ``held``: how many failures no mail has reported since; ``held_ids``: the last of these executions.
     """
 
     id: str
@@ -203,12 +206,12 @@ class MailQuota:
         """Whether a mail about this execution may go out. ``interval`` in milliseconds. A mail that is tried again may."""
         return execution_id == self.execution_id or now - self.told_at >= interval
 
-    def telling(self, execution_id: str, now: int) -> "MailQuota":
-        """Its next version: this execution's failure is told."""
+    def reporting(self, execution_id: str, now: int) -> "MailQuota":
+        """Its next version: a mail reports this execution's failure."""
         return replace(self, execution_id=execution_id, told_at=now, version=self.version + 1)
 
     def holding(self, execution_id: str) -> "MailQuota":
-        """Its next version, with one failure more that is not told; the same when that is known."""
+        """Its next version, with one more failure that no mail reports; the same when the failure is known already."""
         if execution_id in self.held_ids:
             return self
         return replace(self, held=self.held + 1, held_ids=(*self.held_ids, execution_id)[-LISTED:], version=self.version + 1)
@@ -220,7 +223,7 @@ class MailQuota:
 
 
 def quota_id(job_id: str, address: str) -> str:
-    """The id of the quota of a job and an address (in small letters), which does not tell the address."""
+    """The id of the quota of a job and an address (in lower case), which does not reveal the address."""
     return sha256(f"{job_id}/{address}".encode()).hexdigest()[:32]
 
 
@@ -234,8 +237,8 @@ FORGOTTEN_AFTER = 7 * 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A URL whose last attempt failed, and no attempt since ``failing_since`` did not (milliseconds). Each change raises ``version``, which
-    begins at 1. ``origin`` is the URL's; ``error``: why the last attempt failed."""
+    """A URL at which every attempt since ``failing_since`` (milliseconds) failed. Each change raises ``version``, which begins at 1.
+    ``origin`` is the URL's; ``error``: why the last attempt failed."""
 
     id: str
     origin: str
@@ -259,20 +262,20 @@ class Receiver:
 
 
 def receiver_id(url: str) -> str:
-    """The id of the receiver with this URL, which does not tell the URL."""
+    """The id of the receiver with this URL, which does not reveal the URL."""
     return sha256(url.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job and its last execution, None when it has none: what is told when it is late, and when it has recovered."""
+    """A job and its last execution (None when it has none): the content of a message that it is late, or has recovered."""
 
     job: Job
     latest: Execution | None
 
 
 Subject = Execution | JobState
-"""What a delivery tells of."""
+"""What a delivery is about."""
 
 
 def is_watched(job: Job, now: int) -> bool:
@@ -281,8 +284,8 @@ def is_watched(job: Job, now: int) -> bool:
 
 
 def watched(before: Job | None, after: Job, now: int) -> Job:
-    """A job that was made or changed, with its check. A check that is due before its next tick stays, however often the job is changed. One
-    that is late stays so until it succeeds, is stopped, or is watched no more."""
+    """A job that was made or changed, with its check. A check that is due before its next tick stays, however often the job is changed. A
+    late job stays late until it succeeds, is stopped, or is not watched any more."""
     every = after.spec.expect_every
     if every is None and after.check_at is None and after.late_since is None:
         return after
@@ -298,7 +301,7 @@ def watched(before: Job | None, after: Job, now: int) -> Job:
 
 
 def checked(job: Job, success_at: int | None, now: int) -> Job:
-    """A job whose check is due, after it. ``success_at``: when it succeeded last. One that has become late is to be checked again, once its
+    """The job after a check that was due. ``success_at``: when it succeeded last. A job that has become late is checked again, once its
     deliveries are written."""
     every = job.spec.expect_every
     if every is None or not is_watched(job, now):
@@ -308,8 +311,8 @@ def checked(job: Job, success_at: int | None, now: int) -> Job:
     return replace(job, late_since=job.check_at, check_at=now)
 
 
-def told(job: Job) -> Job:
-    """A job that is late, once its deliveries are written."""
+def notified(job: Job) -> Job:
+    """The late job, once its deliveries are written."""
     return replace(job, check_at=None)
 
 
@@ -325,7 +328,7 @@ def succeeded(job: Job, at: int, now: int) -> Job:
 
 
 def notices(job: Job, trigger: NotificationTrigger, pools: Sequence[Pool], at: int, now: int) -> list[Delivery]:
-    """The deliveries that tell that the job is late, or has recovered at that moment. Their ids derive from the episode."""
+    """The deliveries which say that the job is late, or has recovered at that moment. Their ids derive from the episode."""
     own = [webhook for webhook in job.spec.webhooks or of_pool(job.task_id, pools) if webhook.trigger is trigger]
     named: list[tuple[str, Target]] = [(f"webhook/{place}", webhook) for place, webhook in enumerate(own)]
     mailboxes = one_each([mailbox for mailbox in job.spec.notify if mailbox.trigger is trigger])

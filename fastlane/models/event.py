@@ -1,6 +1,7 @@
 """Events: what people did and what the system did, in one order that every process agrees on.
 
-Most are read from rows that exist anyway (see ``Source``). The others are recorded, in rows of their own that never change.
+Most are read from rows that exist anyway (see ``Source``). The others are recorded, in rows of their own that never change. A worker's
+notes about what delays an execution are here, too.
 """
 
 import re
@@ -63,7 +64,7 @@ class EventKind(StrEnum):
 
 class Source(StrEnum):
     """Where events are read from: rows of their own; a job's row (it was created); an execution's row (it was enqueued, it started, it
-    ended). Of events of the same moment and row, those of an earlier source come first."""
+    ended). Events of the same moment and row are in the order of their sources."""
 
     RECORDED = "recorded"
     CREATED = "created"
@@ -90,7 +91,7 @@ def source_of(kind: EventKind) -> Source:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in the order of events: that of the event with this ``time`` (milliseconds), row and rank of its source."""
+    """A place in the order of events, given by an event's ``time`` (milliseconds), row and rank of its source."""
 
     time: int
     id: str
@@ -121,8 +122,8 @@ def read_cursor(text: str) -> Position:
 class Event:
     """Something that happened. ``time`` in milliseconds, by the clock of the process that stored it.
 
-    ``id`` is that of the row that it is read from. ``actor`` is who asked for it; None: fastlane did it by itself, or that was not
-    recorded. ``detail`` is what else there is to say, as JSON, by its kind; moments in it (see ``MOMENTS``) are in milliseconds.
+    ``id`` is the id of the row that it is read from. ``actor`` asked for it; None: fastlane did it by itself, or nobody recorded who asked.
+    ``detail`` has what else its kind has to say, as JSON; moments in it (see ``MOMENTS``) are in milliseconds.
     """
 
     id: str
@@ -166,7 +167,7 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which events are wanted; None, or no kind: any. ``visible``: a pattern of task ids; with it, only events of a task that matches.
-    ``of_logins``: whether those of logins may be shown."""
+    ``of_logins``: whether events about logins may be shown."""
 
     kinds: frozenset[EventKind] = frozenset()
     task_id: str | None = None
@@ -180,7 +181,7 @@ class EventFilter:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Where such events are read from."""
+        """Where the wanted events are read from."""
         on_host = self.host is not None or self.pool is not None
         without = {Source.CREATED, Source.ENQUEUED} if on_host else {Source.CREATED} if self.execution_id is not None else set()
         known = [source for source in SOURCES if source not in without]
@@ -215,8 +216,8 @@ class Obstacle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What delays this execution, since when, and until when its worker waits (milliseconds; None: for as long as it takes). ``words`` are
-    those of the engine, the registry or the store, "" when there are none. The note is about the owner of this ``epoch``, or about any
+    """What delays this execution, since when, and until when its worker waits (milliseconds; None: for as long as it takes). ``words`` come
+    from the engine, the registry or the store, "" when there are none. The note is about the owner of this ``epoch``, or about any
     owner (None)."""
 
     execution_id: str

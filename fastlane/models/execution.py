@@ -1,4 +1,4 @@
-"""An execution: one attempt at a tick, and the values that tell how it started and ended."""
+"""An execution: one attempt at a tick, the values that say how it started and ended, and what its container used."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,7 +16,7 @@ from fastlane.models.status import Status
 @dataclass(frozen=True, slots=True)
 class Usage:
     """The most memory that was seen (bytes, without what the kernel can drop at once), processor time (milliseconds), and the bytes read
-    from and written to block devices; None where the engine does not tell."""
+    from and written to block devices; None where the engine does not say."""
 
     memory_peak: int
     cpu_ms: int
@@ -63,8 +63,8 @@ class Execution:
 
     ``epoch`` is raised at each take-over and fences its owner's writes. ``sequence`` is the number of its tick within the job. ``host`` is
     where it was placed; ``service_id`` (of the swarm ``swarm_id``) is bound once, for good. ``engine_task_id`` is the Swarm task that was
-    first seen for the service. ``settled`` and ``cleaned`` tell what has been done after it ended. ``requested_by`` is who asked for its
-    tick, None where that was not recorded. ``image_reference`` is the image that was submitted (a name with a digest, or a local image's
+    first seen for the service. ``settled`` and ``cleaned`` say what has been done after it ended. ``requested_by`` asked for its
+    tick; None where that was not recorded. ``image_reference`` is the image that was submitted (a name with a digest, or a local image's
     id); an attempt after the first has it from the start. ``incarnation`` is its job's, empty in rows from before executions had one.
     ``waits`` is the rule by which it waits until other executions of its job have ended; None once it does not. ``usage`` is what its
     container used, None where that was not measured.
@@ -161,7 +161,7 @@ _VALUES = attrgetter(*_PLACES)
 
 @dataclass(frozen=True, slots=True)
 class RunningContainer:
-    """What a list of all that runs shows of an execution."""
+    """The fields of an execution that a list of running containers shows."""
 
     execution_id: str
     task_id: str

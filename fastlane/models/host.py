@@ -1,4 +1,5 @@
-"""A host as the scheduler sees it, what is to be removed from it, and which manager to ask about what runs there."""
+"""Hosts: the address of an engine and how it is reached, a host as the scheduler sees it (its disk, its nodes, what is to be removed from
+it), which manager to ask about what runs there, and a host's record in the store. Pure."""
 
 import math
 import re
@@ -105,7 +106,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """How much of a disk has to be free: so many bytes, or a part of it from 0 to 1."""
+    """How much of a disk has to be free: a number of bytes, or a part of the disk from 0 to 1."""
 
     size: int = 0
     part: float = 0.0
@@ -132,7 +133,7 @@ class Refusals:
 
     @classmethod
     def between(cls, first: int | None, last: int | None) -> "Refusals | None":
-        """Those of these two moments; None when there were none."""
+        """The refusals between these two moments; None when there were none."""
         return None if first is None or last is None else cls(first, last)
 
     @property
@@ -141,7 +142,7 @@ class Refusals:
         return self.last + max(PAUSE, min(LONGEST_PAUSE, self.last - self.first))
 
     def and_at(self, now: int) -> "Refusals":
-        """With one more. After a long time without any, that one is the first of another row."""
+        """Adds a refusal. After a long time without any, it is the first of a new row."""
         if now <= self.last:
             return self
         in_a_row = now < self.until + (self.until - self.last)
@@ -152,8 +153,8 @@ class Refusals:
 class Disk:
     """What is known of the disk of a host's engine. ``free`` and ``total`` (bytes, in whole MiB) are None where they cannot be measured.
     ``short`` says why it gets no new work, in words that follow its name; ``since`` and ``until``: since when, and until when it is left
-    alone, None where that depends on what is measured. ``refused_first`` and ``refused_last``: those of its ``Refusals``. Moments in
-    milliseconds."""
+    alone, None where that depends on what is measured. ``refused_first`` and ``refused_last`` are the moments of its ``Refusals``. All
+    moments are in milliseconds."""
 
     free: int | None = None
     total: int | None = None
@@ -213,7 +214,7 @@ IN_NO_POOL = "is in no pool any longer"
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node of a swarm of several: its id, its machine's name, its state in the swarm's words, whether it takes work, its processors, and
-    its memory in bytes (None where the swarm does not tell)."""
+    its memory in bytes (None where the swarm does not say)."""
 
     id: str
     name: str
@@ -232,7 +233,7 @@ class HostView:
 
     ``running``: how many executions there are on its own node, and of its swarm's on no host's node, on one of its managers: the managers
     of a swarm together have each once. ``closed`` says why it gets no new work although it is usable; what is there goes on. ``record`` and
-    ``version`` are those of the store's record that the worker goes by. ``cpus`` and ``memory`` (bytes) are those of its own machine.
+    ``version`` identify the store's record that the worker goes by. ``cpus`` and ``memory`` (bytes) belong to its own machine.
     ``disk``: what is known of the disk of its engine; None when that is nothing. ``members``: the nodes of its swarm, if there are others.
     """
 
@@ -283,7 +284,7 @@ class HostView:
 
     @property
     def swarm(self) -> str:
-        """What tells its swarm from others: the id, or its own name while that is not known."""
+        """What distinguishes its swarm from others: the swarm's id, or the host's own name while that is not known."""
         return self.swarm_id or self.name
 
     def has(self, host: str | None, swarm_id: str | None) -> bool:
@@ -310,7 +311,7 @@ def _gib(size: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Uncleaned:
-    """How many executions of a host have ended although their services are not removed yet, and when the first of them ended
+    """The number of a host's executions that have ended and whose services are not removed yet, and when the first of them ended
     (milliseconds)."""
 
     host: str | None
@@ -319,8 +320,8 @@ class Uncleaned:
 
 
 def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> str:
-    """The first of the ``reachable_managers``: most often the one that is looked for, so that the others need no look. Each execution asks
-    several times, and there may be a thousand hosts."""
+    """The first of the ``reachable_managers``. Most often it is the wanted one, and no other host is looked at: each execution asks several
+    times, and there may be a thousand hosts."""
     wanted = first or name
     found = next((host for host in hosts if host.name == wanted), None)
     if found is not None and found.usable and found.has(name, swarm_id):
@@ -330,8 +331,8 @@ def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None
 
 def reachable_managers(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> Sequence[str]:
     """The usable managers to ask about what was placed on the host ``name``, in the order in which to ask them: ``first``, the host itself,
-    the other managers of its swarm. The host itself when none of them is usable; but where its address is that of another swarm's host
-    here, a name that no host has, since that one must not be asked."""
+    the other managers of its swarm. When none of them is usable, it is the host itself, unless a host of another swarm has its address
+    now: then a name that no host has, since that host must not be asked."""
     usable = [host.name for host in hosts if host.usable and host.has(name, swarm_id)]
     if usable:
         return sorted(usable, key=lambda other: (other != first, other != name))
@@ -344,7 +345,7 @@ NAMESPACE = "f057a11e-0000-8000-8000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class EngineIdentity:
-    """Which engine answers at an address: its own id, and that of its swarm."""
+    """Which engine answers at an address: its own id, and its swarm's id."""
 
     engine_id: str
     swarm_id: str
@@ -354,10 +355,10 @@ class EngineIdentity:
 class HostRecord:
     """One host. Each change raises ``version``, which begins at 1. Moments are in milliseconds.
 
-    ``pool``: the pool that it was registered in; None for a host that only the settings name, or did. ``weight`` and ``max_running`` are
-    those of the registration. ``engine_id`` and ``swarm_id``: the engine that answers there, None while none has. ``removed_at``: when it
+    ``pool``: the pool that it was registered in; None for a host that only the settings name, or did. ``weight`` and ``max_running``
+    come from the registration. ``engine_id`` and ``swarm_id``: the engine that answers there, None while none has. ``removed_at``: when it
     was removed; None while it is in use. What was bound to it by ``lost_until`` in the swarm ``lost_swarm`` (None: in any) is lost.
-    ``disk_refused_first`` and ``disk_refused_last``: those of its engine's ``Refusals``, None while there were none.
+    ``disk_refused_first`` and ``disk_refused_last`` are the moments of its engine's ``Refusals``, None while there were none.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Ids: UUIDs that begin with the time of their creation, and UUIDs that derive from another one.
+"""Ids: UUIDs that begin with the time of their creation, UUIDs that derive from another one, and the keys that make a request idempotent.
 
 Rows that are created one after another then stand next to each other in every index of the store. With random ids, each insert changes
 a different page of each index: storing a job cost three times as much at 40,000 jobs, and more with more jobs (measured, SQLite).
@@ -48,7 +48,7 @@ class IdempotencyKey:
 class IdempotencyRecord:
     """The result of a request with a key. It is stored in the commit of the request's effect, so neither exists without the other.
 
-    ``created_at`` is in milliseconds; the ids are those of the answer.
+    ``created_at`` is in milliseconds; the ids repeat the answer.
     """
 
     key: str

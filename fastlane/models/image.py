@@ -1,5 +1,5 @@
-"""The grammar of image references, from the distribution project (https://github.com/distribution/reference), which engines and registries
-share."""
+"""Images: the grammar of their references (the distribution project's, https://github.com/distribution/reference), the registry that a
+reference names and the login there, and the images that executions pulled and that nothing uses any more. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -51,7 +51,8 @@ def _why(text: str) -> str:
 
 
 class ImageRemoval(StrEnum):
-    """What became of the removal of an image: it is removed; it was not there; a container or a service uses it; someone gave it a name."""
+    """What became of the removal of an image: it was removed; it was not there; a container or a service uses it; someone gave it a
+    name."""
 
     REMOVED = "removed"
     GONE = "gone"
@@ -72,7 +73,7 @@ class PulledImage:
     version: int = 1
 
     def kept(self, until: int) -> "PulledImage":
-        """Its next version: kept at least until then, and about to be removed by nobody."""
+        """Its next version: kept at least until then, while no worker is about to remove it."""
         return replace(self, keep_until=max(self.keep_until, until), removed_by=None, version=self.version + 1)
 
     def taken(self, by: int) -> "PulledImage":
@@ -84,12 +85,13 @@ class PulledImage:
         return now >= self.keep_until and not self.is_being_removed(now)
 
     def is_being_removed(self, now: int) -> bool:
-        """Whether a worker may be about to remove it. One that ended meanwhile is waited for no longer than it had."""
+        """Whether a worker may be about to remove it. A worker that ended meanwhile holds it no longer than it said."""
         return self.removed_by is not None and now < self.removed_by
 
 
 def pulled_name(reference: str) -> str | None:
-    """The name under which an engine has what it pulled for this reference, without the tag; None for what it does not pull."""
+    """The name under which an engine keeps what it pulled for this reference, without the tag; None for a reference that it does not
+    pull."""
     name, at, digest = reference.partition("@")
     return f"{repository(name)}@{digest}" if at else None
 
@@ -102,7 +104,7 @@ def repository(name: str) -> str:
 
 
 def may_need(image: PulledImage, references: Iterable[str]) -> tuple[bool, frozenset[str]]:
-    """Whether one of these references needs the image; and those of which only a registry can tell."""
+    """Whether one of these references needs the image, and the references for which only a registry can say so."""
     own, digest = repository(image.reference), image.reference.partition("@")[2]
     same = [reference for reference in references if repository(reference) == own]
     return any(reference.endswith(f"@{digest}") for reference in same), frozenset(ref for ref in same if "@" not in ref)

@@ -1,4 +1,5 @@
-"""A job: what to run (a spec) and when (a schedule), and the numbers by which its changes are ordered."""
+"""A job: what to run (a spec) and when (a schedule), the numbers by which its changes are ordered, and its status. A task, which groups
+jobs, is here, too."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from fastlane.models.schedule import Schedule, expiry
 from fastlane.models.status import FINAL, Status
 
 MAX_RUNS = 5
-"""Due times of a cron that are told in advance."""
+"""Due times of a cron that are shown in advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,9 @@ class Spec:
 
     Durations are in milliseconds, None for no limit: ``retry_delay`` before each further attempt (None: a growing delay), ``timeout`` of a
     run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
-    (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people;
-    jobs are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` are told how its executions end. ``retention``: rules
-    for its history, where they are stricter than the server's.
-    Without a success for ``expect_every`` it is late.
+    (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people; jobs
+    are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` get a message when its executions end. ``retention``: rules
+    for its history, where they are stricter than the server's. Without a success for ``expect_every`` it is late.
     """
 
     image: str
@@ -83,10 +83,10 @@ class Job:
 
     ``incarnation`` is random at its creation; the ids of its ticks and executions derive from it. ``sequence`` is the last number that the
     job gave out: each PUT, tick and stop takes the next one. ``stop_sequence`` is the number of the last stop (0: none), which covers every
-    execution with a lower one; ``armed`` is that of the last PUT (0: none since its creation). ``next_tick`` is the next due time, None
-    when there is none; a paused job keeps its due time in ``held_tick`` instead. ``requested_by`` is who asked for it as it is now, None
+    execution with a lower one; ``armed`` is the number of the last PUT (0: none since its creation). ``next_tick`` is the next due time,
+    None when there is none; a paused job keeps its due time in ``held_tick`` instead. ``requested_by`` asked for it as it is now; None
     where that was not recorded. Executions with a sequence up to ``floor`` are being deleted, and never run if they are inserted late.
-    ``check_at``: when somebody is to look whether it is late; ``late_since``: since when it is (see ``notify.lateness``).
+    ``check_at``: when to look whether it is late; ``late_since``: since when it is late (see ``delivery.watched``).
     """
 
     id: str
@@ -164,7 +164,7 @@ class ExpectedVersions:
     versions: frozenset[str]
 
     def check(self, job_id: str, current: str | None) -> None:
-        """Raises Changed when the job's current version is none of these; None: there is no such job."""
+        """Raises Changed when the job's current version is not one of these; None: the job does not exist."""
         if current is None:
             raise Changed(f"there is no job {job_id} yet, so it has none of the versions in If-Match; leave If-Match out to create it")
         if ANY not in self.versions and current not in self.versions:

@@ -34,12 +34,12 @@ from fastlane.models.tick import (
 UNSTARTED = frozenset({Outcome.SKIPPED, Outcome.EXPIRED})
 """The outcomes of a tick that comes due and makes no execution."""
 
-TELLING = {
+TICK_EVENTS = {
     Outcome.SKIPPED: EventKind.TICK_SKIPPED,
     Outcome.MISSED: EventKind.TICK_MISSED,
     Outcome.EXPIRED: EventKind.TICK_EXPIRED,
 }
-"""The outcomes of ticks of which an event tells."""
+"""The outcomes of ticks that are recorded as events."""
 
 PAUSED = "the job was paused"
 REPLACED = "the job got other details before it fired"
@@ -50,27 +50,27 @@ TOO_LATE = "it had expired by the time a worker looked at it"
 @dataclass(frozen=True, slots=True)
 class JobChange:
     """What is written in one commit: the job after the change, the ticks that are new in its ledger, and the execution of one of them.
-    ``events`` tell what somebody did."""
+    ``events`` record who did what."""
 
     job: Job
     ticks: Sequence[Tick] = ()
     execution: Execution | None = None
     events: Sequence[Event] = ()
 
-    def told(self, kind: EventKind, now: int, by: Requester | None, **detail: Any) -> Self:
-        """The same change, which tells who made it."""
+    def with_event(self, kind: EventKind, now: int, by: Requester | None, **detail: Any) -> Self:
+        """The same change, with an event that says who made it."""
         execution = None if self.execution is None else self.execution.id
         names: Mapping[str, Any] = {"task_id": self.job.task_id, "job_id": self.job.id, "execution_id": execution, **detail}
         return replace(self, events=(*self.events, Event.now(kind, now, by, **names)))
 
     def recorded(self, now: int) -> Sequence[Event]:
-        """The events of the change: what somebody did, and which ticks came to nothing, and why."""
+        """The events of the change: who did what, which ticks came to nothing, and why."""
         return (*self.events, *unstarted_events(self.job, self.ticks, now=now))
 
 
 def unstarted_events(job: Job, ticks: Sequence[Tick], *, now: int) -> Sequence[Event]:
-    """What is recorded of ticks that make no execution, other than those that a stop takes with it."""
-    kinds = [(TELLING[tick.outcome], tick) for tick in ticks if tick.outcome in TELLING]
+    """The events of ticks that make no execution, except ticks that a stop takes with it."""
+    kinds = [(TICK_EVENTS[tick.outcome], tick) for tick in ticks if tick.outcome in TICK_EVENTS]
     ids: Mapping[str, Any] = {"task_id": job.task_id, "job_id": job.id}
     return [
         Event.now(
@@ -157,7 +157,7 @@ def put(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | N
 
 def edit(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | None) -> JobChange:
     """The job with another spec and schedule. When its start changes it is active again, as after ``put``. Otherwise its next tick, pause
-    and stop stay as they are, and the new rules are those of the ticks to come."""
+    and stop stay as they are, and the new rules apply to the ticks to come."""
     if not schedule.starts_as(job.schedule):
         return put(job, spec, schedule, now=now, by=by)
     after = replace(job, modified_at=now, spec=spec, schedule=schedule, revision=job.revision + 1, requested_by=by)

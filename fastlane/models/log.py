@@ -1,7 +1,8 @@
-"""The stored form of an execution's log: chunks of pieces, each chunk starting where the one before it ended.
+"""The stored form of an execution's log, the cursor by which a client follows it, and the hint that it has grown. A log is chunks of
+pieces; each chunk starts where the one before it ended.
 
-stdout and stderr are stored in one order, that of arrival. A position in the log is a byte offset in this stored order. Each stream has its
-own offsets too, so that a range of one stream is found without reading the other.
+stdout and stderr are stored in one order, the order of arrival. A position in the log is a byte offset in this stored order. Each stream
+has its own offsets too, so that a range of one stream is found without reading the other.
 """
 
 import codecs

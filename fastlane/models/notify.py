@@ -1,4 +1,5 @@
-"""What triggers a notification about a job, and whom it goes to. Pure."""
+"""Notifications: what triggers them, webhooks and mailboxes with the readers of what people write for them, the addresses that they may
+have, webhooks' signatures, and the templates of what is posted. Pure."""
 
 import base64
 import binascii
@@ -18,7 +19,7 @@ from fastlane.models.status import Status
 
 
 class NotificationTrigger(StrEnum):
-    """What a webhook or a mailbox is told of: the name of its list in a job."""
+    """The trigger of a webhook or a mailbox: the name of its list in a job."""
 
     SUCCEEDS = "succeeds"
     FAILS = "fails"
@@ -30,7 +31,7 @@ class NotificationTrigger(StrEnum):
 FAILURES = frozenset({Status.FAILED, Status.TIMEDOUT, Status.EXPIRED})
 
 
-def is_told(trigger: NotificationTrigger, status: Status) -> bool:
+def is_triggered(trigger: NotificationTrigger, status: Status) -> bool:
     """Whether an execution's end with this status triggers the notification."""
     match trigger:
         case NotificationTrigger.SUCCEEDS:
@@ -181,7 +182,7 @@ class Mailbox:
 
     @property
     def key(self) -> str:
-        """The address without differences that no server makes."""
+        """The address in lower case: no server distinguishes the two."""
         return self.address.lower()
 
     @property
@@ -221,7 +222,7 @@ def may_mail(address: str, allowed: Sequence[str]) -> bool:
 
 
 def one_each(mailboxes: Sequence[Mailbox]) -> list[Mailbox]:
-    """The first mailbox of each address: one that stands in two lists gets one mail."""
+    """The first mailbox of each address: an address in two lists gets one mail."""
     return list({mailbox.key: mailbox for mailbox in reversed(mailboxes)}.values())[::-1]
 
 
@@ -234,7 +235,7 @@ _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 def may_post(address: str, allowed: Sequence[str]) -> bool:
     """Whether a webhook may be sent to this IP address. ``allowed``: addresses and networks that may be private. An IPv6 address that
-    stands for an IPv4 address is as that one is."""
+    stands for an IPv4 address is treated like that one."""
     networks = [ipaddress.ip_network(one) for one in allowed]
     return all(_is_public(one) or any(one in network for network in networks) for one in _meant(_parsed(address)))
 
@@ -284,7 +285,7 @@ SHORTEST, LONGEST = 24, 64
 
 
 def read_secret(text: str) -> bytes:
-    """The key that a secret such as ``whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`` stands for. Raises ValueError, without the secret."""
+    """The key in a secret like ``whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw``. Raises ValueError, without the secret."""
     words = f"is not a webhook secret: {PREFIX} and {SHORTEST} to {LONGEST} random bytes in base64; make one with: openssl rand -base64 32"
     if not text.startswith(PREFIX):
         raise ValueError(words)

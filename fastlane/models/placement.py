@@ -29,7 +29,7 @@ class SwarmLoad:
 
     @property
     def share(self) -> float:
-        """What runs there for its weight."""
+        """The number of executions there, divided by its weight."""
         return self.running / self.weight
 
     @property
@@ -53,8 +53,8 @@ def swarm_loads(pool: Pool, hosts: Mapping[str, HostView]) -> dict[str, SwarmLoa
 
 
 def place(pool: Pool, hosts: Sequence[HostView]) -> Placement:
-    """The open host of the pool whose swarm has the fewest running executions for its weight; of equals the one with the fewest of its own,
-    and then the one that the pool names first."""
+    """The open host of the pool whose swarm has the fewest running executions for its weight; among equals, the host with the fewest of its
+    own, and then the first that the pool names."""
     known = {host.name: host for host in hosts}
     loads = swarm_loads(pool, known)
     passed_over: dict[str, str] = {}
@@ -132,7 +132,7 @@ class Ranking:
         return None if best is None else self._manager(best[2], placed)
 
     def _manager(self, swarm: str, placed: Mapping[str, int]) -> str:
-        """The manager with the fewest of its own; of equals the one that the pool names first."""
+        """The manager with the fewest executions of its own; among equals, the first that the pool names."""
         return min(self._managers[swarm], key=lambda manager: manager[0] + placed.get(manager[1], 0))[1]
 
 

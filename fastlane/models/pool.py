@@ -26,8 +26,8 @@ class Pull(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostRule:
-    """What goes for one host of a pool: how much of the work it gets beside the others, and how many executions it may have at once, those
-    of other pools too (None: as many as its pools)."""
+    """The rule for one host of a pool: how much of the work it gets beside the others, and how many executions it may run at once,
+    including executions of other pools (None: as many as its pools)."""
 
     weight: int = 1
     max_running: int | None = None
@@ -40,13 +40,13 @@ ANY = HostRule()
 class Pool:
     """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
 
-    ``hosts`` are addresses of engines (see ``endpoint.py``), which are reached with ``tls`` or ``ssh``; ``insecure``: by TCP without TLS.
+    ``hosts`` are addresses of engines (see ``Endpoint``), which are reached with ``tls`` or ``ssh``; ``insecure``: by TCP without TLS.
     ``policy``: what a container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask
     (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
-    says. ``rules``: what goes for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
-    which ``*`` stands for any text. ``webhooks``: those of jobs that have none of their own. ``webhook_secrets``: what its webhooks are
-    signed with, at most two. ``retention``: rules for the history of its tasks' jobs, in place of the server's.
-    ``max_waiting`` and ``max_waiting_of_task``: how many executions may wait in it, and of one task; None: any number.
+    says. ``rules``: the rules for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
+    which ``*`` stands for any text. ``webhooks`` serve jobs that have none of their own. ``webhook_secrets``: what its webhooks are signed
+    with, at most two. ``retention``: rules for the history of its tasks' jobs, in place of the server's. ``max_waiting`` and
+    ``max_waiting_of_task``: how many executions may wait in it, and of one task; None: any number.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Pool:
     max_waiting_of_task: int | None = None
 
     def rule(self, host: str) -> HostRule:
-        """What goes for one of its hosts."""
+        """The rule for one of its hosts."""
         return self.rules.get(host, ANY)
 
     def admits(self, address: str) -> bool:
@@ -191,8 +191,8 @@ def waiting_refusal(pool: Pool, of_pool: int, of_task: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PoolsRevision:
-    """``number`` grows by one with each revision (0: none yet); ``digest`` is that of its pools, ``recorded_at`` in milliseconds.
-    ``reload``: somebody asked for it while processes ran, so they are to read their settings again."""
+    """A recorded state of all pools. ``number`` grows by one with each (0: none yet), ``digest`` stands for its pools, ``recorded_at`` is
+    in milliseconds. ``reload``: a person asked for it while processes ran, so they are to read their settings again."""
 
     number: int = 0
     digest: str = ""
@@ -201,7 +201,7 @@ class PoolsRevision:
 
 
 def pools_digest(pools: Sequence[Pool]) -> str:
-    """A text by which pools that differ in anything can be told apart, in whichever process."""
+    """A text that differs between pools that differ in anything, and is the same in every process."""
     hidden = tuple(hidden_of(pool) for pool in pools)
     shown = repr(tuple(pools)) + (_slow_digest(repr(hidden)) if any(hidden) else "")
     return hashlib.sha256(shown.encode()).hexdigest()[:16]
@@ -215,14 +215,14 @@ def hidden_of(pool: Pool) -> tuple[object, ...]:
 
 @lru_cache(maxsize=8)
 def _slow_digest(hidden: str) -> str:
-    """A digest by which nobody guesses what it is of: people see the one that it becomes a part of."""
+    """A digest from which nobody guesses the secrets: people see the digest that it becomes a part of."""
     return hashlib.scrypt(hidden.encode(), salt=b"fastlane pools", n=1 << 14, r=8, p=1, dklen=16).hex()
 
 
 @dataclass(frozen=True, slots=True)
 class KnownHost:
-    """A host to connect to: how it is reached, the engine that has to answer there (None: whichever does), and the starts that any worker
-    saw it refuse for its full disk."""
+    """A host to connect to: how it is reached, the engine that has to answer there (None: any engine), and the starts that any worker saw
+    it refuse for its full disk."""
 
     endpoint: Endpoint
     expected: EngineIdentity | None = None
@@ -249,8 +249,8 @@ def is_registered(record: HostRecord) -> bool:
 
 
 def hosts_to_know(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[KnownHost, ...]:
-    """Every host that a worker with these pools in force connects to, once, in order: those of the pools, and those that were in one and
-    are not removed, since work may still be there. (Of a local address only its own settings know which engine is meant.)"""
+    """Every host that a worker with these pools in force connects to, once, in order: the hosts of the pools, and hosts that left their
+    pool but were not removed, since work may still be there. (Only a worker's own settings know which engine a local address means.)"""
     expected, refusals = expected_engines(records), {record.address: record.refusals for record in records if _is_shared(record)}
     endpoints = {host: pool.endpoint(host) for pool in reversed(pools) for host in reversed(pool.hosts)}
     found = [KnownHost(endpoints[host], expected.get(host), refusals.get(host)) for host in reversed(endpoints)]
@@ -263,13 +263,15 @@ def hosts_to_know(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple
 
 
 def _way_to(address: str, pools: Sequence[Pool]) -> Endpoint | None:
-    """How a host that no pool names any longer is reached: as the first pool would that has the means, and with TLS where any has."""
+    """How a host that no pool names any longer is reached: in the way of the first pool that can reach it, and with TLS where a pool has
+    it."""
     ways = sorted((pool.endpoint(address) for pool in pools), key=lambda way: way.is_plain)
     return next((way for way in ways if way.fault is None), None)
 
 
 def expected_engines(records: Sequence[HostRecord]) -> Mapping[str, EngineIdentity]:
-    """The engine that has to answer at each address, where one has answered before. A local address is another one on each machine."""
+    """The engine that has to answer at each address, where one has answered before. A local address means another engine on each
+    machine."""
     return {record.address: record.identity for record in records if record.identity is not None and _is_shared(record)}
 
 
@@ -279,8 +281,8 @@ def _is_shared(record: HostRecord) -> bool:
 
 
 def record_of(records: Sequence[HostRecord], address: str, identity: EngineIdentity | None) -> HostRecord | None:
-    """The record of the engine that answers at an address; while none has (None), the address's own. The one that no engine has answered
-    for yet is any engine's."""
+    """The record of the engine that answers at an address, or, while none has answered (None), the address's own record. A record for which
+    no engine has answered yet fits any engine."""
     own = [record for record in records if record.address == address]
     for wanted in (identity, None):
         found = next((record for record in own if record.identity == wanted), None)
@@ -295,8 +297,8 @@ def names_of(pools: Sequence[Pool], address: str) -> tuple[str, ...]:
 
 
 def removed_with(records: Sequence[HostRecord], execution: Execution) -> HostRecord | None:
-    """The host with which a bound execution is lost, because that was removed by force; None when it was not. What a worker that had not
-    heard of the removal bound there after it is lost as well, unless the host is in use again."""
+    """The host that was removed by force, with which a bound execution is lost; None when there is none. What a worker bound there after
+    the removal, before it heard of it, is lost as well, unless the host is in use again."""
     for record in records:
         until = record.lost_until
         if until is None or record.address != execution.host or execution.bound_at is None:

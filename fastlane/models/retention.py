@@ -1,4 +1,4 @@
-"""How long what has happened stays in the store: the rules, and which of a job's executions they let go.
+"""How long history stays in the store: the rules, which of a job's executions they let go, and the hourly counts that outlive them.
 
 What may still run, has not been cleaned or still has a webhook to send stays whatever its age, and so does each job's newest execution, for
 as long as the job itself does.
@@ -33,7 +33,7 @@ class Retention:
     logs: int | None = None
 
     def over(self, others: "Retention") -> "Retention":
-        """These rules, and those of ``others`` that have none here."""
+        """These rules, filled in from ``others`` where there is none here."""
         return self._with(others, lambda own, other: other if own is None else own)
 
     def within(self, others: "Retention") -> "Retention":
@@ -70,7 +70,7 @@ class Cuts:
 
 
 def strictest(cuts: Iterable[Cuts]) -> Cuts:
-    """What any of these lets go, and nothing else does."""
+    """The cuts that let go exactly what any of these does."""
     jobs, executions, most, logs = zip(*((cut.jobs, cut.executions, cut.max_executions, cut.logs) for cut in cuts), strict=True)
     return Cuts(max(jobs), max(executions), min(most), max(logs))
 
@@ -91,7 +91,7 @@ class JobHistory:
 
 @dataclass(frozen=True, slots=True)
 class PastExecution:
-    """What retention needs to know of an execution. ``owed``: a webhook is still to be told of it."""
+    """What retention needs to know of an execution. ``owed``: a webhook about it is still to be sent."""
 
     id: str
     tick_id: str
@@ -106,7 +106,7 @@ def overdue_executions(rows: Sequence[PastExecution], cuts: Cuts, *, newest: int
     """Which of a job's executions may go: whole ticks, the oldest first, up to the first that has to stay.
 
     ``rows`` are the job's oldest, in order, with all attempts of each tick. ``newest`` is the sequence of its newest execution, and
-    ``kept_from`` that of the oldest of those that stay because of their number.
+    ``kept_from`` the sequence of the oldest that stays because of the number to keep.
     """
     taken: list[PastExecution] = []
     for sequence, attempts in groupby(rows, key=lambda row: row.sequence):
@@ -136,8 +136,8 @@ MOST_HOURS = 31 * 24
 
 @dataclass(frozen=True, slots=True)
 class HourCount:
-    """The executions that ended within an hour, which begins at ``hour`` (milliseconds): how many in each final status, and of those that
-    started how late their containers did, in milliseconds: all together, and the latest."""
+    """The executions that ended within an hour, which begins at ``hour`` (milliseconds): how many in each final status, how many
+    had started, and how late their containers did, in milliseconds: all together, and the latest."""
 
     hour: int
     ended: Mapping[Status, int] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class HourCount:
 
 @dataclass(frozen=True, slots=True)
 class TaskHour:
-    """What of an hour's count is one task's in one pool ("": what never had a pool)."""
+    """The part of an hour's count that belongs to one task in one pool ("": executions that never had a pool)."""
 
     task_id: str
     pool: str
@@ -178,7 +178,7 @@ def hour_of(moment: int) -> int:
 
 
 def all_hours(found: Iterable[HourCount], wanted: WantedHours) -> list[HourCount]:
-    """The counts of every hour that is wanted, those without an end too."""
+    """The counts of every wanted hour, including hours in which nothing ended."""
     by_hour = {count.hour: count for count in found}
     return [by_hour.get(hour, HourCount(hour)) for hour in range(wanted.since, wanted.until, HOUR)]
 

@@ -169,7 +169,7 @@ def awaited(job: Job | None, waiting: Execution, others: Sequence[Execution]) ->
 
 
 def replaced(waiting: Execution, awaited: Sequence[Execution]) -> list[Execution]:
-    """Those of the awaited ones that are to be stopped for it: all that are older, if it is to replace them."""
+    """The awaited executions that are to be stopped for it: all older ones, if it is to replace them."""
     if waiting.waits is not Overlap.REPLACE:
         return []
     return [one for one in awaited if one.sequence < waiting.sequence and not one.status.final and one.stop_requested_at is None]

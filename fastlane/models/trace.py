@@ -1,7 +1,7 @@
 """The place of a request or an execution in a trace, as W3C Trace Context has it, and the spans of an execution. Pure.
 
 An execution carries the context of the request that asked for it. Its own spans have ids that derive from its id. So they need not be kept
-anywhere: whoever settles it can tell them, after a crash too, and its container can be told its own before it runs.
+anywhere: any worker that settles it can make them, after a crash too, and its container can know its own before it runs.
 """
 
 import re
@@ -62,7 +62,7 @@ Value = str | int | bool
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TraceSpan:
     """A piece of work that is over: from ``start`` to ``end`` in nanoseconds. ``server``: it answered a request. ``failure``: a word that
     says why it failed; None: it did not. Attributes have no words of others, which may quote secrets."""
 
@@ -77,7 +77,7 @@ class Span:
 
 
 def context_of(execution: Execution) -> TraceContext | None:
-    """The context that the request for an execution left; None for one that no traced request asked for, such as a cron's."""
+    """The context that the request for an execution left; None when no traced request asked for it, as for a tick of a cron."""
     return None if execution.requested_by is None else TraceContext.read(execution.requested_by.trace)
 
 
@@ -95,7 +95,7 @@ def container_context(execution: Execution, *, recorded: bool) -> TraceContext |
     return execution_span(execution)[0].derived(execution.id, "container")
 
 
-def spans_of(execution: Execution) -> Sequence[Span]:
+def spans_of(execution: Execution) -> Sequence[TraceSpan]:
     """The spans of an execution that has ended: the whole of it, its wait for a slot, its start, and its container."""
     if execution.finished_at is None:
         return ()
@@ -132,6 +132,6 @@ def _span(
     end: int,
     attributes: Mapping[str, Value],
     failure: str | None = None,
-) -> Span:
+) -> TraceSpan:
     """A span between two moments in milliseconds."""
-    return Span(name, context, parent, start * 1_000_000, max(start, end) * 1_000_000, attributes, failure)
+    return TraceSpan(name, context, parent, start * 1_000_000, max(start, end) * 1_000_000, attributes, failure)

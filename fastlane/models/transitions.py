@@ -1,8 +1,8 @@
 """Every change that may be made to an execution: a table of compare-and-sets.
 
 An ``ExecutionChange`` is a condition and new values. The store applies it in one step or refuses it; nothing else writes an execution.
-Statuses only move forward, a final one never changes, and every write of an owner requires its epoch, so a worker that
-wakes from a pause can change nothing.
+Statuses only move forward, a final one never changes, and every write of an owner requires its epoch, so a worker that wakes from a pause
+can change nothing.
 """
 
 from collections.abc import Mapping
@@ -82,10 +82,10 @@ class ExecutionChange:
 
     @property
     def noted(self) -> Mapping[str, int]:
-        """When the store heard that the execution started, or ended, if it hears that by this change. Events are in this order."""
+        """When the store learned that the execution started or ended, if it learns that by this change. Events are in this order."""
         status = self.values.get("status")
         names = {"start_noted_at": self.values.get("started_at") is not None, "end_noted_at": status in FINAL}
-        return {} if self.at is None else {name: self.at for name, is_told in names.items() if is_told}
+        return {} if self.at is None else {name: self.at for name, is_noted in names.items() if is_noted}
 
     def applied_to(self, execution: Execution) -> Execution:
         """The execution after this change of it."""

@@ -108,7 +108,7 @@ class MailCarrier:
             if quota is None:
                 after = MailQuota(id, execution_id, now)
             elif quota.admits(execution_id, now, interval):
-                after = quota if execution_id == quota.execution_id else quota.telling(execution_id, now)
+                after = quota if execution_id == quota.execution_id else quota.reporting(execution_id, now)
             else:
                 after = quota.holding(execution_id)
             is_told = after.execution_id == execution_id

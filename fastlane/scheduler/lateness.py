@@ -12,7 +12,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import TransientError
-from fastlane.models.delivery import checked, notices, succeeded, told
+from fastlane.models.delivery import checked, notices, notified, succeeded
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.notify import NotificationTrigger
@@ -101,7 +101,7 @@ class Lateness:
             job = after
         if job.late_since is not None:
             await self._tell(job, NotificationTrigger.LATE, job.late_since)
-            await self._store.advance(job, told(job), (), None)
+            await self._store.advance(job, notified(job), (), None)
 
     async def _last_success(self, job: Job) -> int | None:
         """When the job was done last, as far as is stored: an execution may be done and not settled yet."""

@@ -9,7 +9,7 @@ from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.executors.port import Executor
 from fastlane.models import transitions
-from fastlane.models.delivery import deliveries_of, targets_told
+from fastlane.models.delivery import deliveries_of, targets_of
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.host import reachable_manager
 from fastlane.models.pool import Pool, pool_for
@@ -84,7 +84,7 @@ NEVER_STARTED = {
 def is_last_word(execution: Execution, ending: Ending, pools: Sequence[Pool] = ()) -> bool:
     """Whether an execution that ends like this only has to free its slot: there is no next attempt, its tick's row stays as it is, and no
     webhook or mailbox is told, nor is a success expected."""
-    if targets_told(execution, ending.status, pools):
+    if targets_of(execution, ending.status, pools):
         return False
     if ending.status is Status.DONE:
         return execution.spec.expect_every is None

@@ -1,4 +1,5 @@
-"""Decides whether a pool takes a job, by the task's id and by what the job asks for its container."""
+"""Decides whether a pool takes a job, by the task's id and by what the job asks for its container, and lets a repeated request have its
+effect once."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -49,11 +50,11 @@ def record_of(key: IdempotencyKey | None, change: JobChange, now: int) -> Idempo
 
 
 class Idempotency(Service):
-    """Lets a request with a key have its effect once. The record is in the commit of the effect, so a crash cannot separate them; only the
-    queue may not have heard of the effect, and a repeated request tells it again."""
+    """Lets a request with a key have its effect once. The record is in the commit of the effect, so a crash cannot separate them. Only the
+    queue may lack the effect, and a repeated request puts it there again."""
 
     async def run_once(self, key: IdempotencyKey | None, act: Callable[[], Awaitable[Enqueued]]) -> Enqueued:
-        """The answer to an earlier request with this key, or else that of ``act``. Raises KeyReused when the earlier request had another
+        """Answers as an earlier request with this key did, or else as ``act`` does. Raises KeyReused when the earlier request had another
         body."""
         if key is None:
             return await act()
@@ -78,7 +79,7 @@ class Idempotency(Service):
         return Enqueued(record.task_id, record.job_id, record.tick_id, record.execution_id, replayed=True)
 
     async def _enqueue_again(self, record: IdempotencyRecord) -> None:
-        """The process that took the first request may have died before it told the queue."""
+        """The process that took the first request may have died before it wrote to the queue."""
         if record.execution_id is None:
             job = await self._store.job(record.job_id)
             await self._outbox.enqueue(None, job)

@@ -9,7 +9,7 @@ from fastlane.services.changes import Edits, JobChanges, JobPauses
 from fastlane.services.deletions import Deletions
 from fastlane.services.deliveries import Deliveries
 from fastlane.services.events import AccessEvents, EventFeeds, EventReader
-from fastlane.services.hosts import Hosts
+from fastlane.services.hosts import HostRegistry
 from fastlane.services.manual_runs import ManualRuns
 from fastlane.services.operator import OperatorActions
 from fastlane.services.outbox import QueueOutbox
@@ -32,9 +32,9 @@ from fastlane.streams.hub import Hub
 class Services:
     """What the handlers call.
 
-    ``submissions`` to ``hosts`` change something. They write the store first, which is the truth, and then tell the queue through
-    ``outbox``: what the queue does not hear it is told again in the background, and the reconciler finds it in any case. So they raise
-    StoreDown and QueueDown only while nothing is written (but see ``Pools.pause``). The other services only read.
+    ``submissions`` to ``hosts`` change something. They write the store first, which is the truth, and then the queue, through ``outbox``.
+    ``outbox`` repeats in the background what the queue did not take, and the reconciler finds it in any case. So they raise StoreDown and
+    QueueDown only while nothing is written (but see ``Pools.pause``). The other services only read.
     """
 
     submissions: Submissions
@@ -46,7 +46,7 @@ class Services:
     deliveries: Deliveries
     pools: Pools
     directory: Directory
-    hosts: Hosts
+    hosts: HostRegistry
     outbox: QueueOutbox
     previewer: Previewer
     details: Details
@@ -85,7 +85,7 @@ def build_services(store: Store, queue: Queue, hub: Hub, clock: Clock, directory
         deliveries=Deliveries(parts),
         pools=Pools(parts),
         directory=directory,
-        hosts=Hosts(parts),
+        hosts=HostRegistry(parts),
         outbox=outbox,
         previewer=Previewer(parts),
         details=Details(parts),

@@ -1,4 +1,6 @@
-"""Changes a job by compare-and-set: reads it, decides by a pure rule, writes, and starts over when another process wrote first."""
+"""Changes a job by compare-and-set: reads it, decides by a pure rule, writes, and starts over when another process wrote first. Edits,
+pauses and resumes are such changes; so are the changes of the other services.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -44,7 +46,7 @@ def no_record(_change: JobChange, _now: int) -> None:
 
 
 class JobChanges(Service):
-    """Applies changes to jobs in the store. The caller tells the queue afterwards."""
+    """Applies changes to jobs in the store. The caller writes to the queue afterwards."""
 
     async def apply(self, task_id: str, job_id: str, step: Step, record: Record = no_record) -> JobChange:
         """Applies ``step`` to the job and returns what was written, together with ``record``. Reads the job again and repeats the step when
@@ -65,7 +67,7 @@ class JobChanges(Service):
         return await self._store.advance(seen, change.job, change.ticks, change.execution, record, events)
 
     async def release_waiting(self, job: Job) -> Execution | None:
-        """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what the queue is to be told. The
+        """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what to put into the queue. The
         job has been written by then, so a store that is down fails nothing: a worker looks again in half a minute."""
         if job.schedule.overlap is not Overlap.ALLOW:
             return None
@@ -109,7 +111,7 @@ class JobService(Service):
 
 
 class Edits(JobService):
-    """Changes jobs. A change that another process made in between is kept: the edit is made again to what the job is then.
+    """Changes jobs. A change that another process made in between is kept: the edit is repeated on the job as it is then.
 
     Both methods raise NotFound, Changed when the job has none of the expected versions, and what the edit raises. A new start makes the job
     active again, as ``Submissions.put`` does, and raises the same; any other change leaves its next tick, pause and stop as they are.
@@ -153,17 +155,17 @@ class Edits(JobService):
             raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not schedule it again; send a PUT")
         if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
             admit(self._pools, seen.task_id, spec)
-        return job_change.edit(seen, spec, schedule, now=now, by=by).told(EventKind.JOB_CHANGED, now, by, how="PATCH")
+        return job_change.edit(seen, spec, schedule, now=now, by=by).with_event(EventKind.JOB_CHANGED, now, by, how="PATCH")
 
 
 def _would_revive(job: Job, spec: Spec, schedule: Schedule) -> bool:
-    """Whether only the expiration of a cron changes that has no run to come because of it."""
+    """Whether a cron that has expired would only get another expiration."""
     over = job.next_tick is None and not job.stopped and not job.paused and schedule.cron is not None
     return over and schedule.starts_as(job.schedule) and spec.expiration != job.spec.expiration
 
 
 def _admitted(spec: Spec) -> tuple[object, ...]:
-    """What of a spec a pool may refuse. The rest changes even when the pool has since become stricter."""
+    """The parts of a spec that a pool may refuse. The rest changes even when the pool has since become stricter."""
     return spec.resources, spec.container, spec.timeout
 
 
@@ -179,7 +181,7 @@ class JobPauses(JobService):
                 return None
             if seen.next_run(now) is None:
                 raise Conflict(f"job {job_id} has no tick to come, so there is nothing to pause; a PUT gives it a schedule")
-            return JobChange(job_change.pause(seen, now=now)).told(EventKind.JOB_PAUSED, now, by)
+            return JobChange(job_change.pause(seen, now=now)).with_event(EventKind.JOB_PAUSED, now, by)
 
         job = (await self._changes.apply(task_id, job_id, step)).job
         log.info("job.paused", task_id=task_id, job_id=job_id, held_tick=job.held_tick)
@@ -193,7 +195,7 @@ class JobPauses(JobService):
         async def step(seen: Job, now: int) -> JobChange | None:
             if seen.stopped:
                 raise Conflict(f"job {job_id} was stopped, so there is nothing to resume; a PUT gives it a schedule again")
-            return job_change.resume(seen, now=now).told(EventKind.JOB_RESUMED, now, by) if seen.paused else None
+            return job_change.resume(seen, now=now).with_event(EventKind.JOB_RESUMED, now, by) if seen.paused else None
 
         await self._outbox.check()
         change = await self._changes.apply(task_id, job_id, step)

@@ -1,4 +1,4 @@
-"""Shows the deliveries of an execution or a job, and has one sent again."""
+"""Shows the deliveries of an execution or a job, and sends one again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
-    """A delivery, and what is known of its receiver: None when that does not fail."""
+    """A delivery, and its receiver if that fails (else None)."""
 
     delivery: Delivery
     receiver: Receiver | None
@@ -36,7 +36,7 @@ class DeliveriesView:
 
 @dataclass(frozen=True, slots=True)
 class JobDeliveriesView:
-    """The deliveries of a job's own."""
+    """The deliveries that are about a job itself."""
 
     task_id: str
     job_id: str
@@ -53,19 +53,19 @@ class Deliveries(Service):
         return DeliveriesView(task_id, job_id, execution_id, tuple([await self._view(row) for row in rows]))
 
     async def of_job(self, task_id: str, job_id: str) -> JobDeliveriesView:
-        """A job's own deliveries, about its being late."""
+        """The deliveries about a job itself: that it is late, or has recovered."""
         await find_job(self._store, task_id, job_id)
         rows = await self._store.deliveries_of(job_id)
         return JobDeliveriesView(task_id, job_id, tuple([await self._view(row) for row in rows]))
 
     async def redeliver_of_job(self, task_id: str, job_id: str, delivery_id: str, by: Requester | None = None) -> DeliveryView:
-        """Has a delivery of the job's own sent again, as ``redeliver`` does."""
+        """Sends a delivery about the job itself again, as ``redeliver`` does."""
         await find_job(self._store, task_id, job_id)
         missing = f"job {job_id} has no delivery {delivery_id}; GET its deliveries"
         return await self._again(job_id, delivery_id, missing, by, {"task_id": task_id, "job_id": job_id})
 
     async def redeliver(self, task_id: str, job_id: str, execution_id: str, delivery_id: str, by: Requester | None = None) -> DeliveryView:
-        """Has a delivery sent again, whatever became of it, under its id. A receiver that is paused gets it, too."""
+        """Sends a delivery again under its id, whatever became of it. A receiver that is paused gets it, too."""
         await find_execution(self._store, task_id, job_id, execution_id)
         missing = f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries"
         ids = {"task_id": task_id, "job_id": job_id, "execution_id": execution_id}

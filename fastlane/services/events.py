@@ -1,4 +1,7 @@
-"""Reads what happened: pages of it, and what comes after a position. The events of all sources are merged into one order."""
+"""Events: reading pages of them and what comes after a position, counting who follows them, and recording logins and refusals.
+
+The events of all sources are merged into one order.
+"""
 
 import asyncio
 from collections import Counter
@@ -15,11 +18,11 @@ from fastlane.services.parts import Service, ServiceParts
 from fastlane.streams.followers import CallerFollowsTooMany, TooManyFollowers
 
 AFTER_ALL = "~"
-"""More than every id."""
+"""Sorts after every id."""
 MOST_AT_ONCE = 2_000
 """Rows of a source that are read at once."""
 MOST_LOOKED_AT = 20_000
-"""Events that are looked at for one page. A page for which that was not enough says where to go on, and may be short."""
+"""Events that are read for one page. A page that would need more says where to go on, and may be short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class EventReader(Service):
     async def page(
         self, wanted: EventFilter, limit: int, *, since: int | None = None, until: int | None = None, after: Position | None = None
     ) -> EventPage:
-        """The newest events from ``since`` to ``until`` (milliseconds), or those that follow ``after`` in a walk to older ones."""
+        """The newest events from ``since`` to ``until`` (milliseconds), or the events that follow ``after`` in a walk to older ones."""
         start = after or end_of(10**14 if until is None else until)
         way = _narrowed(Span(start, at(since or 0), backwards=True), wanted)
         found, reached = await self._found(wanted, way, limit + 1)
@@ -59,7 +62,7 @@ class EventReader(Service):
         return found, reached or now
 
     async def _found(self, wanted: EventFilter, way: Span, limit: int) -> tuple[list[Event], Position | None]:
-        """At least ``limit`` events that are wanted, if there are as many; and how far the way was looked at, None: to its end."""
+        """At least ``limit`` wanted events, if there are as many, and the position up to which the way was read (None: to its end)."""
         found: list[Event] = []
         looked_at, count = 0, min(MOST_AT_ONCE, limit + 1)
         while True:
@@ -71,7 +74,7 @@ class EventReader(Service):
             way, count = replace(way, first=reached), min(MOST_AT_ONCE, 4 * count)
 
     async def _next(self, sources: Sequence[Source], way: Span, count: int) -> tuple[list[Event], Position | None]:
-        """The next events of all these sources; and up to where they are all of them, None: to the end of the way."""
+        """The next events of all these sources, and the position up to which none is missing (None: to the end of the way)."""
         events: list[Event] = []
         ends: list[Position] = []
         for source in sources:
@@ -103,7 +106,7 @@ MOST, MOST_OF_CALLER = 200, 20
 
 
 class EventFeeds:
-    """The feeds of one server: at most ``most``, and ``most_of_caller`` for one caller."""
+    """Counts the event streams of one server: at most ``most``, and ``most_of_caller`` for one caller."""
 
     def __init__(self, most: int = MOST, most_of_caller: int = MOST_OF_CALLER) -> None:
         self._most = most
@@ -118,14 +121,14 @@ class EventFeeds:
         return not self._running
 
     def close(self) -> None:
-        """Ends every feed, and admits no other."""
+        """Ends every stream, and admits no other."""
         self._closed = True
         for ended in self._running:
             ended.set()
 
     @contextmanager
     def entered(self, caller: str | None, ended: asyncio.Event) -> Iterator[None]:
-        """Counts a feed for a caller (None: for nobody) until the context ends. ``ended`` is set when it has to end. Raises
+        """Counts a stream for a caller (None: for nobody) until the context ends. ``ended`` is set when it has to end. Raises
         TooManyFollowers and CallerFollowsTooMany."""
         if self._closed or len(self._running) >= self._most:
             raise TooManyFollowers("this server ends" if self._closed else f"{self._most} follow events here already")
@@ -148,7 +151,7 @@ MINUTE = 60_000
 EVERY = 1.0
 """Seconds between two looks at what is to be recorded."""
 MOST_CALLERS = 1_000
-"""Users and addresses that are told apart while a minute is counted; all others count together."""
+"""Users and addresses that are counted each by itself within a minute; all others count together."""
 MOST_LOGINS = 1_000
 """Logins that wait to be recorded while the store is away; the first ones are kept."""
 OTHERS = Requester(None, None)
@@ -157,7 +160,7 @@ log = structlog.get_logger()
 
 
 class AccessEvents(Service):
-    """What one server tells of logins. ``open`` and ``close`` it; what waits then is recorded at the end."""
+    """Records the logins and refusals of one server. ``open`` and ``close`` it; the end records what still waits."""
 
     def __init__(self, parts: ServiceParts) -> None:
         super().__init__(parts)
@@ -170,7 +173,7 @@ class AccessEvents(Service):
         self._task = asyncio.create_task(self._run(), name="access events")
 
     async def close(self) -> None:
-        """Records what is left, also of the minute that is not over."""
+        """Records what is left, including the minute that is not over."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,7 +1,7 @@
 """Registers, drains and removes hosts.
 
-Each of them is one write to the host's record in the store, which every process reads within a second. So a process that ends at any moment
-leaves nothing half-done, and of two callers at once each builds on what the other one wrote.
+Each change is one write to the host's record in the store, which every process reads within a second. So a process that ends at any moment
+leaves nothing half-done, and two callers at once build on each other's write.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ CONFIRM_WITHIN, CONFIRMED_FOR, CONFIRM_EVERY = 6.0, 1.5, 0.1
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A host to register: its address, and how much of its pool's work it gets."""
+    """A host to register: its address, its pool, and how much of the pool's work it gets."""
 
     address: str
     pool: str
@@ -39,9 +39,9 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """A host as it is now. ``record``: what is stored of it; of version 0 when nothing is. ``view``: how a worker sees it; None when none
-    does."""
+class HostState:
+    """A host as it is now. ``record`` is its row in the store, of version 0 when there is none. ``view``: how a worker sees it; None when
+    no worker does."""
 
     record: HostRecord
     pools: tuple[str, ...]
@@ -51,16 +51,16 @@ class Host:
     view: HostView | None = None
 
 
-class Hosts(Service):
+class HostRegistry(Service):
     """Changes hosts, and lists them. Each method reads the hosts again first. Raises StoreDown."""
 
-    async def read(self) -> Sequence[Host]:
-        """Every host, by address: those of the pools, and those that were in one and are not removed. Raises QueueDown."""
+    async def read(self) -> Sequence[HostState]:
+        """Every host, by address: the hosts of the pools, and hosts that left their pool but were not removed. Raises QueueDown."""
         await self._directory.refresh()
         reports = await self._reports.current()
         return [replace(host, view=next(iter(views_of(reports, host.record)), None)) for host in self._all()]
 
-    async def register(self, wanted: Registration, requester: Requester) -> Host:
+    async def register(self, wanted: Registration, requester: Requester) -> HostState:
         """Adds a host to a pool; the same registration again changes nothing. Raises Invalid, Forbidden when the pool does not take the
         address, and Conflict when the host is there."""
         self._check(wanted)
@@ -73,7 +73,7 @@ class Hosts(Service):
             if host.record.pool is not None and host.record.removed_at is None:
                 return _as_registered(host, wanted)
             record = _registered(host.record, wanted, requester, self._clock.now())
-            await self._tell(EventKind.HOST_REGISTERED, record, requester, id, pool=record.pool)
+            await self._record(EventKind.HOST_REGISTERED, record, requester, id, pool=record.pool)
             if await self._store.write_host(record):
                 log.info("host.registered", host=record.address, pool=record.pool, id=record.id, by=requester.user)
                 await self._directory.refresh()
@@ -89,7 +89,7 @@ class Hosts(Service):
             record = self._find(name).record
             if record.version > 0 and record.drained is drained:
                 return HostDrained(record.address, drained)
-            await self._tell(EventKind.HOST_DRAINED if drained else EventKind.HOST_UNDRAINED, record, requester, id)
+            await self._record(EventKind.HOST_DRAINED if drained else EventKind.HOST_UNDRAINED, record, requester, id)
             if await self._store.write_host(record.changed(drained=drained)):
                 log.info("host.drained" if drained else "host.undrained", host=record.address, id=record.id)
                 await self._directory.refresh()
@@ -97,7 +97,7 @@ class Hosts(Service):
         raise _changed_meanwhile(name)
 
     async def remove(self, name: str, *, force: bool, requester: Requester | None = None) -> HostRemoved:
-        """Removes a host. Without ``force``, it must be drained, and nothing may be left there; with it, what is bound there is lost.
+        """Removes a host. Without ``force``, it must be drained, and nothing may be left there; with it, executions bound there are lost.
         Raises NotFound, Conflict, and QueueDown."""
         id = new_id(self._clock.now())
         for _ in range(TRIES):
@@ -109,7 +109,7 @@ class Hosts(Service):
                 load = await self._store.host_load(host.record.address, host.record.swarm_id)
                 if load.total:
                     raise Conflict(_still_there(host.record, load))
-            await self._tell(EventKind.HOST_REMOVED, host.record, requester, id, forced=force, lost=load.bound if force else 0)
+            await self._record(EventKind.HOST_REMOVED, host.record, requester, id, forced=force, lost=load.bound if force else 0)
             if await self._store.write_host(_removed(host.record, self._clock.now(), force=force)):
                 log_it = log.warning if force else log.info
                 log_it("host.removed", host=host.record.address, id=host.record.id, forced=force, lost=load.bound)
@@ -117,10 +117,9 @@ class Hosts(Service):
                 return HostRemoved(host.record.address, host.record.id, load.bound if force else 0)
         raise _changed_meanwhile(name)
 
-    # how it does it
-
-    async def _tell(self, kind: EventKind, record: HostRecord, requester: Requester | None, id: str, **detail: Any) -> None:
-        """Records who asks for a change of a host, before it is made: so none is made without a trace. ``id``: the request's own."""
+    async def _record(self, kind: EventKind, record: HostRecord, requester: Requester | None, id: str, **detail: Any) -> None:
+        """Records who asks for a change of a host, before it is made, so that no change is without a trace. ``id`` belongs to the
+        request."""
         event = Event.now(kind, self._clock.now(), requester, id=id, host=record.address, record=record.id, **detail)
         await self._store.add_events([event])
 
@@ -135,21 +134,23 @@ class Hosts(Service):
         if fault := pool.endpoint(wanted.address).fault:
             raise Invalid([Fault("address", fault)])
 
-    def _all(self) -> list[Host]:
+    def _all(self) -> list[HostState]:
         """Every host, by address and id. A host of the settings that no worker has reached yet has no record."""
         records = [record for record in self._pools.records if record.removed_at is None]
         known = {record.address for record in records}
         missing = [self._blank(address) for pool in self._pools for address in pool.hosts if address not in known]
         return sorted(map(self._host, dict.fromkeys([*records, *missing])), key=lambda host: (host.record.address, host.record.id))
 
-    def _host(self, record: HostRecord) -> Host:
+    def _host(self, record: HostRecord) -> HostState:
         own: Pool | None = next((pool for pool in self._pools if record.address in pool.hosts), None)
         rule = own.rule(record.address) if own else None
         in_settings = any(record.address in pool.hosts for pool in self._pools.settings)
         pools = names_of(self._pools, record.address)
-        return Host(record, pools, in_settings, rule.weight if rule else record.weight, rule.max_running if rule else record.max_running)
+        return HostState(
+            record, pools, in_settings, rule.weight if rule else record.weight, rule.max_running if rule else record.max_running
+        )
 
-    def _own(self, address: str) -> Host:
+    def _own(self, address: str) -> HostState:
         """The host whose record is the address's own, whether it is stored yet, or removed."""
         return self._host(self._blank(address))
 
@@ -158,7 +159,7 @@ class Hosts(Service):
         stored = next((record for record in self._pools.records if record.id == id), None)
         return stored or HostRecord(id, address, version=0)
 
-    def _find(self, name: str) -> Host:
+    def _find(self, name: str) -> HostState:
         hosts = self._all()
         found = [host for host in hosts if host.record.id == name.lower()] or [host for host in hosts if host.record.address == name]
         if not found:
@@ -168,7 +169,7 @@ class Hosts(Service):
             raise Conflict(f"several hosts have the address {name}; name one by its id: {', '.join(host.record.id for host in found)}")
         return found[0]
 
-    async def _check_removal(self, host: Host) -> None:
+    async def _check_removal(self, host: HostState) -> None:
         """Raises Conflict while new work may still come to the host."""
         record = host.record
         if host.in_settings:
@@ -212,7 +213,7 @@ def _registered(record: HostRecord, wanted: Registration, requester: Requester, 
     )
 
 
-def _as_registered(host: Host, wanted: Registration) -> Host:
+def _as_registered(host: HostState, wanted: Registration) -> HostState:
     record = host.record
     if Registration(record.address, record.pool or "", record.weight, record.max_running) == wanted:
         return host

@@ -35,27 +35,27 @@ class ManualRuns(JobService):
         self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None, *, force: bool = False
     ) -> Enqueued:
         """Runs the job once now. Its schedule, stop and pause stay as they are. While it runs, its ``overlap`` says what follows, as for a
-        tick; Conflict is raised in place of a skipped tick. With ``force`` it runs at once, whatever else of it does."""
+        tick; Conflict is raised in place of a skipped tick. With ``force`` it runs at once, beside anything else of it."""
 
         async def step(seen: Job, now: int) -> JobChange:
             change = self._run_now(seen, seen.spec, now, by, STARTS if force else await self._met(seen))
-            return change.told(EventKind.JOB_RUN, now, by)
+            return change.with_event(EventKind.JOB_RUN, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
     async def retry(self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None) -> Enqueued:
-        """Runs the job's last execution again with the same spec, also that of a stopped job. Raises Conflict when the job never ran, and
-        while it runs or is about to."""
+        """Runs the job's last execution again with the same spec, even if the job is stopped. Raises Conflict when the job never ran, while
+        it runs, and before a retry that is due."""
 
         async def step(seen: Job, now: int) -> JobChange:
             change = self._run_now(seen, await self._last_spec(seen, now), now, by)
-            return change.told(EventKind.JOB_RETRIED, now, by)
+            return change.with_event(EventKind.JOB_RETRIED, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
     async def _met(self, job: Job) -> OverlapDecision:
-        """What a run comes to beside what is under way. That is read after the job: a newer execution changes the job, and the step is
-        repeated."""
+        """Applies the overlap rule to a manual run. The executions under way are read after the job: a newer execution changes the job, and
+        the step is repeated."""
         if job.schedule.overlap is Overlap.ALLOW:
             return STARTS
         try:

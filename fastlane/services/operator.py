@@ -1,4 +1,4 @@
-"""What an operator puts right by hand, when fastlane cannot. Each action is recorded with its reason before it is done, and is safe to
+"""Actions by which an operator puts right what fastlane cannot. Each is recorded with its reason before it is done, and is safe to
 repeat."""
 
 import structlog
@@ -24,8 +24,8 @@ class OperatorActions(Service):
     """Ends, cleans, rebuilds and forgets by hand. Raises StoreDown and QueueDown."""
 
     async def end_execution(self, task_id: str, job_id: str, execution_id: str, reason: str, by: Requester | None = None) -> CurrentStatus:
-        """Ends an execution as stopped that was asked to stop and does not end. Its service is removed as soon as its host answers; until
-        then its container may still be running. Raises NotFound, and Conflict when no stop was asked for."""
+        """Ends an execution that was asked to stop and does not end; its status is ``stopped``. Its service is removed as soon as its host
+        answers; until then its container may still be running. Raises NotFound, and Conflict when no stop was asked for."""
         await find_job(self._store, task_id, job_id)
         execution = await find_execution(self._store, task_id, job_id, execution_id)
         for _ in range(ROUNDS):
@@ -53,14 +53,14 @@ class OperatorActions(Service):
         if not execution.settled:
             raise Conflict(f"execution {execution_id} has ended, but a worker has not settled it yet; try again in a moment")
         if not execution.cleaned:
-            await self._tell(EventKind.EXECUTION_MARKED_CLEANED, execution, reason, by)
+            await self._record(EventKind.EXECUTION_MARKED_CLEANED, execution, reason, by)
             await self._store.change(transitions.clean(execution))
             log.warning("execution.marked_cleaned", **execution.names, host=execution.host, service_id=execution.service_id, reason=reason)
         return ExecutionCleaned(task_id, job_id, execution_id)
 
     async def rebuild_queue(self, reason: str, by: Requester | None = None) -> QueueRebuild:
-        """Has the workers build the queue anew from the store. Nothing is dispatched until then; what runs goes on. While a rebuild is to
-        come or goes on, another one changes nothing."""
+        """Makes the workers build the queue anew from the store. Nothing is dispatched until then; what runs goes on. While a rebuild is
+        requested or under way, another request changes nothing."""
         seen, stored = await self._queue.generation.identity(), await self._store.generation()
         if seen.generation != str(stored.number) or stored.builder is not None:
             return QueueRebuild(begun=False)
@@ -72,8 +72,8 @@ class OperatorActions(Service):
         return QueueRebuild(begun)
 
     async def forget_worker(self, worker: str, reason: str, by: Requester | None = None) -> WorkerForgotten:
-        """Drops what a worker last said of itself, so that nobody waits for it or counts on it. Its leases run out by themselves. One that
-        is alive reports itself again within a second. Raises NotFound for a worker of which nothing is known."""
+        """Drops a worker's last report, so that nobody waits for the worker or counts on it. Its leases run out by themselves. A worker
+        that is alive reports again within a second. Raises NotFound for a worker without a report."""
         known = [report for report in await self._reports.current() if report.worker == worker]
         if not known:
             alive = ", ".join(report.worker for report in await self._reports.current()) or "none"
@@ -85,16 +85,16 @@ class OperatorActions(Service):
 
     async def _end(self, execution: Execution, reason: str, by: Requester | None) -> Execution | None:
         now = self._clock.now()
-        await self._tell(EventKind.EXECUTION_ENDED_BY_HAND, execution, reason, by)
+        await self._record(EventKind.EXECUTION_ENDED_BY_HAND, execution, reason, by)
         head = await self._store.log_head(execution.id)
         ending = Ending(Status.STOPPED, now).with_log(head, lost=execution.has_started)
         return await self._store.change(transitions.end_by_hand(execution, ending, now=now))
 
-    async def _tell(self, kind: EventKind, execution: Execution, reason: str, by: Requester | None) -> None:
-        """Records who asked for it; the first who did."""
+    async def _record(self, kind: EventKind, execution: Execution, reason: str, by: Requester | None) -> None:
+        """Records who asked for it first."""
         id, where = derived_id(execution.id, kind), {"host": execution.host, "pool": execution.pool}
         await self._store.add_events([Event.now(kind, self._clock.now(), by, id=id, **execution.names, **where, reason=reason)])
 
 
 REBUILD_REQUESTS = "00000000-0000-7000-8000-000000000001"
-"""From which the ids of events about requested rebuilds derive, with the number of the generation."""
+"""The ids of events about requested rebuilds derive from this and the number of the generation."""

@@ -1,4 +1,4 @@
-"""Tells the queue what the store has: at once, or later in the background when the queue does not answer."""
+"""Writes to the queue what the store has: at once, or later in the background when the queue does not answer."""
 
 import asyncio
 from collections import deque
@@ -39,7 +39,7 @@ class Cancellation:
 
 
 class QueueOutbox:
-    """Tells the queue of entries and cancellations: at once when it answers, otherwise in the background, in order, until it does. The
+    """Writes entries and cancellations to the queue: at once when it answers, otherwise in the background, in order, until it does. The
     store has been written by then, so a queue that is down fails no request.
 
     At most 10,000 of them wait; the reconciler finds what does not fit. ``close`` ends the background task.
@@ -87,7 +87,7 @@ class QueueOutbox:
         await self._cancel(Cancellation(job.id, job.revision))
 
     async def pass_on_stop(self, execution: Execution) -> None:
-        """Tells the execution's worker to stop it, or has a worker settle it."""
+        """Asks the execution's worker to stop it, or puts an entry with which a worker settles it."""
         after = slotless_entry(execution, due=self._clock.now())
         await self._cancel(Cancellation(execution.id, after=after, absent_too=execution.status.final))
 

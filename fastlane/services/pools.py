@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Pools(Service):
-    """Pauses and resumes pools, or all of them: the store remembers which are paused, and the queue enforces it."""
+    """Pauses and resumes single pools or all dispatch: the store remembers it, and the queue enforces it."""
 
     def hard_timeout(self, task_id: str) -> float | None:
         """The longest that an execution of the task may run, in seconds, where its pool has a limit of its own."""
@@ -38,7 +38,7 @@ class Pools(Service):
     async def pause_all(self, by: Requester | None = None) -> DispatchPaused:
         """Pauses all dispatch, as ``pause`` does a pool."""
         await self._outbox.check()
-        await self._tell(EventKind.DISPATCH_PAUSED, by)
+        await self._record(EventKind.DISPATCH_PAUSED, by)
         pauses = await self._store.pause_pool(REQUESTED, True)
         log.info("dispatch.paused", revision=pauses.revision)
         if not await self._outbox.pause(pauses):
@@ -48,24 +48,24 @@ class Pools(Service):
     async def resume_all(self, by: Requester | None = None) -> DispatchPaused:
         """Ends the pause of all dispatch, whatever it was for; paused pools stay paused. Safe to repeat."""
         await self._outbox.check()
-        await self._tell(EventKind.DISPATCH_RESUMED, by)
+        await self._record(EventKind.DISPATCH_RESUMED, by)
         for hold in sorted(HOLDS):
             pauses = await self._store.pause_pool(hold, False)
         log.info("dispatch.resumed", revision=pauses.revision)
         await self._outbox.pause(pauses)
         return DispatchPaused(False)
 
-    async def _tell(self, kind: EventKind, by: Requester | None, pool: str | None = None) -> None:
+    async def _record(self, kind: EventKind, by: Requester | None, pool: str | None = None) -> None:
         """Records who asks for it, before it is done."""
         await self._store.add_events([Event.now(kind, self._clock.now(), by, pool=pool)])
 
     async def _set_paused(self, name: str, by: Requester | None, *, paused: bool) -> bool:
-        """Whether the queue knows of it already."""
+        """Returns whether the queue has it already."""
         if name not in {pool.name for pool in self._pools}:
             known = ", ".join(sorted(pool.name for pool in self._pools))
             raise NotFound(f"there is no pool {name!r}; the pools are: {known}")
         await self._outbox.check()
-        await self._tell(EventKind.POOL_PAUSED if paused else EventKind.POOL_RESUMED, by, name)
+        await self._record(EventKind.POOL_PAUSED if paused else EventKind.POOL_RESUMED, by, name)
         pauses = await self._store.pause_pool(name, paused)
         log.info("pool.paused" if paused else "pool.resumed", pool=name, revision=pauses.revision)
         return await self._outbox.pause(pauses)

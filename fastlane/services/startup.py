@@ -1,5 +1,9 @@
-"""Keeps a process's clock at the queue's time, however wrong the machine's clock is. So what a client asks for now is due now, and a
-worker ends nothing before its time."""
+"""What a process does at its start and goes on with: keeps its clock at the queue's time, marks how far the store has come, and waits for
+the store.
+
+The queue's time counts however wrong the machine's clock is. So what a client asks for now is due now, and a worker ends nothing before its
+time. The high-water mark is kept in the queue: a store that has come less far than its mark was restored from a backup.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,18 +55,18 @@ async def _keep(clock: AlignedClock, ask: Callable[[], Awaitable[int]]) -> None:
 
 
 class HighWaterMark:
-    """The high-water mark of one process. ``open`` it before the process writes to the store; ``close`` tells the queue a last time."""
+    """The high-water mark of one process. ``open`` it before the process writes to the store; ``close`` writes it a last time."""
 
     def __init__(self, store: Store, queue: QueueGeneration, clock: Clock) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
-        self._told: StoreVersion | None = None
+        self._marked: StoreVersion | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Looks whether the store went back. Tells the queue every two seconds from then on, if anything was written."""
-        await self._try_to_tell()
+        """Looks whether the store went back. From then on it writes the mark every two seconds, if the store has changed."""
+        await self._try_to_mark()
         self._task = asyncio.create_task(self._run(), name="high-water-mark")
 
     async def close(self) -> None:
@@ -71,26 +75,26 @@ class HighWaterMark:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         with suppress(TransientError):
-            await self._tell()
+            await self._mark()
 
     async def _run(self) -> None:
         while True:
             await self._clock.sleep(EVERY)
-            await self._try_to_tell()
+            await self._try_to_mark()
 
-    async def _try_to_tell(self) -> None:
+    async def _try_to_mark(self) -> None:
         try:
-            await self._tell()
+            await self._mark()
         except TransientError as error:
             log.debug("high_water.not_told", error=str(error))
         except Exception:
             log.exception("high_water.failed")
 
-    async def _tell(self) -> None:
-        version = await (self._compare() if self._told is None else self._store.version())
-        if version != self._told:
+    async def _mark(self) -> None:
+        version = await (self._compare() if self._marked is None else self._store.version())
+        if version != self._marked:
             await self._queue.remember_store(version)
-            self._told = version
+            self._marked = version
 
     async def _compare(self) -> StoreVersion:
         """How far the store has come. When that is less than the queue has seen, marks the queue and pauses all dispatch."""

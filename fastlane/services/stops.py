@@ -123,8 +123,8 @@ class Stops:
                 return [execution for execution in found if job.stops(execution.sequence) and execution.belongs_to(job)]
 
     async def _stop(self, execution: Execution, by: Requester | None) -> Execution:
-        """Stops one execution, and reads it again when another process changed it first. Each such change moves its status forward, so a
-        few rounds are enough. Who asked for it is recorded before, so that no execution is stopped without a trace."""
+        """Stops one execution, and reads it again when another process changed it first. Each change moves its status forward, so a few
+        rounds are enough. The event with the requester is written before, so that no execution is stopped without a trace."""
         for _ in range(ROUNDS):
             if execution.status.final:
                 return execution

@@ -1,4 +1,4 @@
-"""Creates jobs and replaces them: POST and PUT."""
+"""Creates jobs and replaces them (POST and PUT), and previews what a job would run and where."""
 
 from dataclasses import dataclass, replace
 
@@ -66,7 +66,7 @@ class Submissions(JobService):
             if seen is None:
                 created = create_under(job_id, task_id, spec, schedule, now, by)
                 return (created, False) if await self._create_if_absent(created, key) else None
-            change = job_change.put(seen, spec, schedule, now=now, by=by).told(EventKind.JOB_CHANGED, now, by, how="PUT")
+            change = job_change.put(seen, spec, schedule, now=now, by=by).with_event(EventKind.JOB_CHANGED, now, by, how="PUT")
             return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
 
         async def create_or_replace() -> Enqueued:
@@ -139,7 +139,7 @@ class Preview:
 
 
 class Previewer(Service):
-    """Writes nothing. Raises QueueDown, because the job itself would be refused."""
+    """Previews jobs, and writes nothing. Raises QueueDown, because the job itself would be refused."""
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
         """A job that would be created now. Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the
@@ -160,7 +160,7 @@ class Previewer(Service):
 
 
 def _for(resources: Resources, row: HostRow) -> HostRow:
-    """A host as it is for a container with these resources."""
+    """The host as seen by a container with these resources: not usable when it is too small."""
     if row.view is None or not row.view.usable or (shortage := row.view.shortage(resources)) is None:
         return row
     return replace(row, view=replace(row.view, usable=False, reason=shortage))

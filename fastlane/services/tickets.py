@@ -2,8 +2,8 @@
 
 A ticket is good once, for 30 seconds, for a job or an execution. A page that was opened with a ticket starts a session, which may read that
 job for 12 hours. A browser that logged in with a token has a session that may do what the token may, for 12 hours too. All are 256 random
-bits. Redis keeps only their digests, so every replica knows them, and a copy of its data grants nothing. This module knows no credentials,
-only their seals; what a seal's owner may do is looked up in the settings at each use.
+bits. Redis keeps only their digests, so every replica knows them, and a copy of its data grants nothing. This module never sees
+credentials, only their seals; what a seal's owner may do is looked up in the settings at each use.
 """
 
 import re

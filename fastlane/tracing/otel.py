@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from fastlane.errors import FastlaneError
-from fastlane.models.trace import Span, TraceContext
+from fastlane.models.trace import TraceContext, TraceSpan
 
 EXPORT_WITHIN = 5.0
 CLOSE_WITHIN = 3.0
@@ -36,7 +36,7 @@ class OtelRecorder:
         self._exporter = otlp.OTLPSpanExporter(endpoint=url, timeout=EXPORT_WITHIN)
         self._processor = export.BatchSpanProcessor(self._exporter)
 
-    def record(self, span: Span) -> None:
+    def record(self, span: TraceSpan) -> None:
         """Puts a span into the queue; drops it when that is full."""
         if not span.context.sampled:
             return

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from fastlane.models.trace import Span
+from fastlane.models.trace import TraceSpan
 
 
 class Recorder(Protocol):
     """Takes spans, and sends them on by itself. It never blocks its caller and never raises: what it cannot send is lost."""
 
-    def record(self, span: Span) -> None:
+    def record(self, span: TraceSpan) -> None:
         """Takes a span that is over."""
 
     async def open(self) -> None:

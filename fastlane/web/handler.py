@@ -28,7 +28,7 @@ from fastlane.metrics import Metrics
 from fastlane.models.access import Principal, Requester, Role
 from fastlane.models.event import EventKind
 from fastlane.models.ids import nonce
-from fastlane.models.trace import Span, TraceContext
+from fastlane.models.trace import TraceContext, TraceSpan
 from fastlane.services.assembly import Services
 from fastlane.services.tickets import Grant
 from fastlane.tracing.port import Recorder
@@ -120,7 +120,7 @@ class RequestTrace:
         }
         start = end - round(request.request_time() * 1e9)
         failure = str(status) if status >= 500 else None
-        recorder.record(Span(f"{method} {route}".strip(), self.own, self.given, start, end, attributes, failure, server=True))
+        recorder.record(TraceSpan(f"{method} {route}".strip(), self.own, self.given, start, end, attributes, failure, server=True))
 
 
 HTML = "text/html; charset=utf-8"

@@ -1,6 +1,8 @@
 """The pages in Markdown: links lead somewhere, named files exist, and shells accept the commands."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,22 @@ from tests.unit.web.test_document import DOCUMENT, operations
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 GENERATED = {"docs/configuration.md", "docs/api.md"}
+HISTORY = {"CHANGELOG.md", *(name for name in NAMES if name.startswith("docs/decisions/"))}
+"""Pages that are not written anew."""
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`([a-z_][\w./]*\.(?:py|lua|md))`")
+UNCLEAR = re.compile(
+    r"\b(that of|those of|of those|whoever|so many|so much|nobody wants|tells nobody|(is|are|be|was|were) told|untold|who wants)\b"
+    r"(?! apart)(?! to )",
+    re.IGNORECASE,
+)
+"""Words that stand where the subject should be said, or that nobody would say. CONTRIBUTING.md: "How the code reads"."""
+NOT_YET_CLEAR = (
+    *("app.py", "error_reports.py", "errors.py", "liveness.py", "log.py", "metrics.py", "process.py"),
+    *("client", "config", "executors", "notify", "queue", "scheduler", "storage", "web"),
+)
+"""Parts of the package whose docstrings still have such words. Only ever remove one."""
 FOLDERS = ("fastlane", "builder", "tests", "docs", "static", "scripts", "benchmarks")
 WIDTH = 110
 
@@ -66,6 +81,33 @@ def test_prose_is_wrapped_so_that_a_diff_can_be_read(page):
     for line in text.splitlines():
         spans = re.sub(r"`[^`]*`", "", line)
         assert line.startswith("|") or len(line) <= WIDTH or (spans != line and len(spans) < WIDTH * 2 // 3), line
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Each docstring of a module, of constants too, with its line."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, " ".join(node.value.value.split())
+
+
+def test_docstrings_say_their_subject():
+    package = ROOT / "fastlane"
+    modules = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in NOT_YET_CLEAR]
+    assert len(modules) > 50
+    assert [f"{path}:{line}: {text}" for path in modules for line, text in docstrings(path) if UNCLEAR.search(text)] == []
+
+
+@pytest.mark.parametrize("page", [page for page, name in zip(PAGES, NAMES, strict=True) if name not in HISTORY | GENERATED])
+def test_pages_say_their_subject(page):
+    assert [line for line in prose(page).splitlines() if UNCLEAR.search(line)] == []
+
+
+def test_each_decision_is_listed_once_under_its_own_title():
+    folder = ROOT / "docs/decisions"
+    rows = re.findall(r"^\| \[(.*)\]\((\d{4}-.*?\.md)\) \|", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
+    titles = {path.name: path.read_text("utf-8").partition("\n")[0].removeprefix("# ") for path in folder.glob("[0-9]*.md")}
+    assert sorted(name for _, name in rows) == sorted(titles)
+    assert {name: title for title, name in rows} == titles
 
 
 @pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)

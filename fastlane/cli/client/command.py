@@ -1,4 +1,4 @@
-"""What the commands that talk to a server share: the server that they ask, and one line for an error."""
+"""The common part of the commands that talk to a server: the server that they ask, and one line for an error."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ class ClientCommand(click.Command):
     failure = 1
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click does it; an error of the client is one line."""
+        """Does what click does; an error of the client becomes one line."""
         from fastlane.client import ClientError
 
         try:
@@ -36,19 +36,20 @@ class ClientCommand(click.Command):
 
 
 class ForgivingGroup(click.Group):
-    """A group that names the nearest command to one that is unknown."""
+    """A group that, for an unknown command, names the nearest one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it."""
+        """Does what click does, and ends with the nearest name when there is one."""
         from difflib import get_close_matches
 
-        if args[0] not in self.commands and not ctx.resilient_parsing and (near := get_close_matches(args[0], self.commands, 1)):
+        known = self.list_commands(ctx)
+        if args[0] not in known and not ctx.resilient_parsing and (near := get_close_matches(args[0], known, 1)):
             ctx.fail(f"there is no command {args[0]!r}; did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
 
 
 def say(text: str) -> None:
-    """One line to standard error."""
+    """Prints one line to standard error."""
     click.echo(f"fastlane: {' '.join(text.split())}", err=True)
 
 
@@ -73,7 +74,7 @@ def connect(context: str | None, patience: float = 30.0) -> "Iterator[Client]":
 
 
 def note_version(error: Exception, server: str | None) -> None:
-    """Adds to an error that the server has another version, which may be why."""
+    """Adds to an error that the server has another version, which may be its cause."""
     if server is not None and server != __version__:
         error.add_note(f"the server is fastlane {server}, and this command {__version__}")
 

@@ -17,7 +17,7 @@ from fastlane.client import AsyncClient, AttemptBegan, ClientError, Ended, Faile
 
 OURS, TIMED_OUT, INTERRUPTED, PIPE_CLOSED = 125, 124, 130, 141
 FIRST_LOOK, LONGEST_LOOK = 1.0, 15.0
-"""Seconds without a word after which the server is asked what the job waits for, and at most between two such questions."""
+"""Seconds without a word after which the server is asked what the job waits for, and at most between two of these questions."""
 
 
 class Choice(Enum):
@@ -81,8 +81,6 @@ class Following:
             return self._detach(PIPE_CLOSED)
         return INTERRUPTED if self._stopping else code
 
-    # what comes
-
     async def _read(self) -> int:
         wanted = LogQuery(self.task, self.job, self.execution)
         last = self.execution
@@ -104,8 +102,8 @@ class Following:
         return exit_code_of(execution)
 
     async def _watch(self) -> None:
-        """Says what it waits for while nothing comes."""
-        pause, told = FIRST_LOOK, ""
+        """Says what the job waits for while it writes nothing."""
+        pause, said = FIRST_LOOK, ""
         while True:
             self._heard.clear()
             with contextlib.suppress(TimeoutError):
@@ -118,17 +116,15 @@ class Following:
             with contextlib.suppress(ClientError):
                 found = await self.client.jobs.why(self.task, self.job)
                 words = "; ".join(wait["message"] for wait in found["waitingFor"])
-                if words and words != told:
-                    told = words
+                if words and words != said:
+                    said = words
                     self._say(words)
 
     def _lost(self, error: ClientError) -> None:
         self._say(f"{error}; trying again")
 
-    # what is asked and said
-
     def _choose(self, number: int) -> Choice:
-        """What a signal means: the user is asked once, where there is one."""
+        """Decides what a signal means. Asks the user once, if there is a terminal."""
         if self._asked or self._stopping:
             return Choice.DETACH
         self._asked = True
@@ -179,7 +175,7 @@ class Following:
 
 
 def exit_code_of(execution: Any) -> int:
-    """The command's own exit code where it counts; else 124 for a time-out, and 125."""
+    """The exit code of ``fastlane run``: the command's own if it has one, 124 for a time-out, and 125 for anything else."""
     code = execution["exitCode"]
     match execution["status"]:
         case "done":
@@ -193,7 +189,7 @@ def exit_code_of(execution: Any) -> int:
 
 
 def ending(execution: Any) -> str | None:
-    """Why it ended, where its exit code does not say so."""
+    """Why an execution ended, unless its exit code says so."""
     failure = execution["failure"]
     if failure is not None:
         return None if failure["reason"] == "exit" and execution["exitCode"] else str(failure["message"])
@@ -205,7 +201,7 @@ def ending(execution: Any) -> str | None:
 
 
 def _discard_output() -> None:
-    """Keeps Python from writing at its end what nobody reads."""
+    """Keeps Python from writing to closed streams at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

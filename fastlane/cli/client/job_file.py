@@ -1,4 +1,4 @@
-"""A file of schedules: what ``fastlane apply`` reads. Pure, but for the reading.
+"""A file of schedules, which ``fastlane apply`` reads. Pure, except for the reading.
 
 set: data                     # the name of the set: what was applied under it belongs to it
 defaults: {image: ubuntu}     # fields of each job that does not have its own
@@ -23,7 +23,7 @@ VARIABLE = re.compile(r"\$(\$?)\{([^}]*)\}")
 
 
 class FileFault(Exception):
-    """What is wrong with a file: a line for each fault."""
+    """The faults of a file, a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class JobSet:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that appears twice, of which YAML would keep the last."""
+    """Refuses a key that appears twice; YAML would keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See yaml."""

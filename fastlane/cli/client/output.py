@@ -32,16 +32,16 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A kind of list: its columns, and how a row is named for other commands."""
+class ListLayout:
+    """The layout of a list: its columns, and the name by which other commands know a row."""
 
     columns: Sequence[Column]
     name: Callable[[Any], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """How a list is to be shown."""
+class OutputForm:
+    """The user's choice of how to show a list."""
 
     as_json: bool = False
     format: str | None = None
@@ -55,7 +55,7 @@ def form_options(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")(function)
 
 
-def show(listing: Listing, rows: Iterable[Mapping[str, Any]], form: Form) -> None:
+def show(listing: ListLayout, rows: Iterable[Mapping[str, Any]], form: OutputForm) -> None:
     """Prints the rows."""
     if form.as_json:
         click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
@@ -70,8 +70,8 @@ def show(listing: Listing, rows: Iterable[Mapping[str, Any]], form: Form) -> Non
 
 
 def formatted(format: str, row: Mapping[str, Any]) -> str:
-    """The text with each field in braces replaced. A field inside another may be missing, as a cron is where there is none. Raises
-    click.UsageError for a field that there is not."""
+    """The text with each field in braces replaced. A field inside another may be missing. Raises click.UsageError for an unknown
+    field."""
 
     def value(match: re.Match[str]) -> str:
         first, *inner = match[1].split(".")
@@ -87,7 +87,7 @@ def formatted(format: str, row: Mapping[str, Any]) -> str:
     return FIELD.sub(value, format.replace("\\t", "\t").replace("\\n", "\n"))
 
 
-def _table(listing: Listing, rows: Iterable[Mapping[str, Any]]) -> None:
+def _table(listing: ListLayout, rows: Iterable[Mapping[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -109,5 +109,5 @@ def _table(listing: Listing, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def printable(text: str) -> str:
-    """Text without characters that would act on a terminal."""
+    """Replaces characters that would act on a terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -17,7 +17,7 @@ CREATE, CHANGE, REMOVE, KEEP = "create", "change", "remove", "keep"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done to one job: with which fields, and of which version. ``changes``: field, old and new value, for people."""
+    """A step of the plan, for one job: with which fields, and for which version. ``changes``: field, old and new value, for people."""
 
     kind: str
     name: str
@@ -29,7 +29,7 @@ class Step:
 
 
 class Rejected(Exception):
-    """The server does not take jobs of a file: a line for each fault."""
+    """The server rejects jobs of a file; the text has a line for each fault."""
 
 
 def plan(client: "Client", wanted: JobSet) -> list[Step]:

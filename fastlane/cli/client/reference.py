@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 IN_URL = re.compile(r"/tasks?/([^/]+)/jobs/([^/]+)")
 SHORT = 8
-"""Characters of the end of an id that tables show: ids begin with the time, so the beginnings of those made together are alike."""
+"""Characters of the end of an id that tables show: ids begin with the time, so ids that were made together begin alike."""
 LEAST = 4
 NAMED = 5
 """Jobs that a message names."""
@@ -41,9 +41,9 @@ def short(task: str, job: str) -> str:
 
 
 def find_job(client: "Client", text: str, *, newest: bool = False, ran: bool = False) -> JobName:
-    """The job that is meant. TASK alone is its only job or, with ``newest``, its newest; with ``ran``, the newest that has run.
+    """Finds the job that a text names. TASK alone is its only job or, with ``newest``, its newest; with ``ran``, the newest that has run.
 
-    Raises click.UsageError when it could be several, or none; NotFound when there is no such task."""
+    Raises click.UsageError when it could be several, or none, and NotFound when the task does not exist."""
     if "://" in text:
         return _in_url(text)
     task, slash, part = text.partition("/")

@@ -1,4 +1,4 @@
-"""Reads lists, in pages: tasks, a task's jobs, executions, a job's ticks.
+"""Reads lists in pages (tasks, jobs, executions, a job's ticks), a single job or execution with its log, and the hourly counts.
 
 Lists over several tasks take ``visible``, a regular expression of the task ids that the caller may see (None: all).
 """
@@ -88,7 +88,7 @@ async def _text(store: LogStore, execution_id: str, stream: int, end: int) -> st
 
 
 def from_whole_character(data: bytes) -> bytes:
-    """Drops what is left of a UTF-8 character that was cut at the start (at most three bytes)."""
+    """Drops the rest of a UTF-8 character that was cut at the start (at most three bytes)."""
     cut = 0
     while cut < min(3, len(data)) and data[cut] & 0xC0 == 0x80:
         cut += 1
@@ -120,7 +120,8 @@ class TicksView:
 
 
 class Lists(Service):
-    """Raises NotFound for a page past the end and for the list of a task or job that does not exist, and StoreDown."""
+    """Reads pages of lists. Raises NotFound for a page past the end and for the list of a task or job that does not exist, and
+    StoreDown."""
 
     async def tasks(self, window: Window, visible: str | None = None) -> Page[Task]:
         """All tasks, most recently changed first."""
@@ -187,7 +188,7 @@ class JobDetail:
 
 
 class Details(Service):
-    """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
+    """Reads one job or execution. Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
 
     async def job(self, task_id: str, job_id: str, window: Window, *, texts: bool) -> JobDetail:
         """A job with a page of its executions; with the text of their logs if ``texts``."""
@@ -220,10 +221,10 @@ class HistoryView:
 
 
 class History(Service):
-    """Reads the counts of a store."""
+    """Reads the hourly counts of a store."""
 
     async def hours(self, since: int, hours: int, *, task_id: str | None, pool: str | None, visible: str | None) -> HistoryView:
-        """So many hours, from the one that ``since`` is in, up to the present one."""
+        """Hourly counts from the hour that contains ``since``: at most ``hours`` of them, up to the present hour."""
         first = hour_of(since)
         until = min(first + min(hours, MOST_HOURS) * HOUR, hour_of(self._clock.now()) + HOUR)
         wanted = WantedHours(first, max(first, until), task_id, pool, visible)

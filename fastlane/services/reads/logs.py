@@ -1,4 +1,5 @@
-"""Reads logs from the store, in slices of a bounded size, so that neither a long log nor a slow reader costs memory."""
+"""Reads logs from the store, in slices of a bounded size, so that neither a long log nor a slow reader costs memory; and waits for a job's
+end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +20,7 @@ from fastlane.storage.lookup import find_execution, find_job
 from fastlane.streams.reader import HintWait, last_lines, last_lines_before, read_slices
 
 ENDED = frozenset(map(str, FINAL))
-"""Statuses of a job of which nothing will start."""
+"""Statuses of a job that will not start again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class LogView:
 
 
 class Logs(Service):
-    """Raises NotFound for an execution that does not exist or belongs to another job or task, and StoreDown."""
+    """Reads logs. Raises NotFound for an execution that does not exist or belongs to another job or task, and StoreDown."""
 
     async def of_job(self, task_id: str, job_id: str) -> LogView:
         """The log of the job's newest execution that has started. Raises NotStarted."""
@@ -61,7 +62,7 @@ class Logs(Service):
             yield b"".join(piece.data for piece in pieces)
 
     async def pieces(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[list[Piece]]:
-        """As ``read``, with each piece apart, so that its stream and time are known."""
+        """Reads as ``read`` does, but piece by piece, each with its stream and time."""
         async for pieces in read_slices(self._store, execution_id, start, end, stream):
             yield pieces
 
@@ -74,7 +75,7 @@ class Logs(Service):
         return await last_lines_before(self._store, execution_id, stream, end, lines)
 
     async def since(self, execution_id: str, stream: int | None, moment: int) -> int:
-        """The offset, as in ``last_lines``, at which what was written from a moment (milliseconds) on begins."""
+        """The offset, as in ``last_lines``, of the first byte that was written at a moment (milliseconds) or later."""
         return await self._store.log_since(execution_id, stream, moment * 1_000_000)
 
     async def _log_if_any(self, execution: Execution) -> LogView | None:
@@ -88,7 +89,7 @@ class Logs(Service):
 
 
 def _nothing_started(view: JobView, now: int) -> NotStarted:
-    """Says when something of the job is due, or that nothing will start."""
+    """Says when the job is due, or that nothing will start."""
     latest, status = view.latest, view.status
     if status not in ENDED or (latest is not None and is_under_way(latest)):
         due = view.next_run if latest is None or latest.status.final else latest.scheduled_for
@@ -108,7 +109,7 @@ def _never(execution: Execution) -> str:
 
 
 class CompletionWaiter(Service):
-    """Waits. After ``close``, every wait returns what is known by then."""
+    """Waits for the end of accepted jobs. After ``close``, every wait returns what is known by then."""
 
     def __init__(self, parts: ServiceParts) -> None:
         super().__init__(parts)

@@ -12,8 +12,8 @@ from fastlane.services.parts import Service
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """A host of a pool as a worker sees it, and what goes for it there; ``view`` is None when no worker sees it. ``drained``: it gets no
-    new work. ``id``: that of its record, None while it has none."""
+    """A host of a pool as a worker sees it, and its rule there; ``view`` is None when no worker sees it. ``drained``: it gets no new work.
+    ``id`` is its record's id, None while it has no record."""
 
     pool: str
     name: str
@@ -51,8 +51,8 @@ def _row(pool: Pool, name: str, view: HostView | None, records: Sequence[HostRec
 
 
 def distinct_views(reports: Sequence[Report]) -> list[HostView]:
-    """Each host that a worker sees: one for each engine at an address. Where workers disagree about one, a worker that can use it is
-    believed."""
+    """Each host that a worker sees: one for each engine at an address. Where workers disagree about a host, the view of a worker that can
+    use it counts."""
     seen: dict[tuple[str, EngineIdentity | None], HostView] = {}
     for report in reports:
         for view in report.hosts:
@@ -64,19 +64,19 @@ def distinct_views(reports: Sequence[Report]) -> list[HostView]:
 
 
 def identity_of(view: HostView) -> EngineIdentity | None:
-    """The engine that a worker sees; None when it has not reached any."""
+    """The engine that a worker sees; None when it has not reached one."""
     return EngineIdentity(view.engine_id or "", view.swarm_id) if view.swarm_id else None
 
 
 def views_of(reports: Sequence[Report], record: HostRecord) -> list[HostView]:
-    """How workers see the host of a record: first those that have recognized it."""
+    """How workers see the host of a record. Views that have recognized it come first."""
     views = [view for view in distinct_views(reports) if view.name == record.address and view.record in (None, record.id)]
     return sorted(views, key=lambda view: (view.record is None, not view.usable))
 
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool now. ``running``: its executions that hold a slot. ``waiting``: those that will want one: for a free slot, for other
+    """A pool now. ``running``: its executions that hold a slot. ``waiting``: its executions that wait for a free slot, for other
     executions of their task, or for their next try."""
 
     pool: Pool
@@ -87,7 +87,7 @@ class PoolView:
 
 
 class PoolReader(Service):
-    """Raises StoreDown and QueueDown."""
+    """Reads all pools. Raises StoreDown and QueueDown."""
 
     async def read(self) -> tuple[PoolView, ...]:
         """Every pool, in the order in which a task looks for its own."""

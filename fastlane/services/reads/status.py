@@ -1,10 +1,11 @@
-"""Reads what an operator looks at: workers, hosts, queues, what runs, and what comes next."""
+"""Reads what an operator looks at: the status of the server (workers, hosts, queues, what runs and what comes next), its health, and the
+gauges for Prometheus."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from fastlane.directory import Directory
 from fastlane.errors import FastlaneError, StoreDown
@@ -16,15 +17,15 @@ from fastlane.models.pool import Pauses, Pool, PoolsRevision
 from fastlane.queue.port import LaneCounts, Report, WorkerReports, stranded_lanes
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import HostRow, host_rows
-from fastlane.storage.base import Counts, DeliveryStore, PoolStore, RetentionStore
+from fastlane.storage.base import Counts
 from fastlane.streams.followers import Followers
 
 Answer = TypeVar("Answer")
 
 
 class SharedCheck(Generic[Answer]):
-    """The answer of ``check``, which counts for ``valid`` seconds, or for ``share`` times as long as it took if that is longer. Those who
-    ask while a check is under way wait for it, so that no number of callers makes more work. ``check`` ends in bounded time and raises
+    """The answer of ``check``, which counts for ``valid`` seconds, or for ``share`` times as long as it took if that is longer. Callers
+    who ask while a check is under way wait for it, so that more callers make no more work. ``check`` ends in bounded time and raises
     nothing."""
 
     def __init__(self, check: Callable[[], Awaitable[Answer]], valid: float, *, share: float = 0) -> None:
@@ -61,7 +62,7 @@ EMPTY = LaneCounts(0, 0, 0)
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker that is alive, when it started (milliseconds), and how far its clock is ahead of Redis's (milliseconds), if it knows.
-    ``has_pools``: whether its pools are those of the recorded revision; None: it does not say."""
+    ``has_pools``: whether its pools belong to the recorded revision; None: it does not say."""
 
     id: str
     started_at: int
@@ -99,7 +100,7 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class StrandedRow:
-    """The same of a queue whose pool no worker has."""
+    """The entries of a queue whose pool no worker has."""
 
     ready: int
     timed: int
@@ -109,9 +110,9 @@ class StrandedRow:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: those of pools that no
-    worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not. ``jobs_by_status``: None
-    when counting took too long. ``failing``: the receivers of webhooks that fail."""
+    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: the queues of pools that
+    no worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not. ``jobs_by_status``:
+    None when counting took too long. ``failing``: the receivers of webhooks that fail."""
 
     uptime: int
     workers: tuple[WorkerRow, ...]
@@ -129,7 +130,7 @@ class StatusView:
 
 
 class StatusReader(Service):
-    """Raises StoreDown and QueueDown."""
+    """Reads the status of the server. Raises StoreDown and QueueDown."""
 
     def __init__(self, parts: ServiceParts) -> None:
         super().__init__(parts)
@@ -138,8 +139,7 @@ class StatusReader(Service):
 
     async def read(self, visible: str | None = None) -> StatusView:
         """The status now, with at most 1,000 running and 1,000 uncleaned executions, the 20 jobs that run next, and 100 receivers that
-        fail. Tasks, jobs and
-        executions are shown and counted where the task's id matches ``visible``."""
+        fail. Tasks, jobs and executions are shown and counted where the task's id matches ``visible``."""
         reports = await self._reports.current()
         lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
@@ -199,13 +199,13 @@ CHECK_WITHIN = 1.5
 VALID, REPORTS_VALID = 1.0, 0.1
 """Seconds for which a check of the store or the queue counts, and a read of the workers' reports, which is cheap."""
 
-UNTOLD = "log in to see what is wrong"
+HIDDEN = "log in to see what is wrong"
 """In place of a message, for callers who may not read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """What is wrong with one part."""
+    """A fault of one part."""
 
     source: str
     message: str
@@ -223,13 +223,13 @@ class HealthReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether all parts are."""
+        """Whether all parts are healthy."""
         return self.redis and self.store and self.docker and self.workers
 
     def without_messages(self) -> "HealthReport":
-        """The same for callers who have not logged in: which parts are down, and nothing about hosts, pools or causes."""
+        """The report for callers who have not logged in: which parts are down, and nothing about hosts, pools or causes."""
         sources = dict.fromkeys(problem.source for problem in self.errors)
-        return replace(self, errors=tuple(HealthProblem(source, UNTOLD) for source in sources))
+        return replace(self, errors=tuple(HealthProblem(source, HIDDEN) for source in sources))
 
 
 class Health:
@@ -242,7 +242,7 @@ class Health:
         self._pools = parts.pools
 
     async def is_ready(self) -> bool:
-        """Whether this process can take requests: whether the store answers. Requests are read, and stored, without everything else."""
+        """Whether this process can take requests, which needs only the store."""
         return await self._store.answer() is None
 
     async def check(self) -> HealthReport:
@@ -292,15 +292,7 @@ GAUGES_WITHIN = 2.0
 """Seconds that the store and the queue may take. Prometheus gives up after ten."""
 
 MOST_RECEIVERS = 1_000
-"""Receivers that fail which are counted at most."""
-
-
-class GaugeStore(PoolStore, DeliveryStore, Protocol):
-    """What is needed of the store."""
-
-    @property
-    def retention(self) -> RetentionStore:
-        """What knows how much there is."""
+"""Failing receivers that are counted at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +309,8 @@ class PoolGauges:
 @dataclass(frozen=True, slots=True)
 class InstallationGauges:
     """The installation now. ``store_seconds`` and ``queue_seconds``: how long one small read took; None: it failed. ``overdue``: for how
-    many milliseconds the delivery that has waited longest has been due, ``receivers``: those that fail, ``log_bytes``: about how many all
-    stored logs take; None when the store does not say."""
+    many milliseconds the delivery that has waited longest has been due, ``receivers``: the failing ones, ``log_bytes``: about how many
+    bytes all stored logs take; None when the store does not say."""
 
     pools: tuple[PoolGauges, ...]
     hosts: tuple[HostRow, ...]
@@ -332,7 +324,7 @@ class InstallationGauges:
 
 
 class GaugeReader(Service):
-    """Never raises: what cannot be read is None, or missing."""
+    """Reads the gauges. Never raises: what cannot be read is None, or missing."""
 
     def __init__(self, parts: ServiceParts, followers: Followers) -> None:
         super().__init__(parts)

@@ -1,4 +1,5 @@
-"""Explains why a job or an execution does not run yet: gathers the facts for ``wait_rules`` from the store, the queue and the workers."""
+"""Explains why a job or an execution does not run yet. ``job_waits`` and ``execution_waits`` are pure rules on ``WaitFacts``;
+``WaitExplainer`` gathers the facts from the store, the queue and the workers."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from fastlane.storage.lookup import find_execution, find_job
 
 
 class Cause(StrEnum):
-    """What is waited for. Every ``Obstacle`` that a worker can note is one of these."""
+    """What a job or an execution waits for. Every ``Obstacle`` that a worker can note is one of these."""
 
     DUE = "due"
     RETRY = "retry"
@@ -115,7 +116,7 @@ class UnusableHosts:
 
 @dataclass(frozen=True, slots=True)
 class FullTask:
-    """A task of which as many executions run as one of them allows."""
+    """A task with as many running executions as one of them allows."""
 
     running: int
     concurrency: int
@@ -137,8 +138,8 @@ class ImagePull:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """What a note of the owner is about: always a host; the image, or the host's state, if it has to do with them."""
+class NotedObstacle:
+    """The subject of an owner's note: always a host, and the image or the host's state where the note concerns them."""
 
     host: str | None
     image: str | None = None
@@ -162,14 +163,14 @@ Details = (
     | FullTask
     | EarlierExecution
     | ImagePull
-    | Noted
+    | NotedObstacle
     | NextAttempt
 )
 
 
 @dataclass(frozen=True, slots=True)
 class WaitReason:
-    """One thing that is waited for. ``since`` and ``until`` (at the latest) in milliseconds; None when unknown."""
+    """One thing that a job or an execution waits for. ``since`` and ``until`` (at the latest) in milliseconds; None when unknown."""
 
     reason: Cause
     message: str
@@ -187,12 +188,11 @@ class WaitFacts:
     """The state of things at ``now`` (milliseconds) for the executions of one task.
 
     ``pool``: the task's pool; None when no pool takes it. ``paused``: whether the pool is. ``running``: the pool's executions that hold a
-    slot. ``ready``: those that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive,
-    and ``full`` whether none of them takes more executions.
-    ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers`` are then unknown. ``of_task``: the
-    task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question. ``lane``: the lane in which
-    its entry is; None when it has none. ``awaited``: what it waits for by its ``waits``. ``hold``: why all dispatch is paused, one of
-    ``HOLDS``; None while it is not.
+    slot. ``ready``: its executions that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive, and
+    ``full`` whether all of them are full. ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers``
+    are then unknown. ``of_task``: the task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in
+    question. ``lane``: the lane in which its entry is; None when it has none. ``awaited``: what it waits for by its ``waits``. ``hold``:
+    why all dispatch is paused, one of ``HOLDS``; None while it is not.
     """
 
     now: int
@@ -240,7 +240,7 @@ def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
 
 
 def _at_the_latest(end: int | None, waits: list[WaitReason]) -> list[WaitReason]:
-    """The waits, none of which lasts longer than to ``end``: the moment from which on nothing may start any more."""
+    """Limits the waits to ``end``, the moment from which on nothing may start any more."""
     if end is None:
         return waits
     return [wait if wait.until is not None and wait.until <= end else replace(wait, until=end) for wait in waits]
@@ -303,7 +303,7 @@ def _other_lane(lane: str, pool: Pool) -> WaitReason:
 
 
 def _nothing_takes_it(facts: WaitFacts) -> list[WaitReason]:
-    """Why nothing that is due is taken up at all."""
+    """Why nothing that is due starts at all."""
     if facts.queue_fault is not None:
         return [WaitReason(Cause.NO_QUEUE, f"the queue does not answer: {facts.queue_fault}; nothing starts until it does")]
     return [] if facts.workers else [WaitReason(Cause.NO_WORKER, "no worker is alive; start one with `fastlane worker`")]
@@ -409,7 +409,7 @@ def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
     image = execution.spec.image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
     is_away = note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable
     hosts = (_unusable(view.name, view),) if view is not None and is_away else None
-    return WaitReason(cause, message, note.since, note.until, Noted(execution.host, image, hosts))
+    return WaitReason(cause, message, note.since, note.until, NotedObstacle(execution.host, image, hosts))
 
 
 def _sentence(execution: Execution, note: Note) -> str:

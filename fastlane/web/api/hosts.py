@@ -8,7 +8,7 @@ from fastlane.models.event import MAX_DETAIL
 from fastlane.models.host import HostView, read_address
 from fastlane.models.pool import PoolsRevision, Pull
 from fastlane.models.schedule import show_duration
-from fastlane.services.hosts import Host, Registration
+from fastlane.services.hosts import HostState, Registration
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.results import ExecutionCleaned, HostDrained, HostRemoved, QueueRebuild, WorkerForgotten
 from fastlane.web.api.actions import NOT_SEEN
@@ -99,7 +99,7 @@ def read_reason(body: Mapping[str, Any]) -> str:
     return str(read_body(REASON_BODY, body)["reason"])
 
 
-def _fault(host: Host) -> str | None:
+def _fault(host: HostState) -> str | None:
     view = host.view
     if view is None:
         return NOT_SEEN
@@ -110,7 +110,7 @@ def _seen(view: HostView | None) -> HostView:
     return view or HostView("", False)
 
 
-KNOWN_HOST = Serializer[Host](
+KNOWN_HOST = Serializer[HostState](
     "KnownHost",
     "A Docker host.",
     id=uuid(lambda host: host.record.id, "By which it can be removed."),
@@ -131,7 +131,7 @@ KNOWN_HOST = Serializer[Host](
     ),
 )
 
-KNOWN_HOSTS = Serializer[Sequence[Host]](
+KNOWN_HOSTS = Serializer[Sequence[HostState]](
     "KnownHosts",
     "All hosts, by address.",
     items=array(KNOWN_HOST, lambda hosts: hosts),

@@ -14,7 +14,7 @@ from fastlane.services.reads.why import (
     HeldTick,
     ImagePull,
     NextAttempt,
-    Noted,
+    NotedObstacle,
     OutOfMemory,
     PausedDispatch,
     PausedPool,
@@ -89,7 +89,7 @@ DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
     },
     EarlierExecution: {"executionId": uuid(lambda details: details.execution_id, "The execution that has to end first.", null=True)},
     ImagePull: {"image": string(lambda details: details.image, "The image."), "host": HOST},
-    Noted: {
+    NotedObstacle: {
         "host": HOST,
         "image": string(lambda details: details.image, "The image.", optional=True),
         "hosts": array(HOST_DOWN, lambda details: details.hosts, optional=True),

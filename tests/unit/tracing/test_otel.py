@@ -2,7 +2,7 @@
 
 import threading
 
-from fastlane.models.trace import Span, TraceContext
+from fastlane.models.trace import TraceContext, TraceSpan
 from fastlane.tracing.otel import OtelRecorder
 from tests.support.collector import collecting
 
@@ -17,8 +17,8 @@ def recorder(url: str) -> OtelRecorder:
 async def test_a_span_arrives_with_its_ids_times_attributes_and_process() -> None:
     with collecting() as collector:
         made = recorder(collector.url)
-        made.record(Span("container", CONTEXT, PARENT, 5, 9, {"fastlane.exit_code": 3, "fastlane.pool": "p"}, failure="exit"))
-        made.record(Span("wait", TraceContext(CONTEXT.trace_id, "2" * 16, sampled=False), None, 5, 9))
+        made.record(TraceSpan("container", CONTEXT, PARENT, 5, 9, {"fastlane.exit_code": 3, "fastlane.pool": "p"}, failure="exit"))
+        made.record(TraceSpan("wait", TraceContext(CONTEXT.trace_id, "2" * 16, sampled=False), None, 5, 9))
         await made.close()
         (span,) = collector.spans
     assert (span.name, span.trace, span.id, span.parent) == ("container", CONTEXT.trace_id, CONTEXT.span_id, PARENT.span_id)
@@ -31,7 +31,7 @@ async def test_a_span_arrives_with_its_ids_times_attributes_and_process() -> Non
 async def test_a_collector_that_is_away_keeps_no_process_from_its_end() -> None:
     made = recorder("http://127.0.0.1:1/v1/traces")
     for _ in range(5_000):
-        made.record(Span("wait", TraceContext.new(), None, 1, 2))
+        made.record(TraceSpan("wait", TraceContext.new(), None, 1, 2))
     await made.close()
     kept = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
     assert kept == []

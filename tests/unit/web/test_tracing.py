@@ -3,7 +3,7 @@
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from fastlane.models.trace import Span, TraceContext
+from fastlane.models.trace import TraceContext, TraceSpan
 from fastlane.web.handler import RequestTrace
 
 GIVEN = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
@@ -13,9 +13,9 @@ class Kept:
     """A recorder that keeps what it takes."""
 
     def __init__(self) -> None:
-        self.spans: list[Span] = []
+        self.spans: list[TraceSpan] = []
 
-    def record(self, span: Span) -> None:
+    def record(self, span: TraceSpan) -> None:
         self.spans.append(span)
 
     async def open(self) -> None: ...

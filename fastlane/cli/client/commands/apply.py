@@ -31,7 +31,7 @@ SECRET = "fastlane/secrets"
 @click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors.")
 @CONTEXT
 def apply(names: tuple[Any, ...], prune: bool, dry_run: bool, schema: bool, context: str | None) -> None:
-    """Makes the jobs on the server those of a file, and shows each change. To do it twice changes nothing the second time.
+    """Makes the jobs on the server equal to a file, and shows each change. The second time it changes nothing.
 
     Every job is checked before the first one is changed. ${NAME} in the file takes the value of a variable.
 

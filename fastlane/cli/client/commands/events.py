@@ -9,7 +9,7 @@ import click
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
 from fastlane.cli.client.commands.listings import LAST
 from fastlane.cli.client.completion import complete_task
-from fastlane.cli.client.output import Column, Form, Listing, form_options, formatted, printable, show
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, formatted, printable, show
 from fastlane.cli.client.reference import JOB, JobName, find_job, short
 from fastlane.cli.client.times import relative
 
@@ -40,7 +40,7 @@ def _detail(row: Any) -> str:
     return " ".join([*words, *([f"host={row['host']}"] if row["host"] and row["jobId"] else [])])
 
 
-EVENTS = Listing(
+EVENTS = ListLayout(
     (
         Column("TIME", lambda row: row["time"], whole=True),
         Column("WAS", lambda row: relative(row["time"])),
@@ -51,7 +51,7 @@ EVENTS = Listing(
     ),
     lambda row: str(row["id"]),
 )
-DELIVERIES = Listing(
+DELIVERIES = ListLayout(
     (
         Column("DELIVERY", lambda row: row["id"], whole=True),
         Column("EVENT", lambda row: row["event"]),
@@ -69,14 +69,14 @@ DELIVERIES = Listing(
 @click.command(cls=ClientCommand)
 @click.option("-f", "--follow", is_flag=True, help="As they happen, from now on or since --since.")
 @click.option("--kind", metavar="KIND", help="Only these: job.stopped, or several: job.deleted,host; host stands for all of its kinds.")
-@click.option("--task", metavar="TASK", help="Only those of this task.", shell_complete=complete_task)
-@click.option("--job", metavar="JOB", help="Only those of this job.", shell_complete=complete_task)
-@click.option("--execution", metavar="ID", help="Only those of this execution.")
+@click.option("--task", metavar="TASK", help="Only events of this task.", shell_complete=complete_task)
+@click.option("--job", metavar="JOB", help="Only events of this job.", shell_complete=complete_task)
+@click.option("--execution", metavar="ID", help="Only events of this execution.")
 @click.option("--actor", metavar="NAME", help="Only what this user, token or IP address did.")
-@click.option("--host", metavar="HOST", help="Only those of the host with this address.")
-@click.option("--pool", metavar="POOL", help="Only those of this pool.")
-@click.option("--since", metavar="TIME", help="Only those since this time, or within this duration (1h).")
-@click.option("--until", metavar="TIME", help="Only those up to this time, or older than this duration.")
+@click.option("--host", metavar="HOST", help="Only events of the host with this address.")
+@click.option("--pool", metavar="POOL", help="Only events of this pool.")
+@click.option("--since", metavar="TIME", help="Only events since this time, or within this duration (1h).")
+@click.option("--until", metavar="TIME", help="Only events up to this time, or older than this duration.")
 @LAST
 @form_options
 @CONTEXT
@@ -90,7 +90,7 @@ def events(follow: bool, job: str | None, since: str | None, until: str | None, 
       fastlane events -f --kind host,execution.ended
       fastlane events --format '{time} {kind} {actor.user} {taskId}'
     """
-    form = Form(*(options.pop(name) for name in ("as_json", "format", "quiet")))
+    form = OutputForm(*(options.pop(name) for name in ("as_json", "format", "quiet")))
     filters: dict[str, str | None] = options
     if follow and until is not None:
         raise click.UsageError("--until cannot be used together with --follow")
@@ -105,7 +105,7 @@ def events(follow: bool, job: str | None, since: str | None, until: str | None, 
     return None
 
 
-def _line(event: Any, form: Form) -> str:
+def _line(event: Any, form: OutputForm) -> str:
     """An event as a line: a list that grows cannot have columns that fit it."""
     if form.as_json:
         return json.dumps(event, ensure_ascii=False)
@@ -123,7 +123,7 @@ def _line(event: Any, form: Form) -> str:
 @form_options
 @CONTEXT
 def deliveries(job: str, execution: str | None, context: str | None, **form: Any) -> None:
-    """Lists what webhooks were told, or are to be told, about a job's newest execution, and whether they took it.
+    """Lists the webhooks that were sent, or are to be sent, about a job's newest execution, and whether they were taken.
 
     \b
     Examples:
@@ -132,7 +132,7 @@ def deliveries(job: str, execution: str | None, context: str | None, **form: Any
     """
     with connect(context) as client:
         _, _, rows = _deliveries(client, job, execution)
-        show(DELIVERIES, rows, Form(**form))
+        show(DELIVERIES, rows, OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
@@ -142,7 +142,7 @@ def deliveries(job: str, execution: str | None, context: str | None, **form: Any
 @EXECUTION
 @CONTEXT
 def redeliver(job: str, ids: tuple[str, ...], failed: bool, execution: str | None, context: str | None) -> None:
-    """Has webhooks told again about a job's newest execution, with the same ids: as `fastlane deliveries` lists them, or all that failed.
+    """Sends webhooks about a job's newest execution again, under their ids: as `fastlane deliveries` lists them, or all that failed.
 
     \b
     Example:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
-from fastlane.cli.client.output import Column, Form, Listing, form_options, show
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, show
 
 
 def _state(row: Any) -> str:
@@ -14,7 +14,7 @@ def _state(row: Any) -> str:
     return "usable" if row["available"] else "unusable"
 
 
-HOSTS = Listing(
+HOSTS = ListLayout(
     (
         Column("HOST", lambda row: row["address"], whole=True),
         Column("STATE", _state, status=True),
@@ -32,7 +32,7 @@ HOST = click.argument("host", metavar="HOST")
 
 @click.group(cls=ForgivingGroup)
 def hosts() -> None:
-    """The Docker hosts: those of the settings, and registered ones. HOST is an address, or an id where several have that address.
+    """The Docker hosts: from the settings, and registered ones. HOST is an address, or an id where several have that address.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def list_hosts(context: str | None, **form: Any) -> None:
       fastlane hosts list --format '{address} {running}'
     """
     with connect(context) as client:
-        show(HOSTS, client.server.hosts(), Form(**form))
+        show(HOSTS, client.server.hosts(), OutputForm(**form))
 
 
 @hosts.command(cls=ClientCommand)

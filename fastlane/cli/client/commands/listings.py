@@ -7,7 +7,7 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
 from fastlane.cli.client.completion import complete_task
-from fastlane.cli.client.output import Column, Form, Listing, form_options, show
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, show
 from fastlane.cli.client.reference import JOB, find_job, short
 from fastlane.cli.client.times import duration, relative
 
@@ -39,7 +39,7 @@ def _last(row: Any) -> str:
     return "" if last is None else f"{_ended(last)} {relative(last['finishedAt'] or last['startedAt'] or last['createdAt'])}"
 
 
-EXECUTIONS = Listing(
+EXECUTIONS = ListLayout(
     (
         Column("JOB", _job, whole=True),
         Column("STATUS", _ended, status=True),
@@ -52,7 +52,7 @@ EXECUTIONS = Listing(
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
 )
-TASKS = Listing(
+TASKS = ListLayout(
     (
         Column("TASK", lambda row: row["taskId"], whole=True),
         Column("JOBS", lambda row: row["jobsCount"]),
@@ -60,7 +60,7 @@ TASKS = Listing(
     ),
     lambda row: str(row["taskId"]),
 )
-JOBS = Listing(
+JOBS = ListLayout(
     (
         Column("JOB", _job, whole=True),
         Column("NAME", lambda row: row["name"] or ""),
@@ -73,7 +73,7 @@ JOBS = Listing(
     ),
     lambda row: f"{row['taskId']}/{row['id']}",
 )
-TICKS = Listing(
+TICKS = ListLayout(
     (
         Column("DUE", lambda row: row["due"], whole=True),
         Column("WAS", lambda row: relative(row["due"])),
@@ -83,7 +83,7 @@ TICKS = Listing(
     ),
     lambda row: str(row["id"]),
 )
-POOLS = Listing(
+POOLS = ListLayout(
     (
         Column("POOL", lambda row: row["name"], whole=True),
         Column("MATCH", lambda row: row["match"] or "(all others)"),
@@ -97,10 +97,10 @@ POOLS = Listing(
 
 
 @click.command(cls=ClientCommand)
-@click.option("-a", "--all", "all_", is_flag=True, help="Those that have ended too.")
-@click.option("--status", metavar="STATUS", help="Only those with this status, or with several: failed,timedout.")
-@click.option("--task", metavar="TASK", help="Only those of this task.", shell_complete=complete_task)
-@click.option("--since", metavar="TIME", help="Only those due since this time, or within this duration (1h).")
+@click.option("-a", "--all", "all_", is_flag=True, help="Include executions that have ended.")
+@click.option("--status", metavar="STATUS", help="Only executions with this status, or with several: failed,timedout.")
+@click.option("--task", metavar="TASK", help="Only executions of this task.", shell_complete=complete_task)
+@click.option("--since", metavar="TIME", help="Only executions due since this time, or within this duration (1h).")
 @LAST
 @form_options
 @CONTEXT
@@ -116,7 +116,7 @@ def ps(all_: bool, status: str | None, task: str | None, since: str | None, most
     """
     with connect(context) as client:
         wanted = status or (None if all_ or since else UNDER_WAY)
-        show(EXECUTIONS, islice(client.executions.list(task=task, status=wanted, since=since), most), Form(**form))
+        show(EXECUTIONS, islice(client.executions.list(task=task, status=wanted, since=since), most), OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
@@ -135,7 +135,7 @@ def tasks(words: tuple[str, ...], most: int, context: str | None, **form: Any) -
     """
     with connect(context) as client:
         found = client.tasks.search(" ".join(words)) if words else client.tasks.list()
-        show(TASKS, islice(found, most), Form(**form))
+        show(TASKS, islice(found, most), OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
@@ -155,7 +155,7 @@ def jobs(task: str | None, status: str | None, label: str | None, most: int, con
       fastlane jobs --label team=data --format '{taskId}/{id} {nextRunAt}'
     """
     with connect(context) as client:
-        show(JOBS, islice(client.jobs.list(task=task, status=status, label=label), most), Form(**form))
+        show(JOBS, islice(client.jobs.list(task=task, status=status, label=label), most), OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
@@ -173,7 +173,7 @@ def ticks(job: str, most: int, context: str | None, **form: Any) -> None:
     """
     with connect(context) as client:
         name = find_job(client, job, newest=True)
-        show(TICKS, islice(client.jobs.ticks(name.task, name.id), most), Form(**form))
+        show(TICKS, islice(client.jobs.ticks(name.task, name.id), most), OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
@@ -188,4 +188,4 @@ def pools(context: str | None, **form: Any) -> None:
       fastlane pools --format '{name} {running}/{maxRunning}'
     """
     with connect(context) as client:
-        show(POOLS, client.server.pools(), Form(**form))
+        show(POOLS, client.server.pools(), OutputForm(**form))

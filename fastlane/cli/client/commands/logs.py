@@ -46,7 +46,7 @@ def logs(
     """
     from fastlane.client import AttemptBegan, Failed, LogQuery, Output
 
-    write = Writer(timestamps)
+    write = LogPrinter(timestamps)
     with connect(context, PATIENCE) as client:
         name = find_job(client, job, newest=True, ran=True)
         execution = None if attempt is None else _execution(client, name, attempt)
@@ -61,7 +61,7 @@ def logs(
                 say(event.message)
 
 
-class Writer:
+class LogPrinter:
     """Writes output to the stream that it came from, with the time before each line if that is wanted."""
 
     def __init__(self, timestamps: bool) -> None:

@@ -19,7 +19,7 @@ from fastlane.services.reads.why import (
     FullPool,
     FullTask,
     ImagePull,
-    Noted,
+    NotedObstacle,
     UnusableHost,
     UnusableHosts,
     WaitFacts,
@@ -289,7 +289,7 @@ def test_what_an_owner_notes_is_told_in_a_sentence_that_ends_with_the_deadline(o
     assert SAYS[obstacle] in wait.message
     assert wait.message.endswith(" at 2023-11-14T22:20:00.000Z")
     image = "ubuntu" if obstacle in (Obstacle.REGISTRY, Obstacle.IMAGE) else None
-    assert wait.details == Noted("a:2375", image)
+    assert wait.details == NotedObstacle("a:2375", image)
     (wait,) = execution_waits(BOUND, noted(obstacle, None))
     assert " at 2023" not in wait.message
 
@@ -299,7 +299,7 @@ def test_an_open_breaker_is_told_with_its_faults_and_when_the_host_is_called_aga
     words = "a:2375 does not answer (5 faults in a row: it is left alone until 2023-11-14T22:15:30.000Z, or until a probe finds it well)"
     (placed,) = execution_waits(BOUND, noted(Obstacle.HOST_AWAY, hosts=(OPEN,)))
     assert placed.message == f"its host {words}; it counts as lost at 2023-11-14T22:20:00.000Z"
-    assert placed.details == Noted("a:2375", hosts=(row,))
+    assert placed.details == NotedObstacle("a:2375", hosts=(row,))
     (enqueued,) = execution_waits(ONE, replace(WORKS, hosts=(OPEN, GONE)))
     assert f"no host of pool 'fast' can be used: {words}; b:2375 is down" == enqueued.message
     assert enqueued.details.hosts[0] == row
