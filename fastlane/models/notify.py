@@ -61,7 +61,7 @@ OWN_PREFIX = "webhook-"
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where to post when its trigger comes, with which headers of the user's, and how many further attempts may follow a failed one. ``body``:
+    """Where to post when its trigger comes, with which headers, and how many further attempts may follow a failed one. ``body``:
     a template of what is posted in place of the execution, see ``template``."""
 
     trigger: NotificationTrigger

@@ -10,7 +10,6 @@ from enum import StrEnum
 
 from fastlane.errors import FastlaneError, HostDown, NoHost, OrderRefused, RegistryDown, StoreDown
 from fastlane.executors.port import EngineTask, Phase
-from fastlane.log import one_line, scrub
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.execution import Execution
 from fastlane.models.host import HostView
@@ -19,12 +18,12 @@ from fastlane.models.placement import has_place, slots_of
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
-from fastlane.scheduler.verdict import Limits, registry_deadline, wait_ends
+from fastlane.scheduler.verdict import Limits, note, registry_deadline, wait_ends
 
 MAX_EXECUTIONS = 2_000
 """Executions that a worker holds before it starts no more."""
-MAX_ERRANDS = 500
-"""Errands that a worker has under way before it claims no more."""
+MAX_SHORT_WORK = 500
+"""Settlements, and ends without a start, that a worker has under way before it claims no more."""
 MAX_TICKS = 32
 """Ticks that a worker has under way before it claims no more; one claim may go beyond that."""
 BATCH = 64
@@ -35,7 +34,7 @@ class Work(StrEnum):
     """What a lease is for."""
 
     EXECUTION = "execution"
-    ERRAND = "errand"
+    SHORT_WORK = "short work"
     TICK = "tick"
 
 
@@ -44,15 +43,15 @@ def work_of(lease: Lease) -> Work:
     if lease.kind is EntryKind.JOB:
         return Work.TICK
     is_short = lease.expired or (lease.lane == TICKS and not lease.resume)
-    return Work.ERRAND if is_short else Work.EXECUTION
+    return Work.SHORT_WORK if is_short else Work.EXECUTION
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many more executions, errands and ticks a worker takes; below 1: none."""
+    """How many more executions, pieces of short work and ticks a worker takes; below 1: none."""
 
     executions: int
-    errands: int
+    short_work: int
     ticks: int
 
 
@@ -69,13 +68,13 @@ class ClaimRequest:
 def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room) -> ClaimRequest:
     """What a worker with these hosts and this room claims. Ticks are asked for whatever the hosts do; a pool is served while one of its
     hosts may get work, however many ticks are under way."""
-    if room.errands < 1:
+    if room.short_work < 1:
         return ClaimRequest((), (), BATCH)
     served = [pool for pool in pools if room.executions > 0 and has_place(pool, hosts)]
     ticks = (Lane(TICKS, None),) if room.ticks > 0 else ()
     lanes = (*ticks, *(Lane(pool.name, slots_of(pool, hosts)) for pool in served))
     watch = tuple(pool.name for pool in pools if pool not in served)
-    return ClaimRequest(lanes, watch, min(BATCH, room.errands, *([room.executions] if served else [])))
+    return ClaimRequest(lanes, watch, min(BATCH, room.short_work, *([room.executions] if served else [])))
 
 
 def workers_needed(pools: Sequence[Pool], most: int) -> int:
@@ -219,8 +218,6 @@ class Assignment:
 
 MAX_NOTES = 500
 """Notes in one report. An answer to why reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
-MAX_WORDS = 300
-"""The longest words of a note, in bytes."""
 UNSUITABLE = "no suitable node"
 """What a swarm says of a task once it has looked for a node in vain."""
 MET = (
@@ -231,11 +228,6 @@ MET = (
     (StoreDown, Obstacle.STORE),
 )
 """The obstacle that an error means; the first that fits."""
-
-
-def note(execution: Execution, obstacle: Obstacle, words: str, since: int, until: int | None = None) -> Note:
-    """A note about an execution of this worker, with words that may be shown."""
-    return Note(execution.id, execution.epoch or None, obstacle, shown(words), since, until)
 
 
 def of_error(error: FastlaneError, execution: Execution, before: Note | None, now: int, limits: Limits) -> Note | None:
@@ -276,10 +268,3 @@ def oldest(notes: Iterable[Note | None]) -> tuple[Note, ...]:
 def _or_expiry(execution: Execution, until: int | None) -> int | None:
     """This moment, or the execution's own expiration if that is sooner."""
     return min((moment for moment in (until, execution.expires_at) if moment is not None), default=None)
-
-
-def shown(words: str) -> str:
-    """Another system's words in a form that may be shown: one line, of bounded length, without the secrets of a URL."""
-    line = one_line(scrub(words))
-    data = line.encode(errors="replace")
-    return line if len(data) <= MAX_WORDS else data[: MAX_WORDS - 3].decode(errors="ignore") + "…"

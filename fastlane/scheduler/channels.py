@@ -1,6 +1,6 @@
-"""What carries deliveries to their targets: webhooks by HTTP, mails by SMTP. The deliverer knows when; a carrier knows how.
+"""The channels by which deliveries reach their targets: webhooks by HTTP, mails by SMTP. The deliverer knows when; a channel knows how.
 
-A carrier is called for one attempt, by the worker that has the delivery's lease. It may be called again for the same one.
+A channel is called for one attempt, by the worker that has the delivery's lease. It may be called again for the same one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,25 +21,25 @@ NOT_ALLOWED = "notify_allow has no such address"
 NO_SERVER_TAKES = 1.0
 
 
-class CarrierStore(DeliveryStore, LogStore, Protocol):
-    """What carriers need of the store."""
+class ChannelStore(DeliveryStore, LogStore, Protocol):
+    """What channels need of the store."""
 
 
-class Carrier(Protocol):
+class Channel(Protocol):
     """Makes attempts of one kind of delivery."""
 
     @property
     def deadline(self) -> float:
         """Seconds that the sending takes at most."""
 
-    async def carry(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
-        """What an attempt came to that began now. Raises StoreDown."""
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+        """Makes an attempt, which begins now; its outcome. Raises StoreDown."""
 
     async def close(self) -> None:
         """Ends its connections."""
 
 
-class WebhookCarrier:
+class WebhookChannel:
     """Posts to webhooks. ``pools`` have the secrets that the messages are signed with."""
 
     def __init__(self, notifier: Notifier, pools: Sequence[Pool]) -> None:
@@ -50,11 +50,11 @@ class WebhookCarrier:
     def deadline(self) -> float:
         return self._notifier.sender.deadline
 
-    async def carry(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
         """What the receiver answered."""
         webhook = delivery.target
         if not isinstance(webhook, Webhook):
-            raise TypeError(f"delivery {delivery.id} goes to no webhook")
+            raise TypeError(f"delivery {delivery.id} does not go to a webhook")
         pool = pool_for(self._pools, delivery.task_id)
         secrets = () if pool is None else pool.webhook_secrets
         body = self._notifier.make_body(subject, delivery)
@@ -64,11 +64,11 @@ class WebhookCarrier:
         await self._notifier.sender.close()
 
 
-class MailCarrier:
+class MailChannel:
     """Sends mails, few about the failures of one job: one that comes too soon is held back, and the next mail says so. ``mail``: None
-    where no mail server is named."""
+    without a mail server."""
 
-    def __init__(self, mail: Mail | None, store: CarrierStore) -> None:
+    def __init__(self, mail: Mail | None, store: ChannelStore) -> None:
         self._mail = mail
         self._store = store
 
@@ -76,11 +76,11 @@ class MailCarrier:
     def deadline(self) -> float:
         return NO_SERVER_TAKES if self._mail is None else self._mail.sender.deadline
 
-    async def carry(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
         """What the mail server answered, or that the mail is held back."""
         mailbox, mail = delivery.target, self._mail
         if not isinstance(mailbox, Mailbox):
-            raise TypeError(f"delivery {delivery.id} goes to no mailbox")
+            raise TypeError(f"delivery {delivery.id} does not go to a mailbox")
         if mail is None:
             return Reply(None, NO_SERVER)
         if not may_mail(mailbox.address, mail.allowed):
@@ -95,15 +95,15 @@ class MailCarrier:
         parts = LetterParts("" if latest is None else await self._end_of_log(latest), quota)
         reply = await mail.sender.send(mail.write(subject, delivery, parts))
         if reply.is_success and quota is not None and quota.held:
-            await self._said(quota)
+            await self._clear_held(quota)
         return reply
 
     async def close(self) -> None:
         """Has no connection between two mails."""
 
     async def _reserved(self, id: str, quota: MailQuota | None, execution_id: str, now: int, interval: int) -> MailQuota | None:
-        """The quota, with this execution as the one that is told; None when its mail is held back, which the quota has noted then. Of
-        several workers with mails of one job, one gets the quota."""
+        """The quota, which this execution has taken; None when its mail is held back, which the quota then counts. Of several workers with
+        mails of one job, one gets the quota."""
         while True:
             if quota is None:
                 after = MailQuota(id, execution_id, now)
@@ -111,17 +111,17 @@ class MailCarrier:
                 after = quota if execution_id == quota.execution_id else quota.telling(execution_id, now)
             else:
                 after = quota.holding(execution_id)
-            is_told = after.execution_id == execution_id
+            is_taken = after.execution_id == execution_id
             if after is quota or await self._store.write_mail_quota(after):
                 await self._store.prune_receivers(now - FORGOTTEN_AFTER)
-                return after if is_told else None
+                return after if is_taken else None
             quota = await self._store.mail_quota(id)
 
-    async def _said(self, said: MailQuota) -> None:
-        """Notes that a mail has told of what was held back as of ``said``."""
-        quota: MailQuota | None = said
-        while quota is not None and quota.held and not await self._store.write_mail_quota(quota.without(said)):
-            quota = await self._store.mail_quota(said.id)
+    async def _clear_held(self, reported: MailQuota) -> None:
+        """Takes the mails off the quota that were held back as of ``reported``: a mail has listed them."""
+        quota: MailQuota | None = reported
+        while quota is not None and quota.held and not await self._store.write_mail_quota(quota.without(reported)):
+            quota = await self._store.mail_quota(reported.id)
 
     async def _end_of_log(self, execution: Execution) -> str:
         """The last lines of both streams, in order of arrival."""
@@ -136,37 +136,37 @@ class MailCarrier:
         return data[:LINES_BYTES].decode(errors="replace").strip("\r\n")
 
 
-def carriers_of(notifier: Notifier, store: CarrierStore, pools: Sequence[Pool]) -> Mapping[Kind, Carrier]:
-    """The carriers of a worker, by kind."""
-    return {Kind.WEBHOOK: WebhookCarrier(notifier, pools), Kind.MAIL: MailCarrier(notifier.mail, store)}
+def channels_of(notifier: Notifier, store: ChannelStore, pools: Sequence[Pool]) -> Mapping[Kind, Channel]:
+    """The channels of a worker, by kind."""
+    return {Kind.WEBHOOK: WebhookChannel(notifier, pools), Kind.MAIL: MailChannel(notifier.mail, store)}
 
 
 Count = Callable[[str, str], None]
 """Counts an attempt: its kind, and what it came to."""
 
 
-class CountedCarrier:
-    """A carrier whose attempts are counted."""
+class CountedChannel:
+    """A channel whose attempts are counted."""
 
-    def __init__(self, carrier: Carrier, kind: Kind, count: Count) -> None:
-        self._carrier = carrier
+    def __init__(self, channel: Channel, kind: Kind, count: Count) -> None:
+        self._channel = channel
         self._kind = kind
         self._count = count
 
     @property
     def deadline(self) -> float:
-        return self._carrier.deadline
+        return self._channel.deadline
 
-    async def carry(self, *arguments: Any) -> Reply:
-        """What the carrier's attempt came to."""
-        reply = await self._carrier.carry(*arguments)
+    async def send(self, *arguments: Any) -> Reply:
+        """Makes an attempt; its outcome."""
+        reply = await self._channel.send(*arguments)
         self._count(self._kind.value, "held" if reply.is_held else "delivered" if reply.is_success else "failed")
         return reply
 
     async def close(self) -> None:
-        await self._carrier.close()
+        await self._channel.close()
 
 
-def counted(carriers: Mapping[Kind, Carrier], count: Count) -> Mapping[Kind, Carrier]:
-    """The carriers, with their attempts counted."""
-    return {kind: CountedCarrier(carrier, kind, count) for kind, carrier in carriers.items()}
+def counted(channels: Mapping[Kind, Channel], count: Count) -> Mapping[Kind, Channel]:
+    """The channels, with their attempts counted."""
+    return {kind: CountedChannel(channel, kind, count) for kind, channel in channels.items()}

@@ -1,4 +1,4 @@
-"""Sends what is to be sent: takes deliveries that are due from the store, and writes down what each attempt came to.
+"""Takes deliveries that are due from the store, sends them, and records the outcome of each attempt; notices jobs that are late.
 
 A delivery is taken by a lease: its row says until when no other worker takes it. When a worker ends in between, another one sends it again
 after that, under the same id. Few deliveries go to one receiver at once, so one that is slow or dead delays no other.
@@ -15,13 +15,30 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import QueueDown, TransientError, Unreadable
 from fastlane.metrics import Metrics
-from fastlane.models.delivery import FORGOTTEN_AFTER, Delivery, DeliveryState, JobState, Kind, Receiver, Reply, Subject, receiver_id
+from fastlane.models.delivery import (
+    FORGOTTEN_AFTER,
+    Delivery,
+    DeliveryState,
+    JobState,
+    Kind,
+    Receiver,
+    Reply,
+    Subject,
+    checked,
+    notices,
+    receiver_id,
+    succeeded,
+    told,
+)
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.notify import NotificationTrigger
 from fastlane.models.pool import RESTORED, Pool
+from fastlane.models.status import Status
 from fastlane.notify.port import Notifier
 from fastlane.queue.port import WorkerReports
-from fastlane.scheduler.channels import Carrier, carriers_of, counted
+from fastlane.scheduler.channels import Channel, channels_of, counted
 from fastlane.scheduler.known_workers import always
-from fastlane.scheduler.lateness import Lateness
 from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, PoolStore, Store
 
 log = structlog.get_logger()
@@ -32,36 +49,42 @@ AT_ONCE, AT_ONCE_PER_RECEIVER = 128, 4
 """Deliveries of a worker that are on their way at once, in all and to one receiver."""
 PAGE = 32
 RECORD_WITHIN = 30.0
-"""Seconds for which a worker tries to write down what an attempt came to, before the delivery may be sent again."""
+"""Seconds for which a worker tries to record the outcome of an attempt, before the delivery may be sent again."""
 UNREADABLE_BACK_OFF = 60_000
 """Milliseconds after which a delivery about an execution that cannot be read is tried again: a newer fastlane may read it."""
 PAUSED = "it is paused, because every attempt has failed for a day; send this again by hand, or wait: one attempt an hour is made"
 
 
 class DelivererStore(DeliveryStore, JobStore, ExecutionStore, PoolStore, Protocol):
-    """What a deliverer needs of the store."""
+    """What a deliverer, and a look for late jobs, need of the store."""
 
 
 class Deliverer:
-    """The deliveries of one process. ``carriers`` write and send them, by kind. It takes some while ``is_needed``."""
+    """The deliveries of one process. ``channels`` write and send them, by kind. It takes deliveries only while ``is_needed``."""
 
     def __init__(
         self,
         store: DelivererStore,
-        carriers: Mapping[Kind, Carrier],
+        channels: Mapping[Kind, Channel],
         clock: Clock,
         is_needed: Callable[[], Awaitable[bool]] = always,
     ) -> None:
         self._is_needed = is_needed
         self._store = store
-        self._carriers = carriers
+        self._channels = channels
         self._clock = clock
         self._wake = asyncio.Event()
         self._under_way: Counter[str] = Counter()
         self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
+    async def add(self, deliveries: Sequence[Delivery]) -> None:
+        """Inserts deliveries, which are sent at once. Inserting one again changes nothing."""
+        if deliveries:
+            await self._store.insert_deliveries(deliveries)
+            self._wake.set()
+
     def wake(self) -> None:
-        """Tells it that there is something to send."""
+        """Looks again for deliveries that are due."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -79,8 +102,8 @@ class Deliverer:
 
     async def close(self) -> None:
         """Ends the senders' connections."""
-        for carrier in self._carriers.values():
-            await carrier.close()
+        for channel in self._channels.values():
+            await channel.close()
 
     async def _round(self, sending: asyncio.TaskGroup) -> None:
         """Takes what is due and can be sent now. When a store went back to an earlier state, nothing is sent until somebody resumes
@@ -99,7 +122,7 @@ class Deliverer:
             self._wake.set()
 
     async def _take(self, row: Delivery, sending: asyncio.TaskGroup) -> None:
-        lease = self._clock.now() + round((self._carriers[row.kind].deadline + RECORD_WITHIN) * 1000)
+        lease = self._clock.now() + round((self._channels[row.kind].deadline + RECORD_WITHIN) * 1000)
         taken = row.taken(lease)
         if await self._store.write_delivery(taken):
             self._under_way[taken.target.origin] += 1
@@ -136,20 +159,20 @@ class Deliverer:
         if receiver is not None and not delivery.by_hand and not receiver.takes(began):
             await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
             return
-        reply = await self._carriers[delivery.kind].carry(subject, delivery, began)
+        reply = await self._channels[delivery.kind].send(subject, delivery, began)
         await self._record(delivery, reply, began)
         if not reply.is_held:
             await self._note_receiver(delivery, receiver, reply)
 
     async def _subject(self, delivery: Delivery) -> Subject | None:
-        """What it tells of; None when that is gone."""
+        """The execution or job that the delivery is about; None when it is gone."""
         if not delivery.is_of_job:
             return await self._store.execution(delivery.execution_id)
         job = await self._store.job(delivery.job_id)
         return None if job is None else JobState(job, (await self._store.latest([job.id])).get(job.id))
 
     async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
-        """Writes down what an attempt came to. What a person asked for meanwhile stays: the row is read again."""
+        """Records the outcome of an attempt. A change by a person meanwhile stays: the row is read again."""
         current: Delivery | None = delivery
         async with asyncio.timeout(RECORD_WITHIN):
             while current is not None:
@@ -175,7 +198,7 @@ class Deliverer:
         log_it("delivery.attempt_failed", receiver=after.target.origin, state=after.state.value, error=reply.error, **ids)
 
     async def _note_receiver(self, delivery: Delivery, seen: Receiver | None, reply: Reply) -> None:
-        """Notes that a receiver fails, or that it does no longer. Of several workers one wins; the others need not."""
+        """Records that a receiver fails, or that it works again. Of several workers, one writes it."""
         if reply.is_success:
             if seen is not None and await self._store.drop_receiver(seen) and seen.is_paused:
                 log.info("receiver.resumed", receiver=seen.origin)
@@ -188,13 +211,108 @@ class Deliverer:
         await self._store.prune_receivers(now - FORGOTTEN_AFTER)
 
 
+CHECK_EVERY = 2.0
+"""Seconds between two looks for jobs whose check is due."""
+JOBS_PAGE = 100
+
+
+class LatenessStore(JobStore, ExecutionStore, DeliveryStore, PoolStore, Protocol):
+    """What is needed of the store."""
+
+
+class Lateness:
+    """Watches for jobs that are late: those without a success for as long as they are expected to have one. ``pools`` have the webhooks of
+    jobs that name none.
+
+    The check is a row's moment in the store, so any process notices, whatever has become of the worker that should have run the job:
+    another worker or, while no worker is alive, an API server. Each step is a compare-and-set of the job, so of several processes one
+    notifies.
+    """
+
+    def __init__(
+        self,
+        store: DelivererStore,
+        clock: Clock,
+        pools: Sequence[Pool],
+        deliverer: Deliverer,
+        is_needed: Callable[[], Awaitable[bool]] = always,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._pools = pools
+        self._deliverer = deliverer
+        self._is_needed = is_needed
+        self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
+
+    async def run(self) -> None:
+        """Looks for jobs that are late, forever."""
+        while True:
+            try:
+                if await self._is_needed():
+                    await self.look()
+            except TransientError as error:
+                log.warning("lateness.waiting", error=str(error))
+            await self._clock.sleep(CHECK_EVERY * (0.75 + self._chance.random() / 2))
+
+    async def succeeded(self, execution: Execution) -> None:
+        """Takes note of an execution that is done; a late job has recovered. Safe to repeat."""
+        at = execution.finished_at
+        while at is not None:
+            job = await self._store.job(execution.job_id)
+            if job is None or job.spec.expect_every is None or not execution.belongs_to(job):
+                return
+            now = self._clock.now()
+            after = succeeded(job, at, now)
+            if job.late_since is not None and job.late_since <= at:
+                if job.check_at is not None:
+                    await self._notify(
+                        job, NotificationTrigger.LATE, job.late_since
+                    )  # the process that found it late may have ended before it notified
+                await self._notify(job, NotificationTrigger.RECOVERED, at)
+            if after == job or await self._store.advance(job, after, (), None):
+                if job.late_since is not None and after.late_since is None:
+                    log.info("job.recovered", task_id=job.task_id, job_id=job.id, execution_id=execution.id)
+                return
+
+    async def look(self) -> None:
+        """Checks what is due. When a store went back to an earlier state, jobs seem late that are not: it waits until somebody resumes
+        dispatch."""
+        while True:
+            rows = await self._store.jobs_to_check(self._clock.now(), JOBS_PAGE)
+            if not rows or (await self._store.paused_pools()).hold == RESTORED:
+                return
+            for job in rows:
+                await self._check(job)
+            if len(rows) < JOBS_PAGE:
+                return
+
+    async def _check(self, job: Job) -> None:
+        if job.late_since is None:
+            after = checked(job, await self._last_success(job), self._clock.now())
+            if not await self._store.advance(job, after, (), None) or after.late_since is None:
+                return
+            log.warning("job.late", task_id=job.task_id, job_id=job.id, late_since=after.late_since)
+            job = after
+        if job.late_since is not None:
+            await self._notify(job, NotificationTrigger.LATE, job.late_since)
+            await self._store.advance(job, told(job), (), None)
+
+    async def _last_success(self, job: Job) -> int | None:
+        """When the job was done last, as far as is stored: an execution may be done and not settled yet."""
+        done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
+        return max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
+
+    async def _notify(self, job: Job, trigger: NotificationTrigger, at: int) -> None:
+        await self._deliverer.add(notices(job, trigger, self._pools, at, self._clock.now()))
+
+
 STANDS_IN_AFTER = 30_000
 """Milliseconds without a worker after which a server stands in: workers are restarted in less."""
 
 
-class StandIn:
-    """Stands in for workers, ``after`` that many milliseconds without one. Of several servers, each takes what the others have not: every
-    step is a compare-and-set."""
+class FallbackDeliverer:
+    """Sends deliveries, and notices late jobs, in a server while no worker has been alive for ``after`` milliseconds. Of several servers,
+    each takes what the others have not: every step is a compare-and-set."""
 
     def __init__(
         self,
@@ -211,9 +329,9 @@ class StandIn:
         self._after = after
         self._last_worker = clock.now()
         self._stands_in = False
-        carriers = counted(carriers_of(notifier, store, pools), (metrics or Metrics()).delivery_tried)
-        self._deliverer = Deliverer(store, carriers, clock, self._is_needed)
-        self._lateness = Lateness(store, clock, pools, self._deliverer.wake, self._is_needed)
+        channels = counted(channels_of(notifier, store, pools), (metrics or Metrics()).delivery_tried)
+        self._deliverer = Deliverer(store, channels, clock, self._is_needed)
+        self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed)
 
     async def run(self) -> None:
         """Stands in when it is needed, forever."""

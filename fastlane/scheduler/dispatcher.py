@@ -9,17 +9,17 @@ What needs no slot is claimed a little ahead, many entries at once, and begun wh
 import asyncio
 import math
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 
 import structlog
 
 from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
-from fastlane.models.host import HostView
-from fastlane.models.pool import Pool
-from fastlane.queue.port import Claim, TimedQueue
+from fastlane.queue.port import Claim
 from fastlane.scheduler.assignment import Assignment, claim_request
+from fastlane.scheduler.known_workers import Hosts
 from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.rebuilder import Rebuilder
 
 KEPT = 1.0
@@ -63,27 +63,25 @@ Run = Callable[[Assignment, int], Coroutine[None, None, None]]
 
 
 class Dispatcher:
-    """The claim loop of one worker. It calls ``on_rebuilt`` when it finds a rebuilt queue, which knows no worker yet. It goes by ``clock``,
-    and only measures the ``machine``'s."""
+    """The claim loop of one worker. ``run`` works on what it claims. It calls ``on_rebuilt`` when it finds a rebuilt queue, which knows no
+    worker yet. It only measures the clock of the ``machine``."""
 
     def __init__(
         self,
-        queue: TimedQueue,
-        hosts: Callable[[], Sequence[HostView]],
-        clock: Clock,
-        machine: Clock,
+        ports: Ports,
+        hosts: Hosts,
         leases: Leases,
-        pools: Sequence[Pool],
         rebuilder: Rebuilder,
         run: Run,
-        on_rebuilt: Callable[[], None],
+        on_rebuilt: Callable[[], None] = lambda: None,
+        machine: Clock | None = None,
     ) -> None:
-        self._queue = queue
+        self._queue = ports.queue
+        self._clock = ports.clock
+        self._pools = ports.pools
+        self._machine = machine or ports.clock
         self._hosts = hosts
-        self._clock = clock
-        self._machine = machine
         self._leases = leases
-        self._pools = pools
         self._rebuilder = rebuilder
         self._run = run
         self._on_rebuilt = on_rebuilt
@@ -91,7 +89,7 @@ class Dispatcher:
         self._unaligned = False
         self._off = 0
         self._skew: int | None = None
-        self._time = QueueTime(clock)
+        self._time = QueueTime(ports.clock)
 
     @property
     def clock_skew(self) -> int | None:
@@ -121,7 +119,7 @@ class Dispatcher:
         generation = await self._rebuilder.ensure()
         if self._leases.enter_generation(generation):
             self._on_rebuilt()
-        request = claim_request(self._pools, self._hosts(), self._leases.room)
+        request = claim_request(self._pools, self._hosts.views(), self._leases.room)
         count = 0 if self._unaligned else request.count
         before, shown = self._clock.now(), self._machine.now()
         claim = await self._queue.claim(

@@ -1,11 +1,12 @@
-"""The watch of one execution by its owner: it inspects the service, judges what it sees (``verdict.judge``), and acts on the verdict.
+"""The watch of one execution by its owner: it looks at the service, judges what it sees (``verdict.judge``), and acts on the verdict.
 
 The final row is written only after the log is stored to its end.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
@@ -13,32 +14,36 @@ from fastlane.clock import Clock, first_of
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused, ServiceGone
 from fastlane.executors.port import EngineService, EngineTask, Executor, Phase
 from fastlane.models import transitions
-from fastlane.models.event import Note, Obstacle
-from fastlane.models.execution import Ending, Execution, Usage
+from fastlane.models.event import Note
+from fastlane.models.execution import Ending, Execution, Started, Usage
 from fastlane.models.host import reachable_manager, reachable_managers
 from fastlane.models.log import Hint
-from fastlane.models.status import Status
 from fastlane.scheduler import assignment as notes
-from fastlane.scheduler import verdict as failures
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.known_workers import Hosts
+from fastlane.scheduler.ports import Ports, WorkerSettings
 from fastlane.scheduler.settler import is_last_word
 from fastlane.scheduler.verdict import (
+    NO_TROUBLES,
     ActivateService,
-    Limits,
+    HostRemoved,
+    LookAgain,
+    NotShown,
     RecordEnd,
     RecordStart,
-    ServiceMissing,
+    Refused,
+    Removed,
+    RemoveService,
+    Sight,
     StopService,
+    Verdict,
     WaitUntil,
-    ending_when_gone,
-    ending_when_host_removed,
-    ending_when_lost,
-    ending_when_removed,
     is_start_or_success,
     judge,
     task_of,
+    verdict_of,
 )
-from fastlane.storage.base import LogStore, Store
+from fastlane.storage.base import LogStore
 from fastlane.streams.pump import LogEnd, Pump
 
 log = structlog.get_logger()
@@ -48,7 +53,7 @@ LOG_LOST_AFTER = 5.0
 
 
 class LogCopy:
-    """Drives the pump of one execution. ``patience``: seconds for which a host that does not give the log is waited for."""
+    """Drives the pump of one execution. ``patience``: seconds for which it waits for a host that does not give the log."""
 
     def __init__(self, pump: Pump, store: LogStore, clock: Clock, execution_id: str, patience: float) -> None:
         self._pump = pump
@@ -90,13 +95,13 @@ class LogCopy:
 FIRST = 1.0
 """Seconds until the first sample, and between two samples at least. Most containers that end sooner than that cost nothing."""
 SHARE = 0.25
-"""The next sample comes after this part of the time for which the container has been measured, so that what the end of a container is not
-measured of is a small part of the whole."""
+"""The next sample comes after this part of the time for which the container has been measured, so only a small part of it, at its end, is
+not measured."""
 
 
 class UsageMeter:
-    """Takes samples of one container, and the more seldom the longer it runs. ``every``: seconds between two samples at most; 0: takes
-    none."""
+    """Takes samples of one container, the more rarely the longer it runs. ``every``: the longest time between two samples in seconds; 0:
+    takes none."""
 
     def __init__(self, executor: Executor, clock: Clock, execution_id: str, every: float) -> None:
         self._executor = executor
@@ -144,6 +149,41 @@ class UsageMeter:
                 self.usage = sample if self.usage is None else self.usage.then(sample)
 
 
+class Recording:
+    """What is kept of one container: its log, and samples of what it uses. ``untouched``: none of the log is stored yet."""
+
+    def __init__(self, ports: Ports, settings: WorkerSettings, execution: Execution, *, untouched: bool) -> None:
+        store, executor, clock, id = ports.store, ports.executor, ports.clock, execution.id
+        self._store = store
+        self._id = id
+        pump = Pump(store, executor, clock, id, most=settings.log_cap, publish=ports.publish, untouched=untouched)
+        self._log_copy = LogCopy(pump, store, clock, id, settings.limits.host_lost_after)
+        self._meter = UsageMeter(executor, clock, id, settings.usage_every)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the container has used, as far as it was measured."""
+        return self._meter.usage
+
+    def start(self, host: str, task: EngineTask) -> None:
+        """Records a task that runs, from now on; does nothing when that has begun already."""
+        self._log_copy.start(host, task.id)
+        self._meter.start(host, task)
+
+    async def close(self) -> None:
+        """Ends the recording; what is stored stays."""
+        await self._meter.close()
+        await self._log_copy.close()
+
+    async def finish(self, host: str, task: EngineTask | None) -> LogEnd | None:
+        """Ends the recording, and stores the rest of an ended task's log; None when the task has no log. Raises HostDown while that may
+        still succeed."""
+        await self.close()
+        if task is None or task.container_id is None:
+            return None
+        return await self._log_copy.finish(host, task.id)
+
+
 UNEVENTFUL = frozenset({Phase.WAITING, Phase.PREPARING})
 
 
@@ -180,19 +220,13 @@ class ServiceObservation:
 RECHECK = 30.0
 """Seconds after which the service is inspected even when no snapshot showed a change."""
 
-MIN_PAUSE, MAX_PAUSE = 0.25, 5.0
-"""Bounds, in seconds, of the wait before a service that was not started or stopped is told so again: a quarter of the time since then."""
 
-Lost = Callable[..., str | None]
-"""Why an execution is lost with its host, which was removed by force; None when it is not. ``node_down=True``: its node is down."""
+class Starter(Protocol):
+    """Activates services."""
 
-
-def never_lost(_execution: Execution, *, node_down: bool = False) -> None:
-    """No host was removed."""
-
-
-Activate = Callable[[Assignment, Execution], Awaitable[bool]]
-"""Activates an execution's service; False when another worker has taken the execution."""
+    async def activate(self, assignment: Assignment, execution: Execution) -> bool:
+        """Starts the bound service of a pulling execution, unless a stop came first; False when another worker has taken the execution.
+        Raises HostDown, OrderRefused, ServiceGone."""
 
 
 class ExecutionWatch:
@@ -200,50 +234,36 @@ class ExecutionWatch:
 
     def __init__(
         self,
-        store: Store,
-        executor: Executor,
-        clock: Clock,
-        limits: Limits,
+        ports: Ports,
+        settings: WorkerSettings,
+        hosts: Hosts,
+        starter: Starter,
         assignment: Assignment,
         execution: Execution,
         observation: ServiceObservation,
-        log_copy: LogCopy,
-        meter: UsageMeter,
-        *,
-        activate: Activate,
-        publish: Callable[[Hint], None],
-        is_elsewhere: Callable[[Execution], Awaitable[bool]],
-        lost: Lost,
     ) -> None:
-        self._store = store
-        self._executor = executor
-        self._clock = clock
-        self._limits = limits
+        self._store = ports.store
+        self._executor = ports.executor
+        self._clock = ports.clock
+        self._publish = ports.publish
+        self._limits = settings.limits
+        self._hosts = hosts
+        self._starter = starter
         self._assignment = assignment
         self._execution = execution
         self._observation = observation
-        self._log_copy = log_copy
-        self._meter = meter
-        self._activate = activate
-        self._publish = publish
-        self._is_elsewhere = is_elsewhere
-        self._lost = lost
-        self._ending: Ending | None = None
-        self._gone_since: int | None = None
-        self._away_since: int | None = None
-        self._node_down_since: int | None = None
-        self._disobeyed_since: int | None = None
-        self._trouble: Note | None = None
+        self._recording = Recording(ports, settings, execution, untouched=assignment.begin_watch() and execution.epoch == 1)
+        self._troubles = NO_TROUBLES
         self._ran: EngineTask | None = None
         self._last_manager: str | None = None
         self._is_ours = True
 
     def note(self) -> Note | None:
         """What delays it, as far as the last snapshot and the last answer tell."""
-        return self._trouble or notes.of_tasks(self._execution, self._observation.tasks, self._limits)
+        return self._troubles.note or notes.of_tasks(self._execution, self._observation.tasks, self._limits)
 
     async def run(self) -> Execution | None:
-        """Judges, acts and waits until the execution is final (the final row) or another worker's (None).
+        """Looks, judges, acts and waits until the execution is final (the final row) or another worker's (None).
 
         The row is read again after every wait. The first one was just written by this worker, so it is read again only after the hint of a
         stop.
@@ -263,27 +283,38 @@ class ExecutionWatch:
         return None
 
     async def close(self) -> None:
-        """Ends the copying of its log, and the measuring of its container."""
-        await self._meter.close()
-        await self._log_copy.close()
+        """Ends the recording of its container."""
+        await self._recording.close()
 
     async def _step(self) -> Execution | None:
+        """Looks once, and acts until there is nothing more to conclude from that; the final row, if it was written."""
         self._observation.changed.clear()
-        if (why := self._lost(self._execution)) is not None:
-            return await self._write_lost(why)
+        seen: Sight | Execution | None = await self._look()
+        while seen is not None and not isinstance(seen, Execution):
+            if isinstance(seen, NotShown) and not isinstance(seen.error, ServiceGone) and await self._hosts.is_elsewhere(self._execution):
+                self._assignment.give_away()
+                self._is_ours = False
+                return None
+            verdict, self._troubles = judge(self._execution, seen, self._troubles, self._clock.now(), self._limits)
+            try:
+                seen = await self._act(verdict, seen)
+            except (ServiceGone, HostDown, OrderRefused) as error:
+                seen = NotShown(error)
+        return seen
+
+    # looking
+
+    async def _look(self) -> Sight:
+        if (why := self._hosts.lost(self._execution)) is not None:
+            return HostRemoved(why)
         try:
             service = await self._known_service() or await self._inspect()
-            self._away_since = None
-            task = task_of(self._execution, service)
-            if task is not None and task.phase is Phase.UNKNOWN:
-                return await self._node_down(task)
-            self._node_down_since = self._trouble = None
-            return await self._act(service, task)
-        except ServiceGone:
-            return await self._missing(failures.REMOVED)
-        except (HostDown, OrderRefused) as error:
-            self._gone_since = None  # a leader that is cut off answers 404 falsely, falls silent, and may answer 404 again as it comes back
-            return await self._unseen(error)
+        except (ServiceGone, HostDown, OrderRefused) as error:
+            return NotShown(error)
+        task = task_of(self._execution, service)
+        if task is not None and task.phase is Phase.UNKNOWN and (why := self._hosts.lost(self._execution, node_down=True)) is not None:
+            return HostRemoved(why)
+        return service
 
     async def _known_service(self) -> EngineService | None:
         """Its service without asking for it again, where the activation or a snapshot tells all that matters: that it has just been
@@ -291,7 +322,7 @@ class ExecutionWatch:
         service = self._executor.just_activated(self._manager(), self._execution.service_id or "") or await self._shown_service()
         if service is None:
             return None
-        verdict = judge(self._execution, service, self._clock.now(), self._limits)
+        verdict = verdict_of(self._execution, service, self._clock.now(), self._limits)
         return service if isinstance(verdict, WaitUntil | RecordStart | RecordEnd) else None
 
     async def _shown_service(self) -> EngineService | None:
@@ -330,112 +361,73 @@ class ExecutionWatch:
             return service
         raise fault or ServiceGone(service_id)
 
-    async def _act(self, service: EngineService, task: EngineTask | None) -> Execution | None:
-        verdict = judge(self._execution, service, self._clock.now(), self._limits)
-        if isinstance(verdict, ServiceMissing):
-            return await self._missing(verdict.why)
-        self._gone_since = None
-        if isinstance(verdict, StopService | ActivateService):
-            return await self._demand(verdict, service)
-        self._disobeyed_since = None
+    # acting
+
+    async def _act(self, verdict: Verdict, seen: Sight) -> Sight | Execution | None:
+        """Acts on the verdict, and waits if there is nothing to do. Returns the final row, or what else the act has shown."""
         match verdict:
-            case RecordEnd():
-                return await self._finish(verdict.ending, verdict.task)
-            case RecordStart():
-                if self._ran is None:  # else its log is read to the end at once, when a look shows that
-                    self._log_copy.start(self._manager(), verdict.started.engine_task_id)
-                    self._measure(task)
-                ran = await self._store.change(transitions.run(self._execution, verdict.started, now=self._clock.now()))
-                if ran is not None:
-                    self._publish(Hint(ran.id, 0, ran.status))
-                    log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
-                    await self._wait_while_it_runs(ran, service)
-            case WaitUntil():
-                if task is not None and task.phase is Phase.RUNNING:
-                    self._log_copy.start(self._manager(), task.id)
-                    self._measure(task)
-                await self._wait(verdict.until, stop_shown=service.stopping)
+            case LookAgain(seconds):
+                await first_of(self._clock, seconds, self._assignment.stop_event)
+            case RecordEnd(ending, task):
+                return await self._write(ending, await self._recording.finish(self._manager(), task))
+            case ActivateService() | StopService() if isinstance(seen, EngineService):
+                return await self._demand(verdict, seen)
+            case RemoveService() if isinstance(seen, Refused):
+                return await self._demand(verdict, seen.service)
+            case RecordStart(started) if isinstance(seen, EngineService):
+                await self._record_start(started, seen)
+            case WaitUntil(until) if isinstance(seen, EngineService):
+                self._record(seen)
+                await self._wait(until, stop_shown=seen.stopping)
         return None
 
-    async def _wait_while_it_runs(self, ran: Execution, service: EngineService) -> None:
-        """Waits after a start was recorded, if there is nothing else to do by the same answer of the engine."""
-        verdict = judge(ran, service, self._clock.now(), self._limits)
-        if isinstance(verdict, WaitUntil):
-            await self._wait(verdict.until, stop_shown=service.stopping)
-
-    def _measure(self, task: EngineTask | None) -> None:
-        if task is not None and task.phase is Phase.RUNNING:
-            self._meter.start(self._manager(), task)
-
-    async def _demand(self, demand: StopService | ActivateService, service: EngineService) -> Execution | None:
-        """Stops or activates its service. When the host does not do so for a while, the execution ends nevertheless."""
+    async def _demand(self, demand: StopService | ActivateService | RemoveService, service: EngineService) -> Sight | None:
+        """Activates, stops or removes its service. Returns the refusal when the host does not do so."""
         try:
-            if isinstance(demand, ActivateService):
-                self._is_ours = await self._activate(self._assignment, self._execution)
-            else:
-                await self._stop(demand.why)
+            match demand:
+                case ActivateService():
+                    self._is_ours = await self._starter.activate(self._assignment, self._execution)
+                case StopService(why):
+                    if self._troubles.disobeyed is None:
+                        log.info("execution.stopping", **self._execution.names, why=why)
+                    await self._executor.stop(self._manager(), service.id, why)
+                case RemoveService(ending):
+                    return await self._remove(ending, service)
         except (HostDown, OrderRefused, ServiceGone) as error:  # a proxy may answer 404 to an update of a service that is there
-            return await self._disobeyed(demand, service, error)
-        self._disobeyed_since = None
+            return Refused(service, demand, error)
+        self._troubles = replace(self._troubles, disobeyed=None)
         return None
 
-    async def _stop(self, why: str) -> None:
-        if self._disobeyed_since is None:
-            log.info("execution.stopping", **self._execution.names, why=why)
-        await self._executor.stop(self._manager(), self._execution.service_id or "", why)
-
-    async def _disobeyed(
-        self, demand: StopService | ActivateService, service: EngineService, error: HostDown | OrderRefused | ServiceGone
-    ) -> Execution | None:
-        """Handles a host that shows its service, but does not start or stop it."""
-        now = self._clock.now()
-        since = self._disobeyed_since = self._disobeyed_since or now
-        patience = self._limits.host_lost_after if isinstance(error, HostDown) else self._limits.refused_after
-        if now - since < patience * 1000:
-            self._explain(_obstacle(error), str(error), since, patience)
-            pause = min(max(MIN_PAUSE, (now - since) / 4000), MAX_PAUSE, patience / 3)
-            await first_of(self._clock, pause, self._assignment.stop_event)
-            return None
-        if isinstance(demand, StopService):
-            return await self._remove(ending_when_removed(self._execution, service, demand.why, now, self._limits), service)
-        # The row first: no owner activates a service of a final row, and its service is removed after that.
-        return await self._write(Ending(Status.FAILED, now, failure=failures.not_started(self._execution, error, patience)), None)
-
-    async def _remove(self, ending: Ending, service: EngineService) -> Execution | None:
-        """Removes a service that its host does not stop: that takes no room in the swarm, and ends a container as a stop does, but may lose
-        its result and the end of its log. When the host refuses this for as long as it may be away, the execution ends nevertheless."""
+    async def _remove(self, ending: Ending, service: EngineService) -> Sight | None:
         fresh = await self._store.execution(self._execution.id)
         if fresh is None or fresh.epoch != self._execution.epoch:
             return None
-        since = self._disobeyed_since or self._clock.now()
-        try:
-            await self._executor.remove(self._manager(), service.id)
-        except (HostDown, OrderRefused) as error:
-            if self._clock.now() - since >= self._limits.host_lost_after * 1000:
-                return await self._write(ending, None)
-            self._explain(_obstacle(error), str(error), since, self._limits.host_lost_after)
-            await self._clock.sleep(min(5.0, self._limits.host_lost_after / 10))
-            return None
+        await self._executor.remove(self._manager(), service.id)
         log.warning("service.removed_early", **self._execution.names, service_id=service.id, status=ending.status.value)
-        if not service.activated:
-            return await self._write(ending, None)
-        self._ending = ending  # written once it is certain that the service is gone; until then its log is copied
-        await self._clock.sleep(MIN_PAUSE)
-        return None
+        return Removed(service, ending)
 
-    async def _finish(self, ending: Ending, task: EngineTask | None) -> Execution | None:
-        """Stores the log to its end, then the final row."""
-        self._ending = ending
-        await self._meter.close()
-        await self._log_copy.close()
-        has_log = task is not None and task.container_id is not None
-        log_end = await self._log_copy.finish(self._manager(), task.id) if task is not None and has_log else None
-        return await self._write(ending, log_end)
+    async def _record_start(self, started: Started, service: EngineService) -> None:
+        """Writes the row of a container that runs. Then waits, if there is nothing else to do by the same answer of the engine."""
+        if self._ran is None:  # else its log is read to the end at once, when a look shows that
+            self._record(service)
+        ran = await self._store.change(transitions.run(self._execution, started, now=self._clock.now()))
+        if ran is None:
+            return
+        self._publish(Hint(ran.id, 0, ran.status))
+        log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
+        verdict = verdict_of(ran, service, self._clock.now(), self._limits)
+        if isinstance(verdict, WaitUntil):
+            await self._wait(verdict.until, stop_shown=service.stopping)
+
+    def _record(self, service: EngineService) -> None:
+        task = task_of(self._execution, service)
+        if task is not None and task.phase is Phase.RUNNING:
+            self._recording.start(self._manager(), task)
 
     async def _write(self, ending: Ending, log_end: LogEnd | None) -> Execution | None:
         head = log_end.head if log_end is not None else await self._store.log_head(self._execution.id)
         ran = self._execution.has_started or ending.started is not None
-        logged = replace(ending.with_log(head, lost=ran if log_end is None else log_end.gone), usage=self._meter.usage)
+        logged = replace(ending.with_log(head, lost=ran if log_end is None else log_end.gone), usage=self._recording.usage)
         settled = is_last_word(self._execution, logged, self._limits.pools)
         ended = await self._store.change(transitions.end(self._execution, logged, settled=settled, now=self._clock.now()))
         if ended is not None:
@@ -450,53 +442,6 @@ class ExecutionWatch:
                 reason=ended.failure.reason.value if ended.failure else None,
             )
         return ended
-
-    async def _missing(self, why: str) -> Execution | None:
-        """Handles a service, or its task, that the engine says is gone: believed only after a while, since a cut-off leader says so
-        too."""
-        now = self._clock.now()
-        self._gone_since = self._gone_since or now
-        if now - self._gone_since >= self._limits.gone_after * 1000:
-            return await self._write(self._ending or ending_when_gone(self._execution, why, self._gone_since, self._limits), None)
-        self._explain(Obstacle.SERVICE_GONE, why, self._gone_since, self._limits.gone_after)
-        await self._clock.sleep(min(5.0, self._limits.gone_after / 3))
-        return None
-
-    async def _unseen(self, error: HostDown | OrderRefused) -> Execution | None:
-        """Handles a swarm whose managers do not answer, or refuse to show its service: waits, and ends the execution as lost after a while.
-        When this worker does not know any of them, it leaves the execution to one that does."""
-        if await self._is_elsewhere(self._execution):
-            self._assignment.give_away()
-            self._is_ours = False
-            return None
-        now, why = self._clock.now(), str(error)
-        self._away_since = self._away_since or now
-        if now - self._away_since >= self._limits.host_lost_after * 1000:
-            words = f"its host {'refused to show it' if isinstance(error, OrderRefused) else 'could not be reached'}: "
-            ending = self._ending or ending_when_lost(self._execution, words + why.replace(" is not asked: ", " "), now, self._limits)
-            return await self._write(ending, None)
-        self._explain(_obstacle(error), why, self._away_since, self._limits.host_lost_after)
-        await self._clock.sleep(1.0)
-        return None
-
-    async def _node_down(self, task: EngineTask) -> Execution | None:
-        """Handles a task whose node is down, as ``_unseen`` does a host."""
-        if (why := self._lost(self._execution, node_down=True)) is not None:
-            return await self._write_lost(why)
-        now = self._clock.now()
-        self._node_down_since = self._node_down_since or now
-        if now - self._node_down_since >= self._limits.host_lost_after * 1000:
-            why = f"its node ({task.node_id}) was down"
-            return await self._write(ending_when_lost(self._execution, why, now, self._limits), None)
-        self._explain(Obstacle.NODE_DOWN, task.node_id or "", self._node_down_since, self._limits.host_lost_after)
-        await self._clock.sleep(1.0)
-        return None
-
-    async def _write_lost(self, why: str) -> Execution | None:
-        return await self._write(self._ending or ending_when_host_removed(self._execution, why, self._clock.now(), self._limits), None)
-
-    def _explain(self, obstacle: Obstacle, words: str, since: int, patience: float) -> None:
-        self._trouble = notes.note(self._execution, obstacle, words, since, since + round(patience * 1000))
 
     def _manager(self) -> str:
         """The manager to ask first."""
@@ -513,7 +458,3 @@ class ExecutionWatch:
         changed = self._observation.changed
         events = [changed] if stop_shown else [changed, self._assignment.stop_event]
         await first_of(self._clock, left, *events)
-
-
-def _obstacle(error: HostDown | OrderRefused | ServiceGone) -> Obstacle:
-    return Obstacle.HOST_AWAY if isinstance(error, HostDown) else Obstacle.REFUSED

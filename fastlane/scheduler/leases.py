@@ -14,7 +14,7 @@ from fastlane.clock import Clock
 from fastlane.errors import QueueDown
 from fastlane.models.event import Note
 from fastlane.queue.port import Renewal, TimedQueue
-from fastlane.scheduler.assignment import MAX_ERRANDS, MAX_EXECUTIONS, MAX_TICKS, Assignment, Room, Work
+from fastlane.scheduler.assignment import MAX_EXECUTIONS, MAX_SHORT_WORK, MAX_TICKS, Assignment, Room, Work
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Leases:
     def room(self) -> Room:
         """How much more this worker takes."""
         held = self._held
-        return Room(self._max_executions - held[Work.EXECUTION], MAX_ERRANDS - held[Work.ERRAND], MAX_TICKS - held[Work.TICK])
+        return Room(self._max_executions - held[Work.EXECUTION], MAX_SHORT_WORK - held[Work.SHORT_WORK], MAX_TICKS - held[Work.TICK])
 
     def subscribe(self, on_room: Callable[[], None]) -> None:
         """Calls ``on_room`` when there is room again for what there was none."""
@@ -115,9 +115,9 @@ class Leases:
         self._recount(assignment, Work.EXECUTION)
 
     def count_failed_tick(self, assignment: Assignment) -> None:
-        """Counts a tick that failed, and is tried again, as an errand from now on: a few such ticks must not keep all others waiting."""
+        """Counts a tick that failed, and is tried again, as short work from now on: it must not hold up the other ticks."""
         if assignment.work is Work.TICK:
-            self._recount(assignment, Work.ERRAND)
+            self._recount(assignment, Work.SHORT_WORK)
 
     def _recount(self, assignment: Assignment, work: Work) -> None:
         if self._assignments.get(assignment.id) is assignment and assignment.work is not work:
@@ -232,7 +232,7 @@ class Leases:
         before = self.room
         self._held[assignment.work] += change
         after = self.room
-        if before.executions < 1 <= after.executions or before.errands < 1 <= after.errands or before.ticks < 1 <= after.ticks:
+        if before.executions < 1 <= after.executions or before.short_work < 1 <= after.short_work or before.ticks < 1 <= after.ticks:
             self._on_room()
         executions = self._held[Work.EXECUTION]
         if executions >= self._max_executions and not self._is_full:

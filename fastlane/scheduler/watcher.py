@@ -4,23 +4,19 @@ A snapshot is only a hint: when a service's task changes phase, the execution's 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from time import thread_time
 
 import structlog
 
-from fastlane.clock import Clock, first_of
+from fastlane.clock import first_of
 from fastlane.errors import HostDown, OrderRefused, ServiceGone
-from fastlane.executors.port import ClusterSnapshot, Executor, Phase
+from fastlane.executors.port import ClusterSnapshot, Phase
 from fastlane.models.execution import Execution
 from fastlane.models.host import reachable_manager, reachable_managers
-from fastlane.models.log import Hint
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.execution_watch import Activate, ExecutionWatch, LogCopy, Lost, ServiceObservation, UsageMeter, never_lost
-from fastlane.scheduler.known_workers import nowhere_else
-from fastlane.scheduler.verdict import Limits
-from fastlane.storage.base import Store
-from fastlane.streams.pump import Pump, no_hints
+from fastlane.scheduler.execution_watch import ExecutionWatch, ServiceObservation, Starter
+from fastlane.scheduler.known_workers import Hosts
+from fastlane.scheduler.ports import Ports, WorkerSettings
 
 log = structlog.get_logger()
 
@@ -35,35 +31,15 @@ watched, and by this many seconds."""
 
 
 class Watcher:
-    """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``usage_every``: seconds
-    between two samples of what a container uses, at most (0: none is taken); ``activate`` starts a service that is found
-    parked; ``publish`` sends a hint to those who follow the execution's log; ``is_elsewhere`` says whether only another worker can ask an
-    execution's host; ``lost`` why it is lost with its host."""
+    """Takes the snapshots, and makes the watches that wait for them. The ``starter`` starts a service that is found parked."""
 
-    def __init__(
-        self,
-        store: Store,
-        executor: Executor,
-        clock: Clock,
-        limits: Limits,
-        *,
-        activate: Activate,
-        log_cap: int,
-        usage_every: float = 0.0,
-        publish: Callable[[Hint], None] = no_hints,
-        is_elsewhere: Callable[[Execution], Awaitable[bool]] = nowhere_else,
-        lost: Lost = never_lost,
-    ) -> None:
-        self._store = store
-        self._executor = executor
-        self._clock = clock
-        self._limits = limits
-        self._activate = activate
-        self._log_cap = log_cap
-        self._usage_every = usage_every
-        self._publish = publish
-        self._is_elsewhere = is_elsewhere
-        self._lost = lost
+    def __init__(self, ports: Ports, settings: WorkerSettings, hosts: Hosts, starter: Starter) -> None:
+        self._ports = ports
+        self._settings = settings
+        self._hosts = hosts
+        self._starter = starter
+        self._executor = ports.executor
+        self._clock = ports.clock
         self._observations: dict[str, ServiceObservation] = {}
         self._watched: dict[str, Execution] = {}
         self._wanted = asyncio.Event()
@@ -100,7 +76,7 @@ class Watcher:
     def wake_lost(self) -> None:
         """Wakes the watches of what is lost with a host that was removed."""
         for execution in self._watched.values():
-            if self._lost(execution) is not None:
+            if self._hosts.lost(execution) is not None:
                 self._observations[execution.service_id or ""].changed.set()
 
     async def watch(self, assignment: Assignment, execution: Execution) -> Execution | None:
@@ -112,7 +88,8 @@ class Watcher:
         self._begun_at = self._clock.now()
         self._wanted.set()
         self._begun.set()
-        watch = self._begin(assignment, execution, observation)
+        watch = ExecutionWatch(self._ports, self._settings, self._hosts, self._starter, assignment, execution, observation)
+        assignment.explain_with(watch.note)
         try:
             return await watch.run()
         finally:
@@ -136,25 +113,3 @@ class Watcher:
             else:
                 return bool(tasks) and tasks[0].phase is Phase.ENDED and not tasks[0].lingering  # a stop leaves a second one
         return None if gone else False
-
-    def _begin(self, assignment: Assignment, execution: Execution, observation: ServiceObservation) -> ExecutionWatch:
-        untouched = assignment.begin_watch() and execution.epoch == 1
-        pump = Pump(self._store, self._executor, self._clock, execution.id, most=self._log_cap, publish=self._publish, untouched=untouched)
-        copy = LogCopy(pump, self._store, self._clock, execution.id, self._limits.host_lost_after)
-        watch = ExecutionWatch(
-            self._store,
-            self._executor,
-            self._clock,
-            self._limits,
-            assignment,
-            execution,
-            observation,
-            copy,
-            UsageMeter(self._executor, self._clock, execution.id, self._usage_every),
-            activate=self._activate,
-            publish=self._publish,
-            is_elsewhere=self._is_elsewhere,
-            lost=self._lost,
-        )
-        assignment.explain_with(watch.note)
-        return watch

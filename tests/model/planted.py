@@ -305,7 +305,7 @@ PLANTED: Mapping[str, Plant] = {
     "run-without-number": method(job_change, "run_now", unnumbered),
     "retry-beside": method(ManualRuns, "_last_spec", beside),
     "released-beside": method(settler, "awaited", lambda _: lambda *_others: []),
-    "not-released": method(Overlaps, "attend", told_nothing),
+    "not-released": method(Overlaps, "release_or_replace", told_nothing),
     "not-replaced": method(settler, "replaced", lambda _: lambda *_others: []),
     "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
     "records-apart": method(app, "build_services", records_apart),

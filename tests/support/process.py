@@ -18,7 +18,7 @@ from fastlane.config.types import Role
 from fastlane.executors.port import Executor
 from fastlane.executors.swarm import spec
 from fastlane.scheduler import deliverer, execution_watch, rebuilder
-from fastlane.scheduler.worker import WorkerSettings
+from fastlane.scheduler.ports import WorkerSettings
 from tests.support.defaults import hosts_of
 from tests.support.engine_process import SharedExecutor
 from tests.support.log_writing_engine import LogWritingExecutor

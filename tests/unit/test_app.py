@@ -7,7 +7,6 @@ import pytest
 from fastlane import app
 from fastlane.config.access import TOKENS, USERS, hash_password, hash_token
 from fastlane.config.settings import Settings
-from fastlane.models.pool import Pool
 
 USER = USERS.read([{"name": "anna", "password": hash_password("x"), "role": "run"}])
 TOKEN = TOKENS.read([{"name": "ci", "token": hash_token("x"), "role": "run"}])
@@ -41,7 +40,6 @@ def test_the_web_knows_whether_only_this_machine_can_reach_it(address, is_loopba
 @pytest.mark.parametrize(
     ("name", "value", "of_worker"),
     [
-        ("pools", (Pool("only", "", ("h:2375",)),), "pools"),
         ("lease", 99.0, "lease"),
         ("renew", 9.0, "renew"),
         ("max_log_bytes", 999, "log_cap"),

@@ -27,5 +27,8 @@ class Row:
         return Head()
 
 
-async def never(_assignment: Assignment, _execution: Execution) -> bool:
-    raise AssertionError("it was activated long ago")
+class Never:
+    """Activates nothing."""
+
+    async def activate(self, _assignment: Assignment, _execution: Execution) -> bool:
+        raise AssertionError("it was activated long ago")

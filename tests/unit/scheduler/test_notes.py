@@ -8,7 +8,7 @@ from fastlane.errors import HostDown, NoHost, QueueDown, RegistryDown, StoreDown
 from fastlane.executors.port import EngineTask, Phase, TaskEnd
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.status import Status
-from fastlane.scheduler import assignment
+from fastlane.scheduler import assignment, verdict
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution
 
@@ -100,12 +100,12 @@ def test_a_report_holds_the_notes_of_the_longest_wait():
     ],
 )
 def test_words_are_shown_on_one_line_and_without_secrets(words, shown):
-    assert assignment.shown(words) == shown
+    assert verdict.shown(words) == shown
 
 
 @pytest.mark.parametrize("sign", ["a", "é", "語", "🚀"])
 def test_long_words_are_cut_between_characters(sign):
-    shown = assignment.shown(sign * 1_000)
+    shown = verdict.shown(sign * 1_000)
     assert shown.endswith("…")
-    assert len(shown.encode()) <= assignment.MAX_WORDS
+    assert len(shown.encode()) <= verdict.MAX_WORDS
     assert set(shown) == {sign, "…"}
