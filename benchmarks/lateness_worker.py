@@ -17,9 +17,8 @@ from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.queue.port import TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.dispatcher import Dispatcher
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.rebuilder import Rebuilder
 from tests.support.defaults import Views, hosts_of, ports_of
 from tests.support.instant import InstantExecutor

@@ -102,7 +102,7 @@ class Leftovers:
         self._clock = ports.clock
         self._metrics = ports.metrics
 
-    async def remove(self) -> None:
+    async def remove_leftovers(self) -> None:
         """Removes the leftovers of all usable hosts."""
         usable = [view.name for view in self._executor.hosts() if view.usable]
         await side_by_side("remove_leftovers", {host: partial(self.remove_of, host) for host in usable})

@@ -1,14 +1,15 @@
-"""Takes deliveries that are due from the store, sends them, and records the outcome of each attempt; notices jobs that are late.
+"""Takes deliveries that are due from the store, sends them by their channels, and records each outcome; notices jobs that are late.
 
 A delivery is taken by a lease: its row says until when no other worker takes it. When a worker ends in between, another one sends it again
-after that, under the same id. Few deliveries go to one receiver at once, so one that is slow or dead delays no other.
+after that, under the same id. Few deliveries go to one receiver at once, so one that is slow or dead delays no other. A channel posts
+webhooks by HTTP or sends mails by SMTP. It is called for one attempt, and may be called again for the same one.
 """
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -21,27 +22,187 @@ from fastlane.models.delivery import (
     DeliveryState,
     JobState,
     Kind,
+    MailQuota,
     Receiver,
     Reply,
     Subject,
     checked,
     notices,
+    quota_id,
     receiver_id,
     succeeded,
     told,
 )
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.notify import NotificationTrigger
-from fastlane.models.pool import RESTORED, Pool
+from fastlane.models.notify import FAILURES, Mailbox, NotificationTrigger, Webhook, may_mail
+from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.models.status import Status
-from fastlane.notify.port import Notifier
+from fastlane.notify.port import LetterParts, Mail, Message, Notifier
 from fastlane.queue.port import WorkerReports
-from fastlane.scheduler.channels import Channel, channels_of, counted
 from fastlane.scheduler.known_workers import always
-from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, PoolStore, Store
+from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, LogStore, PoolStore, Store
+from fastlane.streams.reader import last_lines
 
 log = structlog.get_logger()
+
+LINES, LINES_BYTES = 20, 8 * 1024
+"""Lines of a log that a mail quotes, and bytes of them at most: the last ones."""
+NO_SERVER = "no smtp_host is set where this worker runs"
+NOT_ALLOWED = "notify_allow has no such address"
+NO_SERVER_TAKES = 1.0
+
+
+class ChannelStore(DeliveryStore, LogStore, Protocol):
+    """What channels need of the store."""
+
+
+class Channel(Protocol):
+    """Makes attempts of one kind of delivery."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that the sending takes at most."""
+
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+        """Makes an attempt, which begins now; its outcome. Raises StoreDown."""
+
+    async def close(self) -> None:
+        """Ends its connections."""
+
+
+class WebhookChannel:
+    """Posts to webhooks. ``pools`` have the secrets that the messages are signed with."""
+
+    def __init__(self, notifier: Notifier, pools: Sequence[Pool]) -> None:
+        self._notifier = notifier
+        self._pools = pools
+
+    @property
+    def deadline(self) -> float:
+        return self._notifier.sender.deadline
+
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+        """What the receiver answered."""
+        webhook = delivery.target
+        if not isinstance(webhook, Webhook):
+            raise TypeError(f"delivery {delivery.id} does not go to a webhook")
+        pool = pool_for(self._pools, delivery.task_id)
+        secrets = () if pool is None else pool.webhook_secrets
+        body = self._notifier.make_body(subject, delivery)
+        return await self._notifier.sender.send(Message(delivery.id, webhook.url, webhook.headers, body, secrets, now))
+
+    async def close(self) -> None:
+        await self._notifier.sender.close()
+
+
+class MailChannel:
+    """Sends mails, few about the failures of one job: one that comes too soon is held back, and the next mail says so. ``mail``: None
+    without a mail server."""
+
+    def __init__(self, mail: Mail | None, store: ChannelStore) -> None:
+        self._mail = mail
+        self._store = store
+
+    @property
+    def deadline(self) -> float:
+        return NO_SERVER_TAKES if self._mail is None else self._mail.sender.deadline
+
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+        """What the mail server answered, or that the mail is held back."""
+        mailbox, mail = delivery.target, self._mail
+        if not isinstance(mailbox, Mailbox):
+            raise TypeError(f"delivery {delivery.id} does not go to a mailbox")
+        if mail is None:
+            return Reply(None, NO_SERVER)
+        if not may_mail(mailbox.address, mail.allowed):
+            return Reply(None, NOT_ALLOWED, is_final=True)
+        id = quota_id(delivery.job_id, mailbox.key)
+        quota = await self._store.mail_quota(id) if mail.interval else None
+        if mail.interval and isinstance(subject, Execution) and subject.status in FAILURES and not delivery.by_hand:
+            quota = await self._reserved(id, quota, subject.id, now, mail.interval)
+            if quota is None:
+                return Reply(None, is_held=True)
+        latest = subject if isinstance(subject, Execution) else subject.latest
+        parts = LetterParts("" if latest is None else await self._end_of_log(latest), quota)
+        reply = await mail.sender.send(mail.write(subject, delivery, parts))
+        if reply.is_success and quota is not None and quota.held:
+            await self._clear_held(quota)
+        return reply
+
+    async def close(self) -> None:
+        """Has no connection between two mails."""
+
+    async def _reserved(self, id: str, quota: MailQuota | None, execution_id: str, now: int, interval: int) -> MailQuota | None:
+        """The quota, which this execution has taken; None when its mail is held back, which the quota then counts. Of several workers with
+        mails of one job, one gets the quota."""
+        while True:
+            if quota is None:
+                after = MailQuota(id, execution_id, now)
+            elif quota.admits(execution_id, now, interval):
+                after = quota if execution_id == quota.execution_id else quota.telling(execution_id, now)
+            else:
+                after = quota.holding(execution_id)
+            is_taken = after.execution_id == execution_id
+            if after is quota or await self._store.write_mail_quota(after):
+                await self._store.prune_receivers(now - FORGOTTEN_AFTER)
+                return after if is_taken else None
+            quota = await self._store.mail_quota(id)
+
+    async def _clear_held(self, reported: MailQuota) -> None:
+        """Takes the mails off the quota that were held back as of ``reported``: a mail has listed them."""
+        quota: MailQuota | None = reported
+        while quota is not None and quota.held and not await self._store.write_mail_quota(quota.without(reported)):
+            quota = await self._store.mail_quota(reported.id)
+
+    async def _end_of_log(self, execution: Execution) -> str:
+        """The last lines of both streams, in order of arrival."""
+        head = await self._store.log_head(execution.id)
+        start = max(head.offset - LINES_BYTES, await last_lines(self._store, execution.id, LINES))
+        data = b""
+        while start + len(data) < head.offset:
+            part = await self._store.read_log(execution.id, start + len(data), LINES_BYTES)
+            if not part.pieces:
+                break
+            data += b"".join(piece.data for piece in part.pieces)
+        return data[:LINES_BYTES].decode(errors="replace").strip("\r\n")
+
+
+def channels_of(notifier: Notifier, store: ChannelStore, pools: Sequence[Pool]) -> Mapping[Kind, Channel]:
+    """The channels of a worker, by kind."""
+    return {Kind.WEBHOOK: WebhookChannel(notifier, pools), Kind.MAIL: MailChannel(notifier.mail, store)}
+
+
+Count = Callable[[str, str], None]
+"""Counts an attempt: its kind, and what it came to."""
+
+
+class CountedChannel:
+    """A channel whose attempts are counted."""
+
+    def __init__(self, channel: Channel, kind: Kind, count: Count) -> None:
+        self._channel = channel
+        self._kind = kind
+        self._count = count
+
+    @property
+    def deadline(self) -> float:
+        return self._channel.deadline
+
+    async def send(self, *arguments: Any) -> Reply:
+        """Makes an attempt; its outcome."""
+        reply = await self._channel.send(*arguments)
+        self._count(self._kind.value, "held" if reply.is_held else "delivered" if reply.is_success else "failed")
+        return reply
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def counted(channels: Mapping[Kind, Channel], count: Count) -> Mapping[Kind, Channel]:
+    """The channels, with their attempts counted."""
+    return {kind: CountedChannel(channel, kind, count) for kind, channel in channels.items()}
+
 
 LOOK_EVERY = 2.0
 """Seconds between two looks for deliveries that other processes have left."""

@@ -16,9 +16,8 @@ import structlog
 from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
 from fastlane.queue.port import Claim
-from fastlane.scheduler.assignment import Assignment, claim_request
 from fastlane.scheduler.known_workers import Hosts
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases, claim_request
 from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.rebuilder import Rebuilder
 

@@ -23,10 +23,9 @@ from fastlane.models.status import Status
 from fastlane.models.trace import ENV, container_context
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.port import TICKS, Lease
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.cleaner import ImageKeeper
 from fastlane.scheduler.known_workers import Hosts, KnownPools
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.settler import LOOK_AGAIN, Overlaps
 from fastlane.scheduler.verdict import Limits, registry_deadline

@@ -9,9 +9,9 @@ from fastlane.executors.port import Executor
 from fastlane.metrics import Metrics
 from fastlane.models.log import Hint
 from fastlane.notify.port import Notifier
+from fastlane.queue.executions import QueueMessages, Stopper
 from fastlane.queue.port import Queue
-from fastlane.queue.stopping import QueueMessages, Stopper
-from fastlane.scheduler.assignment import MAX_EXECUTIONS
+from fastlane.scheduler.leases import MAX_EXECUTIONS
 from fastlane.scheduler.pruner import RetentionRules
 from fastlane.scheduler.verdict import Limits
 from fastlane.storage.base import Store

@@ -49,9 +49,9 @@ class Reconciler:
     async def run(self) -> None:
         """Makes a round at each interval, forever. A failing part of a round does not stop the others."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._rounds(self.audit, self.pause, self.requeue, self.stop, self.settle, self.prune_logs))
-            loops.create_task(self._rounds(self.clean, self.remove_leftovers))
-            loops.create_task(self._rounds(self.prune))
+            loops.create_task(self._rounds(self._rebuilder.audit, self.pause, self.requeue, self.stop, self.settle, self.prune_logs))
+            loops.create_task(self._rounds(self._cleaner.clean, self._leftovers.remove_leftovers))
+            loops.create_task(self._rounds(self._pruner.prune))
 
     async def _rounds(self, *parts: Part) -> None:
         while True:
@@ -63,10 +63,6 @@ class Reconciler:
                     log.warning("reconciler.waiting", part=part.__name__, error=str(error))
                 except Exception:
                     log.exception("reconciler.failed", part=part.__name__)
-
-    async def audit(self) -> None:
-        """Looks for damage in the queue."""
-        await self._rebuilder.audit()
 
     async def pause(self) -> None:
         """Tells the queue which pools are paused, in case the process that paused one ended before it did."""
@@ -119,18 +115,6 @@ class Reconciler:
 
     async def _put(self, entries: Sequence[Entry], kind: Repair) -> None:
         self._metrics.repaired(kind, await self._queue.put(entries))
-
-    async def clean(self) -> None:
-        """Removes services that are still there although their rows are settled."""
-        await self._cleaner.clean()
-
-    async def remove_leftovers(self) -> None:
-        """Removes services that can never be used."""
-        await self._leftovers.remove()
-
-    async def prune(self) -> None:
-        """Removes old history."""
-        await self._pruner.prune()
 
     async def prune_logs(self) -> None:
         """Removes logs that a process stored after their execution was deleted: a page in each round, over and over."""

@@ -16,11 +16,9 @@ from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
 from fastlane.models.trace import spans_of
 from fastlane.queue.port import EntryKind
-from fastlane.scheduler import assignment as notes
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.known_workers import Hosts
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases, note_of_error, note_of_fault
 from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
@@ -74,7 +72,7 @@ class Runner:
                 if logged != str(error):
                     logged = str(error)
                     log.exception("assignment.failed", id=assignment.id)
-                assignment.explain(notes.of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
+                assignment.explain(note_of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
                 pause = MAX_PAUSE
             if assignment.lease.kind is EntryKind.JOB:
                 self._leases.count_failed_tick(assignment)
@@ -166,7 +164,7 @@ class Runner:
         try:
             after = await self._step(assignment, execution)
         except TransientError as error:
-            assignment.explain(notes.of_error(error, execution, assignment.note, self._clock.now(), self._launcher.limits))
+            assignment.explain(note_of_error(error, execution, assignment.note, self._clock.now(), self._launcher.limits))
             if assignment.stop_requested or not self._launcher.backs_off(execution, error):
                 raise
             await self._launcher.put_back(assignment, execution, error)

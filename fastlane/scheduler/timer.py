@@ -7,8 +7,8 @@ from fastlane.models.job import Job
 from fastlane.models.job_change import fire
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
+from fastlane.queue.executions import WaitingQuotas
 from fastlane.queue.port import Lease, execution_entry
-from fastlane.queue.waiting import WaitingQuotas
 from fastlane.scheduler.ports import Ports
 
 log = structlog.get_logger()

@@ -13,16 +13,13 @@ from fastlane.config.settings import Settings
 from fastlane.errors import QueueDown, TransientError
 from fastlane.models.retention import Retention
 from fastlane.queue.port import Report, rules_of
-from fastlane.scheduler import assignment
-from fastlane.scheduler.assignment import workers_needed
-from fastlane.scheduler.channels import channels_of, counted
 from fastlane.scheduler.cleaner import Cleaner, ImageKeeper, Leftovers
-from fastlane.scheduler.deliverer import Deliverer, Lateness
+from fastlane.scheduler.deliverer import Deliverer, Lateness, channels_of, counted
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.host_keeper import HostKeeper
 from fastlane.scheduler.known_workers import KnownPools, KnownWorkers
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Leases, oldest_notes, workers_needed
 from fastlane.scheduler.ports import Ports, WorkerSettings
 from fastlane.scheduler.pruner import Pruner, RetentionRules
 from fastlane.scheduler.rebuilder import LaneKeeper, Rebuilder
@@ -187,7 +184,7 @@ class Worker:
             await self._parts.rebuilder.leave()
 
     def _report(self) -> Report:
-        hosts, kept = tuple(self._parts.hosts.views()), assignment.oldest(self._parts.leases.notes())
+        hosts, kept = tuple(self._parts.hosts.views()), oldest_notes(self._parts.leases.notes())
         room = max(0, self._parts.leases.room.executions)
         return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, rules_of(self._pools), self._pools.digest)
 

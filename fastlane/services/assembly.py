@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fastlane.clock import Clock
 from fastlane.directory import CurrentPools, Directory
 from fastlane.models.pool import Pool
+from fastlane.queue.executions import WaitingQuotas
 from fastlane.queue.port import QueueGeneration, TicketStore, TimedQueue, WorkerReports
-from fastlane.queue.waiting import WaitingQuotas
 from fastlane.services.admission import Idempotency
 from fastlane.services.changes import Edits, JobChanges, JobPauses
 from fastlane.services.deletions import Deletions

@@ -17,7 +17,7 @@ from fastlane.models.pool import Pool, pool_for
 from fastlane.models.retry import is_under_way
 from fastlane.models.schedule import Overlap
 from fastlane.models.tick import STARTS, Outcome, OverlapDecision, meet
-from fastlane.queue.waiting import WaitingQuotas
+from fastlane.queue.executions import WaitingQuotas
 from fastlane.services.admission import Idempotency, check_allowed, enqueued, record_of
 from fastlane.services.changes import JobChanges, Step
 from fastlane.services.outbox import QueueOutbox

@@ -16,7 +16,7 @@ from fastlane.models.ids import derived_id
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.models.schedule import ScheduleKind
 from fastlane.models.status import UNDER_WAY, Status
-from fastlane.queue.stopping import Stopper
+from fastlane.queue.executions import Stopper
 from fastlane.services.changes import JobChanges
 from fastlane.services.outbox import QueueOutbox
 from fastlane.services.results import CurrentStatus, TaskStopped

@@ -17,8 +17,8 @@ from fastlane.models.job import ExpectedVersions, Job, Spec, next_runs
 from fastlane.models.job_change import JobChange
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.queue.executions import WaitingQuotas
 from fastlane.queue.port import WorkerReports
-from fastlane.queue.waiting import WaitingQuotas
 from fastlane.services.admission import Idempotency, admit, enqueued, record_of
 from fastlane.services.changes import JobChanges, check_version, until_written
 from fastlane.services.outbox import QueueOutbox

@@ -17,8 +17,8 @@ from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.watcher import Watcher
 from tests.support.defaults import Views, default_executor, default_worker, ports_of
 from tests.support.engine import open_probed

@@ -19,9 +19,8 @@ from fastlane.queue.port import TICKS, Entry, EntryKind, execution_entry
 from fastlane.queue.redis.connection import Script
 from fastlane.queue.redis.queue import RedisGeneration
 from fastlane.scheduler import settler
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Overlaps, Settler

@@ -35,8 +35,8 @@ from fastlane.queue.port import TICKS, Entry, EntryKind, Report
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.scripts import TimeSource, redis_time
-from fastlane.scheduler.assignment import MAX_EXECUTIONS
 from fastlane.scheduler.deliverer import STANDS_IN_AFTER
+from fastlane.scheduler.leases import MAX_EXECUTIONS
 from fastlane.scheduler.ports import WorkerSettings
 from fastlane.scheduler.worker import Worker
 from fastlane.services.results import Enqueued

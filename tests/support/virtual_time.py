@@ -19,7 +19,7 @@ from fastlane.models.schedule import ScheduleKind as When
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.worker import WorkerParts, build_parts
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_worker, ports_of

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fastlane.models.execution import Execution
 from fastlane.models.log import Head
 from fastlane.models.transitions import ExecutionChange
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 
 
 class Row:

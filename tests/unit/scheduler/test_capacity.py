@@ -5,7 +5,7 @@ import pytest
 from fastlane.models.host import HostView
 from fastlane.models.pool import HostRule, Pool
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
-from fastlane.scheduler.assignment import BATCH, ClaimRequest, Room, Work, claim_request, work_of, workers_needed
+from fastlane.scheduler.leases import BATCH, ClaimRequest, Room, Work, claim_request, work_of, workers_needed
 
 FAST = Pool("fast", "f", ("a", "b"), 3)
 SLOW = Pool("slow", "", ("b", "c"), 7)

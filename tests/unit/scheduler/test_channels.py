@@ -13,7 +13,7 @@ from fastlane.models.log import Head, Piece
 from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.status import Status
 from fastlane.notify.port import Letter, LetterParts, Mail
-from fastlane.scheduler.channels import LINES_BYTES, NO_SERVER, MailChannel
+from fastlane.scheduler.deliverer import LINES_BYTES, NO_SERVER, MailChannel
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, make_execution, make_spec

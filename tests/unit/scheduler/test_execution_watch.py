@@ -16,7 +16,7 @@ from fastlane.models.job import Spec
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.verdict import MAX_PAUSE, MIN_PAUSE
 from fastlane.scheduler.watcher import Watcher
 from tests.support.clock import FakeClock

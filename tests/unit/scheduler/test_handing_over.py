@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from fastlane.models.event import Note, Obstacle
 from fastlane.queue.port import TICKS, EntryKind, Lease
-from fastlane.scheduler.assignment import MAX_SHORT_WORK, MAX_TICKS, Assignment, Room
+from fastlane.scheduler.leases import MAX_SHORT_WORK, MAX_TICKS, Assignment, Room
 from tests.support.clock import settle
 from tests.unit.scheduler.lending import MAX, Bench, Work
 

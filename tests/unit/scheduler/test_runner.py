@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown, Unreadable
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.runner import Runner
 from tests.support.clock import FakeClock
 from tests.support.defaults import ports_of

@@ -11,7 +11,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.watcher import AT_MOST, FASTEST, REST, SLOWEST, Watcher
 from tests.support.clock import FakeClock
 from tests.support.defaults import Views, default_worker, ports_of

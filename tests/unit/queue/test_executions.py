@@ -8,8 +8,8 @@ from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
+from fastlane.queue.executions import QueueMessages, Stopper
 from fastlane.queue.port import TICKS, Cancelled, Entry
-from fastlane.queue.stopping import QueueMessages, Stopper
 from tests.support.clock import FakeClock
 from tests.support.factories import make_execution
 
