@@ -8,7 +8,7 @@ from hashlib import sha256
 from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
 from fastlane.models.job import Job
-from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_told, one_each
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_triggered, one_each
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import Status
 
@@ -143,14 +143,14 @@ def back_off(id: str, made: int) -> int:
     return int(delay * (1 + JITTER * share))
 
 
-def targets_told(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
-    """What is told when an execution ends with this status, each with a name of its own: its job's mailboxes, and the webhooks of its job
-    or, where that has none, of its pool."""
+def targets_notified(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
+    """The targets that are notified when an execution ends with this status, each under a name of its own: its job's mailboxes, and the
+    webhooks of its job or, if it has none, of its pool."""
     spec = execution.spec
     webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
-    told: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_told(webhook.trigger, status)]
-    mailboxes = one_each([mailbox for mailbox in spec.notify if is_told(mailbox.trigger, status)])
-    return told + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
+    found: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_triggered(webhook.trigger, status)]
+    mailboxes = one_each([mailbox for mailbox in spec.notify if is_triggered(mailbox.trigger, status)])
+    return found + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
 
 
 def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bool, now: int) -> list[Delivery]:
@@ -168,7 +168,7 @@ def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bo
             due=now,
             attempts_left=target.retries + 1,
         )
-        for name, target in targets_told(execution, execution.status, pools)
+        for name, target in targets_notified(execution, execution.status, pools)
     ]
 
 
@@ -308,7 +308,7 @@ def checked(job: Job, success_at: int | None, now: int) -> Job:
     return replace(job, late_since=job.check_at, check_at=now)
 
 
-def told(job: Job) -> Job:
+def notified(job: Job) -> Job:
     """A job that is late, once its deliveries are written."""
     return replace(job, check_at=None)
 

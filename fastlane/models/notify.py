@@ -30,7 +30,7 @@ class NotificationTrigger(StrEnum):
 FAILURES = frozenset({Status.FAILED, Status.TIMEDOUT, Status.EXPIRED})
 
 
-def is_told(trigger: NotificationTrigger, status: Status) -> bool:
+def is_triggered(trigger: NotificationTrigger, status: Status) -> bool:
     """Whether an execution's end with this status triggers the notification."""
     match trigger:
         case NotificationTrigger.SUCCEEDS:

@@ -55,7 +55,7 @@ class StopMessages(Protocol):
 
 
 class QueueMessages:
-    """Tells the queue at once, and raises QueueDown while it is away."""
+    """Sends the message at once. Raises QueueDown while the queue is away."""
 
     def __init__(self, queue: TimedQueue, clock: Clock) -> None:
         self._queue = queue

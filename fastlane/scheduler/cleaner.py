@@ -18,7 +18,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.host import HostView, reachable_manager
 from fastlane.models.image import ImageRemoval, PulledImage, may_need, pulled_name
 from fastlane.models.pool import Pull
-from fastlane.scheduler.known_workers import Hosts
+from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.settler import Settler
 
@@ -107,7 +107,7 @@ class Leftovers:
         usable = [view.name for view in self._executor.hosts() if view.usable]
         await side_by_side("remove_leftovers", {host: partial(self.remove_of, host) for host in usable})
 
-    async def clear(self, host: str, hosts: Hosts) -> None:
+    async def clear(self, host: str, hosts: WorkerHosts) -> None:
         """Removes the leftovers of a host that is to get work. Raises TransientError while a container that was given up may go on there:
         an execution that is lost with its host has not ended yet, or a removal fails by the host's own fault."""
         rows, left = await self.remove_of(host)
@@ -169,9 +169,9 @@ def is_leftover(row: Execution, service: EngineService) -> bool:
 BATCH = 8
 """Images of one engine that a worker removes in a round."""
 REMOVE_WITHIN, ONE_WITHIN = 120_000, 40_000
-"""Milliseconds in which a worker may remove a batch, and which it needs for one at most: an engine has 30 s for that."""
+"""Milliseconds in which a worker may remove a batch, and the most that it needs for one image: an engine has 30 s for that."""
 FOREIGN_FOR = 60_000
-"""Milliseconds for which an image that was there before is not asked about again."""
+"""Milliseconds until a worker asks again about an image that was there before."""
 MAX_KNOWN = 10_000
 LOOK_AGAIN = 0.2
 """Seconds between two looks at an image that is being removed."""
@@ -181,7 +181,7 @@ LONGEST_ROUND = 600.0
 class ImageKeeper:
     """Keeps and removes images. ``unused_after``: seconds after their last use; None: it does nothing."""
 
-    def __init__(self, ports: Ports, hosts: Hosts, unused_after: float | None) -> None:
+    def __init__(self, ports: Ports, hosts: WorkerHosts, unused_after: float | None) -> None:
         self._store = ports.store
         self._executor = ports.executor
         self._clock = ports.clock
@@ -199,7 +199,7 @@ class ImageKeeper:
     # keeping
 
     async def note_use(self, host: str, image: Image) -> None:
-        """To be called before a service with this image is made on a host. Raises StoreDown, and HostDown."""
+        """Records that an image is used. Call it before a service with the image is made on a host. Raises StoreDown and HostDown."""
         reference = pulled_name(image.reference)
         own = next((view for view in self._hosts.views() if view.name == host), None)
         if self._after is None or reference is None or own is None:
@@ -229,7 +229,7 @@ class ImageKeeper:
                 return self._remember(engine, reference, now + after // 2)
 
     def _remember(self, engine: str, reference: str, until: int) -> None:
-        """Asks nothing about an image until then: nobody begins to remove it before."""
+        """Records that no worker begins to remove the image before ``until``, so nothing need be asked about it."""
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[engine, reference] = until
@@ -261,7 +261,8 @@ class ImageKeeper:
             await self._store.drop_image(image)
 
     async def _is_needed(self, view: HostView, image: PulledImage, names: frozenset[str]) -> bool:
-        """Whether an execution under way needs the image. Where only a registry can tell, it is asked; without an answer, one does."""
+        """Whether an execution under way needs the image. If only a registry can say, it is asked; without its answer, the image counts
+        as needed."""
         needed, unsure = may_need(image, names)
         for name in unsure:
             if needed:

@@ -28,10 +28,10 @@ from fastlane.models.delivery import (
     Subject,
     checked,
     notices,
+    notified,
     quota_id,
     receiver_id,
     succeeded,
-    told,
 )
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
@@ -456,7 +456,7 @@ class Lateness:
             job = after
         if job.late_since is not None:
             await self._notify(job, NotificationTrigger.LATE, job.late_since)
-            await self._store.advance(job, told(job), (), None)
+            await self._store.advance(job, notified(job), (), None)
 
     async def _last_success(self, job: Job) -> int | None:
         """When the job was done last, as far as is stored: an execution may be done and not settled yet."""

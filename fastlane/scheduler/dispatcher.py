@@ -1,7 +1,7 @@
 """Claims what is due, and starts the work on it.
 
 It does not poll: it sleeps until the moment that its last claim named, or a wake-up, or for two seconds. A worker goes by Redis's time.
-While its clock is over two seconds away from that (Redis has not told it the time yet), it claims nothing.
+While its clock is over two seconds away from that (it has not heard the time from Redis yet), it claims nothing.
 
 What needs no slot is claimed a little ahead, many entries at once, and begun when it is due. So no call of Redis lies between the two.
 """
@@ -16,7 +16,7 @@ import structlog
 from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
 from fastlane.queue.port import Claim
-from fastlane.scheduler.known_workers import Hosts
+from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.leases import Assignment, Leases, claim_request
 from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.rebuilder import Rebuilder
@@ -26,7 +26,7 @@ KEPT = 1.0
 
 
 class QueueTime:
-    """Counts by ``clock``, which may show anything."""
+    """Keeps the queue's time between its answers. It counts by ``clock``, which may show anything."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,7 +34,7 @@ class QueueTime:
         self._best = self._best_before = -math.inf
 
     def heard(self, now: int, micros: int) -> None:
-        """Takes in an answer that has just come: the queue's time in milliseconds, and the microseconds."""
+        """Records an answer that has just come: the queue's time in milliseconds, and the microseconds."""
         here = self._clock.elapsed()
         ahead = now / 1_000 + micros / 1_000_000 - here
         if here < self._since + KEPT:
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 MAX_SLEEP = 2.0
 AHEAD = 20
-"""Milliseconds. If its worker dies, what was claimed ahead has to wait for the end of the lease, as all that it had; so this is short."""
+"""Milliseconds. If the worker dies, the entries that it claimed ahead wait for the end of their leases; so this is short."""
 MAX_SKEW = 2000
 """Milliseconds by which the clock that a worker goes by may differ from Redis's."""
 
@@ -68,7 +68,7 @@ class Dispatcher:
     def __init__(
         self,
         ports: Ports,
-        hosts: Hosts,
+        hosts: WorkerHosts,
         leases: Leases,
         rebuilder: Rebuilder,
         run: Run,

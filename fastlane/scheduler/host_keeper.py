@@ -1,6 +1,6 @@
-"""Keeps a worker's hosts those of the pools in force, and notes in the store which engine answers at each address.
+"""Keeps a worker's hosts in step with the pools in force, and records in the store which engine answers at each address.
 
-What it knows of a host beside what the executor sees is in the host's view: whether it gets new work, and by which version of its record.
+The view of a host adds to what the executor sees: whether the host gets new work, and by which version of its record.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from fastlane.scheduler.ports import Ports
 from fastlane.storage.base.events import EventStore
 
 MOST_WAITING = 1_000
-"""Events that wait while the store is away; the first ones are kept."""
+"""The most events that wait while the store is away; later ones are dropped."""
 
 
 class HostEvents:
-    """Compares what is known of hosts with what was known before. A host that was never usable has not been lost."""
+    """Records when a host becomes usable or unusable. A host that was never usable has not been lost."""
 
     def __init__(self, store: EventStore, clock: Clock, owner: str) -> None:
         self._store = store

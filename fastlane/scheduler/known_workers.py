@@ -1,7 +1,7 @@
-"""What a worker knows of the others: the reports of those that are alive, and when it last saw each.
+"""What a worker knows of the other workers: the reports of the live ones, and when it last saw each.
 
-Workers may have other settings while they are replaced one after another. So a worker must not decide about what another one knows and it
-does not; not even when that one is away for a moment, because it may be starting again.
+Workers may have other settings while they are replaced one after another. So a worker must not decide about a pool or host that another
+one knows and it does not; not even when that one is away for a moment, because it may be starting again.
 """
 
 import re
@@ -65,7 +65,7 @@ class KnownWorkers:
 
 
 class KnownPools:
-    """What a worker can tell of the pools of the others. ``patience``: for how many seconds an execution waits for one that takes it."""
+    """What a worker knows of the pools of the others. ``patience``: for how many seconds an execution waits for one that takes it."""
 
     def __init__(self, workers: KnownWorkers, patience: float) -> None:
         self._workers = workers
@@ -87,7 +87,7 @@ def _pool_of(report: Report, task_id: str) -> str | None:
     return next((name for name, match in report.pools or () if re.match(match, task_id)), None)
 
 
-class Hosts(Protocol):
+class WorkerHosts(Protocol):
     """The hosts of this worker."""
 
     def views(self) -> Sequence[HostView]:

@@ -1,7 +1,7 @@
 """Brings an execution from ``enqueued`` to an activated service: claim, park, bind, activate.
 
 Each step is one write. The process may end after any of them: the worker that takes over reads the row and goes on from there. A step
-returns the row after it, which tells the caller what is next; None means that this worker has nothing more to do with the execution.
+returns the row after it, from which the caller knows the next step; None means that this worker has nothing more to do with the execution.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from fastlane.models.trace import ENV, container_context
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.port import TICKS, Lease
 from fastlane.scheduler.cleaner import ImageKeeper
-from fastlane.scheduler.known_workers import Hosts, KnownPools
+from fastlane.scheduler.known_workers import KnownPools, WorkerHosts
 from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.settler import LOOK_AGAIN, Overlaps
@@ -52,7 +52,7 @@ class Declined(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class ClaimSituation:
     """What a claim depends on beside the row. ``pools``: all pools of this worker. ``host``: the best host of the pool whose lane the entry
     is in; None when there is none. ``without_pool``: no worker has a pool for the task, so the execution is claimed without a host, in
     order to end it."""
@@ -65,31 +65,31 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ClaimDecision:
     """The claim, or the reason why there is none."""
 
     change: ExecutionChange | None = None
     declined: Declined | None = None
 
 
-def decide(execution: Execution, situation: Situation) -> Decision:
+def decide(execution: Execution, situation: ClaimSituation) -> ClaimDecision:
     """Whether a worker in this situation claims the execution: enqueued → pulling."""
     if execution.status is not Status.ENQUEUED:
-        return Decision(declined=Declined.STARTED)
+        return ClaimDecision(declined=Declined.STARTED)
     if situation.lease.expired or is_over(execution, situation.now):
-        return Decision(declined=Declined.EXPIRED)
+        return ClaimDecision(declined=Declined.EXPIRED)
     if execution.waits is not None:
-        return Decision(declined=Declined.WAITS)
+        return ClaimDecision(declined=Declined.WAITS)
     pool = pool_for(situation.pools, execution.task_id)
     if pool is None:
         if not situation.without_pool:
-            return Decision(declined=Declined.NO_POOL)
-        return Decision(transitions.claim(execution, host=None, pool=None, now=situation.now))
+            return ClaimDecision(declined=Declined.NO_POOL)
+        return ClaimDecision(transitions.claim(execution, host=None, pool=None, now=situation.now))
     if pool.name != situation.lease.lane:
-        return Decision(declined=Declined.OTHER_LANE)
+        return ClaimDecision(declined=Declined.OTHER_LANE)
     if situation.host is None:
-        return Decision(declined=Declined.NO_HOST)
-    return Decision(transitions.claim(execution, host=situation.host, pool=pool.name, now=situation.now))
+        return ClaimDecision(declined=Declined.NO_HOST)
+    return ClaimDecision(transitions.claim(execution, host=situation.host, pool=pool.name, now=situation.now))
 
 
 def is_over(execution: Execution, now: int) -> bool:
@@ -104,7 +104,7 @@ class Launcher:
         self,
         ports: Ports,
         limits: Limits,
-        hosts: Hosts,
+        hosts: WorkerHosts,
         leases: Leases,
         known_pools: KnownPools,
         overlaps: Overlaps,
@@ -142,11 +142,11 @@ class Launcher:
         self._metrics.claimed(execution.pool, (situation.now - execution.scheduled_for) / 1000)
         return execution
 
-    def _situation(self, lease: Lease, *, without_pool: bool = False) -> Situation:
+    def _situation(self, lease: Lease, *, without_pool: bool = False) -> ClaimSituation:
         pools = tuple(self._pools)
         pool = next((pool for pool in pools if pool.name == lease.lane), None)
         host = None if pool is None or lease.expired else self._best_host(pool)
-        return Situation(lease, pools, host, self._clock.now(), without_pool)
+        return ClaimSituation(lease, pools, host, self._clock.now(), without_pool)
 
     async def decline(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """Does what follows from the reason for which an enqueued execution is not claimed; the row after that. None when it was put back
@@ -231,8 +231,8 @@ class Launcher:
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
     def backs_off(self, execution: Execution, error: TransientError) -> bool:
-        """Whether an execution whose step failed is to let others have its slot: at once when its registry is away or it has no pool, and
-        after a while when a host does not make its service. What has a service keeps its slot."""
+        """Whether an execution whose step failed gives up its slot: at once when its registry is away or it has no pool, and after a while
+        when a host does not make its service. An execution with a service keeps its slot."""
         if isinstance(error, RegistryDown | NoPool):
             return True
         unbound = execution.status is Status.PULLING and execution.service_id is None
@@ -286,7 +286,7 @@ class Launcher:
         return ended if ended is not None else await self._store.execution(execution.id)
 
     async def _is_in_wrong_lane(self, assignment: Assignment, execution: Execution, pool: Pool | None) -> bool:
-        """Whether an execution that is to start was put into another lane, because its own is that of another worker's pool, or because it
+        """Whether an execution that is to start was put into another lane, because its own belongs to another worker's pool, or because it
         was in the lane without slots. Raises NoPool."""
         if pool is None:
             return await self._is_left_to_others(assignment, execution)
@@ -297,7 +297,7 @@ class Launcher:
 
     async def _is_left_to_others(self, assignment: Assignment, execution: Execution) -> bool:
         """Whether an execution that no pool of this worker takes was put into the pool in which another live worker takes it. Raises NoPool
-        while such a worker may still come."""
+        while a worker with a pool for it may still come."""
         now = self._clock.now()
         lane = await self._known_pools.taker(execution.task_id)
         if lane is not None:
@@ -318,7 +318,7 @@ class Launcher:
         return await self._store.change(transitions.expire(execution, now=now)) or await self._store.execution(execution.id)
 
     async def _discard(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """Removes an execution whose job was deleted; it was inserted late, and must not run. The row as it is when that is refused."""
+        """Removes an execution whose job was deleted: it was inserted late, and must not run. Returns the row if the store refuses."""
         if not await self._store.discard(execution):
             return await self._store.execution(execution.id)
         log.info("execution.discarded", **execution.names)
@@ -326,8 +326,8 @@ class Launcher:
         return None
 
     async def _unbound(self, id: str, host: str, service_id: str) -> Execution | None:
-        """The row that refused to be bound to this parked service. Removes the service, which can never be bound: the row is final, bound
-        to another, stopped, or of a later epoch, whose owner parks its own. A deletion waits for this, since the row ends after it."""
+        """Returns the row that refused to be bound to this parked service. Removes the service, which can never be bound: the row is final,
+        bound to another, stopped, or of a later epoch, whose owner parks its own. A deletion waits, since the row ends after this."""
         row = await self._store.execution(id)
         if row is None or row.service_id != service_id:
             with suppress(FastlaneError):  # the reconciler will remove it
@@ -335,7 +335,7 @@ class Launcher:
         return row
 
     def _hosts(self) -> Sequence[HostView]:
-        """The hosts. What this worker is about to start counts as running, or all that is due at once would go to the same host."""
+        """The hosts. Executions that this worker is about to start count as running, or many at once would all go to one host."""
         placed = self._leases.placed
         return [replace(view, running=view.running + placed.get(view.name, 0)) for view in self._known_hosts.views()]
 
@@ -398,7 +398,7 @@ class Launcher:
 
 
 def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False) -> Order:
-    """The executor's order for an execution of this pool. ``recorded``: its spans are, so its container is told its own."""
+    """The executor's order for an execution of this pool. ``recorded``: its spans are recorded, so its container gets the context."""
     trace = container_context(execution, recorded=recorded)
     return Order(
         execution_id=execution.id,

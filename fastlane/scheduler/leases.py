@@ -146,16 +146,16 @@ class Assignment:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether there is such a hint that has not been handled."""
+        """Whether a hint of a stop has not been handled."""
         return self._stop.is_set()
 
     @property
     def stop_event(self) -> asyncio.Event:
-        """Set while there is such a hint: for waiting only."""
+        """Set while a hint of a stop has not been handled: for waiting only."""
         return self._stop
 
     def take_stop_request(self) -> bool:
-        """Whether there is such a hint; the caller follows it up by reading the row."""
+        """Whether there was a hint of a stop; it counts as handled from now on. The caller reads the row."""
         requested = self._stop.is_set()
         self._stop.clear()
         return requested
@@ -172,7 +172,7 @@ class Assignment:
         self._epoch = epoch
 
     def keep_bounds(self, bounds: JobBounds | None) -> None:
-        """Records the bounds of its job, which were read once this worker owned it; None: there is no such job, or they were not read."""
+        """Records the bounds of its job, which were read once this worker owned it; None: they were not read, or the job does not exist."""
         self._bounds = bounds
 
     def take_bounds(self) -> JobBounds | None:
@@ -269,7 +269,7 @@ def note_of_tasks(execution: Execution, tasks: Sequence[EngineTask], limits: Lim
 
 
 def oldest_notes(notes: Iterable[Note | None]) -> tuple[Note, ...]:
-    """As many notes as a report holds, those of the longest waits first."""
+    """The notes that fit into a report, the longest waits first."""
     return tuple(sorted((one for one in notes if one is not None), key=lambda one: one.since)[:MAX_NOTES])
 
 
@@ -283,7 +283,7 @@ RENEWED_AT_ONCE = 500
 MAX_KEPT_NOTES = 500
 """Notes kept of assignments that were put back into the queue."""
 GRACE = 5_000
-"""Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and make its own note."""
+"""Milliseconds for which a kept note outlives the back-off, so that a worker has time to claim the entry and make its own note."""
 REST = 250
 """Milliseconds in which another worker claims what was handed over."""
 FULL_UNTIL = 0.9
@@ -316,12 +316,12 @@ class Leases:
 
     @property
     def room(self) -> Room:
-        """How much more this worker takes."""
+        """How much more work this worker takes."""
         held = self._held
         return Room(self._max_executions - held[Work.EXECUTION], MAX_SHORT_WORK - held[Work.SHORT_WORK], MAX_TICKS - held[Work.TICK])
 
     def subscribe(self, on_room: Callable[[], None]) -> None:
-        """Calls ``on_room`` when there is room again for what there was none."""
+        """Calls ``on_room`` when there is room again for a kind of work that had none."""
         self._on_room = on_room
 
     @property
@@ -340,7 +340,7 @@ class Leases:
         return changed
 
     def notes(self) -> list[Note | None]:
-        """What delays each assignment, and each of those that were put back into the queue until later."""
+        """The notes of all assignments, and of the ones that were put back into the queue until later."""
         now = self._clock.now()
         self._kept_notes = {id: kept for id, kept in self._kept_notes.items() if kept[1] <= now < kept[2]}
         return [assignment.note for assignment in self._assignments.values()] + [note for note, _, _ in self._kept_notes.values()]
@@ -426,8 +426,8 @@ class Leases:
             assignment.request_stop()
 
     def confirm(self, assignment: Assignment) -> "asyncio.Future[bool]":
-        """Whether the queue says now that the lease is this worker's: to be asked just before what cannot be undone. All questions of one
-        turn of the event loop are one call. The task that asks is not cancelled when its lease is lost: it gets False."""
+        """Whether the queue says now that the lease is this worker's: ask it just before a step that cannot be undone. All questions of one
+        turn of the event loop go out in one call. The task that asks is not cancelled when its lease is lost: it gets False."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._unconfirmed.append((assignment.id, answer, asyncio.current_task()))
         if len(self._unconfirmed) == 1:
@@ -484,7 +484,7 @@ class Leases:
                     continue
                 if answers is None:
                     answer.set_exception(QueueDown(failure))
-                    answer.exception()  # whoever asked may have failed meanwhile: nobody need hear of this
+                    answer.exception()  # the asker may have failed meanwhile: then the error is of no use
                 else:
                     answer.set_result(answers[id] is not Renewal.LOST)
 

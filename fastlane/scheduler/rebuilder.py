@@ -133,8 +133,8 @@ class Rebuilder:
             await asyncio.gather(self._streaming, return_exceptions=True)
 
     async def leave(self) -> None:
-        """Takes back the sign of life of a rebuild that ends half-way, and tells the queue how far the store has come. Call it once nothing
-        else is written any more."""
+        """Takes back the sign of life of a rebuild that ends half-way, and records in the queue how far the store has come. Call it
+        after the last write."""
         stored = await self._store.generation()
         if stored.builder == self._owner:
             await self._store.change_generation(stored, replace(stored, since=NEVER))

@@ -1,8 +1,8 @@
 """Repairs what a crash or a lost write left behind: entries missing from the queue, stops that did not reach it, final rows that are not
 settled, services that are not removed.
 
-It reads the store and the hosts in regular rounds, a page at a time, and repeats what is safe to repeat. Nothing else waits for it. What
-needs no host has rounds of its own, and hosts get theirs side by side: so one that is away delays nothing but its own cleaning.
+It reads the store and the hosts in regular rounds, a page at a time, and repeats what is safe to repeat. Nothing else waits for it. The
+work that needs no host has rounds of its own, and hosts get theirs side by side, so a host that is away delays only its own cleaning.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Reconciler:
                     log.exception("reconciler.failed", part=part.__name__)
 
     async def pause(self) -> None:
-        """Tells the queue which pools are paused, in case the process that paused one ended before it did."""
+        """Passes the paused pools to the queue, in case the process that paused one ended before it did."""
         await self._queue.pause(await self._store.paused_pools())
 
     async def requeue(self) -> None:

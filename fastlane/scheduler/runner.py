@@ -16,7 +16,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
 from fastlane.models.trace import spans_of
 from fastlane.queue.port import EntryKind
-from fastlane.scheduler.known_workers import Hosts
+from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Assignment, Leases, note_of_error, note_of_fault
 from fastlane.scheduler.ports import Ports
@@ -40,7 +40,7 @@ class Runner:
     """Runs assignments: the timer's for a job, the launcher's, watcher's and settler's steps for an execution."""
 
     def __init__(
-        self, ports: Ports, hosts: Hosts, leases: Leases, timer: Timer, launcher: Launcher, watcher: Watcher, settler: Settler
+        self, ports: Ports, hosts: WorkerHosts, leases: Leases, timer: Timer, launcher: Launcher, watcher: Watcher, settler: Settler
     ) -> None:
         self._store = ports.store
         self._queue = ports.queue
@@ -56,7 +56,7 @@ class Runner:
         self._reported: deque[str] = deque(maxlen=REPORTED)
 
     async def run(self, assignment: Assignment, now: int) -> None:
-        """Does all that an assignment needs, however often that takes. ``now``: the queue's time at the claim."""
+        """Does all that an assignment needs, with as many tries as it takes. ``now``: the queue's time at the claim."""
         pause, logged = MIN_PAUSE, ""
         while True:
             try:

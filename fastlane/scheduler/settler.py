@@ -7,7 +7,7 @@ import structlog
 
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models import transitions
-from fastlane.models.delivery import deliveries_of, targets_told
+from fastlane.models.delivery import deliveries_of, targets_notified
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.host import reachable_manager
 from fastlane.models.pool import Pool, pool_for
@@ -16,7 +16,7 @@ from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, awaited, next_execution, replaced
 from fastlane.queue.port import execution_entry
 from fastlane.scheduler.deliverer import Deliverer, Lateness
-from fastlane.scheduler.known_workers import Hosts
+from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.ports import Ports
 
 log = structlog.get_logger()
@@ -91,7 +91,7 @@ def consequences_of(ended: Execution, pools: Sequence[Pool]) -> Consequences:
     return Consequences(
         retry_at=retry_due(ended),
         outcome=NEVER_STARTED[ended.status] if never_ran else None,
-        notifies=bool(targets_told(ended, ended.status, pools)),
+        notifies=bool(targets_notified(ended, ended.status, pools)),
         is_expected=ended.status is Status.DONE and ended.spec.expect_every is not None,
     )
 
@@ -104,7 +104,7 @@ def is_last_word(execution: Execution, ending: Ending, pools: Sequence[Pool] = (
 class Settler:
     """Settles and cleans final executions. Any worker may repeat both, from any point."""
 
-    def __init__(self, ports: Ports, overlaps: Overlaps, hosts: Hosts, lateness: Lateness, deliverer: Deliverer) -> None:
+    def __init__(self, ports: Ports, overlaps: Overlaps, hosts: WorkerHosts, lateness: Lateness, deliverer: Deliverer) -> None:
         self._store = ports.store
         self._queue = ports.queue
         self._executor = ports.executor

@@ -65,6 +65,6 @@ class Timer:
 
     async def _put_again(self, latest: Execution | None) -> None:
         """Puts the latest execution's entry, in case the worker that fired its tick ended, or lost the queue, before it did. An entry that
-        is there stays as it is."""
+        exists stays as it is."""
         if latest is not None and not latest.status.final:
             await self._queue.put([execution_entry(latest, self._pools)])

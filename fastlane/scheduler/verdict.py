@@ -226,7 +226,7 @@ OFTEN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class HostRemoved:
+class LostWithHost:
     """The execution is lost with its host, which was removed by force: the clause ``why`` says so."""
 
     why: str
@@ -240,7 +240,7 @@ class NotShown:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class DemandRefused:
     """The host shows the service, but does not do what was demanded."""
 
     service: EngineService
@@ -249,14 +249,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class ServiceRemoved:
     """The service was removed, because its host did not stop it. ``ending``: how the execution ends."""
 
     service: EngineService
     ending: Ending
 
 
-Sight = EngineService | HostRemoved | NotShown | Refused | Removed
+Sight = EngineService | LostWithHost | NotShown | DemandRefused | ServiceRemoved
 """What a look at an execution's service, or an attempt to change the service, has shown."""
 
 
@@ -340,13 +340,13 @@ Judgement = tuple[Verdict, Troubles]
 """What to do, and the troubles from now on."""
 
 MIN_PAUSE, MAX_PAUSE = 0.25, 5.0
-"""Bounds, in seconds, of the wait before a service that was not started or stopped is told so again: a quarter of the time since then."""
+"""Bounds, in seconds, of the wait before a demand that was refused is repeated: a quarter of the time since the first refusal."""
 
 
 def judge(execution: Execution, sight: Sight, troubles: Troubles, now: int, limits: Limits) -> Judgement:
     """What to do about a bound execution after this sight of its service."""
     match sight:
-        case HostRemoved(why):
+        case LostWithHost(why):
             ending = troubles.ending or ending_when_host_removed(execution, why, now, limits)
             return RecordEnd(ending, None), troubles
         case NotShown(ServiceGone()):
@@ -354,9 +354,9 @@ def judge(execution: Execution, sight: Sight, troubles: Troubles, now: int, limi
         case NotShown(error):
             # A leader that is cut off answers 404 falsely, falls silent, and may answer 404 again as it comes back.
             return _judge_away(execution, error, replace(troubles, gone=None), now, limits)
-        case Refused():
+        case DemandRefused():
             return _judge_refusal(execution, sight, troubles, now, limits)
-        case Removed(service, ending):
+        case ServiceRemoved(service, ending):
             if not service.activated:
                 return RecordEnd(ending, None), troubles
             # Written once it is certain that the service is gone; until then its log is copied.
@@ -394,7 +394,7 @@ def _judge_node_down(execution: Execution, task: EngineTask, troubles: Troubles,
     return LookAgain(1.0), replace(troubles, node_down=since, note=explained)
 
 
-def _judge_refusal(execution: Execution, refused: Refused, troubles: Troubles, now: int, limits: Limits) -> Judgement:
+def _judge_refusal(execution: Execution, refused: DemandRefused, troubles: Troubles, now: int, limits: Limits) -> Judgement:
     """A demand is repeated for a while. Then a service that is not stopped is removed, and one that is not started is given up. When the
     host refuses the removal for as long as it may be away, the execution ends nevertheless."""
     demand, error, since = refused.demand, refused.error, troubles.disobeyed or now

@@ -21,21 +21,21 @@ from fastlane.models.event import Note
 from fastlane.models.execution import Ending, Execution, Started, Usage
 from fastlane.models.host import reachable_manager, reachable_managers
 from fastlane.models.log import Hint
-from fastlane.scheduler.known_workers import Hosts
+from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.leases import Assignment, note_of_tasks
 from fastlane.scheduler.ports import Ports, WorkerSettings
 from fastlane.scheduler.settler import is_last_word
 from fastlane.scheduler.verdict import (
     NO_TROUBLES,
     ActivateService,
-    HostRemoved,
+    DemandRefused,
     LookAgain,
+    LostWithHost,
     NotShown,
     RecordEnd,
     RecordStart,
-    Refused,
-    Removed,
     RemoveService,
+    ServiceRemoved,
     Sight,
     StopService,
     Verdict,
@@ -238,7 +238,7 @@ class ExecutionWatch:
         self,
         ports: Ports,
         settings: WorkerSettings,
-        hosts: Hosts,
+        hosts: WorkerHosts,
         starter: Starter,
         assignment: Assignment,
         execution: Execution,
@@ -261,7 +261,7 @@ class ExecutionWatch:
         self._is_ours = True
 
     def note(self) -> Note | None:
-        """What delays it, as far as the last snapshot and the last answer tell."""
+        """What delays it, as far as the last snapshot and the last answer show."""
         return self._troubles.note or note_of_tasks(self._execution, self._observation.tasks, self._limits)
 
     async def run(self) -> Execution | None:
@@ -308,19 +308,19 @@ class ExecutionWatch:
 
     async def _look(self) -> Sight:
         if (why := self._hosts.lost(self._execution)) is not None:
-            return HostRemoved(why)
+            return LostWithHost(why)
         try:
             service = await self._known_service() or await self._inspect()
         except (ServiceGone, HostDown, OrderRefused) as error:
             return NotShown(error)
         task = task_of(self._execution, service)
         if task is not None and task.phase is Phase.UNKNOWN and (why := self._hosts.lost(self._execution, node_down=True)) is not None:
-            return HostRemoved(why)
+            return LostWithHost(why)
         return service
 
     async def _known_service(self) -> EngineService | None:
-        """Its service without asking for it again, where the activation or a snapshot tells all that matters: that it has just been
-        activated, that its container runs, or that its command ended with 0. None for everything else, and where it is to be stopped."""
+        """Its service without asking for it again, if the activation or a snapshot shows all that matters: that it has just been
+        activated, that its container runs, or that its command ended with 0. None for everything else, and if it must be stopped."""
         service = self._executor.just_activated(self._manager(), self._execution.service_id or "") or await self._shown_service()
         if service is None:
             return None
@@ -374,7 +374,7 @@ class ExecutionWatch:
                 return await self._write(ending, await self._recording.finish(self._manager(), task))
             case ActivateService() | StopService() if isinstance(seen, EngineService):
                 return await self._demand(verdict, seen)
-            case RemoveService() if isinstance(seen, Refused):
+            case RemoveService() if isinstance(seen, DemandRefused):
                 return await self._demand(verdict, seen.service)
             case RecordStart(started) if isinstance(seen, EngineService):
                 await self._record_start(started, seen)
@@ -396,7 +396,7 @@ class ExecutionWatch:
                 case RemoveService(ending):
                     return await self._remove(ending, service)
         except (HostDown, OrderRefused, ServiceGone) as error:  # a proxy may answer 404 to an update of a service that is there
-            return Refused(service, demand, error)
+            return DemandRefused(service, demand, error)
         self._troubles = replace(self._troubles, disobeyed=None)
         return None
 
@@ -406,7 +406,7 @@ class ExecutionWatch:
             return None
         await self._executor.remove(self._manager(), service.id)
         log.warning("service.removed_early", **self._execution.names, service_id=service.id, status=ending.status.value)
-        return Removed(service, ending)
+        return ServiceRemoved(service, ending)
 
     async def _record_start(self, started: Started, service: EngineService) -> None:
         """Writes the row of a container that runs. Then waits, if there is nothing else to do by the same answer of the engine."""
@@ -475,7 +475,7 @@ watched, and by this many seconds."""
 class Watcher:
     """Takes the snapshots, and makes the watches that wait for them. The ``starter`` starts a service that is found parked."""
 
-    def __init__(self, ports: Ports, settings: WorkerSettings, hosts: Hosts, starter: Starter) -> None:
+    def __init__(self, ports: Ports, settings: WorkerSettings, hosts: WorkerHosts, starter: Starter) -> None:
         self._ports = ports
         self._settings = settings
         self._hosts = hosts

@@ -39,7 +39,7 @@ ANNOUNCE_TTL = 5000
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """What a worker does its work with."""
+    """The parts of one worker."""
 
     leases: Leases
     rebuilder: Rebuilder
@@ -176,8 +176,8 @@ class Worker:
             await first_of(self._clock, ANNOUNCE_EVERY, self._changed)
 
     async def _leave(self) -> None:
-        """Lets the others know at once that this worker serves its pools no more and rebuilds no queue, and the queue how far the store has
-        come."""
+        """Withdraws this worker's report, so that the others know at once that it is gone, gives up its unfinished rebuild, and records in
+        the queue how far the store has come."""
         with suppress(TransientError):
             await self._reports.announce(Report(self.id, self._started_at, ()), ttl=0)
         with suppress(TransientError):

@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.models import job_change
 from fastlane.models.cron import Cron
-from fastlane.models.delivery import checked, notices, succeeded, told
+from fastlane.models.delivery import checked, notices, notified, succeeded
 from fastlane.models.job import Job
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
@@ -41,14 +41,14 @@ def test_a_job_without_a_success_is_late_from_its_check_on_and_told_once() -> No
     job = made()
     late = checked(job, None, NOW + 30 * HOUR)
     assert (late.late_since, late.check_at) == (NOW + 29 * HOUR, NOW + 30 * HOUR)
-    assert (told(late).late_since, told(late).check_at) == (NOW + 29 * HOUR, None)
+    assert (notified(late).late_since, notified(late).check_at) == (NOW + 29 * HOUR, None)
 
 
 def test_a_success_moves_the_check_and_ends_lateness() -> None:
     job = made()
     after = succeeded(job, NOW + 4 * HOUR, NOW + 5 * HOUR)
     assert (after.check_at, after.late_since) == (NOW + 30 * HOUR, None)
-    late = told(checked(job, None, NOW + 30 * HOUR))
+    late = notified(checked(job, None, NOW + 30 * HOUR))
     again = succeeded(late, NOW + 31 * HOUR, NOW + 31 * HOUR)
     assert (again.check_at, again.late_since) == (NOW + 57 * HOUR, None)
     assert succeeded(late, NOW + 28 * HOUR, NOW + 31 * HOUR) == late
@@ -76,7 +76,7 @@ def test_another_duration_or_a_later_start_makes_a_new_check() -> None:
 
 
 def test_a_late_job_stays_late_when_it_is_changed_and_not_when_nothing_is_expected_of_it() -> None:
-    late = told(checked(made(), None, NOW + 30 * HOUR))
+    late = notified(checked(made(), None, NOW + 30 * HOUR))
     assert put(late, NOW + 31 * HOUR, image="other").late_since == NOW + 29 * HOUR
     assert put(late, NOW + 31 * HOUR, expect_every=None).late_since is None
     stopped = replace(late, stop_sequence=late.sequence + 1, sequence=late.sequence + 1, next_tick=None)

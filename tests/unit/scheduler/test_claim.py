@@ -8,7 +8,7 @@ from fastlane.models.pool import Pool
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, EntryKind, Lease
-from fastlane.scheduler.launcher import Declined, Situation, decide
+from fastlane.scheduler.launcher import ClaimSituation, Declined, decide
 from tests.support.factories import make_execution
 
 NOW = 1_700_000_000_000
@@ -16,10 +16,10 @@ HOST = "h:1"
 POOLS = (Pool("other", "other-", (HOST,)), Pool("default", "task", (HOST,)))
 
 
-def situation(**values: Any) -> Situation:
+def situation(**values: Any) -> ClaimSituation:
     """A worker that has a host for the pool ``default``, and an entry of that pool's lane."""
     lease = Lease("e", EntryKind.EXECUTION, values.pop("lane", "default"), 0, expired=values.pop("expired", False))
-    return Situation(**{"lease": lease, "pools": POOLS, "host": HOST, "now": NOW, **values})
+    return ClaimSituation(**{"lease": lease, "pools": POOLS, "host": HOST, "now": NOW, **values})
 
 
 def test_an_execution_of_the_pool_in_whose_lane_it_is_is_claimed_for_the_host() -> None:

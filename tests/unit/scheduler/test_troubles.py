@@ -13,14 +13,14 @@ from fastlane.scheduler.verdict import (
     MIN_PAUSE,
     NO_TROUBLES,
     ActivateService,
-    HostRemoved,
+    DemandRefused,
     LookAgain,
+    LostWithHost,
     NotShown,
     RecordEnd,
-    Refused,
-    Removed,
     RemoveService,
     ServiceMissing,
+    ServiceRemoved,
     Sight,
     StopService,
     Troubles,
@@ -56,10 +56,10 @@ def ended_as(sight: Sight, troubles: Troubles, **row: object) -> Ending:
         (NotShown(AWAY), "away", Obstacle.HOST_AWAY, LOST_AFTER),
         (NotShown(REFUSES), "away", Obstacle.REFUSED, LOST_AFTER),
         (a_service(a_task(Phase.UNKNOWN, node_id="n")), "node_down", Obstacle.NODE_DOWN, LOST_AFTER),
-        (Refused(RUNS, STOP, AWAY), "disobeyed", Obstacle.HOST_AWAY, LOST_AFTER),
-        (Refused(RUNS, STOP, REFUSES), "disobeyed", Obstacle.REFUSED, REFUSED_AFTER),
-        (Refused(RUNS, STOP, GONE), "disobeyed", Obstacle.REFUSED, REFUSED_AFTER),
-        (Refused(RUNS, RemoveService(KNOWN), REFUSES), "disobeyed", Obstacle.REFUSED, LOST_AFTER),
+        (DemandRefused(RUNS, STOP, AWAY), "disobeyed", Obstacle.HOST_AWAY, LOST_AFTER),
+        (DemandRefused(RUNS, STOP, REFUSES), "disobeyed", Obstacle.REFUSED, REFUSED_AFTER),
+        (DemandRefused(RUNS, STOP, GONE), "disobeyed", Obstacle.REFUSED, REFUSED_AFTER),
+        (DemandRefused(RUNS, RemoveService(KNOWN), REFUSES), "disobeyed", Obstacle.REFUSED, LOST_AFTER),
     ],
 )
 def test_a_trouble_is_noted_since_it_began_and_waited_for(sight: Sight, name: str, obstacle: Obstacle, patience: int) -> None:
@@ -81,9 +81,9 @@ def test_a_trouble_is_noted_since_it_began_and_waited_for(sight: Sight, name: st
         (NotShown(GONE), Troubles(gone=NOW - GONE_AFTER), FailureReason.KILLED),
         (NotShown(AWAY), Troubles(away=NOW - LOST_AFTER), FailureReason.HOST_LOST),
         (a_service(a_task(Phase.UNKNOWN, node_id="n")), Troubles(node_down=NOW - LOST_AFTER), FailureReason.HOST_LOST),
-        (HostRemoved("its host was removed"), NO_TROUBLES, FailureReason.HOST_LOST),
-        (Refused(RUNS, ActivateService(), REFUSES), Troubles(disobeyed=NOW - REFUSED_AFTER), FailureReason.REJECTED),
-        (Refused(RUNS, ActivateService(), AWAY), Troubles(disobeyed=NOW - LOST_AFTER), FailureReason.HOST_LOST),
+        (LostWithHost("its host was removed"), NO_TROUBLES, FailureReason.HOST_LOST),
+        (DemandRefused(RUNS, ActivateService(), REFUSES), Troubles(disobeyed=NOW - REFUSED_AFTER), FailureReason.REJECTED),
+        (DemandRefused(RUNS, ActivateService(), AWAY), Troubles(disobeyed=NOW - LOST_AFTER), FailureReason.HOST_LOST),
     ],
 )
 def test_an_execution_ends_once_a_trouble_has_lasted(sight: Sight, troubles: Troubles, reason: FailureReason) -> None:
@@ -97,7 +97,7 @@ def test_an_execution_ends_once_a_trouble_has_lasted(sight: Sight, troubles: Tro
     [
         (NotShown(GONE), Troubles(gone=NOW - GONE_AFTER, ending=KNOWN)),
         (NotShown(AWAY), Troubles(away=NOW - LOST_AFTER, ending=KNOWN)),
-        (HostRemoved("its host was removed"), Troubles(ending=KNOWN)),
+        (LostWithHost("its host was removed"), Troubles(ending=KNOWN)),
     ],
 )
 def test_an_ending_that_is_known_already_outweighs_the_trouble(sight: Sight, troubles: Troubles) -> None:
@@ -105,20 +105,20 @@ def test_an_ending_that_is_known_already_outweighs_the_trouble(sight: Sight, tro
 
 
 def test_a_service_that_is_not_stopped_is_removed_and_ends_once_that_is_certain() -> None:
-    verdict, troubles = judged(Refused(RUNS, STOP, REFUSES), Troubles(disobeyed=NOW - REFUSED_AFTER), **ASKED)
+    verdict, troubles = judged(DemandRefused(RUNS, STOP, REFUSES), Troubles(disobeyed=NOW - REFUSED_AFTER), **ASKED)
     assert isinstance(verdict, RemoveService)
     assert verdict.ending.status is Status.STOPPED
-    verdict, troubles = judged(Removed(RUNS, verdict.ending), troubles, **ASKED)
+    verdict, troubles = judged(ServiceRemoved(RUNS, verdict.ending), troubles, **ASKED)
     assert verdict == LookAgain(MIN_PAUSE)
     assert ended_as(NotShown(GONE), replace(troubles, gone=NOW - GONE_AFTER), **ASKED).status is Status.STOPPED
 
 
 def test_a_service_that_never_started_ends_with_its_removal() -> None:
-    assert ended_as(Removed(a_service(activated=False), KNOWN), NO_TROUBLES) is KNOWN
+    assert ended_as(ServiceRemoved(a_service(activated=False), KNOWN), NO_TROUBLES) is KNOWN
 
 
 def test_a_service_whose_removal_is_refused_for_as_long_as_its_host_may_be_away_ends_nevertheless() -> None:
-    assert ended_as(Refused(RUNS, RemoveService(KNOWN), REFUSES), Troubles(disobeyed=NOW - LOST_AFTER)) is KNOWN
+    assert ended_as(DemandRefused(RUNS, RemoveService(KNOWN), REFUSES), Troubles(disobeyed=NOW - LOST_AFTER)) is KNOWN
 
 
 def test_a_service_that_is_shown_again_ends_all_troubles() -> None:
