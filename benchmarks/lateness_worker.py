@@ -17,11 +17,10 @@ from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.queue.port import TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.dispatcher import Dispatcher
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.rebuilder import Rebuilder
-from tests.support.defaults import hosts_of
+from tests.support.defaults import Views, hosts_of, ports_of
 from tests.support.instant import InstantExecutor
 
 OWNER = "lateness"
@@ -43,11 +42,10 @@ async def work() -> None:
     async with app.opened(app.make_store(settings)) as store:
         queue = RedisQueue(settings.redis_url or "", settings.installation)
         leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
-        rebuilder = Rebuilder(store, queue, queue.generation, clock, OWNER, settings.pools)
         executor = InstantExecutor(hosts_of(settings.pools))
-        dispatcher = Dispatcher(
-            queue, executor.hosts, clock, clock, leases, settings.pools, rebuilder, partial(finish, queue), lambda: None
-        )
+        ports = ports_of(store, queue, clock, executor=executor, pools=settings.pools, owner=OWNER)
+        rebuilder = Rebuilder(ports)
+        dispatcher = Dispatcher(ports, Views(executor.hosts), leases, rebuilder, partial(finish, queue))
         queue.subscribe(dispatcher.wake, leases.hint_stop)
         async with app.opened(queue), asyncio.TaskGroup() as loops:
             tasks = [loops.create_task(run()) for run in (dispatcher.run, leases.run)]

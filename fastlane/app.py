@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from ssl import SSLContext
 from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 import structlog
 from tornado.httpserver import HTTPServer
@@ -31,7 +32,6 @@ from fastlane.executors.swarm.local_engine import prepare_engines
 from fastlane.executors.swarm.registries import Registries
 from fastlane.liveness import answering
 from fastlane.metrics import Metrics
-from fastlane.models.log import Hint
 from fastlane.models.pool import Pool, endpoints_of
 from fastlane.notify.mail import MailServer, MakePayload, SmtpSender, mail_writer
 from fastlane.notify.port import Mail, Notifier
@@ -40,9 +40,10 @@ from fastlane.queue.port import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.redaction import redaction_of
-from fastlane.scheduler.deliverer import STANDS_IN_AFTER, StandIn
+from fastlane.scheduler.deliverer import STANDS_IN_AFTER, FallbackDeliverer
+from fastlane.scheduler.ports import Ports, WorkerSettings
 from fastlane.scheduler.pruner import Pruner
-from fastlane.scheduler.worker import Worker, WorkerSettings, in_force, retention_rules, worker_settings
+from fastlane.scheduler.worker import Worker, retention_rules, worker_settings
 from fastlane.services.assembly import Services, build_services
 from fastlane.services.startup import HighWaterMark, aligned, awaited
 from fastlane.storage.base import Store
@@ -50,7 +51,6 @@ from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
-from fastlane.streams.pump import no_hints
 from fastlane.tracing.otel import OtelRecorder
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.webhook_payload import body_writer, event_maker
@@ -131,6 +131,11 @@ def _mail(settings: Settings, make_payload: MakePayload) -> Mail | None:
     return Mail(write, SmtpSender(server, settings.smtp_timeout), round(settings.mail_interval * 1000), settings.notify_allow)
 
 
+def worker_id() -> str:
+    """A new worker's id."""
+    return uuid4().hex[:12]
+
+
 def make_pruner(settings: Settings, store: Store) -> Pruner:
     """What removes old history by these settings, outside of a worker."""
     return Pruner(store, SystemClock(), settings.pools, retention_rules(settings))
@@ -141,24 +146,6 @@ def compact_store(settings: Settings, progress: Callable[[], None]) -> tuple[int
     if settings.store_is_mongo:
         raise FastlaneError("this is for a SQLite file; MongoDB reuses free space, and returns it by its own command compact")
     return compact(settings.store_path, COMPACT_PATIENCE, progress)
-
-
-def make_worker(
-    store: Store,
-    queue: Queue,
-    executor: Executor,
-    clock: Clock,
-    settings: WorkerSettings,
-    notifier: Notifier,
-    publish: Callable[[Hint], None] = no_hints,
-    machine: Clock | None = None,
-    metrics: Metrics | None = None,
-    recorder: Recorder | None = None,
-) -> Worker:
-    """A worker, which has not begun."""
-    return Worker(
-        store, queue, queue.generation, queue.reports, executor, clock, settings, notifier, publish, machine, metrics, recorder=recorder
-    )
 
 
 def make_recorder(role: Role, settings: Settings) -> Recorder | None:
@@ -253,8 +240,9 @@ async def running(
             executor = factories.executor(settings, clock)
             if directory.pools.records:
                 await executor.use_hosts(directory.hosts())
-            made = in_force(factories.worker_settings(settings), directory.pools)
-            worker = make_worker(store, queue, executor, clock, made, factories.notifier(settings), hub.publish, machine, metrics, recorder)
+            notifier = factories.notifier(settings)
+            ports = Ports(worker_id(), store, queue, executor, clock, directory.pools, notifier, metrics, hub.publish, recorder)
+            worker = Worker(ports, factories.worker_settings(settings), machine)
         await enter(opened(queue))  # after the worker has subscribed to it
         await refuse_eviction(queue.generation)
         await enter(aligned(clock, queue.time))
@@ -263,7 +251,7 @@ async def running(
             await enter(repeating(worker.run(), "worker"))
         else:
             parts_of = (store, queue.reports, factories.notifier(settings), clock, directory.pools)
-            await enter(repeating(StandIn(*parts_of, factories.stands_in_after, metrics).run(), "stand-in"))
+            await enter(repeating(FallbackDeliverer(*parts_of, factories.stands_in_after, metrics).run(), "fallback deliverer"))
         parts = Running(store, queue, hub, clock, directory, metrics, metrics_port, recorder, worker)
         yield parts if role == "worker" else await enter(served(settings, factories, parts, access, sockets))
 

@@ -132,13 +132,6 @@ class Repair(StrEnum):
 PRUNED = ("jobs", "executions", "ticks", "logs", "deliveries", "hours", "events")
 """What retention removes."""
 
-Repaired = Callable[[Repair, int], None]
-"""Counts so many repairs."""
-
-
-def uncounted(_repair: Repair, _count: int) -> None:
-    """Counts no repair."""
-
 
 @dataclass(frozen=True, slots=True)
 class GaugeValues:

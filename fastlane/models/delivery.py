@@ -146,8 +146,8 @@ def back_off(id: str, made: int) -> int:
     return int(delay * (1 + JITTER * share))
 
 
-def targets_of(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
-    """Who gets a message when an execution ends with this status, each under a name of its own: its job's mailboxes, and the webhooks of
+def targets_notified(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
+    """The targets that are notified when an execution ends with this status, each under a name of its own: its job's mailboxes, and the
     its job or, if the job has none, of its pool."""
     spec = execution.spec
     webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
@@ -171,7 +171,7 @@ def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bo
             due=now,
             attempts_left=target.retries + 1,
         )
-        for name, target in targets_of(execution, execution.status, pools)
+        for name, target in targets_notified(execution, execution.status, pools)
     ]
 
 

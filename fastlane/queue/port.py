@@ -381,11 +381,3 @@ async def mark_went_back(data: QueueGeneration, seen: Identity) -> bool:
     """Marks the queue because its store went back: nothing is claimed from it any more, and the worker that rebuilds it pauses all
     dispatch. False when the queue is no longer the one that was ``seen``: another process has marked it, or begun to rebuild it."""
     return await data.set_generation(f"{seen.number}{WENT_BACK}", before=seen.generation)
-
-
-async def pass_on_stop(queue: TimedQueue, execution: Execution, *, now: int) -> None:
-    """Passes an execution's stop to the queue, which notifies the worker that holds it. An execution that no worker holds is put back
-    without a slot, so that a worker ends it at once."""
-    found = await queue.cancel(execution.id)
-    if needs_entry(found, absent_too=execution.status.final):
-        await queue.put([slotless_entry(execution, due=now)])

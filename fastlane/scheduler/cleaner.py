@@ -1,7 +1,6 @@
-"""Removes the services of settled rows that are still there, and marks the rows clean.
+"""Removes what is left on hosts: the services of settled rows, services that can never be used, and images that are not used any more.
 
-It reads the rows a page at a time. Each round goes on after the rows that the one before it looked at, so that those of a host that is away
-keep no others from their turn. A host gets its own part of each round, which ends early when the host fails.
+A host gets its own part of each round, which ends early when the host fails, so a host that is away delays no other.
 """
 
 import asyncio
@@ -12,26 +11,26 @@ from functools import partial
 
 import structlog
 
-from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.port import Executor, Image
-from fastlane.metrics import Repair, Repaired, uncounted
+from fastlane.errors import FastlaneError, HostDown, TransientError, Unreadable
+from fastlane.executors.port import EngineService, Image
+from fastlane.metrics import Repair
 from fastlane.models.execution import Execution
 from fastlane.models.host import HostView, reachable_manager
 from fastlane.models.image import ImageRemoval, PulledImage, may_need, pulled_name
 from fastlane.models.pool import Pull
+from fastlane.scheduler.known_workers import WorkerHosts
+from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.settler import Settler
-from fastlane.storage.base import ExecutionStore, ImageStore
 
 log = structlog.get_logger()
 
 WITHIN = 30.0
 """Seconds after which a host's part of a round ends, finished or not. The next round goes on with it."""
 
-Work = Callable[[], Awaitable[None]]
+HostWork = Callable[[], Awaitable[object]]
 
 
-async def side_by_side(part: str, work: Mapping[str, Work]) -> None:
+async def side_by_side(part: str, work: Mapping[str, HostWork]) -> None:
     """Does each host's work, for a limited time. A fault of one host is logged, and neither ends nor delays another one's work."""
     found = await asyncio.gather(*(_bounded(one) for one in work.values()), return_exceptions=True)
     for host, fault in zip(work, found, strict=True):
@@ -41,7 +40,7 @@ async def side_by_side(part: str, work: Mapping[str, Work]) -> None:
             raise fault
 
 
-async def _bounded(work: Work) -> None:
+async def _bounded(work: HostWork) -> None:
     async with asyncio.timeout(WITHIN):
         await work()
 
@@ -53,13 +52,14 @@ FAULTS = 3
 
 
 class Cleaner:
-    """Cleans in rounds."""
+    """Removes the services of settled rows that are still there, and marks the rows clean. It reads the rows a page at a time. Each round
+    goes on after the rows of the round before, so that the rows of a host that is away do not hold up the others."""
 
-    def __init__(self, store: ExecutionStore, executor: Executor, settler: Settler, repaired: Repaired = uncounted) -> None:
-        self._store = store
-        self._executor = executor
+    def __init__(self, ports: Ports, settler: Settler) -> None:
+        self._store = ports.store
+        self._executor = ports.executor
+        self._metrics = ports.metrics
         self._settler = settler
-        self._repaired = repaired
         self._after: tuple[int, str] | None = None
 
     async def clean(self) -> None:
@@ -81,19 +81,97 @@ class Cleaner:
         faults = 0
         for row in random.sample(rows, len(rows)):
             if await self._settler.clean(row):
-                self._repaired(Repair.SERVICE, 1)
+                self._metrics.repaired(Repair.SERVICE, 1)
             else:
                 faults += 1
                 if faults == FAULTS:
                     return
 
 
+UNKNOWN_AFTER = 3_600_000
+"""Milliseconds for which a service of this installation is left alone although the store has never heard of its execution. After that it is
+removed if it is parked, and reported otherwise."""
+
+
+class Leftovers:
+    """Removes services that can never be used: their execution is settled, or bound to another service."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._store = ports.store
+        self._executor = ports.executor
+        self._clock = ports.clock
+        self._metrics = ports.metrics
+
+    async def remove_leftovers(self) -> None:
+        """Removes the leftovers of all usable hosts."""
+        usable = [view.name for view in self._executor.hosts() if view.usable]
+        await side_by_side("remove_leftovers", {host: partial(self.remove_of, host) for host in usable})
+
+    async def clear(self, host: str, hosts: WorkerHosts) -> None:
+        """Removes the leftovers of a host that is to get work. Raises TransientError while a container that was given up may go on there:
+        an execution that is lost with its host has not ended yet, or a removal fails by the host's own fault."""
+        rows, left = await self.remove_of(host)
+        for row in rows:
+            left += row.exit_code is None if row.status.final else hosts.lost(row) is not None
+        if left:
+            raise TransientError(f"{left} of the services that were given up there are not removed yet")
+
+    async def remove_of(self, host: str) -> tuple[list[Execution], int]:
+        """Removes the leftovers of one host, in another order each time: a few removals that hang must not keep the others waiting. Returns
+        the executions whose services are needed, and how many removals failed by the host's own fault."""
+        services, needed, failed = await self._executor.services(host), list[Execution](), 0
+        for service in random.sample(services, len(services)):
+            try:
+                row = await self._store.execution(service.execution_id)
+            except Unreadable as error:
+                log.warning("service.left_alone", host=host, service_id=service.id, error=str(error))
+                continue
+            if row is None:
+                await self._remove_unknown(host, service)
+            elif not is_leftover(row, service):
+                needed.append(row)
+            else:
+                log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
+                failed += not await self._remove(host, service)
+        return needed, failed
+
+    async def _remove(self, host: str, service: EngineService) -> bool:
+        """False when the removal failed by the host's own fault. (An engine may refuse a removal forever.)"""
+        try:
+            await self._executor.remove(host, service.id)
+            self._metrics.repaired(Repair.SERVICE, 1)
+        except FastlaneError as error:
+            log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
+            return not isinstance(error, HostDown)
+        return True
+
+    async def _remove_unknown(self, host: str, service: EngineService) -> None:
+        """Handles a service whose execution the store does not have. A parked one whose execution was deleted goes at once, since nothing
+        can bind it any more. If it names no execution, fastlane did not make it, whatever its labels say."""
+        parked = not service.activated and bool(service.execution_id)
+        deleted = parked and await self._store.was_deleted(service.execution_id)
+        if not deleted and self._clock.now() - service.created_at <= UNKNOWN_AFTER:
+            return
+        if not parked:
+            log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
+        else:
+            log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=service.execution_id)
+            await self._remove(host, service)
+
+
+def is_leftover(row: Execution, service: EngineService) -> bool:
+    """Whether a service of this execution will never be activated, or is no longer needed."""
+    if row.service_id is not None and row.service_id != service.id:
+        return True
+    return row.status.final and row.settled
+
+
 BATCH = 8
 """Images of one engine that a worker removes in a round."""
 REMOVE_WITHIN, ONE_WITHIN = 120_000, 40_000
-"""Milliseconds in which a worker may remove a batch, and which it needs for one at most: an engine has 30 s for that."""
+"""Milliseconds in which a worker may remove a batch, and the most that it needs for one image: an engine has 30 s for that."""
 FOREIGN_FOR = 60_000
-"""Milliseconds for which an image that was there before is not asked about again."""
+"""Milliseconds until a worker asks again about an image that was there before."""
 MAX_KNOWN = 10_000
 LOOK_AGAIN = 0.2
 """Seconds between two looks at an image that is being removed."""
@@ -101,16 +179,13 @@ LONGEST_ROUND = 600.0
 
 
 class ImageKeeper:
-    """Keeps and removes images. ``unused_after``: seconds after their last use; None: it does nothing. ``hosts``: as the worker sees
-    them."""
+    """Keeps and removes images. ``unused_after``: seconds after their last use; None: it does nothing."""
 
-    def __init__(
-        self, store: ImageStore, executor: Executor, hosts: Callable[[], Sequence[HostView]], clock: Clock, unused_after: float | None
-    ) -> None:
-        self._store = store
-        self._executor = executor
+    def __init__(self, ports: Ports, hosts: WorkerHosts, unused_after: float | None) -> None:
+        self._store = ports.store
+        self._executor = ports.executor
+        self._clock = ports.clock
         self._hosts = hosts
-        self._clock = clock
         self._after = None if unused_after is None else round(unused_after * 1000)
         self._known: dict[tuple[str, str], int] = {}
 
@@ -124,13 +199,13 @@ class ImageKeeper:
     # keeping
 
     async def note_use(self, host: str, image: Image) -> None:
-        """To be called before a service with this image is made on a host. Raises StoreDown, and HostDown."""
+        """Records that an image is used. Call it before a service with the image is made on a host. Raises StoreDown and HostDown."""
         reference = pulled_name(image.reference)
-        own = next((view for view in self._hosts() if view.name == host), None)
+        own = next((view for view in self._hosts.views() if view.name == host), None)
         if self._after is None or reference is None or own is None:
             return
         await self._keep(own, reference, self._after)
-        for view in self._hosts():  # the swarm may choose any of its nodes
+        for view in self._hosts.views():  # the swarm may choose any of its nodes
             if view.usable and view.name != host and view.has(host, own.swarm_id):
                 with suppress(HostDown):
                     await self._keep(view, reference, self._after)
@@ -154,7 +229,7 @@ class ImageKeeper:
                 return self._remember(engine, reference, now + after // 2)
 
     def _remember(self, engine: str, reference: str, until: int) -> None:
-        """Asks nothing about an image until then: nobody begins to remove it before."""
+        """Records that no worker begins to remove the image before ``until``, so nothing need be asked about it."""
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[engine, reference] = until
@@ -164,7 +239,7 @@ class ImageKeeper:
     async def remove_unused(self) -> None:
         """Makes one round over all usable hosts."""
         if self._after is not None:
-            usable = {view.name: view for view in self._hosts() if view.usable and view.engine_id is not None}
+            usable = {view.name: view for view in self._hosts.views() if view.usable and view.engine_id is not None}
             await side_by_side("remove_unused", {name: partial(self._remove_of, view, self._after) for name, view in usable.items()})
 
     async def _remove_of(self, view: HostView, after: int) -> None:
@@ -186,7 +261,8 @@ class ImageKeeper:
             await self._store.drop_image(image)
 
     async def _is_needed(self, view: HostView, image: PulledImage, names: frozenset[str]) -> bool:
-        """Whether an execution under way needs the image. Where only a registry can tell, it is asked; without an answer, one does."""
+        """Whether an execution under way needs the image. If only a registry can say, it is asked; without its answer, the image counts
+        as needed."""
         needed, unsure = may_need(image, names)
         for name in unsure:
             if needed:

@@ -1,30 +1,208 @@
-"""Sends what is to be sent: takes deliveries that are due from the store, and writes down what each attempt came to.
+"""Takes deliveries that are due from the store, sends them by their channels, and records each outcome; notices jobs that are late.
 
 A delivery is taken by a lease: its row says until when no other worker takes it. When a worker ends in between, another one sends it again
-after that, under the same id. Few deliveries go to one receiver at once, so one that is slow or dead delays no other.
+after that, under the same id. Few deliveries go to one receiver at once, so one that is slow or dead delays no other. A channel posts
+webhooks by HTTP or sends mails by SMTP. It is called for one attempt, and may be called again for the same one.
 """
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from fastlane.clock import Clock, first_of
 from fastlane.errors import QueueDown, TransientError, Unreadable
 from fastlane.metrics import Metrics
-from fastlane.models.delivery import FORGOTTEN_AFTER, Delivery, DeliveryState, JobState, Kind, Receiver, Reply, Subject, receiver_id
-from fastlane.models.pool import RESTORED, Pool
-from fastlane.notify.port import Notifier
+from fastlane.models.delivery import (
+    FORGOTTEN_AFTER,
+    Delivery,
+    DeliveryState,
+    JobState,
+    Kind,
+    MailQuota,
+    Receiver,
+    Reply,
+    Subject,
+    checked,
+    notices,
+    notified,
+    quota_id,
+    receiver_id,
+    succeeded,
+)
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.notify import FAILURES, Mailbox, NotificationTrigger, Webhook, may_mail
+from fastlane.models.pool import RESTORED, Pool, pool_for
+from fastlane.models.status import Status
+from fastlane.notify.port import Mail, MailParts, Notifier, WebhookMessage
 from fastlane.queue.port import WorkerReports
-from fastlane.scheduler.channels import Carrier, carriers_of, counted
 from fastlane.scheduler.known_workers import always
-from fastlane.scheduler.lateness import Lateness
-from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, PoolStore, Store
+from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, LogStore, PoolStore, Store
+from fastlane.streams.reader import last_lines
 
 log = structlog.get_logger()
+
+LINES, LINES_BYTES = 20, 8 * 1024
+"""Lines of a log that a mail quotes, and bytes of them at most: the last ones."""
+NO_SERVER = "no smtp_host is set where this worker runs"
+NOT_ALLOWED = "notify_allow has no such address"
+NO_SERVER_TAKES = 1.0
+
+
+class ChannelStore(DeliveryStore, LogStore, Protocol):
+    """What channels need of the store."""
+
+
+class Channel(Protocol):
+    """Makes attempts of one kind of delivery."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that the sending takes at most."""
+
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+        """Makes an attempt, which begins now; its outcome. Raises StoreDown."""
+
+    async def close(self) -> None:
+        """Ends its connections."""
+
+
+class WebhookChannel:
+    """Posts to webhooks. ``pools`` have the secrets that the messages are signed with."""
+
+    def __init__(self, notifier: Notifier, pools: Sequence[Pool]) -> None:
+        self._notifier = notifier
+        self._pools = pools
+
+    @property
+    def deadline(self) -> float:
+        return self._notifier.sender.deadline
+
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+        """What the receiver answered."""
+        webhook = delivery.target
+        if not isinstance(webhook, Webhook):
+            raise TypeError(f"delivery {delivery.id} does not go to a webhook")
+        pool = pool_for(self._pools, delivery.task_id)
+        secrets = () if pool is None else pool.webhook_secrets
+        body = self._notifier.make_body(subject, delivery)
+        return await self._notifier.sender.send(WebhookMessage(delivery.id, webhook.url, webhook.headers, body, secrets, now))
+
+    async def close(self) -> None:
+        await self._notifier.sender.close()
+
+
+class MailChannel:
+    """Sends mails, few about the failures of one job: one that comes too soon is held back, and the next mail says so. ``mail``: None
+    without a mail server."""
+
+    def __init__(self, mail: Mail | None, store: ChannelStore) -> None:
+        self._mail = mail
+        self._store = store
+
+    @property
+    def deadline(self) -> float:
+        return NO_SERVER_TAKES if self._mail is None else self._mail.sender.deadline
+
+    async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
+        """What the mail server answered, or that the mail is held back."""
+        mailbox, mail = delivery.target, self._mail
+        if not isinstance(mailbox, Mailbox):
+            raise TypeError(f"delivery {delivery.id} does not go to a mailbox")
+        if mail is None:
+            return Reply(None, NO_SERVER)
+        if not may_mail(mailbox.address, mail.allowed):
+            return Reply(None, NOT_ALLOWED, is_final=True)
+        id = quota_id(delivery.job_id, mailbox.key)
+        quota = await self._store.mail_quota(id) if mail.interval else None
+        if mail.interval and isinstance(subject, Execution) and subject.status in FAILURES and not delivery.by_hand:
+            quota = await self._reserved(id, quota, subject.id, now, mail.interval)
+            if quota is None:
+                return Reply(None, is_held=True)
+        latest = subject if isinstance(subject, Execution) else subject.latest
+        parts = MailParts("" if latest is None else await self._end_of_log(latest), quota)
+        reply = await mail.sender.send(mail.write(subject, delivery, parts))
+        if reply.is_success and quota is not None and quota.held:
+            await self._clear_held(quota)
+        return reply
+
+    async def close(self) -> None:
+        """Has no connection between two mails."""
+
+    async def _reserved(self, id: str, quota: MailQuota | None, execution_id: str, now: int, interval: int) -> MailQuota | None:
+        """The quota, which this execution has taken; None when its mail is held back, which the quota then counts. Of several workers with
+        mails of one job, one gets the quota."""
+        while True:
+            if quota is None:
+                after = MailQuota(id, execution_id, now)
+            elif quota.admits(execution_id, now, interval):
+                after = quota if execution_id == quota.execution_id else quota.reporting(execution_id, now)
+            else:
+                after = quota.holding(execution_id)
+            is_taken = after.execution_id == execution_id
+            if after is quota or await self._store.write_mail_quota(after):
+                await self._store.prune_receivers(now - FORGOTTEN_AFTER)
+                return after if is_taken else None
+            quota = await self._store.mail_quota(id)
+
+    async def _clear_held(self, reported: MailQuota) -> None:
+        """Takes the mails off the quota that were held back as of ``reported``: a mail has listed them."""
+        quota: MailQuota | None = reported
+        while quota is not None and quota.held and not await self._store.write_mail_quota(quota.without(reported)):
+            quota = await self._store.mail_quota(reported.id)
+
+    async def _end_of_log(self, execution: Execution) -> str:
+        """The last lines of both streams, in order of arrival."""
+        head = await self._store.log_head(execution.id)
+        start = max(head.offset - LINES_BYTES, await last_lines(self._store, execution.id, LINES))
+        data = b""
+        while start + len(data) < head.offset:
+            part = await self._store.read_log(execution.id, start + len(data), LINES_BYTES)
+            if not part.pieces:
+                break
+            data += b"".join(piece.data for piece in part.pieces)
+        return data[:LINES_BYTES].decode(errors="replace").strip("\r\n")
+
+
+def channels_of(notifier: Notifier, store: ChannelStore, pools: Sequence[Pool]) -> Mapping[Kind, Channel]:
+    """The channels of a worker, by kind."""
+    return {Kind.WEBHOOK: WebhookChannel(notifier, pools), Kind.MAIL: MailChannel(notifier.mail, store)}
+
+
+Count = Callable[[str, str], None]
+"""Counts an attempt: its kind, and what it came to."""
+
+
+class CountedChannel:
+    """A channel whose attempts are counted."""
+
+    def __init__(self, channel: Channel, kind: Kind, count: Count) -> None:
+        self._channel = channel
+        self._kind = kind
+        self._count = count
+
+    @property
+    def deadline(self) -> float:
+        return self._channel.deadline
+
+    async def send(self, *arguments: Any) -> Reply:
+        """Makes an attempt; its outcome."""
+        reply = await self._channel.send(*arguments)
+        self._count(self._kind.value, "held" if reply.is_held else "delivered" if reply.is_success else "failed")
+        return reply
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def counted(channels: Mapping[Kind, Channel], count: Count) -> Mapping[Kind, Channel]:
+    """The channels, with their attempts counted."""
+    return {kind: CountedChannel(channel, kind, count) for kind, channel in channels.items()}
+
 
 LOOK_EVERY = 2.0
 """Seconds between two looks for deliveries that other processes have left."""
@@ -32,36 +210,42 @@ AT_ONCE, AT_ONCE_PER_RECEIVER = 128, 4
 """Deliveries of a worker that are on their way at once, in all and to one receiver."""
 PAGE = 32
 RECORD_WITHIN = 30.0
-"""Seconds for which a worker tries to write down what an attempt came to, before the delivery may be sent again."""
+"""Seconds for which a worker tries to record the outcome of an attempt, before the delivery may be sent again."""
 UNREADABLE_BACK_OFF = 60_000
 """Milliseconds after which a delivery about an execution that cannot be read is tried again: a newer fastlane may read it."""
 PAUSED = "it is paused, because every attempt has failed for a day; send this again by hand, or wait: one attempt an hour is made"
 
 
 class DelivererStore(DeliveryStore, JobStore, ExecutionStore, PoolStore, Protocol):
-    """What a deliverer needs of the store."""
+    """What a deliverer, and a look for late jobs, need of the store."""
 
 
 class Deliverer:
-    """The deliveries of one process. ``carriers`` write and send them, by kind. It takes some while ``is_needed``."""
+    """The deliveries of one process. ``channels`` write and send them, by kind. It takes deliveries only while ``is_needed``."""
 
     def __init__(
         self,
         store: DelivererStore,
-        carriers: Mapping[Kind, Carrier],
+        channels: Mapping[Kind, Channel],
         clock: Clock,
         is_needed: Callable[[], Awaitable[bool]] = always,
     ) -> None:
         self._is_needed = is_needed
         self._store = store
-        self._carriers = carriers
+        self._channels = channels
         self._clock = clock
         self._wake = asyncio.Event()
         self._under_way: Counter[str] = Counter()
         self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
+    async def add(self, deliveries: Sequence[Delivery]) -> None:
+        """Inserts deliveries, which are sent at once. Inserting one again changes nothing."""
+        if deliveries:
+            await self._store.insert_deliveries(deliveries)
+            self._wake.set()
+
     def wake(self) -> None:
-        """Tells it that there is something to send."""
+        """Looks again for deliveries that are due."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -79,8 +263,8 @@ class Deliverer:
 
     async def close(self) -> None:
         """Ends the senders' connections."""
-        for carrier in self._carriers.values():
-            await carrier.close()
+        for channel in self._channels.values():
+            await channel.close()
 
     async def _round(self, sending: asyncio.TaskGroup) -> None:
         """Takes what is due and can be sent now. When a store went back to an earlier state, nothing is sent until somebody resumes
@@ -99,7 +283,7 @@ class Deliverer:
             self._wake.set()
 
     async def _take(self, row: Delivery, sending: asyncio.TaskGroup) -> None:
-        lease = self._clock.now() + round((self._carriers[row.kind].deadline + RECORD_WITHIN) * 1000)
+        lease = self._clock.now() + round((self._channels[row.kind].deadline + RECORD_WITHIN) * 1000)
         taken = row.taken(lease)
         if await self._store.write_delivery(taken):
             self._under_way[taken.target.origin] += 1
@@ -136,20 +320,20 @@ class Deliverer:
         if receiver is not None and not delivery.by_hand and not receiver.takes(began):
             await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
             return
-        reply = await self._carriers[delivery.kind].carry(subject, delivery, began)
+        reply = await self._channels[delivery.kind].send(subject, delivery, began)
         await self._record(delivery, reply, began)
         if not reply.is_held:
             await self._note_receiver(delivery, receiver, reply)
 
     async def _subject(self, delivery: Delivery) -> Subject | None:
-        """What it tells of; None when that is gone."""
+        """The execution or job that the delivery is about; None when it is gone."""
         if not delivery.is_of_job:
             return await self._store.execution(delivery.execution_id)
         job = await self._store.job(delivery.job_id)
         return None if job is None else JobState(job, (await self._store.latest([job.id])).get(job.id))
 
     async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
-        """Writes down what an attempt came to. What a person asked for meanwhile stays: the row is read again."""
+        """Records the outcome of an attempt. A change by a person meanwhile stays: the row is read again."""
         current: Delivery | None = delivery
         async with asyncio.timeout(RECORD_WITHIN):
             while current is not None:
@@ -175,7 +359,7 @@ class Deliverer:
         log_it("delivery.attempt_failed", receiver=after.target.origin, state=after.state.value, error=reply.error, **ids)
 
     async def _note_receiver(self, delivery: Delivery, seen: Receiver | None, reply: Reply) -> None:
-        """Notes that a receiver fails, or that it does no longer. Of several workers one wins; the others need not."""
+        """Records that a receiver fails, or that it works again. Of several workers, one writes it."""
         if reply.is_success:
             if seen is not None and await self._store.drop_receiver(seen) and seen.is_paused:
                 log.info("receiver.resumed", receiver=seen.origin)
@@ -188,13 +372,108 @@ class Deliverer:
         await self._store.prune_receivers(now - FORGOTTEN_AFTER)
 
 
+CHECK_EVERY = 2.0
+"""Seconds between two looks for jobs whose check is due."""
+JOBS_PAGE = 100
+
+
+class LatenessStore(JobStore, ExecutionStore, DeliveryStore, PoolStore, Protocol):
+    """What is needed of the store."""
+
+
+class Lateness:
+    """Watches for jobs that are late: those without a success for as long as they are expected to have one. ``pools`` have the webhooks of
+    jobs that name none.
+
+    The check is a row's moment in the store, so any process notices, whatever has become of the worker that should have run the job:
+    another worker or, while no worker is alive, an API server. Each step is a compare-and-set of the job, so of several processes one
+    notifies.
+    """
+
+    def __init__(
+        self,
+        store: DelivererStore,
+        clock: Clock,
+        pools: Sequence[Pool],
+        deliverer: Deliverer,
+        is_needed: Callable[[], Awaitable[bool]] = always,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._pools = pools
+        self._deliverer = deliverer
+        self._is_needed = is_needed
+        self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
+
+    async def run(self) -> None:
+        """Looks for jobs that are late, forever."""
+        while True:
+            try:
+                if await self._is_needed():
+                    await self.look()
+            except TransientError as error:
+                log.warning("lateness.waiting", error=str(error))
+            await self._clock.sleep(CHECK_EVERY * (0.75 + self._chance.random() / 2))
+
+    async def succeeded(self, execution: Execution) -> None:
+        """Takes note of an execution that is done; a late job has recovered. Safe to repeat."""
+        at = execution.finished_at
+        while at is not None:
+            job = await self._store.job(execution.job_id)
+            if job is None or job.spec.expect_every is None or not execution.belongs_to(job):
+                return
+            now = self._clock.now()
+            after = succeeded(job, at, now)
+            if job.late_since is not None and job.late_since <= at:
+                if job.check_at is not None:
+                    await self._notify(
+                        job, NotificationTrigger.LATE, job.late_since
+                    )  # the process that found it late may have ended before it notified
+                await self._notify(job, NotificationTrigger.RECOVERED, at)
+            if after == job or await self._store.advance(job, after, (), None):
+                if job.late_since is not None and after.late_since is None:
+                    log.info("job.recovered", task_id=job.task_id, job_id=job.id, execution_id=execution.id)
+                return
+
+    async def look(self) -> None:
+        """Checks what is due. When a store went back to an earlier state, jobs seem late that are not: it waits until somebody resumes
+        dispatch."""
+        while True:
+            rows = await self._store.jobs_to_check(self._clock.now(), JOBS_PAGE)
+            if not rows or (await self._store.paused_pools()).hold == RESTORED:
+                return
+            for job in rows:
+                await self._check(job)
+            if len(rows) < JOBS_PAGE:
+                return
+
+    async def _check(self, job: Job) -> None:
+        if job.late_since is None:
+            after = checked(job, await self._last_success(job), self._clock.now())
+            if not await self._store.advance(job, after, (), None) or after.late_since is None:
+                return
+            log.warning("job.late", task_id=job.task_id, job_id=job.id, late_since=after.late_since)
+            job = after
+        if job.late_since is not None:
+            await self._notify(job, NotificationTrigger.LATE, job.late_since)
+            await self._store.advance(job, notified(job), (), None)
+
+    async def _last_success(self, job: Job) -> int | None:
+        """When the job was done last, as far as is stored: an execution may be done and not settled yet."""
+        done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
+        return max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
+
+    async def _notify(self, job: Job, trigger: NotificationTrigger, at: int) -> None:
+        await self._deliverer.add(notices(job, trigger, self._pools, at, self._clock.now()))
+
+
 STANDS_IN_AFTER = 30_000
 """Milliseconds without a worker after which a server stands in: workers are restarted in less."""
 
 
-class StandIn:
-    """Stands in for workers, ``after`` that many milliseconds without one. Of several servers, each takes what the others have not: every
-    step is a compare-and-set."""
+class FallbackDeliverer:
+    """Sends deliveries, and notices late jobs, in a server while no worker has been alive for ``after`` milliseconds. Of several servers,
+    each takes what the others have not: every step is a compare-and-set."""
 
     def __init__(
         self,
@@ -211,9 +490,9 @@ class StandIn:
         self._after = after
         self._last_worker = clock.now()
         self._stands_in = False
-        carriers = counted(carriers_of(notifier, store, pools), (metrics or Metrics()).delivery_tried)
-        self._deliverer = Deliverer(store, carriers, clock, self._is_needed)
-        self._lateness = Lateness(store, clock, pools, self._deliverer.wake, self._is_needed)
+        channels = counted(channels_of(notifier, store, pools), (metrics or Metrics()).delivery_tried)
+        self._deliverer = Deliverer(store, channels, clock, self._is_needed)
+        self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed)
 
     async def run(self) -> None:
         """Stands in when it is needed, forever."""

@@ -1,7 +1,7 @@
 """Claims what is due, and starts the work on it.
 
 It does not poll: it sleeps until the moment that its last claim named, or a wake-up, or for two seconds. A worker goes by Redis's time.
-While its clock is over two seconds away from that (Redis has not told it the time yet), it claims nothing.
+While its clock is over two seconds away from that (it has not heard the time from Redis yet), it claims nothing.
 
 What needs no slot is claimed a little ahead, many entries at once, and begun when it is due. So no call of Redis lies between the two.
 """
@@ -9,17 +9,16 @@ What needs no slot is claimed a little ahead, many entries at once, and begun wh
 import asyncio
 import math
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 
 import structlog
 
 from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
-from fastlane.models.host import HostView
-from fastlane.models.pool import Pool
-from fastlane.queue.port import Claim, TimedQueue
-from fastlane.scheduler.assignment import Assignment, claim_request
-from fastlane.scheduler.leases import Leases
+from fastlane.queue.port import Claim
+from fastlane.scheduler.known_workers import WorkerHosts
+from fastlane.scheduler.leases import Assignment, Leases, claim_request
+from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.rebuilder import Rebuilder
 
 KEPT = 1.0
@@ -27,7 +26,7 @@ KEPT = 1.0
 
 
 class QueueTime:
-    """Counts by ``clock``, which may show anything."""
+    """Keeps the queue's time between its answers. It counts by ``clock``, which may show anything."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -35,7 +34,7 @@ class QueueTime:
         self._best = self._best_before = -math.inf
 
     def heard(self, now: int, micros: int) -> None:
-        """Takes in an answer that has just come: the queue's time in milliseconds, and the microseconds."""
+        """Records an answer that has just come: the queue's time in milliseconds, and the microseconds."""
         here = self._clock.elapsed()
         ahead = now / 1_000 + micros / 1_000_000 - here
         if here < self._since + KEPT:
@@ -54,7 +53,7 @@ log = structlog.get_logger()
 
 MAX_SLEEP = 2.0
 AHEAD = 20
-"""Milliseconds. If its worker dies, what was claimed ahead has to wait for the end of the lease, as all that it had; so this is short."""
+"""Milliseconds. If the worker dies, the entries that it claimed ahead wait for the end of their leases; so this is short."""
 MAX_SKEW = 2000
 """Milliseconds by which the clock that a worker goes by may differ from Redis's."""
 
@@ -63,27 +62,25 @@ Run = Callable[[Assignment, int], Coroutine[None, None, None]]
 
 
 class Dispatcher:
-    """The claim loop of one worker. It calls ``on_rebuilt`` when it finds a rebuilt queue, which knows no worker yet. It goes by ``clock``,
-    and only measures the ``machine``'s."""
+    """The claim loop of one worker. ``run`` works on what it claims. It calls ``on_rebuilt`` when it finds a rebuilt queue, which knows no
+    worker yet. It only measures the clock of the ``machine``."""
 
     def __init__(
         self,
-        queue: TimedQueue,
-        hosts: Callable[[], Sequence[HostView]],
-        clock: Clock,
-        machine: Clock,
+        ports: Ports,
+        hosts: WorkerHosts,
         leases: Leases,
-        pools: Sequence[Pool],
         rebuilder: Rebuilder,
         run: Run,
-        on_rebuilt: Callable[[], None],
+        on_rebuilt: Callable[[], None] = lambda: None,
+        machine: Clock | None = None,
     ) -> None:
-        self._queue = queue
+        self._queue = ports.queue
+        self._clock = ports.clock
+        self._pools = ports.pools
+        self._machine = machine or ports.clock
         self._hosts = hosts
-        self._clock = clock
-        self._machine = machine
         self._leases = leases
-        self._pools = pools
         self._rebuilder = rebuilder
         self._run = run
         self._on_rebuilt = on_rebuilt
@@ -91,7 +88,7 @@ class Dispatcher:
         self._unaligned = False
         self._off = 0
         self._skew: int | None = None
-        self._time = QueueTime(clock)
+        self._time = QueueTime(ports.clock)
 
     @property
     def clock_skew(self) -> int | None:
@@ -121,7 +118,7 @@ class Dispatcher:
         generation = await self._rebuilder.ensure()
         if self._leases.enter_generation(generation):
             self._on_rebuilt()
-        request = claim_request(self._pools, self._hosts(), self._leases.room)
+        request = claim_request(self._pools, self._hosts.views(), self._leases.room)
         count = 0 if self._unaligned else request.count
         before, shown = self._clock.now(), self._machine.now()
         claim = await self._queue.claim(

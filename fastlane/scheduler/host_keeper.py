@@ -1,31 +1,32 @@
-"""Keeps a worker's hosts those of the pools in force, and notes in the store which engine answers at each address.
+"""Keeps a worker's hosts in step with the pools in force, and records in the store which engine answers at each address.
 
-What it knows of a host beside what the executor sees is in the host's view: whether it gets new work, and by which version of its record.
+The view of a host adds to what the executor sees: whether the host gets new work, and by which version of its record.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from fastlane.clock import Clock, first_of
-from fastlane.directory import CurrentPools
-from fastlane.errors import FastlaneError, TransientError
-from fastlane.executors.port import Executor
+from fastlane.errors import FastlaneError, QueueDown, TransientError
 from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
 from fastlane.models.host import IN_NO_POOL, EngineIdentity, HostRecord, HostView, is_local, record_id
 from fastlane.models.pool import KnownHost, hosts_to_know, record_of, removed_with
-from fastlane.storage.base import EventStore, HostStore
+from fastlane.scheduler.cleaner import Leftovers
+from fastlane.scheduler.known_workers import KnownWorkers, knows_host
+from fastlane.scheduler.ports import Ports
+from fastlane.storage.base import EventStore
 
 MOST_WAITING = 1_000
-"""Events that wait while the store is away; the first ones are kept."""
+"""The most events that wait while the store is away; later ones are dropped."""
 
 
 class HostEvents:
-    """Compares what is known of hosts with what was known before. A host that was never usable has not been lost."""
+    """Records when a host becomes usable or unusable. A host that was never usable has not been lost."""
 
     def __init__(self, store: EventStore, clock: Clock, owner: str) -> None:
         self._store = store
@@ -47,9 +48,9 @@ class HostEvents:
             if before is not None and len(self._waiting) < MOST_WAITING:
                 self._waiting.append(self._event(view, now))
         if self._waiting:
-            told = list(self._waiting)
-            await self._store.add_events(told)
-            del self._waiting[: len(told)]
+            recorded = list(self._waiting)
+            await self._store.add_events(recorded)
+            del self._waiting[: len(recorded)]
 
     def _event(self, view: HostView, now: int) -> Event:
         kind = EventKind.HOST_USABLE if view.usable else EventKind.HOST_UNUSABLE
@@ -67,26 +68,22 @@ CLEAR_WITHIN, CLEAR_AGAIN = 30.0, 1.0
 
 
 class HostKeeper:
-    """The hosts of one worker. It calls ``on_change`` after each look, so that all of the worker goes by the new hosts."""
+    """The hosts of one worker. It calls ``on_change`` after each look, so that all of the worker goes by the new hosts. It removes the
+    ``leftovers`` on a host that is back before the host gets work. ``patience``: for how many seconds a host may be away."""
 
-    def __init__(
-        self,
-        store: HostStore,
-        executor: Executor,
-        pools: CurrentPools,
-        clock: Clock,
-        on_change: Callable[[], None],
-        events: HostEvents | None = None,
-    ) -> None:
-        self._store = store
-        self._events = events
+    def __init__(self, ports: Ports, workers: KnownWorkers, leftovers: Leftovers, patience: float, on_change: Callable[[], None]) -> None:
+        pools, executor = ports.pools, ports.executor
+        self._store = ports.store
+        self._events = HostEvents(ports.store, ports.clock, ports.owner)
         self._executor = executor
         self._pools = pools
-        self._clock = clock
+        self._clock = ports.clock
+        self._workers = workers
+        self._leftovers = leftovers
+        self._patience = round(patience * 1000)
         self._on_change = on_change
         self._wake = asyncio.Event()
         self._known = hosts_to_know(pools, pools.records)
-        self._clear: Callable[[str], Awaitable[None]] = nothing_to_clear
         self._uncleared: set[str] = set()
         self._clearing: set[str] = set()
         self._returned = asyncio.Event()
@@ -133,10 +130,6 @@ class HostKeeper:
             known = self._judged_views[view.name] = (view, self._judged(view))
         return known[1]
 
-    def clear_with(self, clear: Callable[[str], Awaitable[None]]) -> None:
-        """Removes the leftovers on a host in this way, before a host that is back gets work."""
-        self._clear = clear
-
     def clear_all(self) -> None:
         """Has every host cleared before it gets work: what ran there may have been given up while this worker did not run."""
         self._uncleared |= _names(self._known)
@@ -153,6 +146,27 @@ class HostKeeper:
         ):
             return None
         return f"its host {record.address} was removed by force"
+
+    async def is_elsewhere(self, execution: Execution) -> bool:
+        """Whether another live worker can ask the host on which this execution was placed, and this worker cannot. (Its settings may lack
+        the pool, too, so it must not decide about an execution without a service either.) Raises QueueDown."""
+        if execution.host is None or knows_host(self.views(), execution):
+            return False
+        return any(knows_host(report.hosts, execution) for report in await self._workers.current())
+
+    async def is_forgotten(self, execution: Execution) -> bool:
+        """Whether its host is gone for good: it was removed by force, or no live worker has been able to ask it for the patience, as far as
+        this worker has seen the others."""
+        if self.lost(execution, node_down=True) is not None:
+            return True
+        if knows_host(self.views(), execution):
+            return False
+        try:
+            await self._workers.current()
+        except QueueDown:
+            return False
+        seen = self._workers.last_seen(lambda report: knows_host(report.hosts, execution))
+        return self._clock.now() - seen >= self._patience
 
     async def run(self) -> None:
         """Looks whenever something has changed, and clears what is back, forever."""
@@ -179,8 +193,7 @@ class HostKeeper:
             await self._executor.use_hosts(self._known)
             self._returned.set()
         self._on_change()
-        if self._events is not None:
-            await self._events.note(self.views())
+        await self._events.note(self.views())
         for view in self.views():
             if view.usable and view.engine_id and view.swarm_id:
                 await self._note(view, EngineIdentity(view.engine_id, view.swarm_id))
@@ -201,7 +214,7 @@ class HostKeeper:
     async def _clear_one(self, host: str) -> None:
         try:
             async with asyncio.timeout(CLEAR_WITHIN):
-                await self._clear(host)
+                await self._leftovers.clear(host, self)
         except (FastlaneError, TimeoutError) as error:
             log.warning("host.not_cleared", host=host, error=str(error) or f"took over {CLEAR_WITHIN:g} s")
             await self._clock.sleep(CLEAR_AGAIN)
@@ -272,7 +285,3 @@ class HostKeeper:
 
 def _names(hosts: Sequence[KnownHost]) -> set[str]:
     return {host.endpoint.address for host in hosts}
-
-
-async def nothing_to_clear(_host: str) -> None:
-    """No host has leftovers."""

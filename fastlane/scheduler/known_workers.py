@@ -1,15 +1,15 @@
-"""What a worker knows of the others: the reports of those that are alive, and when it last saw each.
+"""What a worker knows of the other workers: the reports of the live ones, and when it last saw each.
 
-Workers may have other settings while they are replaced one after another. So a worker must not decide about what another one knows and it
-does not; not even when that one is away for a moment, because it may be starting again.
+Workers may have other settings while they are replaced one after another. So a worker must not decide about a pool or host that another
+one knows and it does not; not even when that one is away for a moment, because it may be starting again.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from fastlane.clock import Clock
-from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.host import HostView
 from fastlane.queue.port import Report, WorkerReports
@@ -21,7 +21,7 @@ UNBROKEN = 60_000
 
 
 async def always() -> bool:
-    """Says yes: for who acts whatever the other workers do."""
+    """Says yes: the caller acts whatever the other workers do."""
     return True
 
 
@@ -65,7 +65,7 @@ class KnownWorkers:
 
 
 class KnownPools:
-    """What a worker can tell of the pools of the others. ``patience``: for how many seconds an execution waits for one that takes it."""
+    """What a worker knows of the pools of the others. ``patience``: for how many seconds an execution waits for one that takes it."""
 
     def __init__(self, workers: KnownWorkers, patience: float) -> None:
         self._workers = workers
@@ -87,46 +87,22 @@ def _pool_of(report: Report, task_id: str) -> str | None:
     return next((name for name, match in report.pools or () if re.match(match, task_id)), None)
 
 
-class KnownHosts:
-    """What a worker can tell of its own hosts and of those of the others. ``patience``: for how many seconds a host may be away."""
+class WorkerHosts(Protocol):
+    """The hosts of this worker."""
 
-    def __init__(self, workers: KnownWorkers, views: Callable[[], Sequence[HostView]], clock: Clock, patience: float) -> None:
-        self._workers = workers
-        self._views = views
-        self._clock = clock
-        self._patience = round(patience * 1000)
+    def views(self) -> Sequence[HostView]:
+        """What is known of each host now, and whether it gets new work. As long as nothing changes, the answer is the same object."""
+
+    def lost(self, execution: Execution, *, node_down: bool = False) -> str | None:
+        """Why an execution is lost with its host, which was removed by force; None when it is not. ``node_down``: its node is down."""
 
     async def is_elsewhere(self, execution: Execution) -> bool:
-        """Whether another live worker can ask the host on which this execution was placed, and this worker cannot. (Its settings may lack
-        the pool, too, so it must not decide about an execution without a service either.) Raises QueueDown."""
-        if execution.host is None or self._is_here(execution):
-            return False
-        return any(_knows(report, execution) for report in await self._workers.current())
+        """Whether another live worker can ask the host on which this execution was placed, and this worker cannot."""
 
     async def is_forgotten(self, execution: Execution) -> bool:
-        """Whether no live worker has been able to ask its host for a host's patience, as far as this worker has seen the others."""
-        if self._is_here(execution):
-            return False
-        try:
-            await self._workers.current()
-        except QueueDown:
-            return False
-        seen = self._workers.last_seen(lambda report: _knows(report, execution))
-        return self._clock.now() - seen >= self._patience
-
-    def _is_here(self, execution: Execution) -> bool:
-        return any(view.has(execution.host, execution.swarm_id) and not view.is_given_up for view in self._views())
+        """Whether its host is gone for good."""
 
 
-def _knows(report: Report, execution: Execution) -> bool:
-    return any(view.has(execution.host, execution.swarm_id) and not view.is_given_up for view in report.hosts)
-
-
-async def nowhere_else(_execution: Execution) -> bool:
-    """No other worker can ask the host."""
-    return False
-
-
-async def never_forgotten(_execution: Execution) -> bool:
-    """The host may still come back."""
-    return False
+def knows_host(views: Sequence[HostView], execution: Execution) -> bool:
+    """Whether a worker with these hosts can ask the host of the execution."""
+    return any(view.has(execution.host, execution.swarm_id) and not view.is_given_up for view in views)

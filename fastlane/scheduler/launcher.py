@@ -1,18 +1,19 @@
 """Brings an execution from ``enqueued`` to an activated service: claim, park, bind, activate.
 
 Each step is one write. The process may end after any of them: the worker that takes over reads the row and goes on from there. A step
-returns the row after it, which tells the caller what is next; None means that this worker has nothing more to do with the execution.
+returns the row after it, from which the caller knows the next step; None means that this worker has nothing more to do with the execution.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import structlog
 
-from fastlane.clock import Clock, iso
+from fastlane.clock import iso
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, NoPool, OrderRefused, RefusedForNow, RegistryDown, TransientError
-from fastlane.executors.port import Activation, Executor, Image, Order
+from fastlane.executors.port import Activation, Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.host import HostView, reachable_manager
@@ -21,36 +22,74 @@ from fastlane.models.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Status
 from fastlane.models.trace import ENV, container_context
 from fastlane.models.transitions import ExecutionChange
-from fastlane.queue.port import TICKS, TimedQueue
-from fastlane.scheduler.assignment import Assignment
+from fastlane.queue.port import TICKS, Lease
 from fastlane.scheduler.cleaner import ImageKeeper
-from fastlane.scheduler.known_workers import KnownPools
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.known_workers import KnownPools, WorkerHosts
+from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.settler import LOOK_AGAIN, Overlaps
 from fastlane.scheduler.verdict import Limits, registry_deadline
-from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+MIN_BACK_OFF, MAX_BACK_OFF = 250, 60_000
+"""Bounds, in milliseconds, of the wait before a start that failed is tried again: a quarter of the time that it has been tried."""
+FRESH = 20
+"""Milliseconds for which a row counts as unchanged after it was read, just before its start."""
+HELD_FOR = 10_000
+"""Milliseconds after its placing for which an execution keeps its slot although its host fails."""
+
+
+class Declined(StrEnum):
+    """Why an execution is not claimed. The first reason counts."""
+
+    STARTED = "it was claimed before, or has ended"
+    EXPIRED = "its time to start has passed"
+    WAITS = "it waits for other executions of its job"
+    NO_POOL = "no pool of this worker takes its task"
+    OTHER_LANE = "another pool takes its task than the one in whose lane it was"
+    NO_HOST = "no host of its pool can be used"
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimPlan:
-    """A host of the pool in whose lane the entry is, for an execution that may start at ``now``. ``pools``: all of them."""
+class ClaimSituation:
+    """What a claim depends on beside the row. ``pools``: all pools of this worker. ``host``: the best host of the pool whose lane the entry
+    is in; None when there is none. ``without_pool``: no worker has a pool for the task, so the execution is claimed without a host, in
+    order to end it."""
 
+    lease: Lease
     pools: Sequence[Pool]
-    pool: Pool
-    host: str
+    host: str | None
     now: int
+    without_pool: bool = False
 
-    def change(self, execution: Execution) -> ExecutionChange | None:
-        """The claim; None for an execution that needs a closer look, or none: it is another pool's, waits for others, is over, or was
-        claimed before."""
-        as_planned = (
-            execution.status is Status.ENQUEUED
-            and execution.stop_requested_at is None
-            and execution.waits is None
-            and not is_over(execution, self.now)
-            and pool_for(self.pools, execution.task_id) is self.pool
-        )
-        return transitions.claim(execution, host=self.host, pool=self.pool.name, now=self.now) if as_planned else None
+
+@dataclass(frozen=True, slots=True)
+class ClaimDecision:
+    """The claim, or the reason why there is none."""
+
+    change: ExecutionChange | None = None
+    declined: Declined | None = None
+
+
+def decide(execution: Execution, situation: ClaimSituation) -> ClaimDecision:
+    """Whether a worker in this situation claims the execution: enqueued → pulling."""
+    if execution.status is not Status.ENQUEUED:
+        return ClaimDecision(declined=Declined.STARTED)
+    if situation.lease.expired or is_over(execution, situation.now):
+        return ClaimDecision(declined=Declined.EXPIRED)
+    if execution.waits is not None:
+        return ClaimDecision(declined=Declined.WAITS)
+    pool = pool_for(situation.pools, execution.task_id)
+    if pool is None:
+        if not situation.without_pool:
+            return ClaimDecision(declined=Declined.NO_POOL)
+        return ClaimDecision(transitions.claim(execution, host=None, pool=None, now=situation.now))
+    if pool.name != situation.lease.lane:
+        return ClaimDecision(declined=Declined.OTHER_LANE)
+    if situation.host is None:
+        return ClaimDecision(declined=Declined.NO_HOST)
+    return ClaimDecision(transitions.claim(execution, host=situation.host, pool=pool.name, now=situation.now))
 
 
 def is_over(execution: Execution, now: int) -> bool:
@@ -58,96 +97,85 @@ def is_over(execution: Execution, now: int) -> bool:
     return execution.expires_at is not None and now >= execution.expires_at
 
 
-log = structlog.get_logger()
-
-MIN_BACK_OFF, MAX_BACK_OFF = 250, 60_000
-"""Bounds, in milliseconds, of the wait before a start that failed is tried again: a quarter of the time that it has been tried."""
-FRESH = 20
-"""Milliseconds for which a row that was read is taken to be as it was, just before its start."""
-HELD_FOR = 10_000
-"""Milliseconds after its placing for which an execution keeps its slot although its host fails."""
-
-
 class Launcher:
-    """The steps before an execution's service is watched. Any of them may raise a TransientError: the caller then tries it again.
-    ``recorded``: spans of executions are."""
+    """The steps before an execution's service is watched. Any of them may raise a TransientError: the caller then tries it again."""
 
     def __init__(
         self,
-        store: Store,
-        queue: TimedQueue,
-        executor: Executor,
-        hosts: Callable[[], Sequence[HostView]],
-        clock: Clock,
+        ports: Ports,
+        limits: Limits,
+        hosts: WorkerHosts,
         leases: Leases,
-        pools: Sequence[Pool],
         known_pools: KnownPools,
         overlaps: Overlaps,
         images: ImageKeeper,
-        limits: Limits,
-        recorded: bool = False,
     ) -> None:
-        self._store = store
-        self._queue = queue
-        self._executor = executor
-        self._views = hosts
-        self._clock = clock
+        self._store = ports.store
+        self._queue = ports.queue
+        self._executor = ports.executor
+        self._clock = ports.clock
+        self._pools = ports.pools
+        self._metrics = ports.metrics
+        self._stopper = ports.stopper()
+        self._is_recorded = ports.recorder is not None
+        self.limits = limits
+        self._known_hosts = hosts
         self._leases = leases
-        self._pools = pools
         self._known_pools = known_pools
         self._overlaps = overlaps
         self._images = images
-        self.limits = limits
-        self._recorded = recorded
         self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
-    async def read(self, assignment: Assignment) -> Execution | None:
-        """The execution; claimed as it was read, if nothing about it needs a closer look. Raises Unreadable."""
-        plan = self._plan(assignment)
-        if plan is None:
+    async def claim(self, assignment: Assignment, *, without_pool: bool = False) -> Execution | None:
+        """The execution, claimed if that is to be (``decide``). Raises Unreadable."""
+        if assignment.epoch is not None:  # this worker has it
             return await self._store.execution(assignment.id)
-        self._leases.place(assignment, plan.host)
-        claimed = await self._store.claim(assignment.id, plan.change)
+        situation = self._situation(assignment.lease, without_pool=without_pool)
+        self._leases.place(assignment, situation.host)
+        claimed = await self._store.claim(assignment.id, lambda row: decide(row, situation).change)
         if claimed is None or not claimed.changed:
             self._leases.place(assignment, None)
             return None if claimed is None else claimed.execution
-        assignment.take_over(claimed.execution.epoch)
+        execution = claimed.execution
+        assignment.take_over(execution.epoch)
         assignment.keep_bounds(claimed.bounds)
-        return claimed.execution
+        self._metrics.claimed(execution.pool, (situation.now - execution.scheduled_for) / 1000)
+        return execution
 
-    def _plan(self, assignment: Assignment) -> ClaimPlan | None:
-        """How to claim an entry before its row was read; None for one that this worker or another has had before, and without a host."""
-        lease, pools = assignment.lease, tuple(self._pools)
+    def _situation(self, lease: Lease, *, without_pool: bool = False) -> ClaimSituation:
+        pools = tuple(self._pools)
         pool = next((pool for pool in pools if pool.name == lease.lane), None)
-        if pool is None or lease.resume or lease.expired or assignment.epoch is not None or (host := self._best_host(pool)) is None:
-            return None
-        return ClaimPlan(pools, pool, host, self._clock.now())
+        host = None if pool is None or lease.expired else self._best_host(pool)
+        return ClaimSituation(lease, pools, host, self._clock.now(), without_pool)
 
-    async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """enqueued → pulling on the best host of its pool, or on no host when no pool matches. None when it was put back into the queue.
-        Raises NoPool."""
-        now = self._clock.now()
-        pool = pool_for(self._pools, execution.task_id)
-        if assignment.lease.expired or is_over(execution, now):
-            return await self._expire(assignment, execution, now)
-        if execution.waits is not None:
-            await self._overlaps.attend(execution.job_id)
-            await self._queue.requeue(self._leases.owner, execution.id, now + LOOK_AGAIN)
-            return None
-        if pool is None:
-            return await self._claim_without_pool(assignment, execution, now)
-        if assignment.lease.lane != pool.name:
-            await self._queue.requeue(self._leases.owner, execution.id, min(now, execution.scheduled_for), lane=pool.name)
-            return None
-        host = self._best_host(pool)
-        self._leases.place(assignment, host)
-        if host is None:
-            passed_over = dict(place(pool, self._hosts()).passed_over)
-            log.warning("execution.not_placed", **execution.names, pool=pool.name, hosts=passed_over)
-            full = bool(pool.rules)  # its hosts may have got as many as they may since the claim: not at once again
-            await self._queue.requeue(self._leases.owner, execution.id, now + MIN_BACK_OFF if full else now)
-            return None
-        return await self._claim(assignment, transitions.claim(execution, host=host, pool=pool.name, now=now))
+    async def decline(self, assignment: Assignment, execution: Execution) -> Execution | None:
+        """Does what follows from the reason for which an enqueued execution is not claimed; the row after that. None when it was put back
+        into the queue, or removed. Raises NoPool."""
+        situation = self._situation(assignment.lease)
+        now, pool = situation.now, pool_for(situation.pools, execution.task_id)
+        match decide(execution, situation).declined:
+            case Declined.EXPIRED:
+                return await self._expire(assignment, execution, now)
+            case Declined.WAITS:
+                await self._overlaps.release_or_replace(execution.job_id)
+                await self._queue.requeue(self._leases.owner, execution.id, now + LOOK_AGAIN)
+                return None
+            case Declined.NO_POOL:
+                job = await self._store.job_bounds(execution.job_id)
+                may_start = job is not None and execution.belongs_to(job) and not job.stops(execution.sequence)
+                if may_start and await self._is_left_to_others(assignment, execution):
+                    return None
+                return await self.claim(assignment, without_pool=True)
+            case Declined.OTHER_LANE if pool is not None:
+                await self._queue.requeue(self._leases.owner, execution.id, min(now, execution.scheduled_for), lane=pool.name)
+                return None
+            case Declined.NO_HOST if pool is not None:
+                passed_over = dict(place(pool, self._hosts()).passed_over)
+                log.warning("execution.not_placed", **execution.names, pool=pool.name, hosts=passed_over)
+                full = bool(pool.rules)  # its hosts may have got as many as they may since the claim: not at once again
+                await self._queue.requeue(self._leases.owner, execution.id, now + MIN_BACK_OFF if full else now)
+                return None
+        return await self.claim(assignment)  # by now there is a host, or another process has changed the row
 
     async def bind(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """pulling without a service → bound to one parked service, or ended because it can never have one."""
@@ -160,8 +188,7 @@ class Launcher:
         if job is None or not execution.belongs_to(job):
             return await self._discard(assignment, execution)
         if job.stops(execution.sequence) and execution.stop_requested_at is None:
-            flag = transitions.flag_stop(execution, now=self._clock.now())
-            return await self._store.change(flag) or await self._store.execution(execution.id)
+            return await self._stopper.mark(execution) or await self._store.execution(execution.id)
         if execution.stop_requested_at is not None:
             return await self.give_up(execution, Status.STOPPED, None)
         if assignment.lease.expired or is_over(execution, self._clock.now()):
@@ -204,8 +231,8 @@ class Launcher:
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
     def backs_off(self, execution: Execution, error: TransientError) -> bool:
-        """Whether an execution whose step failed is to let others have its slot: at once when its registry is away or it has no pool, and
-        after a while when a host does not make its service. What has a service keeps its slot."""
+        """Whether an execution whose step failed gives up its slot: at once when its registry is away or it has no pool, and after a while
+        when a host does not make its service. An execution with a service keeps its slot."""
         if isinstance(error, RegistryDown | NoPool):
             return True
         unbound = execution.status is Status.PULLING and execution.service_id is None
@@ -258,24 +285,8 @@ class Launcher:
         ended = await self._store.change(transitions.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)
 
-    async def _claim(self, assignment: Assignment, claim: ExecutionChange) -> Execution | None:
-        """The claimed execution, or the row as it is when the claim is refused."""
-        claimed = await self._store.change(claim)
-        if claimed is None:
-            return await self._store.execution(claim.execution_id)
-        assignment.take_over(claimed.epoch)
-        return claimed
-
-    async def _claim_without_pool(self, assignment: Assignment, execution: Execution, now: int) -> Execution | None:
-        """The execution claimed without a host, to be stopped, discarded or failed; None when another worker takes it. Raises NoPool."""
-        job = await self._store.job_bounds(execution.job_id)
-        may_start = job is not None and execution.belongs_to(job) and not job.stops(execution.sequence)
-        if may_start and await self._is_left_to_others(assignment, execution):
-            return None
-        return await self._claim(assignment, transitions.claim(execution, host=None, pool=None, now=now))
-
     async def _is_in_wrong_lane(self, assignment: Assignment, execution: Execution, pool: Pool | None) -> bool:
-        """Whether an execution that is to start was put into another lane, because its own is that of another worker's pool, or because it
+        """Whether an execution that is to start was put into another lane, because its own belongs to another worker's pool, or because it
         was in the lane without slots. Raises NoPool."""
         if pool is None:
             return await self._is_left_to_others(assignment, execution)
@@ -286,7 +297,7 @@ class Launcher:
 
     async def _is_left_to_others(self, assignment: Assignment, execution: Execution) -> bool:
         """Whether an execution that no pool of this worker takes was put into the pool in which another live worker takes it. Raises NoPool
-        while such a worker may still come."""
+        while a worker with a pool for it may still come."""
         now = self._clock.now()
         lane = await self._known_pools.taker(execution.task_id)
         if lane is not None:
@@ -307,7 +318,7 @@ class Launcher:
         return await self._store.change(transitions.expire(execution, now=now)) or await self._store.execution(execution.id)
 
     async def _discard(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """Removes an execution whose job was deleted; it was inserted late, and must not run. The row as it is when that is refused."""
+        """Removes an execution whose job was deleted: it was inserted late, and must not run. Returns the row if the store refuses."""
         if not await self._store.discard(execution):
             return await self._store.execution(execution.id)
         log.info("execution.discarded", **execution.names)
@@ -315,8 +326,8 @@ class Launcher:
         return None
 
     async def _unbound(self, id: str, host: str, service_id: str) -> Execution | None:
-        """The row that refused to be bound to this parked service. Removes the service, which can never be bound: the row is final, bound
-        to another, stopped, or of a later epoch, whose owner parks its own. A deletion waits for this, since the row ends after it."""
+        """Returns the row that refused to be bound to this parked service. Removes the service, which can never be bound: the row is final,
+        bound to another, stopped, or of a later epoch, whose owner parks its own. A deletion waits, since the row ends after this."""
         row = await self._store.execution(id)
         if row is None or row.service_id != service_id:
             with suppress(FastlaneError):  # the reconciler will remove it
@@ -324,13 +335,13 @@ class Launcher:
         return row
 
     def _hosts(self) -> Sequence[HostView]:
-        """The hosts. What this worker is about to start counts as running, or all that is due at once would go to the same host."""
+        """The hosts. Executions that this worker is about to start count as running, or many at once would all go to one host."""
         placed = self._leases.placed
-        return [replace(view, running=view.running + placed.get(view.name, 0)) for view in self._views()]
+        return [replace(view, running=view.running + placed.get(view.name, 0)) for view in self._known_hosts.views()]
 
     def _best_host(self, pool: Pool) -> str | None:
         """The host for one more execution of a pool. The index is made anew when the pool or the views are others."""
-        views = self._views()
+        views = self._known_hosts.views()
         known = self._rankings.get(pool.name)
         if known is None or known[0] is not pool or known[1] is not views:
             known = self._rankings[pool.name] = (pool, views, Ranking(pool, views))
@@ -340,7 +351,7 @@ class Launcher:
         """Why an execution for which no pool has come cannot start; None when its host can be used."""
         if execution.host is None:
             return f"no pool matches the task {execution.task_id!r}: add one to the settings"
-        if any(view.name == execution.host and view.usable for view in self._views()):
+        if any(view.name == execution.host and view.usable for view in self._known_hosts.views()):
             return None
         return (
             f"no pool matches the task {execution.task_id!r} any longer, and its host {execution.host} cannot be used "
@@ -349,7 +360,7 @@ class Launcher:
 
     async def _host_for(self, execution: Execution) -> str:
         """Its host while that is open, else another of its pool. Raises NoHost."""
-        for view in self._views():
+        for view in self._known_hosts.views():
             if view.name == execution.host and view.is_open:
                 return view.name
         pool = pool_for(self._pools, execution.task_id)
@@ -365,7 +376,7 @@ class Launcher:
         try:
             image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING)
             await self._images.note_use(host, image)
-            return image, await self._executor.park(host, order_of(execution, pool, recorded=self._recorded), image)
+            return image, await self._executor.park(host, order_of(execution, pool, recorded=self._is_recorded), image)
         except RegistryDown as error:
             deadline = registry_deadline(execution, error, self.limits)
             if self._clock.now() < deadline:
@@ -387,7 +398,7 @@ class Launcher:
 
 
 def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False) -> Order:
-    """The executor's order for an execution of this pool. ``recorded``: its spans are, so its container is told its own."""
+    """The executor's order for an execution of this pool. ``recorded``: its spans are recorded, so its container gets the context."""
     trace = container_context(execution, recorded=recorded)
     return Order(
         execution_id=execution.id,

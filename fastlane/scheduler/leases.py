@@ -1,4 +1,5 @@
-"""The assignments of this worker: it renews their leases, passes hints of stops on to them, and hands them over when it ends.
+"""What a worker holds by leases. An ``Assignment`` is what it knows of one entry: its epoch, its host, a stop request, and what delays it.
+``Leases`` renews all leases, passes hints of stops on, and hands the entries over when the worker ends.
 
 A lease does not protect anything: the epoch in the store makes a late owner harmless. So while the queue cannot be reached, the work
 goes on; when the queue says that a lease is lost, the work on it ends at once.
@@ -6,24 +7,283 @@ goes on; when the queue says that a lease is lost, the work on it ends at once.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import QueueDown
-from fastlane.models.event import Note
-from fastlane.queue.port import Renewal, TimedQueue
-from fastlane.scheduler.assignment import MAX_ERRANDS, MAX_EXECUTIONS, MAX_TICKS, Assignment, Room, Work
+from fastlane.errors import FastlaneError, HostDown, NoHost, OrderRefused, QueueDown, RegistryDown, StoreDown
+from fastlane.executors.port import EngineTask, Phase
+from fastlane.models.event import Note, Obstacle
+from fastlane.models.execution import Execution
+from fastlane.models.host import HostView
+from fastlane.models.job import JobBounds
+from fastlane.models.placement import has_place, slots_of
+from fastlane.models.pool import Pool
+from fastlane.models.status import Status
+from fastlane.queue.port import TICKS, EntryKind, Lane, Lease, Renewal, TimedQueue
+from fastlane.scheduler.verdict import Limits, note, registry_deadline, wait_ends
 
 log = structlog.get_logger()
+
+MAX_EXECUTIONS = 2_000
+"""Executions that a worker holds before it starts no more."""
+MAX_SHORT_WORK = 500
+"""Settlements, and ends without a start, that a worker has under way before it claims no more."""
+MAX_TICKS = 32
+"""Ticks that a worker has under way before it claims no more; one claim may go beyond that."""
+BATCH = 64
+"""The most entries of one claim."""
+
+
+class Work(StrEnum):
+    """What a lease is for."""
+
+    EXECUTION = "execution"
+    SHORT_WORK = "short work"
+    TICK = "tick"
+
+
+def work_of(lease: Lease) -> Work:
+    """What this lease is for. An execution that is taken over may run on, in whatever lane it is."""
+    if lease.kind is EntryKind.JOB:
+        return Work.TICK
+    is_short = lease.expired or (lease.lane == TICKS and not lease.resume)
+    return Work.SHORT_WORK if is_short else Work.EXECUTION
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more executions, pieces of short work and ticks a worker takes; below 1: none."""
+
+    executions: int
+    short_work: int
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """What to claim: from these lanes, at most ``count`` entries in all; of the lanes to ``watch`` only what has expired. Leases that ran
+    out are claimed whatever it says."""
+
+    lanes: tuple[Lane, ...]
+    watch: tuple[str, ...]
+    count: int
+
+
+def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room) -> ClaimRequest:
+    """What a worker with these hosts and this room claims. Ticks are asked for whatever the hosts do; a pool is served while one of its
+    hosts may get work, however many ticks are under way."""
+    if room.short_work < 1:
+        return ClaimRequest((), (), BATCH)
+    served = [pool for pool in pools if room.executions > 0 and has_place(pool, hosts)]
+    ticks = (Lane(TICKS, None),) if room.ticks > 0 else ()
+    lanes = (*ticks, *(Lane(pool.name, slots_of(pool, hosts)) for pool in served))
+    watch = tuple(pool.name for pool in pools if pool not in served)
+    return ClaimRequest(lanes, watch, min(BATCH, room.short_work, *([room.executions] if served else [])))
+
+
+def workers_needed(pools: Sequence[Pool], most: int) -> int:
+    """How many workers it takes to hold as many executions as the pools may run, when each holds ``most``."""
+    return -(-sum(pool.max_running for pool in pools) // most)
+
+
+class Assignment:
+    """One entry of the queue, from its claim until this worker has finished it or lost it."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._work = work_of(lease)
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._epoch: int | None = None
+        self._bounds: JobBounds | None = None
+        self._watched = False
+        self._given_away = False
+        self._host: str | None = None
+        self._refused_since: int | None = None
+        self._note: Callable[[], Note | None] = lambda: None
+        if lease.stop:
+            self._stop.set()
+
+    @property
+    def lease(self) -> Lease:
+        """The lease as the queue granted it."""
+        return self._lease
+
+    @property
+    def id(self) -> str:
+        """The id of the job or execution."""
+        return self._lease.id
+
+    # the work on it
+
+    @property
+    def work(self) -> Work:
+        """What it is counted as."""
+        return self._work
+
+    def count_as(self, work: Work) -> None:
+        """Counts it as this, whatever it was claimed for."""
+        self._work = work
+
+    def start(self, task: asyncio.Task[None]) -> None:
+        """Records the task that works on it."""
+        self._task = task
+
+    def cancel(self, *, spared: Collection[asyncio.Task[None] | None] = ()) -> None:
+        """Cancels the work on it, unless its task is one of the spared ones."""
+        if self._task is not None and self._task not in spared:
+            self._task.cancel()
+
+    # a stop
+
+    def request_stop(self) -> None:
+        """Records a hint that a stop of it was asked for. The row says whether that is so."""
+        self._stop.set()
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a hint of a stop has not been handled."""
+        return self._stop.is_set()
+
+    @property
+    def stop_event(self) -> asyncio.Event:
+        """Set while a hint of a stop has not been handled: for waiting only."""
+        return self._stop
+
+    def take_stop_request(self) -> bool:
+        """Whether there was a hint of a stop; it counts as handled from now on. The caller reads the row."""
+        requested = self._stop.is_set()
+        self._stop.clear()
+        return requested
+
+    # the execution
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch under which this worker owns the execution in the store; None before it does."""
+        return self._epoch
+
+    def take_over(self, epoch: int) -> None:
+        """Records that the store has this worker as the owner, under this epoch."""
+        self._epoch = epoch
+
+    def keep_bounds(self, bounds: JobBounds | None) -> None:
+        """Records the bounds of its job, which were read once this worker owned it; None: they were not read, or the job does not exist."""
+        self._bounds = bounds
+
+    def take_bounds(self) -> JobBounds | None:
+        """These bounds, once: a step that is tried again reads its job again."""
+        bounds, self._bounds = self._bounds, None
+        return bounds
+
+    def begin_watch(self) -> bool:
+        """Records that a watch of the execution begins; whether it is the first, so that this worker cannot have stored any of its log."""
+        first, self._watched = not self._watched, True
+        return first
+
+    @property
+    def given_away(self) -> bool:
+        """Whether another worker is to have it."""
+        return self._given_away
+
+    def give_away(self) -> None:
+        """Records that another worker is to have it, which can ask its host."""
+        self._given_away = True
+
+    @property
+    def host(self) -> str | None:
+        """The host that was chosen for it; None before that, and again once its service is there."""
+        return self._host
+
+    def place_on(self, host: str | None) -> None:
+        """Records the chosen host; None: its service is there now."""
+        self._host = host
+
+    def refused_since(self, now: int) -> int:
+        """Records that an engine refuses to make its service; since when (milliseconds) this worker knows that."""
+        self._refused_since = now if self._refused_since is None else self._refused_since
+        return self._refused_since
+
+    # what delays it
+
+    @property
+    def note(self) -> Note | None:
+        """What delays it now, for the worker's report."""
+        return self._note()
+
+    def explain(self, note: Note | None) -> None:
+        """Records what delays it from now on; None: nothing does."""
+        self._note = lambda: note
+
+    def explain_with(self, source: Callable[[], Note | None]) -> None:
+        """Asks ``source`` for what delays it, each time that a report is made."""
+        self._note = source
+
+
+MAX_NOTES = 500
+"""Notes in one report. An answer to why reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
+UNSUITABLE = "no suitable node"
+"""What a swarm says of a task once it has looked for a node in vain."""
+MET = (
+    (RegistryDown, Obstacle.REGISTRY),
+    (NoHost, Obstacle.NO_HOST),
+    (HostDown, Obstacle.HOST_AWAY),
+    (OrderRefused, Obstacle.REFUSED),
+    (StoreDown, Obstacle.STORE),
+)
+"""The obstacle that an error means; the first that fits."""
+
+
+def note_of_error(error: FastlaneError, execution: Execution, before: Note | None, now: int, limits: Limits) -> Note | None:
+    """The note for an error after which a step is tried again; None when a note cannot describe it. ``before``: the note until then."""
+    obstacle = next((met for kind, met in MET if isinstance(error, kind)), None)
+    if obstacle is None:
+        return None
+    until = registry_deadline(execution, error, limits) if isinstance(error, RegistryDown) else None
+    since = before.since if before is not None and before.obstacle is obstacle else now
+    if obstacle is Obstacle.REGISTRY:
+        since = execution.placed_at or now
+    return note(execution, obstacle, str(error), since, _or_expiry(execution, until))
+
+
+def note_of_fault(execution_id: str, epoch: int | None, before: Note | None, now: int) -> Note:
+    """The note for an unexpected fault; the details are in the log."""
+    since = before.since if before is not None and before.obstacle is Obstacle.FAULT else now
+    return Note(execution_id, epoch, Obstacle.FAULT, "", since)
+
+
+def note_of_tasks(execution: Execution, tasks: Sequence[EngineTask], limits: Limits) -> Note | None:
+    """The note for a started service's task that waits for a node, or for the image on its node."""
+    if execution.status is not Status.PULLING or execution.stop_requested_at is not None or not tasks:
+        return None
+    task = tasks[0]
+    if task.phase not in {Phase.WAITING, Phase.PREPARING} or (not task.node_id and UNSUITABLE not in task.message):
+        return None  # it starts or has ended, or the swarm has not looked for a node yet
+    obstacle = Obstacle.IMAGE if task.node_id else Obstacle.NO_NODE
+    since = max(execution.bound_at or 0, task.changed_at if task.node_id else 0)  # a task without a node changes at each try
+    return note(execution, obstacle, task.message or task.state, since, _or_expiry(execution, wait_ends(execution, task, limits)))
+
+
+def oldest_notes(notes: Iterable[Note | None]) -> tuple[Note, ...]:
+    """The notes that fit into a report, the longest waits first."""
+    return tuple(sorted((one for one in notes if one is not None), key=lambda one: one.since)[:MAX_NOTES])
+
+
+def _or_expiry(execution: Execution, until: int | None) -> int | None:
+    """This moment, or the execution's own expiration if that is sooner."""
+    return min((moment for moment in (until, execution.expires_at) if moment is not None), default=None)
+
 
 RENEWED_AT_ONCE = 500
 """Leases in one call of the queue."""
 MAX_KEPT_NOTES = 500
 """Notes kept of assignments that were put back into the queue."""
 GRACE = 5_000
-"""Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and make its own note."""
+"""Milliseconds for which a kept note outlives the back-off, so that a worker has time to claim the entry and make its own note."""
 REST = 250
 """Milliseconds in which another worker claims what was handed over."""
 FULL_UNTIL = 0.9
@@ -56,12 +316,12 @@ class Leases:
 
     @property
     def room(self) -> Room:
-        """How much more this worker takes."""
+        """How much more work this worker takes."""
         held = self._held
-        return Room(self._max_executions - held[Work.EXECUTION], MAX_ERRANDS - held[Work.ERRAND], MAX_TICKS - held[Work.TICK])
+        return Room(self._max_executions - held[Work.EXECUTION], MAX_SHORT_WORK - held[Work.SHORT_WORK], MAX_TICKS - held[Work.TICK])
 
     def subscribe(self, on_room: Callable[[], None]) -> None:
-        """Calls ``on_room`` when there is room again for what there was none."""
+        """Calls ``on_room`` when there is room again for a kind of work that had none."""
         self._on_room = on_room
 
     @property
@@ -80,7 +340,7 @@ class Leases:
         return changed
 
     def notes(self) -> list[Note | None]:
-        """What delays each assignment, and each of those that were put back into the queue until later."""
+        """The notes of all assignments, and of the ones that were put back into the queue until later."""
         now = self._clock.now()
         self._kept_notes = {id: kept for id, kept in self._kept_notes.items() if kept[1] <= now < kept[2]}
         return [assignment.note for assignment in self._assignments.values()] + [note for note, _, _ in self._kept_notes.values()]
@@ -115,9 +375,9 @@ class Leases:
         self._recount(assignment, Work.EXECUTION)
 
     def count_failed_tick(self, assignment: Assignment) -> None:
-        """Counts a tick that failed, and is tried again, as an errand from now on: a few such ticks must not keep all others waiting."""
+        """Counts a tick that failed, and is tried again, as short work from now on: it must not hold up the other ticks."""
         if assignment.work is Work.TICK:
-            self._recount(assignment, Work.ERRAND)
+            self._recount(assignment, Work.SHORT_WORK)
 
     def _recount(self, assignment: Assignment, work: Work) -> None:
         if self._assignments.get(assignment.id) is assignment and assignment.work is not work:
@@ -166,8 +426,8 @@ class Leases:
             assignment.request_stop()
 
     def confirm(self, assignment: Assignment) -> "asyncio.Future[bool]":
-        """Whether the queue says now that the lease is this worker's: to be asked just before what cannot be undone. All questions of one
-        turn of the event loop are one call. The task that asks is not cancelled when its lease is lost: it gets False."""
+        """Whether the queue says now that the lease is this worker's: ask it just before a step that cannot be undone. All questions of one
+        turn of the event loop go out in one call. The task that asks is not cancelled when its lease is lost: it gets False."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._unconfirmed.append((assignment.id, answer, asyncio.current_task()))
         if len(self._unconfirmed) == 1:
@@ -224,7 +484,7 @@ class Leases:
                     continue
                 if answers is None:
                     answer.set_exception(QueueDown(failure))
-                    answer.exception()  # whoever asked may have failed meanwhile: nobody need hear of this
+                    answer.exception()  # the asker may have failed meanwhile: then the error is of no use
                 else:
                     answer.set_result(answers[id] is not Renewal.LOST)
 
@@ -232,7 +492,7 @@ class Leases:
         before = self.room
         self._held[assignment.work] += change
         after = self.room
-        if before.executions < 1 <= after.executions or before.errands < 1 <= after.errands or before.ticks < 1 <= after.ticks:
+        if before.executions < 1 <= after.executions or before.short_work < 1 <= after.short_work or before.ticks < 1 <= after.ticks:
             self._on_room()
         executions = self._held[Work.EXECUTION]
         if executions >= self._max_executions and not self._is_full:

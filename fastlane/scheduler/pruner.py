@@ -1,4 +1,4 @@
-"""Retention: removes what is older than the rules say, and more than they keep, a little at a time.
+"""Retention: removes history that is older than the rules allow, or more than they keep, a little at a time.
 
 It walks all jobs, the oldest first, and takes small steps, so that no other writer waits long. One worker does so at a time: the one that
 has the least id. Two that do it for a moment, because one has not heard of the other, do no harm, since each step looks again.
@@ -30,7 +30,7 @@ LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
 ONE = Window(1, 1)
 LOOKED_AT, LOGS = 1_000, 50
-"""Executions whose logs are looked for, when all logs take too much; and logs that go before it is looked again how much they take."""
+"""When all logs take too much: executions of one look for logs, and logs that go before their size is measured again."""
 MOST_COUNTED = 10_000
 """Events that are counted when nothing is to be removed."""
 
@@ -49,7 +49,7 @@ class RetentionRules:
     log_bytes: int | None = None
 
     def of(self, job: JobHistory, pools: Sequence[Pool]) -> Retention:
-        """The rules for a job: those of its pool or of the server, and its own where they are stricter."""
+        """The rules for a job: its pool's or the server's, and its own where they are stricter."""
         pool = pool_for(pools, job.task_id)
         return job.retention.within((NO_RETENTION if pool is None else pool.retention).over(self.rules))
 
@@ -80,15 +80,16 @@ class Pruned:
 
 
 Report = Callable[[Mapping[str, int]], None]
-"""Is told now and then how much it was so far, by kind."""
+"""Gets the counts so far by kind, now and then."""
 
 
-def untold(_counts: Mapping[str, int]) -> None:
-    """Is told, and tells nobody."""
+def ignored(_counts: Mapping[str, int]) -> None:
+    """Ignores the counts."""
 
 
 class Pruner:
-    """Removes old history of one store. ``is_chosen``: whether this worker is the one that does so; ``counted`` is told what went.
+    """Removes old history of one store. ``is_chosen``: whether this worker is the one that does so; ``counted`` gets the counts of
+    each round.
     ``pools`` may change meanwhile."""
 
     def __init__(
@@ -98,7 +99,7 @@ class Pruner:
         pools: Sequence[Pool],
         rules: RetentionRules,
         is_chosen: Callable[[], Awaitable[bool]] = always,
-        counted: Report = untold,
+        counted: Report = ignored,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -128,7 +129,7 @@ class Pruner:
             if any(pruned.counts.values()):
                 log.info("retention.pruned", **pruned.counts)
 
-    async def prune_all(self, report: Report = untold) -> Pruned:
+    async def prune_all(self, report: Report = ignored) -> Pruned:
         """Walks all jobs once, and removes what is overdue."""
         pruned, after = Pruned(), None
         await self._prune_by_age(pruned)
@@ -140,7 +141,7 @@ class Pruner:
                 await self._release_space()
                 return pruned
 
-    async def overdue(self, report: Report = untold) -> Pruned:
+    async def overdue(self, report: Report = ignored) -> Pruned:
         """Walks all jobs once, and counts what is overdue; removes nothing."""
         found, after = Pruned(), None
         now = self._clock.now()
@@ -241,8 +242,8 @@ class Pruner:
             self._logs_after = page.next
 
     async def _prune_logs(self, logs: Sequence[StoredLog], over: int) -> tuple[int, bool]:
-        """Removes the first of these that may go, until so many bytes are gone, or it is time to look again how many. How many logs went,
-        and whether none is left that was not tried."""
+        """Removes the first of these logs that may go, until ``over`` bytes are gone, or it is time to measure again. Returns how many logs
+        went, and whether all of them were tried."""
         gone = 0
         for stored in logs:
             if over <= 0 or gone == LOGS:
@@ -288,7 +289,7 @@ class Pruner:
         return self._rules.of(job, self._pools).cuts(self._clock.now())
 
     def _cuts_of(self, jobs: Sequence[JobHistory]) -> Sequence[Cuts]:
-        """Those of each job; they are the same for jobs of one task with the same rules."""
+        """The cuts of each job; they are the same for jobs of one task with the same rules."""
         known = {(job.task_id, job.retention): job for job in jobs}
         cuts = {rules: self._cuts(job) for rules, job in known.items()}
         return [cuts[job.task_id, job.retention] for job in jobs]

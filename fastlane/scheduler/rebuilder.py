@@ -9,18 +9,18 @@ is rebuilt, and all dispatch is paused first, because some of what waits may hav
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import replace
 
 import structlog
 
-from fastlane.clock import Clock, unless_cancelled
+from fastlane.clock import unless_cancelled
 from fastlane.errors import QueueDown, TransientError, Unreadable
-from fastlane.metrics import Repair, Repaired, uncounted
+from fastlane.metrics import Repair
 from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
-from fastlane.models.pool import RESTORED, Pool
+from fastlane.models.pool import RESTORED
 from fastlane.models.status import STARTING, Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.queue.port import (
@@ -29,8 +29,6 @@ from fastlane.queue.port import (
     Entry,
     Identity,
     Lane,
-    QueueGeneration,
-    TimedQueue,
     execution_entry,
     job_entry,
     mark_went_back,
@@ -39,7 +37,8 @@ from fastlane.queue.port import (
     stranded_lanes,
 )
 from fastlane.scheduler.known_workers import KnownPools, KnownWorkers
-from fastlane.storage.base import ExecutionStore, Generation, Store
+from fastlane.scheduler.ports import Ports
+from fastlane.storage.base import Generation
 
 log = structlog.get_logger()
 
@@ -58,25 +57,16 @@ REBUILDS = "00000000-0000-7000-8000-000000000000"
 
 
 class Rebuilder:
-    """Checks for one worker (``owner``) that the queue matches the store, and rebuilds it."""
+    """Checks for one worker that the queue matches the store, and rebuilds it."""
 
-    def __init__(
-        self,
-        store: Store,
-        queue: TimedQueue,
-        data: QueueGeneration,
-        clock: Clock,
-        owner: str,
-        pools: Sequence[Pool],
-        on_rebuilt: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._store = store
-        self._queue = queue
-        self._data = data
-        self._clock = clock
-        self._owner = owner
-        self._pools = pools
-        self._on_rebuilt = on_rebuilt
+    def __init__(self, ports: Ports) -> None:
+        self._store = ports.store
+        self._queue = ports.queue
+        self._data = ports.queue.generation
+        self._clock = ports.clock
+        self._owner = ports.owner
+        self._pools = ports.pools
+        self._metrics = ports.metrics
         self._good_until = 0
         self._fit = False
         self._generation = ""
@@ -143,8 +133,8 @@ class Rebuilder:
             await asyncio.gather(self._streaming, return_exceptions=True)
 
     async def leave(self) -> None:
-        """Takes back the sign of life of a rebuild that ends half-way, and tells the queue how far the store has come. Call it once nothing
-        else is written any more."""
+        """Takes back the sign of life of a rebuild that ends half-way, and records in the queue how far the store has come. Call it
+        after the last write."""
         stored = await self._store.generation()
         if stored.builder == self._owner:
             await self._store.change_generation(stored, replace(stored, since=NEVER))
@@ -223,12 +213,12 @@ class Rebuilder:
             current = await self._renewed(current)
         if current is None:
             return
-        # Told before: whoever rebuilds it again tells the same.
+        # Recorded before: a worker that rebuilds it again records the same event.
         id, now = derived_id(REBUILDS, str(current.number)), self._clock.now()
         event = Event.now(EventKind.QUEUE_REBUILT, now, id=id, generation=current.number, entries=count, worker=self._owner)
         await self._store.add_events([event])
         if await self._store.change_generation(current, replace(current, builder=None)):
-            self._on_rebuilt()
+            self._metrics.rebuilt()
             log.info("queue.rebuilt", generation=current.number, entries=count)
 
     async def _renewed(self, mine: Generation) -> Generation | None:
@@ -268,31 +258,20 @@ FRUITLESS = 8
 
 
 class LaneKeeper:
-    """The looks of one worker. ``every`` in seconds."""
+    """Moves entries out of lanes that no live worker serves. ``every`` in seconds."""
 
-    def __init__(
-        self,
-        store: ExecutionStore,
-        queue: TimedQueue,
-        workers: KnownWorkers,
-        known_pools: KnownPools,
-        clock: Clock,
-        pools: Sequence[Pool],
-        *,
-        every: float,
-        repaired: Repaired = uncounted,
-    ) -> None:
-        self._store = store
-        self._queue = queue
+    def __init__(self, ports: Ports, workers: KnownWorkers, known_pools: KnownPools, *, every: float) -> None:
+        self._store = ports.store
+        self._queue = ports.queue
+        self._clock = ports.clock
+        self._pools = ports.pools
+        self._metrics = ports.metrics
         self._workers = workers
         self._known_pools = known_pools
-        self._clock = clock
-        self._pools = pools
         self._every = min(every, LOOK_EVERY)
-        self._repaired = repaired
         self._others: dict[str, tuple[tuple[str, str], ...] | None] | None = None
         self._all_alike = False
-        self._rules = rules_of(pools)
+        self._rules = rules_of(ports.pools)
         self._reached: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -338,7 +317,7 @@ class LaneKeeper:
         if page is not None:
             self._reached[lane] = page
         if moved:
-            self._repaired(Repair.LANE, moved)
+            self._metrics.repaired(Repair.LANE, moved)
             log.info("lanes.adopted", lane=lane, entries=moved)
 
     async def _empty(self, lane: str, ids: Sequence[str]) -> int:

@@ -9,25 +9,20 @@ from contextlib import suppress
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
 from fastlane.log import may_quote
-from fastlane.metrics import Metrics
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
 from fastlane.models.trace import spans_of
-from fastlane.queue.port import EntryKind, TimedQueue
-from fastlane.scheduler import assignment as notes
-from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.known_workers import KnownHosts
+from fastlane.queue.port import EntryKind
+from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases, note_of_error, note_of_fault
+from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
 from fastlane.scheduler.watcher import Watcher
-from fastlane.storage.base import ExecutionStore
-from fastlane.tracing.port import Recorder
 
 log = structlog.get_logger()
 
@@ -45,34 +40,23 @@ class Runner:
     """Runs assignments: the timer's for a job, the launcher's, watcher's and settler's steps for an execution."""
 
     def __init__(
-        self,
-        store: ExecutionStore,
-        queue: TimedQueue,
-        clock: Clock,
-        leases: Leases,
-        timer: Timer,
-        launcher: Launcher,
-        watcher: Watcher,
-        settler: Settler,
-        known_hosts: KnownHosts,
-        metrics: Metrics,
-        recorder: Recorder | None = None,
+        self, ports: Ports, hosts: WorkerHosts, leases: Leases, timer: Timer, launcher: Launcher, watcher: Watcher, settler: Settler
     ) -> None:
-        self._store = store
-        self._queue = queue
-        self._clock = clock
+        self._store = ports.store
+        self._queue = ports.queue
+        self._clock = ports.clock
+        self._metrics = ports.metrics
+        self._recorder = ports.recorder
+        self._hosts = hosts
         self._leases = leases
         self._timer = timer
         self._launcher = launcher
         self._watcher = watcher
         self._settler = settler
-        self._known_hosts = known_hosts
-        self._metrics = metrics
-        self._recorder = recorder
         self._reported: deque[str] = deque(maxlen=REPORTED)
 
     async def run(self, assignment: Assignment, now: int) -> None:
-        """Does all that an assignment needs, however often that takes. ``now``: the queue's time at the claim."""
+        """Does all that an assignment needs, with as many tries as it takes. ``now``: the queue's time at the claim."""
         pause, logged = MIN_PAUSE, ""
         while True:
             try:
@@ -88,7 +72,7 @@ class Runner:
                 if logged != str(error):
                     logged = str(error)
                     log.exception("assignment.failed", id=assignment.id)
-                assignment.explain(notes.of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
+                assignment.explain(note_of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
                 pause = MAX_PAUSE
             if assignment.lease.kind is EntryKind.JOB:
                 self._leases.count_failed_tick(assignment)
@@ -130,16 +114,13 @@ class Runner:
         await self._leases.hand_over(assignment)
 
     async def _run_execution(self, assignment: Assignment) -> None:
-        is_new = assignment.epoch is None
-        execution = await self._launcher.read(assignment)
+        execution = await self._launcher.claim(assignment)
         if execution is None:
             await self._queue.finish({assignment.id: assignment.lease.revision})
             return
         may_quote(execution.spec.envs)
-        if is_new:
-            self._count_claim(assignment, execution)
         if execution.status in STARTING and assignment.epoch is None:
-            if await self._known_hosts.is_elsewhere(execution):
+            if await self._hosts.is_elsewhere(execution):
                 assignment.give_away()
                 return
             if not assignment.lease.resume and not await self._leases.confirm(assignment):
@@ -163,10 +144,6 @@ class Runner:
             self._leases.forget(assignment)
             await self._settler.clean(settled)
 
-    def _count_claim(self, assignment: Assignment, claimed: Execution) -> None:
-        if claimed.placed_at is not None and claimed.epoch == assignment.epoch:
-            self._metrics.claimed(claimed.pool, (claimed.placed_at - claimed.scheduled_for) / 1000)
-
     def _count(self, ended: Execution) -> None:
         seconds = None
         if ended.started_at is not None and ended.finished_at is not None:
@@ -187,7 +164,7 @@ class Runner:
         try:
             after = await self._step(assignment, execution)
         except TransientError as error:
-            assignment.explain(notes.of_error(error, execution, assignment.note, self._clock.now(), self._launcher.limits))
+            assignment.explain(note_of_error(error, execution, assignment.note, self._clock.now(), self._launcher.limits))
             if assignment.stop_requested or not self._launcher.backs_off(execution, error):
                 raise
             await self._launcher.put_back(assignment, execution, error)
@@ -197,10 +174,7 @@ class Runner:
 
     async def _step(self, assignment: Assignment, execution: Execution) -> Execution | None:
         if execution.status is Status.ENQUEUED:
-            claimed = await self._launcher.claim(assignment, execution)
-            if claimed is not None:
-                self._count_claim(assignment, claimed)
-            return claimed
+            return await self._launcher.decline(assignment, execution)
         if execution.service_id is None:
             return await self._launcher.bind(assignment, execution)
         self._leases.count_as_execution(assignment)

@@ -1,51 +1,49 @@
-"""What follows a final state: the next attempt, deliveries, the tick's row and the queue's slot; after that, the removal of the service."""
+"""What follows a final status: the next attempt, deliveries, the tick's row, the queue's slot; then the removal of the service."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, Unreadable
-from fastlane.executors.port import Executor
 from fastlane.models import transitions
-from fastlane.models.delivery import deliveries_of, targets_of
+from fastlane.models.delivery import deliveries_of, targets_notified
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.host import reachable_manager
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.retry import retry_due
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, awaited, next_execution, replaced
-from fastlane.queue.port import TimedQueue, execution_entry, pass_on_stop
-from fastlane.scheduler.known_workers import never_forgotten
-from fastlane.scheduler.lateness import Lateness
-from fastlane.storage.base import Store
+from fastlane.queue.port import execution_entry
+from fastlane.scheduler.deliverer import Deliverer, Lateness
+from fastlane.scheduler.known_workers import WorkerHosts
+from fastlane.scheduler.ports import Ports
 
 log = structlog.get_logger()
 
 LOOK_AGAIN = 30_000
-"""Milliseconds after which a worker looks again at one that waits. It is told sooner, unless a worker of an older version settled the other
-one."""
+"""Milliseconds after which a worker looks again at an execution that waits. The worker that settles the other one looks sooner, unless its
+version is older."""
 
 
 class Overlaps:
     """Safe to repeat, by any worker and from any point."""
 
-    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, pools: Sequence[Pool]) -> None:
-        self._store = store
-        self._queue = queue
-        self._clock = clock
-        self._pools = pools
+    def __init__(self, ports: Ports) -> None:
+        self._store = ports.store
+        self._queue = ports.queue
+        self._pools = ports.pools
+        self._stopper = ports.stopper()
 
-    async def attend(self, job_id: str) -> None:
-        """Releases the job's execution that waits, if there is one and it has nothing to wait for; or else stops what it is to replace.
-        While a row cannot be read, it may be one that runs: the one that waits goes on waiting, and all else goes on."""
+    async def release_or_replace(self, job_id: str) -> None:
+        """Releases the job's execution that waits, if it has nothing to wait for; otherwise stops the executions that it replaces. Does
+        nothing when none waits. A row that cannot be read may be one that runs: then the execution goes on waiting."""
         try:
-            await self._attend(job_id)
+            await self._release_or_replace(job_id)
         except Unreadable as error:
             log.error("overlap.unreadable", job_id=job_id, error=str(error))
 
-    async def _attend(self, job_id: str) -> None:
+    async def _release_or_replace(self, job_id: str) -> None:
         waiting = await self._store.waiting(job_id)
         if waiting is None:
             return
@@ -53,26 +51,17 @@ class Overlaps:
         first = awaited(job, waiting, await self._store.under_way_of(waiting.task_id, job_id))
         if not await self._is_held(waiting):
             for execution in replaced(waiting, first):
-                await self._stop(execution, waiting)
+                stopped = await self._stopper.stop(execution)
+                if stopped is not None:  # else the next look finds it as another process has changed it
+                    log.info("execution.replaced", task_id=stopped.task_id, job_id=job_id, execution_id=stopped.id, by=waiting.id)
         if not first and (released := await self._store.change(transitions.release(waiting))) is not None:
             log.info("execution.released", task_id=released.task_id, job_id=job_id, execution_id=released.id)
             await self._queue.put([execution_entry(released, self._pools)])
 
     async def _is_held(self, waiting: Execution) -> bool:
-        """Whether a pause keeps it from starting now. What runs then goes on, and is replaced at a look after the pause."""
+        """Whether a pause keeps it from starting now. Then the executions that it replaces go on, until a look after the pause."""
         pauses, pool = await self._store.paused_pools(), pool_for(self._pools, waiting.task_id)
         return pauses.hold is not None or (pool is not None and pool.name in pauses.names)
-
-    async def _stop(self, execution: Execution, waiting: Execution) -> None:
-        """Stops an execution. When another process changes it first, the next look finds it as it is then."""
-        now = self._clock.now()
-        queued = execution.status is Status.ENQUEUED
-        change = transitions.cancel(execution, now=now) if queued else transitions.flag_stop(execution, now=now)
-        stopped = await self._store.change(change)
-        if stopped is None:
-            return
-        log.info("execution.replaced", task_id=stopped.task_id, job_id=stopped.job_id, execution_id=stopped.id, by=waiting.id)
-        await pass_on_stop(self._queue, stopped, now=now)
 
 
 NEVER_STARTED = {
@@ -81,79 +70,76 @@ NEVER_STARTED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """What must follow the end of an execution, beside the release of its slot. ``retry_at``: when the next attempt is due. ``outcome``:
+    what its tick's row says, with the reason, because nothing ran. ``notifies``: a webhook or a mailbox gets a delivery. ``is_expected``:
+    its job expects successes, and this is one."""
+
+    retry_at: int | None = None
+    outcome: tuple[Outcome, str] | None = None
+    notifies: bool = False
+    is_expected: bool = False
+
+
+NOTHING = Consequences()
+
+
+def consequences_of(ended: Execution, pools: Sequence[Pool]) -> Consequences:
+    """What must follow this end."""
+    never_ran = ended.status in NEVER_STARTED and ended.attempt == 1 and not ended.has_started
+    return Consequences(
+        retry_at=retry_due(ended),
+        outcome=NEVER_STARTED[ended.status] if never_ran else None,
+        notifies=bool(targets_notified(ended, ended.status, pools)),
+        is_expected=ended.status is Status.DONE and ended.spec.expect_every is not None,
+    )
+
+
 def is_last_word(execution: Execution, ending: Ending, pools: Sequence[Pool] = ()) -> bool:
-    """Whether an execution that ends like this only has to free its slot: there is no next attempt, its tick's row stays as it is, and no
-    webhook or mailbox is told, nor is a success expected."""
-    if targets_of(execution, ending.status, pools):
-        return False
-    if ending.status is Status.DONE:
-        return execution.spec.expect_every is None
-    ended = replace(execution, **ending.values())
-    return retry_due(ended) is None and not is_tick_closed_by(ended)
-
-
-def is_tick_closed_by(execution: Execution) -> bool:
-    """Whether this end says that nothing ran at its tick."""
-    return execution.status in NEVER_STARTED and execution.attempt == 1 and not execution.has_started
+    """Whether an execution that ends like this only has to free its slot, so that the write that ends it settles it, too."""
+    return consequences_of(replace(execution, **ending.values()), pools) == NOTHING
 
 
 class Settler:
-    """Settles and cleans final executions. Any worker may repeat both, from any point. ``is_forgotten`` says whether an execution's host is
-    gone for good."""
+    """Settles and cleans final executions. Any worker may repeat both, from any point."""
 
-    def __init__(
-        self,
-        store: Store,
-        queue: TimedQueue,
-        executor: Executor,
-        clock: Clock,
-        pools: Sequence[Pool],
-        *,
-        overlaps: Overlaps,
-        is_forgotten: Callable[[Execution], Awaitable[bool]] = never_forgotten,
-        lateness: Lateness,
-        on_deliveries: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._store = store
-        self._queue = queue
-        self._executor = executor
-        self._clock = clock
-        self._pools = pools
+    def __init__(self, ports: Ports, overlaps: Overlaps, hosts: WorkerHosts, lateness: Lateness, deliverer: Deliverer) -> None:
+        self._store = ports.store
+        self._queue = ports.queue
+        self._executor = ports.executor
+        self._clock = ports.clock
+        self._pools = ports.pools
         self._overlaps = overlaps
-        self._is_forgotten = is_forgotten
-        self._on_deliveries = on_deliveries
+        self._hosts = hosts
         self._lateness = lateness
+        self._deliverer = deliverer
 
     async def settle(self, execution: Execution) -> Execution:
-        """Inserts the next attempt if there is one, and what webhooks and mailboxes are to be told; closes the tick's row if nothing ran,
-        releases what waited for it, and frees the slot; the row after it."""
+        """Does what must follow the end, then releases the execution that waited for it, and frees the slot; the row after that."""
         settled: Execution | None = execution
         if not execution.settled:
-            await self._deliver(execution, will_retry=await self._retry(execution))
-            if execution.status is Status.DONE and execution.spec.expect_every is not None:
+            follow = consequences_of(execution, self._pools)
+            will_retry = follow.retry_at is not None and await self._retry(execution, follow.retry_at)
+            if follow.notifies:
+                await self._deliver(execution, will_retry=will_retry)
+            if follow.is_expected:
                 await self._lateness.succeeded(execution)
-            if is_tick_closed_by(execution):
-                outcome, reason = NEVER_STARTED[execution.status]
-                await self._store.close_tick(execution.tick_id, outcome, reason)
+            if follow.outcome is not None:
+                await self._store.close_tick(execution.tick_id, *follow.outcome)
             settled = await self._store.change(transitions.settle(execution))
-        await self._overlaps.attend(execution.job_id)
+        await self._overlaps.release_or_replace(execution.job_id)
         await self._queue.finish({execution.id: 0})
         return settled or execution
 
     async def _deliver(self, execution: Execution, *, will_retry: bool) -> None:
-        """Inserts the deliveries to the webhooks and mailboxes that are told of this end. Their ids derive from the execution's, so a
-        repeat makes the same ones."""
-        deliveries = deliveries_of(execution, self._pools, will_retry=will_retry, now=self._clock.now())
-        if deliveries:
-            await self._store.insert_deliveries(deliveries)
-            self._on_deliveries()
+        """Inserts the deliveries to the webhooks and mailboxes that this end notifies. Their ids derive from the execution's, so a repeat
+        makes the same ones."""
+        await self._deliverer.add(deliveries_of(execution, self._pools, will_retry=will_retry, now=self._clock.now()))
 
-    async def _retry(self, execution: Execution) -> bool:
+    async def _retry(self, execution: Execution, due: int) -> bool:
         """Inserts the attempt after a failed one, and returns whether there is one. Its id and due time derive from this one's, so a repeat
         makes the same attempt."""
-        due = retry_due(execution)
-        if due is None:
-            return False
         job = await self._store.job(execution.job_id)
         if job is None or job.stops(execution.sequence) or not execution.belongs_to(job):
             return False
@@ -170,7 +156,7 @@ class Settler:
             return True
         if execution.service_id is not None and execution.host is not None:
             fault = await self._remove(execution.host, execution.swarm_id, execution.service_id)
-            if fault is not None and not await self._is_forgotten(execution):
+            if fault is not None and not await self._hosts.is_forgotten(execution):
                 log.warning("service.not_removed", **execution.names, host=execution.host, error=fault)
                 return False
             if fault is not None:

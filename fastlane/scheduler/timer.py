@@ -1,19 +1,15 @@
 """Fires jobs whose tick is due: inserts the tick and its execution, by one compare-and-set on the job."""
 
-from collections.abc import Sequence
-
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.job_change import fire
-from fastlane.models.pool import Pool
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
-from fastlane.queue.port import Lease, TimedQueue, execution_entry
-from fastlane.queue.waiting import WaitingQuotas
-from fastlane.storage.base import Store
+from fastlane.queue.executions import WaitingQuotas
+from fastlane.queue.port import Lease, execution_entry
+from fastlane.scheduler.ports import Ports
 
 log = structlog.get_logger()
 
@@ -21,13 +17,13 @@ log = structlog.get_logger()
 class Timer:
     """Handles the job entries that the dispatcher claims."""
 
-    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, owner: str, pools: Sequence[Pool]) -> None:
-        self._store = store
-        self._queue = queue
-        self._clock = clock
-        self._owner = owner
-        self._pools = pools
-        self._quotas = WaitingQuotas(queue, store, pools)
+    def __init__(self, ports: Ports) -> None:
+        self._store = ports.store
+        self._queue = ports.queue
+        self._clock = ports.clock
+        self._owner = ports.owner
+        self._pools = ports.pools
+        self._quotas = WaitingQuotas(ports.queue, ports.store, ports.pools)
 
     async def handle(self, lease: Lease, now: int) -> None:
         """Fires the job while a tick of it is due at ``now`` (the queue's time); then moves its entry to the next tick, or removes it."""
@@ -69,6 +65,6 @@ class Timer:
 
     async def _put_again(self, latest: Execution | None) -> None:
         """Puts the latest execution's entry, in case the worker that fired its tick ended, or lost the queue, before it did. An entry that
-        is there stays as it is."""
+        exists stays as it is."""
         if latest is not None and not latest.status.final:
             await self._queue.put([execution_entry(latest, self._pools)])

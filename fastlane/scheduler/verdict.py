@@ -1,4 +1,4 @@
-"""What to do about an execution, given its service as the engine shows it: a pure function of values and ``now``.
+"""What to do about an execution, given a look at its service and the troubles until then: a pure function of values and ``now``.
 
 Only a final task state ends an execution. The task that counts is the one first seen for the service: a stop leaves a second one, which
 never starts.
@@ -12,15 +12,19 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fastlane.errors import FastlaneError, HostDown, RegistryDown
+from fastlane.errors import FastlaneError, HostDown, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
+from fastlane.log import one_line, scrub
 from fastlane.models.container import STOP_GRACE
+from fastlane.models.event import Note, Obstacle
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import Status
 
 MAX_MESSAGE = 1000
 """The longest message, in characters."""
+MAX_WORDS = 300
+"""The longest words of a note, in bytes."""
 
 UNABLE = "starting container failed: "
 FRAMES = re.compile(
@@ -170,6 +174,18 @@ def _why_shut_down(task: EngineTask) -> str:
     return "its node was drained" if task.drained else "the swarm ended it because its node went down or was drained,"
 
 
+def note(execution: Execution, obstacle: Obstacle, words: str, since: int, until: int | None = None) -> Note:
+    """A note about an execution of this worker, with words that may be shown."""
+    return Note(execution.id, execution.epoch or None, obstacle, shown(words), since, until)
+
+
+def shown(words: str) -> str:
+    """Another system's words in a form that may be shown: one line, of bounded length, without the secrets of a URL."""
+    line = one_line(scrub(words))
+    data = line.encode(errors="replace")
+    return line if len(data) <= MAX_WORDS else data[: MAX_WORDS - 3].decode(errors="ignore") + "…"
+
+
 UNKNOWN_REGISTRY_PATIENCE = 40.0
 """Seconds after which a registry whose name cannot be looked up counts as one that does not exist."""
 
@@ -210,10 +226,69 @@ OFTEN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class LostWithHost:
+    """The execution is lost with its host, which was removed by force: the clause ``why`` says so."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotShown:
+    """No manager shows the service: all say that it is gone (ServiceGone), or some do not answer or refuse to."""
+
+    error: ServiceGone | HostDown | OrderRefused
+
+
+@dataclass(frozen=True, slots=True)
+class DemandRefused:
+    """The host shows the service, but does not do what was demanded."""
+
+    service: EngineService
+    demand: "StopService | ActivateService | RemoveService"
+    error: ServiceGone | HostDown | OrderRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRemoved:
+    """The service was removed, because its host did not stop it. ``ending``: how the execution ends."""
+
+    service: EngineService
+    ending: Ending
+
+
+Sight = EngineService | LostWithHost | NotShown | DemandRefused | ServiceRemoved
+"""What a look at an execution's service, or an attempt to change the service, has shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """What keeps a watch from its end, and since when (milliseconds; None: it does not). ``gone``: all managers say that the service is
+    gone. ``away``: none shows it. ``node_down``: the task's node is down. ``disobeyed``: the host does not do what is demanded.
+    ``ending``: how the execution ends, while its log or the removal of its service is still to come. ``note``: for the worker's report."""
+
+    gone: int | None = None
+    away: int | None = None
+    node_down: int | None = None
+    disobeyed: int | None = None
+    ending: Ending | None = None
+    note: Note | None = None
+
+
+NO_TROUBLES = Troubles()
+
+
+@dataclass(frozen=True, slots=True)
 class WaitUntil:
     """There is nothing to do before ``until`` (milliseconds), or before something changes (None)."""
 
     until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """A trouble must last longer before it counts: the next look is due after ``seconds``."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +311,14 @@ class StopService:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveService:
+    """The service must be removed, since its host does not stop it. That takes no room in the swarm, and ends a container as a stop does,
+    but may lose its result and the end of its log. ``ending``: how the execution ends then."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
 class RecordEnd:
     """The execution has ended: its log must be stored to the end, then ``ending``. ``task`` has the log; None if there is no log."""
 
@@ -250,11 +333,112 @@ class ServiceMissing:
     why: str
 
 
-Verdict = WaitUntil | ActivateService | RecordStart | StopService | RecordEnd | ServiceMissing
+ServiceVerdict = WaitUntil | ActivateService | RecordStart | StopService | RecordEnd | ServiceMissing
+Verdict = WaitUntil | LookAgain | ActivateService | RecordStart | StopService | RemoveService | RecordEnd
+
+Judgement = tuple[Verdict, Troubles]
+"""What to do, and the troubles from now on."""
+
+MIN_PAUSE, MAX_PAUSE = 0.25, 5.0
+"""Bounds, in seconds, of the wait before a demand that was refused is repeated: a quarter of the time since the first refusal."""
 
 
-def judge(execution: Execution, service: EngineService, now: int, limits: Limits) -> Verdict:
-    """What to do about a bound execution whose service looks like this."""
+def judge(execution: Execution, sight: Sight, troubles: Troubles, now: int, limits: Limits) -> Judgement:
+    """What to do about a bound execution after this sight of its service."""
+    match sight:
+        case LostWithHost(why):
+            ending = troubles.ending or ending_when_host_removed(execution, why, now, limits)
+            return RecordEnd(ending, None), troubles
+        case NotShown(ServiceGone()):
+            return _judge_missing(execution, REMOVED, troubles, now, limits)
+        case NotShown(error):
+            # A leader that is cut off answers 404 falsely, falls silent, and may answer 404 again as it comes back.
+            return _judge_away(execution, error, replace(troubles, gone=None), now, limits)
+        case DemandRefused():
+            return _judge_refusal(execution, sight, troubles, now, limits)
+        case ServiceRemoved(service, ending):
+            if not service.activated:
+                return RecordEnd(ending, None), troubles
+            # Written once it is certain that the service is gone; until then its log is copied.
+            return LookAgain(MIN_PAUSE), replace(troubles, ending=ending)
+    return _judge_service(execution, sight, replace(troubles, away=None), now, limits)
+
+
+def _judge_missing(execution: Execution, why: str, troubles: Troubles, now: int, limits: Limits) -> Judgement:
+    """A service, or its task, is believed to be gone only after a while, since a cut-off leader says so, too."""
+    since = troubles.gone or now
+    if now - since >= limits.gone_after * 1000:
+        return RecordEnd(troubles.ending or ending_when_gone(execution, why, since, limits), None), troubles
+    explained = _note_until(execution, Obstacle.SERVICE_GONE, why, since, limits.gone_after)
+    return LookAgain(min(5.0, limits.gone_after / 3)), replace(troubles, gone=since, note=explained)
+
+
+def _judge_away(execution: Execution, error: FastlaneError, troubles: Troubles, now: int, limits: Limits) -> Judgement:
+    """A swarm whose managers do not answer, or refuse to show a service, is waited for; then the execution is lost."""
+    since, why = troubles.away or now, str(error)
+    if now - since >= limits.host_lost_after * 1000:
+        words = f"its host {'refused to show it' if isinstance(error, OrderRefused) else 'could not be reached'}: "
+        ending = troubles.ending or ending_when_lost(execution, words + why.replace(" is not asked: ", " "), now, limits)
+        return RecordEnd(ending, None), troubles
+    explained = _note_until(execution, _obstacle(error), why, since, limits.host_lost_after)
+    return LookAgain(1.0), replace(troubles, away=since, note=explained)
+
+
+def _judge_node_down(execution: Execution, task: EngineTask, troubles: Troubles, now: int, limits: Limits) -> Judgement:
+    """A task's node that is down is waited for as a host that is away."""
+    since = troubles.node_down or now
+    if now - since >= limits.host_lost_after * 1000:
+        ending = ending_when_lost(execution, f"its node ({task.node_id}) was down", now, limits)
+        return RecordEnd(ending, None), troubles
+    explained = _note_until(execution, Obstacle.NODE_DOWN, task.node_id or "", since, limits.host_lost_after)
+    return LookAgain(1.0), replace(troubles, node_down=since, note=explained)
+
+
+def _judge_refusal(execution: Execution, refused: DemandRefused, troubles: Troubles, now: int, limits: Limits) -> Judgement:
+    """A demand is repeated for a while. Then a service that is not stopped is removed, and one that is not started is given up. When the
+    host refuses the removal for as long as it may be away, the execution ends nevertheless."""
+    demand, error, since = refused.demand, refused.error, troubles.disobeyed or now
+    removing = isinstance(demand, RemoveService)
+    patience = limits.host_lost_after if removing or isinstance(error, HostDown) else limits.refused_after
+    if now - since < patience * 1000:
+        pause = patience / 10 if removing else min(max(MIN_PAUSE, (now - since) / 4000), patience / 3)
+        explained = _note_until(execution, _obstacle(error), str(error), since, patience)
+        return LookAgain(min(pause, MAX_PAUSE)), replace(troubles, disobeyed=since, note=explained)
+    match demand:
+        case RemoveService(ending):
+            return RecordEnd(ending, None), troubles
+        case StopService(why):
+            return RemoveService(ending_when_removed(execution, refused.service, why, now, limits)), troubles
+    # The row first: no owner activates a service of a final row, and its service is removed after that.
+    return RecordEnd(Ending(Status.FAILED, now, failure=not_started(execution, error, patience)), None), troubles
+
+
+def _judge_service(execution: Execution, service: EngineService, troubles: Troubles, now: int, limits: Limits) -> Judgement:
+    task = task_of(execution, service)
+    if task is not None and task.phase is Phase.UNKNOWN:
+        return _judge_node_down(execution, task, troubles, now, limits)
+    verdict, seen = verdict_of(execution, service, now, limits), replace(troubles, node_down=None, note=None)
+    if isinstance(verdict, ServiceMissing):
+        return _judge_missing(execution, verdict.why, seen, now, limits)
+    seen = replace(seen, gone=None)
+    match verdict:
+        case StopService() | ActivateService():
+            return verdict, seen
+        case RecordEnd(ending):
+            return verdict, replace(seen, disobeyed=None, ending=ending)
+    return verdict, replace(seen, disobeyed=None)
+
+
+def _note_until(execution: Execution, obstacle: Obstacle, words: str, since: int, patience: float) -> Note:
+    return note(execution, obstacle, words, since, since + round(patience * 1000))
+
+
+def _obstacle(error: FastlaneError) -> Obstacle:
+    return Obstacle.HOST_AWAY if isinstance(error, HostDown) else Obstacle.REFUSED
+
+
+def verdict_of(execution: Execution, service: EngineService, now: int, limits: Limits) -> ServiceVerdict:
+    """What to do about a bound execution whose service looks like this, whatever its troubles are."""
     task = task_of(execution, service)
     if task is not None and task.phase is Phase.ENDED:
         patience = _lingers_until(execution, task)

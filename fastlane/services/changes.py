@@ -17,7 +17,7 @@ from fastlane.models.ids import IdempotencyKey, IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, Spec, job_status
 from fastlane.models.job_change import JobChange
 from fastlane.models.schedule import Overlap, Schedule
-from fastlane.queue.waiting import WaitingQuotas
+from fastlane.queue.executions import WaitingQuotas
 from fastlane.services.admission import Idempotency, admit, enqueued, record_of
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.results import CurrentStatus, Enqueued

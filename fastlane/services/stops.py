@@ -9,7 +9,6 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import NotFound
-from fastlane.models import transitions
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Execution
@@ -17,6 +16,7 @@ from fastlane.models.ids import derived_id
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.models.schedule import ScheduleKind
 from fastlane.models.status import UNDER_WAY, Status
+from fastlane.queue.executions import Stopper
 from fastlane.services.changes import JobChanges
 from fastlane.services.outbox import QueueOutbox
 from fastlane.services.results import CurrentStatus, TaskStopped
@@ -54,6 +54,7 @@ class Stops:
         self._outbox = outbox
         self._clock = clock
         self._changes = changes
+        self._stopper = Stopper(store, clock, outbox)
 
     async def stop_job(
         self, task_id: str, job_id: str, expected: ExpectedVersions | None = None, by: Requester | None = None
@@ -128,17 +129,13 @@ class Stops:
         for _ in range(ROUNDS):
             if execution.status.final:
                 return execution
-            queued = execution.status is Status.ENQUEUED
-            if execution.stop_requested_at is not None and not queued:
-                await self._outbox.pass_on_stop(execution)
+            if execution.stop_requested_at is not None and execution.status is not Status.ENQUEUED:
+                await self._stopper.pass_on(execution)
                 return execution
-            now = self._clock.now()
-            await self._store.add_events([_asked(execution, now, by)])
-            change = transitions.cancel(execution, now=now) if queued else transitions.flag_stop(execution, now=now)
-            after = await self._store.change(change)
+            await self._store.add_events([_asked(execution, self._clock.now(), by)])
+            after = await self._stopper.stop(execution)
             if after is not None:
                 log.info("execution.stop", execution_id=after.id, job_id=after.job_id, task_id=after.task_id, status=after.status)
-                await self._outbox.pass_on_stop(after)
                 return after
             execution = await self._store.execution(execution.id) or execution
         log.warning("execution.stop.unfinished", execution_id=execution.id, job_id=execution.job_id, task_id=execution.task_id)

@@ -29,6 +29,7 @@ from fastlane.queue.port import TICKS, Lane
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.services.results import Enqueued
+from tests.support.defaults import ports_of
 from tests.support.engine_views import DockerEngine
 from tests.support.fork_server import Child, ForkServer
 from tests.support.installation import Installation
@@ -200,7 +201,7 @@ class Ground:
 
     async def _first_generation(self) -> None:
         """Makes the queue the store's, so that a process on trial finds it so."""
-        rebuilder = Rebuilder(self.store, self.queue, self.queue.generation, self.clock, "ground", self.pools)
+        rebuilder = Rebuilder(ports_of(self.store, self.queue, self.clock, pools=self.pools, owner="ground"))
         await rebuilder.ensure()
 
         async def whole() -> bool:

@@ -16,7 +16,7 @@ from fastlane.executors.swarm import spec
 from fastlane.models.job import Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
-from fastlane.scheduler import reconciler
+from fastlane.scheduler import cleaner
 from fastlane.services.results import Enqueued
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all
@@ -86,7 +86,7 @@ async def rounds(crew: Fastlane, count: int = 3) -> None:
 async def test_each_installation_removes_what_it_has_done_with_and_nothing_else(
     engine: str, shared_redis: RealRedis, tmp_path: Path, api: docker.APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "UNKNOWN_AFTER", 1_000)
+    monkeypatch.setattr(cleaner, "UNKNOWN_AFTER", 1_000)
     async with crew_on(tmp_path / "one", shared_redis, engine) as one, crew_on(tmp_path / "two", shared_redis, engine) as two:
         await one.hire()
         await two.hire()
@@ -134,7 +134,7 @@ async def test_what_runs_and_is_unknown_is_left_alone_and_raises_an_alarm_after_
             await rounds(one)
             assert {unknown, parked} <= ids(api, label=MARK)
             assert not [event for event in events if event["event"] == "service.unknown"]
-            monkeypatch.setattr(reconciler, "UNKNOWN_AFTER", 0)
+            monkeypatch.setattr(cleaner, "UNKNOWN_AFTER", 0)
             await one.until(lambda: only(api, {unknown}, {parked}), "the parked one to be removed")
             await rounds(one)
         alarms = [event for event in events if event["event"] == "service.unknown"]
@@ -166,7 +166,7 @@ async def test_jobs_that_are_deleted_as_soon_as_they_are_posted_leave_no_service
 async def test_a_row_is_clean_only_when_its_service_is_seen_to_be_gone(engine: str, shared_redis: RealRedis, tmp_path: Path) -> None:
     async with crew_on(tmp_path / "one", shared_redis, engine) as one:
         tries: list[Call] = []
-        intercept(one.executor, "remove", failing(reconciler.FastlaneError("it is still there"), times=2))
+        intercept(one.executor, "remove", failing(cleaner.FastlaneError("it is still there"), times=2))
         intercept(one.executor, "remove", keeping(tries))
         await one.hire()
         job = await run(one, "true")

@@ -17,10 +17,10 @@ from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.watcher import Watcher
-from tests.support.defaults import default_executor, default_limits
+from tests.support.defaults import Views, default_executor, default_worker, ports_of
 from tests.support.engine import open_probed
 from tests.support.fastlane import Fastlane
 from tests.support.nodes import agreed, image_of
@@ -87,7 +87,8 @@ async def test_what_a_cut_off_leader_says_of_a_service_that_it_never_heard_of_is
 
 async def check_not_believed(crew: Fastlane, alone: SwarmExecutor, lead: Node, row: Execution) -> None:
     """The watcher, which hears nothing but this leader, waits for better knowledge, and has it in the end."""
-    watcher = Watcher(crew.store, alone, crew.clock, default_limits(), activate=never, log_cap=1_000_000)
+    ports = ports_of(crew.store, crew.queue, crew.clock, executor=alone)
+    watcher = Watcher(ports, default_worker(log_cap=1_000_000), Views(), Never())
     assignment = Assignment(Lease(row.id, EntryKind.EXECUTION, "default", 0))
     looking, following = asyncio.create_task(watcher.run()), asyncio.create_task(watcher.watch(assignment, row))
 
@@ -105,6 +106,8 @@ async def check_not_believed(crew: Fastlane, alone: SwarmExecutor, lead: Node, r
     assert await crew.stored_log(ended) == b"said\n"
 
 
-async def never(_assignment: Assignment, _execution: Execution) -> bool:
-    """Nothing is to be activated here."""
-    raise AssertionError("a service that runs was to be activated")
+class Never:
+    """Activates nothing."""
+
+    async def activate(self, _assignment: Assignment, _execution: Execution) -> bool:
+        raise AssertionError("a service that runs was to be activated")

@@ -18,7 +18,7 @@ from fastlane.models.job import Spec
 from fastlane.models.pool import Pool, Pull
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler import execution_watch
+from fastlane.scheduler import watcher
 from fastlane.services.results import Enqueued
 from fastlane.web.api.values import MAX_ARGUMENT, MAX_COMMAND, MAX_ENVS_BYTES
 from tests.support.defaults import default_executor
@@ -62,7 +62,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(engine: str, shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(execution_watch, "RECHECK", 0.5)  # or a running service is looked at every 30 s
+    monkeypatch.setattr(watcher, "RECHECK", 0.5)  # or a running service is looked at every 30 s
     folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))  # short: a socket's path holds 107 bytes
     refusing = RefusingEngine()
     async with contextlib.AsyncExitStack() as stack:

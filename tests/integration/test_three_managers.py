@@ -20,14 +20,12 @@ from fastlane.models.host import Endpoint, Refusals
 from fastlane.models.log import Portion
 from fastlane.models.pool import KnownHost, Pool, Pull
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler import reconciler
-from fastlane.scheduler.lateness import Lateness
-from fastlane.scheduler.reconciler import Reconciler
-from fastlane.scheduler.settler import Overlaps, Settler
+from fastlane.scheduler import cleaner
+from fastlane.scheduler.cleaner import Leftovers
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.integration.outages import EngineEvents
 from tests.integration.scripted_jobs import HALF, lines, scripted_jobs
-from tests.support.defaults import default_executor
+from tests.support.defaults import default_executor, ports_of
 from tests.support.engine import first_probes, open_probed, task_in
 from tests.support.engine_views import LABEL
 from tests.support.nodes import docker_command, image_of
@@ -126,7 +124,7 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
     three_managers: Swarms, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worst that a reconciler could do: its store is empty, and nothing is too young to be removed."""
-    monkeypatch.setattr(reconciler, "UNKNOWN_AFTER", -1)
+    monkeypatch.setattr(cleaner, "UNKNOWN_AFTER", -1)
     clock, hosts = SystemClock(), [node.url for node in three_managers.nodes]
     store = SqliteStore(tmp_path / "empty.db")
     with RealRedis() as redis:
@@ -144,9 +142,7 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
             assert len(await theirs.services(hosts[2])) == 3  # two of them are strangers with the very label
             rows = [row["Spec"] for row in list_services(three_managers.nodes[0])]
             kept |= {row["Name"] for row in rows if row["Labels"].get(LABEL) == "install-2"}
-            overlaps, lateness = Overlaps(store, queue, clock, ()), Lateness(store, clock, (), lambda: None)
-            settler = Settler(store, queue, ours, clock, (), overlaps=overlaps, lateness=lateness)
-            await Reconciler(store, queue, ours, clock, settler, (Pool("default", "", tuple(hosts)),), every=30.0).remove_leftovers()
+            await Leftovers(ports_of(store, queue, clock, executor=ours, pools=(Pool("default", "", tuple(hosts)),))).remove()
             assert {row["Spec"]["Name"] for row in list_services(three_managers.nodes[1])} == kept
 
 

@@ -18,7 +18,7 @@ from fastlane.models.status import Status
 from fastlane.scheduler.cleaner import REMOVE_WITHIN, ImageKeeper
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.stored import created
-from tests.support.defaults import default_executor
+from tests.support.defaults import Views, default_executor, ports_of
 from tests.support.engine import connect, open_probed, remove_all, task_in
 from tests.support.factories import make_spec
 from tests.support.registry import Pushed, Registry
@@ -56,7 +56,7 @@ class Work:
 
     def another(self) -> ImageKeeper:
         """What another worker has."""
-        return ImageKeeper(self.store, self.executor, self.executor.hosts, self.clock, AFTER)
+        return ImageKeeper(ports_of(self.store, None, self.clock, executor=self.executor), Views(self.executor.hosts), AFTER)
 
     def push(self, name: str) -> Pushed:
         return self.registry.push(self.engine, f"{name}:1", name)

@@ -19,9 +19,8 @@ from fastlane.queue.port import TICKS, Entry, EntryKind, execution_entry
 from fastlane.queue.redis.connection import Script
 from fastlane.queue.redis.queue import RedisGeneration
 from fastlane.scheduler import settler
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Overlaps, Settler
@@ -305,7 +304,7 @@ PLANTED: Mapping[str, Plant] = {
     "run-without-number": method(job_change, "run_now", unnumbered),
     "retry-beside": method(ManualRuns, "_last_spec", beside),
     "released-beside": method(settler, "awaited", lambda _: lambda *_others: []),
-    "not-released": method(Overlaps, "attend", told_nothing),
+    "not-released": method(Overlaps, "release_or_replace", told_nothing),
     "not-replaced": method(settler, "replaced", lambda _: lambda *_others: []),
     "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
     "records-apart": method(app, "build_services", records_apart),

@@ -16,8 +16,9 @@ from uuid import UUID
 
 import structlog
 
+from fastlane import app
 from fastlane.models.execution import Execution
-from fastlane.scheduler import reconciler, watcher, worker
+from fastlane.scheduler import cleaner, watcher
 from fastlane.storage.mongo import jobs as mongo_jobs
 from fastlane.storage.sqlite import jobs
 from tests.model.accounts import Accounts
@@ -66,7 +67,7 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
     if is_calm(steps):
         world.wire.brisk, world.wire.slow = True, 0.0
     try:
-        with _logged(world), _scaled(world), patch.object(worker, "uuid4", _seeded_id):
+        with _logged(world), _scaled(world), patch.object(app, "uuid4", _seeded_id):
             run(world.pulse, _live(world, steps))
     except Stuck:
         world.witness.complain("everybody waits, for nothing that can come")
@@ -135,7 +136,7 @@ def _scaled(world: World) -> Iterator[None]:
     so that a seed replays."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(watcher, "thread_time", lambda: world.clock.now() / 1000))
-        stack.enter_context(patch.object(reconciler, "UNKNOWN_AFTER", UNKNOWN_AFTER))
+        stack.enter_context(patch.object(cleaner, "UNKNOWN_AFTER", UNKNOWN_AFTER))
         if world.random.random() < SLICED:
             stack.enter_context(patch.multiple(jobs, MAX_TICKS=2, MAX_EXECUTIONS=2, MAX_CHUNKS=1))
             stack.enter_context(patch.multiple(mongo_jobs, TICKS_AT_ONCE=2, EXECUTIONS_AT_ONCE=2, CHUNKS_AT_ONCE=1))

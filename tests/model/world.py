@@ -11,6 +11,7 @@ from fastlane import app
 from fastlane.queue.port import TICKS
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.scripts import Keys as KeyNames
+from fastlane.scheduler.worker import Worker
 from fastlane.services.assembly import Services
 from tests.model.checks import Witness
 from tests.model.clients import Clients
@@ -19,7 +20,7 @@ from tests.model.places import HOSTS, POOLS, SETTINGS
 from tests.model.side import Hints, Keys
 from tests.model.wire import EnginePort, Node, QueuePort, StorePort, Wire
 from tests.support.clock import FakeClock
-from tests.support.defaults import default_notifier
+from tests.support.defaults import ports_of
 from tests.support.instant import InstantExecutor, Run
 from tests.support.services import services_of
 from tests.support.stored_data import name_store
@@ -348,8 +349,8 @@ class Employee:
         self.node = node
         self.executor = executor
         self.leaving = False
-        engine, notifier = EnginePort(node, executor), default_notifier()
-        self.worker = app.make_worker(store, queue, engine, node.clock, SETTINGS, notifier)  # type: ignore[arg-type]
+        ports = ports_of(store, queue, node.clock, executor=EnginePort(node, executor), pools=POOLS, owner=app.worker_id())
+        self.worker = Worker(ports, SETTINGS)
         self.task = asyncio.create_task(self.worker.run(), name=node.name)
 
     def kill(self) -> None:

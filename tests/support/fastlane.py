@@ -35,9 +35,10 @@ from fastlane.queue.port import TICKS, Entry, EntryKind, Report
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.scripts import TimeSource, redis_time
-from fastlane.scheduler.assignment import MAX_EXECUTIONS
 from fastlane.scheduler.deliverer import STANDS_IN_AFTER
-from fastlane.scheduler.worker import Worker, WorkerSettings
+from fastlane.scheduler.leases import MAX_EXECUTIONS
+from fastlane.scheduler.ports import WorkerSettings
+from fastlane.scheduler.worker import Worker
 from fastlane.services.results import Enqueued
 from fastlane.streams.followers import Followers
 from fastlane.web.server import close_server

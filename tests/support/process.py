@@ -17,8 +17,8 @@ from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.executors.port import Executor
 from fastlane.executors.swarm import spec
-from fastlane.scheduler import deliverer, execution_watch, rebuilder
-from fastlane.scheduler.worker import WorkerSettings
+from fastlane.scheduler import deliverer, rebuilder, watcher
+from fastlane.scheduler.ports import WorkerSettings
 from tests.support.defaults import hosts_of
 from tests.support.engine_process import SharedExecutor
 from tests.support.log_writing_engine import LogWritingExecutor
@@ -65,7 +65,7 @@ def factories_of(options: ProcessOptions) -> app.Factories:
 def change_constants(options: ProcessOptions) -> None:
     """Changes what is no setting, in this process."""
     if options.recheck is not None:
-        execution_watch.RECHECK = options.recheck
+        watcher.RECHECK = options.recheck
     if options.record_within is not None:
         deliverer.RECORD_WITHIN = options.record_within
     if options.builder_lost_after_ms is not None:

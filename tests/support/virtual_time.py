@@ -19,10 +19,10 @@ from fastlane.models.schedule import ScheduleKind as When
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.worker import WorkerParts, build_parts
 from tests.support.clock import FakeClock
-from tests.support.defaults import default_notifier, default_worker
+from tests.support.defaults import default_worker, ports_of
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Act, Intercepted
 from tests.support.ledger import ticks_of
@@ -125,7 +125,7 @@ class VirtualFastlane:
                 elif execution.status.final:
                     await self.settle(lease.id)
                 elif execution.waits is not None:
-                    await self.launcher.claim(Assignment(lease), execution)
+                    await self.launcher.decline(Assignment(lease), execution)
                 else:
                     started.append(lease.id)
         return started
@@ -134,11 +134,11 @@ class VirtualFastlane:
         """A worker claims the execution, or takes it over, and binds a service to it, unless it ends or goes before that; the row after
         it."""
         assignment = Assignment(Lease(execution_id, EntryKind.EXECUTION, "default", 0))
-        execution = await self.launcher.read(assignment)
+        execution = await self.launcher.claim(assignment)
         if execution is not None and execution.status is Status.PULLING and assignment.epoch is None:
             execution = await self._change(transitions.take_over(execution))
         elif execution is not None and execution.status is Status.ENQUEUED:
-            execution = await self.launcher.claim(assignment, execution)
+            execution = await self.launcher.decline(assignment, execution)
         while execution is not None and not execution.status.final and execution.service_id is None:
             execution = await self.launcher.bind(assignment, execution)
         return execution
@@ -208,11 +208,8 @@ class VirtualFastlane:
             await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "rebuild"))
 
     def _parts(self, worker_id: str, store: Any) -> WorkerParts:
-        settings = default_worker(POOLS, lease=LEASE / 1000)
-        queue = self.real_queue
-        return build_parts(
-            worker_id, store, queue, queue.generation, queue.reports, self.executor, self.clock, settings, default_notifier()
-        )
+        ports = ports_of(store, self.real_queue, self.clock, executor=self.executor, pools=POOLS, owner=worker_id)
+        return build_parts(ports, default_worker(lease=LEASE / 1000))
 
     async def _change(self, change: Any) -> Execution:
         after = await self.real_store.change(change)

@@ -6,7 +6,6 @@ import pytest
 
 from fastlane import app
 from fastlane.config.settings import Settings
-from fastlane.models.pool import Pool
 
 
 @pytest.mark.parametrize(("address", "is_loopback"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.7", False)])
@@ -17,7 +16,6 @@ def test_the_web_knows_whether_only_this_machine_can_reach_it(address, is_loopba
 @pytest.mark.parametrize(
     ("name", "value", "of_worker"),
     [
-        ("pools", (Pool("only", "", ("h:2375",)),), "pools"),
         ("lease", 99.0, "lease"),
         ("renew", 9.0, "renew"),
         ("max_log_bytes", 999, "log_cap"),

@@ -12,8 +12,8 @@ from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.pool import Pull
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.scheduler.cleaner import UNKNOWN_AFTER
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.reconciler import UNKNOWN_AFTER
 from fastlane.services.deletions import MAX_WAIT
 from fastlane.services.results import Deleted, Enqueued
 from tests.support.factories import chunk, make_execution, make_spec

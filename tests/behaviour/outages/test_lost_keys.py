@@ -20,6 +20,7 @@ from fastlane.storage.base import Generation
 from tests.support.audits import audited
 from tests.support.clock import FakeClock
 from tests.support.clocked_queue import clocked_queues
+from tests.support.defaults import ports_of
 from tests.support.factories import NOW, make_entry
 from tests.support.fastlane import POOLS, Fastlane
 from tests.support.redis import RealRedis
@@ -144,7 +145,7 @@ async def test_each_audit_looks_at_all_that_is_leased_and_goes_on_with_what_wait
     async with clocked_queues(shared_redis.url, installation, 1) as (queue,):
         await queue.generation.set_generation("0")
         await queue.put([make_entry(f"later-{number}", NOW + HOUR, TICKS) for number in range(2_000)])
-        auditor = Rebuilder(StoreWithoutQueue(), queue, queue.generation, FakeClock(), "auditor", POOLS)  # type: ignore[arg-type]
+        auditor = Rebuilder(ports_of(StoreWithoutQueue(), queue, FakeClock(), pools=POOLS, owner="auditor"))
         rounds = []
         for _ in range(8):
             asked.clear()

@@ -12,6 +12,7 @@ from fastlane.models.status import Status
 from fastlane.scheduler.rebuilder import BUILDER_LOST_AFTER, Rebuilder
 from fastlane.storage.base import Generation
 from tests.support.clock import ShiftedClock
+from tests.support.defaults import ports_of
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Call, intercept
@@ -55,7 +56,7 @@ async def test_a_worker_whose_clock_is_ahead_leaves_a_rebuild_to_its_builder(cre
     seen = await crew.store.generation()
     building = Generation(seen.number + 1, "run", "builder", await crew.queue.time())
     assert await crew.store.change_generation(seen, building)
-    rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, ShiftedClock(2 * BUILDER_LOST_AFTER), "ahead", crew.pools)
+    rebuilder = Rebuilder(ports_of(crew.store, crew.queue, ShiftedClock(2 * BUILDER_LOST_AFTER), pools=crew.pools, owner="ahead"))
     with pytest.raises(QueueDown, match="worker builder is rebuilding"):
         await rebuilder.ensure()
 
@@ -91,14 +92,14 @@ async def test_a_worker_that_stops_leaves_the_rebuild_of_another_alone(crew: Fas
     seen = await crew.store.generation()
     building = Generation(seen.number + 1, "run", "builder", await crew.queue.time())
     assert await crew.store.change_generation(seen, building)
-    rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, crew.clock, "another", crew.pools)
+    rebuilder = Rebuilder(ports_of(crew.store, crew.queue, crew.clock, pools=crew.pools, owner="another"))
     await rebuilder.leave()
     assert await crew.store.generation() == building
 
 
 async def test_a_worker_whose_clock_was_set_back_looks_again_whether_the_queue_is_whole(crew: Fastlane) -> None:
     clock = ShiftedClock(0)
-    rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, clock, "set back", crew.pools)
+    rebuilder = Rebuilder(ports_of(crew.store, crew.queue, clock, pools=crew.pools, owner="set back"))
     first = await rebuilder.ensure()
 
     async def is_built() -> bool:

@@ -11,7 +11,7 @@ from fastlane.executors.port import ClusterSnapshot
 from fastlane.models.host import HostView
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.scheduler import execution_watch
+from fastlane.scheduler import watcher
 from tests.support.fastlane import Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -37,7 +37,7 @@ class Managers(InstantExecutor):
 
 @pytest.fixture
 async def crew(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fastlane]:
-    monkeypatch.setattr(execution_watch, "RECHECK", 600.0)
+    monkeypatch.setattr(watcher, "RECHECK", 600.0)
     async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("default", "", (FIRST, SECOND)),)) as crew:
         crew.executor = Managers()
         await crew.hire()

@@ -14,6 +14,7 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.queue.port import mark_went_back
 from fastlane.scheduler.rebuilder import Rebuilder
+from tests.support.defaults import WithGeneration, ports_of
 from tests.support.factories import make_entry, make_spec
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Died, Intercepted, dies
@@ -163,9 +164,9 @@ async def die(virtual: VirtualFastlane, port: str, verb: str, moment: str) -> No
     """A worker ends before or after this call of its first look. A minute passes."""
     ports = {"store": Intercepted(virtual.real_store), "data": Intercepted(virtual.real_queue.generation)}
     getattr(ports[port], moment)(verb, dies)
-    dying: Any = (ports["store"], virtual.real_queue, ports["data"], virtual.clock, "dying", POOLS)
+    queue = WithGeneration(virtual.real_queue, ports["data"])
     with pytest.raises(Died):
-        await Rebuilder(*dying).ensure()
+        await Rebuilder(ports_of(ports["store"], queue, virtual.clock, pools=POOLS, owner="dying")).ensure()
     virtual.clock.set(virtual.clock.now() + 60_000)
 
 
@@ -212,9 +213,9 @@ async def test_a_slow_worker_does_not_pause_again_what_was_resumed_meanwhile(vir
         await virtual.services.pools.resume_all()
 
     data.after("identity", others_resume)
-    slow: Any = (virtual.real_store, virtual.real_queue, data, virtual.clock, "slow", POOLS)
+    queue = WithGeneration(virtual.real_queue, data)
     with pytest.raises(QueueDown, match="another worker has begun"):
-        await Rebuilder(*slow).ensure()
+        await Rebuilder(ports_of(virtual.real_store, queue, virtual.clock, pools=POOLS, owner="slow")).ensure()
     assert (await virtual.real_store.paused_pools()).hold is None
 
 

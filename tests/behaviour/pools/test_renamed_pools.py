@@ -15,6 +15,7 @@ from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, LaneCounts, Repor
 from fastlane.scheduler import rebuilder
 from fastlane.scheduler.known_workers import KnownPools, KnownWorkers
 from fastlane.scheduler.rebuilder import LaneKeeper
+from tests.support.defaults import ports_of
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
@@ -135,7 +136,7 @@ class Looks(VirtualFastlane):
     def keeper(self, *pools: Pool) -> LaneKeeper:
         workers = KnownWorkers(self.real_queue.reports, self.clock, "me", PATIENCE)
         known_pools = KnownPools(workers, PATIENCE)
-        return LaneKeeper(self.store, self.real_queue, workers, known_pools, self.clock, pools, every=30.0)
+        return LaneKeeper(ports_of(self.store, self.real_queue, self.clock, pools=pools), workers, known_pools, every=30.0)
 
     async def report(self, *pools: Pool, worker: str = "another") -> None:
         """Another worker, which has these pools, is alive for a minute; with no pool, it is of an older version."""

@@ -156,9 +156,9 @@ async def test_what_was_placed_and_waits_without_a_slot_takes_one_before_it_star
     assert (await crew.cleaned(job)).status is Status.DONE
 
 
-async def test_what_runs_without_a_pool_does_not_count_as_an_errand(crew: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_runs_without_a_pool_does_not_count_as_short_work(crew: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a worker that watches many of them for long would fire no tick and claim nothing."""
-    monkeypatch.setattr(leases, "MAX_ERRANDS", 1)
+    monkeypatch.setattr(leases, "MAX_SHORT_WORK", 1)
     await crew.hire_with(NEW)
     running = await crew.reaches(await crew.submit("hold", task="new-1"), "running")
     await crew.dismiss()

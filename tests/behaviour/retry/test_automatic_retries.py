@@ -7,9 +7,10 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import execution_id, next_execution
-from fastlane.scheduler.lateness import Lateness
-from fastlane.scheduler.settler import Overlaps, Settler
+from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.worker import build_parts
 from fastlane.services.results import Enqueued
+from tests.support.defaults import default_worker, ports_of
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, intercept
 from tests.support.scenarios import has_executions, hourly
@@ -106,9 +107,8 @@ async def failed(crew: Fastlane, job: Enqueued) -> Execution:
 
 
 def settler(crew: Fastlane) -> Settler:
-    overlaps = Overlaps(crew.store, crew.queue, crew.clock, crew.pools)
-    lateness = Lateness(crew.store, crew.clock, crew.pools, lambda: None)
-    return Settler(crew.store, crew.queue, crew.executor, crew.clock, crew.pools, overlaps=overlaps, lateness=lateness)
+    ports = ports_of(crew.store, crew.queue, crew.clock, executor=crew.executor, pools=crew.pools)
+    return build_parts(ports, default_worker()).settler
 
 
 async def test_a_stop_after_the_failure_and_before_the_retry_is_made_leaves_none(crew: Fastlane) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.clock import AlignedClock, SystemClock
 from fastlane.errors import QueueDown
-from fastlane.scheduler import execution_watch
+from fastlane.scheduler import watcher
 from tests.support.clock import ShiftedClock
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
@@ -47,7 +47,7 @@ async def test_a_worker_whose_clock_is_wrong_works_and_status_tells_how_wrong_it
 async def test_a_worker_whose_clock_is_set_ends_nothing_before_its_time(
     shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution_watch, "RECHECK", 0.05)  # or it looks at a service every 30 s
+    monkeypatch.setattr(watcher, "RECHECK", 0.05)  # or it looks at a service every 30 s
     async with Fastlane(tmp_path, shared_redis.url) as crew:
         crew.clock = machine = ShiftedClock(0)
         await crew.hire()

@@ -13,6 +13,7 @@ from fastlane.models.status import Status
 from fastlane.models.tick import cron_key, tick_id
 from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, Lease
 from fastlane.scheduler.timer import Timer
+from tests.support.defaults import ports_of
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted
 from tests.support.scenarios import come_due, has_executions, hourly
@@ -177,7 +178,7 @@ async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_
         return await call.carry()
 
     queue.around("put", lose_the_first_and_the_third)
-    timer = Timer(crew.store, queue, crew.clock, "w", crew.pools)
+    timer = Timer(ports_of(crew.store, queue, crew.clock, pools=crew.pools, owner="w"))
     (lease,) = await _claim(crew, Lane(TICKS, None))
     for _ in range(2):
         with pytest.raises(QueueDown):

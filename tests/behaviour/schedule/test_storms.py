@@ -8,7 +8,7 @@ import pytest
 from fastlane.errors import StoreDown
 from fastlane.models.status import Status
 from fastlane.queue.port import Lease
-from fastlane.scheduler import assignment, leases
+from fastlane.scheduler import leases
 from fastlane.scheduler.timer import Timer
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
@@ -20,7 +20,7 @@ async def test_a_job_starts_while_many_ticks_are_under_way(
     shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "MAX_TICKS", AT_ONCE)
-    monkeypatch.setattr(assignment, "BATCH", BATCH)
+    monkeypatch.setattr(leases, "BATCH", BATCH)
     handled, goes_on, plain = set[str](), asyncio.Event(), Timer.handle
 
     async def handle(self: Timer, lease: Lease, now: int) -> None:

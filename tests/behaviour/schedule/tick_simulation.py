@@ -29,7 +29,7 @@ from fastlane.scheduler.rebuilder import BUILDER_LOST_AFTER
 from fastlane.scheduler.worker import build_parts
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.side import Keys
-from tests.support.defaults import default_notifier, default_worker
+from tests.support.defaults import WithGeneration, default_worker, ports_of
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Call, Died, Intercepted
 from tests.support.services import services_of
@@ -104,10 +104,9 @@ class SimulatedWorker:
         self.queue: Any = Intercepted(simulation.queue, self._call)
         generation: Any = Intercepted(simulation.queue.generation, self._call)
         executor: Any = InstantExecutor((HOST,), self.clock)
-        settings = default_worker(POOLS, lease=LEASE / 1000)
-        parts = build_parts(
-            self.name, self.store, self.queue, generation, simulation.queue.reports, executor, self.clock, settings, default_notifier()
-        )
+        queue = WithGeneration(self.queue, generation)
+        ports = ports_of(self.store, queue, self.clock, executor=executor, pools=POOLS, owner=self.name)
+        parts = build_parts(ports, default_worker(lease=LEASE / 1000))
         self.settler, self.timer, self.rebuilder, self.reconciler = parts.settler, parts.timer, parts.rebuilder, parts.reconciler
         self.generation = ""
 

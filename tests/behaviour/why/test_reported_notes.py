@@ -9,7 +9,7 @@ from fastlane.models.event import Note, Obstacle
 from fastlane.models.host import HostView
 from fastlane.queue.port import Report
 from fastlane.queue.redis.scripts import Keys
-from fastlane.scheduler import assignment
+from fastlane.scheduler import leases, verdict
 from tests.support.fastlane import HOST, Fastlane
 
 REFUSED = RegistryDown('Get "https://r.example/v2/": dial tcp 10.0.0.9:443: connect: connection refused')
@@ -154,7 +154,7 @@ class OlderReport:
 class LaterReport(OlderReport):
     """As workers may write it one day."""
 
-    assignment: tuple[dict[str, Any], ...]
+    notes: tuple[dict[str, Any], ...]
     mood: str = "fine"
 
 
@@ -175,10 +175,10 @@ async def test_reports_of_older_and_later_workers_are_read_as_far_as_they_are_kn
 
 async def test_the_largest_report_is_small(server, shared_redis):
     sentence = 'Get "https://registry.example.com/v2/": dial tcp 10.11.12.13:443: connect: connection refused'
-    waiting = [Note(f"00000000-0000-0000-0000-{n:012}", 1, Obstacle.REGISTRY, assignment.shown(sentence * 9), n, n) for n in range(2_000)]
-    await server.queue.reports.announce(Report("w", 1, (host(),), assignment.oldest(waiting)), ttl=60_000)
+    waiting = [Note(f"00000000-0000-0000-0000-{n:012}", 1, Obstacle.REGISTRY, verdict.shown(sentence * 9), n, n) for n in range(2_000)]
+    await server.queue.reports.announce(Report("w", 1, (host(),), leases.oldest_notes(waiting)), ttl=60_000)
     (report,) = await server.queue.reports.current()
-    assert len(report.notes) == assignment.MAX_NOTES
+    assert len(report.notes) == leases.MAX_NOTES
     with shared_redis.client() as client:
         text = max(client.hvals(Keys(server.installation).reports), key=len)
     assert len(text) < 300_000

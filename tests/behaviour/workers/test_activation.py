@@ -10,8 +10,8 @@ from fastlane.models.execution import Execution
 from fastlane.models.pool import Pull
 from fastlane.models.schedule import Schedule
 from fastlane.queue.port import EntryKind, Lane, Lease
-from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import FRESH, order_of
+from fastlane.scheduler.leases import Assignment
 from tests.support.factories import make_spec
 from tests.support.intercept import Call, intercepted
 from tests.support.virtual_time import HOST, LEASE, POOLS, VirtualFastlane

@@ -6,8 +6,7 @@ from typing import cast
 
 from fastlane.errors import QueueDown
 from fastlane.queue.port import EntryKind, Lease, Renewal, TimedQueue
-from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases
 from tests.support.clock import FakeClock, settle
 
 DURATION, EVERY = 15.0, 5.0

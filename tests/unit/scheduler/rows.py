@@ -5,7 +5,7 @@ from dataclasses import replace
 from fastlane.models.execution import Execution
 from fastlane.models.log import Head
 from fastlane.models.transitions import ExecutionChange
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 
 
 class Row:
@@ -27,5 +27,8 @@ class Row:
         return Head()
 
 
-async def never(_assignment: Assignment, _execution: Execution) -> bool:
-    raise AssertionError("it was activated long ago")
+class Never:
+    """Activates nothing."""
+
+    async def activate(self, _assignment: Assignment, _execution: Execution) -> bool:
+        raise AssertionError("it was activated long ago")

@@ -6,7 +6,7 @@ from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import RecordEnd, judge
+from fastlane.scheduler.verdict import RecordEnd, verdict_of
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution
 
@@ -59,6 +59,6 @@ SHORT = Spec("ubuntu", timeout=5_000)
 
 
 def finish(execution: Execution, task: EngineTask) -> Ending:
-    verdict = judge(execution, a_service(task), NOW, LIMITS)
+    verdict = verdict_of(execution, a_service(task), NOW, LIMITS)
     assert isinstance(verdict, RecordEnd)
     return verdict.ending

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.models.event import Note, Obstacle
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 
 NOTE = Note("execution", 1, Obstacle.REGISTRY, "the registry does not answer", 1_700_000_000_000)
 

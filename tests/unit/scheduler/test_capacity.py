@@ -5,7 +5,7 @@ import pytest
 from fastlane.models.host import HostView
 from fastlane.models.pool import HostRule, Pool
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
-from fastlane.scheduler.assignment import BATCH, ClaimRequest, Room, Work, claim_request, work_of, workers_needed
+from fastlane.scheduler.leases import BATCH, ClaimRequest, Room, Work, claim_request, work_of, workers_needed
 
 FAST = Pool("fast", "f", ("a", "b"), 3)
 SLOW = Pool("slow", "", ("b", "c"), 7)
@@ -57,7 +57,7 @@ def test_a_worker_full_of_executions_starts_none_and_asks_for_everything_else(ex
     assert claim_request(POOLS, ALL, Room(executions, 1_000, 1)) == ClaimRequest((Lane(TICKS, None),), ("fast", "slow"), BATCH)
 
 
-def test_a_worker_full_of_errands_still_takes_over_what_others_left() -> None:
+def test_a_worker_full_of_short_work_still_takes_over_what_others_left() -> None:
     assert claim_request(POOLS, ALL, Room(1_000, 0, 1_000)) == ClaimRequest((), (), BATCH)
 
 
@@ -80,8 +80,8 @@ def test_no_claim_is_larger_than_the_room_for_what_it_may_give(room: Room, count
     [
         (Lease("j", EntryKind.JOB, TICKS, 1), Work.TICK),
         (Lease("j", EntryKind.JOB, TICKS, 1, resume=True), Work.TICK),
-        (Lease("e", EntryKind.EXECUTION, TICKS, 1), Work.ERRAND),
-        (Lease("e", EntryKind.EXECUTION, "fast", 1, expired=True), Work.ERRAND),
+        (Lease("e", EntryKind.EXECUTION, TICKS, 1), Work.SHORT_WORK),
+        (Lease("e", EntryKind.EXECUTION, "fast", 1, expired=True), Work.SHORT_WORK),
         (Lease("e", EntryKind.EXECUTION, "fast", 1), Work.EXECUTION),
         (Lease("e", EntryKind.EXECUTION, "fast", 1, resume=True), Work.EXECUTION),
         (Lease("e", EntryKind.EXECUTION, TICKS, 1, resume=True), Work.EXECUTION),

@@ -8,7 +8,7 @@ from fastlane.executors.port import EngineService, Phase, TaskEnd
 from fastlane.models.execution import Execution, FailureReason, Started
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Limits, RecordEnd, judge
+from fastlane.scheduler.verdict import Limits, RecordEnd, verdict_of
 from tests.support.defaults import default_limits
 from tests.unit.scheduler.situations import (
     ASKED,
@@ -347,7 +347,7 @@ ENDINGS = {
 @pytest.mark.parametrize("name", ENDINGS)
 def test_an_execution_ends_as_its_service_shows(name: str) -> None:
     case = ENDINGS[name]
-    verdict = judge(case.execution, case.view, case.now, case.limits)
+    verdict = verdict_of(case.execution, case.view, case.now, case.limits)
     assert isinstance(verdict, RecordEnd)
     ending = verdict.ending
     assert (ending.status, ending.exit_code) == (case.status, case.exit_code)

@@ -16,14 +16,14 @@ from fastlane.models.job import Spec
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.execution_watch import MAX_PAUSE, MIN_PAUSE
+from fastlane.scheduler.leases import Assignment
+from fastlane.scheduler.verdict import MAX_PAUSE, MIN_PAUSE
 from fastlane.scheduler.watcher import Watcher
 from tests.support.clock import FakeClock
-from tests.support.defaults import default_limits
+from tests.support.defaults import Views, default_worker, ports_of
 from tests.support.factories import make_execution
 from tests.support.instant import InstantExecutor
-from tests.unit.scheduler.rows import Row, never
+from tests.unit.scheduler.rows import Never, Row
 
 OWN, OTHER, THIRD, FOREIGN = "tcp://own:1", "tcp://other:1", "tcp://third:1", "tcp://foreign:1"
 SWARM = {OWN: "s", OTHER: "s", THIRD: "s", FOREIGN: "another"}
@@ -97,7 +97,7 @@ async def scene() -> AsyncIterator[Scene]:
     row, now = await bound(executor, clock), clock.now()
     assert await executor.activate(OWN, str(row.execution_now.service_id)) is Activation.STARTED
     assignment = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, now))
-    watcher = Watcher(row, executor, clock, default_limits(), activate=never, log_cap=1000)
+    watcher = Watcher(ports_of(row, None, clock, executor=executor), default_worker(log_cap=1000), Views(), Never())
     watching = asyncio.create_task(watcher.watch(assignment, row.execution_now))
     await clock.advance(1)
     assert row.execution_now.status is Status.RUNNING
@@ -145,11 +145,12 @@ async def test_a_start_that_keeps_failing_is_tried_less_and_less_often() -> None
     executor = Managers(clock)
     row = await bound(executor, clock)
 
-    async def failing(_assignment: Assignment, _execution: Execution) -> bool:
-        tries.append(clock.now())
-        raise HostDown(f"{OWN} did not take an update")
+    class Failing:
+        async def activate(self, _assignment: Assignment, _execution: Execution) -> bool:
+            tries.append(clock.now())
+            raise HostDown(f"{OWN} did not take an update")
 
-    watcher = Watcher(row, executor, clock, default_limits(), activate=failing, log_cap=1000)
+    watcher = Watcher(ports_of(row, None, clock, executor=executor), default_worker(log_cap=1000), Views(), Failing())
     assignment = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, clock.now()))
     watching = asyncio.create_task(watcher.watch(assignment, row.execution_now))
     await clock.advance(2 * MINUTE)

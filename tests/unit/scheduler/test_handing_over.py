@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from fastlane.models.event import Note, Obstacle
 from fastlane.queue.port import TICKS, EntryKind, Lease
-from fastlane.scheduler.assignment import MAX_ERRANDS, MAX_TICKS, Assignment, Room
+from fastlane.scheduler.leases import MAX_SHORT_WORK, MAX_TICKS, Assignment, Room
 from tests.support.clock import settle
 from tests.unit.scheduler.lending import MAX, Bench, Work
 
@@ -47,7 +47,7 @@ async def test_room_is_counted_for_each_kind_of_work_apart() -> None:
         await bench.take("a")
         bench.leases.hold(Assignment(Lease("job", EntryKind.JOB, TICKS, 0)), Work().run())
         bench.leases.hold(Assignment(Lease("late", EntryKind.EXECUTION, "p", 0, expired=True)), Work().run())
-        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS - 1, MAX_TICKS - 1)
+        assert bench.leases.room == Room(MAX - 1, MAX_SHORT_WORK - 1, MAX_TICKS - 1)
 
 
 async def test_it_says_when_there_is_room_for_ticks_again() -> None:
@@ -62,7 +62,7 @@ async def test_it_says_when_there_is_room_for_ticks_again() -> None:
         assert told == [1]
 
 
-async def test_a_tick_that_failed_counts_as_an_errand_and_an_execution_stays_one() -> None:
+async def test_a_tick_that_failed_counts_as_short_work_and_an_execution_stays_one() -> None:
     async with Bench() as bench:
         tick = Assignment(Lease("job", EntryKind.JOB, TICKS, 0))
         bench.leases.hold(tick, Work().run())
@@ -70,9 +70,9 @@ async def test_a_tick_that_failed_counts_as_an_errand_and_an_execution_stays_one
         bench.leases.count_failed_tick(tick)
         bench.leases.count_failed_tick(tick)
         bench.leases.count_failed_tick(execution)
-        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS - 1, MAX_TICKS)
+        assert bench.leases.room == Room(MAX - 1, MAX_SHORT_WORK - 1, MAX_TICKS)
         bench.leases.forget(tick)
-        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS, MAX_TICKS)
+        assert bench.leases.room == Room(MAX - 1, MAX_SHORT_WORK, MAX_TICKS)
 
 
 async def test_it_says_when_there_is_room_again_and_not_before() -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.directory import CurrentPools
 from fastlane.models.host import HostView
 from fastlane.models.pool import Pool
 from fastlane.scheduler.host_keeper import CLEARING, HostKeeper
+from tests.support.defaults import ports_of
 from tests.support.instant import InstantExecutor
 from tests.support.waiting import until
 
@@ -23,20 +24,27 @@ class NoRecords:
         return False
 
 
+class Faulty:
+    """Leftovers that cannot be removed at first."""
+
+    def __init__(self) -> None:
+        self.cleared: list[str] = []
+
+    async def clear(self, host: str, _hosts: object) -> None:
+        self.cleared.append(host)
+        if len(self.cleared) == 1:
+            raise RuntimeError("a bug")
+
+
 async def test_a_host_is_cleared_by_the_next_run_when_an_unexpected_fault_ends_one(monkeypatch: pytest.MonkeyPatch) -> None:
     executor = InstantExecutor([HOST], SystemClock())
-    keeper = HostKeeper(NoRecords(), executor, CurrentPools([Pool("default", "", (HOST,))]), SystemClock(), lambda: None)
-    cleared: list[str] = []
-
-    async def clear(host: str) -> None:
-        cleared.append(host)
-        if len(cleared) == 1:
-            raise RuntimeError("a bug")
+    leftovers = Faulty()
+    ports = ports_of(NoRecords(), None, SystemClock(), executor=executor, pools=[Pool("default", "", (HOST,))])
+    keeper = HostKeeper(ports, cast(Any, None), cast(Any, leftovers), 300.0, lambda: None)
 
     def view() -> HostView:
         return keeper.views()[0]
 
-    keeper.clear_with(clear)
     executor.down(HOST)
     assert not view().usable
     executor.up(HOST)
@@ -54,4 +62,4 @@ async def test_a_host_is_cleared_by_the_next_run_when_an_unexpected_fault_ends_o
     again.cancel()
     with suppress(asyncio.CancelledError):
         await again
-    assert cleared == [HOST, HOST]
+    assert leftovers.cleared == [HOST, HOST]

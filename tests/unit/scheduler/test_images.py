@@ -14,6 +14,7 @@ from fastlane.scheduler.cleaner import REMOVE_WITHIN, ImageKeeper
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.stored import created
 from tests.support.clock import FakeClock
+from tests.support.defaults import Views, ports_of
 from tests.support.factories import make_spec
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Died, Intercepted, dies
@@ -33,7 +34,7 @@ class Ground:
 
     def keeper(self, store: Any = None, executor: Any = None, after: float | None = AFTER) -> ImageKeeper:
         used = executor or self.executor
-        return ImageKeeper(store or self.store, used, self.executor.hosts, self.clock, after)
+        return ImageKeeper(ports_of(store or self.store, None, self.clock, executor=used), Views(self.executor.hosts), after)
 
     def pull(self, *hosts: str, named: bool = False) -> None:
         for host in hosts:

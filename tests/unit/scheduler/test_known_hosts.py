@@ -10,8 +10,10 @@ from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.host import HostView
 from fastlane.queue.port import Report
-from fastlane.scheduler.known_workers import KnownHosts, KnownWorkers
+from fastlane.scheduler.host_keeper import HostKeeper
+from fastlane.scheduler.known_workers import KnownWorkers
 from tests.support.clock import FakeClock
+from tests.support.defaults import ports_of
 from tests.support.factories import make_execution
 
 PATIENCE = 300.0
@@ -29,10 +31,14 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.workers = KnownWorkers(cast(Any, self), self.clock, "me", PATIENCE)
-        self.known = KnownHosts(self.workers, self.hosts, self.clock, PATIENCE)
+        ports = ports_of(None, None, self.clock, executor=self)
+        self.known = HostKeeper(ports, self.workers, cast(Any, None), PATIENCE, lambda: None)
 
     def hosts(self) -> Sequence[HostView]:
-        return self.own
+        return list(self.own)
+
+    def subscribe(self, _on_change: object) -> None:
+        """Has an executor's verb, and calls nobody."""
 
     async def current(self) -> Sequence[Report]:
         if self.down:

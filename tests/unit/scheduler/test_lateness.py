@@ -13,7 +13,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.lateness import Lateness
+from fastlane.scheduler.deliverer import Deliverer, Lateness
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import make_execution, make_spec
@@ -85,7 +85,7 @@ async def success(store: Store, job_id: str, at: int) -> Execution:
 
 
 def watch(store: Any, clock: Moments) -> Lateness:
-    return Lateness(store, clock, (), lambda: None)
+    return Lateness(store, clock, (), Deliverer(store, {}, clock))
 
 
 async def events(store: Store, job_id: str) -> list[str]:

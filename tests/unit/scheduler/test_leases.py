@@ -8,8 +8,7 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.port import EntryKind, Lease, Renewal, TimedQueue
-from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.leases import Assignment, Leases
 from tests.support.clock import FakeClock, settle
 from tests.unit.scheduler.lending import Bench, Work
 

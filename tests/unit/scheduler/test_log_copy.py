@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, StoreDown
 from fastlane.models.log import Head
-from fastlane.scheduler.execution_watch import LOG_LOST_AFTER, LogCopy
+from fastlane.scheduler.watcher import LOG_LOST_AFTER, LogCopy
 from fastlane.storage.base import LogStore
 from fastlane.streams.pump import LogEnd, Pump
 from tests.support.clock import FakeClock

@@ -9,7 +9,7 @@ from fastlane.models.container import Container
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import RecordEnd, ServiceMissing, WaitUntil, ending_when_gone, ending_when_lost, judge
+from fastlane.scheduler.verdict import RecordEnd, ServiceMissing, WaitUntil, ending_when_gone, ending_when_lost, verdict_of
 from tests.unit.scheduler.situations import (
     ASKED,
     LIMITS,
@@ -68,7 +68,7 @@ VANISHED = {
 @pytest.mark.parametrize("name", VANISHED)
 def test_a_task_that_is_not_there_any_more_is_told_of_and_not_concluded_from(name: str) -> None:
     execution, view = VANISHED[name]
-    assert isinstance(judge(execution, view, NOW, LIMITS), ServiceMissing)
+    assert isinstance(verdict_of(execution, view, NOW, LIMITS), ServiceMissing)
 
 
 @pytest.mark.parametrize("grace", [None, 0, 60_000])
@@ -76,9 +76,9 @@ def test_a_container_that_goes_on_while_its_task_is_called_ended_is_waited_for_d
     execution = running(spec=Spec("ubuntu", container=Container(stop_grace=grace)), **ASKED)
     view = a_service(ended(TaskEnd.SHUTDOWN, None, changed_at=NOW, lingering=True), SECOND, stopping=True)
     over = NOW + (10_000 if grace is None else grace) + 5_000
-    assert judge(execution, view, NOW, LIMITS) == WaitUntil(NOW + 1_000)
-    assert judge(execution, view, over - 1, LIMITS) == WaitUntil(over)
+    assert verdict_of(execution, view, NOW, LIMITS) == WaitUntil(NOW + 1_000)
+    assert verdict_of(execution, view, over - 1, LIMITS) == WaitUntil(over)
     for now, shown in ((over, view), (NOW + 1, a_service(ended(TaskEnd.SHUTDOWN, 5, changed_at=NOW), SECOND, stopping=True))):
-        verdict = judge(execution, shown, now, LIMITS)
+        verdict = verdict_of(execution, shown, now, LIMITS)
         assert isinstance(verdict, RecordEnd)
         assert verdict.ending.status is Status.STOPPED

@@ -8,7 +8,7 @@ from fastlane.errors import HostDown, NoHost, QueueDown, RegistryDown, StoreDown
 from fastlane.executors.port import EngineTask, Phase, TaskEnd
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.status import Status
-from fastlane.scheduler import assignment
+from fastlane.scheduler import leases, verdict
 from tests.support.defaults import default_limits
 from tests.support.factories import make_execution
 
@@ -34,33 +34,33 @@ ERRORS = {
 def test_an_error_that_is_tried_again_is_noted_in_its_words(name):
     error, obstacle, until = ERRORS[name]
     since = PLACED if obstacle is Obstacle.REGISTRY else NOW  # it is asked again and again, and given back in between
-    assert assignment.of_error(error, PULLING, None, NOW, LIMITS) == Note("e", 3, obstacle, str(error), since, until)
+    assert leases.note_of_error(error, PULLING, None, NOW, LIMITS) == Note("e", 3, obstacle, str(error), since, until)
 
 
 def test_no_note_is_written_while_the_queue_is_down():
-    assert assignment.of_error(QueueDown("away"), PULLING, None, NOW, LIMITS) is None
+    assert leases.note_of_error(QueueDown("away"), PULLING, None, NOW, LIMITS) is None
 
 
 def test_what_lasts_is_noted_since_its_first_time_and_in_its_last_words():
-    first = assignment.of_error(StoreDown("locked"), PULLING, None, NOW, LIMITS)
-    again = assignment.of_error(StoreDown("full"), PULLING, first, NOW + 5_000, LIMITS)
+    first = leases.note_of_error(StoreDown("locked"), PULLING, None, NOW, LIMITS)
+    again = leases.note_of_error(StoreDown("full"), PULLING, first, NOW + 5_000, LIMITS)
     assert (again.words, again.since) == ("full", NOW)
-    other = assignment.of_error(HostDown("hangs"), PULLING, again, NOW + 6_000, LIMITS)
+    other = leases.note_of_error(HostDown("hangs"), PULLING, again, NOW + 6_000, LIMITS)
     assert other.since == NOW + 6_000
-    fault = assignment.of_fault("e", 3, other, NOW + 7_000)
-    assert assignment.of_fault("e", 3, fault, NOW + 8_000) == Note("e", 3, Obstacle.FAULT, "", NOW + 7_000)
+    fault = leases.note_of_fault("e", 3, other, NOW + 7_000)
+    assert leases.note_of_fault("e", 3, fault, NOW + 8_000) == Note("e", 3, Obstacle.FAULT, "", NOW + 7_000)
 
 
 def test_it_is_waited_until_the_execution_expires_if_that_is_sooner():
     expiring = replace(PULLING, expires_at=NOW + 1_000)
-    assert assignment.of_error(RegistryDown("refused"), expiring, None, NOW, LIMITS).until == NOW + 1_000
-    assert assignment.of_error(HostDown("refused"), expiring, None, NOW, LIMITS).until == NOW + 1_000
-    assert assignment.of_tasks(replace(BOUND, expires_at=NOW + 1_000), [WAITING], LIMITS).until == NOW + 1_000
+    assert leases.note_of_error(RegistryDown("refused"), expiring, None, NOW, LIMITS).until == NOW + 1_000
+    assert leases.note_of_error(HostDown("refused"), expiring, None, NOW, LIMITS).until == NOW + 1_000
+    assert leases.note_of_tasks(replace(BOUND, expires_at=NOW + 1_000), [WAITING], LIMITS).until == NOW + 1_000
 
 
 def test_the_note_on_an_execution_that_no_worker_has_taken_names_no_owner():
     enqueued = replace(PULLING, status=Status.ENQUEUED, epoch=0, placed_at=None)
-    assert assignment.of_error(StoreDown("full"), enqueued, None, NOW, LIMITS).epoch is None
+    assert leases.note_of_error(StoreDown("full"), enqueued, None, NOW, LIMITS).epoch is None
 
 
 TASKS = {
@@ -80,14 +80,14 @@ TASKS = {
 @pytest.mark.parametrize("name", TASKS)
 def test_what_an_activated_service_waits_for_is_noted_in_the_engines_words(name):
     execution, tasks, expected = TASKS[name]
-    note = assignment.of_tasks(execution, tasks, LIMITS)
+    note = leases.note_of_tasks(execution, tasks, LIMITS)
     assert (note and (note.obstacle, note.words, note.since, note.until)) == expected
 
 
 def test_a_report_holds_the_notes_of_the_longest_wait():
-    many = [None, *(Note(str(number), 1, Obstacle.NO_NODE, "", number) for number in reversed(range(2 * assignment.MAX_NOTES))), None]
-    kept = assignment.oldest(many)
-    assert [note.since for note in kept] == list(range(assignment.MAX_NOTES))
+    many = [None, *(Note(str(number), 1, Obstacle.NO_NODE, "", number) for number in reversed(range(2 * leases.MAX_NOTES))), None]
+    kept = leases.oldest_notes(many)
+    assert [note.since for note in kept] == list(range(leases.MAX_NOTES))
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_a_report_holds_the_notes_of_the_longest_wait():
     ],
 )
 def test_words_are_shown_on_one_line_and_without_secrets(words, shown):
-    assert assignment.shown(words) == shown
+    assert verdict.shown(words) == shown
 
 
 @pytest.mark.parametrize("sign", ["a", "é", "語", "🚀"])
 def test_long_words_are_cut_between_characters(sign):
-    shown = assignment.shown(sign * 1_000)
+    shown = verdict.shown(sign * 1_000)
     assert shown.endswith("…")
-    assert len(shown.encode()) <= assignment.MAX_WORDS
+    assert len(shown.encode()) <= verdict.MAX_WORDS
     assert set(shown) == {sign, "…"}

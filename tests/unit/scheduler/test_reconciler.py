@@ -4,7 +4,7 @@ import pytest
 
 from fastlane.executors.port import EngineService
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.scheduler.reconciler import is_leftover
+from fastlane.scheduler.cleaner import is_leftover
 from tests.support.factories import make_execution
 
 SERVICE = EngineService("s", "e", activated=False, stopping=False, created_at=1)

@@ -7,9 +7,10 @@ from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown, Unreadable
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.runner import Runner
 from tests.support.clock import FakeClock
+from tests.support.defaults import ports_of
 from tests.support.intercept import Call, intercept, keeping
 
 
@@ -20,7 +21,7 @@ class Away:
         self.reasons = list(reasons)
         self.asked = 0
 
-    async def read(self, _assignment: Assignment) -> None:
+    async def claim(self, _assignment: Assignment) -> None:
         self.asked += 1
         if self.reasons:
             raise StoreDown(self.reasons.pop(0))
@@ -39,7 +40,7 @@ class Deaf:
 class Damaged:
     """A launcher whose store has no row that can be read."""
 
-    async def read(self, assignment: Assignment) -> None:
+    async def claim(self, assignment: Assignment) -> None:
         raise Unreadable(f"{assignment.id} cannot be read")
 
 
@@ -52,7 +53,7 @@ class Owner:
 async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None:
     clock = FakeClock()
     launcher = Away(*["full"] * 50, "locked", *["full"] * 50)
-    parts = cast(Any, [None, Deaf(), clock, None, None, launcher, *[None] * 4])
+    parts = cast(Any, [ports_of(None, Deaf(), clock), None, None, None, launcher, None, None])
     runner = Runner(*parts)
     with capture_logs() as logs:
         work = asyncio.create_task(runner.run(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0, False, False)), clock.now()))
@@ -65,7 +66,7 @@ async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None
 async def test_an_unreadable_row_is_logged_once_however_often_it_is_claimed_and_put_back() -> None:
     clock, queue, calls = FakeClock(), Deaf(), list[Call]()
     intercept(queue, "requeue", keeping(calls))
-    parts = cast(Any, [None, queue, clock, Owner(), None, Damaged(), *[None] * 4])
+    parts = cast(Any, [ports_of(None, queue, clock), None, Owner(), None, Damaged(), None, None])
     runner = Runner(*parts)
     with capture_logs() as logs:
         for id in ("a", "b", "a"):

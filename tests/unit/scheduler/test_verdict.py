@@ -11,7 +11,7 @@ from fastlane.models.execution import Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import ActivateService, Limits, RecordEnd, RecordStart, StopService, WaitUntil, judge, task_of
+from fastlane.scheduler.verdict import ActivateService, Limits, RecordEnd, RecordStart, StopService, WaitUntil, task_of, verdict_of
 from tests.support.defaults import default_limits
 from tests.unit.scheduler.situations import (
     ASKED,
@@ -36,12 +36,12 @@ from tests.unit.scheduler.situations import (
 
 def test_a_container_seen_running_for_the_first_time_is_recorded() -> None:
     task = a_task(Phase.RUNNING, container_id="c1", started_at=STARTED, changed_at=STARTED + 5)
-    assert judge(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED))
+    assert verdict_of(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED))
 
 
 def test_a_container_whose_start_was_not_seen_started_when_its_task_changed() -> None:
     task = a_task(Phase.RUNNING, container_id="c1", changed_at=STARTED + 5)
-    assert judge(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED + 5))
+    assert verdict_of(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED + 5))
 
 
 RUNNING = a_task(Phase.RUNNING, container_id="c1", started_at=STARTED)
@@ -85,7 +85,7 @@ WAITING = a_task(Phase.WAITING, message="no suitable node (1 node not available)
     ],
 )
 def test_nothing_is_done_before_something_changes_or_a_deadline_comes(execution: Execution, view: EngineService, until: int | None) -> None:
-    assert judge(execution, view, NOW, LIMITS) == WaitUntil(until)
+    assert verdict_of(execution, view, NOW, LIMITS) == WaitUntil(until)
 
 
 @pytest.mark.parametrize(
@@ -116,46 +116,46 @@ def test_nothing_is_done_before_something_changes_or_a_deadline_comes(execution:
     ],
 )
 def test_a_deadline_acts_at_its_very_millisecond(execution: Execution, view: EngineService, deadline: int, why: str) -> None:
-    assert isinstance(judge(execution, view, deadline - 1, LIMITS), WaitUntil)
+    assert isinstance(verdict_of(execution, view, deadline - 1, LIMITS), WaitUntil)
     for now in (deadline, deadline + 1, deadline + 9_999_999):
-        stop = judge(execution, view, now, LIMITS)
+        stop = verdict_of(execution, view, now, LIMITS)
         assert isinstance(stop, StopService)
         assert why in stop.why
 
 
 def test_a_parked_service_is_started_before_it_expires_and_never_after() -> None:
     parked = a_service(activated=False)
-    assert judge(pulling(expires_at=NOW + 1), parked, NOW, LIMITS) == ActivateService()
-    assert isinstance(judge(pulling(expires_at=NOW), parked, NOW, LIMITS), StopService)
+    assert verdict_of(pulling(expires_at=NOW + 1), parked, NOW, LIMITS) == ActivateService()
+    assert isinstance(verdict_of(pulling(expires_at=NOW), parked, NOW, LIMITS), StopService)
 
 
 @pytest.mark.parametrize("late", [-1, 0, 1, 60_000])
 def test_a_container_that_runs_when_its_time_to_start_is_over_is_left_alone(late: int) -> None:
     """Seen for the first time only now, or long known: it has started."""
     expires_at = NOW - late
-    assert isinstance(judge(pulling(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS), RecordStart)
-    assert judge(running(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS) == WaitUntil(STARTED + TIMEOUT)
+    assert isinstance(verdict_of(pulling(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS), RecordStart)
+    assert verdict_of(running(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS) == WaitUntil(STARTED + TIMEOUT)
 
 
 @pytest.mark.parametrize("view", [a_service(), a_service(WAITING), a_service(PREPARING), a_service(RUNNING)])
 @pytest.mark.parametrize("execution", [pulling(**ASKED), running(**ASKED)])
 def test_a_stop_that_was_asked_for_goes_to_the_service_whatever_it_does(execution: Execution, view: EngineService) -> None:
-    assert isinstance(judge(execution, view, NOW, LIMITS), StopService)
+    assert isinstance(verdict_of(execution, view, NOW, LIMITS), StopService)
 
 
 @pytest.mark.parametrize("view", [a_service(WAITING), a_service(PREPARING), a_service(RUNNING, SECOND)])
 def test_a_service_is_stopped_once(view: EngineService) -> None:
-    assert judge(pulling(**ASKED), replace(view, stopping=True), NOW, LIMITS) == WaitUntil()
+    assert verdict_of(pulling(**ASKED), replace(view, stopping=True), NOW, LIMITS) == WaitUntil()
 
 
 def test_a_stop_comes_before_the_news_that_it_runs() -> None:
-    assert isinstance(judge(pulling(**ASKED), a_service(RUNNING), NOW, LIMITS), StopService)
+    assert isinstance(verdict_of(pulling(**ASKED), a_service(RUNNING), NOW, LIMITS), StopService)
 
 
 def test_the_clock_of_the_timeout_starts_with_the_container() -> None:
     late = BOUND + TIMEOUT + 1
     assert late < STARTED + TIMEOUT
-    assert judge(running(), a_service(RUNNING), late, LIMITS) == WaitUntil(STARTED + TIMEOUT)
+    assert verdict_of(running(), a_service(RUNNING), late, LIMITS) == WaitUntil(STARTED + TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -169,22 +169,22 @@ def test_the_clock_of_the_timeout_starts_with_the_container() -> None:
 )
 def test_a_pool_may_have_a_longest_timeout_of_its_own(execution: Execution, seconds: float) -> None:
     pools = (Pool("long", "long-", ("h:1",), hard_timeout=7_200.0), Pool("other", "", ("h:1",)))
-    assert judge(execution, a_service(RUNNING), STARTED, replace(LIMITS, pools=pools)) == WaitUntil(STARTED + round(seconds * 1000))
+    assert verdict_of(execution, a_service(RUNNING), STARTED, replace(LIMITS, pools=pools)) == WaitUntil(STARTED + round(seconds * 1000))
 
 
 def test_a_long_wait_for_a_node_leaves_the_image_its_whole_time() -> None:
     """Twenty minutes without a free node, then one comes: its pull has only begun."""
     taken = BOUND + 20 * 60_000
     preparing = a_task(Phase.PREPARING, node_id="n1", changed_at=taken)
-    assert judge(pulling(), a_service(preparing), taken + 1_000, LIMITS) == WaitUntil(taken + PULL)
-    assert isinstance(judge(pulling(), a_service(preparing), taken + PULL, LIMITS), StopService)
+    assert verdict_of(pulling(), a_service(preparing), taken + 1_000, LIMITS) == WaitUntil(taken + PULL)
+    assert isinstance(verdict_of(pulling(), a_service(preparing), taken + PULL, LIMITS), StopService)
 
 
 def test_an_image_that_did_not_come_is_the_reason_also_where_the_deadline_for_nodes_is_the_shorter() -> None:
     limits = default_limits(pending_deadline=60, pull_deadline=900)
-    assert isinstance(judge(pulling(), a_service(PREPARING), BOUND + PULL, limits), StopService)
+    assert isinstance(verdict_of(pulling(), a_service(PREPARING), BOUND + PULL, limits), StopService)
     shut = never_started(TaskEnd.SHUTDOWN, "preparing", node_id="n1")
-    verdict = judge(pulling(), a_service(shut, SECOND, stopping=True), BOUND + PULL + 300, limits)
+    verdict = verdict_of(pulling(), a_service(shut, SECOND, stopping=True), BOUND + PULL + 300, limits)
     assert isinstance(verdict, RecordEnd)
     assert verdict.ending.failure == Failure(FailureReason.IMAGE, "the image ubuntu was not on its node within 900 s")
 
@@ -192,7 +192,7 @@ def test_an_image_that_did_not_come_is_the_reason_also_where_the_deadline_for_no
 def test_a_stop_whose_only_task_never_starts_ends() -> None:
     """Its first task was pruned before anybody recorded it: the one that is left came after the stop, and waits for no node."""
     hours_later = NOW + PENDING
-    verdict = judge(pulling(**ASKED), a_service(SECOND, stopping=True), hours_later, LIMITS)
+    verdict = verdict_of(pulling(**ASKED), a_service(SECOND, stopping=True), hours_later, LIMITS)
     assert isinstance(verdict, RecordEnd)
     assert verdict.ending.status is Status.STOPPED
 
@@ -207,7 +207,7 @@ def test_the_task_that_counts_is_the_recorded_one_and_else_the_first() -> None:
 
 def test_a_second_task_after_a_stop_says_nothing_about_the_first() -> None:
     second_failed = ended(TaskEnd.REJECTED, None, id="t2")
-    assert judge(running(), a_service(RUNNING, second_failed), NOW, LIMITS) == WaitUntil(STARTED + TIMEOUT)
+    assert verdict_of(running(), a_service(RUNNING, second_failed), NOW, LIMITS) == WaitUntil(STARTED + TIMEOUT)
 
 
 TASKS = st.builds(
@@ -243,7 +243,7 @@ VIEWS = st.builds(
 @given(EXECUTIONS, VIEWS, st.integers(0, 10_000_000), LIMITATIONS)
 def test_whatever_is_shown_the_rules_hold(execution: Execution, view: EngineService, later: int, limits: Limits) -> None:
     now = NOW + later
-    verdict = judge(execution, view, now, limits)
+    verdict = verdict_of(execution, view, now, limits)
     match verdict:
         case RecordEnd(ending, _):
             assert ending.status.final
@@ -254,7 +254,7 @@ def test_whatever_is_shown_the_rules_hold(execution: Execution, view: EngineServ
             assert ending.status is not Status.EXPIRED or not execution.has_started
         case WaitUntil(until) if until is not None:
             assert until > now
-            assert not isinstance(judge(execution, view, until, limits), WaitUntil)
+            assert not isinstance(verdict_of(execution, view, until, limits), WaitUntil)
         case ActivateService():
             assert execution.expires_at is None or now < execution.expires_at
         case StopService():
@@ -266,7 +266,7 @@ def test_whatever_is_shown_the_rules_hold(execution: Execution, view: EngineServ
 
 @pytest.mark.parametrize("off", [3_600_000, -3_600_000])
 def test_a_start_by_a_wrong_clock_lies_between_the_binding_and_now(off: int) -> None:
-    verdict = judge(pulling(), a_service(a_task(Phase.RUNNING, started_at=STARTED + off, container_id="c1")), NOW, LIMITS)
+    verdict = verdict_of(pulling(), a_service(a_task(Phase.RUNNING, started_at=STARTED + off, container_id="c1")), NOW, LIMITS)
     assert isinstance(verdict, RecordStart)
     assert verdict.started.started_at == (NOW if off > 0 else BOUND)
 

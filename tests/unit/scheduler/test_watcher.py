@@ -11,13 +11,13 @@ from fastlane.models.execution import Execution
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
-from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.watcher import AT_MOST, FASTEST, REST, SLOWEST, Watcher
 from tests.support.clock import FakeClock
-from tests.support.defaults import default_limits
+from tests.support.defaults import Views, default_worker, ports_of
 from tests.support.factories import make_execution
 from tests.support.instant import InstantExecutor
-from tests.unit.scheduler.rows import Row, never
+from tests.unit.scheduler.rows import Never, Row
 
 HOST = "unix:///instant"
 
@@ -67,7 +67,8 @@ class Place:
 
     async def _watch(self, row: Row, assignment: Assignment) -> Execution | None:
         if not self._watchers:
-            self._watchers.append(Watcher(row, self.executor, self.clock, default_limits(), activate=never, log_cap=1000))
+            ports = ports_of(row, None, self.clock, executor=self.executor)
+            self._watchers.append(Watcher(ports, default_worker(log_cap=1000), Views(), Never()))
             self._tasks.append(asyncio.create_task(self._watchers[0].run()))
         return await self._watchers[0].watch(assignment, row.execution_now)
 

@@ -1,0 +1,59 @@
+"""What the parts of a worker share: the ports that they work on, and the worker's settings. ``app`` builds both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastlane.clock import Clock
+from fastlane.directory import CurrentPools
+from fastlane.executors.port import Executor
+from fastlane.metrics import Metrics
+from fastlane.models.log import Hint
+from fastlane.notify.port import Notifier
+from fastlane.queue.executions import QueueMessages, Stopper
+from fastlane.queue.port import Queue
+from fastlane.scheduler.leases import MAX_EXECUTIONS
+from fastlane.scheduler.pruner import RetentionRules
+from fastlane.scheduler.verdict import Limits
+from fastlane.storage.base import Store
+from fastlane.streams.pump import no_hints
+from fastlane.tracing.port import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of one worker. ``owner``: its id, under which it holds leases. ``clock``: shows Redis's time. ``pools``: those in force,
+    which may change. ``publish``: sends a hint to the followers of a log. ``recorder``: takes the spans of executions, if they are
+    recorded."""
+
+    owner: str
+    store: Store
+    queue: Queue
+    executor: Executor
+    clock: Clock
+    pools: CurrentPools
+    notifier: Notifier
+    metrics: Metrics = field(default_factory=Metrics)
+    publish: Callable[[Hint], None] = no_hints
+    recorder: Recorder | None = None
+
+    def stopper(self) -> Stopper:
+        """What stops executions."""
+        return Stopper(self.store, self.clock, QueueMessages(self.queue, self.clock))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes.
+    ``max_executions``: how many it holds before it starts no more. ``unused_images_after``: seconds; None: images stay.
+    ``usage_every``: the longest time in seconds between two samples of what a container uses; 0: takes none. ``retention``: how long
+    history stays."""
+
+    limits: Limits
+    lease: float
+    renew: float
+    log_cap: int
+    reconcile: float = 30.0
+    max_executions: int = MAX_EXECUTIONS
+    unused_images_after: float | None = None
+    usage_every: float = 0.0
+    retention: RetentionRules = field(default_factory=RetentionRules)
