@@ -134,7 +134,7 @@ class SwarmExecutor:
         return self._views[1]
 
     def _views_now(self) -> Sequence[HostView]:
-        """The views of all hosts: those of the last time where none has changed."""
+        """The views of all hosts; the list of the last time when none has changed."""
         views = [host.view() for host in self._hosts]
         self._away = sum(not view.usable for view in views)
         known = self._views[1] if self._views is not None else ()
@@ -369,5 +369,5 @@ class SwarmExecutor:
 
 
 def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Request:
-    """The request that updates a service with a whole spec. An update without credentials keeps those of the create."""
+    """The request that updates a service with a whole spec. An update without credentials keeps the credentials of the create."""
     return Request(f"/services/{quote(service_id, safe='')}/update", "POST", params={"version": str(version)}, body=wanted)

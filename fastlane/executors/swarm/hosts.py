@@ -40,7 +40,7 @@ REMOVAL_WITHIN = 30.0
 """Seconds that a removal waits for its turn. The reconciler repeats one that is given up."""
 REGISTRY_TIMEOUTS = CallTimeouts(read=25.0, whole=30.0)
 BESIDE = 2
-"""Connections beside those of questions to registries: for a pull that is repeated, and the removal of an image."""
+"""Connections beside the ones for questions to registries: for a pull that is repeated, and the removal of an image."""
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
@@ -201,7 +201,7 @@ class Host:
         self._parked[service_id] = self._clock.now()
 
     def forget(self, service_id: str) -> None:
-        """Counts a stopped or removed service no more."""
+        """No longer counts a stopped or removed service."""
         self._parked.pop(service_id, None)
         self._seen -= {service_id}
 
@@ -328,8 +328,8 @@ class Host:
         self._compare()
 
     def _recognized(self, facts: EngineFacts) -> EngineFacts:
-        """The facts, if they are those of the engine that has to answer. Raises HostDown otherwise: it knows nothing of what was placed on
-        the other one, and would say that it is gone."""
+        """The facts, if the expected engine gave them. Raises HostDown otherwise: another engine knows nothing of what was placed on the
+        expected one, and would say that it is gone."""
         expected = self._expected or self._first
         self._is_stranger = expected is not None and facts.identity != expected
         if expected is not None and self._is_stranger:
@@ -420,8 +420,8 @@ class RegisteredHosts:
         return Clocks(known, known.get(leader or "", own or 0))
 
     async def explained(self, tasks: Iterable[EngineTask], reference: str, *, asked: Host) -> tuple[EngineTask, ...]:
-        """The tasks with why their nodes could not pull the image, where such a node is a host and tells. (An image without a digest is the
-        node's own, and not pulled.)"""
+        """The tasks, with the reason why their nodes could not pull the image, where the node is a host and says it. (An image without a
+        digest is the node's own, and not pulled.)"""
         return tuple([await self._explained(task, reference, asked) if task.end is TaskEnd.IMAGE else task for task in tasks])
 
     async def _explained(self, task: EngineTask, reference: str, asked: Host) -> EngineTask:

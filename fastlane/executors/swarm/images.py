@@ -285,11 +285,11 @@ def _why_refused(status: int, lower: str, image: str) -> str:
 log = structlog.get_logger()
 
 PULL_WITHIN = 25.0
-"""Seconds that the second pull may take. One that takes longer is given up, and tells nothing."""
+"""Seconds that the second pull may take. A pull that takes longer is given up, and explains nothing."""
 FAILED_PULL_WITHIN = 60.0
 """Seconds that a caller waits: other images of its engine may have their turn first."""
 FAILURE_REMEMBERED = 30.0
-"""Seconds for which an answer is that of all tasks that failed with the same image."""
+"""Seconds for which one answer explains all tasks that failed with the same image."""
 
 
 class FailedPulls:
@@ -303,7 +303,7 @@ class FailedPulls:
         self._known: dict[str, tuple[float, str | None]] = {}
 
     async def cause(self, reference: str) -> str | None:
-        """Why the engine cannot pull ``NAME@sha256:…``, in its own words. None when it does not tell, or can by now."""
+        """Why the engine cannot pull ``NAME@sha256:…``, in its own words. None when it does not say, or can pull it by now."""
         try:
             async with asyncio.timeout(FAILED_PULL_WITHIN), self._turn:
                 now = time.monotonic()

@@ -1,7 +1,8 @@
-"""Demultiplexes an engine's log: from bytes as they arrive to portions of pieces as they are stored. It knows no connection.
+"""Reads the log of an engine task: opens it over HTTP, and turns the engine's bytes into portions of pieces as they are stored.
 
 The engine sends frames: a header of eight bytes (the stream, three zeros, a length of four) and the content, which begins with a time. A
-line over 16 KiB comes in several frames with the same time. A frame of stream 3 is an error in the middle of a 200.
+line over 16 KiB comes in several frames with the same time. A frame of stream 3 is an error in the middle of a 200. ``Demultiplexer`` reads
+frames, and knows no connection; ``LogReader`` has the connections.
 
 Consecutive frames of one stream and one millisecond become one piece: no reader needs a finer time, and a fast log then has some
 hundred pieces a second instead of a million.
@@ -253,7 +254,7 @@ END_SEEN_WITHIN = 10.0
 """Seconds before the end of a container's log counts as broken off: most often the container has ended, which the watcher soon sees."""
 
 _FINAL = ("does not support reading", "No such container", "dead or marked for removal")
-"""Words of errors, most of them within a log's stream, that will not pass; others, such as a node that is away, may."""
+"""Words of permanent errors, most of them within a log's stream. Other errors, for example of a node that is away, may pass."""
 
 
 class LogReader:

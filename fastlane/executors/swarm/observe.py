@@ -1,4 +1,5 @@
-"""Snapshots of all hosts: one list of tasks for each swarm, and its nodes' states at most once a second. No host delays another.
+"""What runs on all hosts, and what it uses. A snapshot takes one list of tasks for each swarm, and its nodes' states at most once a second.
+No host delays another.
 
 The swarms on which the caller watches something are listed often, and among many of them each less often. Those of other workers are
 listed rarely: only to know how much runs there. In between a snapshot has what was last seen.
@@ -36,7 +37,7 @@ often."""
 OTHERS_A_SECOND = 100
 """How many lists of other swarms it makes in a second at most."""
 OTHERS_EVERY = 2000
-"""Milliseconds between two lists of such a swarm: another worker may have started something there."""
+"""Milliseconds between two lists of another worker's swarm: that worker may have started something there."""
 OTHERS_AT_ONCE = 64
 """How many of them one snapshot lists at most, since it waits for what it lists."""
 
@@ -155,7 +156,7 @@ class Observer:
         return None
 
     async def _node_states(self, swarm: str, host: Host) -> Mapping[str, str]:
-        """The states of a swarm's nodes. The only node of a swarm is as its probe saw it: it answers, or nobody does."""
+        """The states of a swarm's nodes. A swarm's only node has the state that its probe saw: without it no manager answers."""
         if host.facts is not None and host.facts.one_node:
             return host.facts.nodes
         now = self._clock.now()
@@ -184,7 +185,7 @@ class UsageReader:
         self._clients: dict[str, Client] = {}
 
     async def read(self, manager: Host, task: EngineTask) -> Usage | None:
-        """What the task's container has used so far; None when its node is no host, or its engine says nothing, as of one that has ended.
+        """What the task's container has used so far; None when its node is not a host, or its engine has no sample, as after the end.
         Raises what ``Client.send`` does."""
         at = self._hosts.at_node(task.node_id or "", asked=manager)
         if at is None or task.container_id is None:
@@ -230,6 +231,6 @@ def _droppable(stats: Raw) -> int:
 
 
 def _bytes(moved: Iterable[Raw], operation: str) -> int | None:
-    """The sum over all devices; None when there is no entry of that kind. (Version 1 writes ``Read``, version 2 ``read``.)"""
+    """The sum over all devices; None without an entry for the operation. (Version 1 of cgroups writes ``Read``, version 2 ``read``.)"""
     found = [int(entry["value"]) for entry in moved if str(entry["op"]).lower() == operation]
     return sum(found) if found else None
