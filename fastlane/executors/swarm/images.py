@@ -22,7 +22,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, RefusedForNow, RegistryDown, ServiceGone
 from fastlane.executors.port import Image
-from fastlane.executors.swarm.client import Client, Request
+from fastlane.executors.swarm.client import EngineClient, Request
 from fastlane.executors.swarm.faults import NO_SPACE, DiskFull, HostTimeout, InUse, Malformed, NotHostsFault, plain, readable, refusal
 from fastlane.executors.swarm.registries import KeyedSemaphore, Registries
 from fastlane.models.image import ImageRemoval, is_image_id, registry_of
@@ -134,7 +134,7 @@ class Images:
     """Resolves images on one host: ``engine`` GETs a path of the engine; ``registry`` (with its own connections and timeouts, since
     a registry may hang) makes the engine ask a registry, with the credentials that ``registries`` finds."""
 
-    def __init__(self, engine: Callable[[str], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock) -> None:
+    def __init__(self, engine: Callable[[str], Awaitable[Any]], registry: EngineClient, registries: Registries, clock: Clock) -> None:
         self._engine = engine
         self._registry = registry
         self._registries = registries
@@ -296,7 +296,7 @@ class FailedPulls:
     """Asks one engine by ``registry``, a client that may wait for a registry, with the credentials that ``registries`` finds: for one image
     at a time."""
 
-    def __init__(self, registry: Client, registries: Registries) -> None:
+    def __init__(self, registry: EngineClient, registries: Registries) -> None:
         self._registry = registry
         self._registries = registries
         self._turn = asyncio.Lock()
@@ -329,7 +329,7 @@ class FailedPulls:
             return next((without_queries(plain(str(line["error"]))) for line in said if "error" in line), None)
 
 
-async def remove_image(engine: Client, reference: str) -> ImageRemoval:
+async def remove_image(engine: EngineClient, reference: str) -> ImageRemoval:
     """Removes an image. Images that it was built from stay. Raises HostDown, OrderRefused."""
     digest = reference.rpartition("@")[2]
     services = await engine.get("/services")

@@ -18,7 +18,7 @@ import aiohttp
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
 from fastlane.executors.swarm.clocks import SetBack, nanoseconds, rfc3339
 from fastlane.executors.swarm.faults import NotHostsFault, connection_words, message, plain, refusal
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 
 LARGEST_FRAME = 8 * 1024 * 1024
@@ -260,7 +260,7 @@ _FINAL = ("does not support reading", "No such container", "dead or marked for r
 class LogReader:
     """Reads logs from one host. Create and close it in a running event loop."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: EngineTransport) -> None:
         self._host = transport.name
         self._transport = transport
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN)

@@ -18,7 +18,7 @@ import structlog
 
 from fastlane.clock import Clock, corrected
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client import Client, negotiate
+from fastlane.executors.swarm.client import EngineClient, negotiate
 from fastlane.executors.swarm.clocks import milliseconds
 from fastlane.executors.swarm.faults import NOT_A_MANAGER, HostTimeout, readable
 from fastlane.executors.swarm.states import node_states
@@ -116,9 +116,9 @@ class Info:
         return None if theirs is None else corrected(known, theirs, self.before, self.after)
 
 
-async def probe(client: Client, known: EngineFacts | None, clock: Clock, *, info_too: bool = True) -> EngineFacts:
-    """The facts of a host; without ``info_too`` those that are ``known``, if it still has the same node. Raises what ``Client.get`` raises,
-    and HostDown when the host is not a manager."""
+async def probe(client: EngineClient, known: EngineFacts | None, clock: Clock, *, info_too: bool = True) -> EngineFacts:
+    """The facts of a host; without ``info_too`` those that are ``known``, if it still has the same node. Raises what the client raises, and
+    HostDown when the host is not a manager."""
     if known is None:
         client.version = await negotiate(client, NODES_WITHIN)
     elif not info_too:
@@ -172,7 +172,7 @@ def _takes_work(node: Mapping[str, Any]) -> bool:
     return (node.get("Status") or {}).get("State") == "ready" and (node.get("Spec") or {}).get("Availability") == "active"
 
 
-async def _info(client: Client, clock: Clock) -> Info:
+async def _info(client: EngineClient, clock: Clock) -> Info:
     before = clock.now()
     values = await client.get("/info", deadline=INFO_WITHIN)
     return Info(values, before, clock.now())
