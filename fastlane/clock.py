@@ -19,7 +19,7 @@ class Clock(Protocol):
         """The current moment, in milliseconds since 1970 (UTC)."""
 
     def elapsed(self) -> float:
-        """Seconds since some moment, as ``sleep`` counts them: nobody can set them."""
+        """Seconds since some moment, as ``sleep`` counts them: setting a clock does not change them."""
 
     async def sleep(self, seconds: float) -> None:
         """Returns after that many seconds of this clock."""
@@ -39,7 +39,7 @@ class SystemClock:
 
 
 def steady() -> float:
-    """Seconds that nobody can set, and that pass while the machine sleeps too."""
+    """Seconds that setting a clock does not change, and that pass while the machine sleeps too."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -1,6 +1,6 @@
-"""Lets others see whether this process works, and nothing else: its event loop answers ``fastlane check`` on a unix socket.
+"""Shows whether this process works: its event loop answers ``fastlane check`` on a unix socket.
 
-An outage of Redis, the store or an engine does not show there, because a restart would not end it.
+An outage of Redis, the store or an engine does not show here, because a restart would not end it.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def check_socket(named: Path | None, data_dir: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def answering(named: Path | None, data_dir: Path, *, create: bool = False) -> AsyncIterator[None]:
-    """This event loop answers until the context ends. Where it cannot, it says so, and the process works without. ``create``: makes the
+    """Answers in this event loop until the context ends. If it cannot, it logs that, and the process works without. ``create``: makes the
     data folder if it is missing; only ``up`` may, since to a worker that would hide a wrong path."""
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -76,7 +76,7 @@ async def _answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 def _bound(path: Path) -> socket.socket:
-    """A socket at ``path``, for this user alone. Replaces that of a process that has ended."""
+    """A socket at ``path``, for this user alone. Replaces the socket of a process that has ended."""
     if _answers(path):
         raise Conflict(f"another process answers at {path}; set check_socket to another path for one of them")
     path.unlink(missing_ok=True)

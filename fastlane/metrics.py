@@ -1,4 +1,4 @@
-"""What one process counts of its work, in Prometheus's types.
+"""Counts one process's work, in Prometheus's types.
 
 Labels are bounded: routes, pools, statuses and reasons, never a job or a caller. ``tasks`` has the figures that name tasks.
 """
@@ -61,7 +61,7 @@ class TaskFigures:
         self._tasks: dict[str, TaskUsage] = {}
 
     def measured(self, task_id: str, *, cpu_seconds: float, memory_peak: int, read_bytes: int, written_bytes: int) -> None:
-        """An execution of this task has ended, and used so much."""
+        """Adds what an ended execution of this task used."""
         if self._most == 0:
             return
         named = task_id if task_id in self._tasks or len(self._tasks) - (OTHERS in self._tasks) < self._most else OTHERS
@@ -73,7 +73,7 @@ class TaskFigures:
         usage.written_bytes += written_bytes
 
     def seen_by(self, sees: Sees | None) -> Collector:
-        """The figures of the tasks that a reader may see (None: all, and those of the others)."""
+        """The figures of the tasks that a reader may see (None: all, and the sum of the others)."""
         return _Seen({task: usage for task, usage in self._tasks.items() if sees is None or (task != OTHERS and sees(task))})
 
 
@@ -135,7 +135,7 @@ PRUNED = ("jobs", "executions", "ticks", "logs", "deliveries", "hours", "events"
 
 @dataclass(frozen=True, slots=True)
 class GaugeValues:
-    """A gauge that is read when it is asked for: its values by those of its labels."""
+    """A gauge that is read when it is asked for: its values, each with the values of its labels."""
 
     name: str
     help: str
@@ -197,11 +197,11 @@ class Metrics:
         self._enqueued_counter(pool or "").inc()
 
     def claimed(self, pool: str | None, lateness: float) -> None:
-        """An execution was claimed so many seconds after it was due."""
+        """Counts an execution that was claimed ``seconds`` after it was due."""
         self._lateness.labels(pool or "").observe(max(0.0, lateness))
 
     def ended(self, pool: str | None, status: str, reason: str | None, seconds: float | None, stdout: int, stderr: int) -> None:
-        """An execution has ended, with a log of so many bytes. ``seconds``: from its start to its end; None: it never started."""
+        """Counts an execution that has ended. ``seconds``: from its start to its end; None: it never started."""
         self._ended.labels(pool or "", status, reason or "").inc()
         if seconds is not None:
             self._durations.labels(pool or "", status).observe(max(0.0, seconds))
@@ -209,11 +209,11 @@ class Metrics:
         self._log_bytes.labels("stderr").inc(stderr)
 
     def repaired(self, kind: Repair, count: int) -> None:
-        """The reconciler put so many of this kind right."""
+        """Counts what the reconciler put right."""
         self._repairs.labels(kind.value).inc(count)
 
     def pruned(self, counts: Mapping[str, int]) -> None:
-        """Retention removed so many of each kind."""
+        """Counts what retention removed, by kind."""
         for kind, count in counts.items():
             self._pruned.labels(kind).inc(count)
 

@@ -23,8 +23,8 @@ log = structlog.get_logger()
 
 SECOND_SIGNAL_EXIT_CODE = 130
 STOP = signal.SIGUSR1
-"""What a process sends those that it watches: it ends them in order as well, and does not count. A supervisor such as systemd signals them
-all by itself, too."""
+"""What a process sends the processes that it watches: it ends them in order too, but does not count as one of the two signals, since a
+supervisor like systemd may signal all of them itself."""
 SWITCH_INTERVAL = 0.0001
 """Seconds for which a thread may keep the interpreter. With Python's default of 5 ms, a busy event loop starved the store's threads: single
 calls waited 1 to 3 s (measured)."""
@@ -50,14 +50,14 @@ def run(parts: AbstractAsyncContextManager[Reloadable]) -> int:
     code."""
 
     async def until_signal() -> None:
-        stop, told, hang_up, opened = (asyncio.Event() for _ in range(4))
+        stop, signalled, hang_up, opened = (asyncio.Event() for _ in range(4))
         main = asyncio.current_task()
 
         def on_signal(number: int) -> None:
             if number != STOP:
-                if told.is_set():
+                if signalled.is_set():
                     os._exit(SECOND_SIGNAL_EXIT_CODE)
-                told.set()
+                signalled.set()
             if stop.is_set():
                 return
             log.info("process.stopping", signal=signal.Signals(number).name)
@@ -133,11 +133,11 @@ Work = Callable[[int], int]
 
 
 def run_together(count: int, work: Work) -> int:
-    """Starts so many processes, and returns the exit code when all have ended. SIGTERM and SIGINT end them in order, a second
+    """Starts ``count`` processes, and returns the exit code when all have ended. SIGTERM and SIGINT end them in order, a second
     one at once; SIGHUP is passed on to them.
 
-    A process that someone else ended (``kill``, too little memory) is replaced. When one ends by itself, with an error that it has told,
-    the others are told to end too. Call this before the process has threads or an event loop.
+    A process that something else ended (``kill``, too little memory) is replaced. When one ends by itself with an error, which it has
+    reported, the others are ended too. Call this before the process has threads or an event loop.
     """
     return _Group(count, work).run()
 
@@ -182,7 +182,7 @@ class _Group:
             os.kill(pid, passed)
 
     def _collect(self) -> None:
-        """Takes note of all processes that have ended. The first of a container collects those of others as well."""
+        """Notes all processes that have ended. The first process of a container collects other processes' children as well."""
         while self._running:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -193,8 +193,8 @@ class _Group:
     def _ended(self, pid: int, code: int) -> None:
         number, started = self._running.pop(pid)
         if self._ending:
-            was_told_early = code == -STOP  # before it could listen
-            self._code = self._code or (0 if was_told_early else abs(code))
+            stopped_early = code == -STOP  # before it could listen
+            self._code = self._code or (0 if stopped_early else abs(code))
         elif code > 0:
             self._pass_on(signal.SIGTERM)
             self._code = code

@@ -128,10 +128,10 @@ class Executor(Protocol):
 
     async def open(self) -> None:
         """Starts probing the hosts, and returns soon: after the first probe of each that answers at once. A host whose probe takes longer
-        becomes usable later, which ``subscribe`` tells."""
+        becomes usable later; ``subscribe`` reports it."""
 
     async def close(self) -> None:
-        """Ends its threads, connections and tasks. Containers go on."""
+        """Ends its connections and tasks. Containers go on."""
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         """Calls ``on_change`` whenever a host becomes usable or unusable."""
@@ -167,7 +167,7 @@ class Executor(Protocol):
 
     async def detail(self, host: str, task: EngineTask) -> EngineTask | None:
         """A running or completed task of a snapshot with what ``inspect`` would add: its container's start and end to the millisecond. None
-        when only ``inspect`` can tell."""
+        when only ``inspect`` knows it."""
 
     async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         """The tasks of this installation's services on all hosts, as last seen. ``watched``: the swarms on which the caller watches
@@ -187,8 +187,8 @@ class Executor(Protocol):
         """Removes an image (``NAME@sha256:…``) from the host's own engine, unless someone uses it or gave it a name there."""
 
     async def usage(self, host: str, task: EngineTask) -> Usage | None:
-        """What a running task's container has used so far, as its node's own engine measures it; None when that engine is none of the
-        hosts, or says nothing. A host that does not answer is not held against it, and nothing else waits for it."""
+        """What a running task's container has used so far, as its node's own engine measures it; None when that engine is not one
+        of the hosts, or has no sample. A host that does not answer is not blamed for it, and nothing else waits for it."""
 
     def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         """The log of an engine task after these marks, from this host or another one that has it. With ``follow`` it never ends by itself,

@@ -148,7 +148,7 @@ def back_off(id: str, made: int) -> int:
 
 def targets_notified(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
     """The targets that are notified when an execution ends with this status, each under a name of its own: its job's mailboxes, and the
-    its job or, if the job has none, of its pool."""
+    webhooks of its job or, if the job has none, of its pool."""
     spec = execution.spec
     webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
     targets: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_triggered(webhook.trigger, status)]

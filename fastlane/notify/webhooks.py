@@ -1,6 +1,6 @@
 """Sends webhooks by HTTP.
 
-A receiver is someone else's server, and its URL comes from whoever may run jobs. So each connection is new, and is made only to an address
+A receiver is someone else's server, and anyone who may run jobs gives its URL. So each connection is new, and is made only to an address
 that the rules allow: the check is where the socket is made, after names have been looked up, so that no name can mean another address
 then. Redirects are not followed. What is read of an answer is bounded, and so is the time of an attempt.
 """

@@ -134,17 +134,17 @@ class Renewal(StrEnum):
 
 
 class Cancelled(StrEnum):
-    """What a cancel did: it removed the entry, told its owner to stop, or found no entry."""
+    """What a cancel did: it removed the entry, notified its owner to stop, or found no entry."""
 
     REMOVED = "removed"
-    TOLD = "told"
+    NOTIFIED = "notified"
     ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which data the queue holds: the generation written into it (None: none), and the run id of the server process that answered.
-    ``store``: the highest version of the store that the queue was told."""
+    ``store``: the highest version of the store that the queue has seen."""
 
     generation: str | None
     run_id: str
@@ -195,7 +195,7 @@ class LaneCounts:
 class Report:
     """What a worker says about itself every second: its id, when it started (milliseconds), how it sees the hosts, and what keeps its
     executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more executions it takes.
-    ``pools``: the name and ``match`` of each of its pools, in order, and ``pools_digest`` that of all that its settings say of them. (None:
+    ``pools``: the name and ``match`` of each of its pools, in order, and ``pools_digest`` the digest of all their settings. (None:
     it does not say.) Workers of several versions may run side by
     side, and each reads only the fields that it knows: a new field needs a default."""
 
@@ -246,12 +246,12 @@ class TimedQueue(Protocol):
     async def claim(
         self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = (), ahead: int = 0
     ) -> Claim:
-        """Leases at most ``count`` entries to ``owner`` for ``lease`` milliseconds. First come those of any lane whose lease ran out. Then
-        come those of these lanes, and of the lanes to ``watch``, that have expired: as ``expired``, without a slot. They take half of
+        """Leases at most ``count`` entries to ``owner`` for ``lease`` milliseconds. First come entries of any lane whose lease ran out.
+        Then come expired entries of these lanes, and of the lanes to ``watch``: as ``expired``, without a slot. They take half of
         what is left of ``count``, and the rest when nothing else wants it. Then come the best ready entries of these lanes that find
         a free slot and room in their group. An entry whose group is full is set aside until the group has room, and keeps its rank. What is
         left of ``count`` goes to entries of ``@ticks``, if that is among the lanes, that are due within ``ahead`` milliseconds: each lease
-        says when. Whoever releases such a lease lets others have the entry before its due time; ``requeue`` does not."""
+        says when. A release lets others have such an entry before its due time; ``requeue`` does not."""
 
     async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
         """Extends the leases to ``lease`` milliseconds from now. In another generation, every lease is LOST."""
@@ -265,7 +265,7 @@ class TimedQueue(Protocol):
         put in between, the entry takes its due time and lane."""
 
     async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
-        """Removes an entry that is not leased; tells the owner of a leased one to stop it. When ``revision`` is given, an entry with a
+        """Removes an entry that is not leased; notifies the owner of a leased one to stop it. When ``revision`` is given, an entry with a
         higher one stays as it is and counts as absent."""
 
     async def pause(self, pauses: Pauses) -> None:
@@ -284,7 +284,7 @@ class TimedQueue(Protocol):
         ``@ticks``, and nothing leased goes there. Wakes the workers, and returns how many entries moved."""
 
     async def lane_of(self, id: str) -> str | None:
-        """The lane of an entry; None when there is no such entry."""
+        """The lane of an entry; None when there is no entry with this id."""
 
     async def members(self, lane: str, page: str | None = None) -> LanePage:
         """A page of the ids of a lane's entries that wait or hold a slot (``page`` None: the first). A walk over all pages meets each

@@ -1,7 +1,8 @@
 """A follower: sends a job's or an execution's log to one client, from where that client wants to begin to the end.
 
 It knows no protocol: it writes to a sink. It ends as ``done`` when nothing will follow and all was sent, and as ``retry`` when it cannot go
-on: nothing has started for too long, the sink is too slow, or the process ends.
+on: nothing has started for too long, the sink is too slow, or the process ends. Followers of one execution share its reader, and followers
+that wait for the same rows share a poll.
 """
 
 import asyncio

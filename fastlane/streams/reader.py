@@ -1,4 +1,4 @@
-"""Reads one execution's log from the store as it grows, for all of its followers in this process.
+"""Reads stored logs: one execution's log as it grows, for all of its followers in this process, and parts of a log, such as its last lines.
 
 A follower that is behind asks for one batch after another. One that has reached the reader's position attaches itself, and gets each new
 batch from there on; attaching takes no await, so there is neither a gap nor a repeat. A follower that cannot take a batch at once is

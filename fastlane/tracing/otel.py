@@ -66,7 +66,7 @@ class OtelRecorder:
 
         def send() -> None:
             self._processor.shutdown()
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so there is no waiter
                 loop.call_soon_threadsafe(sent.set)
 
         threading.Thread(target=send, name="the last spans", daemon=True).start()

@@ -113,7 +113,7 @@ class Model:
             return Cancelled.ABSENT
         if row.place == "leased":
             row.stop, row.pending = True, None
-            return Cancelled.TOLD
+            return Cancelled.NOTIFIED
         self._displace(row)
         del self.rows[id]
         self._unblock()

@@ -161,7 +161,7 @@ async def test_a_cancel_removes_what_nobody_has(queue):
 async def test_a_cancel_of_a_leased_entry_tells_its_owner_and_whoever_resumes_it(queue):
     await queue.put([make_entry("a")])
     await claim(queue)
-    assert await queue.cancel("a") is Cancelled.TOLD
+    assert await queue.cancel("a") is Cancelled.NOTIFIED
     assert await queue.renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.STOP}
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
     assert lease.stop

@@ -185,7 +185,7 @@ async def test_a_cancel_of_a_revision_tells_the_owner_and_drops_what_was_put_up_
     await queue.put([make_entry("a", revision=3)])
     await claim(queue)
     await queue.put([make_entry("a", revision=4)])
-    assert await queue.cancel("a", revision=4) is Cancelled.TOLD
+    assert await queue.cancel("a", revision=4) is Cancelled.NOTIFIED
     await queue.finish({"a": 3})
     assert await ids(queue) == []
 

@@ -142,7 +142,7 @@ async def test_an_entry_is_either_cancelled_or_claimed(queues, queue):
     removed = [id for some in answers[4:] for id, answer in some if answer is Cancelled.REMOVED]
     assert sorted(given + removed) == [thing.id for thing in things]
     for some in answers[4:]:
-        assert {id for id, answer in some if answer is Cancelled.TOLD} <= set(given)
+        assert {id for id, answer in some if answer is Cancelled.NOTIFIED} <= set(given)
 
 
 async def test_a_finish_races_a_put_and_the_higher_revision_stays(queues, queue):

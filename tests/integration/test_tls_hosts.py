@@ -15,9 +15,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.swarm.client import Client
+from fastlane.executors.swarm.client import EngineClient
 from fastlane.executors.swarm.logs import LogReader
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint, TlsFiles
 from fastlane.models.pool import Pool
 from tests.integration.test_swarm_hosts import opened, running_task, start, until
@@ -117,8 +117,8 @@ async def test_an_engine_of_another_authority_is_not_believed(relay: Relay, file
 
 
 async def test_no_public_authority_is_believed_either(relay: Relay, files: TlsFiles) -> None:
-    transport = Transport(Endpoint(f"127.0.0.1:{relay.place}", tls=files))
-    client, reader = Client(transport), LogReader(transport)
+    transport = EngineTransport(Endpoint(f"127.0.0.1:{relay.place}", tls=files))
+    client, reader = EngineClient(transport), LogReader(transport)
     await client.get("/nodes")
     with pytest.raises(FastlaneError, match="task nothing not found"):
         await reader.open("1.41", "nothing", {}, follow=False)

@@ -13,10 +13,10 @@ import pytest
 
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.swarm import logs
-from fastlane.executors.swarm.client import CallTimeouts, Client
+from fastlane.executors.swarm.client import CallTimeouts, EngineClient
 from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
 from fastlane.executors.swarm.logs import LogReader
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint, TlsFiles
 from tests.support.certificates import make_certificate
 from tests.support.relay import Filter, Relay
@@ -62,8 +62,8 @@ class Troubled:
         return await raised(self.transport, "log")
 
     @property
-    def transport(self) -> Transport:
-        return Transport(Endpoint(f"127.0.0.1:{self.relay.place}", insecure=True))
+    def transport(self) -> EngineTransport:
+        return EngineTransport(Endpoint(f"127.0.0.1:{self.relay.place}", insecure=True))
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ class Resetting:
     listener: socket.socket
 
     @property
-    def transport(self) -> Transport:
-        return Transport(Endpoint(f"127.0.0.1:{self.listener.getsockname()[1]}", insecure=True))
+    def transport(self) -> EngineTransport:
+        return EngineTransport(Endpoint(f"127.0.0.1:{self.listener.getsockname()[1]}", insecure=True))
 
     def serve(self) -> None:
         while True:
@@ -144,9 +144,9 @@ def resetting() -> Iterator[Resetting]:
     thread.join(10)
 
 
-async def raised(transport: Transport, way: str) -> FastlaneError:
+async def raised(transport: EngineTransport, way: str) -> FastlaneError:
     """What an engine on this way makes a call raise, or the reading of a log."""
-    client, reader = Client(transport, timeouts=TIMEOUTS), LogReader(transport)
+    client, reader = EngineClient(transport, timeouts=TIMEOUTS), LogReader(transport)
     ways: dict[str, Callable[[], Awaitable[object]]] = {
         "call": lambda: client.get("/nodes"),
         "log": lambda: reader.open("1.41", "task", {}, follow=True),
@@ -179,7 +179,7 @@ async def test_a_wrong_certificate_is_told_in_the_same_words(certified: tuple[in
         ("localhost", other, "shows a certificate that the file ca in the settings does not vouch for"),
         ("127.0.0.1", certificate, "shows a certificate for another IP address than the one in its address"),
     ):
-        found = await raised(Transport(Endpoint(f"{name}:{port}", tls=TlsFiles(ca, certificate, key))), way)
+        found = await raised(EngineTransport(Endpoint(f"{name}:{port}", tls=TlsFiles(ca, certificate, key))), way)
         assert type(found) is HostDown
         assert words in str(found)
 
@@ -188,7 +188,7 @@ async def test_a_wrong_certificate_is_told_in_the_same_words(certified: tuple[in
 async def test_a_port_without_tls_is_told_in_the_same_words(engine: str, tmp_path: Path, way: str) -> None:
     certificate, key = make_certificate(tmp_path, "localhost")
     async with Relay(0, engine) as relay:
-        found = await raised(Transport(Endpoint(f"localhost:{relay.place}", tls=TlsFiles(certificate, certificate, key))), way)
+        found = await raised(EngineTransport(Endpoint(f"localhost:{relay.place}", tls=TlsFiles(certificate, certificate, key))), way)
     assert type(found) is HostDown
     assert "does not speak TLS there" in str(found)
 

@@ -18,7 +18,7 @@ from yarl import URL
 
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault, connection_words, message, readable, refusal, timeout_words
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 
 OLDEST_API = "1.41"
 """Docker 20.10, the first with process limits and capabilities for services."""
@@ -70,11 +70,11 @@ class Request:
         return orjson.loads(body) if body else None
 
 
-class Client:
+class EngineClient:
     """Calls one engine over at most ``connections`` connections. ``version``: of the API that it speaks, the oldest one until it is set to
     what ``negotiate`` returns."""
 
-    def __init__(self, transport: Transport, *, timeouts: CallTimeouts | None = None, connections: int = CONNECTIONS) -> None:
+    def __init__(self, transport: EngineTransport, *, timeouts: CallTimeouts | None = None, connections: int = CONNECTIONS) -> None:
         self.host = transport.name
         self.version = OLDEST_API
         self._timeouts = timeouts or CallTimeouts()
@@ -145,7 +145,7 @@ class Client:
             await self._session.close()
 
 
-async def negotiate(client: Client, deadline: float) -> str:
+async def negotiate(client: EngineClient, deadline: float) -> str:
     """The newest API version that this engine and fastlane know. Raises HostDown when there is none."""
     with readable(client.host):
         answer = await client.versions(deadline)

@@ -1,8 +1,8 @@
 """The clocks of a swarm's nodes: what turns a time that a node or a manager wrote into this process's time. Pure.
 
 A container's start and end, and what a node reports of a task, are times of the node's clock. What a manager decides (that a task waits for
-a node, say) is a time of the leader's. The clock of a registered host is measured by its probe. That of another node shows in its
-reports: the leader writes down when it heard of each.
+a node, say) is a time of the leader's. The clock of a registered host is measured by its probe. Another node's clock shows in its
+reports: the leader writes down when it received each.
 """
 
 import re
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+Raw = Mapping[str, Any]
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
@@ -31,14 +33,12 @@ def rfc3339(moment: int) -> str:
 
 
 def milliseconds(text: str | None) -> int | None:
-    """Milliseconds of such a time; None for Go's zero time and for text that is not a time."""
+    """Milliseconds of an engine's time; None for Go's zero time and for text that is not a time."""
     try:
         return nanoseconds(text or "") // 1_000_000 or None
     except ValueError:
         return None
 
-
-Raw = Mapping[str, Any]
 
 REPORTED_WITHIN = 1_000
 """Milliseconds that a report may take to the leader. A time that differs by less says nothing about the node's clock."""
@@ -81,7 +81,7 @@ class SetBack:
     latest: int
 
     def joined(self, other: "SetBack | None") -> "SetBack":
-        """These times, and those of another step."""
+        """These times together with another step's."""
         return self if other is None else SetBack(min(self.earliest, other.earliest), max(self.latest, other.latest))
 
 

@@ -23,7 +23,7 @@ from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.client import Breaker, Request
 from fastlane.executors.swarm.clocks import leader_of
 from fastlane.executors.swarm.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
-from fastlane.executors.swarm.hosts import Host, HostRules, RegisteredHosts
+from fastlane.executors.swarm.hosts import HostRules, SwarmHost, SwarmHosts
 from fastlane.executors.swarm.images import image_path
 from fastlane.executors.swarm.logs import LogReader
 from fastlane.executors.swarm.observe import Observer, UsageReader
@@ -69,10 +69,10 @@ class SwarmExecutor:
         self._listeners: list[Callable[[], None]] = []
         pace = Pace(rules.probe_every, lambda: len(self._hosts), lambda: self._away)
         reset = round(rules.reset * 1000)
-        self._make: Callable[[Endpoint], Host] = lambda endpoint: Host(
+        self._make: Callable[[Endpoint], SwarmHost] = lambda endpoint: SwarmHost(
             endpoint, clock, Breaker(rules.max_fails, reset), pace, self._registries, self._changed, rules.reserve
         )
-        self._hosts = RegisteredHosts([self._make(endpoint) for endpoint in dict.fromkeys(endpoints)])
+        self._hosts = SwarmHosts([self._make(endpoint) for endpoint in dict.fromkeys(endpoints)])
         self._is_open = False
         self._leaving: set[asyncio.Task[None]] = set()
         self._readers: dict[str, LogReader] = {}
@@ -113,11 +113,11 @@ class SwarmExecutor:
             await unless_cancelled(asyncio.gather(*(self._enter(host) for host in new)))
         self._changed()
 
-    async def _enter(self, host: Host) -> None:
+    async def _enter(self, host: SwarmHost) -> None:
         self._readers[host.name] = LogReader(host.transport)
         await host.open()
 
-    async def _leave(self, host: Host, reader: LogReader | None) -> None:
+    async def _leave(self, host: SwarmHost, reader: LogReader | None) -> None:
         if reader is not None:
             await reader.close()
         await self._usage.leave(host.name)
@@ -134,7 +134,7 @@ class SwarmExecutor:
         return self._views[1]
 
     def _views_now(self) -> Sequence[HostView]:
-        """The views of all hosts: those of the last time where none has changed."""
+        """The views of all hosts; the list of the last time when none has changed."""
         views = [host.view() for host in self._hosts]
         self._away = sum(not view.usable for view in views)
         known = self._views[1] if self._views is not None else ()
@@ -170,7 +170,7 @@ class SwarmExecutor:
         found.parked(service_id)
         return service_id
 
-    async def _existing(self, host: Host, order: Order) -> Raw:
+    async def _existing(self, host: SwarmHost, order: Order) -> Raw:
         """The service of this name, if it is the one that an earlier call made for the same order."""
         name = spec.service_name(order)
         try:
@@ -212,7 +212,7 @@ class SwarmExecutor:
         await self._update(found, service_id, lambda raw: None if spec.is_stopped(raw) else spec.stop(raw, why))
         found.forget(service_id)
 
-    async def _update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
+    async def _update(self, host: SwarmHost, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
         """Writes ``change(inspected)`` at the version that was inspected. None once that is done; the service as inspected when ``change``
         returns None. After a refusal or a lost answer it inspects again, since the update may have been made."""
         try:
@@ -221,7 +221,7 @@ class SwarmExecutor:
         except TimeoutError:
             raise HostTimeout(f"{host.name} {timeout_words(UPDATE_WITHIN)}") from None
 
-    async def _try_update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
+    async def _try_update(self, host: SwarmHost, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
         fault: FastlaneError | None = None
         for _ in range(UPDATE_TRIES):
             raw = await self._inspected(host, service_id)
@@ -276,11 +276,11 @@ class SwarmExecutor:
         clocks = self._hosts.clocks(found)
         return [replace(view, created_at=clocks.of_leader(view.created_at)) for view in views]
 
-    async def _inspected(self, host: Host, service_id: str) -> Raw:
+    async def _inspected(self, host: SwarmHost, service_id: str) -> Raw:
         raw: Raw = await host.get(f"/services/{quote(service_id, safe='')}")
         return raw
 
-    async def _containers(self, host: Host, tasks: Sequence[Raw]) -> dict[str, Raw]:
+    async def _containers(self, host: SwarmHost, tasks: Sequence[Raw]) -> dict[str, Raw]:
         """What the reachable nodes say of these tasks' containers, by container id. A node may refuse that, as some proxies do."""
         found: dict[str, Raw] = {}
         for task in tasks:
@@ -291,7 +291,7 @@ class SwarmExecutor:
                 found[container] = raw
         return found
 
-    async def _container(self, at: Host, id: str, *, asked: Host) -> Raw | None:
+    async def _container(self, at: SwarmHost, id: str, *, asked: SwarmHost) -> Raw | None:
         try:
             raw: Raw = await at.get(f"/containers/{quote(id, safe='')}/json")
         except (ServiceGone, OrderRefused) as error:
@@ -310,7 +310,7 @@ class SwarmExecutor:
         async with found.removing():
             await self._remove(found, service_id)
 
-    async def _remove(self, found: Host, service_id: str) -> None:
+    async def _remove(self, found: SwarmHost, service_id: str) -> None:
         for _ in range(REMOVE_TRIES):
             try:
                 await found.send(Request(f"/services/{quote(service_id, safe='')}", "DELETE"))
@@ -321,7 +321,7 @@ class SwarmExecutor:
             return
         raise HostDown(f"{found.name} still has the service {service_id} after its removal")
 
-    async def _is_shown(self, host: Host, service_id: str) -> bool:
+    async def _is_shown(self, host: SwarmHost, service_id: str) -> bool:
         try:
             await self._inspected(host, service_id)
         except ServiceGone:
@@ -354,7 +354,7 @@ class SwarmExecutor:
             async for portion in portions:
                 yield portion
 
-    async def _log_source(self, manager: Host, task_id: str) -> tuple[Host, str | None]:
+    async def _log_source(self, manager: SwarmHost, task_id: str) -> tuple[SwarmHost, str | None]:
         """The host to read a task's log from, and the container to name there: the task's own node where that is a host, else a manager
         (no container). A manager's log comes through the swarm's leader. It stops when the leader does, and a node that sends much to a
         cut-off leader loses its place in the swarm (see docs/swarm.md)."""
@@ -369,5 +369,5 @@ class SwarmExecutor:
 
 
 def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Request:
-    """The request that updates a service with a whole spec. An update without credentials keeps those of the create."""
+    """The request that updates a service with a whole spec. An update without credentials keeps the credentials of the create."""
     return Request(f"/services/{quote(service_id, safe='')}/update", "POST", params={"version": str(version)}, body=wanted)

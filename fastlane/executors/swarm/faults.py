@@ -107,7 +107,7 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (BrokenPipeError, CLOSED),
 )
 _CLIENT_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
-"""What the client raises without a cause that tells more."""
+"""What the client raises without a more precise cause."""
 _CERTIFICATES = {
     9: "shows a certificate that is not valid yet",
     10: "shows a certificate that has expired",
@@ -120,10 +120,10 @@ _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO
 
 
 def connection_words(error: BaseException) -> str | None:
-    """What was wrong with a connection, in words that follow the host's name; None when the error does not tell."""
+    """What was wrong with a connection, in words that follow the host's name; None when the error does not say."""
     causes = list(_causes(error))
     found = (words for kind, words in _CAUSES if any(isinstance(cause, kind) for cause in causes))
-    # aiohttp's errors of TLS are an SSLError too, without what it tells
+    # aiohttp's errors of TLS are SSLErrors too, without the details
     tls = (_tls_words(cause) for cause in causes if isinstance(cause, ssl.SSLError) and type(cause).__module__ == ssl.__name__)
     client = (words for kind, words in _CLIENT_CAUSES if isinstance(error, kind))
     return next(found, None) or next(tls, None) or next(client, None)

@@ -17,13 +17,13 @@ import structlog
 from fastlane.clock import Clock, first_of, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.port import EngineTask, Image, TaskEnd
-from fastlane.executors.swarm.client import Breaker, CallTimeouts, Circuit, Client, Request
+from fastlane.executors.swarm.client import Breaker, CallTimeouts, Circuit, EngineClient, Request
 from fastlane.executors.swarm.clocks import Clocks, SetBack, set_back
 from fastlane.executors.swarm.faults import NO_SPACE, DiskFull, HostTimeout, NotHostsFault, timeout_words
 from fastlane.executors.swarm.images import ASKED_AT_ONCE, FailedPulls, Images, remove_image
 from fastlane.executors.swarm.probe import NO_RESERVE, EngineDisk, EngineFacts, Pace, probe
 from fastlane.executors.swarm.registries import Registries
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint, EngineIdentity, HostView, Refusals, Reserve
 from fastlane.models.image import ImageRemoval
 from fastlane.models.pool import Pull
@@ -40,7 +40,7 @@ REMOVAL_WITHIN = 30.0
 """Seconds that a removal waits for its turn. The reconciler repeats one that is given up."""
 REGISTRY_TIMEOUTS = CallTimeouts(read=25.0, whole=30.0)
 BESIDE = 2
-"""Connections beside those of questions to registries: for a pull that is repeated, and the removal of an image."""
+"""Connections beside the ones for questions to registries: for a pull that is repeated, and the removal of an image."""
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
@@ -56,7 +56,7 @@ class HostRules:
     reserve: Reserve = NO_RESERVE
 
 
-class Host:
+class SwarmHost:
     """A host. It calls ``on_change`` whenever it becomes usable or unusable, or short of disk; ``pace``: how it is probed; ``reserve``: how
     much of its disk has to be free."""
 
@@ -72,9 +72,9 @@ class Host:
     ) -> None:
         self.name = endpoint.address
         self.endpoint = endpoint
-        self.transport = Transport(endpoint)
-        self.client = Client(self.transport)
-        self._registry = Client(self.transport, timeouts=REGISTRY_TIMEOUTS, connections=ASKED_AT_ONCE + BESIDE)
+        self.transport = EngineTransport(endpoint)
+        self.client = EngineClient(self.transport)
+        self._registry = EngineClient(self.transport, timeouts=REGISTRY_TIMEOUTS, connections=ASKED_AT_ONCE + BESIDE)
         self._images = Images(self.get, self._registry, registries, clock)
         self.failed_pulls = FailedPulls(self._registry, registries)
         self.facts: EngineFacts | None = None
@@ -201,7 +201,7 @@ class Host:
         self._parked[service_id] = self._clock.now()
 
     def forget(self, service_id: str) -> None:
-        """Counts a stopped or removed service no more."""
+        """No longer counts a stopped or removed service."""
         self._parked.pop(service_id, None)
         self._seen -= {service_id}
 
@@ -220,11 +220,11 @@ class Host:
         return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
 
     async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
-        """``Client.get`` through the breaker, as ``send`` is."""
+        """``EngineClient.get`` through the breaker, as ``send`` is."""
         return await self.send(Request(path, filters=filters), deadline)
 
     async def send(self, request: Request, deadline: float | None = None) -> Any:
-        """``Client.send`` through the breaker, which counts the host's faults. Raises NotHostsFault while it is open."""
+        """``EngineClient.send`` through the breaker, which counts the host's faults. Raises NotHostsFault while it is open."""
         async with self.guarded():
             return await self.client.send(request, deadline)
 
@@ -328,8 +328,8 @@ class Host:
         self._compare()
 
     def _recognized(self, facts: EngineFacts) -> EngineFacts:
-        """The facts, if they are those of the engine that has to answer. Raises HostDown otherwise: it knows nothing of what was placed on
-        the other one, and would say that it is gone."""
+        """The facts, if the expected engine gave them. Raises HostDown otherwise: another engine knows nothing of what was placed on the
+        expected one, and would say that it is gone."""
         expected = self._expected or self._first
         self._is_stranger = expected is not None and facts.identity != expected
         if expected is not None and self._is_stranger:
@@ -366,39 +366,39 @@ class Host:
         self._on_change()
 
 
-class RegisteredHosts:
+class SwarmHosts:
     """All hosts by name."""
 
-    def __init__(self, hosts: Sequence[Host]) -> None:
+    def __init__(self, hosts: Sequence[SwarmHost]) -> None:
         self._hosts = {host.name: host for host in hosts}
         self._refusals: dict[str, Refusals] = {}
 
-    def __iter__(self) -> Iterator[Host]:
+    def __iter__(self) -> Iterator[SwarmHost]:
         return iter(tuple(self._hosts.values()))
 
     def has(self, name: str) -> bool:
         """Whether a host of this name is registered."""
         return name in self._hosts
 
-    def add(self, host: Host) -> None:
+    def add(self, host: SwarmHost) -> None:
         """Registers a host."""
         self._hosts[host.name] = host
 
-    def remove(self, host: Host) -> None:
+    def remove(self, host: SwarmHost) -> None:
         """Registers a host no longer."""
         del self._hosts[host.name]
 
     def __len__(self) -> int:
         return len(self._hosts)
 
-    def named(self, name: str) -> Host:
+    def named(self, name: str) -> SwarmHost:
         """The host of this name. Raises HostDown when it is not registered, as a host that cannot be reached would."""
         host = self._hosts.get(name)
         if host is None:
             raise HostDown(f"{name} is not a registered host: no pool of the worker has it")
         return host
 
-    def reachable_manager(self, host: Host) -> Host:
+    def reachable_manager(self, host: SwarmHost) -> SwarmHost:
         """The host, or another manager of its swarm while it does not answer."""
         if host.reachable or host.facts is None:
             return host
@@ -406,12 +406,12 @@ class RegisteredHosts:
         others = (other for other in self if other.reachable and other.facts is not None and other.facts.swarm_id == swarm_id)
         return next(others, host)
 
-    def at_node(self, node_id: str, *, asked: Host) -> Host | None:
+    def at_node(self, node_id: str, *, asked: SwarmHost) -> SwarmHost | None:
         """The host that is this node, if it answers; ``asked``, the host that is asked anyway, counts as one that does."""
         candidates = (host for host in (asked, *self) if host is asked or host.reachable)
         return next((host for host in candidates if host.facts is not None and host.facts.node_id == node_id), None)
 
-    def clocks(self, asked: Host, leader: str | None = None, among: Iterable[Host] | None = None) -> Clocks:
+    def clocks(self, asked: SwarmHost, leader: str | None = None, among: Iterable[SwarmHost] | None = None) -> Clocks:
         """The clocks that were measured. ``leader``: the node that leads the swarm of the host that was asked. While it is not a host, the
         asked one's clock stands for its. ``among``: the hosts of that swarm, where the caller knows them."""
         hosts = among if among is not None else self._of_swarm(asked)
@@ -419,12 +419,12 @@ class RegisteredHosts:
         own = asked.facts.skew if asked.facts is not None else None
         return Clocks(known, known.get(leader or "", own or 0))
 
-    async def explained(self, tasks: Iterable[EngineTask], reference: str, *, asked: Host) -> tuple[EngineTask, ...]:
-        """The tasks with why their nodes could not pull the image, where such a node is a host and tells. (An image without a digest is the
-        node's own, and not pulled.)"""
+    async def explained(self, tasks: Iterable[EngineTask], reference: str, *, asked: SwarmHost) -> tuple[EngineTask, ...]:
+        """The tasks, with the reason why their nodes could not pull the image, where the node is a host and says it. (An image without a
+        digest is the node's own, and not pulled.)"""
         return tuple([await self._explained(task, reference, asked) if task.end is TaskEnd.IMAGE else task for task in tasks])
 
-    async def _explained(self, task: EngineTask, reference: str, asked: Host) -> EngineTask:
+    async def _explained(self, task: EngineTask, reference: str, asked: SwarmHost) -> EngineTask:
         at = self.at_node(task.node_id or "", asked=asked)
         words = await at.failed_pulls.cause(reference) if at is not None and "@" in reference else None
         if words is None:
@@ -444,7 +444,7 @@ class RegisteredHosts:
                 known = self._refusals.get(task.node_id)
                 self._refusals[task.node_id] = Refusals(at, at) if known is None else known.and_at(at)
 
-    def full_nodes(self, swarm: Host, now: int) -> Sequence[str]:
+    def full_nodes(self, swarm: SwarmHost, now: int) -> Sequence[str]:
         """The nodes of a host's swarm that are short of disk, if the swarm has other ones."""
         if swarm.facts is None or swarm.facts.one_node:
             return ()
@@ -452,10 +452,10 @@ class RegisteredHosts:
         short |= {node for node, refusals in self._refusals.items() if now < refusals.until}
         return sorted(short & swarm.facts.nodes.keys())
 
-    def silent_nodes(self, asked: Host) -> frozenset[str]:
+    def silent_nodes(self, asked: SwarmHost) -> frozenset[str]:
         """The nodes of a host's swarm that are hosts and do not answer now."""
         return frozenset(host.facts.node_id for host in self._of_swarm(asked) if host.facts is not None and not host.reachable)
 
-    def _of_swarm(self, asked: Host) -> Iterable[Host]:
+    def _of_swarm(self, asked: SwarmHost) -> Iterable[SwarmHost]:
         """The hosts of that one's swarm, and maybe others."""
         return (asked,) if asked.facts is not None and asked.facts.one_node else self

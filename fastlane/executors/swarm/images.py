@@ -22,7 +22,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, RefusedForNow, RegistryDown, ServiceGone
 from fastlane.executors.port import Image
-from fastlane.executors.swarm.client import Client, Request
+from fastlane.executors.swarm.client import EngineClient, Request
 from fastlane.executors.swarm.faults import NO_SPACE, DiskFull, HostTimeout, InUse, Malformed, NotHostsFault, plain, readable, refusal
 from fastlane.executors.swarm.registries import KeyedSemaphore, Registries
 from fastlane.models.image import ImageRemoval, is_image_id, registry_of
@@ -134,7 +134,7 @@ class Images:
     """Resolves images on one host: ``engine`` GETs a path of the engine; ``registry`` (with its own connections and timeouts, since
     a registry may hang) makes the engine ask a registry, with the credentials that ``registries`` finds."""
 
-    def __init__(self, engine: Callable[[str], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock) -> None:
+    def __init__(self, engine: Callable[[str], Awaitable[Any]], registry: EngineClient, registries: Registries, clock: Clock) -> None:
         self._engine = engine
         self._registry = registry
         self._registries = registries
@@ -285,25 +285,25 @@ def _why_refused(status: int, lower: str, image: str) -> str:
 log = structlog.get_logger()
 
 PULL_WITHIN = 25.0
-"""Seconds that the second pull may take. One that takes longer is given up, and tells nothing."""
+"""Seconds that the second pull may take. A pull that takes longer is given up, and explains nothing."""
 FAILED_PULL_WITHIN = 60.0
 """Seconds that a caller waits: other images of its engine may have their turn first."""
 FAILURE_REMEMBERED = 30.0
-"""Seconds for which an answer is that of all tasks that failed with the same image."""
+"""Seconds for which one answer explains all tasks that failed with the same image."""
 
 
 class FailedPulls:
     """Asks one engine by ``registry``, a client that may wait for a registry, with the credentials that ``registries`` finds: for one image
     at a time."""
 
-    def __init__(self, registry: Client, registries: Registries) -> None:
+    def __init__(self, registry: EngineClient, registries: Registries) -> None:
         self._registry = registry
         self._registries = registries
         self._turn = asyncio.Lock()
         self._known: dict[str, tuple[float, str | None]] = {}
 
     async def cause(self, reference: str) -> str | None:
-        """Why the engine cannot pull ``NAME@sha256:…``, in its own words. None when it does not tell, or can by now."""
+        """Why the engine cannot pull ``NAME@sha256:…``, in its own words. None when it does not say, or can pull it by now."""
         try:
             async with asyncio.timeout(FAILED_PULL_WITHIN), self._turn:
                 now = time.monotonic()
@@ -329,7 +329,7 @@ class FailedPulls:
             return next((without_queries(plain(str(line["error"]))) for line in said if "error" in line), None)
 
 
-async def remove_image(engine: Client, reference: str) -> ImageRemoval:
+async def remove_image(engine: EngineClient, reference: str) -> ImageRemoval:
     """Removes an image. Images that it was built from stay. Raises HostDown, OrderRefused."""
     digest = reference.rpartition("@")[2]
     services = await engine.get("/services")

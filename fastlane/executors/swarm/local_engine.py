@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.swarm.client import CallTimeouts, Client, Request, negotiate
+from fastlane.executors.swarm.client import CallTimeouts, EngineClient, Request, negotiate
 from fastlane.executors.swarm.faults import readable
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ def prepare_engines(endpoints: Iterable[Endpoint]) -> None:
 async def ensure_swarm(endpoint: Endpoint, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Makes an engine that is not in a swarm a swarm of one node, which listens on loopback only. Calls ``say`` with a sentence before it
     does, and ``warn`` with any obstacle."""
-    client = Client(Transport(endpoint), timeouts=TIMEOUTS)
+    client = EngineClient(EngineTransport(endpoint), timeouts=TIMEOUTS)
     try:
         await _prepare(client, say, warn)
     except FastlaneError as error:
@@ -49,7 +49,7 @@ async def ensure_swarm(endpoint: Endpoint, say: Callable[[str], None], warn: Cal
         await client.close()
 
 
-async def _prepare(client: Client, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+async def _prepare(client: EngineClient, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     try:
         client.version = await negotiate(client, TIMEOUTS.whole)
     except HostDown as error:
@@ -71,7 +71,7 @@ async def _prepare(client: Client, say: Callable[[str], None], warn: Callable[[s
         warn(f"The Docker engine at {client.host} {ADVICE.get(state, ADVICE['error'])}")
 
 
-async def _state(client: Client) -> str:
+async def _state(client: EngineClient) -> str:
     """The engine's state in its swarm: ``manager``, ``worker``, or the engine's own word (``inactive``, ``locked``, …)."""
     info = await client.get("/info")
     with readable(client.host):

@@ -1,7 +1,8 @@
-"""Demultiplexes an engine's log: from bytes as they arrive to portions of pieces as they are stored. It knows no connection.
+"""Reads the log of an engine task: opens it over HTTP, and turns the engine's bytes into portions of pieces as they are stored.
 
 The engine sends frames: a header of eight bytes (the stream, three zeros, a length of four) and the content, which begins with a time. A
-line over 16 KiB comes in several frames with the same time. A frame of stream 3 is an error in the middle of a 200.
+line over 16 KiB comes in several frames with the same time. A frame of stream 3 is an error in the middle of a 200. ``Demultiplexer`` reads
+frames, and knows no connection; ``LogReader`` has the connections.
 
 Consecutive frames of one stream and one millisecond become one piece: no reader needs a finer time, and a fast log then has some
 hundred pieces a second instead of a million.
@@ -17,7 +18,7 @@ import aiohttp
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
 from fastlane.executors.swarm.clocks import SetBack, nanoseconds, rfc3339
 from fastlane.executors.swarm.faults import NotHostsFault, connection_words, message, plain, refusal
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 
 LARGEST_FRAME = 8 * 1024 * 1024
@@ -253,13 +254,13 @@ END_SEEN_WITHIN = 10.0
 """Seconds before the end of a container's log counts as broken off: most often the container has ended, which the watcher soon sees."""
 
 _FINAL = ("does not support reading", "No such container", "dead or marked for removal")
-"""Words of errors, most of them within a log's stream, that will not pass; others, such as a node that is away, may."""
+"""Words of permanent errors, most of them within a log's stream. Other errors, for example of a node that is away, may pass."""
 
 
 class LogReader:
     """Reads logs from one host. Create and close it in a running event loop."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: EngineTransport) -> None:
         self._host = transport.name
         self._transport = transport
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN)

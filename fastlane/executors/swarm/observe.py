@@ -1,4 +1,5 @@
-"""Snapshots of all hosts: one list of tasks for each swarm, and its nodes' states at most once a second. No host delays another.
+"""What runs on all hosts, and what it uses. A snapshot takes one list of tasks for each swarm, and its nodes' states at most once a second.
+No host delays another.
 
 The swarms on which the caller watches something are listed often, and among many of them each less often. Those of other workers are
 listed rarely: only to know how much runs there. In between a snapshot has what was last seen.
@@ -14,9 +15,9 @@ import structlog
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError
 from fastlane.executors.port import ClusterSnapshot, EngineTask, Phase
-from fastlane.executors.swarm.client import CallTimeouts, Client, Request
+from fastlane.executors.swarm.client import CallTimeouts, EngineClient, Request
 from fastlane.executors.swarm.faults import readable
-from fastlane.executors.swarm.hosts import Host, RegisteredHosts
+from fastlane.executors.swarm.hosts import SwarmHost, SwarmHosts
 from fastlane.executors.swarm.spec import INSTALLATION
 from fastlane.executors.swarm.states import by_service, node_states
 from fastlane.models.execution import Usage
@@ -36,7 +37,7 @@ often."""
 OTHERS_A_SECOND = 100
 """How many lists of other swarms it makes in a second at most."""
 OTHERS_EVERY = 2000
-"""Milliseconds between two lists of such a swarm: another worker may have started something there."""
+"""Milliseconds between two lists of another worker's swarm: that worker may have started something there."""
 OTHERS_AT_ONCE = 64
 """How many of them one snapshot lists at most, since it waits for what it lists."""
 
@@ -46,7 +47,7 @@ Tasks = Mapping[str, Sequence[EngineTask]]
 class Observer:
     """Observes this installation's tasks on these hosts' swarms."""
 
-    def __init__(self, hosts: RegisteredHosts, installation: str, clock: Clock) -> None:
+    def __init__(self, hosts: SwarmHosts, installation: str, clock: Clock) -> None:
         self._hosts = hosts
         self._label = f"{INSTALLATION}={installation}"
         self._clock = clock
@@ -73,7 +74,7 @@ class Observer:
         self._harvest(managers, swarms)
         return ClusterSnapshot({host.name: tasks for swarm, tasks in self._known.items() for host in swarms[swarm]})
 
-    def _due(self, swarms: Mapping[str, Sequence[Host]], watched: Collection[str] | None) -> list[str]:
+    def _due(self, swarms: Mapping[str, Sequence[SwarmHost]], watched: Collection[str] | None) -> list[str]:
         """The swarms to list now."""
         ours = {
             swarm
@@ -87,7 +88,7 @@ class Observer:
         others = [swarm for swarm in swarms if is_due[swarm] and swarm not in ours and swarm not in self._under_way]
         return [swarm for swarm in ours if is_due[swarm] and swarm not in self._under_way] + others[:OTHERS_AT_ONCE]
 
-    def _list(self, swarm: str, managers: Sequence[Host], reachable: Sequence[Host]) -> tuple[str, "asyncio.Task[Tasks | None]"]:
+    def _list(self, swarm: str, managers: Sequence[SwarmHost], reachable: Sequence[SwarmHost]) -> tuple[str, "asyncio.Task[Tasks | None]"]:
         self._listed[swarm] = self._clock.now()
         task = self._under_way[swarm] = asyncio.create_task(self._ask(swarm, managers, reachable), name=f"look {swarm}")
         return swarm, task
@@ -100,15 +101,15 @@ class Observer:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._under_way.clear()
 
-    def _managers(self) -> dict[str, list[Host]]:
+    def _managers(self) -> dict[str, list[SwarmHost]]:
         """The hosts of each swarm, including those that get no new work, since older work may be there."""
-        managers: dict[str, list[Host]] = {}
+        managers: dict[str, list[SwarmHost]] = {}
         for host in self._hosts:
             if host.facts is not None:
                 managers.setdefault(host.facts.swarm_id, []).append(host)
         return managers
 
-    def _harvest(self, managers: Mapping[str, Sequence[Host]], swarms: Mapping[str, Sequence[Host]]) -> None:
+    def _harvest(self, managers: Mapping[str, Sequence[SwarmHost]], swarms: Mapping[str, Sequence[SwarmHost]]) -> None:
         """Takes in the answers. What was seen of a swarm stays while it is asked again, and goes when no manager answers."""
         for swarm in [swarm for swarm, task in self._under_way.items() if task.done()]:
             task = self._under_way.pop(swarm)
@@ -121,7 +122,7 @@ class Observer:
             self._known[swarm] = tasks
             self._count(tasks, managers[swarm], swarms[swarm])
 
-    def _count(self, tasks: Tasks, managers: Sequence[Host], reachable: Sequence[Host]) -> None:
+    def _count(self, tasks: Tasks, managers: Sequence[SwarmHost], reachable: Sequence[SwarmHost]) -> None:
         """Tells each manager of a swarm what runs on its own node; the first that answers, what runs on no manager's. So each execution
         counts once."""
         running = {service: views[0].node_id for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED}
@@ -135,7 +136,7 @@ class Observer:
         for host in managers:
             host.saw(frozenset(counted[host.name]), frozenset(tasks))
 
-    async def _ask(self, swarm: str, managers: Sequence[Host], reachable: Sequence[Host]) -> Tasks | None:
+    async def _ask(self, swarm: str, managers: Sequence[SwarmHost], reachable: Sequence[SwarmHost]) -> Tasks | None:
         """The tasks of a swarm from the first manager that answers, beginning with the one that did last time; None when none does."""
         for host in sorted(reachable, key=lambda manager: manager.name != self._answered.get(swarm)):
             try:
@@ -154,8 +155,8 @@ class Observer:
                 log.info("host.look_failed", host=host.name, error=str(error))
         return None
 
-    async def _node_states(self, swarm: str, host: Host) -> Mapping[str, str]:
-        """The states of a swarm's nodes. The only node of a swarm is as its probe saw it: it answers, or nobody does."""
+    async def _node_states(self, swarm: str, host: SwarmHost) -> Mapping[str, str]:
+        """The states of a swarm's nodes. A swarm's only node has the state that its probe saw: without it no manager answers."""
         if host.facts is not None and host.facts.one_node:
             return host.facts.nodes
         now = self._clock.now()
@@ -179,19 +180,19 @@ Raw = Mapping[str, Any]
 class UsageReader:
     """Asks the engines of these hosts."""
 
-    def __init__(self, hosts: RegisteredHosts) -> None:
+    def __init__(self, hosts: SwarmHosts) -> None:
         self._hosts = hosts
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, EngineClient] = {}
 
-    async def read(self, manager: Host, task: EngineTask) -> Usage | None:
-        """What the task's container has used so far; None when its node is no host, or its engine says nothing, as of one that has ended.
-        Raises what ``Client.send`` does."""
+    async def read(self, manager: SwarmHost, task: EngineTask) -> Usage | None:
+        """What the task's container has used so far; None when its node is not a host, or its engine has no sample, as after the end.
+        Raises what ``EngineClient.send`` does."""
         at = self._hosts.at_node(task.node_id or "", asked=manager)
         if at is None or task.container_id is None:
             return None
         client = self._clients.get(at.name)
         if client is None:
-            client = self._clients[at.name] = Client(at.transport, timeouts=USAGE_TIMEOUTS, connections=1)
+            client = self._clients[at.name] = EngineClient(at.transport, timeouts=USAGE_TIMEOUTS, connections=1)
         client.version = at.client.version
         raw = await client.send(Request(f"/containers/{quote(task.container_id, safe='')}/stats", params=ONE_SAMPLE))
         with readable(at.name):
@@ -230,6 +231,6 @@ def _droppable(stats: Raw) -> int:
 
 
 def _bytes(moved: Iterable[Raw], operation: str) -> int | None:
-    """The sum over all devices; None when there is no entry of that kind. (Version 1 writes ``Read``, version 2 ``read``.)"""
+    """The sum over all devices; None without an entry for the operation. (Version 1 of cgroups writes ``Read``, version 2 ``read``.)"""
     found = [int(entry["value"]) for entry in moved if str(entry["op"]).lower() == operation]
     return sum(found) if found else None

@@ -1,4 +1,4 @@
-"""The probe of a host: what it asks, and whether the answers make the host usable.
+"""The probe of a host: what it asks, whether the answers make the host usable, and whether its disk has room.
 
 ``/nodes`` shows whether the host is a manager of a swarm with a leader (``_ping`` is answered without one), ``/info`` which swarm that is.
 ``/info`` may hang when ``/nodes`` does not; an earlier answer then stays valid. It also shows the time of the host's clock. Among many
@@ -18,7 +18,7 @@ import structlog
 
 from fastlane.clock import Clock, corrected
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client import Client, negotiate
+from fastlane.executors.swarm.client import EngineClient, negotiate
 from fastlane.executors.swarm.clocks import milliseconds
 from fastlane.executors.swarm.faults import NOT_A_MANAGER, HostTimeout, readable
 from fastlane.executors.swarm.states import node_states
@@ -30,17 +30,17 @@ LEAST_HISTORY = 2
 NODES_WITHIN = 10.0
 INFO_WITHIN = 5.0
 PROBES_A_SECOND = 50
-"""How many hosts that are well a worker probes in a second at most: so many take some 2 % of a core."""
+"""The most probes a second of hosts that are well: they take some 2 % of a core."""
 INFOS_A_SECOND = 20
-"""How many of them it asks for ``/info``."""
+"""The most questions a second for their ``/info``."""
 AWAY_A_SECOND = 20
-"""How many hosts that are away a worker probes in a second at most."""
+"""The most probes a second of hosts that are away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How often hosts are probed: each ``every`` seconds, and among many ``hosts``, or many of them that are ``away``, less often. A call
-    that fails is followed by a probe at once, so only a host that nobody asks for anything is then noticed later."""
+    that fails is followed by a probe at once, so only the failure of an idle host is noticed later."""
 
     every: float
     hosts: Callable[[], int]
@@ -56,7 +56,7 @@ class Pace:
         return max(self.every, self.hosts() / INFOS_A_SECOND)
 
     def asks_info(self, elapsed: float) -> bool:
-        """Whether a probe asks for ``/info``, so many seconds after the last one that did."""
+        """Whether a probe asks for ``/info``, ``elapsed`` seconds after the last one that did."""
         return not 0 <= elapsed < self.info_pause - self.every / 2
 
 
@@ -65,7 +65,7 @@ class EngineFacts:
     """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states. ``skew``:
     how far its clock is ahead of this process's, in milliseconds; None while that was not measured. ``node_cpus``
     and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none. ``engine_id``: the
-    engine's own id; ``cpus`` and ``memory`` (bytes): those of its own machine, None where it does not tell. ``folder``: where it keeps its
+    engine's own id; ``cpus`` and ``memory`` (bytes): its own machine's, None where it does not say. ``folder``: where it keeps its
     data, on its machine. ``members``: the nodes of its swarm, if it has others."""
 
     swarm_id: str
@@ -111,14 +111,14 @@ class Info:
     after: int
 
     def skew(self, known: int) -> int | None:
-        """How far the engine's clock is ahead, given what an earlier answer showed; None when the engine does not tell its time."""
+        """How far the engine's clock is ahead, given what an earlier answer showed; None when the engine does not give its time."""
         theirs = milliseconds(self.values.get("SystemTime"))
         return None if theirs is None else corrected(known, theirs, self.before, self.after)
 
 
-async def probe(client: Client, known: EngineFacts | None, clock: Clock, *, info_too: bool = True) -> EngineFacts:
-    """The facts of a host; without ``info_too`` those that are ``known``, if it still has the same node. Raises what ``Client.get`` raises,
-    and HostDown when the host is not a manager."""
+async def probe(client: EngineClient, known: EngineFacts | None, clock: Clock, *, info_too: bool = True) -> EngineFacts:
+    """The facts of a host; without ``info_too`` those that are ``known``, if it still has the same node. Raises what the client raises, and
+    HostDown when the host is not a manager."""
     if known is None:
         client.version = await negotiate(client, NODES_WITHIN)
     elif not info_too:
@@ -172,7 +172,7 @@ def _takes_work(node: Mapping[str, Any]) -> bool:
     return (node.get("Status") or {}).get("State") == "ready" and (node.get("Spec") or {}).get("Availability") == "active"
 
 
-async def _info(client: Client, clock: Clock) -> Info:
+async def _info(client: EngineClient, clock: Clock) -> Info:
     before = clock.now()
     values = await client.get("/info", deadline=INFO_WITHIN)
     return Info(values, before, clock.now())
@@ -203,12 +203,12 @@ log = structlog.get_logger()
 ENGINE_ID = "engine-id"
 """The file in an engine's folder that holds its id."""
 MEASURED_WITHIN = 1.0
-"""Seconds that a look at a disk may take: that of a file server may hang."""
+"""Seconds that a look at a disk may take: a file server's may hang."""
 NO_RESERVE = Reserve()
 
 
 class EngineDisk:
-    """What is known of the disk of one engine. It calls ``on_change`` when the engine becomes short of disk, or is no longer."""
+    """What is known of the disk of one engine. It calls ``on_change`` when the engine becomes short of disk, or has enough again."""
 
     def __init__(self, endpoint: Endpoint, reserve: Reserve, clock: Clock, on_change: Callable[[], None]) -> None:
         self._host = endpoint.address

@@ -74,7 +74,7 @@ EPOCH = "fastlane.epoch"
 ACTIVATED = "fastlane.activated"
 STOPPED = "fastlane.stopped"
 
-UNTOLD = "true"
+WITHOUT_REASON = "true"
 """The mark of a stop without a reason."""
 MAX_WHY = 500
 """The longest reason of a stop, in characters."""
@@ -241,7 +241,7 @@ def stop(raw: Raw, why: str = "") -> dict[str, Any]:
     spec = _spec(raw)
     placement = spec["TaskTemplate"].setdefault("Placement", {})
     placement["Constraints"] = [*(placement.get("Constraints") or []), NOWHERE]
-    spec["Labels"][STOPPED] = why[:MAX_WHY] or UNTOLD
+    spec["Labels"][STOPPED] = why[:MAX_WHY] or WITHOUT_REASON
     return spec
 
 
@@ -265,7 +265,7 @@ def view(raw: Raw, tasks: tuple[EngineTask, ...] = ()) -> EngineService:
         stopping=is_stopped(raw),
         created_at=milliseconds(raw.get("CreatedAt")) or 0,
         tasks=tasks,
-        stop_why=_labels(raw).get(STOPPED, "").removeprefix(UNTOLD),
+        stop_why=_labels(raw).get(STOPPED, "").removeprefix(WITHOUT_REASON),
         scaled_away=ACTIVATED in _labels(raw) and _replicas(raw) == 0,
     )
 

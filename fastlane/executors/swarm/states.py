@@ -21,7 +21,7 @@ orphaned   (its node was removed, or down for a day)              LOST      none
 remove     (its service was removed)                              SHUTDOWN  none
 ========== ====================================================== ========= =============================================
 
-A pull that failed has only these words, whatever its cause: ``images/failed_pulls.py`` finds that out.
+A failed pull has only these words, whatever its cause; ``FailedPulls`` (``images.py``) finds the cause.
 
 Code 137 is an engine's report of a kill. A command that exits with 137 by itself looks the same, and counts as killed.
 
@@ -147,8 +147,8 @@ def task_view(
 
 
 def with_times(task: EngineTask, container: Raw, skew: int) -> EngineTask:
-    """A running or completed task with the start and the end of its container, as its node shows it, by this process's clock. That of a
-    running task may have ended already. ``skew``: how far the node's clock is ahead, in milliseconds."""
+    """A running or completed task with the start and the end of its container, as its node shows it, by this process's clock. A
+    running task's container may have ended already. ``skew``: how far the node's clock is ahead, in milliseconds."""
     state = _container_state(container)
     started, finished = (
         None if moment is None else moment - skew for moment in map(milliseconds, (state.get("StartedAt"), state.get("FinishedAt")))
@@ -259,7 +259,7 @@ def _moments(raw: Raw, phase: Phase, container: Raw | None, clocks: Clocks) -> t
 
 
 def _changed_at(raw: Raw, clocks: Clocks) -> int:
-    """When its state last changed; 0 when the engine does not tell."""
+    """When its state last changed; 0 when the engine does not say."""
     at = (raw.get("Status") or {}).get("Timestamp")
     if not raw.get("NodeID") or _state(raw) in _BY_MANAGERS or _is_evicted(raw):
         return clocks.of_leader(milliseconds(at) or 0)

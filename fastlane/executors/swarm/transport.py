@@ -1,8 +1,8 @@
 """How an engine is reached: by its socket, by TCP with or without TLS, or by a socket that ssh forwards to it.
 
-A ``Transport`` checks that the way is open, gives each connection its TLS context, and makes the sessions in which the client and the log
-reader connect. It knows nothing of what an engine is asked. Certificates are read again when their files change; an ssh that has ended is
-started again by the next probe.
+``EngineTransport`` checks that the way is open, gives each connection its TLS context, and makes the sessions in which the client and the
+log reader connect. It knows nothing of what an engine is asked. Certificates are read again when their files change. The next probe starts
+an ssh that has ended again.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ KEPT = 75.0
 """Seconds for which an idle connection is kept: longer than a host that is well goes without a probe."""
 
 
-class Transport:
+class EngineTransport:
     """How one host is reached. ``name``: its address, as errors name it."""
 
     def __init__(self, endpoint: Endpoint) -> None:

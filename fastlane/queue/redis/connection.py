@@ -1,4 +1,8 @@
-"""Makes connections to the Redis server that a URL names, or to the current master when the URL names Sentinels."""
+"""The connection to Redis: calls of one loop turn leave in one pipeline, and callers with the same kind of call share one script.
+
+``Connections`` makes connections to the server that a URL names, or to the current master when the URL names Sentinels. ``Pipeline`` owns
+one, and makes another when it breaks. ``Coalescer`` joins the items of callers. A driver's exceptions end here, as QueueDown.
+"""
 
 import asyncio
 import hashlib
@@ -36,7 +40,7 @@ class Coalescer(Generic[T, R]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def call(self, items: Sequence[T]) -> Sequence[R]:
-        """Sends the items with those of the other callers, and returns their results. Raises QueueDown."""
+        """Sends the items together with the other callers', and returns their results. Raises QueueDown."""
         caller: asyncio.Future[Sequence[R]] = asyncio.get_running_loop().create_future()
         start = len(self._items)
         self._items += items
@@ -71,30 +75,6 @@ class Coalescer(Generic[T, R]):
                     caller.set_result(results)
 
 
-NAMES = (
-    "put",
-    "adopt",
-    "claim",
-    "renew",
-    "release",
-    "requeue",
-    "cancel",
-    "finish",
-    "pause",
-    "restore",
-    "wipe",
-    "set_generation",
-    "audit",
-    "remember_store",
-    "counts",
-    "oldest",
-    "lane_of",
-    "members",
-    "announce",
-    "reports",
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Script:
     """A script of the folder ``scripts`` with ``entries.lua`` in front: its text, and the digest by which Redis knows it."""
@@ -109,6 +89,12 @@ class Script:
         folder = files("fastlane.queue.redis").joinpath("scripts")
         text = folder.joinpath("entries.lua").read_text("utf-8") + folder.joinpath(f"{name}.lua").read_text("utf-8")
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+    @classmethod
+    def read_all(cls) -> "dict[str, Script]":
+        """Reads all scripts of the package, by name."""
+        names = [file.name.removesuffix(".lua") for file in files("fastlane.queue.redis").joinpath("scripts").iterdir()]
+        return {name: cls.read(name) for name in sorted(names) if name != "entries"}
 
 
 MAX_WAITING = 10_000

@@ -1,7 +1,8 @@
-"""The hub on Redis's publish/subscribe. Each execution has its own channel, so a process receives only hints that it subscribed to.
+"""What Redis's publish/subscribe carries: the hints of the hub, and the signals that wake workers or stop their executions.
 
-A process publishes on one connection and receives on another, which it opens at the first subscription. A hint that cannot be sent is
-dropped.
+Each execution has a channel for its hints, so a process receives only hints that it subscribed to. A process publishes on one connection
+and receives on another, which it opens at the first subscription. A hint that cannot be sent is dropped. Signals have one channel, and a
+connection of their own.
 """
 
 import asyncio
@@ -39,6 +40,19 @@ class Backoff:
         await asyncio.sleep(random.uniform(longest / 2, longest))
 
 
+@contextlib.asynccontextmanager
+async def connected(make: Callable[[], Connection], deadline: float) -> AsyncIterator[Connection]:
+    """Connects within ``deadline`` seconds, and disconnects at the end."""
+    connection = make()
+    try:
+        async with asyncio.timeout(deadline):
+            await connection.connect()
+        yield connection
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            await connection.disconnect(nowait=True)
+
+
 async def send(connection: Connection, deadline: float, *command: str) -> None:
     """Sends a command; its answer comes with the messages. Raises TimeoutError after ``deadline`` seconds."""
     async with asyncio.timeout(deadline):
@@ -58,7 +72,7 @@ async def next_message(connection: Connection, deadline: float) -> list[str]:
 
 
 MAX_WAITING = 10_000
-"""Hints wait to be sent for at most this many executions; those of further executions are dropped."""
+"""Hints of at most this many executions wait to be sent; hints of further executions are dropped."""
 MAX_BATCH = 512
 
 OnHint = Callable[[Hint | None], None]
@@ -133,7 +147,7 @@ class RedisHints:
 
     async def _send_loop(self) -> None:
         await self._published.wait()
-        async with self._connected(self._connections[0]) as connection:
+        async with connected(self._connections[0].make, self._deadline) as connection:
             while True:
                 await self._published.wait()
                 self._published.clear()
@@ -153,7 +167,7 @@ class RedisHints:
 
     async def _receive_loop(self) -> None:
         await self._subscribed.wait()
-        async with self._connected(self._connections[1]) as connection:
+        async with connected(self._connections[1].make, self._deadline) as connection:
             await send(connection, self._deadline, "SUBSCRIBE", self._channel)  # keeps the connection subscribed when nothing else does
             both = [asyncio.create_task(loop(connection)) for loop in (self._update_subscriptions, self._receive)]
             try:
@@ -183,7 +197,7 @@ class RedisHints:
             self._dispatch(await next_message(connection, self._deadline))
 
     def _dispatch(self, message: list[str]) -> None:
-        """Passes a hint on; tells new subscribers, by None, that hints may have been missed until now."""
+        """Passes a hint on, or None to new subscribers: hints may have been missed until now."""
         kind, channel, *rest = message
         execution_id = channel.removeprefix(self._channel + ":")
         subscribers = self._subscribers.get(execution_id)
@@ -195,17 +209,6 @@ class RedisHints:
             hint = Hint(execution_id, int(offset), Status(status))
         for on_hint in tuple(subscribers):
             on_hint(hint)
-
-    @contextlib.asynccontextmanager
-    async def _connected(self, connections: Connections) -> AsyncIterator[Connection]:
-        connection = connections.make()
-        try:
-            async with asyncio.timeout(self._deadline):
-                await connection.connect()
-            yield connection
-        finally:
-            with contextlib.suppress(RedisError, OSError):
-                await connection.disconnect(nowait=True)
 
     def _channel_of(self, execution_id: str) -> str:
         return f"{self._channel}:{execution_id}"
@@ -246,19 +249,14 @@ class SignalListener:
             await self._backoff.pause()
 
     async def _listen(self) -> None:
-        connection = self._connect()
-        try:
+        async with connected(self._connect, self._deadline) as connection:
             async with asyncio.timeout(self._deadline):
-                await connection.connect()
                 await send(connection, self._deadline, "SUBSCRIBE", self._channel)
                 await connection.read_response()
             self._backoff.reset()
             self._on_wake()
             while True:
                 self._dispatch(await next_message(connection, self._deadline))
-        finally:
-            with contextlib.suppress(RedisError, OSError):
-                await connection.disconnect(nowait=True)
 
     def _dispatch(self, message: list[str]) -> None:
         if message[:1] != ["message"]:

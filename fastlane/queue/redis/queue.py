@@ -1,6 +1,6 @@
-"""The timed queue in Redis: each verb of the port is one script of ``scripts/``.
+"""The queue in Redis: each verb of a port is one script of ``scripts/``, or one command.
 
-The other ports of the queue share its connection: ``generation``, ``reports`` and ``tickets``.
+``RedisQueue`` is the timed queue. It has the connection, and the other ports (``generation``, ``reports``, ``tickets``) share it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,7 +82,7 @@ class RedisGeneration:
         await self._scripts.run("remember_store", (), [version.store, version.commits], self._keys.store)
 
     async def refuse_eviction(self) -> None:
-        """Reads the server's policy; a server that does not tell it is trusted."""
+        """Reads the server's policy; a server that does not give it is trusted."""
         policy = (await self._info("memory")).get("maxmemory_policy", NO_EVICTION)
         if policy != NO_EVICTION:
             raise QueueUnfit(
@@ -291,7 +291,7 @@ class RedisQueue:
         self._listener = SignalListener(self._connections[1].make, self._keys.channel, self._deadline, on_wake, on_stop)
 
     async def put(self, entries: Sequence[Entry]) -> int:
-        """Inserts or moves entries, those of one loop turn in one call."""
+        """Inserts or moves entries; the entries of one loop turn go in one call."""
         return sum(await self._puts.call(entries))
 
     async def _put(self, entries: Sequence[Entry]) -> Sequence[bool]:
@@ -319,7 +319,7 @@ class RedisQueue:
         return Claim(leases, None if next_at < 0 else next_at, now, cold == 1, micros)
 
     async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
-        """Extends leases, those of one loop turn in one call."""
+        """Extends leases; the leases of one loop turn go in one call."""
         requests = [((generation, owner, lease), id) for id in ids]
         return dict(zip(ids, await self._renewals.call(requests), strict=True))
 
@@ -342,7 +342,7 @@ class RedisQueue:
         self._lanes.pop(id, None)
 
     async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
-        """Removes an entry, or tells its owner to stop it."""
+        """Removes an entry, or notifies its owner to stop it."""
         return Cancelled(await self._scripts.run("cancel", self._known([id]), [id, "" if revision is None else revision]))
 
     async def pause(self, pauses: Pauses) -> None:
@@ -351,7 +351,7 @@ class RedisQueue:
         await self._scripts.run("pause", (), [pauses.revision, *names], self._keys.pauses)
 
     async def finish(self, ids: Mapping[str, int]) -> None:
-        """Removes entries, those of one loop turn in one call."""
+        """Removes entries; the entries of one loop turn go in one call."""
         await self._finishes.call(list(ids.items()))
 
     async def _finish(self, ids: Sequence[tuple[str, int]]) -> Sequence[None]:

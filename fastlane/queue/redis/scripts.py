@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from fastlane.errors import QueueDown
-from fastlane.queue.redis.connection import NAMES, Pipeline, Script
+from fastlane.queue.redis.connection import Pipeline, Script
 
 REMEMBERED_KEYS = 1_000
 
@@ -33,7 +33,7 @@ class Keys:
         self._fixed = (self.generation, *(prefix + name for name in ("entries", "leases", "lanes", "arrivals", "blocked", "groups")))
 
     def declared(self, lanes: Iterable[str], *own: str) -> list[str]:
-        """The keys to declare to a script, as ``entries.lua`` reads them: the fixed ones, those of each lane, the script's own."""
+        """The keys to declare to a script, as ``entries.lua`` reads them: the fixed ones, each lane's, the script's own."""
         keys = list(self._fixed)
         for lane in lanes:
             keys += self._of_lane(lane)
@@ -66,7 +66,7 @@ class ScriptRunner:
         self._pipeline = pipeline
         self._keys = keys
         self._time = time
-        self._scripts = {name: Script.read(name) for name in NAMES}
+        self._scripts = Script.read_all()
 
     async def run(self, name: str, lanes: Iterable[str], arguments: Sequence[str | int], *own: str) -> Any:
         """Calls a script with the keys of these lanes and its ``own``, and again with the lanes that it asks for. Raises QueueDown."""

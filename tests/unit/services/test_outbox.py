@@ -158,10 +158,10 @@ async def test_a_withdrawal_that_the_queue_did_not_hear_is_made_later_in_order(o
 @pytest.mark.parametrize(
     ("status", "found", "put"),
     [
-        (Status.RUNNING, Cancelled.TOLD, False),
+        (Status.RUNNING, Cancelled.NOTIFIED, False),
         (Status.RUNNING, Cancelled.REMOVED, True),
         (Status.RUNNING, Cancelled.ABSENT, False),
-        (Status.STOPPED, Cancelled.TOLD, False),
+        (Status.STOPPED, Cancelled.NOTIFIED, False),
         (Status.STOPPED, Cancelled.REMOVED, True),
         (Status.STOPPED, Cancelled.ABSENT, True),
     ],

@@ -1,8 +1,8 @@
--- cancel: removes an entry that is not leased; marks a leased one to be stopped, and tells its owner. An entry whose revision is higher
+-- cancel: removes an entry that is not leased; marks a leased one to be stopped, and notifies its owner. An entry whose revision is higher
 -- than the given one stays as it is.
 -- Keys: those of entries.lua.
 -- Arguments: id, the highest revision that may be cancelled (empty: any).
--- Answer: 'removed', 'told', 'absent', or LANE.
+-- Answer: 'removed', 'notified', 'absent', or LANE.
 local id, highest = ARGV[FIRST_ARGUMENT], tonumber(ARGV[FIRST_ARGUMENT + 1])
 read_entries({ id })
 local entry = entries[id]
@@ -11,7 +11,7 @@ if is_leased(id) then
   entry.stop, entry.pending = true, nil
   save_entry(id)
   redis.call('PUBLISH', CHANNEL, 'stop:' .. id)
-  return 'told'
+  return 'notified'
 end
 require_lane(entry.lane)
 if lanes_answer() then return lanes_answer() end

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client import OLDEST_API, CallTimeouts, Client, negotiate
+from fastlane.executors.swarm.client import OLDEST_API, CallTimeouts, EngineClient, negotiate
 from fastlane.executors.swarm.faults import HostTimeout
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint
 from tests.support.waiting import PATIENCE
 
@@ -61,8 +61,8 @@ async def engine() -> AsyncIterator[Engine]:
     shutil.rmtree(folder)
 
 
-def client_of(engine: Engine) -> Client:
-    return Client(Transport(Endpoint(engine.url)), timeouts=CallTimeouts(connect=1, read=1, whole=0.3))
+def client_of(engine: Engine) -> EngineClient:
+    return EngineClient(EngineTransport(Endpoint(engine.url)), timeouts=CallTimeouts(connect=1, read=1, whole=0.3))
 
 
 async def test_a_call_to_a_silent_engine_ends_within_its_deadline(engine: Engine) -> None:
@@ -74,7 +74,7 @@ async def test_a_call_to_a_silent_engine_ends_within_its_deadline(engine: Engine
 
 
 async def test_a_read_that_takes_too_long_is_told_by_its_own_bound(engine: Engine) -> None:
-    client = Client(Transport(Endpoint(engine.url)), timeouts=CallTimeouts(read=0.1, whole=PATIENCE))
+    client = EngineClient(EngineTransport(Endpoint(engine.url)), timeouts=CallTimeouts(read=0.1, whole=PATIENCE))
     with pytest.raises(HostTimeout, match=r"did not answer within 0\.1 s"):
         await client.get("/nodes")
     await client.close()
@@ -97,7 +97,7 @@ async def test_an_engine_that_drips_does_not_pass_the_deadline(engine: Engine) -
 )
 async def test_what_an_engine_answers_amiss_is_its_fault(engine: Engine, body: bytes, status: str, words: str) -> None:
     engine.says(body, status)
-    client = Client(Transport(Endpoint(engine.url)))
+    client = EngineClient(EngineTransport(Endpoint(engine.url)))
     with pytest.raises(HostDown, match=words):
         await client.get("/nodes")
     await client.close()
@@ -109,7 +109,7 @@ async def test_what_an_engine_answers_amiss_is_its_fault(engine: Engine, body: b
 )
 async def test_the_newest_version_that_both_know_is_spoken(engine: Engine, newest: str, oldest: str, spoken: str) -> None:
     engine.says(f'{{"ApiVersion": "{newest}", "MinAPIVersion": "{oldest}"}}'.encode())
-    client = Client(Transport(Endpoint(engine.url)))
+    client = EngineClient(EngineTransport(Endpoint(engine.url)))
     assert client.version == OLDEST_API
     assert await negotiate(client, 5) == spoken
     await client.close()
@@ -117,7 +117,7 @@ async def test_the_newest_version_that_both_know_is_spoken(engine: Engine, newes
 
 async def test_an_engine_that_is_too_old_says_so(engine: Engine) -> None:
     engine.says(b'{"ApiVersion": "1.40", "MinAPIVersion": "1.12"}')
-    client = Client(Transport(Endpoint(engine.url)))
+    client = EngineClient(EngineTransport(Endpoint(engine.url)))
     with pytest.raises(HostDown, match=r"speaks Docker API 1\.40; 1\.41 is needed"):
         await negotiate(client, 5)
     await client.close()
@@ -126,7 +126,7 @@ async def test_an_engine_that_is_too_old_says_so(engine: Engine) -> None:
 async def test_nothing_in_the_environment_leads_a_call_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    client = Client(Transport(Endpoint("127.0.0.1:1")))
+    client = EngineClient(EngineTransport(Endpoint("127.0.0.1:1")))
     with pytest.raises(HostDown, match=r"127\.0\.0\.1:1 refused the connection"):
         await client.get("/nodes")
     await client.close()
@@ -141,7 +141,7 @@ async def test_nothing_in_the_home_of_who_runs_it_changes_a_call(
     (tmp_path / "config.json").write_text(json.dumps(config))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     engine.says(b"[]")
-    client = Client(Transport(Endpoint(engine.url)))
+    client = EngineClient(EngineTransport(Endpoint(engine.url)))
     assert await client.get("/nodes") == []
     assert b"hunter2" not in engine.heard
     await client.close()
@@ -149,12 +149,12 @@ async def test_nothing_in_the_home_of_who_runs_it_changes_a_call(
 
 PROGRAM = """
 import asyncio, sys
-from fastlane.executors.swarm.client import Client
+from fastlane.executors.swarm.client import EngineClient
 from fastlane.executors.swarm.faults import HostTimeout
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint
 async def main():
-    client = Client(Transport(Endpoint(sys.argv[1])))
+    client = EngineClient(EngineTransport(Endpoint(sys.argv[1])))
     try:
         await client.get("/nodes", deadline=0.1)
     except HostTimeout:

@@ -8,7 +8,7 @@ import pytest
 from fastlane.executors.swarm import hosts as module
 from fastlane.executors.swarm.client import Breaker
 from fastlane.executors.swarm.clocks import SetBack, set_back
-from fastlane.executors.swarm.hosts import Host
+from fastlane.executors.swarm.hosts import SwarmHost
 from fastlane.executors.swarm.probe import EngineFacts, Pace
 from fastlane.executors.swarm.registries import Registries
 from fastlane.models.host import Endpoint
@@ -28,7 +28,7 @@ class Probes:
         self.ahead = 0
         self.made = 0
         self._registries = Registries()
-        self.host = Host(
+        self.host = SwarmHost(
             Endpoint("unix:///none"), self.clock, Breaker(5, 1000), Pace(PROBE_EVERY, lambda: 1, lambda: 0), self._registries, lambda: None
         )
         monkeypatch.setattr(module, "probe", self._probe)
@@ -99,7 +99,7 @@ async def test_hosts_that_come_up_together_are_not_asked_together_again(monkeypa
 
     monkeypatch.setattr(module, "probe", probe)
     registries, pace = Registries(), Pace(PROBE_EVERY, lambda: 20, lambda: 0)
-    hosts = [Host(Endpoint(f"unix:///{one}"), ShiftedClock(0), Breaker(5, 1000), pace, registries, lambda: None) for one in range(30)]
+    hosts = [SwarmHost(Endpoint(f"unix:///{one}"), ShiftedClock(0), Breaker(5, 1000), pace, registries, lambda: None) for one in range(30)]
     for host in hosts:
         await host.open()
     await until(lambda: all(len(times) > 1 for times in asked.values()), "all to be asked twice")

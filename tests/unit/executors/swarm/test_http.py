@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import OrderRefused
-from fastlane.executors.swarm.client import CONNECTIONS, CallTimeouts, Client
+from fastlane.executors.swarm.client import CONNECTIONS, CallTimeouts, EngineClient
 from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint
 from tests.support.simulated_engine import Simulation
 from tests.support.waiting import until
 
 
-def client_of(simulation: Simulation, timeouts: CallTimeouts | None = None) -> Client:
-    return Client(Transport(Endpoint(f"unix://{simulation.names[0]}")), timeouts=timeouts)
+def client_of(simulation: Simulation, timeouts: CallTimeouts | None = None) -> EngineClient:
+    return EngineClient(EngineTransport(Endpoint(f"unix://{simulation.names[0]}")), timeouts=timeouts)
 
 
 async def test_probes_and_lists_take_no_thread(tmp_path: Path) -> None:

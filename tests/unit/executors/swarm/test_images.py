@@ -10,10 +10,10 @@ from aiohttp import web
 from fastlane.errors import RegistryDown
 from fastlane.executors.port import Image
 from fastlane.executors.swarm import images
-from fastlane.executors.swarm.client import OLDEST_API, Client
+from fastlane.executors.swarm.client import OLDEST_API, EngineClient
 from fastlane.executors.swarm.images import Images
 from fastlane.executors.swarm.registries import Registries
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint
 from fastlane.models.pool import Pull
 from tests.support.clock import FakeClock
@@ -67,7 +67,7 @@ async def asker(tmp_path: Path, patience: None) -> AsyncIterator[Asker]:
     runner = web.AppRunner(application)
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "s")).start()
-    client, registries = Client(Transport(Endpoint(f"unix://{tmp_path / 's'}"))), Registries()
+    client, registries = EngineClient(EngineTransport(Endpoint(f"unix://{tmp_path / 's'}"))), Registries()
     asker.images = Images(client.get, client, registries, asker.clock)
     yield asker
     asker.answer.set()

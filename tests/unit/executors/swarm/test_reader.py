@@ -14,7 +14,7 @@ from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone
 from fastlane.executors.swarm import logs
 from fastlane.executors.swarm.clocks import SetBack
 from fastlane.executors.swarm.logs import LogReader
-from fastlane.executors.swarm.transport import Transport
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from tests.support.frames import frame, told
@@ -72,7 +72,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def reader(engine: Engine) -> AsyncIterator[LogReader]:
-    reader = LogReader(Transport(Endpoint(engine.url)))
+    reader = LogReader(EngineTransport(Endpoint(engine.url)))
     yield reader
     await reader.close()
 

@@ -13,7 +13,9 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.lua") if path.stem != "entri
 
 
 def test_every_script_of_the_folder_is_a_command_of_the_adapter():
-    assert sorted(connection.NAMES) == NAMES
+    texts = [path.read_text("utf-8") for path in FOLDER.parent.glob("*.py")]
+    assert sorted({name for text in texts for name in re.findall(r'_scripts\.run\("(\w+)"', text)}) == NAMES
+    assert [*Script.read_all()] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
