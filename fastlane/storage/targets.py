@@ -7,7 +7,7 @@ from fastlane.models.notify import Mailbox
 from fastlane.models.stored import MAILBOX, WEBHOOK
 
 MAIL = "mail"
-"""What a stored mailbox begins with, where a webhook has its occasion."""
+"""What a stored mailbox begins with, where a webhook has its trigger."""
 
 
 def target_to_json(target: Target) -> str:

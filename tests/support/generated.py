@@ -13,7 +13,7 @@ from fastlane.web.api.body import BodyObject, Option
 from fastlane.web.api.container import CONTAINER_BODY, RESOURCES_BODY
 from fastlane.web.api.job import JOB_BODY
 from fastlane.web.openapi import Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
 from tests.support import api_page, jobs_schema
 from tests.support.docs import ROOT
 from tests.support.web_settings import web_settings

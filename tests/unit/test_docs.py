@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.web.api.job import JOB_BODY
-from tests.support import api_page, client_contract, generated, sync_client
+from tests.support import api_page, generated
 from tests.support.docs import CODE, PAGES, ROOT, commands
 from tests.unit.web.test_document import DOCUMENT, operations
 
@@ -15,7 +15,7 @@ GENERATED = {"docs/configuration.md", "docs/api.md"}
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`([a-z_][\w./]*\.(?:py|lua|md))`")
-FOLDERS = ("fastlane", "tests", "docs", "static", "scripts", "benchmarks")
+FOLDERS = ("fastlane", "builder", "tests", "docs", "static", "scripts", "benchmarks")
 WIDTH = 110
 
 
@@ -80,16 +80,6 @@ def test_the_page_of_all_routes_and_fields_has_them_all():
         assert f"| `{method} {api_page.short(path)}` |" in text
     for schema in DOCUMENT["components"]["schemas"].values():
         assert all(f"`{name}` |" in text for name in schema.get("properties", {}))
-
-
-def test_the_contract_of_the_python_client_is_that_of_the_code():
-    text = client_contract.TARGET.read_text("utf-8")
-    assert text == client_contract.content(), "write it anew: .venv-test/bin/python -m tests.support.client_contract"
-
-
-def test_the_client_without_asyncio_is_the_other_one_with_its_words_exchanged():
-    files = {path.name: path.read_text("utf-8") for path in sync_client.TARGET.glob("*.py")}
-    assert files == sync_client.modules(), "write it anew: .venv-test/bin/python -m tests.support.sync_client"
 
 
 def test_the_readme_names_every_route_with_its_methods():

@@ -130,7 +130,7 @@ class Both(Generic[Value]):
     answer: Field[Value]
 
 
-class Resource(Generic[Value]):
+class RoundTrip(Generic[Value]):
     """An object that bodies have and answers show: ``body`` reads it, ``answer`` shows it. ``component`` is the name of the answer's
     schema."""
 

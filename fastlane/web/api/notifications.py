@@ -22,7 +22,7 @@ from fastlane.models.notify import (
     OWN_HEADERS,
     URL,
     Mailbox,
-    Occasion,
+    NotificationTrigger,
     Webhook,
     literal_address,
     may_mail,
@@ -35,7 +35,7 @@ from fastlane.models.notify import (
 )
 from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema, serializer
-from fastlane.web.api.body import BodyField, BodyObject, Both, Reader, Resource, list_of
+from fastlane.web.api.body import BodyField, BodyObject, Both, Reader, RoundTrip, list_of
 from fastlane.web.api.json_schema import DATA, JsonSchema
 from fastlane.web.api.serializer import RenderContext, Serializer, integer, mapping, rendered, strings
 from fastlane.web.api.values import MASKED
@@ -43,21 +43,21 @@ from fastlane.web.api.values import MASKED
 NO_SERVER = "needs a mail server, and this installation has none; ask for smtp_host to be set, or leave this out"
 NOT_ALLOWED = "may get no mail from here; give an address of a domain that may, or ask for it to be in notify_allow"
 
-OCCASIONS = {
-    Occasion.SUCCEEDS: "When an execution is done.",
-    Occasion.FAILS: "When one fails, times out or expires.",
-    Occasion.FINISHES: "When one ends, however it does.",
-    Occasion.LATE: "When the job is late by its expectEvery.",
-    Occasion.RECOVERED: "When it succeeds after that.",
+TRIGGERS = {
+    NotificationTrigger.SUCCEEDS: "When an execution is done.",
+    NotificationTrigger.FAILS: "When one fails, times out or expires.",
+    NotificationTrigger.FINISHES: "When one ends, however it does.",
+    NotificationTrigger.LATE: "When the job is late by its expectEvery.",
+    NotificationTrigger.RECOVERED: "When it succeeds after that.",
 }
 """What a notification of each list tells."""
 
 
-def _lists(noun: str, item: Callable[[Occasion], Reader], schema: JsonSchema, most: int, example: str) -> BodyObject:
-    """A list for each occasion."""
+def _lists(noun: str, item: Callable[[NotificationTrigger], Reader], schema: JsonSchema, most: int, example: str) -> BodyObject:
+    """A list for each trigger."""
     of_each = {
-        occasion.value: BodyField(list_of(item(occasion), most, example), {"type": "array", "items": schema, "maxItems": most})
-        for occasion in Occasion
+        trigger.value: BodyField(list_of(item(trigger), most, example), {"type": "array", "items": schema, "maxItems": most})
+        for trigger in NotificationTrigger
     }
     return BodyObject(noun, "", False, **of_each)
 
@@ -119,7 +119,7 @@ _HEADERS: JsonSchema = {
     "additionalProperties": _HEADER,
     "maxProperties": MAX_HEADERS,
 }
-_WEBHOOK = Resource[Webhook](
+_WEBHOOK = RoundTrip[Webhook](
     "a webhook",
     "Webhook",
     "Where an end is posted to.",
@@ -147,8 +147,8 @@ _WEBHOOK = Resource[Webhook](
 _WEBHOOK_BODY = BodyObject("a webhook", "", False, **_WEBHOOK.body.fields)
 
 
-def _webhook_reader(occasion: Occasion) -> Reader:
-    return lambda value: Webhook(occasion, **_WEBHOOK_BODY.read(value))
+def _webhook_reader(trigger: NotificationTrigger) -> Reader:
+    return lambda value: Webhook(trigger, **_WEBHOOK_BODY.read(value))
 
 
 _WEBHOOK_LISTS = _lists("webhooks", _webhook_reader, _WEBHOOK_BODY.schema, MAX_WEBHOOKS, '{"url": "https://example.com/hook"}')
@@ -165,32 +165,32 @@ def read_webhooks(value: object) -> tuple[Webhook, ...]:
 
 def address_faults(webhooks: Sequence[Webhook], allowed: Sequence[str]) -> list[Fault]:
     """A fault for each URL with an address to which nothing may be sent. Names are checked when something is sent to them."""
-    faults, places = [], {occasion: count() for occasion in Occasion}
+    faults, places = [], {trigger: count() for trigger in NotificationTrigger}
     for webhook in webhooks:
-        place = next(places[webhook.occasion])
+        place = next(places[webhook.trigger])
         address = literal_address(webhook.url)
         if address is not None and not may_post(address, allowed):
             words = f"has the address {address}, which is not public; give a public one, or ask for it to be in webhook_allow"
-            faults.append(Fault(f"webhooks.{webhook.occasion}.{place}.url", words))
+            faults.append(Fault(f"webhooks.{webhook.trigger}.{place}.url", words))
     return faults
 
 
-def _of(occasion: Occasion) -> Callable[[Sequence[Webhook]], list[Webhook]]:
-    return lambda webhooks: [webhook for webhook in webhooks if webhook.occasion is occasion]
+def _of(trigger: NotificationTrigger) -> Callable[[Sequence[Webhook]], list[Webhook]]:
+    return lambda webhooks: [webhook for webhook in webhooks if webhook.trigger is trigger]
 
 
 WEBHOOKS = Serializer[Sequence[Webhook]](
     "Webhooks",
     "The webhooks of a job, by what they are told of.",
-    **{occasion.value: serializer.array(_WEBHOOK.answer, _of(occasion), when) for occasion, when in OCCASIONS.items()},
+    **{trigger.value: serializer.array(_WEBHOOK.answer, _of(trigger), when) for trigger, when in TRIGGERS.items()},
 )
 
 
 # mailboxes
 
 
-def _mailbox_reader(occasion: Occasion) -> Reader:
-    return lambda value: Mailbox(occasion, read_address(value))
+def _mailbox_reader(trigger: NotificationTrigger) -> Reader:
+    return lambda value: Mailbox(trigger, read_address(value))
 
 
 _MAILBOX: JsonSchema = {"type": "string", "maxLength": MAX_ADDRESS, "pattern": f"^(?=.{{1,64}}@){ADDRESS.pattern}$"}
@@ -208,20 +208,20 @@ def mail_faults(mailboxes: Sequence[Mailbox], allowed: Sequence[str] | None) -> 
     server."""
     if allowed is None:
         return [Fault("notify", NO_SERVER)] if mailboxes else []
-    faults, places = [], {occasion: count() for occasion in Occasion}
+    faults, places = [], {trigger: count() for trigger in NotificationTrigger}
     for mailbox in mailboxes:
-        place = next(places[mailbox.occasion])
+        place = next(places[mailbox.trigger])
         if not may_mail(mailbox.address, allowed):
-            faults.append(Fault(f"notify.{mailbox.occasion}.{place}", NOT_ALLOWED))
+            faults.append(Fault(f"notify.{mailbox.trigger}.{place}", NOT_ALLOWED))
     return faults
 
 
-def _addresses(occasion: Occasion) -> Callable[[Sequence[Mailbox]], list[str]]:
-    return lambda mailboxes: [mailbox.address for mailbox in mailboxes if mailbox.occasion is occasion]
+def _addresses(trigger: NotificationTrigger) -> Callable[[Sequence[Mailbox]], list[str]]:
+    return lambda mailboxes: [mailbox.address for mailbox in mailboxes if mailbox.trigger is trigger]
 
 
 LISTENERS = Serializer[Sequence[Mailbox]](
     "Listeners",
     "The e-mail addresses of a job, by what they get a mail about.",
-    **{occasion.value: strings(_addresses(occasion), when) for occasion, when in OCCASIONS.items()},
+    **{trigger.value: strings(_addresses(trigger), when) for trigger, when in TRIGGERS.items()},
 )

@@ -10,7 +10,7 @@ import pytest
 
 from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
 from fastlane.models.job import Spec
-from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.retention import Retention
 from fastlane.models.schedule import Overlap
 from fastlane.models.stored import SPEC, StoredDocument
@@ -38,8 +38,11 @@ FULL = Spec(
     ),
     name="nightly",
     labels={"team": "data"},
-    webhooks=(Webhook(Occasion.FAILS, "https://x/", {"A": "b"}, 2), Webhook(Occasion.LATE, "https://x/", body={"text": "{{status}}"})),
-    notify=(Mailbox(Occasion.FAILS, "a@example.com"),),
+    webhooks=(
+        Webhook(NotificationTrigger.FAILS, "https://x/", {"A": "b"}, 2),
+        Webhook(NotificationTrigger.LATE, "https://x/", body={"text": "{{status}}"}),
+    ),
+    notify=(Mailbox(NotificationTrigger.FAILS, "a@example.com"),),
     retention=Retention(executions=60_000),
     expect_every=5,
 )
