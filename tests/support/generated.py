@@ -79,7 +79,7 @@ def types() -> str:
 
 
 def _add(name: str, schemas: Json, found: dict[str, str]) -> None:
-    """Adds an object's type, after those of the objects inside it."""
+    """Adds an object's type, after the types of the objects inside it."""
     if name in found:
         return
     found[name] = ""

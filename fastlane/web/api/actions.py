@@ -10,25 +10,12 @@ from fastlane.services.reads.pools import HostRow
 from fastlane.services.results import CurrentStatus, Deleted, DispatchPaused, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.submissions import Preview
 from fastlane.services.tickets import Ticket
+from fastlane.web.api import serializer as show
 from fastlane.web.api.container import RESOURCES, asked_resources
 from fastlane.web.api.executions import EXECUTION
 from fastlane.web.api.job import SPEC
 from fastlane.web.api.jobs import JOB_STATUSES, SCHEDULE
-from fastlane.web.api.serializer import (
-    RenderContext,
-    Serializer,
-    array,
-    boolean,
-    enum,
-    flattened,
-    integer,
-    nested,
-    string,
-    strings,
-    timestamp,
-    url,
-    uuid,
-)
+from fastlane.web.api.serializer import RenderContext, Serializer
 from fastlane.web.http.problems import Problem
 
 NOT_SEEN = "no worker is alive that sees it"
@@ -37,15 +24,15 @@ NOT_SEEN = "no worker is alive that sees it"
 ENQUEUED = Serializer[Enqueued](
     "Enqueued",
     "The ids and URLs of an accepted job.",
-    taskId=string(lambda made: made.task_id, "The task's id."),
-    jobId=uuid(lambda made: made.job_id, "The job's id."),
-    executionId=uuid(
+    taskId=show.string(lambda made: made.task_id, "The task's id."),
+    jobId=show.uuid(lambda made: made.job_id, "The job's id."),
+    executionId=show.uuid(
         lambda made: made.execution_id, "Null for a job with a start, even one in the past: a worker makes it when that is due.", null=True
     ),
-    queueJobId=uuid(lambda made: made.tick_id, "The tick, as logs and /ticks name it."),
-    taskUrl=url(lambda made, render: render.task_url(made.task_id), "The task."),
-    jobUrl=url(lambda made, render: render.job_url(made.task_id, made.job_id), "The job."),
-    executionUrl=url(
+    queueJobId=show.uuid(lambda made: made.tick_id, "The tick, as logs and /ticks name it."),
+    taskUrl=show.url(lambda made, render: render.task_url(made.task_id), "The task."),
+    jobUrl=show.url(lambda made, render: render.job_url(made.task_id, made.job_id), "The job."),
+    executionUrl=show.url(
         lambda made, render: render.execution_url(made.task_id, made.job_id, made.execution_id) if made.execution_id else None,
         "The execution.",
         null=True,
@@ -64,16 +51,16 @@ class WaitedFor:
 WAITED = Serializer[WaitedFor](
     "Waited",
     "The enqueue reply after wait, with what is known by then.",
-    enqueued=flattened(ENQUEUED, lambda waited: waited.enqueued),
-    execution=nested(EXECUTION, lambda waited: waited.execution, null=True),
+    enqueued=show.flattened(ENQUEUED, lambda waited: waited.enqueued),
+    execution=show.nested(EXECUTION, lambda waited: waited.execution, null=True),
 )
 
 HOST_USE = Serializer[HostRow](
     "HostUse",
     "A host, and why it cannot be used, if so.",
-    host=string(lambda row: row.name, "Its address, as the settings or its registration have it."),
-    usable=boolean(lambda row: row.view is not None and row.view.is_open, "Whether the job could go there now."),
-    reason=string(lambda row: NOT_SEEN if row.view is None else row.fault, "Why it could not, if so.", null=True),
+    host=show.string(lambda row: row.name, "Its address, as the settings or its registration have it."),
+    usable=show.boolean(lambda row: row.view is not None and row.view.is_open, "Whether the job could go there now."),
+    reason=show.string(lambda row: NOT_SEEN if row.view is None else row.fault, "Why it could not, if so.", null=True),
 )
 
 
@@ -84,61 +71,61 @@ def _next_runs(preview: Preview) -> Sequence[str]:
 DRY_RUN = Serializer[Preview](
     "DryRun",
     "What a job would be.",
-    valid=boolean(lambda _: True, "Always true: a job that is not valid is refused."),
-    spec=nested(SPEC, lambda preview: preview.spec),
-    schedule=nested(SCHEDULE, lambda preview: preview.schedule),
-    pool=string(lambda preview: preview.pool.name, "The pool that takes the task."),
-    resources=nested(RESOURCES, lambda preview: asked_resources(preview.resources), null=True),
-    hosts=array(HOST_USE, lambda preview: preview.hosts),
-    nextRuns=strings(_next_runs, "The next due times, up to five.", format="date-time"),
+    valid=show.boolean(lambda _: True, "Always true: a job that is not valid is refused."),
+    spec=show.nested(SPEC, lambda preview: preview.spec),
+    schedule=show.nested(SCHEDULE, lambda preview: preview.schedule),
+    pool=show.string(lambda preview: preview.pool.name, "The pool that takes the task."),
+    resources=show.nested(RESOURCES, lambda preview: asked_resources(preview.resources), null=True),
+    hosts=show.array(HOST_USE, lambda preview: preview.hosts),
+    nextRuns=show.strings(_next_runs, "The next due times, up to five.", format="date-time"),
 )
 
 STOPPED = Serializer[CurrentStatus](
     "Stopped",
     "What was asked to stop, pause or resume, and its status afterwards.",
-    taskId=string(lambda stopped: stopped.task_id, "The task's id."),
-    jobId=uuid(lambda stopped: stopped.job_id, "The job's id."),
-    taskUrl=url(lambda stopped, render: render.task_url(stopped.task_id), "The task."),
-    jobUrl=url(lambda stopped, render: render.job_url(stopped.task_id, stopped.job_id), "The job."),
-    status=enum(JOB_STATUSES, lambda stopped: stopped.status, "The job's status now, or that of the execution that was to stop."),
-    stopping=boolean(lambda stopped: stopped.stopping or None, "True while a stop has not taken effect yet.", optional=True),
+    taskId=show.string(lambda stopped: stopped.task_id, "The task's id."),
+    jobId=show.uuid(lambda stopped: stopped.job_id, "The job's id."),
+    taskUrl=show.url(lambda stopped, render: render.task_url(stopped.task_id), "The task."),
+    jobUrl=show.url(lambda stopped, render: render.job_url(stopped.task_id, stopped.job_id), "The job."),
+    status=show.enum(JOB_STATUSES, lambda stopped: stopped.status, "The job's status now, or that of the execution that was to stop."),
+    stopping=show.boolean(lambda stopped: stopped.stopping or None, "True while a stop has not taken effect yet.", optional=True),
 )
 
 EXECUTION_STOPPED = Serializer[CurrentStatus](
     "ExecutionStopped",
     "An execution that was asked to stop, and its status afterwards.",
-    job=flattened(STOPPED, lambda stopped: stopped),
-    executionId=uuid(lambda stopped: stopped.execution_id, "The execution's id."),
-    executionUrl=url(lambda one, render: render.resource_url(one.task_id, one.job_id, one.execution_id), "The execution."),
+    job=show.flattened(STOPPED, lambda stopped: stopped),
+    executionId=show.uuid(lambda stopped: stopped.execution_id, "The execution's id."),
+    executionUrl=show.url(lambda one, render: render.resource_url(one.task_id, one.job_id, one.execution_id), "The execution."),
 )
 
 TASK_STOPPED = Serializer[TaskStopped](
     "TaskStopped",
     "How many of a task's jobs were asked to stop: those that were running or still had to run.",
-    taskId=string(lambda task: task.task_id, "The task's id."),
-    taskUrl=url(lambda task, render: render.task_url(task.task_id), "The task."),
-    stopped=integer(lambda task: task.stopped, "How many."),
+    taskId=show.string(lambda task: task.task_id, "The task's id."),
+    taskUrl=show.url(lambda task, render: render.task_url(task.task_id), "The task."),
+    stopped=show.integer(lambda task: task.stopped, "How many."),
 )
 
 DELETED = Serializer[Deleted](
     "Deleted",
     "What was deleted.",
-    taskId=string(lambda deleted: deleted.task_id, "The task's id."),
-    jobId=uuid(lambda deleted: deleted.job_id, "Null: the whole task.", null=True),
-    deleted=boolean(lambda _: True, "Always true."),
+    taskId=show.string(lambda deleted: deleted.task_id, "The task's id."),
+    jobId=show.uuid(lambda deleted: deleted.job_id, "Null: the whole task.", null=True),
+    deleted=show.boolean(lambda _: True, "Always true."),
 )
 
 POOL_PAUSED = Serializer[PoolPaused](
     "PoolPaused",
     "A pool, and whether it is paused.",
-    pool=string(lambda pool: pool.pool, "The pool's name."),
-    paused=boolean(lambda pool: pool.paused, "Whether it is paused now."),
+    pool=show.string(lambda pool: pool.pool, "The pool's name."),
+    paused=show.boolean(lambda pool: pool.paused, "Whether it is paused now."),
 )
 
 DISPATCH_PAUSED = Serializer[DispatchPaused](
     "DispatchPaused",
     "Whether all dispatch is paused.",
-    paused=boolean(lambda dispatch: dispatch.paused, "Whether it is paused now."),
+    paused=show.boolean(lambda dispatch: dispatch.paused, "Whether it is paused now."),
 )
 
 
@@ -157,27 +144,29 @@ def _socket_url(of: TicketFor, render: RenderContext) -> str:
 TICKET = Serializer[TicketFor](
     "Ticket",
     "What lets a browser in once, soon, in place of a token that it cannot send.",
-    ticket=string(lambda of: of.ticket.text, "A secret; both URLs contain it."),
-    expiresAt=timestamp(lambda of: of.ticket.expires_at, "When it expires."),
-    url=url(_socket_url, "The WebSocket."),
-    streamUrl=url(lambda of, render: f"{render.resource_url(*of.ids)}stream/?ticket={of.ticket.text}", "The page."),
+    ticket=show.string(lambda of: of.ticket.text, "A secret; both URLs contain it."),
+    expiresAt=show.timestamp(lambda of: of.ticket.expires_at, "When it expires."),
+    url=show.url(_socket_url, "The WebSocket."),
+    streamUrl=show.url(lambda of, render: f"{render.resource_url(*of.ids)}stream/?ticket={of.ticket.text}", "The page."),
 )
 
 FAULT = Serializer[Fault](
     "Fault",
     "One thing that is wrong with the request.",
-    field=string(lambda fault: fault.field, "A dotted path; empty for the whole."),
-    message=string(lambda fault: fault.message, "What to do about it."),
+    field=show.string(lambda fault: fault.field, "A dotted path; empty for the whole."),
+    message=show.string(lambda fault: fault.message, "What to do about it."),
 )
 
 PROBLEM = Serializer[Problem](
     "Problem",
     "An error (RFC 9457).",
-    type=string(lambda _: "about:blank", "Always about:blank; title and status say what kind it is."),
-    title=string(lambda problem: problem.title, "The status in words."),
-    status=integer(lambda problem: problem.status, "The HTTP status.", least=400),
-    detail=string(lambda problem: problem.detail, "What is wrong and what to do, for people; of several faults, the names of the fields."),
-    error=string(lambda problem: problem.detail, "The detail again, for clients of fastlane 2.x."),
-    errors=array(FAULT, lambda problem: problem.faults or None, "Every fault by its field, for programs and forms.", optional=True),
-    executionStatus=enum(JOB_STATUSES, lambda problem: problem.execution_status, "The status of what has no log yet.", optional=True),
+    type=show.string(lambda _: "about:blank", "Always about:blank; title and status say what kind it is."),
+    title=show.string(lambda problem: problem.title, "The status in words."),
+    status=show.integer(lambda problem: problem.status, "The HTTP status.", least=400),
+    detail=show.string(
+        lambda problem: problem.detail, "What is wrong and what to do, for people; of several faults, the names of the fields."
+    ),
+    error=show.string(lambda problem: problem.detail, "The detail again, for clients of fastlane 2.x."),
+    errors=show.array(FAULT, lambda problem: problem.faults or None, "Every fault by its field, for programs and forms.", optional=True),
+    executionStatus=show.enum(JOB_STATUSES, lambda problem: problem.execution_status, "The status of what has no log yet.", optional=True),
 )

@@ -35,7 +35,7 @@ class FieldFaults(ValueError):
 
 
 def key_of(name: str) -> str:
-    """The name by which a fault is told."""
+    """The name under which an answer reports a fault."""
     return name[:80] or "(empty)"
 
 
@@ -130,7 +130,7 @@ class Both(Generic[Value]):
     answer: Field[Value]
 
 
-class Resource(Generic[Value]):
+class RoundTrip(Generic[Value]):
     """An object that bodies have and answers show: ``body`` reads it, ``answer`` shows it. ``component`` is the name of the answer's
     schema."""
 
@@ -202,7 +202,7 @@ def read_body(body: BodyObject, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def faults_of(tree: Mapping[Any, Any], given: Mapping[str, Any], hints: Hints | None = None) -> list[Fault]:
-    """A body's faults, with dotted paths: those of missing fields, then the others in the body's order."""
+    """Lists a body's faults under dotted paths: missing fields first, then the body's order."""
     places = {key_of(name): place for place, name in enumerate(given)}
     in_order = dict(sorted(tree.items(), key=lambda item: places.get(item[0], -1)))
     return list(islice(_flat(in_order, hints or {}, ""), MAX_FAULTS))

@@ -11,7 +11,7 @@ from fastlane.models import container
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.schedule import show_duration
 from fastlane.web.api import serializer
-from fastlane.web.api.body import BodyField, BodyObject, Both, Faults, FieldFaults, Option, Resource, array, attribute_of, list_of, word_of
+from fastlane.web.api.body import BodyField, BodyObject, Both, Faults, FieldFaults, Option, RoundTrip, array, attribute_of, list_of, word_of
 from fastlane.web.api.json_schema import JsonSchema, integer
 from fastlane.web.api.serializer import boolean, enum, mapping, nested, number, string, strings
 
@@ -51,7 +51,7 @@ _MOUNT_TEXT = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?|{_VOLUME}):{_PATH}/?(?::r[ow])?
 
 
 _KIND, _BOOLEAN = word_of(MountKind), {"type": "boolean"}
-_MOUNT_RESOURCE = Resource[Mount](
+_MOUNT_RESOURCE = RoundTrip[Mount](
     "a mount",
     "Mounted",
     "Something mounted in a container.",
@@ -131,7 +131,7 @@ def read_mount(value: object) -> Mount:
     return Mount(kind, given["target"], source, given.get("readOnly", False), given.get("size"))
 
 
-_SECRET = Resource[Secret](
+_SECRET = RoundTrip[Secret](
     "a secret",
     "SecretGiven",
     "A secret of the swarm that a container is given.",
@@ -246,7 +246,7 @@ def _grace(container: Container) -> str | None:
     return None if container.stop_grace is None else show_duration(container.stop_grace / 1000)
 
 
-_CONTAINER = Resource[Container](
+_CONTAINER = RoundTrip[Container](
     "a container",
     "ContainerAsked",
     "How a container is set up; null: as the image and the engine have it.",
@@ -349,7 +349,7 @@ def read_container(value: object) -> Container:
 _CPUS: JsonSchema = {"type": "number", "minimum": container.LEAST_CPUS, "maximum": container.MAX_CPUS}
 _MEMORY = size(container.LEAST_MEMORY)
 
-_RESERVE = Resource[Resources](
+_RESERVE = RoundTrip[Resources](
     "reserve",
     "Reserved",
     "What its node keeps free for a container.",
@@ -362,7 +362,7 @@ _RESERVE = Resource[Resources](
         serializer.integer(attrgetter("reserve_memory"), "Bytes.", null=True),
     ),
 )
-_RESOURCES = Resource[Resources](
+_RESOURCES = RoundTrip[Resources](
     "resources",
     "ResourcesAsked",
     "How much of a node a container gets; null: as much as its pool allows.",

@@ -10,27 +10,8 @@ from fastlane.models.execution import Execution, FailureReason, Usage
 from fastlane.models.retention import HourCount
 from fastlane.models.status import Status
 from fastlane.services.reads.lists import ExecutionView, HistoryView
-from fastlane.web.api.serializer import (
-    LINK,
-    Field,
-    RenderContext,
-    Serializer,
-    array,
-    boolean,
-    enum,
-    flattened,
-    integer,
-    message,
-    nested,
-    number,
-    page_of,
-    rendered_text,
-    seconds,
-    string,
-    timestamp,
-    url,
-    uuid,
-)
+from fastlane.web.api import serializer as show
+from fastlane.web.api.serializer import LINK, Field, RenderContext, Serializer
 
 Value = TypeVar("Value")
 
@@ -46,11 +27,11 @@ def split_host(host: str | None) -> tuple[str | None, int | None]:
 def command(read: Callable[[Value], Sequence[str] | None]) -> Field[Value]:
     """A command as text, without the passwords of the URLs in it."""
 
-    def show(value: Value, render: RenderContext) -> str | None:
+    def quoted(value: Value, render: RenderContext) -> str | None:
         arguments = read(value)
         return None if arguments is None else shlex.join(map(render.redaction.text, arguments))
 
-    return rendered_text(show, "Text that a shell splits into the same arguments.")
+    return show.rendered_text(quoted, "Text that a shell splits into the same arguments.")
 
 
 def _duration(execution: Execution) -> int | None:
@@ -76,45 +57,47 @@ def _failure(execution: Execution) -> FailureView | None:
 REQUESTER = Serializer[Requester](
     "Requester",
     "Who asked for something.",
-    user=string(lambda requester: requester.user, "The user or token; null when the server has no users.", null=True),
-    address=string(lambda requester: requester.address, "The IP address.", null=True),
+    user=show.string(lambda requester: requester.user, "The user or token; null when the server has no users.", null=True),
+    address=show.string(lambda requester: requester.address, "The IP address.", null=True),
 )
 
 FAILURE = Serializer[FailureView](
     "Failure",
     "Why an execution failed.",
-    reason=enum(FailureReason, lambda failure: failure.reason, "The kind of failure, for programs."),
-    message=message(lambda failure: failure.message, lambda failure: failure.envs, "Why, for people, with the engine's own words."),
+    reason=show.enum(FailureReason, lambda failure: failure.reason, "The kind of failure, for programs."),
+    message=show.message(lambda failure: failure.message, lambda failure: failure.envs, "Why, for people, with the engine's own words."),
 )
 
 LAST_EXECUTION = Serializer[Execution](
     "LastExecution",
     "An execution in brief.",
-    executionId=uuid(lambda execution: execution.id, "The execution's id."),
-    url=url(lambda one, render: render.execution_url(one.task_id, one.job_id, one.id), "Where it is read."),
-    status=enum(Status, lambda execution: execution.status, "How far it is, or how it ended."),
-    failure=nested(FAILURE, _failure, null=True),
-    createdAt=timestamp(lambda execution: execution.created_at, "When it was made."),
-    startedAt=timestamp(lambda execution: execution.started_at, "When its container was seen running.", null=True),
-    finishedAt=timestamp(lambda execution: execution.finished_at, "When it ended.", null=True),
-    exitCode=integer(lambda execution: execution.exit_code, "The command's; null until it has one.", null=True, least=-(2**31)),
+    executionId=show.uuid(lambda execution: execution.id, "The execution's id."),
+    url=show.url(lambda one, render: render.execution_url(one.task_id, one.job_id, one.id), "Where it is read."),
+    status=show.enum(Status, lambda execution: execution.status, "How far it is, or how it ended."),
+    failure=show.nested(FAILURE, _failure, null=True),
+    createdAt=show.timestamp(lambda execution: execution.created_at, "When it was made."),
+    startedAt=show.timestamp(lambda execution: execution.started_at, "When its container was seen running.", null=True),
+    finishedAt=show.timestamp(lambda execution: execution.finished_at, "When it ended.", null=True),
+    exitCode=show.integer(lambda execution: execution.exit_code, "The command's; null until it has one.", null=True, least=-(2**31)),
 )
 
 LOG_INFO = Serializer[ExecutionView](
     "LogInfo",
     "How long the log is so far.",
-    stdoutBytes=integer(lambda view: view.stdout_bytes, "Bytes of stdout."),
-    stderrBytes=integer(lambda view: view.stderr_bytes, "Bytes of stderr."),
-    truncated=boolean(lambda view: view.truncated, "Whether some of it was dropped or lost, or may have been."),
+    stdoutBytes=show.integer(lambda view: view.stdout_bytes, "Bytes of stdout."),
+    stderrBytes=show.integer(lambda view: view.stderr_bytes, "Bytes of stderr."),
+    truncated=show.boolean(lambda view: view.truncated, "Whether some of it was dropped or lost, or may have been."),
 )
 
 USAGE = Serializer[Usage](
     "Usage",
     "What a container used, as far as it was measured while it ran.",
-    memoryPeakBytes=integer(lambda usage: usage.memory_peak, "The most memory that a sample showed."),
-    cpuSeconds=seconds(lambda usage: usage.cpu_ms, "Processor seconds until the last sample."),
-    readBytes=integer(lambda usage: usage.read_bytes, "Bytes that it read from disks; null where its engine does not tell.", null=True),
-    writtenBytes=integer(
+    memoryPeakBytes=show.integer(lambda usage: usage.memory_peak, "The most memory that a sample showed."),
+    cpuSeconds=show.seconds(lambda usage: usage.cpu_ms, "Processor seconds until the last sample."),
+    readBytes=show.integer(
+        lambda usage: usage.read_bytes, "Bytes that it read from disks; null where its engine does not tell.", null=True
+    ),
+    writtenBytes=show.integer(
         lambda usage: usage.written_bytes, "Bytes that it wrote to disks; null where its engine does not tell.", null=True
     ),
 )
@@ -122,78 +105,78 @@ USAGE = Serializer[Usage](
 PLACE = Serializer[Execution](
     "Place",
     "Where an execution ran, under the names of fastlane 2.x.",
-    docker_host=string(lambda execution: split_host(execution.host)[0], "The host's name, or its socket.", null=True),
-    docker_port=integer(lambda execution: split_host(execution.host)[1], "The host's port; null for a socket.", null=True, least=1),
-    container_id=string(lambda execution: execution.container_id, "The id of its container.", null=True),
+    docker_host=show.string(lambda execution: split_host(execution.host)[0], "The host's name, or its socket.", null=True),
+    docker_port=show.integer(lambda execution: split_host(execution.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    container_id=show.string(lambda execution: execution.container_id, "The id of its container.", null=True),
 )
 
 EXECUTION = Serializer[ExecutionView](
     "Execution",
     "An execution in full.",
-    brief=flattened(LAST_EXECUTION, lambda view: view.execution),
-    jobId=uuid(lambda view: view.execution.job_id, "Its job's id."),
-    taskId=string(lambda view: view.execution.task_id, "Its task's id."),
-    queueJobId=uuid(lambda view: view.execution.tick_id, "The tick that it is an attempt at; its retries have the same one."),
-    image=string(lambda view: view.execution.spec.image, "The image that it runs."),
-    imageDigest=string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),
+    brief=show.flattened(LAST_EXECUTION, lambda view: view.execution),
+    jobId=show.uuid(lambda view: view.execution.job_id, "Its job's id."),
+    taskId=show.string(lambda view: view.execution.task_id, "Its task's id."),
+    queueJobId=show.uuid(lambda view: view.execution.tick_id, "The tick that it is an attempt at; its retries have the same one."),
+    image=show.string(lambda view: view.execution.spec.image, "The image that it runs."),
+    imageDigest=show.string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),
     command=command(lambda view: view.execution.spec.command),
-    attempt=integer(lambda view: view.execution.attempt, "1, and one more for each retry.", least=1),
-    retries=integer(lambda view: view.execution.spec.retries, "How many attempts may follow the first."),
-    timeout=seconds(
+    attempt=show.integer(lambda view: view.execution.attempt, "1, and one more for each retry.", least=1),
+    retries=show.integer(lambda view: view.execution.spec.retries, "How many attempts may follow the first."),
+    timeout=show.seconds(
         lambda view: view.execution.spec.timeout, "Seconds of running; null: as its pool, or else the setting hard_timeout, says."
     ),
-    expiresAt=timestamp(lambda view: view.execution.expires_at, "It does not start after that.", null=True),
-    scheduledFor=timestamp(lambda view: view.execution.scheduled_for, "When it was due."),
-    durationMs=integer(lambda view: _duration(view.execution), "How long it ran.", null=True),
-    host=string(lambda view: view.execution.host, "The Docker host to which it was given.", null=True),
-    pool=string(lambda view: view.execution.pool, "The pool that it runs in.", null=True),
-    serviceId=string(lambda view: view.execution.service_id, "The id of its Swarm service.", null=True),
-    containerId=string(lambda view: view.execution.container_id, "The id of its container.", null=True),
-    logInfo=nested(LOG_INFO, lambda view: view),
-    usage=nested(USAGE, lambda view: view.execution.usage, null=True),
-    stopRequestedAt=timestamp(lambda view: view.execution.stop_requested_at, "When it was first asked to stop.", null=True),
-    requestedBy=nested(REQUESTER, lambda view: view.execution.requested_by, null=True),
-    metadata=nested(PLACE, lambda view: view.execution),
-    log=string(lambda view: view.stdout, "The end of its stdout, up to 64 KiB, where it was asked for.", optional=True),
-    error=string(lambda view: view.stderr, "The end of its stderr, likewise.", optional=True),
+    expiresAt=show.timestamp(lambda view: view.execution.expires_at, "It does not start after that.", null=True),
+    scheduledFor=show.timestamp(lambda view: view.execution.scheduled_for, "When it was due."),
+    durationMs=show.integer(lambda view: _duration(view.execution), "How long it ran.", null=True),
+    host=show.string(lambda view: view.execution.host, "The Docker host to which it was given.", null=True),
+    pool=show.string(lambda view: view.execution.pool, "The pool that it runs in.", null=True),
+    serviceId=show.string(lambda view: view.execution.service_id, "The id of its Swarm service.", null=True),
+    containerId=show.string(lambda view: view.execution.container_id, "The id of its container.", null=True),
+    logInfo=show.nested(LOG_INFO, lambda view: view),
+    usage=show.nested(USAGE, lambda view: view.execution.usage, null=True),
+    stopRequestedAt=show.timestamp(lambda view: view.execution.stop_requested_at, "When it was first asked to stop.", null=True),
+    requestedBy=show.nested(REQUESTER, lambda view: view.execution.requested_by, null=True),
+    metadata=show.nested(PLACE, lambda view: view.execution),
+    log=show.string(lambda view: view.stdout, "The end of its stdout, up to 64 KiB, where it was asked for.", optional=True),
+    error=show.string(lambda view: view.stderr, "The end of its stderr, likewise.", optional=True),
 )
 
 EXECUTION_DETAIL = Serializer[ExecutionView](
     "ExecutionDetail",
     "An execution with its task and job.",
-    task=nested(LINK, lambda view: (view.execution.task_id,)),
-    job=nested(LINK, lambda view: (view.execution.task_id, view.execution.job_id)),
-    execution=nested(EXECUTION, lambda view: view),
+    task=show.nested(LINK, lambda view: (view.execution.task_id,)),
+    job=show.nested(LINK, lambda view: (view.execution.task_id, view.execution.job_id)),
+    execution=show.nested(EXECUTION, lambda view: view),
 )
 
-EXECUTION_PAGE = page_of("ExecutionPage", "A page of executions.", EXECUTION)
+EXECUTION_PAGE = show.page_of("ExecutionPage", "A page of executions.", EXECUTION)
 
 
 LATENESS = Serializer[HourCount](
     "HourLateness",
     "How late containers started after they were due, of the executions that ended in this hour.",
-    started=integer(lambda count: count.started, "How many of them started."),
-    meanMs=number(lambda count: count.mean_lateness, "Milliseconds, on average; null when none started."),
-    maxMs=integer(lambda count: count.latest, "Milliseconds, the latest."),
+    started=show.integer(lambda count: count.started, "How many of them started."),
+    meanMs=show.number(lambda count: count.mean_lateness, "Milliseconds, on average; null when none started."),
+    maxMs=show.integer(lambda count: count.latest, "Milliseconds, the latest."),
 )
 
 
 HOURLY = Serializer[HourCount](
     "HistoryHour",
     "What ended within an hour.",
-    hour=timestamp(lambda count: count.hour, "When the hour begins."),
-    done=integer(lambda count: count.ended.get(Status.DONE, 0), "Executions that ended with exit code 0."),
-    failed=integer(lambda count: count.ended.get(Status.FAILED, 0), "That failed."),
-    timedout=integer(lambda count: count.ended.get(Status.TIMEDOUT, 0), "That ran for too long."),
-    stopped=integer(lambda count: count.ended.get(Status.STOPPED, 0), "That were stopped."),
-    expired=integer(lambda count: count.ended.get(Status.EXPIRED, 0), "That expired before they started."),
-    lateness=nested(LATENESS, lambda count: count),
+    hour=show.timestamp(lambda count: count.hour, "When the hour begins."),
+    done=show.integer(lambda count: count.ended.get(Status.DONE, 0), "Executions that ended with exit code 0."),
+    failed=show.integer(lambda count: count.ended.get(Status.FAILED, 0), "That failed."),
+    timedout=show.integer(lambda count: count.ended.get(Status.TIMEDOUT, 0), "That ran for too long."),
+    stopped=show.integer(lambda count: count.ended.get(Status.STOPPED, 0), "That were stopped."),
+    expired=show.integer(lambda count: count.ended.get(Status.EXPIRED, 0), "That expired before they started."),
+    lateness=show.nested(LATENESS, lambda count: count),
 )
 
 HISTORY = Serializer[HistoryView](
     "History",
     "How executions ended, by the hour. They are counted when they end, and stay counted when they are removed.",
-    since=timestamp(lambda view: view.since, "When the first hour begins."),
-    until=timestamp(lambda view: view.until, "When the last hour ends."),
-    hours=array(HOURLY, lambda view: view.hours, "Each hour, also one in which nothing ended."),
+    since=show.timestamp(lambda view: view.since, "When the first hour begins."),
+    until=show.timestamp(lambda view: view.until, "When the last hour ends."),
+    hours=show.array(HOURLY, lambda view: view.hours, "Each hour, also one in which nothing ended."),
 )

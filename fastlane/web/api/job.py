@@ -38,7 +38,7 @@ from fastlane.web.api.body import (
     Hints,
     Option,
     Reader,
-    Resource,
+    RoundTrip,
     attribute_of,
     faults_of,
     integer_from,
@@ -83,7 +83,7 @@ def _age(attribute: str, about: str, shown: str, **more: Any) -> Both[Retention]
     return Both(BodyField(_read_age, json_schema.AGE, about), string(show, shown, null=True, **more))
 
 
-_RETENTION = Resource[Retention](
+_RETENTION = RoundTrip[Retention](
     "retention",
     "RetentionRules",
     "A job's own rules of retention, which count where they are stricter than those of its pool or the server.",

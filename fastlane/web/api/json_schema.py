@@ -116,7 +116,7 @@ def integer(least: int, most: int | None = None) -> JsonSchema:
 
 
 def text(most: int) -> JsonSchema:
-    """Text of 1 to so many characters."""
+    """Text of 1 to ``most`` characters."""
     return {"type": "string", "minLength": 1, "maxLength": most}
 
 

@@ -35,7 +35,7 @@ from fastlane.models.notify import (
 )
 from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema, serializer
-from fastlane.web.api.body import BodyField, BodyObject, Both, Reader, Resource, list_of
+from fastlane.web.api.body import BodyField, BodyObject, Both, Reader, RoundTrip, list_of
 from fastlane.web.api.json_schema import DATA, JsonSchema
 from fastlane.web.api.serializer import RenderContext, Serializer, integer, mapping, rendered, strings
 from fastlane.web.api.values import MASKED
@@ -119,7 +119,7 @@ _HEADERS: JsonSchema = {
     "additionalProperties": _HEADER,
     "maxProperties": MAX_HEADERS,
 }
-_WEBHOOK = Resource[Webhook](
+_WEBHOOK = RoundTrip[Webhook](
     "a webhook",
     "Webhook",
     "Where an end is posted to.",

@@ -133,14 +133,14 @@ class Serializer(Generic[Value]):
         }
 
     def family(self) -> "Iterator[Serializer[Any]]":
-        """This serializer and those of the objects inside, at every depth."""
+        """Yields this serializer and the serializers of the objects inside, at every depth."""
         yield self
         for _, field in self.flat_fields():
             if field.inner is not None:
                 yield from field.inner.family()
 
     def flat_fields(self) -> Iterator[tuple[str, Field[Any]]]:
-        """The fields by their keys in the JSON: those of a flattened object in place of that object."""
+        """Yields the fields by their keys in the JSON; a flattened object's fields stand in its place."""
         for key, field in self._fields.items():
             if field.placement in EXPANDED and field.inner is not None:
                 yield from field.inner.flat_fields()

@@ -22,45 +22,32 @@ from fastlane.services.reads.status import (
     StrandedRow,
     WorkerRow,
 )
+from fastlane.web.api import serializer as show
 from fastlane.web.api.actions import NOT_SEEN
 from fastlane.web.api.executions import split_host
 from fastlane.web.api.jobs import JOB_STATUSES
-from fastlane.web.api.serializer import (
-    Field,
-    Serializer,
-    array,
-    boolean,
-    enum,
-    integer,
-    nested,
-    number,
-    string,
-    table,
-    timestamp,
-    url,
-    uuid,
-)
+from fastlane.web.api.serializer import Field, Serializer
 
-ALIVE = Serializer[None]("Alive", "This process serves.", alive=boolean(lambda _: True, "Always true."))
+ALIVE = Serializer[None]("Alive", "This process serves.", alive=show.boolean(lambda _: True, "Always true."))
 
-READY = Serializer[None]("Ready", "This process can take requests.", ready=boolean(lambda _: True, "Always true."))
+READY = Serializer[None]("Ready", "This process can take requests.", ready=show.boolean(lambda _: True, "Always true."))
 
 HEALTH_PROBLEM = Serializer[HealthProblem](
     "Trouble",
     "What is wrong with one part.",
-    source=enum(("store", "redis", "workers", "docker"), lambda problem: problem.source, "Which part."),
-    message=string(lambda problem: problem.message, "Why; on a server with users or tokens, for callers who log in."),
+    source=show.enum(("store", "redis", "workers", "docker"), lambda problem: problem.source, "Which part."),
+    message=show.string(lambda problem: problem.message, "Why; on a server with users or tokens, for callers who log in."),
 )
 
 HEALTH = Serializer[HealthReport](
     "Health",
     "Which parts are well.",
-    redis=boolean(lambda health: health.redis, "Whether the queue takes writes."),
-    store=boolean(lambda health: health.store, "Whether the store takes writes."),
-    mongo=boolean(lambda health: health.store, "The store, under the name that it had in fastlane 2.x."),
-    docker=boolean(lambda health: health.docker, "Whether every pool has a usable host."),
-    workers=boolean(lambda health: health.workers, "Whether one is alive."),
-    errors=array(HEALTH_PROBLEM, lambda health: health.errors),
+    redis=show.boolean(lambda health: health.redis, "Whether the queue takes writes."),
+    store=show.boolean(lambda health: health.store, "Whether the store takes writes."),
+    mongo=show.boolean(lambda health: health.store, "The store, under the name that it had in fastlane 2.x."),
+    docker=show.boolean(lambda health: health.docker, "Whether every pool has a usable host."),
+    workers=show.boolean(lambda health: health.workers, "Whether one is alive."),
+    errors=show.array(HEALTH_PROBLEM, lambda health: health.errors),
 )
 
 
@@ -75,43 +62,43 @@ class ServerStatus:
 ABOUT = Serializer[str](
     "About",
     "What answers.",
-    version=string(lambda version: version, "The server's version."),
-    executor=enum(("swarm",), lambda _: "swarm", "What runs the containers."),
+    version=show.string(lambda version: version, "The server's version."),
+    executor=show.enum(("swarm",), lambda _: "swarm", "What runs the containers."),
 )
 
 WORKER = Serializer[WorkerRow](
     "Worker",
     "A worker that is alive.",
-    id=string(lambda worker: worker.id, "The worker's id, as logs have it."),
-    startedAt=timestamp(lambda worker: worker.started_at, "When it started."),
-    clockSkewMs=integer(lambda worker: worker.clock_skew, "How far its machine's clock is ahead of Redis's.", null=True, least=None),
-    poolsCurrent=boolean(lambda worker: worker.has_pools, "Whether it has the pools that were read last.", null=True),
+    id=show.string(lambda worker: worker.id, "The worker's id, as logs have it."),
+    startedAt=show.timestamp(lambda worker: worker.started_at, "When it started."),
+    clockSkewMs=show.integer(lambda worker: worker.clock_skew, "How far its machine's clock is ahead of Redis's.", null=True, least=None),
+    poolsCurrent=show.boolean(lambda worker: worker.has_pools, "Whether it has the pools that were read last.", null=True),
 )
 
 POOLS_REVISION = Serializer[PoolsRow](
     "PoolsRevision",
     "Which pools the processes are to have: those that were read last.",
-    revision=integer(lambda row: row.revision.number, "Grows by one when other pools are read."),
-    recordedAt=timestamp(lambda row: row.revision.recorded_at or None, "When they were.", null=True),
-    current=boolean(lambda row: row.is_current, "Whether the process that answers has them."),
-    error=string(lambda row: row.fault, "Why it has others, if it tried to read them.", null=True),
+    revision=show.integer(lambda row: row.revision.number, "Grows by one when other pools are read."),
+    recordedAt=show.timestamp(lambda row: row.revision.recorded_at or None, "When they were.", null=True),
+    current=show.boolean(lambda row: row.is_current, "Whether the process that answers has them."),
+    error=show.string(lambda row: row.fault, "Why it has others, if it tried to read them.", null=True),
 )
 
 WORKERS = Serializer[Sequence[WorkerRow]](
     "Workers",
     "The workers that are alive.",
-    alive=integer(len, "How many."),
-    items=array(WORKER, lambda workers: workers),
+    alive=show.integer(len, "How many."),
+    items=show.array(WORKER, lambda workers: workers),
 )
 
 DISK = Serializer[Disk](
     "Disk",
     "The disk on which an engine keeps images and containers.",
-    freeBytes=integer(lambda disk: disk.free, "What is free of it; null where no worker runs on the engine's machine.", null=True),
-    totalBytes=integer(lambda disk: disk.total, "How large it is; null likewise.", null=True),
-    short=boolean(lambda disk: disk.short is not None, "Whether too little is free, so that the host gets no new work."),
-    since=timestamp(lambda disk: disk.since, "Since when, if so.", null=True),
-    until=timestamp(
+    freeBytes=show.integer(lambda disk: disk.free, "What is free of it; null where no worker runs on the engine's machine.", null=True),
+    totalBytes=show.integer(lambda disk: disk.total, "How large it is; null likewise.", null=True),
+    short=show.boolean(lambda disk: disk.short is not None, "Whether too little is free, so that the host gets no new work."),
+    since=show.timestamp(lambda disk: disk.since, "Since when, if so.", null=True),
+    until=show.timestamp(
         lambda disk: disk.until,
         "When it gets new work again, after a start that had no space left; null: once enough is free.",
         null=True,
@@ -121,36 +108,36 @@ DISK = Serializer[Disk](
 NODE = Serializer[Node](
     "SwarmNode",
     "A node of a swarm of several.",
-    id=string(lambda node: node.id, "Its id in the swarm."),
-    name=string(lambda node: node.name, "Its machine's name."),
-    state=string(lambda node: node.state, "ready, down, disconnected or unknown: what the swarm says."),
-    takesWork=boolean(lambda node: node.takes_work, "Whether the swarm gives it work: it is ready, and neither drained nor paused."),
-    cpus=number(lambda node: node.cpus, "Its processors."),
-    memoryBytes=integer(lambda node: node.memory, "Its memory.", null=True),
+    id=show.string(lambda node: node.id, "Its id in the swarm."),
+    name=show.string(lambda node: node.name, "Its machine's name."),
+    state=show.string(lambda node: node.state, "ready, down, disconnected or unknown: what the swarm says."),
+    takesWork=show.boolean(lambda node: node.takes_work, "Whether the swarm gives it work: it is ready, and neither drained nor paused."),
+    cpus=show.number(lambda node: node.cpus, "Its processors."),
+    memoryBytes=show.integer(lambda node: node.memory, "Its memory.", null=True),
 )
 
 HOST = Serializer[HostRow](
     "Host",
     "A Docker host of a pool, as the workers see it.",
-    id=uuid(lambda row: row.id, "Its id in /hosts; null until a worker has reached it.", null=True),
-    host=string(lambda row: split_host(row.name)[0], "The host's name, or its socket."),
-    port=integer(lambda row: split_host(row.name)[1], "Its port; null for a socket.", null=True, least=1),
-    pool=string(lambda row: row.pool, "The pool that it belongs to."),
-    swarm=string(lambda row: row.view.swarm_id if row.view else None, "The id of its swarm, once that is known.", null=True),
-    available=boolean(lambda row: row.view is not None and row.view.is_open, "Whether it may get new work."),
-    blacklisted=boolean(lambda row: row.drained, "Whether it is drained: it gets no new work, and what runs there goes on."),
-    circuit=string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
-    error=string(lambda row: row.fault if row.view else NOT_SEEN, "Why it gets no new work, if so.", null=True),
-    since=timestamp(lambda row: row.fault_since, "Since when; null where that is not known.", null=True),
-    running=integer(
+    id=show.uuid(lambda row: row.id, "Its id in /hosts; null until a worker has reached it.", null=True),
+    host=show.string(lambda row: split_host(row.name)[0], "The host's name, or its socket."),
+    port=show.integer(lambda row: split_host(row.name)[1], "Its port; null for a socket.", null=True, least=1),
+    pool=show.string(lambda row: row.pool, "The pool that it belongs to."),
+    swarm=show.string(lambda row: row.view.swarm_id if row.view else None, "The id of its swarm, once that is known.", null=True),
+    available=show.boolean(lambda row: row.view is not None and row.view.is_open, "Whether it may get new work."),
+    blacklisted=show.boolean(lambda row: row.drained, "Whether it is drained: it gets no new work, and what runs there goes on."),
+    circuit=show.string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
+    error=show.string(lambda row: row.fault if row.view else NOT_SEEN, "Why it gets no new work, if so.", null=True),
+    since=show.timestamp(lambda row: row.fault_since, "Since when; null where that is not known.", null=True),
+    running=show.integer(
         lambda row: row.view.running if row.view else 0,
         "Executions on it; of those in its swarm on no host's node, one manager has all.",
     ),
-    cpus=integer(lambda row: row.view.cpus if row.view else None, "Processors of its machine.", null=True),
-    memoryBytes=integer(lambda row: row.view.memory if row.view else None, "The memory of its machine.", null=True),
-    disk=nested(DISK, lambda row: row.view.disk if row.view else None, null=True),
-    nodes=array(NODE, lambda row: row.view.members if row.view else (), "The nodes of its swarm, if there are others than its own."),
-    clockSkewMs=integer(
+    cpus=show.integer(lambda row: row.view.cpus if row.view else None, "Processors of its machine.", null=True),
+    memoryBytes=show.integer(lambda row: row.view.memory if row.view else None, "The memory of its machine.", null=True),
+    disk=show.nested(DISK, lambda row: row.view.disk if row.view else None, null=True),
+    nodes=show.array(NODE, lambda row: row.view.members if row.view else (), "The nodes of its swarm, if there are others than its own."),
+    clockSkewMs=show.integer(
         lambda row: row.view.clock_skew if row.view else None, "How far its clock is ahead of a worker's.", null=True, least=None
     ),
 )
@@ -158,39 +145,39 @@ HOST = Serializer[HostRow](
 RUNNING = Serializer[RunningContainer](
     "Container",
     "A container that runs.",
-    host=string(lambda container: split_host(container.host)[0], "The host's name, or its socket.", null=True),
-    port=integer(lambda container: split_host(container.host)[1], "The host's port; null for a socket.", null=True, least=1),
-    task=string(lambda container: container.task_id, "The task's id."),
-    job=uuid(lambda container: container.job_id, "The job's id."),
-    execution=uuid(lambda container: container.execution_id, "The execution's id."),
-    id=string(lambda container: container.container_id, "The container's id.", null=True),
-    image=string(lambda container: container.image, "The image that it runs."),
+    host=show.string(lambda container: split_host(container.host)[0], "The host's name, or its socket.", null=True),
+    port=show.integer(lambda container: split_host(container.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    task=show.string(lambda container: container.task_id, "The task's id."),
+    job=show.uuid(lambda container: container.job_id, "The job's id."),
+    execution=show.uuid(lambda container: container.execution_id, "The execution's id."),
+    id=show.string(lambda container: container.container_id, "The container's id.", null=True),
+    image=show.string(lambda container: container.image, "The image that it runs."),
 )
 
 CONTAINERS = Serializer[Sequence[RunningContainer]](
     "Containers",
     "What runs, up to a thousand.",
-    running=array(RUNNING, lambda containers: containers),
+    running=show.array(RUNNING, lambda containers: containers),
 )
 
 QUEUE = Serializer[QueueRow](
     "Lane",
     "How many entries of a pool's queue are in each state, and how many may run.",
-    ready=integer(lambda queue: queue.ready, "How many wait for a slot."),
-    timed=integer(lambda queue: queue.timed, "How many wait for their time."),
-    running=integer(lambda queue: queue.running, "How many hold a slot."),
-    blocked=integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
-    maxRunning=integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
-    paused=boolean(lambda queue: queue.paused, "Whether the pool is paused."),
+    ready=show.integer(lambda queue: queue.ready, "How many wait for a slot."),
+    timed=show.integer(lambda queue: queue.timed, "How many wait for their time."),
+    running=show.integer(lambda queue: queue.running, "How many hold a slot."),
+    blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
+    maxRunning=show.integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
+    paused=show.boolean(lambda queue: queue.paused, "Whether the pool is paused."),
 )
 
 STRANDED = Serializer[StrandedRow](
     "StrandedLane",
     "How many entries of a queue that no worker serves are in each state.",
-    ready=integer(lambda queue: queue.ready, "How many wait for a slot."),
-    timed=integer(lambda queue: queue.timed, "How many wait for their time."),
-    running=integer(lambda queue: queue.running, "How many hold a slot."),
-    blocked=integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
+    ready=show.integer(lambda queue: queue.ready, "How many wait for a slot."),
+    timed=show.integer(lambda queue: queue.timed, "How many wait for their time."),
+    running=show.integer(lambda queue: queue.running, "How many hold a slot."),
+    blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
 )
 
 HOLD_REASONS = {REQUESTED: "requested", RESTORED: "restored"}
@@ -198,8 +185,8 @@ HOLD_REASONS = {REQUESTED: "requested", RESTORED: "restored"}
 DISPATCH = Serializer[StatusView](
     "Dispatch",
     "Whether all dispatch is paused.",
-    paused=boolean(lambda view: view.hold is not None, "Whether it is paused now."),
-    reason=string(
+    paused=show.boolean(lambda view: view.hold is not None, "Whether it is paused now."),
+    reason=show.string(
         lambda view: None if view.hold is None else HOLD_REASONS[view.hold],
         "requested, or restored: the store went back to an earlier state, as after a backup was restored.",
         null=True,
@@ -209,27 +196,29 @@ DISPATCH = Serializer[StatusView](
 UNCLEANED = Serializer[Uncleaned](
     "Uncleaned",
     "Executions of a host that have ended, but whose services are not removed yet.",
-    host=string(lambda row: split_host(row.host)[0], "The host's name, or its socket.", null=True),
-    port=integer(lambda row: split_host(row.host)[1], "The host's port; null for a socket.", null=True, least=1),
-    count=integer(lambda row: row.count, "How many; a thousand at most on all hosts together."),
-    since=timestamp(lambda row: row.since, "When the first of them ended.", null=True),
+    host=show.string(lambda row: split_host(row.host)[0], "The host's name, or its socket.", null=True),
+    port=show.integer(lambda row: split_host(row.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    count=show.integer(lambda row: row.count, "How many; a thousand at most on all hosts together."),
+    since=show.timestamp(lambda row: row.since, "When the first of them ended.", null=True),
 )
 
-TASK_COUNT = Serializer[StatusView]("TaskCount", "How many tasks there are.", count=integer(lambda view: view.counts.tasks, "How many."))
+TASK_COUNT = Serializer[StatusView](
+    "TaskCount", "How many tasks there are.", count=show.integer(lambda view: view.counts.tasks, "How many.")
+)
 
 SCHEDULED = Serializer[Job](
     "Scheduled",
     "A job that is due some time.",
-    taskId=string(lambda job: job.task_id, "Its task's id."),
-    jobId=uuid(lambda job: job.id, "The job's id."),
-    url=url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
-    nextRunAt=timestamp(lambda job: job.next_tick, "Its next tick.", null=True),
-    stopUrl=url(lambda job, render: f"{render.job_url(job.task_id, job.id)}stop/", "POST here to stop it."),
+    taskId=show.string(lambda job: job.task_id, "Its task's id."),
+    jobId=show.uuid(lambda job: job.id, "The job's id."),
+    url=show.url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
+    nextRunAt=show.timestamp(lambda job: job.next_tick, "Its next tick.", null=True),
+    stopUrl=show.url(lambda job, render: f"{render.job_url(job.task_id, job.id)}stop/", "POST here to stop it."),
 )
 
 
 def _job_count(status: str) -> Field[Mapping[str, int]]:
-    return integer(lambda counts: counts.get(status, 0), f"How many are {status}.")
+    return show.integer(lambda counts: counts.get(status, 0), f"How many are {status}.")
 
 
 JOBS_BY_STATUS = Serializer[Mapping[str, int]](
@@ -241,14 +230,14 @@ JOBS_BY_STATUS = Serializer[Mapping[str, int]](
 JOB_COUNT = Serializer[StatusView](
     "JobCount",
     "How many jobs there are, and the next that are due.",
-    count=integer(lambda view: view.counts.jobs, "How many."),
-    byStatus=nested(JOBS_BY_STATUS, lambda view: view.jobs_by_status, null=True),
-    scheduled=array(SCHEDULED, lambda view: view.scheduled),
+    count=show.integer(lambda view: view.counts.jobs, "How many."),
+    byStatus=show.nested(JOBS_BY_STATUS, lambda view: view.jobs_by_status, null=True),
+    scheduled=show.array(SCHEDULED, lambda view: view.scheduled),
 )
 
 
 def _count(status: Status) -> Field[StatusView]:
-    return integer(lambda view: view.counts.executions.get(status, 0), f"How many are {status.value}.")
+    return show.integer(lambda view: view.counts.executions.get(status, 0), f"How many are {status.value}.")
 
 
 EXECUTION_COUNTS = Serializer[StatusView](
@@ -258,40 +247,40 @@ EXECUTION_COUNTS = Serializer[StatusView](
 FAILING = Serializer[Receiver](
     "FailingReceiver",
     "A receiver of webhooks of which no attempt has succeeded for a while.",
-    receiver=string(lambda row: row.origin, "Its scheme, host and port.", examples=["https://example.com:443"]),
-    failingSince=timestamp(lambda row: row.failing_since, "When the first of these attempts failed."),
-    lastFailureAt=timestamp(lambda row: row.failed_at, "When the last one did."),
-    error=string(lambda row: row.error, "Why."),
-    paused=boolean(lambda row: row.is_paused, "Whether it is paused, because every attempt has failed for a day."),
+    receiver=show.string(lambda row: row.origin, "Its scheme, host and port.", examples=["https://example.com:443"]),
+    failingSince=show.timestamp(lambda row: row.failing_since, "When the first of these attempts failed."),
+    lastFailureAt=show.timestamp(lambda row: row.failed_at, "When the last one did."),
+    error=show.string(lambda row: row.error, "Why."),
+    paused=show.boolean(lambda row: row.is_paused, "Whether it is paused, because every attempt has failed for a day."),
 )
 
 WEBHOOK_STATUS = Serializer[StatusView](
     "WebhookStatus",
     "How webhooks fare.",
-    failing=array(FAILING, lambda view: view.failing, "The receivers that fail, up to 100, those that have failed for longest first."),
+    failing=show.array(FAILING, lambda view: view.failing, "The receivers that fail, up to 100, those that have failed for longest first."),
 )
 
 SERVER_STATUS = Serializer[ServerStatus](
     "ServerStatus",
     "What goes on, at a glance.",
-    fastlane=nested(ABOUT, lambda status: status.version),
-    uptime=integer(lambda status: status.view.uptime // 1000, "Seconds since this process started."),
-    workers=nested(WORKERS, lambda status: status.view.workers),
-    hosts=array(HOST, lambda status: status.view.hosts),
-    containers=nested(CONTAINERS, lambda status: status.view.running),
-    dispatch=nested(DISPATCH, lambda status: status.view),
-    pools=nested(POOLS_REVISION, lambda status: status.view.pools),
-    queues=table(QUEUE, lambda status: status.view.queues, "By pool."),
-    strandedQueues=table(
+    fastlane=show.nested(ABOUT, lambda status: status.version),
+    uptime=show.integer(lambda status: status.view.uptime // 1000, "Seconds since this process started."),
+    workers=show.nested(WORKERS, lambda status: status.view.workers),
+    hosts=show.array(HOST, lambda status: status.view.hosts),
+    containers=show.nested(CONTAINERS, lambda status: status.view.running),
+    dispatch=show.nested(DISPATCH, lambda status: status.view),
+    pools=show.nested(POOLS_REVISION, lambda status: status.view.pools),
+    queues=show.table(QUEUE, lambda status: status.view.queues, "By pool."),
+    strandedQueues=show.table(
         STRANDED,
         lambda status: status.view.stranded,
         "Those of pools that were renamed or removed, until a worker moves what waits there.",
     ),
-    tasks=nested(TASK_COUNT, lambda status: status.view),
-    jobs=nested(JOB_COUNT, lambda status: status.view),
-    executions=nested(EXECUTION_COUNTS, lambda status: status.view),
-    uncleaned=array(UNCLEANED, lambda status: status.view.uncleaned, "What is to be removed from each host; usually empty."),
-    webhooks=nested(WEBHOOK_STATUS, lambda status: status.view),
+    tasks=show.nested(TASK_COUNT, lambda status: status.view),
+    jobs=show.nested(JOB_COUNT, lambda status: status.view),
+    executions=show.nested(EXECUTION_COUNTS, lambda status: status.view),
+    uncleaned=show.array(UNCLEANED, lambda status: status.view.uncleaned, "What is to be removed from each host; usually empty."),
+    webhooks=show.nested(WEBHOOK_STATUS, lambda status: status.view),
 )
 
 

@@ -10,21 +10,9 @@ from fastlane.models.job import Job
 from fastlane.models.notify import Webhook, filled
 from fastlane.models.schedule import show_duration
 from fastlane.services.reads.lists import ExecutionView
+from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, PLACE
-from fastlane.web.api.serializer import (
-    RenderContext,
-    Serializer,
-    boolean,
-    enum,
-    flattened,
-    integer,
-    mapping,
-    nested,
-    string,
-    timestamp,
-    url,
-    uuid,
-)
+from fastlane.web.api.serializer import RenderContext, Serializer
 from fastlane.web.http.problems import encode_json
 
 VERSION = 1
@@ -47,23 +35,23 @@ class ExecutionEvent:
 EVENT_METADATA = Serializer[Execution](
     "EventMetadata",
     "What the job's client gave, and where the execution ran, under the names of fastlane 2.x.",
-    custom=mapping(lambda execution: execution.spec.metadata, "The metadata that the client gave."),
-    place=flattened(PLACE, lambda execution: execution),
+    custom=show.mapping(lambda execution: execution.spec.metadata, "The metadata that the client gave."),
+    place=show.flattened(PLACE, lambda execution: execution),
 )
 
 EXECUTION_EVENT = Serializer[ExecutionEvent](
     "ExecutionEvent",
     "What a webhook gets when an execution has ended: the execution, and what this message is.",
-    id=uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
-    type=string(lambda event: event.delivery.event, "execution. and the final status.", examples=["execution.done"]),
-    version=integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
-    timestamp=timestamp(lambda event: event.execution.finished_at, "When the execution ended.", null=True),
-    willRetry=boolean(lambda event: event.delivery.will_retry, "Whether another attempt at the job follows."),
-    execution=flattened(EXECUTION, lambda event: event.view),
-    job_id=uuid(lambda event: event.execution.job_id, "jobId, as fastlane 2.x named it."),
-    name=string(lambda event: event.execution.spec.name, "The job's name for people.", null=True),
-    labels=mapping(lambda event: event.execution.spec.labels, "The job's labels, by name.", values={"type": "string"}),
-    metadata=nested(EVENT_METADATA, lambda event: event.execution),
+    id=show.uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
+    type=show.string(lambda event: event.delivery.event, "execution. and the final status.", examples=["execution.done"]),
+    version=show.integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
+    timestamp=show.timestamp(lambda event: event.execution.finished_at, "When the execution ended.", null=True),
+    willRetry=show.boolean(lambda event: event.delivery.will_retry, "Whether another attempt at the job follows."),
+    execution=show.flattened(EXECUTION, lambda event: event.view),
+    job_id=show.uuid(lambda event: event.execution.job_id, "jobId, as fastlane 2.x named it."),
+    name=show.string(lambda event: event.execution.spec.name, "The job's name for people.", null=True),
+    labels=show.mapping(lambda event: event.execution.spec.labels, "The job's labels, by name.", values={"type": "string"}),
+    metadata=show.nested(EVENT_METADATA, lambda event: event.execution),
 )
 
 
@@ -79,28 +67,28 @@ class JobEvent:
 JOB_EVENT_METADATA = Serializer[Job](
     "JobEventMetadata",
     "What the job's client gave.",
-    custom=mapping(lambda job: job.spec.metadata, "The metadata that the client gave."),
+    custom=show.mapping(lambda job: job.spec.metadata, "The metadata that the client gave."),
 )
 
 JOB_EVENT = Serializer[JobEvent](
     "JobEvent",
     "What a webhook gets when a job has had no success for as long as its expectEvery says, and after the next success.",
-    id=uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
-    type=string(lambda event: event.delivery.event, "job.late or job.recovered.", examples=["job.late"]),
-    version=integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
-    timestamp=timestamp(lambda event: event.delivery.created_at, "Since when it is late; when it succeeded again."),
-    status=enum(("late", "recovered"), lambda event: event.delivery.event.partition(".")[2], "What it is."),
-    taskId=string(lambda event: event.job.task_id, "Its task's id."),
-    jobId=uuid(lambda event: event.job.id, "Its id."),
-    job_id=uuid(lambda event: event.job.id, "jobId, as fastlane 2.x named it."),
-    url=url(lambda event, render: render.job_url(event.job.task_id, event.job.id), "The job."),
-    name=string(lambda event: event.job.spec.name, "The job's name for people.", null=True),
-    labels=mapping(lambda event: event.job.spec.labels, "The job's labels, by name.", values={"type": "string"}),
-    image=string(lambda event: event.job.spec.image, "The image that it runs."),
-    expectEvery=string(lambda event: show_duration((event.job.spec.expect_every or 0) / 1000), "How often it is to succeed."),
-    nextRunAt=timestamp(lambda event: event.job.next_tick, "Its next tick.", null=True),
-    lastExecution=nested(EXECUTION, lambda event: event.latest, null=True),
-    metadata=nested(JOB_EVENT_METADATA, lambda event: event.job),
+    id=show.uuid(lambda event: event.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
+    type=show.string(lambda event: event.delivery.event, "job.late or job.recovered.", examples=["job.late"]),
+    version=show.integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
+    timestamp=show.timestamp(lambda event: event.delivery.created_at, "Since when it is late; when it succeeded again."),
+    status=show.enum(("late", "recovered"), lambda event: event.delivery.event.partition(".")[2], "What it is."),
+    taskId=show.string(lambda event: event.job.task_id, "Its task's id."),
+    jobId=show.uuid(lambda event: event.job.id, "Its id."),
+    job_id=show.uuid(lambda event: event.job.id, "jobId, as fastlane 2.x named it."),
+    url=show.url(lambda event, render: render.job_url(event.job.task_id, event.job.id), "The job."),
+    name=show.string(lambda event: event.job.spec.name, "The job's name for people.", null=True),
+    labels=show.mapping(lambda event: event.job.spec.labels, "The job's labels, by name.", values={"type": "string"}),
+    image=show.string(lambda event: event.job.spec.image, "The image that it runs."),
+    expectEvery=show.string(lambda event: show_duration((event.job.spec.expect_every or 0) / 1000), "How often it is to succeed."),
+    nextRunAt=show.timestamp(lambda event: event.job.next_tick, "Its next tick.", null=True),
+    lastExecution=show.nested(EXECUTION, lambda event: event.latest, null=True),
+    metadata=show.nested(JOB_EVENT_METADATA, lambda event: event.job),
 )
 
 

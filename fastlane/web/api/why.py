@@ -22,22 +22,9 @@ from fastlane.services.reads.why import (
     UnusableHosts,
     WaitReason,
 )
+from fastlane.web.api import serializer as show
 from fastlane.web.api.jobs import JOB_STATUSES, TICK
-from fastlane.web.api.serializer import (
-    Field,
-    RenderContext,
-    Serializer,
-    array,
-    enum,
-    integer,
-    message,
-    nested,
-    string,
-    timestamp,
-    url,
-    uuid,
-    variants,
-)
+from fastlane.web.api.serializer import Field, RenderContext, Serializer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +38,26 @@ class WaitView:
 HOST_DOWN = Serializer[UnusableHost](
     "HostDown",
     "A host that cannot be used.",
-    host=string(lambda host: host.name, "Its address, as the settings have it."),
-    reason=string(lambda host: host.reason, "Why it cannot be used."),
-    since=timestamp(lambda host: host.since, "Since when.", null=True),
-    circuit=string(lambda host: host.circuit, "open: it is left alone.", optional=True),
-    faults=integer(lambda host: host.faults, "How many faults in a row opened its breaker.", optional=True),
-    retryAt=timestamp(lambda host: host.retry_at, "When it is called again, unless a probe succeeds before.", optional=True),
+    host=show.string(lambda host: host.name, "Its address, as the settings have it."),
+    reason=show.string(lambda host: host.reason, "Why it cannot be used."),
+    since=show.timestamp(lambda host: host.since, "Since when.", null=True),
+    circuit=show.string(lambda host: host.circuit, "open: it is left alone.", optional=True),
+    faults=show.integer(lambda host: host.faults, "How many faults in a row opened its breaker.", optional=True),
+    retryAt=show.timestamp(lambda host: host.retry_at, "When it is called again, unless a probe succeeds before.", optional=True),
 )
 
-POOL: Field[Any] = string(lambda details: details.pool, "The pool.", null=True)
-RUNNING: Field[Any] = integer(lambda details: details.running, "How many run.")
-HOST: Field[Any] = string(lambda details: details.host, "The Docker host.", null=True)
+POOL: Field[Any] = show.string(lambda details: details.pool, "The pool.", null=True)
+RUNNING: Field[Any] = show.integer(lambda details: details.running, "How many run.")
+HOST: Field[Any] = show.string(lambda details: details.host, "The Docker host.", null=True)
 
 
 def _resume_url(read: Callable[[Any, RenderContext], str]) -> Mapping[str, Field[Any]]:
-    return {"resumeUrl": url(read, "Where a POST ends the pause.")}
+    return {"resumeUrl": show.url(read, "Where a POST ends the pause.")}
 
 
 DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
     HeldTick: {
-        "heldTick": timestamp(lambda details: details.due, "When the tick was due that the pause holds."),
+        "heldTick": show.timestamp(lambda details: details.due, "When the tick was due that the pause holds."),
         **_resume_url(lambda details, render: f"{render.job_url(details.task_id, details.job_id)}resume/"),
     },
     PausedDispatch: _resume_url(lambda _, render: f"{render.dispatch_url()}resume/"),
@@ -79,48 +66,48 @@ DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
     FullPool: {
         "pool": POOL,
         "running": RUNNING,
-        "maxRunning": integer(lambda details: details.max_running, "How many may run at once in the pool.", least=1),
-        "ready": integer(lambda details: details.ready, "How many wait for a slot."),
+        "maxRunning": show.integer(lambda details: details.max_running, "How many may run at once in the pool.", least=1),
+        "ready": show.integer(lambda details: details.ready, "How many wait for a slot."),
     },
-    UnusableHosts: {"pool": POOL, "hosts": array(HOST_DOWN, lambda details: details.hosts)},
+    UnusableHosts: {"pool": POOL, "hosts": show.array(HOST_DOWN, lambda details: details.hosts)},
     FullTask: {
         "running": RUNNING,
-        "concurrency": integer(lambda details: details.concurrency, "How many of its task may run at once.", least=1),
+        "concurrency": show.integer(lambda details: details.concurrency, "How many of its task may run at once.", least=1),
     },
-    EarlierExecution: {"executionId": uuid(lambda details: details.execution_id, "The execution that has to end first.", null=True)},
-    ImagePull: {"image": string(lambda details: details.image, "The image."), "host": HOST},
+    EarlierExecution: {"executionId": show.uuid(lambda details: details.execution_id, "The execution that has to end first.", null=True)},
+    ImagePull: {"image": show.string(lambda details: details.image, "The image."), "host": HOST},
     NotedObstacle: {
         "host": HOST,
-        "image": string(lambda details: details.image, "The image.", optional=True),
-        "hosts": array(HOST_DOWN, lambda details: details.hosts, optional=True),
+        "image": show.string(lambda details: details.image, "The image.", optional=True),
+        "hosts": show.array(HOST_DOWN, lambda details: details.hosts, optional=True),
     },
-    NextAttempt: {"attempt": integer(lambda details: details.attempt, "The attempt to come.", least=2)},
+    NextAttempt: {"attempt": show.integer(lambda details: details.attempt, "The attempt to come.", least=2)},
 }
 """The keys that follow ``until``, in their order. A key stands there with null when its value is not known."""
 
 WAIT = Serializer[WaitView](
     "Wait",
     "One thing that is waited for. Its reason decides which keys follow until.",
-    reason=enum(Cause, lambda wait: wait.reason.reason, "The kind of wait, for programs."),
-    message=message(lambda wait: wait.reason.message, lambda wait: wait.envs, "What it waits for, for people."),
-    since=timestamp(lambda wait: wait.reason.since, "Since when; null when that is not known.", null=True),
-    until=timestamp(lambda wait: wait.reason.until, "Until when at the latest; null when that is not known.", null=True),
-    details=variants(lambda wait: wait.reason.details, DETAILS),
+    reason=show.enum(Cause, lambda wait: wait.reason.reason, "The kind of wait, for programs."),
+    message=show.message(lambda wait: wait.reason.message, lambda wait: wait.envs, "What it waits for, for people."),
+    since=show.timestamp(lambda wait: wait.reason.since, "Since when; null when that is not known.", null=True),
+    until=show.timestamp(lambda wait: wait.reason.until, "Until when at the latest; null when that is not known.", null=True),
+    details=show.variants(lambda wait: wait.reason.details, DETAILS),
 )
 
 OUT_OF_MEMORY = Serializer[OutOfMemory](
     "OutOfMemory",
     "How much memory an execution that ran out of it had, and how much it used.",
-    message=string(lambda found: found.message, "What to do, for people."),
-    limitBytes=integer(lambda found: found.limit, "The most that it might use; null: there was no limit.", null=True),
-    peakBytes=integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
+    message=show.string(lambda found: found.message, "What to do, for people."),
+    limitBytes=show.integer(lambda found: found.limit, "The most that it might use; null: there was no limit.", null=True),
+    peakBytes=show.integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
 )
 
 WHY = Serializer[Explanation](
     "Why",
     "What a job or an execution waits for now: nothing, one thing or several; and why its last end or due time was not as wanted.",
-    status=enum(JOB_STATUSES, lambda explained: explained.status, "The status of the job or the execution."),
-    waitingFor=array(WAIT, lambda explained: [WaitView(wait, explained.envs) for wait in explained.waits]),
-    outOfMemory=nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
-    lastTick=nested(TICK, lambda explained: explained.last_tick, optional=True),
+    status=show.enum(JOB_STATUSES, lambda explained: explained.status, "The status of the job or the execution."),
+    waitingFor=show.array(WAIT, lambda explained: [WaitView(wait, explained.envs) for wait in explained.waits]),
+    outOfMemory=show.nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
+    lastTick=show.nested(TICK, lambda explained: explained.last_tick, optional=True),
 )

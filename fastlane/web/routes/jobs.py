@@ -1,7 +1,6 @@
 """Jobs: their lists, one of them with its ticks, and what can be done to it: stop, retry, run, pause and resume."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.ids import IdempotencyKey
@@ -13,7 +12,7 @@ from fastlane.services.changes import Edit
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
-from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, read_change, read_job
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, JobRules, read_change, read_job
 from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.serializer import Listing
@@ -39,7 +38,7 @@ ENQUEUE_QUERY = {
 
 def read_job_body(handler: Handler, task_id: str) -> tuple[Spec, Schedule]:
     """What to run and when. Raises Invalid with every fault."""
-    return read_job(read_object(bytes(handler.body)), handler.services.clock.now(), **_rules(handler, task_id))
+    return read_job(read_object(bytes(handler.body)), handler.services.clock.now(), _rules(handler, task_id))
 
 
 def read_edit(handler: Handler, task_id: str) -> Edit:
@@ -47,24 +46,17 @@ def read_edit(handler: Handler, task_id: str) -> Edit:
     body, rules = read_object(bytes(handler.body)), _rules(handler, task_id)
 
     def edit(job: Job, now: int) -> tuple[Spec, Schedule]:
-        return read_change(body, job, now, **rules)
+        return read_change(body, job, now, rules)
 
     return edit
 
 
-def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
-    """The server's rules for a job of the task: its limits, the zone of a cron that names none, and where notifications may
-    go."""
+def _rules(handler: Handler, task_id: str) -> JobRules:
+    """The server's rules for a job of the task."""
     settings = handler.config
     own = handler.services.pools.hard_timeout(task_id)
     timeout = settings.hard_timeout if own is None else own
-    return {
-        "hard_retries": settings.hard_retries,
-        "hard_timeout": timeout,
-        "timezone": settings.timezone,
-        "webhook_allow": settings.webhook_allow,
-        "notify_allow": settings.mail_allow,
-    }
+    return JobRules(settings.hard_retries, timeout, settings.timezone, settings.webhook_allow, settings.mail_allow)
 
 
 def read_enqueue_query(handler: Handler) -> tuple[bool, int]:
