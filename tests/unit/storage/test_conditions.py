@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from fastlane.models.delivery import Delivery
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.storage.records import DELIVERIES, EXECUTIONS, JOBS, Record
 from tests.support.factories import new
 
 JOB, _, EXECUTION = new()
-DELIVERY = Delivery("a", "t", "j", "e", "execution.failed", Webhook(Occasion.FAILS, "https://example.com"), True, 5, 5, 4)
+DELIVERY = Delivery("a", "t", "j", "e", "execution.failed", Webhook(NotificationTrigger.FAILS, "https://example.com"), True, 5, 5, 4)
 moments = st.none() | st.integers(0, 5)
 truths = st.booleans()
 
