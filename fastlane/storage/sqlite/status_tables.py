@@ -8,11 +8,15 @@ them again, and write the statuses of all jobs.
 """
 
 from fastlane.models.job import STATUS_RULE, Fact
-from fastlane.storage.sqlite.conditions import BELONGS, ENDED, UNDER_WAY, WAITING
+from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
+from fastlane.storage.sqlite.conditions import BELONGS, UNDER_WAY, WAITING
 from fastlane.storage.sqlite.event_tables import COMMIT
 
 PARTS = 16
 """Parts in which the statuses of the jobs of an older file are written, so that other processes can write between them."""
+
+AT_REST = " AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES))
+"""The condition of a partial index, which a query must repeat: nothing of the job is under way."""
 
 
 def is_over(now: str) -> str:
@@ -21,12 +25,12 @@ def is_over(now: str) -> str:
 
 
 _NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
-_ENDED = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
+_HAS_ENDED = " AND ".join(f"status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES))
+"""Without a list: SQLite makes a table of a list of more than two values each time that it is asked."""
+_ENDED = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {_HAS_ENDED} {_NEWEST})"
 _OF_JOB_UNDER_WAY = f"FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} AND {BELONGS}"
-_THAT_WAIT = f"SELECT rowid FROM executions INDEXED BY executions_waiting WHERE job_id = jobs.id AND {WAITING}"
-_STANDING = f"""coalesce((SELECT status {_OF_JOB_UNDER_WAY} AND rowid NOT IN ({_THAT_WAIT}) {_NEWEST}),
-    (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}), {_ENDED})"""
-"""``models.execution.standing`` in SQL."""
+_UNDER_WAY = f"coalesce((SELECT status {_OF_JOB_UNDER_WAY} AND NOT ({WAITING}) {_NEWEST}), (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}))"
+"""The two parts of ``models.execution.standing`` in SQL."""
 _CRON = """substr(schedule, 1, 14) = '{"kind":"cron"'"""
 """As ``schedule_to_json`` writes it: reading the JSON takes longer than all else."""
 
@@ -35,14 +39,15 @@ def job_status(now: str = "next_tick") -> str:
     """``STATUS_RULE`` as an expression over a row of ``jobs``, at ``now``, an expression that is no less than ``next_tick``."""
     facts = {
         Fact.PAUSED: "held_tick IS NOT NULL",
-        Fact.UNDER_WAY: f"EXISTS (SELECT 1 {_OF_JOB_UNDER_WAY})",
+        Fact.UNDER_WAY: f"EXISTS (SELECT 1 {_OF_JOB_UNDER_WAY})",  # the lines after this one are about jobs without any
         Fact.STOPPED: "stop_sequence > armed",
         Fact.CRON: _CRON,
         Fact.NEVER_RAN: f"{_ENDED} IS NULL",
         Fact.TO_COME: f"next_tick IS NOT NULL AND NOT {is_over(now)}",
     }
     lines = [
-        f"WHEN {' AND '.join(facts[fact] for fact in needed) or 'TRUE'} THEN {_STANDING if said is None else repr(said)}"
+        f"WHEN {' AND '.join(facts[fact] for fact in needed) or 'TRUE'} THEN "
+        + (repr(said) if said is not None else _UNDER_WAY if Fact.UNDER_WAY in needed else _ENDED)
         for needed, said in STATUS_RULE
     ]
     return f"CASE {' '.join(lines)} END"
@@ -65,7 +70,7 @@ JOB_STATUSES = (
     f"""CREATE TRIGGER status_after_change AFTER UPDATE OF status, waits ON executions
         WHEN new.status IS NOT old.status OR new.waits IS NOT old.waits BEGIN {_WRITE} WHERE id = new.job_id; END""",
     f"""CREATE TRIGGER status_after_delete AFTER DELETE ON executions
-        WHEN old.{UNDER_WAY} OR NOT EXISTS (SELECT 1 FROM executions
+        WHEN NOT ({_HAS_ENDED.replace("status", "old.status")}) OR NOT EXISTS (SELECT 1 FROM executions
             WHERE job_id = old.job_id AND (sequence, attempt) > (old.sequence, old.attempt)) BEGIN {_WRITE} WHERE id = old.job_id; END""",
     *(
         statement
@@ -78,5 +83,6 @@ JOB_STATUSES = (
     COMMIT,
     "CREATE INDEX jobs_by_status ON jobs (job_status, created_at, id, task_id)",
     COMMIT,
-    "CREATE INDEX jobs_of_task_by_status ON jobs (task_id, job_status, created_at, id)",
+    # It does not change while an execution is under way.
+    f"CREATE INDEX jobs_of_task_by_status ON jobs (task_id, job_status, created_at, id) WHERE {AT_REST}",
 )

@@ -9,6 +9,7 @@ from fastlane.models.status import Status
 from fastlane.storage.base import Counts
 from fastlane.storage.sqlite.lists.execution_lists import visible_tasks
 from fastlane.storage.sqlite.schema import UNDER_WAY
+from fastlane.storage.sqlite.status_tables import AT_REST
 
 _SEEN = "IN (SELECT value FROM json_each(:tasks))"
 
@@ -32,6 +33,7 @@ def jobs_by_status(db: sqlite3.Connection, visible: str | None) -> Mapping[str, 
     if visible is None:
         query = "SELECT job_status, count(*) FROM jobs INDEXED BY jobs_by_status WHERE job_status > '' GROUP BY job_status"
         return dict(db.execute(query).fetchall())
-    query = f"""SELECT job_status, count(*) FROM jobs INDEXED BY jobs_of_task_by_status WHERE task_id {_SEEN} AND job_status > ''
-        GROUP BY job_status"""
+    at_rest = f"jobs INDEXED BY jobs_of_task_by_status WHERE task_id {_SEEN} AND {AT_REST}"
+    under_way = f"jobs INDEXED BY jobs_by_status WHERE job_{UNDER_WAY} AND task_id {_SEEN}"
+    query = " UNION ALL ".join(f"SELECT job_status, count(*) FROM {found} GROUP BY job_status" for found in (at_rest, under_way))
     return dict(db.execute(query, {"tasks": orjson.dumps(visible_tasks(db, visible)).decode()}).fetchall())
