@@ -39,18 +39,17 @@ def job_status(now: str = "next_tick") -> str:
     """``STATUS_RULE`` as an expression over a row of ``jobs``, at ``now``, an expression that is no less than ``next_tick``."""
     facts = {
         Fact.PAUSED: "held_tick IS NOT NULL",
-        Fact.UNDER_WAY: f"EXISTS (SELECT 1 {_OF_JOB_UNDER_WAY})",  # the lines after this one are about jobs without any
         Fact.STOPPED: "stop_sequence > armed",
         Fact.CRON: _CRON,
         Fact.NEVER_RAN: f"{_ENDED} IS NULL",
         Fact.TO_COME: f"next_tick IS NOT NULL AND NOT {is_over(now)}",
     }
+    standing: dict[tuple[Fact, ...], str] = {(Fact.UNDER_WAY,): _UNDER_WAY, (Fact.ENDED,): _ENDED}
     lines = [
-        f"WHEN {' AND '.join(facts[fact] for fact in needed) or 'TRUE'} THEN "
-        + (repr(said) if said is not None else _UNDER_WAY if Fact.UNDER_WAY in needed else _ENDED)
+        standing[needed] if said is None else f"CASE WHEN {' AND '.join(facts[fact] for fact in needed) or 'TRUE'} THEN '{said}' END"
         for needed, said in STATUS_RULE
     ]
-    return f"CASE {' '.join(lines)} END"
+    return f"coalesce({', '.join(lines)})"
 
 
 _WRITE = f"UPDATE jobs SET job_status = {job_status()}"
