@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from fastlane.storage.mongo.driver.database import Database
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
@@ -14,8 +13,10 @@ from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.storage.base import Store
 from fastlane.storage.mongo import statuses
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.migration import SCHEMA
-from fastlane.storage.mongo.schema import JOBS, META
+from fastlane.storage.mongo.rows import META
+from fastlane.storage.mongo.schema import JOBS
 from fastlane.storage.mongo.store import MongoStore
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import first_of, new

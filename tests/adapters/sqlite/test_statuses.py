@@ -6,20 +6,18 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, execution_document, job_document
-from fastlane.storage.sqlite.driver.connection import connect
-from fastlane.storage.sqlite.driver.migration import migrate
-from fastlane.storage.sqlite.schema import JOB_STATUSES
-
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
+from fastlane.storage.records import EXECUTIONS, JOBS
+from fastlane.storage.sqlite.connection import connect
+from fastlane.storage.sqlite.migration import migrate
 from fastlane.storage.sqlite.rows import insert_into
-from fastlane.storage.sqlite.schema import MIGRATIONS
+from fastlane.storage.sqlite.schema import JOB_STATUSES, MIGRATIONS
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import new, new_job
 
-INSERT_JOB, INSERT_EXECUTION = insert_into("jobs", JOB_COLUMNS), insert_into("executions", EXECUTION_FIELDS)
+INSERT_JOB, INSERT_EXECUTION = insert_into("jobs", JOBS.columns), insert_into("executions", EXECUTIONS.fields)
 """As an older fastlane has them."""
 
 
@@ -29,10 +27,10 @@ def insert(db: sqlite3.Connection, *statuses: Status) -> list[str]:
     for status in statuses:
         job, _, execution = new("t")
         jobs.append(job)
-        db.execute(INSERT_JOB, tuple(job_document(job).values()))
-        db.execute(INSERT_EXECUTION, tuple(execution_document(replace(execution, status=status)).values()))
+        db.execute(INSERT_JOB, tuple(JOBS.row(job).values()))
+        db.execute(INSERT_EXECUTION, tuple(EXECUTIONS.row(replace(execution, status=status)).values()))
     jobs.append(new_job("t", next_tick=9))
-    db.execute(INSERT_JOB, tuple(job_document(jobs[-1]).values()))
+    db.execute(INSERT_JOB, tuple(JOBS.row(jobs[-1]).values()))
     return [job.id for job in jobs]
 
 
@@ -57,7 +55,7 @@ async def test_the_status_follows_the_statements_of_an_older_fastlane(tmp_path: 
         db.execute("UPDATE jobs SET held_tick = next_tick, next_tick = NULL WHERE id = ?", (scheduled,))
         assert await stored_statuses(store) == {running: "failed", waiting: "enqueued", scheduled: "paused"}
         attempt = next_execution((await store.executions_of(running, 1))[0], due=1, now=1)
-        db.execute(INSERT_EXECUTION, tuple(execution_document(attempt).values()))
+        db.execute(INSERT_EXECUTION, tuple(EXECUTIONS.row(attempt).values()))
         db.execute("DELETE FROM executions WHERE job_id = ?", (waiting,))
         assert await stored_statuses(store) == {running: "enqueued", waiting: "expired", scheduled: "paused"}
     assert await stored_statuses(store) == await ruled_statuses(store)
