@@ -182,6 +182,8 @@ class Fact(StrEnum):
     """The execution that stands for the job has not ended (``models.execution.standing``)."""
     STOPPED = "stopped"
     CRON = "cron"
+    ENDED = "ended"
+    """The execution that stands for the job has ended."""
     NEVER_RAN = "never ran"
     """No execution stands for the job. Its tick came too late to make one, or has not come."""
     TO_COME = "to come"
@@ -195,12 +197,12 @@ STATUS_RULE: tuple[tuple[tuple[Fact, ...], str | None], ...] = (
     ((Fact.STOPPED, Fact.NEVER_RAN), "stopped"),
     ((Fact.TO_COME,), "scheduled"),
     ((Fact.CRON,), "expired"),
-    ((Fact.NEVER_RAN,), "expired"),
-    ((), None),
+    ((Fact.ENDED,), None),
+    ((), "expired"),
 )
-"""The rule for a job's status in the API: the first line of which all facts are true says it; None stands for the status of the job's
-execution. A cron without a run to come has expired, whatever ran before. SQLite's triggers are made from this table: see
-``storage.sqlite.status_tables`` before you change it."""
+"""The rule for a job's status in the API: the first line of which all facts are true says it; None stands for the status of the execution
+that is under way or has ended. A cron without a run to come has expired, whatever ran before. SQLite's triggers are made from this table:
+see ``storage.sqlite.schema`` before you change it."""
 
 
 def job_status(job: Job, latest: Status | None, now: int = 0) -> str:
@@ -212,6 +214,7 @@ def job_status(job: Job, latest: Status | None, now: int = 0) -> str:
     facts = {
         Fact.PAUSED: job.paused,
         Fact.UNDER_WAY: latest is not None and not latest.final,
+        Fact.ENDED: latest is not None and latest.final,
         Fact.STOPPED: job.stopped,
         Fact.CRON: job.schedule.cron is not None,
         Fact.NEVER_RAN: latest is None,

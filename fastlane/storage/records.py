@@ -228,6 +228,8 @@ TO_COME = Condition[Job](
     "(next_tick IS NOT NULL OR held_tick IS NOT NULL)", "is_to_come", lambda job: job.next_tick is not None or job.held_tick is not None
 )
 TO_CHECK = Condition[Job]("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
+AT_REST = Condition[Job](" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
+"""Nothing of the job is under way. So an index of this does not change while an execution is."""
 UNDER_WAY = Condition[Execution](_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
 ENDED = Condition[Execution](_one_of(FINAL))
 UNSETTLED = Condition[Execution](f"settled = 0 AND {ENDED.sql}", "is_unsettled", lambda one: one.status in FINAL and not one.settled)
@@ -279,7 +281,7 @@ TASKS_BY_CHANGE = Index(TASKS, "tasks_by_change", (), ("modified_at", "id"))
 JOBS_OF_TASK = Index(JOBS, "jobs_of_task", ("task_id",), ("created_at", "id"))
 JOBS_BY_CREATION = Index(JOBS, "jobs_by_creation", (), ("created_at", "id"), ("task_id",))
 JOBS_BY_STATUS = Index(JOBS, "jobs_by_status", ("job_status",), ("created_at", "id"), ("task_id",))
-JOBS_OF_TASK_BY_STATUS = Index(JOBS, "jobs_of_task_by_status", ("task_id", "job_status"), ("created_at", "id"))
+JOBS_OF_TASK_BY_STATUS = Index(JOBS, "jobs_of_task_by_status", ("task_id", "job_status"), ("created_at", "id"), where=AT_REST)
 JOBS_DUE = Index(JOBS, "jobs_due", (), ("next_tick", "id"))
 JOBS_TO_COME = Index(JOBS, "jobs_to_come", ("task_id",), ("id",), where=TO_COME)
 JOBS_TO_CHECK = Index(JOBS, "jobs_to_check", (), ("check_at", "id"), where=TO_CHECK)

@@ -2,7 +2,7 @@
 
 It is computed after the write from what is stored then, and written where ``status_revision`` is still what it was before all that was
 read; each write raises that. So of two writers at once the later one has seen what both wrote. A process that dies in between leaves the
-status behind: ``status_walks`` finds it, and the intent of a commit is only over once its job has its status.
+status behind: ``jobs`` finds it, and the intent of a commit is only over once its job has its status.
 """
 
 import asyncio

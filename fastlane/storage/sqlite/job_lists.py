@@ -13,6 +13,7 @@ from typing import Any
 
 from fastlane.models.job import Job
 from fastlane.models.paging import JobPage, WantedJobs, Window
+from fastlane.models.status import UNDER_WAY
 from fastlane.storage.base import StatusWalk
 from fastlane.storage.pages import is_near
 from fastlane.storage.records import JOBS, label_text
@@ -22,7 +23,8 @@ from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import JOB_COLUMNS
 from fastlane.storage.sqlite.lists import IS_SEEN, OF_TASKS, SEEN, ListSource, Values, Walks, number, page
 from fastlane.storage.sqlite.rows import as_json, fetched
-from fastlane.storage.sqlite.schema import is_over, job_status
+from fastlane.storage.sqlite.schema import AT_REST, is_over, job_status
+from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
 
 _LABELLED = "job_labels CROSS JOIN jobs ON jobs.id = job_labels.job_id WHERE label = :label"
 _HAS_STATUS = "jobs.job_status IN (SELECT value FROM json_each(:statuses))"
@@ -67,10 +69,12 @@ class SqliteJobLists:
 
     async def jobs_by_status(self, visible: str | None = None) -> Mapping[str, int]:
         def count(db: sqlite3.Connection) -> dict[str, int]:
-            index, seen, given = "jobs_by_status", "", dict[str, str]()
+            parts, given = ["jobs INDEXED BY jobs_by_status WHERE job_status > ''"], dict[str, str]()
             if visible is not None:
-                index, seen, given = "jobs_of_task_by_status", f"task_id {OF_TASKS} AND ", {"tasks": as_json(visible_tasks(db, visible))}
-            query = f"SELECT job_status, count(*) FROM jobs INDEXED BY {index} WHERE {seen}job_status > '' GROUP BY job_status"
+                at_rest = f"jobs INDEXED BY jobs_of_task_by_status WHERE task_id {OF_TASKS} AND {AT_REST}"
+                parts = [at_rest, f"jobs INDEXED BY jobs_by_status WHERE job_{UNDER_WAY_SQL} AND task_id {OF_TASKS}"]
+                given = {"tasks": as_json(visible_tasks(db, visible))}
+            query = " UNION ALL ".join(f"SELECT job_status, count(*) FROM {found} GROUP BY job_status" for found in parts)
             return dict(db.execute(query, given).fetchall())
 
         return await self._file.list(count)
@@ -114,27 +118,34 @@ def _walks(wanted: WantedJobs, *, each: bool) -> Walks:
         found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')}{status}{_next('job_labels.created_at', 'job_labels.job_id')}"
         return Walks([f"jobs WHERE jobs.rowid IN (SELECT jobs.rowid FROM {found})"], before, forwards=True)
     if wanted.task_id is not None:
-        return Walks([f"jobs {found}" for found in _of_task(wanted, ":task_id")])
+        return Walks([*_at_rest(wanted, ":task_id"), *_under_way(wanted)])
     if wanted.visible is not None and each:
-        walks = [f"jobs {found}{_next('created_at', 'id')}" for found in _of_task(wanted, "seen_tasks.task")]
+        walks = [f"{found}{_next('created_at', 'id')}" for found in _at_rest(wanted, "seen_tasks.task")]
         parts = [f"seen_tasks CROSS JOIN jobs ON jobs.rowid IN (SELECT jobs.rowid FROM {walk}) WHERE TRUE" for walk in walks]
-        return Walks(parts, before, forwards=True)
-    return Walks([f"jobs {found}{_of_tasks(wanted, 'jobs.')}" for found in _of_all(wanted)], before)
+        return Walks([*parts, *_under_way(wanted)], before, forwards=True)
+    return Walks(_of_all(wanted), before)
 
 
-def _of_task(wanted: WantedJobs, task: str) -> list[str]:
-    """An index and a condition for each part of a task's jobs that has an index in the list's order."""
+def _at_rest(wanted: WantedJobs, task: str) -> list[str]:
+    """A FROM and a WHERE for each part of a task's jobs that has an index in the list's order, but for those under way: these have no index
+    by task, because they are few."""
     if not wanted.statuses:
-        return [f"INDEXED BY jobs_of_task WHERE task_id = {task}"]
-    condition = f"INDEXED BY jobs_of_task_by_status WHERE task_id = {task} AND job_status = :status_"
-    return [f"{condition}{place}" for place in range(len(wanted.statuses))]
+        return [f"jobs INDEXED BY jobs_of_task WHERE task_id = {task}"]
+    found = f"jobs INDEXED BY jobs_of_task_by_status WHERE task_id = {task} AND {AT_REST} AND job_status = :status_"
+    return [f"{found}{place}" for place, status in enumerate(sorted(wanted.statuses)) if status not in UNDER_WAY]
+
+
+def _under_way(wanted: WantedJobs) -> list[str]:
+    """The same of the jobs under way, of all tasks in question."""
+    return [found for status, found in zip(sorted(wanted.statuses), _of_all(wanted), strict=False) if status in UNDER_WAY]
 
 
 def _of_all(wanted: WantedJobs) -> list[str]:
-    """The same of the jobs of all tasks."""
+    """The same of all jobs. Those of other tasks are skipped along the index."""
+    of_tasks = _of_tasks(wanted, "jobs.")
     if not wanted.statuses:
-        return ["INDEXED BY jobs_by_creation WHERE TRUE"]
-    return [f"INDEXED BY jobs_by_status WHERE job_status = :status_{place}" for place in range(len(wanted.statuses))]
+        return [f"jobs INDEXED BY jobs_by_creation WHERE TRUE{of_tasks}"]
+    return [f"jobs INDEXED BY jobs_by_status WHERE job_status = :status_{place}{of_tasks}" for place in range(len(wanted.statuses))]
 
 
 def _next(first: str, second: str) -> str:
@@ -156,9 +167,12 @@ def _count(db: sqlite3.Connection, wanted: WantedJobs, given: Values) -> int:
         indexed = f"job_labels WHERE label = :label{_of_tasks(wanted, '')}"
         return number(db, f"{before}SELECT count(*) FROM {found if wanted.statuses else indexed}", given)
     if wanted.statuses:
-        if wanted.visible is not None:
-            return number(db, f"{SEEN}SELECT ifnull(sum({_counts(_of_task(wanted, 'seen_tasks.task'))}), 0) FROM seen_tasks", given)
-        return number(db, f"SELECT {_counts(_of_all(wanted) if wanted.task_id is None else _of_task(wanted, ':task_id'))}", given)
+        if wanted.task_id is None and wanted.visible is None:
+            return number(db, f"SELECT {_counts(_of_all(wanted))}", given)
+        at_rest = _counts(_at_rest(wanted, "seen_tasks.task" if wanted.task_id is None else ":task_id"))
+        if wanted.task_id is None:
+            at_rest = f"(SELECT ifnull(sum({at_rest}), 0) FROM seen_tasks)"
+        return number(db, f"{before}SELECT {at_rest} + {_counts(_under_way(wanted))}", given)
     if wanted.task_id is not None:
         return number(db, "SELECT jobs_count FROM tasks WHERE id = :task_id", given)
     if wanted.visible is not None:
@@ -167,4 +181,4 @@ def _count(db: sqlite3.Connection, wanted: WantedJobs, given: Values) -> int:
 
 
 def _counts(parts: Sequence[str]) -> str:
-    return " + ".join(f"(SELECT count(*) FROM jobs {found})" for found in parts)
+    return " + ".join(f"(SELECT count(*) FROM {found})" for found in parts) or "0"

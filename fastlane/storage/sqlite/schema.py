@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from fastlane.models.job import STATUS_RULE, Fact
+from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.storage import records
 
 
@@ -29,7 +30,7 @@ class Migration:
 UNDER_WAY, ENDED, TO_COME, UNFINISHED = (one.sql for one in (records.UNDER_WAY, records.ENDED, records.TO_COME, records.UNFINISHED))
 WAITING, ON_HOST, TO_SEND, OVER = (one.sql for one in (records.WAITING, records.ON_HOST, records.TO_SEND, records.OVER))
 TO_CHECK, START_NOTED, END_NOTED = (one.sql for one in (records.TO_CHECK, records.START_NOTED, records.END_NOTED))
-OF_JOB, OF_EXECUTION = records.OF_JOB.sql, records.OF_EXECUTION.sql
+OF_JOB, OF_EXECUTION, AT_REST = records.OF_JOB.sql, records.OF_EXECUTION.sql, records.AT_REST.sql
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
@@ -113,12 +114,12 @@ def is_over(now: str) -> str:
 
 
 _NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
-_NEWEST_ENDED = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
+_HAS_ENDED = " AND ".join(f"status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES))
+"""Without a list: SQLite makes a table of a list of more than two values each time that it is asked."""
+_NEWEST_ENDED = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {_HAS_ENDED} {_NEWEST})"
 _OF_JOB_UNDER_WAY = f"FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} AND {BELONGS}"
-_THAT_WAIT = f"SELECT rowid FROM executions INDEXED BY executions_waiting WHERE job_id = jobs.id AND {WAITING}"
-_STANDING = f"""coalesce((SELECT status {_OF_JOB_UNDER_WAY} AND rowid NOT IN ({_THAT_WAIT}) {_NEWEST}),
-    (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}), {_NEWEST_ENDED})"""
-"""``models.execution.standing`` in SQL."""
+_UNDER_WAY = f"coalesce((SELECT status {_OF_JOB_UNDER_WAY} AND NOT ({WAITING}) {_NEWEST}), (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}))"
+"""The two parts of ``models.execution.standing`` in SQL."""
 _CRON = """substr(schedule, 1, 14) = '{"kind":"cron"'"""
 """As ``schedule_to_json`` writes it: reading the JSON takes longer than all else."""
 
@@ -127,17 +128,17 @@ def job_status(now: str = "next_tick") -> str:
     """``STATUS_RULE`` as an expression over a row of ``jobs``, at ``now``, an expression that is no less than ``next_tick``."""
     facts = {
         Fact.PAUSED: "held_tick IS NOT NULL",
-        Fact.UNDER_WAY: f"EXISTS (SELECT 1 {_OF_JOB_UNDER_WAY})",
         Fact.STOPPED: "stop_sequence > armed",
         Fact.CRON: _CRON,
         Fact.NEVER_RAN: f"{_NEWEST_ENDED} IS NULL",
         Fact.TO_COME: f"next_tick IS NOT NULL AND NOT {is_over(now)}",
     }
+    standing: dict[tuple[Fact, ...], str] = {(Fact.UNDER_WAY,): _UNDER_WAY, (Fact.ENDED,): _NEWEST_ENDED}
     lines = [
-        f"WHEN {' AND '.join(facts[fact] for fact in needed) or 'TRUE'} THEN {_STANDING if said is None else repr(said)}"
+        standing[needed] if said is None else f"CASE WHEN {' AND '.join(facts[fact] for fact in needed) or 'TRUE'} THEN '{said}' END"
         for needed, said in STATUS_RULE
     ]
-    return f"CASE {' '.join(lines)} END"
+    return f"coalesce({', '.join(lines)})"
 
 
 _WRITE = f"UPDATE jobs SET job_status = {job_status()}"
@@ -157,7 +158,7 @@ JOB_STATUSES = (
     f"""CREATE TRIGGER status_after_change AFTER UPDATE OF status, waits ON executions
         WHEN new.status IS NOT old.status OR new.waits IS NOT old.waits BEGIN {_WRITE} WHERE id = new.job_id; END""",
     f"""CREATE TRIGGER status_after_delete AFTER DELETE ON executions
-        WHEN old.{UNDER_WAY} OR NOT EXISTS (SELECT 1 FROM executions
+        WHEN NOT ({_HAS_ENDED.replace("status", "old.status")}) OR NOT EXISTS (SELECT 1 FROM executions
             WHERE job_id = old.job_id AND (sequence, attempt) > (old.sequence, old.attempt)) BEGIN {_WRITE} WHERE id = old.job_id; END""",
     *(
         statement
@@ -170,7 +171,8 @@ JOB_STATUSES = (
     COMMIT,
     "CREATE INDEX jobs_by_status ON jobs (job_status, created_at, id, task_id)",
     COMMIT,
-    "CREATE INDEX jobs_of_task_by_status ON jobs (task_id, job_status, created_at, id)",
+    # It does not change while an execution is under way.
+    f"CREATE INDEX jobs_of_task_by_status ON jobs (task_id, job_status, created_at, id) WHERE {AT_REST}",
 )
 
 _STATEMENTS: Sequence[tuple[str, ...]] = (

@@ -1,0 +1,131 @@
+"""What leaves a stored status behind on MongoDB, and who puts it right."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from fastlane.models import transitions
+from fastlane.models.execution import Ending, Execution
+from fastlane.models.job import Job
+from fastlane.models.paging import Window
+from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
+from fastlane.storage.base import Store
+from fastlane.storage.mongo import statuses
+from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.migration import SCHEMA
+from fastlane.storage.mongo.rows import META
+from fastlane.storage.mongo.schema import JOBS
+from fastlane.storage.mongo.store import MongoStore
+from tests.contract.statuses import ruled_statuses, stored_statuses
+from tests.support.factories import first_of, new
+from tests.support.waiting import PATIENCE
+
+Write = Callable[[Store, Job, Execution], Awaitable[object]]
+
+NEWER = {"job_status", "status_revision"}
+"""Fields that an older fastlane does not write."""
+
+
+async def ended(store: Store, job: Job, execution: Execution) -> object:
+    claimed = await store.change(transitions.claim(execution, host="h", pool="p", now=1))
+    assert claimed is not None
+    return await store.change(transitions.give_up(claimed, Ending(Status.FAILED, 5)))
+
+
+CHANGES: dict[str, Write] = {
+    "claim": lambda store, job, one: store.claim(one.id, lambda row: transitions.claim(row, host="h", pool="p", now=1)),
+    "change": ended,
+    "insert": lambda store, job, one: store.insert(replace(next_execution(one, due=1, now=1), status=Status.RUNNING)),
+    "discard": lambda store, job, one: store.discard(one),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_process_that_ends_before_the_status_follows_leaves_it_to_the_reconciler(
+    stores: tuple[MongoStore, MongoStore], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        """The process has ended."""
+
+    one, other = stores
+    job, tick, execution = new("t")
+    await one.create(job, tick, execution)
+    monkeypatch.setattr(one._statuses, "follow", never)
+    await CHANGES[name](one, job, execution)
+    assert await stored_statuses(other) == {job.id: "enqueued"} != await ruled_statuses(other)
+    walk = await other.walk_statuses(1, "~", 10)  # whichever page of all jobs it is at
+    assert (walk.after, walk.repaired) == (None, 1)
+    assert await stored_statuses(other) == await ruled_statuses(other)
+
+
+async def test_the_walk_through_all_jobs_finds_a_status_that_nothing_else_tells_of(store: MongoStore, db: Database) -> None:
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, status=Status.DONE))
+    await db.update(JOBS, job.id, {}, {"$set": {"job_status": "failed"}})
+    assert (await store.walk_statuses(1, job.id, 10)).repaired == 0
+    assert (await store.walk_statuses(1, "", 10)).repaired == 1
+    assert await stored_statuses(store) == {job.id: "done"}
+
+
+async def test_a_writer_that_sleeps_between_its_reads_and_its_write_finds_the_status_written_meanwhile(
+    stores: tuple[MongoStore, MongoStore], db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = stores
+    job, tick, execution = new("t")
+    await one.create(job, tick, execution)
+    write, slept = statuses.store, list[bool]()
+
+    async def sleep(db: Database, row: dict[str, object], status: str) -> bool:
+        if not slept:
+            slept.append(True)
+            await ended(other, job, execution)
+        return await write(db, row, status)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(statuses, "store", sleep)
+    await statuses.write(db, job.id)
+    assert slept
+    assert await stored_statuses(one) == {job.id: "failed"}
+
+
+async def test_jobs_that_an_older_fastlane_wrote_back_have_their_status_in_lists_at_once(store: MongoStore, db: Database) -> None:
+    made = [new("t") for _ in range(3)]
+    for one in made:
+        await store.create(*one)
+    for job, *_ in made[:2]:
+        row = await db.one(JOBS, job.id)
+        assert row is not None
+        await db.replace(JOBS, job.id, {}, {name: value for name, value in row.items() if name not in NEWER})
+    assert await store.jobs_by_status() == {"enqueued": 3}
+    assert (await store.list_jobs("t", Window(1, 10), status="enqueued")).total == 3
+
+
+async def test_a_job_that_is_advanced_keeps_the_status_until_the_new_one_follows(store: MongoStore, db: Database) -> None:
+    job, tick, execution = new("t")
+    await store.create(job, tick, execution)
+    before = await db.one(JOBS, job.id)
+    later, again = first_of(job, key="r:2", sequence=2)
+    assert await store.advance(job, replace(job, sequence=2, check_at=9), [later], again)
+    after = await db.one(JOBS, job.id)
+    assert before is not None
+    assert after is not None
+    assert after["status_revision"] == before["status_revision"] + 1
+    assert await store.advance(replace(job, sequence=2, check_at=9), replace(job, sequence=3), [], None)
+    assert await store.jobs_to_check(99, 9) == []
+
+
+async def test_a_database_of_the_version_before_gets_the_statuses_of_all_its_jobs(mongo_url: str, db: Database) -> None:
+    store = MongoStore(mongo_url, deadline=PATIENCE)
+    await store.open()
+    for status in (Status.DONE, Status.RUNNING, None):
+        job, tick, execution = new("t")
+        await store.create(job, *((tick, replace(execution, status=status)) if status else (None, None)))
+        await db.update(JOBS, job.id, {}, {"$unset": dict.fromkeys(NEWER, "")})
+    await store.close()
+    await db.update(META, SCHEMA, {}, {"$set": {"version": 7}})
+    again = MongoStore(mongo_url, deadline=PATIENCE)
+    await again.open()
+    rows = await db.with_ids(JOBS, list(await ruled_statuses(again)))
+    await again.close()
+    assert sorted(row["job_status"] for row in rows.values()) == ["done", "expired", "running"]
