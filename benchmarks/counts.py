@@ -28,7 +28,7 @@ from fastlane.executors.port import Activation
 from fastlane.models.delivery import DeliveryState
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.queue.port import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
@@ -128,7 +128,7 @@ class Announced(InstantExecutor):
 async def count(webhooks: int = 0, jobs: int = JOBS) -> Steps:
     """The calls of a job with so many webhooks, each told of its end."""
     async with receiving() as receiver:
-        told = tuple(Webhook(Occasion.FINISHES, f"{receiver.url}/{number}", {}, 0) for number in range(webhooks))
+        told = tuple(Webhook(NotificationTrigger.FINISHES, f"{receiver.url}/{number}", {}, 0) for number in range(webhooks))
         async with _ground() as (crew, tape, store, queue):
             fields = {"webhooks": {"finishes": [{"url": one.url} for one in told]}} if told else {}
             for _ in range(WARM_UP + jobs):

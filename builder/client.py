@@ -220,7 +220,7 @@ def openapi() -> Json:
     """The OpenAPI document of a server that sets nothing."""
     from fastlane.config.settings import Settings
     from fastlane.web.openapi import Document
-    from fastlane.web.routes.table import ROUTES
+    from fastlane.web.routes import ROUTES
     from fastlane.web.settings import web_settings
 
     return Document(ROUTES, web_settings(Settings.defaults())).content

@@ -173,18 +173,7 @@ def make_recorder(role: Role, settings: Settings) -> Recorder | None:
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
     """What the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: those of the settings."""
     directory = directory or Directory(store, CurrentPools(settings.pools), clock)
-    return build_services(
-        store,
-        queue,
-        queue.generation,
-        queue.reports,
-        queue.tickets,
-        hub,
-        clock,
-        directory.pools,
-        start_wait=settings.ws_start_wait,
-        directory=directory,
-    )
+    return build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait)
 
 
 @dataclass(frozen=True, slots=True)

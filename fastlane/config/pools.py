@@ -35,7 +35,7 @@ from fastlane.models.container import (
     show_size,
 )
 from fastlane.models.host import LOCAL_ENGINE, SshFiles, TlsFiles, read_address
-from fastlane.models.notify import MAX_SECRETS, MAX_WEBHOOKS, READERS, Occasion, Webhook, read_secret
+from fastlane.models.notify import MAX_SECRETS, MAX_WEBHOOKS, READERS, NotificationTrigger, Webhook, read_secret
 from fastlane.models.pool import ANY, HostRule, Pool, Pull, pool_faults
 from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
 from fastlane.models.schedule import show_duration
@@ -104,9 +104,9 @@ EXAMPLE = '{ url = "https://example.com/hook" }'
 
 def read_webhooks(value: object) -> tuple[Webhook, ...]:
     """The lists of webhooks of a pool, as one."""
-    if not isinstance(value, dict) or set(value) - set(Occasion):
-        raise ValueError(f"is not a table of lists named {', '.join(Occasion)}; write {{ fails = [{EXAMPLE}] }}")
-    return tuple(_webhook(Occasion(name), row) for name in value for row in _rows(value[name]))
+    if not isinstance(value, dict) or set(value) - set(NotificationTrigger):
+        raise ValueError(f"is not a table of lists named {', '.join(NotificationTrigger)}; write {{ fails = [{EXAMPLE}] }}")
+    return tuple(_webhook(NotificationTrigger(name), row) for name in value for row in _rows(value[name]))
 
 
 def show_webhooks(webhooks: Sequence[Webhook]) -> dict[str, list[object]]:
@@ -119,7 +119,7 @@ def show_webhooks(webhooks: Sequence[Webhook]) -> dict[str, list[object]]:
             "retries": one.retries,
             "body": None if one.body is None else MASK,
         }
-        rows.setdefault(one.occasion.value, []).append({key: value for key, value in row.items() if value not in ({}, None)})
+        rows.setdefault(one.trigger.value, []).append({key: value for key, value in row.items() if value not in ({}, None)})
     return rows
 
 
@@ -136,11 +136,11 @@ def _rows(value: object) -> list[object]:
     return value
 
 
-def _webhook(occasion: Occasion, value: object) -> Webhook:
+def _webhook(trigger: NotificationTrigger, value: object) -> Webhook:
     found = read_table(value, WEBHOOK_KEYS)
     if "url" not in found:
         raise ValueError(f"has a webhook without a url; write {EXAMPLE}")
-    return Webhook(occasion, **found)
+    return Webhook(trigger, **found)
 
 
 def _secret(value: object) -> str:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
 from fastlane.models.job import Job
-from fastlane.models.notify import Mailbox, Occasion, Webhook, is_told, one_each
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_told, one_each
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import Status
 
@@ -148,8 +148,8 @@ def targets_told(execution: Execution, status: Status, pools: Sequence[Pool]) ->
     or, where that has none, of its pool."""
     spec = execution.spec
     webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
-    told: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_told(webhook.occasion, status)]
-    mailboxes = one_each([mailbox for mailbox in spec.notify if is_told(mailbox.occasion, status)])
+    told: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_told(webhook.trigger, status)]
+    mailboxes = one_each([mailbox for mailbox in spec.notify if is_told(mailbox.trigger, status)])
     return told + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
 
 
@@ -324,19 +324,19 @@ def succeeded(job: Job, at: int, now: int) -> Job:
     return replace(job, check_at=check_at, late_since=None)
 
 
-def notices(job: Job, occasion: Occasion, pools: Sequence[Pool], at: int, now: int) -> list[Delivery]:
+def notices(job: Job, trigger: NotificationTrigger, pools: Sequence[Pool], at: int, now: int) -> list[Delivery]:
     """The deliveries that tell that the job is late, or has recovered at that moment. Their ids derive from the episode."""
-    own = [webhook for webhook in job.spec.webhooks or of_pool(job.task_id, pools) if webhook.occasion is occasion]
+    own = [webhook for webhook in job.spec.webhooks or of_pool(job.task_id, pools) if webhook.trigger is trigger]
     named: list[tuple[str, Target]] = [(f"webhook/{place}", webhook) for place, webhook in enumerate(own)]
-    mailboxes = one_each([mailbox for mailbox in job.spec.notify if mailbox.occasion is occasion])
+    mailboxes = one_each([mailbox for mailbox in job.spec.notify if mailbox.trigger is trigger])
     named += [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
     return [
         Delivery(
-            id=derived_id(job.incarnation, f"{occasion}/{job.late_since}/{name}"),
+            id=derived_id(job.incarnation, f"{trigger}/{job.late_since}/{name}"),
             task_id=job.task_id,
             job_id=job.id,
             execution_id=job.id,
-            event=f"job.{occasion}",
+            event=f"job.{trigger}",
             target=target,
             will_retry=False,
             created_at=at,

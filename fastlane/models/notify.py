@@ -1,4 +1,4 @@
-"""The occasions on which somebody is told of a job. Pure."""
+"""What triggers a notification about a job, and whom it goes to. Pure."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from fastlane.models.status import Status
 
 
-class Occasion(StrEnum):
+class NotificationTrigger(StrEnum):
     """What a webhook or a mailbox is told of: the name of its list in a job."""
 
     SUCCEEDS = "succeeds"
@@ -30,16 +30,16 @@ class Occasion(StrEnum):
 FAILURES = frozenset({Status.FAILED, Status.TIMEDOUT, Status.EXPIRED})
 
 
-def is_told(occasion: Occasion, status: Status) -> bool:
-    """Whether an execution's end with this status is such an occasion."""
-    match occasion:
-        case Occasion.SUCCEEDS:
+def is_told(trigger: NotificationTrigger, status: Status) -> bool:
+    """Whether an execution's end with this status triggers the notification."""
+    match trigger:
+        case NotificationTrigger.SUCCEEDS:
             return status is Status.DONE
-        case Occasion.FAILS:
+        case NotificationTrigger.FAILS:
             return status in FAILURES
-        case Occasion.FINISHES:
+        case NotificationTrigger.FINISHES:
             return status.final
-        case Occasion.LATE | Occasion.RECOVERED:
+        case NotificationTrigger.LATE | NotificationTrigger.RECOVERED:
             return False
 
 
@@ -61,10 +61,10 @@ OWN_PREFIX = "webhook-"
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where to post on an occasion, with which headers of the user's, and how many further attempts may follow a failed one. ``body``:
-    a template of what is posted in place of the execution, see ``template``."""
+    """Where to post when its trigger comes, with which of the user's headers, and how many attempts may follow a failed one. ``body``: a
+    template of what is posted in place of the execution, see ``filled``."""
 
-    occasion: Occasion
+    trigger: NotificationTrigger
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     retries: int = DEFAULT_RETRIES
@@ -164,9 +164,9 @@ ROUTED = frozenset("%!")
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """An address, and the occasion on which it gets a mail."""
+    """An address, and what triggers a mail to it."""
 
-    occasion: Occasion
+    trigger: NotificationTrigger
     address: str = field(repr=False)
 
     @property

@@ -208,7 +208,7 @@ def mail_writer(make_payload: MakePayload, redact: Redact, interval: float) -> C
         heading = _subject(payload)
         rows = list(_job_rows(payload) if isinstance(subject, JobState) else _rows(payload))
         held = _held(parts.quota, payload, interval)
-        footer = f"You get this mail because notify.{delivery.target.occasion} of the job lists {address}."
+        footer = f"You get this mail because notify.{delivery.target.trigger} of the job lists {address}."
         return MailMessage(
             id=delivery.id,
             thread=delivery.job_id,

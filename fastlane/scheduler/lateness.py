@@ -15,7 +15,7 @@ from fastlane.errors import TransientError
 from fastlane.models.delivery import checked, notices, succeeded, told
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.notify import Occasion
+from fastlane.models.notify import NotificationTrigger
 from fastlane.models.pool import RESTORED, Pool
 from fastlane.models.status import Status
 from fastlane.scheduler.known_workers import always
@@ -71,8 +71,10 @@ class Lateness:
             after = succeeded(job, at, now)
             if job.late_since is not None and job.late_since <= at:
                 if job.check_at is not None:
-                    await self._tell(job, Occasion.LATE, job.late_since)  # whoever said that it is late has perhaps not come to it
-                await self._tell(job, Occasion.RECOVERED, at)
+                    await self._tell(
+                        job, NotificationTrigger.LATE, job.late_since
+                    )  # whoever said that it is late has perhaps not come to it
+                await self._tell(job, NotificationTrigger.RECOVERED, at)
             if after == job or await self._store.advance(job, after, (), None):
                 if job.late_since is not None and after.late_since is None:
                     log.info("job.recovered", task_id=job.task_id, job_id=job.id, execution_id=execution.id)
@@ -98,7 +100,7 @@ class Lateness:
             log.warning("job.late", task_id=job.task_id, job_id=job.id, late_since=after.late_since)
             job = after
         if job.late_since is not None:
-            await self._tell(job, Occasion.LATE, job.late_since)
+            await self._tell(job, NotificationTrigger.LATE, job.late_since)
             await self._store.advance(job, told(job), (), None)
 
     async def _last_success(self, job: Job) -> int | None:
@@ -106,8 +108,8 @@ class Lateness:
         done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
         return max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
 
-    async def _tell(self, job: Job, occasion: Occasion, at: int) -> None:
-        deliveries = notices(job, occasion, self._pools, at, self._clock.now())
+    async def _tell(self, job: Job, trigger: NotificationTrigger, at: int) -> None:
+        deliveries = notices(job, trigger, self._pools, at, self._clock.now())
         if deliveries:
             await self._store.insert_deliveries(deliveries)
             self._on_deliveries()

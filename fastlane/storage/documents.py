@@ -82,7 +82,7 @@ def spec_to_json(spec: Spec) -> str:
     if spec.webhooks:
         rules["webhooks"] = [webhook_values(webhook) for webhook in spec.webhooks]
     if spec.notify:
-        rules["notify"] = [[mailbox.occasion, mailbox.address] for mailbox in spec.notify]
+        rules["notify"] = [[mailbox.trigger, mailbox.address] for mailbox in spec.notify]
     stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
     return orjson.dumps(stored).decode()
 

@@ -6,12 +6,12 @@ import json
 from fastlane.client import AsyncClient
 from fastlane.models.delivery import Delivery, Reply
 from fastlane.models.event import Event, EventKind
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.transitions import settle
 from tests.client.test_commands import check
 from tests.support.waiting import LONG_PATIENCE, until
 
-WEBHOOK = Webhook(Occasion.FAILS, "https://example.com/a", {}, 3)
+WEBHOOK = Webhook(NotificationTrigger.FAILS, "https://example.com/a", {}, 3)
 FIRST, SECOND = "0f3ad6c5-2f5c-4a1e-8d0e-6c7a4b1e9f10", "0f3ad6c5-2f5c-4a1e-8d0e-6c7a4b1e9f11"
 
 

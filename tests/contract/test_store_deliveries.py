@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import replace
 
 from fastlane.models.delivery import Delivery, Kind, MailQuota, Receiver, Reply
-from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from tests.contract.stored import created, types_in
 from tests.support.factories import make_spec
 
-WEBHOOK = Webhook(Occasion.FAILS, "https://example.com:8443/größe?a=b", {"X-A.b$": "é"}, 3, {"a.b$": ["{{x}}", None, 1.5]})
+WEBHOOK = Webhook(NotificationTrigger.FAILS, "https://example.com:8443/größe?a=b", {"X-A.b$": "é"}, 3, {"a.b$": ["{{x}}", None, 1.5]})
 FIRST = Delivery("a", "t", "j", "e", "execution.failed", WEBHOOK, True, 5, 5, 4)
 RECEIVER = Receiver("r", "https://example.com:443", 10, 10, "it said ✗")
 
@@ -83,7 +83,7 @@ async def test_deliveries_go_with_their_execution(store):
 
 
 async def test_the_webhooks_of_an_execution_are_kept(store):
-    execution = await created(store, spec=make_spec(webhooks=(WEBHOOK, replace(WEBHOOK, occasion=Occasion.FINISHES, headers={}))))
+    execution = await created(store, spec=make_spec(webhooks=(WEBHOOK, replace(WEBHOOK, trigger=NotificationTrigger.FINISHES, headers={}))))
     found = await store.execution(execution.id)
     assert found.spec == execution.spec
     assert types_in(found.spec) == types_in(execution.spec)
@@ -117,7 +117,7 @@ async def test_the_receivers_that_have_failed_for_longest_come_first_and_old_fai
 
 
 async def test_a_mail_is_kept_as_a_delivery_and_in_a_spec(store, open_store):
-    mailbox = Mailbox(Occasion.FAILS, "Team@example.com")
+    mailbox = Mailbox(NotificationTrigger.FAILS, "Team@example.com")
     mail = other("m", target=mailbox)
     await store.insert_deliveries([mail])
     assert await store.write_delivery(mail.taken(9))

@@ -7,7 +7,7 @@ import pytest
 from fastlane.models.delivery import Delivery
 from fastlane.models.job import Job
 from fastlane.models.log import STDOUT, Head, Piece
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.retention import Cuts, JobHistory, Retention
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, next_execution, unstarted_tick
@@ -330,7 +330,7 @@ async def test_another_job_under_the_same_id_is_left_alone(store):
 
 
 async def owe(store: Store, execution_id: str, job: Job, due: int | None, at: int = 1) -> Delivery:
-    webhook = Webhook(Occasion.FINISHES, "https://example.com/hook", {}, 3)
+    webhook = Webhook(NotificationTrigger.FINISHES, "https://example.com/hook", {}, 3)
     delivery = Delivery(f"{execution_id}/1", "t", job.id, execution_id, "execution.done", webhook, False, at, due, 3)
     await store.insert_deliveries([delivery])
     return delivery

@@ -16,7 +16,7 @@ from fastlane.models.image import PulledImage
 from fastlane.models.job import Spec
 from fastlane.models.job_change import fire, run_now
 from fastlane.models.log import STDOUT, Head, Piece
-from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import RESTORED
 from fastlane.models.status import Status
 from fastlane.storage.base import Store
@@ -175,7 +175,7 @@ async def test_images_that_engines_pulled_go_along(store: Store, other: Store) -
 
 
 async def test_deliveries_go_along_and_are_not_made_again_when_their_execution_settles_again(store: Store, other: Store) -> None:
-    hook = Webhook(Occasion.FINISHES, "https://example.com/x", {"A": "b"}, 2)
+    hook = Webhook(NotificationTrigger.FINISHES, "https://example.com/x", {"A": "b"}, 2)
     job, tick, execution = new(spec=Spec("ubuntu", webhooks=(hook,)))
     await store.create(job, tick, execution)
     stopped = await store.change(transitions.cancel(execution, now=1_000))
@@ -204,11 +204,11 @@ async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytes
 
 async def test_the_lateness_of_a_job_goes_along_and_is_not_told_again(store: Store, other: Store) -> None:
     late, watched = (make_job(id="a", late_since=5_000), make_job(id="b", check_at=9_000))
-    hook, mail = Webhook(Occasion.LATE, "https://example.com/x"), Mailbox(Occasion.LATE, "a@example.com")
+    hook, mail = Webhook(NotificationTrigger.LATE, "https://example.com/x"), Mailbox(NotificationTrigger.LATE, "a@example.com")
     late, watched = (replace(job, spec=replace(job.spec, webhooks=(hook,), notify=(mail,), expect_every=4_000)) for job in (late, watched))
     for job in (late, watched):
         await store.create(job, None, None)
-    told = notices(late, Occasion.LATE, (), 5_000, 6_000)
+    told = notices(late, NotificationTrigger.LATE, (), 5_000, 6_000)
     await store.insert_deliveries(told)
     sent = [one.taken(7_000).tried(Reply(250), began=6_001, now=6_002) for one in told]
     for one in sent:
@@ -217,6 +217,6 @@ async def test_the_lateness_of_a_job_goes_along_and_is_not_told_again(store: Sto
     assert [await other.job(job.id) for job in (late, watched)] == [late, watched]
     found = await other.deliveries_of(late.id)
     assert {(one.id, one.state) for one in found} == {(one.id, one.state) for one in sent}
-    await other.insert_deliveries(notices(late, Occasion.LATE, (), 5_000, 8_000))
+    await other.insert_deliveries(notices(late, NotificationTrigger.LATE, (), 5_000, 8_000))
     assert len(await other.deliveries_of(late.id)) == 2
     assert [job.id for job in await other.jobs_to_check(9_000, 10)] == [watched.id]

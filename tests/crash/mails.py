@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fastlane.models.delivery import MailQuota, quota_id
-from fastlane.models.notify import Mailbox, Occasion
+from fastlane.models.notify import Mailbox, NotificationTrigger
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario, ended
 from tests.crash.webhooks import delivered
@@ -28,7 +28,7 @@ class Mailed(Scenario):
             await super().run(ground, trips)
 
     async def before(self, ground: Ground) -> None:
-        await ground.enqueue(notify=(Mailbox(Occasion.FAILS, ADDRESS),))
+        await ground.enqueue(notify=(Mailbox(NotificationTrigger.FAILS, ADDRESS),))
 
     async def check(self, ground: Ground) -> None:
         await ended(ground)

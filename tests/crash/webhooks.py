@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fastlane.models.delivery import Delivery, DeliveryState
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.status import Status
 from tests.crash.ground import Ground
 from tests.crash.scenarios import Scenario, ended
@@ -34,7 +34,7 @@ class Told(Scenario):
             await super().run(ground, trips)
 
     async def before(self, ground: Ground) -> None:
-        await ground.enqueue(webhooks=(Webhook(Occasion.FAILS, self.receiver.url),))
+        await ground.enqueue(webhooks=(Webhook(NotificationTrigger.FAILS, self.receiver.url),))
 
     async def check(self, ground: Ground) -> None:
         await ended(ground)
@@ -57,7 +57,7 @@ class Late(Told):
     """Its job is late, because it does not succeed."""
 
     async def before(self, ground: Ground) -> None:
-        await ground.enqueue(webhooks=(Webhook(Occasion.LATE, self.receiver.url),), expect_every=1_000)
+        await ground.enqueue(webhooks=(Webhook(NotificationTrigger.LATE, self.receiver.url),), expect_every=1_000)
 
     async def check(self, ground: Ground) -> None:
         await ended(ground)
@@ -77,7 +77,7 @@ class Recovered(Told):
     """Its job was late, and was told so; now it succeeds."""
 
     async def before(self, ground: Ground) -> None:
-        webhooks = (Webhook(Occasion.RECOVERED, self.receiver.url),)
+        webhooks = (Webhook(NotificationTrigger.RECOVERED, self.receiver.url),)
         made = await ground.enqueue(webhooks=webhooks, expect_every=3_600_000, envs={"CODE": "0"})
         job = await ground.store.job(made.job_id)
         assert job is not None

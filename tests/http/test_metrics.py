@@ -17,7 +17,7 @@ from fastlane.metrics import count as count_line
 from fastlane.models import transitions
 from fastlane.models.access import Principal, Role
 from fastlane.models.delivery import PAUSED_AFTER, Delivery, Receiver
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pull
 from fastlane.queue.port import execution_entry
 from fastlane.scheduler.launcher import order_of
@@ -76,7 +76,7 @@ async def of_worker(server: Fastlane) -> Figures:
 async def test_it_tells_of_deliveries_that_nobody_sends_and_of_receivers_that_fail(shared_redis: RealRedis, tmp_path: Path) -> None:
     async with Fastlane(tmp_path, shared_redis.url) as server:
         now = server.clock.now()
-        webhook = Webhook(Occasion.FAILS, "https://example.com/x", {}, 3)
+        webhook = Webhook(NotificationTrigger.FAILS, "https://example.com/x", {}, 3)
         await server.store.insert_deliveries([Delivery("d", "t", "j", "e", "execution.failed", webhook, False, now, now - 90_000, 4)])
         for id, failing_since in (("paused", now - PAUSED_AFTER), ("failing", now - 1)):
             assert await server.store.write_receiver(Receiver(id, "https://example.com:443", failing_since, now, "it said no"))

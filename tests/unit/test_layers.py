@@ -158,8 +158,8 @@ def test_the_tables_have_no_way_back_up():
 
 
 WEB = (
-    *("metrics_server", "reload", "server", "routes", "streaming", "openapi", "handler", "api", "security", "static_files", "http"),
-    "settings",
+    *("metrics_server", "reload", "server", "routes", "streaming", "openapi", "handler", "routing"),
+    *("api", "security", "static_files", "http", "settings"),
 )
 """The parts of web. Each may import only those after it."""
 

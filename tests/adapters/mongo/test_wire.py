@@ -15,7 +15,7 @@ from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Job
 from fastlane.models.log import STDOUT, Head, Piece
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import PoolsRevision
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick, next_execution
@@ -258,7 +258,7 @@ HOST = HostRecord("h", "10.0.0.7:2376", engine_id="E")
 REMOVED = HOST.changed(removed_at=7, lost_until=7)
 IMAGE = PulledImage("engine", "registry:5000/name@sha256:1", 5)
 POOLS, NEW_POOLS = PoolsRevision(1, "a", 5), PoolsRevision(2, "b", 6, reload=True)
-WEBHOOK = Webhook(Occasion.FAILS, "https://example.com/x", {}, 3)
+WEBHOOK = Webhook(NotificationTrigger.FAILS, "https://example.com/x", {}, 3)
 DELIVERY = Delivery("d", "t", "j", "e", "execution.failed", WEBHOOK, False, 5, 5, 4)
 RECEIVER = Receiver("r", "https://example.com:443", 10, 10, "it said no")
 QUOTA = MailQuota("q", "e", 5)

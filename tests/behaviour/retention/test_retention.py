@@ -11,7 +11,7 @@ from fastlane.models import transitions
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import Delivery
 from fastlane.models.log import STDOUT, Head, Piece
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.retention import Retention
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -138,7 +138,7 @@ async def test_only_the_worker_that_is_chosen_prunes(virtual: VirtualFastlane) -
 
 async def test_the_record_of_a_webhook_that_was_sent_goes_by_age(virtual: VirtualFastlane, pruner_of: MakePruner) -> None:
     job = await ran(virtual)
-    webhook, now = Webhook(Occasion.FINISHES, "https://example.com/hook", {}, 3), virtual.clock.now()
+    webhook, now = Webhook(NotificationTrigger.FINISHES, "https://example.com/hook", {}, 3), virtual.clock.now()
     for number, due in enumerate((None, now + DAY)):
         delivery = Delivery(f"d{number}", "t", job.job_id, job.execution_id, "execution.done", webhook, False, now, due, 3)
         await virtual.real_store.insert_deliveries([delivery])

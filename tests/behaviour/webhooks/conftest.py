@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.receiver import Receiver, receiving
@@ -24,7 +24,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def crew(shared_redis: RealRedis, tmp_path: Path, receiver: Receiver) -> AsyncIterator[Fastlane]:
     """Its tasks ``told-…`` have a webhook by default; the others' webhooks are signed."""
-    told = (Webhook(Occasion.FINISHES, f"{receiver.url}/pool", {}, 0),)
+    told = (Webhook(NotificationTrigger.FINISHES, f"{receiver.url}/pool", {}, 0),)
     pools = (Pool("told", "told-", (HOST,), webhooks=told), Pool("default", "", (HOST,), webhook_secrets=(NEW, OLD)))
     async with Fastlane(
         tmp_path, shared_redis.url, pools=pools, webhook_allow=("127.0.0.1",), webhook_timeout=1.0, public_url="https://fl.example.com"

@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.config.pools import POOLS
 from fastlane.errors import Invalid
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 
 SECRET = f"whsec_{base64.b64encode(b's' * 32).decode()}"
@@ -28,8 +28,8 @@ def test_webhooks_and_secrets_are_read_and_shown_without_what_is_secret(tmp_path
     found = pool(webhooks={"fails": [hook, {"url": "http://example.com/y"}]}, webhookSecrets=[SECRET, str(file)])
     assert found.webhook_secrets == (SECRET, OTHER)
     assert found.webhooks == (
-        Webhook(Occasion.FAILS, hook["url"], hook["headers"], 2),
-        Webhook(Occasion.FAILS, "http://example.com/y"),
+        Webhook(NotificationTrigger.FAILS, hook["url"], hook["headers"], 2),
+        Webhook(NotificationTrigger.FAILS, "http://example.com/y"),
     )
     shown = POOLS.show((found,))
     assert "hidden" not in shown

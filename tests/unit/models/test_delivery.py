@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.delivery import KEPT, MAX_DELAY, Delivery, DeliveryState, Reply, back_off, deliveries_of
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from tests.support.factories import make_execution, make_spec
 
-HOOK = Webhook(Occasion.FINISHES, "https://example.com/x", {}, 2)
+HOOK = Webhook(NotificationTrigger.FINISHES, "https://example.com/x", {}, 2)
 FAILED, TAKEN = Reply(500, "it answered 500"), Reply(200)
 
 
@@ -58,13 +58,13 @@ def test_the_waits_grow_to_six_hours() -> None:
 
 @pytest.mark.parametrize("status", [status for status in Status if status.final])
 def test_which_lists_are_told(status: Status) -> None:
-    webhooks = tuple(Webhook(occasion, f"https://example.com/{occasion}") for occasion in Occasion)
+    webhooks = tuple(Webhook(trigger, f"https://example.com/{trigger}") for trigger in NotificationTrigger)
     found = deliveries_of(make_execution(status=status, spec=make_spec(webhooks=webhooks)), (), will_retry=True, now=1)
     wanted = {
         Status.DONE: {"succeeds", "finishes"},
         Status.STOPPED: {"finishes"},
     }.get(status, {"fails", "finishes"})
-    assert {one.target.occasion.value for one in found} == wanted
+    assert {one.target.trigger.value for one in found} == wanted
     assert {one.event for one in found} == {f"execution.{status}"}
     assert len({one.id for one in found}) == len(found)
 
@@ -73,6 +73,6 @@ def test_a_pools_webhooks_are_told_only_of_jobs_without_any() -> None:
     pools = (Pool("a", "a", ("h",)), Pool("t", "t", ("h",), webhooks=(HOOK,)), Pool("all", "", ("h",)))
     of_pool = deliveries_of(make_execution(status=Status.DONE), pools, will_retry=False, now=1)
     assert [one.target for one in of_pool] == [HOOK]
-    own = Webhook(Occasion.FAILS, "https://example.com/own")
+    own = Webhook(NotificationTrigger.FAILS, "https://example.com/own")
     assert deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(own,))), pools, will_retry=False, now=1) == []
     assert deliveries_of(make_execution(status=Status.DONE, task_id="other"), pools, will_retry=False, now=1) == []

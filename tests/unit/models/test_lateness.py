@@ -9,7 +9,7 @@ from fastlane.models import job_change
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import checked, notices, succeeded, told
 from fastlane.models.job import Job
-from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule, ScheduleKind
 from tests.support.factories import make_spec
@@ -99,17 +99,17 @@ def test_nothing_is_expected_of_a_job_that_is_held_or_over(how: str) -> None:
 
 
 def test_each_episode_has_deliveries_of_its_own_and_a_repeat_makes_the_same() -> None:
-    hook = Webhook(Occasion.LATE, "https://example.com/x")
-    mail = Mailbox(Occasion.LATE, "a@example.com")
+    hook = Webhook(NotificationTrigger.LATE, "https://example.com/x")
+    mail = Mailbox(NotificationTrigger.LATE, "a@example.com")
     job = replace(made(webhooks=(hook,), notify=(mail,)), late_since=5)
-    found = notices(job, Occasion.LATE, (), 5, 9)
+    found = notices(job, NotificationTrigger.LATE, (), 5, 9)
     assert [(one.target, one.event, one.created_at, one.is_of_job) for one in found] == [
         (hook, "job.late", 5, True),
         (mail, "job.late", 5, True),
     ]
-    assert [one.id for one in notices(job, Occasion.LATE, (), 5, 99)] == [one.id for one in found]
-    others = {one.id for one in notices(replace(job, late_since=6), Occasion.LATE, (), 6, 9)}
+    assert [one.id for one in notices(job, NotificationTrigger.LATE, (), 5, 99)] == [one.id for one in found]
+    others = {one.id for one in notices(replace(job, late_since=6), NotificationTrigger.LATE, (), 6, 9)}
     assert not others & {one.id for one in found}
-    assert notices(job, Occasion.RECOVERED, (), 5, 9) == []
+    assert notices(job, NotificationTrigger.RECOVERED, (), 5, 9) == []
     pools = (Pool("p", "", ("h",), webhooks=(hook,)),)
-    assert [one.target for one in notices(replace(made(), late_since=5), Occasion.LATE, pools, 5, 9)] == [hook]
+    assert [one.target for one in notices(replace(made(), late_since=5), NotificationTrigger.LATE, pools, 5, 9)] == [hook]

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool, pools_digest
 
-HOOK = Webhook(Occasion.FAILS, "https://example.com/x", {"A": "b"}, 3)
+HOOK = Webhook(NotificationTrigger.FAILS, "https://example.com/x", {"A": "b"}, 3)
 POOL = Pool("p", "", ("h",), webhooks=(HOOK,), webhook_secrets=("whsec_a",))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.models.delivery import Delivery, MailQuota, deliveries_of
 from fastlane.models.execution import Failure, FailureReason
-from fastlane.models.notify import MAX_ADDRESS, Mailbox, Occasion, read_address
+from fastlane.models.notify import MAX_ADDRESS, Mailbox, NotificationTrigger, read_address
 from fastlane.models.status import Status
 from fastlane.notify.mail import mail_writer
 from fastlane.notify.port import MailMessage, MailParts
@@ -22,7 +22,7 @@ ADDRESS = "team@example.com"
 
 def mail(parts: MailParts = MailParts(), public_url: str | None = "https://fl.example.com", **fields: Any) -> MailMessage:  # noqa: B008
     spec = fields.pop("spec", {})
-    spec = make_spec(notify=(Mailbox(Occasion.FAILS, ADDRESS),), **spec)
+    spec = make_spec(notify=(Mailbox(NotificationTrigger.FAILS, ADDRESS),), **spec)
     given = {"status": Status.FAILED, "exit_code": 3, "started_at": 1_000, "finished_at": 3_500, "spec": spec} | fields
     execution = make_execution(**given)
     delivery: Delivery

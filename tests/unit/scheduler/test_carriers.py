@@ -10,7 +10,7 @@ import pytest
 from fastlane.models.delivery import Delivery, Reply, deliveries_of, quota_id
 from fastlane.models.execution import Execution
 from fastlane.models.log import Head, Piece
-from fastlane.models.notify import Mailbox, Occasion
+from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.status import Status
 from fastlane.notify.port import Mail, MailMessage, MailParts
 from fastlane.scheduler.channels import LINES_BYTES, NO_SERVER, MailCarrier
@@ -20,7 +20,7 @@ from tests.support.factories import chunk, make_execution, make_spec
 
 HOUR = 3_600_000
 TEAM = "team@example.com"
-SPEC = make_spec(notify=(Mailbox(Occasion.FINISHES, TEAM),))
+SPEC = make_spec(notify=(Mailbox(NotificationTrigger.FINISHES, TEAM),))
 
 
 class Outbox:

@@ -10,7 +10,7 @@ import pytest
 from fastlane.errors import StoreDown
 from fastlane.models import job_change
 from fastlane.models.execution import Execution
-from fastlane.models.notify import Occasion, Webhook
+from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.scheduler.lateness import Lateness
@@ -20,7 +20,7 @@ from tests.support.factories import make_execution, make_spec
 from tests.support.intercept import Call, Intercepted
 
 HOUR = 3_600_000
-HOOKS = tuple(Webhook(occasion, f"https://example.com/{occasion}") for occasion in (Occasion.LATE, Occasion.RECOVERED))
+HOOKS = tuple(Webhook(trigger, f"https://example.com/{trigger}") for trigger in (NotificationTrigger.LATE, NotificationTrigger.RECOVERED))
 WRITES = ("advance", "insert_deliveries")
 
 

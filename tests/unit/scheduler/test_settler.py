@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.models.retry import backoff, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
@@ -70,7 +70,7 @@ def test_the_first_wait_is_about_a_second_and_the_second_about_two() -> None:
     assert 2_000 <= second - ENDED <= 2_400
 
 
-HOOK = (Webhook(Occasion.SUCCEEDS, "https://example.com/x"),)
+HOOK = (Webhook(NotificationTrigger.SUCCEEDS, "https://example.com/x"),)
 EXIT, IMAGE = Failure(FailureReason.EXIT, WORDS), Failure(FailureReason.IMAGE, WORDS)
 STARTED = Started("et", "c", ENDED - 5)
 
@@ -96,8 +96,8 @@ def runs(**values: Any) -> Execution:
         (runs(started_at=None), Ending(Status.STOPPED, ENDED, 143, started=STARTED), True),
         (runs(started_at=None, attempt=2), Ending(Status.STOPPED, ENDED), True),
         (runs(spec=Spec("ubuntu", webhooks=HOOK)), Ending(Status.DONE, ENDED, 0), False),
-        (runs(spec=Spec("ubuntu", notify=(Mailbox(Occasion.SUCCEEDS, "a@b"),))), Ending(Status.DONE, ENDED, 0), False),
-        (runs(spec=Spec("ubuntu", notify=(Mailbox(Occasion.LATE, "a@b"),))), Ending(Status.DONE, ENDED, 0), True),
+        (runs(spec=Spec("ubuntu", notify=(Mailbox(NotificationTrigger.SUCCEEDS, "a@b"),))), Ending(Status.DONE, ENDED, 0), False),
+        (runs(spec=Spec("ubuntu", notify=(Mailbox(NotificationTrigger.LATE, "a@b"),))), Ending(Status.DONE, ENDED, 0), True),
         (runs(spec=Spec("ubuntu", expect_every=1_000)), Ending(Status.DONE, ENDED, 0), False),
         (runs(spec=Spec("ubuntu", expect_every=1_000)), Ending(Status.TIMEDOUT, ENDED, 137), True),
         (runs(spec=Spec("ubuntu", webhooks=HOOK)), Ending(Status.FAILED, ENDED, 3, EXIT), True),

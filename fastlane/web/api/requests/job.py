@@ -14,7 +14,7 @@ from fastlane.models.container import NO_CONTAINER, Container
 from fastlane.models.cron import read_cron, read_timezone
 from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Spec
-from fastlane.models.notify import ADDRESS, MAX_ADDRESS, MAX_MAILBOXES, MAX_WEBHOOKS, Mailbox, Occasion, may_mail, read_address
+from fastlane.models.notify import ADDRESS, MAX_ADDRESS, MAX_MAILBOXES, MAX_WEBHOOKS, Mailbox, NotificationTrigger, may_mail, read_address
 from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
 from fastlane.models.schedule import (
     CatchUp,
@@ -53,7 +53,7 @@ NOT_ALLOWED = "may get no mail from here; give an address of a domain that may, 
 
 def read_notify(value: object) -> tuple[Mailbox, ...]:
     """The lists of addresses of a job, as one."""
-    readers = {occasion.value: list_of(partial(_read_mailbox, occasion), MAX_MAILBOXES, EXAMPLE) for occasion in Occasion}
+    readers = {trigger.value: list_of(partial(_read_mailbox, trigger), MAX_MAILBOXES, EXAMPLE) for trigger in NotificationTrigger}
     return tuple(chain.from_iterable(read_fields(value, readers, "notify").values()))
 
 
@@ -62,17 +62,17 @@ def mail_faults(mailboxes: Sequence[Mailbox], allowed: Sequence[str] | None) -> 
     server."""
     if allowed is None:
         return [Fault("notify", NO_SERVER)] if mailboxes else []
-    faults, places = [], {occasion: count() for occasion in Occasion}
+    faults, places = [], {trigger: count() for trigger in NotificationTrigger}
     for mailbox in mailboxes:
-        place = next(places[mailbox.occasion])
+        place = next(places[mailbox.trigger])
         if not may_mail(mailbox.address, allowed):
-            faults.append(Fault(f"notify.{mailbox.occasion}.{place}", NOT_ALLOWED))
+            faults.append(Fault(f"notify.{mailbox.trigger}.{place}", NOT_ALLOWED))
     return faults
 
 
-def _read_mailbox(occasion: Occasion, value: object) -> Mailbox:
+def _read_mailbox(trigger: NotificationTrigger, value: object) -> Mailbox:
     try:
-        return Mailbox(occasion, read_address(value))
+        return Mailbox(trigger, read_address(value))
     except ValueError as error:
         raise ValidationError(str(error)) from None
 
@@ -80,7 +80,9 @@ def _read_mailbox(occasion: Occasion, value: object) -> Mailbox:
 MAILBOX: JsonSchema = {"type": "string", "maxLength": MAX_ADDRESS, "pattern": f"^(?=.{{1,64}}@){ADDRESS.pattern}$"}
 NOTIFY: JsonSchema = {
     "type": "object",
-    "properties": {occasion.value: nullable({"type": "array", "items": MAILBOX, "maxItems": MAX_MAILBOXES}) for occasion in Occasion},
+    "properties": {
+        trigger.value: nullable({"type": "array", "items": MAILBOX, "maxItems": MAX_MAILBOXES}) for trigger in NotificationTrigger
+    },
     "additionalProperties": False,
     "examples": [{"fails": ["team@example.com"]}],
 }

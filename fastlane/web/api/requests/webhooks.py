@@ -20,7 +20,7 @@ from fastlane.models.notify import (
     MAX_WEBHOOKS,
     OWN_HEADERS,
     URL,
-    Occasion,
+    NotificationTrigger,
     Webhook,
     literal_address,
     may_post,
@@ -39,30 +39,30 @@ EXAMPLE = '{"url": "https://example.com/hook"}'
 
 def read_webhooks(value: object) -> tuple[Webhook, ...]:
     """The lists of webhooks of a job, as one."""
-    readers = {occasion.value: list_of(partial(_read_webhook, occasion), MAX_WEBHOOKS, EXAMPLE) for occasion in Occasion}
+    readers = {trigger.value: list_of(partial(_read_webhook, trigger), MAX_WEBHOOKS, EXAMPLE) for trigger in NotificationTrigger}
     return tuple(chain.from_iterable(read_fields(value, readers, "webhooks").values()))
 
 
 def address_faults(webhooks: Sequence[Webhook], allowed: Sequence[str]) -> list[Fault]:
     """A fault for each URL with an address to which nothing may be sent. Names are checked when something is sent to them."""
-    faults, places = [], {occasion: count() for occasion in Occasion}
+    faults, places = [], {trigger: count() for trigger in NotificationTrigger}
     for webhook in webhooks:
-        place = next(places[webhook.occasion])
+        place = next(places[webhook.trigger])
         address = literal_address(webhook.url)
         if address is not None and not may_post(address, allowed):
             words = f"has the address {address}, which is not public; give a public one, or ask for it to be in webhook_allow"
-            faults.append(Fault(f"webhooks.{webhook.occasion}.{place}.url", words))
+            faults.append(Fault(f"webhooks.{webhook.trigger}.{place}.url", words))
     return faults
 
 
-def _read_webhook(occasion: Occasion, value: object) -> Webhook:
+def _read_webhook(trigger: NotificationTrigger, value: object) -> Webhook:
     readers: dict[str, Callable[[object], Any]] = {
         "url": _unmasked_url,
         "headers": _unmasked_headers,
         "retries": read_retries,
         "body": _unmasked_body,
     }
-    return Webhook(occasion, **read_fields(value, readers, "a webhook", ("url",)))
+    return Webhook(trigger, **read_fields(value, readers, "a webhook", ("url",)))
 
 
 def _unmasked_url(value: object) -> str:
@@ -110,7 +110,9 @@ WEBHOOK: JsonSchema = {
 }
 WEBHOOKS: JsonSchema = {
     "type": "object",
-    "properties": {occasion.value: nullable({"type": "array", "items": WEBHOOK, "maxItems": MAX_WEBHOOKS}) for occasion in Occasion},
+    "properties": {
+        trigger.value: nullable({"type": "array", "items": WEBHOOK, "maxItems": MAX_WEBHOOKS}) for trigger in NotificationTrigger
+    },
     "additionalProperties": False,
     "examples": [{"fails": [{"url": "https://example.com/hook", "headers": {"Authorization": "Bearer x"}, "retries": 3}]}],
 }

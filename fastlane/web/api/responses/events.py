@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastlane.clock import iso
 from fastlane.models.delivery import Attempt, DeliveryState, Kind
 from fastlane.models.event import MOMENTS, Event, EventKind
-from fastlane.models.notify import Mailbox, Occasion
+from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.services.deliveries import DeliveriesView, DeliveryView, JobDeliveriesView
 from fastlane.services.events import EventPage
 from fastlane.web.api.responses.executions import REQUESTER
@@ -110,7 +110,7 @@ DELIVERY = Serializer[DeliveryView](
     id=uuid(lambda view: view.delivery.id, "Its id, which a webhook gets as webhook-id: the same in every attempt."),
     kind=enum(Kind, lambda view: view.delivery.kind, "What carries it."),
     event=string(lambda view: view.delivery.event, "What it tells.", examples=["execution.done"]),
-    list=enum(Occasion, lambda view: view.delivery.target.occasion, "The list of the webhook or the address."),
+    list=enum(NotificationTrigger, lambda view: view.delivery.target.trigger, "The list of the webhook or the address."),
     receiver=rendered(_receiver, {"type": "string"}, "The webhook's URL, or the address."),
     state=enum(
         DeliveryState,

@@ -8,7 +8,7 @@ from fastlane.clock import iso
 from fastlane.log import MASK
 from fastlane.models.cron import describe
 from fastlane.models.job import Job, Spec, Task, next_runs
-from fastlane.models.notify import Mailbox, Occasion, Webhook
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.retention import NO_RETENTION, Retention, show_age
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.models.status import Status
@@ -107,33 +107,33 @@ WEBHOOK = Serializer[Webhook](
 )
 
 
-def _of(occasion: Occasion, webhooks: Sequence[Webhook]) -> list[Webhook]:
-    return [webhook for webhook in webhooks if webhook.occasion is occasion]
+def _of(trigger: NotificationTrigger, webhooks: Sequence[Webhook]) -> list[Webhook]:
+    return [webhook for webhook in webhooks if webhook.trigger is trigger]
 
 
 WEBHOOKS = Serializer[Sequence[Webhook]](
     "Webhooks",
     "The webhooks of a job, by what they are told of.",
-    succeeds=array(WEBHOOK, lambda webhooks: _of(Occasion.SUCCEEDS, webhooks), "When an execution is done."),
-    fails=array(WEBHOOK, lambda webhooks: _of(Occasion.FAILS, webhooks), "When one fails, times out or expires."),
-    finishes=array(WEBHOOK, lambda webhooks: _of(Occasion.FINISHES, webhooks), "When one ends, however it does."),
-    late=array(WEBHOOK, lambda webhooks: _of(Occasion.LATE, webhooks), "When the job is late by its expectEvery."),
-    recovered=array(WEBHOOK, lambda webhooks: _of(Occasion.RECOVERED, webhooks), "When it succeeds after that."),
+    succeeds=array(WEBHOOK, lambda webhooks: _of(NotificationTrigger.SUCCEEDS, webhooks), "When an execution is done."),
+    fails=array(WEBHOOK, lambda webhooks: _of(NotificationTrigger.FAILS, webhooks), "When one fails, times out or expires."),
+    finishes=array(WEBHOOK, lambda webhooks: _of(NotificationTrigger.FINISHES, webhooks), "When one ends, however it does."),
+    late=array(WEBHOOK, lambda webhooks: _of(NotificationTrigger.LATE, webhooks), "When the job is late by its expectEvery."),
+    recovered=array(WEBHOOK, lambda webhooks: _of(NotificationTrigger.RECOVERED, webhooks), "When it succeeds after that."),
 )
 
 
-def _addresses(occasion: Occasion) -> Callable[[Sequence[Mailbox]], list[str]]:
-    return lambda mailboxes: [mailbox.address for mailbox in mailboxes if mailbox.occasion is occasion]
+def _addresses(trigger: NotificationTrigger) -> Callable[[Sequence[Mailbox]], list[str]]:
+    return lambda mailboxes: [mailbox.address for mailbox in mailboxes if mailbox.trigger is trigger]
 
 
 LISTENERS = Serializer[Sequence[Mailbox]](
     "Listeners",
     "The e-mail addresses of a job, by what they get a mail about.",
-    succeeds=strings(_addresses(Occasion.SUCCEEDS), "When an execution is done."),
-    fails=strings(_addresses(Occasion.FAILS), "When one fails, times out or expires."),
-    finishes=strings(_addresses(Occasion.FINISHES), "When one ends, however it does."),
-    late=strings(_addresses(Occasion.LATE), "When the job is late by its expectEvery."),
-    recovered=strings(_addresses(Occasion.RECOVERED), "When it succeeds after that."),
+    succeeds=strings(_addresses(NotificationTrigger.SUCCEEDS), "When an execution is done."),
+    fails=strings(_addresses(NotificationTrigger.FAILS), "When one fails, times out or expires."),
+    finishes=strings(_addresses(NotificationTrigger.FINISHES), "When one ends, however it does."),
+    late=strings(_addresses(NotificationTrigger.LATE), "When the job is late by its expectEvery."),
+    recovered=strings(_addresses(NotificationTrigger.RECOVERED), "When it succeeds after that."),
 )
 
 
