@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fastlane.queue.redis.connection import NAMES
+from fastlane.queue.redis.connection import Script
 from tests.crash.api_and_reconciler import Request
 from tests.crash.cases import SCENARIOS
 from tests.crash.conftest import Runner
@@ -120,7 +120,7 @@ def test_a_job_starts_once_and_ends_right_whatever_answer_is_lost(runner: Runner
 
 
 def test_every_script_and_every_call_loses_an_answer() -> None:
-    assert {case.lost.call for case in ALL if case.lost.before == "redis"} >= set(NAMES) - NOBODYS
+    assert {case.lost.call for case in ALL if case.lost.before == "redis"} >= set(Script.read_all()) - NOBODYS
     assert {case.lost.call for case in ALL if case.lost.before == "engine"} == set(CALLS)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import hiredis
 
-from fastlane.queue.redis.connection import NAMES, Script
+from fastlane.queue.redis.connection import Script
 from tests.support.relay import Filter, Filters, Last
 
-SCRIPTS = {Script.read(name).digest: name for name in NAMES}
+SCRIPTS = {script.digest: name for name, script in Script.read_all().items()}
 
 CALLS = {
     "create": r"POST /services/create",

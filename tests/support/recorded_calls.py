@@ -16,7 +16,7 @@ from uuid import uuid4
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from fastlane.queue.redis.connection import NAMES, Script
+from fastlane.queue.redis.connection import Script
 from fastlane.storage.mongo.driver import database
 from fastlane.storage.sqlite.driver import connection
 from fastlane.storage.sqlite.store import SqliteStore
@@ -95,7 +95,7 @@ class RedisRecord:
     def __init__(self, server: RealRedis) -> None:
         self._server = server
         self._socket = socket(AF_UNIX)
-        self._scripts = {Script.read(name).digest: name for name in NAMES}
+        self._scripts = {script.digest: name for name, script in Script.read_all().items()}
 
     def __enter__(self) -> "RedisRecord":
         self._socket.settimeout(PATIENCE)
