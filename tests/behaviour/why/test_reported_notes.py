@@ -154,7 +154,7 @@ class OlderReport:
 class LaterReport(OlderReport):
     """As workers may write it one day."""
 
-    assignment: tuple[dict[str, Any], ...]
+    notes: tuple[dict[str, Any], ...]
     mood: str = "fine"
 
 
