@@ -24,7 +24,7 @@ class AwaitStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class NothingFollows:
     """Nothing will follow. ``execution`` was the last one; None when there never was one, or its job was deleted."""
 
     execution: Execution | None
@@ -60,32 +60,32 @@ class JobProgress:
     started: Execution | None
 
 
-def first_step(progress: JobProgress, now: int, wait: StartWait) -> Follow | AwaitStart | Finished | RetryLater:
+def first_step(progress: JobProgress, now: int, wait: StartWait) -> Follow | AwaitStart | NothingFollows | RetryLater:
     """The first step of a job's follower, at ``now`` (milliseconds)."""
     job, newest = progress.job, progress.newest
     if progress.started is not None:
         return Follow(progress.started)
     if job is None:
-        return Finished(None)
+        return NothingFollows(None)
     under_way = progress.under_way or (newest if newest is not None and is_under_way(newest) else None)
     if under_way is not None:
         return wait.step(under_way.scheduled_for, now)
     if (next_run := job.next_run(now)) is not None:
         return wait.step(next_run, now)
-    return wait.step(None, now) if job.paused else Finished(newest)
+    return wait.step(None, now) if job.paused else NothingFollows(newest)
 
 
-def first_step_of_execution(execution: Execution | None, now: int, wait: StartWait) -> Follow | AwaitStart | Finished | RetryLater:
+def first_step_of_execution(execution: Execution | None, now: int, wait: StartWait) -> Follow | AwaitStart | NothingFollows | RetryLater:
     """The first step of an execution's follower."""
     if execution is None:
-        return Finished(None)
+        return NothingFollows(None)
     if execution.has_started or execution.status.final:
         return Follow(execution)
     return wait.step(execution.scheduled_for, now)
 
 
-def next_step(execution: Execution | None, following: Execution | None) -> Follow | AwaitStart | Finished:
+def next_step(execution: Execution | None, following: Execution | None) -> Follow | AwaitStart | NothingFollows:
     """The step after the log of a final execution was sent. ``following`` is the next attempt, read after ``execution``."""
     if following is not None:
         return Follow(following) if following.has_started or following.status.final else AwaitStart()
-    return AwaitStart() if execution is not None and is_under_way(execution) else Finished(execution)
+    return AwaitStart() if execution is not None and is_under_way(execution) else NothingFollows(execution)

@@ -22,9 +22,9 @@ from fastlane.models.job import Job, job_status
 from fastlane.models.log import Cursor
 from fastlane.models.log_following import (
     AwaitStart,
-    Finished,
     Follow,
     JobProgress,
+    NothingFollows,
     RetryLater,
     StartWait,
     first_step,
@@ -323,7 +323,7 @@ class Follower:
 
     async def _run(self, sink: Sink) -> Closing:
         resumed = self._followed.resumed
-        step: Follow | RetryLater | Finished = Follow(resumed) if resumed else await self._await_start()
+        step: Follow | RetryLater | NothingFollows = Follow(resumed) if resumed else await self._await_start()
         sent: Detached | None = None
         started = False
         while isinstance(step, Follow):
@@ -333,7 +333,7 @@ class Follower:
                 started = True
             cursor = await self._start_of(execution) if sent is None else Cursor(execution.id, 0)
             sent = await self._send(execution.id, cursor)
-            step = Finished(sent.execution) if self._followed.only else await self._await_next(execution, sent)
+            step = NothingFollows(sent.execution) if self._followed.only else await self._await_next(execution, sent)
         if isinstance(step, RetryLater):
             return Closing(CloseReason.RETRY, started=False)
         await self._wait_for(sink.finished)
@@ -347,7 +347,7 @@ class Follower:
         since = 0 if start.since is None else await self._store.log_since(execution.id, None, start.since * 1_000_000)
         return Cursor(execution.id, max(lines, since))
 
-    async def _await_start(self) -> Follow | Finished | RetryLater:
+    async def _await_start(self) -> Follow | NothingFollows | RetryLater:
         """Waits until there is something to follow."""
         only = self._followed.only
         wait = StartWait(self._clock.now() + int(self._limits.start_wait * 1000), self._followed.patient)
@@ -365,16 +365,20 @@ class Follower:
                 self._job = progress.job or self._job
                 now = self._clock.now()
                 step = first_step(progress, now, wait) if only is None else first_step_of_execution(progress.newest, now, wait)
-                if isinstance(step, Finished) and step.execution is not None and (await self._store.log_head(step.execution.id)).offset:
+                if (
+                    isinstance(step, NothingFollows)
+                    and step.execution is not None
+                    and (await self._store.log_head(step.execution.id)).offset
+                ):
                     return Follow(step.execution)  # it ran without having been seen
                 if not isinstance(step, AwaitStart):
                     return step
 
-    async def _await_next(self, execution: Execution, sent: Detached) -> Follow | Finished:
+    async def _await_next(self, execution: Execution, sent: Detached) -> Follow | NothingFollows:
         """Waits until the next attempt begins, or it is known that there is none."""
         ended = sent.execution
         if ended is None or ended.status is not Status.FAILED:
-            return Finished(ended)
+            return NothingFollows(ended)
         following = attempt_id(execution.tick_id, execution.attempt + 1)
         async with self._reads.poll(f"after {execution.id}", self._progress_of(execution.id, following)) as poll:
             number = 0

@@ -7,9 +7,9 @@ import pytest
 from fastlane.models.execution import Failure, FailureReason
 from fastlane.models.log_following import (
     AwaitStart,
-    Finished,
     Follow,
     JobProgress,
+    NothingFollows,
     RetryLater,
     StartWait,
     first_step,
@@ -44,7 +44,7 @@ def prospect(job=JOB, under_way=None, newest=None, started=None):
         (prospect(under_way=RUNS, newest=RUNS, started=RUNS), Follow(RUNS)),
         (prospect(newest=DONE, started=DONE), Follow(DONE)),
         (prospect(newest=SECOND, under_way=SECOND, started=FAILED), Follow(FAILED)),
-        (prospect(job=None), Finished(None)),
+        (prospect(job=None), NothingFollows(None)),
         (prospect(job=None, newest=DONE, started=DONE), Follow(DONE)),
         (prospect(under_way=WAITS, newest=WAITS), AwaitStart()),
         (prospect(under_way=PULLS, newest=PULLS), AwaitStart()),
@@ -52,16 +52,16 @@ def prospect(job=JOB, under_way=None, newest=None, started=None):
         (prospect(under_way=replace(WAITS, scheduled_for=SOON), newest=WAITS), AwaitStart()),
         (prospect(under_way=replace(WAITS, scheduled_for=LATE), newest=WAITS), RetryLater()),
         (prospect(newest=LOST), AwaitStart()),
-        (prospect(newest=NO_IMAGE), Finished(NO_IMAGE)),
-        (prospect(newest=STOPPED), Finished(STOPPED)),
+        (prospect(newest=NO_IMAGE), NothingFollows(NO_IMAGE)),
+        (prospect(newest=STOPPED), NothingFollows(STOPPED)),
         (prospect(job=replace(JOB, next_tick=SOON)), AwaitStart()),
         (prospect(job=replace(JOB, next_tick=LATE)), RetryLater()),
         (prospect(job=replace(JOB, next_tick=LATE), newest=NO_IMAGE), RetryLater()),
-        (prospect(job=replace(JOB, next_tick=LATE, spec=replace(JOB.spec, expiration=LATE)), newest=NO_IMAGE), Finished(NO_IMAGE)),
+        (prospect(job=replace(JOB, next_tick=LATE, spec=replace(JOB.spec, expiration=LATE)), newest=NO_IMAGE), NothingFollows(NO_IMAGE)),
         (prospect(job=replace(JOB, next_tick=LATE), under_way=WAITS, newest=WAITS), AwaitStart()),
         (prospect(job=replace(JOB, held_tick=SOON)), RetryLater()),
-        (prospect(job=replace(JOB, stop_sequence=1)), Finished(None)),
-        (prospect(), Finished(None)),
+        (prospect(job=replace(JOB, stop_sequence=1)), NothingFollows(None)),
+        (prospect(), NothingFollows(None)),
     ],
 )
 def test_what_a_jobs_follower_begins_with(seen, step):
@@ -75,7 +75,7 @@ def test_what_a_jobs_follower_begins_with(seen, step):
 @pytest.mark.parametrize(
     ("execution", "step"),
     [
-        (None, Finished(None)),
+        (None, NothingFollows(None)),
         (WAITS, AwaitStart()),
         (PULLS, AwaitStart()),
         (replace(WAITS, scheduled_for=LATE), RetryLater()),
@@ -93,18 +93,18 @@ def test_what_an_executions_follower_begins_with(execution, step):
 @pytest.mark.parametrize(
     ("execution", "following", "step"),
     [
-        (DONE, None, Finished(DONE)),
+        (DONE, None, NothingFollows(DONE)),
         (FAILED, None, AwaitStart()),
-        (SETTLED, None, Finished(SETTLED)),
-        (replace(FAILED, attempt=2), None, Finished(replace(FAILED, attempt=2))),
-        (replace(FAILED, stop_requested_at=1), None, Finished(replace(FAILED, stop_requested_at=1))),
-        (replace(FAILED, status=Status.TIMEDOUT), None, Finished(replace(FAILED, status=Status.TIMEDOUT))),
+        (SETTLED, None, NothingFollows(SETTLED)),
+        (replace(FAILED, attempt=2), None, NothingFollows(replace(FAILED, attempt=2))),
+        (replace(FAILED, stop_requested_at=1), None, NothingFollows(replace(FAILED, stop_requested_at=1))),
+        (replace(FAILED, status=Status.TIMEDOUT), None, NothingFollows(replace(FAILED, status=Status.TIMEDOUT))),
         (FAILED, SECOND, AwaitStart()),
         (SETTLED, SECOND, AwaitStart()),
         (SETTLED, replace(SECOND, status=Status.PULLING), AwaitStart()),
         (SETTLED, replace(SECOND, status=Status.RUNNING, started_at=5), Follow(replace(SECOND, status=Status.RUNNING, started_at=5))),
         (SETTLED, replace(SECOND, status=Status.STOPPED), Follow(replace(SECOND, status=Status.STOPPED))),
-        (None, None, Finished(None)),
+        (None, None, NothingFollows(None)),
     ],
 )
 def test_what_comes_after_an_attempt(execution, following, step):
