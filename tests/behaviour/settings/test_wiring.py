@@ -251,8 +251,8 @@ async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wir
 
 
 async def test_the_pools_reach_the_services(wiring: Wiring) -> None:
-    assert tuple(wiring.positional["build_services"][7]) == wiring.settings.pools
-    assert wiring.positional["build_services"][5] is wiring.running.hub
+    assert tuple(wiring.positional["build_services"][4].pools) == wiring.settings.pools
+    assert wiring.positional["build_services"][2] is wiring.running.hub
 
 
 async def test_a_follower_waits_for_a_start_as_long_as_is_set(wiring: Wiring) -> None:
