@@ -20,6 +20,7 @@ COPY requirements/run.txt requirements/extras.txt requirements/
 RUN python3 -m venv /opt/fastlane \
     && /opt/fastlane/bin/pip install --no-cache-dir --no-deps --require-hashes -r "${REQUIREMENTS}"
 COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE ./
+COPY builder builder
 COPY fastlane fastlane
 COPY --from=pages /src/fastlane/static fastlane/static
 RUN /opt/fastlane/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \

@@ -21,7 +21,6 @@ from fastlane.models.execution import Started
 from fastlane.models.job import Spec
 from fastlane.models.log import STDOUT, Mark, Piece, Portion
 from fastlane.models.schedule import Schedule
-from fastlane.services.assembly import build_services
 from fastlane.streams.pump import Pump
 
 LENGTH = 78
@@ -56,9 +55,7 @@ async def run(a_second: float) -> None:
     redis_url = settings.redis_url or ""
     store, hub, queue = app.make_store(settings), app.make_hub(settings, redis_url), app.make_queue(settings, redis_url)
     async with app.opened(store), app.opened(hub), app.opened(queue):
-        services = build_services(
-            store, queue, queue.generation, queue.reports, queue.tickets, hub, clock, settings.pools, start_wait=settings.ws_start_wait
-        )
+        services = app.make_services(settings, store, queue, hub, clock)
         made = await services.submissions.enqueue("bench", Spec("ubuntu:latest"), Schedule())
         execution = await store.execution(made.execution_id or "")
         assert execution is not None

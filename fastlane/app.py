@@ -23,19 +23,23 @@ from fastlane.config.access import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.directory import CurrentPools, Directory
-from fastlane.embedded import RedisServer, prepare_engines
+from fastlane.embedded import RedisServer
 from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
 from fastlane.executors.port import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.hosts import HostRules
+from fastlane.executors.swarm.local_engine import prepare_engines
 from fastlane.executors.swarm.registries import Registries
 from fastlane.liveness import answering
 from fastlane.metrics import Metrics
 from fastlane.models.pool import Pool, endpoints_of
-from fastlane.notify.assembly import build_notifier
-from fastlane.notify.port import Notifier
+from fastlane.notify.mail import MailServer, MakePayload, SmtpSender, mail_writer
+from fastlane.notify.port import Mail, Notifier
+from fastlane.notify.webhooks import WebhookSender
 from fastlane.queue.port import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.redaction import redaction_of
 from fastlane.scheduler.deliverer import STANDS_IN_AFTER, FallbackDeliverer
 from fastlane.scheduler.ports import Ports, WorkerSettings
 from fastlane.scheduler.pruner import Pruner
@@ -101,17 +105,32 @@ def make_executor(settings: Settings, clock: Clock) -> Executor:
         endpoints_of(settings.pools),
         settings.installation,
         clock,
-        max_fails=settings.breaker_max_fails,
-        reset=settings.breaker_reset,
-        registries=Registries(settings.registries, settings.docker_config),
-        reserve=settings.min_free_disk,
+        HostRules(settings.breaker_max_fails, settings.breaker_reset, reserve=settings.min_free_disk),
+        Registries(settings.registries, settings.docker_config),
     )
 
 
 def make_notifier(settings: Settings) -> Notifier:
     """What sends notifications."""
-    make_event = event_maker(settings.public_url, settings.redact_words)
-    return build_notifier(settings, make_event, body_writer(make_event), __version__)
+    make_payload = event_maker(settings.public_url, settings.redact_words)
+    sender = WebhookSender(settings.webhook_allow, settings.webhook_timeout, __version__)
+    return Notifier(body_writer(make_payload), sender, _mail(settings, make_payload))
+
+
+def _mail(settings: Settings, make_payload: MakePayload) -> Mail | None:
+    if settings.smtp_host is None or settings.smtp_from is None:
+        return None
+    server = MailServer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_tls,
+        settings.smtp_from,
+        settings.smtp_user,
+        settings.smtp_password,
+        settings.smtp_ca,
+    )
+    write = mail_writer(make_payload, redaction_of(settings.redact_words).message, settings.mail_interval)
+    return Mail(write, SmtpSender(server, settings.smtp_timeout), round(settings.mail_interval * 1000), settings.notify_allow)
 
 
 def worker_id() -> str:
@@ -141,18 +160,7 @@ def make_recorder(role: Role, settings: Settings) -> Recorder | None:
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
     """What the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: those of the settings."""
     directory = directory or Directory(store, CurrentPools(settings.pools), clock)
-    return build_services(
-        store,
-        queue,
-        queue.generation,
-        queue.reports,
-        queue.tickets,
-        hub,
-        clock,
-        directory.pools,
-        start_wait=settings.ws_start_wait,
-        directory=directory,
-    )
+    return build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +288,7 @@ def run(
     """Runs ``fastlane <role>`` until a signal. Returns the exit code. ``announce`` is called with the port once it serves HTTP."""
     sockets = bind(role, settings) if sockets is None else sockets
     if role == "up":
-        prepare_engines(endpoint.address for endpoint in endpoints_of(settings.pools))
+        prepare_engines(endpoints_of(settings.pools))
     return process.run(_checkable(role, settings, _announced(running(role, settings, factories, access, sockets, read_pools), announce)))
 
 

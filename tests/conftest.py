@@ -1,6 +1,8 @@
 """The fixtures that any test may ask for, and which tests share a process when they run side by side."""
 
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
+from builder.client import ROOT, is_stale
 from tests.support.engine import engine
 from tests.support.fastlane import Fastlane
 from tests.support.images import built_image
@@ -24,6 +27,12 @@ __all__ = ["built_image", "engine", "joined_managers", "private_registry", "regi
 # No example has to be quick: other processes, and a lower priority, delay any of them. The rest is as Hypothesis has it, here or in CI.
 settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes what is generated, where the code is newer. While the code cannot be imported, tests of its other parts go on."""
+    if not hasattr(config, "workerinput") and is_stale():
+        subprocess.run([sys.executable, "-m", "builder.client"], cwd=ROOT, check=False)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,7 +13,7 @@ from fastlane.cli.common import CONFIG, DATA_DIR, load_or_exit, say, with_option
 from fastlane.config.access import hash_password, hash_token, make_token
 from fastlane.config.load import LoadedSettings
 from fastlane.config.page import markdown
-from fastlane.config.table import SETTINGS, Setting
+from fastlane.config.settings import SETTINGS, Setting
 from fastlane.config.types import Role
 
 

@@ -19,9 +19,7 @@ from fastlane.client.errors import (
     Unreachable,
     WrongAddress,
 )
-from fastlane.client.events import AttemptBegan, Ended, Failed, LogEvent, Output
-from fastlane.client.log_query import LogQuery
-from fastlane.client.results import Finished
+from fastlane.client.log_output import AttemptBegan, Ended, Failed, Finished, LogEvent, LogQuery, Output
 from fastlane.client.synchronous.client import Client
 
 __all__ = [

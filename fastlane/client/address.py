@@ -1,4 +1,4 @@
-"""Where a server is, and as whom it is asked."""
+"""A server's address, and the credentials for it."""
 
 import os
 import ssl
@@ -45,7 +45,7 @@ class Address:
         return str(url.copy_with(username=None, password=None)).rstrip("/")
 
     def checked_url(self) -> httpx.URL:
-        """The URL. Raises WrongAddress for what is none."""
+        """The URL. Raises WrongAddress if it is not valid."""
         try:
             url = httpx.URL(self.url)
         except (httpx.InvalidURL, TypeError) as error:
@@ -55,7 +55,7 @@ class Address:
         return url
 
     def options(self) -> dict[str, object]:
-        """What a client of httpx is made with."""
+        """The options of a client of httpx."""
         url = self.checked_url()
         auth = None
         if self.user is not None:

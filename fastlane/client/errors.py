@@ -1,4 +1,4 @@
-"""What can go wrong between a program and a fastlane server. Each class is one thing to do next; the text says what."""
+"""The errors between a program and a fastlane server. Each class is one thing to do next; the text says what."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ class ClientError(Exception):
 
 
 class WrongAddress(ClientError):
-    """The address or the credentials cannot be meant: no request was sent."""
+    """The address or the credentials are not valid: no request was sent."""
 
 
 class Unreachable(ClientError):
-    """No answer came: the server is away, or the network is. It may have carried the request out; one that was sent with an
+    """No answer came: the server or the network is away. The server may have carried the request out; a request with an
     Idempotency-Key can be sent again. ``permanent``: trying again cannot help."""
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
@@ -26,7 +26,7 @@ class NotFastlane(ClientError):
 
 
 class Refused(ClientError):
-    """The server refused the request. ``status`` is that of HTTP, ``faults`` are what is wrong by field."""
+    """The server refused the request. ``status`` is the HTTP status, ``faults`` say what is wrong, by field."""
 
     def __init__(self, message: str, status: int, faults: Sequence[tuple[str, str]] = (), problem: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -50,24 +50,24 @@ class Forbidden(Refused):
 
 
 class NotFound(Refused):
-    """404: there is no such thing, or the caller may not see it."""
+    """404: it does not exist, or the caller may not see it."""
 
 
 class NotStarted(NotFound):
-    """404: it has no output, since nothing of it has started."""
+    """404: it has no output, since it has not started."""
 
     @property
     def execution_status(self) -> str:
-        """The status of what has no output."""
+        """The status of the execution or the job."""
         return str(self.problem.get("executionStatus", ""))
 
 
 class Conflict(Refused):
-    """409: it cannot be done to it as it is now."""
+    """409: its current state does not allow it."""
 
 
 class Changed(Refused):
-    """412: the job is in another version than the caller knows."""
+    """412: the job has changed since the caller read it."""
 
 
 class TooMany(Refused):
@@ -79,7 +79,7 @@ class Unavailable(Refused):
 
 
 class JobFailed(ClientError):
-    """An execution did not end well; raised only where it was asked for. ``execution`` is as the server has it."""
+    """An execution did not end well; only ``check`` raises it. ``execution`` is as the server has it."""
 
     def __init__(self, message: str, execution: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -97,7 +97,7 @@ CLASSES: Mapping[int, type[Refused]] = {
 
 
 def refusal(status: int, problem: Mapping[str, Any]) -> Refused:
-    """The error that an answer with this status and this problem (RFC 9457) is."""
+    """The error for an answer with this status and this problem (RFC 9457)."""
     faults = [(str(row.get("field", "")), str(row.get("message", ""))) for row in problem.get("errors", ()) if isinstance(row, dict)]
     words = "; ".join(f"{field}: {message}" if field else message for field, message in faults)
     message = words or str(problem.get("detail") or problem.get("title") or f"HTTP status {status}")

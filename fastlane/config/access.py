@@ -188,8 +188,8 @@ def _show(rows: Sequence[User | Token]) -> str:
     return json.dumps([masked(row) for row in rows], ensure_ascii=False)
 
 
-USERS = SettingType(_users, _show, tables=True)
-TOKENS = SettingType(_tokens, _show, tables=True)
+USERS = SettingType(_users, _show, empty=(), tables=True)
+TOKENS = SettingType(_tokens, _show, empty=(), tables=True)
 
 
 Fingerprint = tuple[bytes | None, ...]

@@ -20,8 +20,7 @@ from fastlane.config import legacy
 from fastlane.config.access import Access, AccessFiles, duplicate_names, fingerprint
 from fastlane.config.legacy import Deprecation
 from fastlane.config.pools import unprotected_policies
-from fastlane.config.settings import Settings
-from fastlane.config.table import NAMES, PREFIX, SETTINGS, Setting
+from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Setting, Settings
 from fastlane.config.types import LAST_PORT, Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import show_size

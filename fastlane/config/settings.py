@@ -1,89 +1,286 @@
-"""One process's values of the settings that ``table`` lists."""
+"""The settings: ``Settings`` declares each one once, with its type, its default, what it means, and whether it is secret.
 
-from dataclasses import dataclass, field
+``load`` reads and checks them by this, ``fastlane config`` shows them, and docs/configuration.md lists them. To add a setting, add a field.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fastlane.config.access import Token, User
-from fastlane.config.table import SETTINGS
-from fastlane.config.types import MONGO, SQLITE, Invocation, Role
+from fastlane.config import types
+from fastlane.config.access import TOKENS, USERS, Token, User
+from fastlane.config.pools import AGE, DEFAULT_TOTAL, MOST, POOLS, RATE, TOTAL, default_pools
+from fastlane.config.types import MONGO, SQLITE, Invocation, Role, SettingType
 from fastlane.models.host import Reserve
 from fastlane.models.image import RegistryLogin
 from fastlane.models.pool import Pool
 
+PREFIX = "FASTLANE_"
+MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+"""The ports of mail servers, by their encryption."""
+
+Computed = Callable[[Invocation, Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a field of ``Settings`` declares. ``default`` is a value as a user would write it or, for a ``computed`` default, a description
+    of it."""
+
+    name: str
+    type: SettingType
+    default: str
+    meaning: str
+    secret: bool = False
+    computed: Computed | None = None
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+    def value(self, written: object, invocation: Invocation) -> Any:
+        """The value that a user wrote, resolved. Raises ValueError or Invalid."""
+        return self._resolved(self.type.read(written), invocation)
+
+    def default_value(self, invocation: Invocation, values: Mapping[str, Any]) -> Any:
+        """The default, resolved; ``values`` are the values of the settings above this one. Raises ValueError for a bad DOCKER_HOST."""
+        found = self.computed(invocation, values) if self.computed else self.type.read(self.default)
+        return self._resolved(found, invocation)
+
+    def _resolved(self, value: Any, invocation: Invocation) -> Any:
+        return value if value is None else self.type.resolve(value, invocation)
+
+
+def setting(type: SettingType, default: str, meaning: str, *, secret: bool = False, computed: Computed | None = None) -> Any:
+    """Declares a field of ``Settings``."""
+    return field(repr=not secret, metadata={"type": type, "default": default, "meaning": meaning, "secret": secret, "computed": computed})
+
+
+def optional(type: SettingType, meaning: str, *, unset: str = "none", secret: bool = False) -> Any:
+    """Declares a field that is empty unless it is set. ``unset`` says what that means."""
+    return setting(type, unset, meaning, secret=secret, computed=lambda _invocation, _values: type.empty)
+
+
+def _total(_invocation: Invocation, values: Mapping[str, Any]) -> int:
+    one: int = values.get("max_log_bytes", 0)
+    return max(DEFAULT_TOTAL, one)
+
+
+def _domain_of_sender(_invocation: Invocation, values: Mapping[str, Any]) -> tuple[str, ...]:
+    address = values.get("smtp_from")
+    return () if address is None else (address.rpartition("@")[2].lower(),)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One process's settings. Durations are seconds, but those of ``keep_…`` milliseconds; sizes are bytes; paths are absolute;
-    ``log_format`` is never ``auto``."""
+    """One process's settings. Durations are seconds, except ``keep_…``, which are milliseconds; sizes are bytes; paths are absolute;
+    ``log_format`` is never ``auto``. A field with a computed default stands after those that the default depends on."""
 
-    data_dir: Path
-    check_socket: Path | None
-    store_url: str = field(repr=False)
-    redis_url: str | None = field(repr=False)
-    listen: str
-    port: int
-    processes: int
-    tls_certificate: Path | None
-    tls_key: Path | None
-    public_url: str | None
-    trusted_proxies: tuple[str, ...]
-    allowed_origins: tuple[str, ...]
-    open_reads: bool
-    allow_anonymous: bool
-    users: tuple[User, ...] = field(repr=False)
-    tokens: tuple[Token, ...] = field(repr=False)
-    redact_words: tuple[str, ...]
-    per_page: int
-    installation: str
-    pools: tuple[Pool, ...]
-    registries: tuple[RegistryLogin, ...] = field(repr=False)
-    docker_config: Path | None
-    lease: float
-    renew: float
-    hard_timeout: float
-    hard_retries: int
-    timezone: str
-    pending_deadline: float
-    pull_deadline: float
-    host_lost_after: float
-    min_free_disk: Reserve
-    unused_images_after: float | None
-    usage_every: float
-    webhook_allow: tuple[str, ...]
-    webhook_timeout: float
-    smtp_host: str | None
-    smtp_tls: str
-    smtp_port: int
-    smtp_ca: Path | None
-    smtp_user: str | None
-    smtp_password: str | None = field(repr=False)
-    smtp_from: str | None
-    smtp_timeout: float
-    mail_interval: float
-    notify_allow: tuple[str, ...]
-    ws_start_wait: float
-    max_body: int
-    request_rate: int | None
-    max_log_bytes: int
-    keep_jobs: int | None
-    keep_executions: int | None
-    max_executions: int | None
-    keep_logs: int | None
-    max_total_log_bytes: int | None
-    keep_deliveries: int | None
-    keep_history: int | None
-    keep_events: int | None
-    breaker_max_fails: int
-    breaker_reset: float
-    metrics_port: int | None
-    metrics_listen: str
-    metrics_allow: tuple[str, ...]
-    metrics_tasks: int
-    traces_url: str | None = field(repr=False)
-    sentry_dsn: str | None = field(repr=False)
-    log_format: str
-    log_level: str
+    data_dir: Path = setting(types.DIRECTORY, ".fastlane", "directory of the SQLite file and of the other files of `fastlane up`")
+    check_socket: Path | None = optional(
+        types.SOCKET_FILE,
+        "unix socket on which the process answers `fastlane check`; processes that share a data_dir need one each",
+        unset="check.sock in data_dir",
+    )
+    store_url: str = setting(
+        types.STORE_URL,
+        "fastlane.db in data_dir",
+        "URL of the store: sqlite:///PATH, mongodb://HOST:PORT,…/DATABASE or mongodb+srv://NAME/DATABASE",
+        secret=True,
+        computed=lambda _invocation, values: f"{SQLITE}{values.get('data_dir', Path()) / 'fastlane.db'}",
+    )
+    redis_url: str | None = optional(
+        types.REDIS_URL,
+        "URL of the queue: redis://, rediss://, unix:// or redis+sentinel://HOST:PORT,…/SERVICE",
+        unset="up: its own Redis server; api, worker: required",
+        secret=True,
+    )
+    listen: str = setting(
+        types.ADDRESS,
+        "up: 127.0.0.1; api: 0.0.0.0",
+        "IP address to serve HTTP on",
+        computed=lambda invocation, _values: "0.0.0.0" if invocation.role == "api" else "127.0.0.1",
+    )
+    port: int = setting(types.PORT, "10000", "port to serve HTTP on; 0 takes any free port")
+    processes: int = setting(
+        types.PROCESSES,
+        "1",
+        "how many processes `fastlane api` serves that port with, to use more than one core; each counts metrics, rates and failed logins "
+        "by itself",
+    )
+    tls_certificate: Path | None = optional(
+        types.TLS_FILE,
+        "PEM file of the certificate, with its chain, to serve HTTPS with; read again when it changes",
+        unset="none: plain HTTP",
+    )
+    tls_key: Path | None = optional(types.TLS_FILE, "PEM file of the certificate's key, without a password; read again when it changes")
+    public_url: str | None = optional(
+        types.PUBLIC_URL, "address that URLs in responses begin with, with a path if a proxy adds one; none: the address of the request"
+    )
+    trusted_proxies: tuple[str, ...] = optional(types.PROXIES, "IP addresses and networks of proxies whose X-Forwarded headers are trusted")
+    allowed_origins: tuple[str, ...] = optional(
+        types.ORIGINS, "other sites whose pages may use the API from a browser, such as https://dash.example.com"
+    )
+    open_reads: bool = setting(
+        types.FLAG,
+        "true",
+        "whether pages of all other sites may read where everyone may: on a server beyond loopback without users and tokens; "
+        "if not, that server answers only to IP addresses and to names in its settings",
+    )
+    allow_anonymous: bool = setting(
+        types.FLAG, "false", "whether to serve beyond loopback without users and tokens: anyone who reaches the server may then do anything"
+    )
+    users: tuple[User, ...] = optional(
+        USERS, "users who log in with a password, and their roles", unset="none: anyone may do anything", secret=True
+    )
+    tokens: tuple[Token, ...] = optional(TOKENS, "bearer tokens and their roles", secret=True)
+    redact_words: tuple[str, ...] = setting(
+        types.REDACT_WORDS,
+        "password,passwd,passphrase,secret,token,key,credential,private,client_id,_pass_,_pwd_,_auth_,_cred_,_dsn_",
+        "an environment variable whose name contains one of these words is shown without its value; `_pass_` means the whole word "
+        "between underscores: `DB_PASS`, not `COMPASS`",
+    )
+    per_page: int = setting(types.PER_PAGE, "10", "rows on a page when the request sets no number; at most 100")
+    installation: str = setting(types.INSTALLATION, "fastlane", "name that marks the Swarm services and Redis keys of this installation")
+    pools: tuple[Pool, ...] = setting(
+        POOLS,
+        "one for all tasks: the local engine, 10 at once",
+        "which tasks run on which hosts, how many at once, and what their containers may use",
+        computed=lambda invocation, _values: default_pools(invocation),
+    )
+    registries: tuple[RegistryLogin, ...] = optional(types.REGISTRIES, "logins for image registries", secret=True)
+    docker_config: Path | None = setting(
+        types.DOCKER_CONFIG,
+        "config.json in DOCKER_CONFIG, else in ~/.docker",
+        "Docker configuration file with more logins and credential helpers; it may be missing; `none` turns it off",
+        computed=lambda invocation, _values: types.default_docker_config(invocation.docker_config),
+    )
+    lease: float = setting(types.DURATION, "15s", "how long a worker keeps an execution after its last renewal")
+    renew: float = setting(types.DURATION, "5s", "how often a worker renews its leases; at most half of lease")
+    hard_timeout: float = setting(types.DURATION, "30m", "longest time that an execution may run")
+    hard_retries: int = setting(types.COUNT, "10", "largest number of retries that a job may set")
+    timezone: str = setting(types.TIMEZONE, "UTC", "time zone of crons that name none; existing jobs keep theirs when it changes")
+    pending_deadline: float = setting(
+        types.DURATION, "1h", "how long an execution may wait for a suitable node, or for a worker with its pool"
+    )
+    pull_deadline: float = setting(types.DURATION, "15m", "how long an execution may wait for a registry that does not answer")
+    host_lost_after: float = setting(types.DURATION, "5m", "how long a host may be unreachable before its executions count as lost")
+    min_free_disk: Reserve = setting(
+        types.RESERVE,
+        "512MiB",
+        "how much of a host's disk has to be free for new work: bytes, or percent of the disk; measured where the engine runs on the "
+        "worker's own machine; 0 turns it off",
+    )
+    unused_images_after: float | None = optional(
+        types.UNUSED_AFTER,
+        "how long an image stays on an engine that pulled it for an execution, after the last one that used it; at least 1m",
+        unset="none: they stay",
+    )
+    usage_every: float = setting(
+        types.USAGE_EVERY,
+        "10s",
+        "how often a worker asks an engine what a running container uses, and more often while that is young; at least 1s; 0 turns it off",
+    )
+    webhook_allow: tuple[str, ...] = optional(
+        types.PROXIES,
+        "IP addresses and networks that are not public, such as 10.1.0.0/16, to which webhooks may be sent all the same",
+        unset="none: public addresses only",
+    )
+    webhook_timeout: float = setting(types.DURATION, "15s", "how long one attempt to send a webhook may take")
+    smtp_host: str | None = optional(
+        types.MAIL_HOST,
+        "name of the mail server that `notify` of jobs is sent through; set the smtp settings of `api` and of `worker` alike",
+        unset="none: no mail",
+    )
+    smtp_tls: str = setting(
+        types.MAIL_TLS,
+        "starttls",
+        "how mail is encrypted on its way to the mail server: `starttls` (required, even if it is not offered), `tls` from the start, "
+        "or `none`; the server's certificate is verified",
+    )
+    smtp_port: int = setting(
+        types.MAIL_PORT,
+        "587 with starttls, 465 with tls, 25 with none",
+        "port of the mail server",
+        computed=lambda _invocation, values: MAIL_PORTS[values.get("smtp_tls", "starttls")],
+    )
+    smtp_ca: Path | None = optional(
+        types.TLS_FILE,
+        "PEM file of the authorities that the mail server's certificate must be signed by",
+        unset="none: those of the system",
+    )
+    smtp_user: str | None = optional(types.MAIL_USER, "user of the mail server", unset="none: no login")
+    smtp_password: str | None = optional(types.MAIL_PASSWORD, "password of smtp_user", secret=True)
+    smtp_from: str | None = optional(
+        types.MAIL_ADDRESS, "address that mails come from, such as fastlane@example.com", unset="none; required with smtp_host"
+    )
+    smtp_timeout: float = setting(types.DURATION, "30s", "how long one attempt to send a mail may take")
+    mail_interval: float = setting(
+        types.MAIL_INTERVAL,
+        "1h",
+        "shortest time between two mails about failures of one job to one address; the next one says what was held back; 0s sends all",
+    )
+    notify_allow: tuple[str, ...] = setting(
+        types.MAIL_TARGETS,
+        "the domain of smtp_from",
+        "where `notify` of jobs may have mails sent: domains, `*.example.com` for the subdomains of one, and addresses; `*` is anywhere",
+        computed=_domain_of_sender,
+    )
+    ws_start_wait: float = setting(types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect")
+    max_body: int = setting(types.SIZE, "1MiB", "largest request body")
+    request_rate: int | None = setting(RATE, "1000", "requests a second of [one caller](operations.md#quotas) to an API process, or `none`")
+    max_log_bytes: int = setting(types.SIZE, "100MiB", "how much of each execution's log is stored")
+    keep_jobs: int | None = setting(
+        AGE,
+        "30d",
+        "how long a job that will not run again stays, with all that it has, after its last execution ended or it was last changed; at "
+        "least 1m, or `none`: always",
+    )
+    keep_executions: int | None = setting(
+        AGE, "30d", "how long an execution stays after its end, with its tick and its log; the newest of a job stays as long as the job"
+    )
+    max_executions: int | None = setting(
+        MOST, "10000", "how many of a job's newest executions stay, and of its newest ticks; or `none`: all"
+    )
+    keep_logs: int | None = setting(AGE, "14d", "how long an execution's log stays after its end")
+    max_total_log_bytes: int | None = setting(
+        TOTAL,
+        "10GiB",
+        "how much of all logs is stored: beyond that the logs of the oldest executions go; at least max_log_bytes, or `none`: no limit",
+        computed=_total,
+    )
+    keep_deliveries: int | None = setting(AGE, "14d", "how long the record of a webhook that was sent or given up stays")
+    keep_history: int | None = setting(AGE, "90d", "how long the counts of each hour stay, which `/history` shows")
+    keep_events: int | None = setting(AGE, "90d", "how long [what people and fastlane did](audit.md) stays known")
+    breaker_max_fails: int = setting(types.COUNT, "5", "consecutive faults of a host after which its circuit breaker opens")
+    breaker_reset: float = setting(types.DURATION, "1m", "how long the breaker stays open before a host is tried again")
+    metrics_port: int | None = optional(
+        types.PORT,
+        "port of its own on which a process also serves /metrics: a worker serves no other HTTP; with several `processes`, each takes the "
+        "next port; 0 takes any free port",
+    )
+    metrics_listen: str = setting(types.ADDRESS, "127.0.0.1", "IP address of metrics_port")
+    metrics_allow: tuple[str, ...] = optional(
+        types.PROXIES, "IP addresses and networks that read /metrics without a login on a server with users or tokens"
+    )
+    metrics_tasks: int = setting(
+        types.TASKS,
+        "100",
+        "of how many tasks a worker counts what their containers used, each under its name; further ones count together; 0: none, and no "
+        "figure names a task",
+    )
+    traces_url: str | None = optional(
+        types.COLLECTOR_URL,
+        "where to send traces, by OTLP over HTTP, such as http://collector:4318/v1/traces; needs the extra otel",
+        secret=True,
+    )
+    sentry_dsn: str | None = optional(
+        types.SENTRY_DSN, "the DSN of a project of Sentry, to which errors in the log are reported; needs the extra sentry", secret=True
+    )
+    log_format: str = setting(types.LOG_FORMAT, "auto", "console, json, or auto: console on a terminal, else json")
+    log_level: str = setting(types.LOG_LEVEL, "info", "debug, info, warning or error")
 
     @property
     def store_is_mongo(self) -> bool:
@@ -100,6 +297,10 @@ class Settings:
         """The settings of a process that sets nothing, whatever this machine's files and environment say; ``changes`` are values of single
         settings, from which the defaults of others may follow."""
         invocation, values = Invocation(role, cwd), dict[str, Any]()
-        for setting in SETTINGS:
-            values[setting.name] = changes[setting.name] if setting.name in changes else setting.default_value(invocation, values)
+        for row in SETTINGS:
+            values[row.name] = changes[row.name] if row.name in changes else row.default_value(invocation, values)
         return cls(**values)
+
+
+SETTINGS = tuple(Setting(declared.name, **declared.metadata) for declared in fields(Settings))
+NAMES = tuple(row.name for row in SETTINGS)

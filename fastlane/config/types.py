@@ -46,6 +46,8 @@ class SettingType:
     read: Callable[[object], Any]
     show: Callable[[Any], str] = str
     resolve: Callable[[Any, Invocation], Any] = lambda value, _invocation: value
+    empty: Any = None
+    """The value of an optional setting that is not set."""
     tables: bool = False
     """Whether the value is a list of tables, which ``show`` writes as JSON."""
 
@@ -365,8 +367,8 @@ REDIS_URL = SettingType(_redis_url, scrub)
 ADDRESS = SettingType(_address)
 PORT = SettingType(_port)
 PUBLIC_URL = SettingType(_public_url)
-PROXIES = SettingType(_proxies, ",".join)
-ORIGINS = SettingType(_origins, ",".join)
+PROXIES = SettingType(_proxies, ",".join, empty=())
+ORIGINS = SettingType(_origins, ",".join, empty=())
 REDACT_WORDS = SettingType(_redact_words, ",".join)
 INSTALLATION = SettingType(_installation)
 DURATION = SettingType(_duration, show_duration)
@@ -579,5 +581,5 @@ def _resolve_path(path: Any, invocation: Invocation) -> Any:
     return invocation.cwd / path
 
 
-REGISTRIES = SettingType(_registries, _show, resolve=_resolve_logins, tables=True)
+REGISTRIES = SettingType(_registries, _show, resolve=_resolve_logins, empty=(), tables=True)
 DOCKER_CONFIG = SettingType(_docker_config, lambda path: NONE if path is None else str(path), resolve=_resolve_path)

@@ -50,7 +50,7 @@ class StartWait:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class JobProgress:
     """How far a job has come, read in this order: the job, its next execution under way (the soonest due), its newest execution, and the
     newest that has started."""
 
@@ -60,7 +60,7 @@ class Progress:
     started: Execution | None
 
 
-def first_step(progress: Progress, now: int, wait: StartWait) -> Follow | AwaitStart | Finished | RetryLater:
+def first_step(progress: JobProgress, now: int, wait: StartWait) -> Follow | AwaitStart | Finished | RetryLater:
     """The first step of a job's follower, at ``now`` (milliseconds)."""
     job, newest = progress.job, progress.newest
     if progress.started is not None:

@@ -61,8 +61,8 @@ OWN_PREFIX = "webhook-"
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where to post when its trigger comes, with which headers, and how many further attempts may follow a failed one. ``body``:
-    a template of what is posted in place of the execution, see ``template``."""
+    """Where to post when its trigger comes, with which of the user's headers, and how many attempts may follow a failed one. ``body``: a
+    template of what is posted in place of the execution, see ``filled``."""
 
     trigger: NotificationTrigger
     url: str = field(repr=False)

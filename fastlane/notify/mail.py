@@ -1,4 +1,4 @@
-"""Sends mails by SMTP, over TLS whose certificate is verified.
+"""Mails about executions and jobs: how one is written, and how it is sent by SMTP, over TLS whose certificate is verified.
 
 The server is the operator's own, but it may be slow, or gone, and its answers are someone else's words: the time of an attempt is bounded
 as a whole, and so is what is kept of an answer. Each mail has a connection of its own and one address, so no mail waits for another.
@@ -33,7 +33,7 @@ from fastlane.log import MASK, one_line
 from fastlane.models.delivery import Delivery, JobState, MailQuota, Reply, Subject
 from fastlane.models.notify import Mailbox
 from fastlane.models.schedule import show_duration
-from fastlane.notify.port import Event, Letter, LetterParts
+from fastlane.notify.port import MailMessage, MailParts, WebhookPayload
 
 EXCERPT = 1024
 """Characters that are kept of an answer."""
@@ -68,13 +68,13 @@ class SmtpSender:
     def deadline(self) -> float:
         return self._deadline + FAREWELL
 
-    async def send(self, letter: Letter) -> Reply:
+    async def send(self, message: MailMessage) -> Reply:
         """What the server answered. What it said of the mail counts, even when the connection then ends badly."""
         connections: list[SMTP] = []
         try:
             async with asyncio.timeout(self._deadline):
                 connections.append(await self._connected())
-                return await self._sent(connections[0], letter)
+                return await self._sent(connections[0], message)
         except TimeoutError:
             return Reply(None, f"the mail server did not answer within {self._deadline:g} s")
         except (SMTPException, OSError, ValueError) as error:
@@ -103,9 +103,9 @@ class SmtpSender:
             raise
         return client
 
-    async def _sent(self, client: SMTP, letter: Letter) -> Reply:
-        message = _message(letter, self._server.sender)
-        _refused, words = await client.send_message(message, sender=self._server.sender, recipients=[letter.to])
+    async def _sent(self, client: SMTP, message: MailMessage) -> Reply:
+        mail = _as_email(message, self._server.sender)
+        _refused, words = await client.send_message(mail, sender=self._server.sender, recipients=[message.to])
         return Reply(250, None, self._excerpt(words))
 
     def _refusal(self, error: Exception) -> Reply:
@@ -146,19 +146,19 @@ def _context(ca: Path | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca)
 
 
-def _message(letter: Letter, sender: str) -> EmailMessage:
-    """The letter as a mail in ASCII. A header cannot have a line end: the library refuses it."""
+def _as_email(message: MailMessage, sender: str) -> EmailMessage:
+    """The message as a mail in ASCII. A header cannot have a line end: the library refuses it."""
     domain = sender.rpartition("@")[2]
     mail = EmailMessage(policy=POLICY)
     mail["From"] = sender
-    mail["To"] = letter.to
-    mail["Subject"] = letter.subject
-    mail["Date"] = format_datetime(datetime.fromtimestamp(letter.at / 1000, UTC))
-    mail["Message-ID"] = f"<{letter.id}@{domain}>"
-    mail["References"] = f"<{letter.thread}@{domain}>"
+    mail["To"] = message.to
+    mail["Subject"] = message.subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(message.at / 1000, UTC))
+    mail["Message-ID"] = f"<{message.id}@{domain}>"
+    mail["References"] = f"<{message.thread}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(letter.text.encode(errors="replace").decode(), cte="quoted-printable")
-    mail.add_alternative(letter.html.encode(errors="replace").decode(), subtype="html", cte="quoted-printable")
+    mail.set_content(message.text.encode(errors="replace").decode(), cte="quoted-printable")
+    mail.add_alternative(message.html.encode(errors="replace").decode(), subtype="html", cte="quoted-printable")
     return mail
 
 
@@ -178,6 +178,8 @@ HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 Row = tuple[str, str]
 Redact = Callable[[str, Mapping[str, str]], str]
+MakePayload = Callable[[Subject, Delivery], WebhookPayload]
+"""Makes what webhooks get of an execution or a job, from which mails are written too."""
 
 HTML = """\
 <!DOCTYPE html>
@@ -194,22 +196,20 @@ HTML = """\
 CELL = '<tr><th style="text-align:left;vertical-align:top;padding:2px 16px 2px 0">{}</th><td style="white-space:pre-wrap">{}</td></tr>'
 
 
-def letter_writer(
-    make_event: Callable[[Subject, Delivery], Event], redact: Redact, interval: float
-) -> Callable[[Subject, Delivery, LetterParts], Letter]:
+def mail_writer(make_payload: MakePayload, redact: Redact, interval: float) -> Callable[[Subject, Delivery, MailParts], MailMessage]:
     """Writes the mail of a delivery. ``redact`` makes the end of a log into one without the secrets among the execution's variables;
     ``interval`` is the setting mail_interval, which the mail quotes (seconds)."""
 
-    def write(subject: Subject, delivery: Delivery, parts: LetterParts) -> Letter:
-        event = make_event(subject, delivery)
+    def write(subject: Subject, delivery: Delivery, parts: MailParts) -> MailMessage:
+        payload = make_payload(subject, delivery)
         latest = subject.latest if isinstance(subject, JobState) else subject
         lines = _printable(redact(parts.lines, {} if latest is None else latest.spec.envs))
         address = delivery.target.address if isinstance(delivery.target, Mailbox) else ""
-        heading = _subject(event)
-        rows = list(_job_rows(event) if isinstance(subject, JobState) else _rows(event))
-        held = _held(parts.quota, event, interval)
+        heading = _subject(payload)
+        rows = list(_job_rows(payload) if isinstance(subject, JobState) else _rows(payload))
+        held = _held(parts.quota, payload, interval)
         footer = f"You get this mail because notify.{delivery.target.trigger} of the job lists {address}."
-        return Letter(
+        return MailMessage(
             id=delivery.id,
             thread=delivery.job_id,
             to=address,
@@ -222,67 +222,67 @@ def letter_writer(
     return write
 
 
-def _subject(event: Event) -> str:
-    code = "" if event.get("exitCode") in (None, 0) else f", exit code {event['exitCode']}"
-    name = f" ({event['name']})" if event.get("name") else ""
-    words = f"[fastlane] {event['taskId']}{name}: {event['status']}{code}"
+def _subject(payload: WebhookPayload) -> str:
+    code = "" if payload.get("exitCode") in (None, 0) else f", exit code {payload['exitCode']}"
+    name = f" ({payload['name']})" if payload.get("name") else ""
+    words = f"[fastlane] {payload['taskId']}{name}: {payload['status']}{code}"
     line = one_line("".join(sign for sign in words if unicodedata.category(sign) not in HIDDEN))
     return line if len(line) <= MAX_SUBJECT else f"{line[: MAX_SUBJECT - 1]}…"
 
 
-def _rows(event: Event) -> Iterator[Row]:
-    """What a mail tells, each with its heading."""
-    failure, again = event.get("failure"), "another attempt follows" if event["willRetry"] else ""
-    duration = event.get("durationMs")
+def _rows(payload: WebhookPayload) -> Iterator[Row]:
+    """The facts in a mail about an execution, each with its heading."""
+    failure, again = payload.get("failure"), "another attempt follows" if payload["willRetry"] else ""
+    duration = payload.get("durationMs")
     found: tuple[tuple[str, Any], ...] = (
-        ("Task", event["taskId"]),
-        ("Job", event.get("name")),
-        ("Status", event["status"]),
+        ("Task", payload["taskId"]),
+        ("Job", payload.get("name")),
+        ("Status", payload["status"]),
         ("Why", failure and failure["message"]),
-        ("Exit code", event.get("exitCode")),
-        ("Image", event["image"]),
-        ("Command", event.get("command")),
-        ("Due", event["scheduledFor"]),
-        ("Started", event.get("startedAt")),
-        ("Ended", event.get("finishedAt")),
+        ("Exit code", payload.get("exitCode")),
+        ("Image", payload["image"]),
+        ("Command", payload.get("command")),
+        ("Due", payload["scheduledFor"]),
+        ("Started", payload.get("startedAt")),
+        ("Ended", payload.get("finishedAt")),
         ("Ran for", None if duration is None else show_duration(duration / 1000)),
-        ("Attempt", "; ".join(filter(None, (str(event["attempt"]), again)))),
-        ("Host", event.get("host")),
-        ("Execution", event["url"]),
-        ("Log", f"{event['url']}logs/"),
+        ("Attempt", "; ".join(filter(None, (str(payload["attempt"]), again)))),
+        ("Host", payload.get("host")),
+        ("Execution", payload["url"]),
+        ("Log", f"{payload['url']}logs/"),
     )
     for heading, value in found:
         if value is not None and value != "":
             yield heading, _printable(str(value))[:MAX_VALUE]
 
 
-def _job_rows(event: Event) -> Iterator[Row]:
-    """What a mail about a job tells."""
-    last = event["lastExecution"] or {}
-    words = {"late": f"late: it has not succeeded for {event['expectEvery']}", "recovered": "recovered: it has succeeded again"}
+def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
+    """The facts in a mail about a job."""
+    last = payload["lastExecution"] or {}
+    words = {"late": f"late: it has not succeeded for {payload['expectEvery']}", "recovered": "recovered: it has succeeded again"}
     found: tuple[tuple[str, Any], ...] = (
-        ("Task", event["taskId"]),
-        ("Job", event.get("name")),
-        ("Status", words[event["status"]]),
-        ("Since" if event["status"] == "late" else "At", event["timestamp"]),
-        ("Next run", event.get("nextRunAt")),
+        ("Task", payload["taskId"]),
+        ("Job", payload.get("name")),
+        ("Status", words[payload["status"]]),
+        ("Since" if payload["status"] == "late" else "At", payload["timestamp"]),
+        ("Next run", payload.get("nextRunAt")),
         ("Last run", last.get("status", "never")),
         ("Started", last.get("startedAt")),
         ("Ended", last.get("finishedAt")),
         ("Why", last.get("failure") and last["failure"]["message"]),
         ("Execution", last.get("url")),
-        ("Job's page", event["url"]),
+        ("Job's page", payload["url"]),
     )
     for heading, value in found:
         if value is not None and value != "":
             yield heading, _printable(str(value))[:MAX_VALUE]
 
 
-def _held(quota: MailQuota | None, event: Event, interval: float) -> list[str]:
+def _held(quota: MailQuota | None, payload: WebhookPayload, interval: float) -> list[str]:
     """What was held back since the last mail."""
     if quota is None or not quota.held:
         return []
-    executions = f"{event['url'].partition('/executions/')[0].rstrip('/')}/executions"
+    executions = f"{payload['url'].partition('/executions/')[0].rstrip('/')}/executions"
     count = "1 failure" if quota.held == 1 else f"{quota.held} failures"
     words = f"{count} of this job got no mail of their own since the last one (mail_interval is {show_duration(interval)}):"
     urls = [f"{executions}/{id}/" for id in quota.held_ids]

@@ -1,4 +1,4 @@
-"""The ports of senders: what carries a message out of fastlane."""
+"""The ports of notifications: the messages to webhooks and mail servers, and what sends them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +6,12 @@ from typing import Any, Protocol
 
 from fastlane.models.delivery import Delivery, MailQuota, Reply, Subject
 
+WebhookPayload = Mapping[str, Any]
+"""What is known of an execution or a job, as JSON: what webhooks get, and what mails are written from."""
+
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class WebhookMessage:
     """One attempt to post to a webhook. ``id`` is the same in each attempt; ``at`` is when this one began (milliseconds). ``secrets``: what
     it is signed with."""
 
@@ -27,7 +30,7 @@ class Sender(Protocol):
     def deadline(self) -> float:
         """Seconds after which ``send`` has returned."""
 
-    async def send(self, message: Message) -> Reply:
+    async def send(self, message: WebhookMessage) -> Reply:
         """What the receiver answered. Raises nothing of its own: a receiver that cannot be reached is a reply, too."""
 
     async def close(self) -> None:
@@ -35,9 +38,9 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class MailMessage:
     """One attempt to send a mail to one address. ``id`` is the same in each attempt; mails with one ``thread`` belong together. ``at``:
-    when what it tells happened (milliseconds)."""
+    when its subject happened (milliseconds)."""
 
     id: str
     thread: str
@@ -55,13 +58,13 @@ class MailSender(Protocol):
     def deadline(self) -> float:
         """Seconds after which ``send`` has returned."""
 
-    async def send(self, letter: Letter) -> Reply:
+    async def send(self, message: MailMessage) -> Reply:
         """What the mail server answered. Raises nothing of its own: a server that cannot be reached is a reply, too."""
 
 
 @dataclass(frozen=True, slots=True)
-class LetterParts:
-    """What a mail tells beside the event: the end of the log of its execution, and the quota with the failures that no mail has told of."""
+class MailParts:
+    """What a mail has beside the payload: the end of the log of its execution, and the quota with the failures that no mail was about."""
 
     lines: str = field(default="", repr=False)
     quota: MailQuota | None = None
@@ -73,7 +76,7 @@ class Mail:
     failures of one job in ``interval`` milliseconds (0: all), and none to addresses other than the ``allowed``, as ``is_allowed`` has
     them."""
 
-    write: Callable[[Subject, Delivery, LetterParts], Letter]
+    write: Callable[[Subject, Delivery, MailParts], MailMessage]
     sender: MailSender
     interval: int
     allowed: Sequence[str]
@@ -87,7 +90,3 @@ class Notifier:
     make_body: Callable[[Subject, Delivery], bytes]
     sender: Sender
     mail: Mail | None = None
-
-
-Event = Mapping[str, Any]
-"""What is told of an execution or a job, as JSON: what webhooks get, and what mails are written from."""

@@ -18,7 +18,7 @@ from yarl import URL
 from fastlane.log import one_line
 from fastlane.models.delivery import Reply
 from fastlane.models.notify import may_post, signature
-from fastlane.notify.port import Message
+from fastlane.notify.port import WebhookMessage
 
 CONNECT_WITHIN = 5.0
 """Seconds in which a connection must be there."""
@@ -72,7 +72,7 @@ class WebhookSender:
     def deadline(self) -> float:
         return self._deadline
 
-    async def send(self, message: Message) -> Reply:
+    async def send(self, message: WebhookMessage) -> Reply:
         """What the receiver answered."""
         try:
             async with asyncio.timeout(self._deadline):
@@ -87,14 +87,14 @@ class WebhookSender:
         if session is not None:
             await session.close()
 
-    async def _post(self, message: Message) -> Reply:
+    async def _post(self, message: WebhookMessage) -> Reply:
         url = URL(message.url)
         async with self._opened().post(url, data=message.body, headers=self._headers(message), allow_redirects=False) as answer:
             excerpt = (await _beginning(answer)).decode(errors="replace")[:EXCERPT]
             answer.close()  # whatever else it has to say
             return Reply(answer.status, _fault(answer.status), excerpt, is_final=answer.status == GONE)
 
-    def _headers(self, message: Message) -> dict[str, str]:
+    def _headers(self, message: WebhookMessage) -> dict[str, str]:
         timestamp = message.at // 1000
         own = {
             "Content-Type": "application/json",

@@ -38,7 +38,7 @@ from fastlane.models.job import Job
 from fastlane.models.notify import FAILURES, Mailbox, NotificationTrigger, Webhook, may_mail
 from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.models.status import Status
-from fastlane.notify.port import LetterParts, Mail, Message, Notifier
+from fastlane.notify.port import Mail, MailParts, Notifier, WebhookMessage
 from fastlane.queue.port import WorkerReports
 from fastlane.scheduler.known_workers import always
 from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, LogStore, PoolStore, Store
@@ -90,7 +90,7 @@ class WebhookChannel:
         pool = pool_for(self._pools, delivery.task_id)
         secrets = () if pool is None else pool.webhook_secrets
         body = self._notifier.make_body(subject, delivery)
-        return await self._notifier.sender.send(Message(delivery.id, webhook.url, webhook.headers, body, secrets, now))
+        return await self._notifier.sender.send(WebhookMessage(delivery.id, webhook.url, webhook.headers, body, secrets, now))
 
     async def close(self) -> None:
         await self._notifier.sender.close()
@@ -124,7 +124,7 @@ class MailChannel:
             if quota is None:
                 return Reply(None, is_held=True)
         latest = subject if isinstance(subject, Execution) else subject.latest
-        parts = LetterParts("" if latest is None else await self._end_of_log(latest), quota)
+        parts = MailParts("" if latest is None else await self._end_of_log(latest), quota)
         reply = await mail.sender.send(mail.write(subject, delivery, parts))
         if reply.is_success and quota is not None and quota.held:
             await self._clear_held(quota)

@@ -4,16 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import Fault, Forbidden, Invalid, KeyReused, Repeated, StoreDown
 from fastlane.models.ids import DAY, IdempotencyKey, IdempotencyRecord
 from fastlane.models.job import Spec
 from fastlane.models.job_change import JobChange, next_tick_id
 from fastlane.models.pool import Pool, pool_for, refusals
 from fastlane.models.status import Status
-from fastlane.services.outbox import QueueOutbox
+from fastlane.services.parts import Service
 from fastlane.services.results import Enqueued
-from fastlane.storage.base import Store
 
 
 def admit(pools: Sequence[Pool], task_id: str, spec: Spec) -> Pool:
@@ -50,14 +48,9 @@ def record_of(key: IdempotencyKey | None, change: JobChange, now: int) -> Idempo
     return IdempotencyRecord(key.key, key.body, now, answer.task_id, answer.job_id, answer.tick_id, answer.execution_id)
 
 
-class Idempotency:
+class Idempotency(Service):
     """Lets a request with a key have its effect once. The record is in the commit of the effect, so a crash cannot separate them; only the
     queue may not have heard of the effect, and a repeated request tells it again."""
-
-    def __init__(self, store: Store, outbox: QueueOutbox, clock: Clock) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._clock = clock
 
     async def run_once(self, key: IdempotencyKey | None, act: Callable[[], Awaitable[Enqueued]]) -> Enqueued:
         """The answer to an earlier request with this key, or else that of ``act``. Raises KeyReused when the earlier request had another

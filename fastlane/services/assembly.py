@@ -1,14 +1,10 @@
-"""Every service that the web layer calls, and how each is built from the store, the queue, the hub, the clock and the pools."""
+"""Every service that the web layer calls, and how each is built."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
-from fastlane.directory import CurrentPools, Directory
-from fastlane.models.pool import Pool
-from fastlane.queue.executions import WaitingQuotas
-from fastlane.queue.port import QueueGeneration, TicketStore, TimedQueue, WorkerReports
-from fastlane.services.admission import Idempotency
+from fastlane.directory import Directory
+from fastlane.queue.port import Queue
 from fastlane.services.changes import Edits, JobChanges, JobPauses
 from fastlane.services.deletions import Deletions
 from fastlane.services.deliveries import Deliveries
@@ -17,6 +13,7 @@ from fastlane.services.hosts import Hosts
 from fastlane.services.manual_runs import ManualRuns
 from fastlane.services.operator import OperatorActions
 from fastlane.services.outbox import QueueOutbox
+from fastlane.services.parts import ServiceParts
 from fastlane.services.pools import Pools
 from fastlane.services.reads.lists import Details, History, Lists
 from fastlane.services.reads.logs import CompletionWaiter, Logs
@@ -71,57 +68,41 @@ class Services:
     clock: Clock
 
 
-def build_services(
-    store: Store,
-    queue: TimedQueue,
-    data: QueueGeneration,
-    reports: WorkerReports,
-    tickets: TicketStore,
-    hub: Hub,
-    clock: Clock,
-    given: Sequence[Pool],
-    *,
-    start_wait: float,
-    directory: Directory | None = None,
-) -> Services:
-    """The services of one process. Close ``outbox`` at the end. ``given``: the pools in force, or pools that nothing changes.
-    ``start_wait``: seconds for which a follower waits for a job's start; ``directory``: what keeps the pools in force."""
-    pools = CurrentPools.of(given)
-    directory = directory or Directory(store, pools, clock)
-    outbox = QueueOutbox(queue, clock, pools)
-    changes = JobChanges(store, clock)
-    idempotency = Idempotency(store, outbox, clock)
-    quotas = WaitingQuotas(queue, store, pools)
-    stops = Stops(store, outbox, clock, changes)
+def build_services(store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory, *, start_wait: float) -> Services:
+    """Builds the services of one process. Close ``outbox`` at the end. ``directory`` has the pools in force. ``start_wait`` is the time in
+    seconds for which a follower waits for a job's start."""
+    outbox = QueueOutbox(queue, clock, directory.pools)
+    parts = ServiceParts(store, queue, hub, clock, directory, outbox)
+    stops = Stops(store, outbox, clock, JobChanges(parts))
     followers = Followers(store, hub, clock, start_wait=start_wait)
     return Services(
-        submissions=Submissions(store, outbox, clock, pools, changes, idempotency, quotas),
-        edits=Edits(store, outbox, clock, pools, changes, idempotency),
-        manual_runs=ManualRuns(store, outbox, pools, changes, idempotency, quotas),
-        pauses=JobPauses(outbox, changes),
+        submissions=Submissions(parts),
+        edits=Edits(parts),
+        manual_runs=ManualRuns(parts),
+        pauses=JobPauses(parts),
         stops=stops,
-        deletions=Deletions(store, outbox, clock, stops),
-        deliveries=Deliveries(store, clock),
-        pools=Pools(store, store, outbox, clock, pools),
+        deletions=Deletions(parts, stops),
+        deliveries=Deliveries(parts),
+        pools=Pools(parts),
         directory=directory,
-        hosts=Hosts(store, store, reports, pools, clock, directory.refresh),
+        hosts=Hosts(parts),
         outbox=outbox,
-        previewer=Previewer(reports, clock, pools),
-        details=Details(store, clock),
-        logs=Logs(store, clock),
-        lists=Lists(store, clock),
-        why=WaitExplainer(store, queue, reports, clock, pools),
-        completion=CompletionWaiter(store, hub),
-        health=Health(store, queue, reports, pools),
-        status=StatusReader(store, queue, reports, clock, directory),
-        pool_reader=PoolReader(store, queue, reports, pools),
-        gauges=GaugeReader(store, queue, reports, pools, followers, clock),
-        history=History(store, clock),
+        previewer=Previewer(parts),
+        details=Details(parts),
+        logs=Logs(parts),
+        lists=Lists(parts),
+        why=WaitExplainer(parts),
+        completion=CompletionWaiter(parts),
+        health=Health(parts),
+        status=StatusReader(parts),
+        pool_reader=PoolReader(parts),
+        gauges=GaugeReader(parts, followers),
+        history=History(parts),
         followers=followers,
-        event_reader=EventReader(store, clock),
+        event_reader=EventReader(parts),
         event_feeds=EventFeeds(),
-        access_events=AccessEvents(store, clock),
-        operator=OperatorActions(store, outbox, data, reports, clock),
-        tickets=Tickets(tickets, clock),
+        access_events=AccessEvents(parts),
+        operator=OperatorActions(parts),
+        tickets=Tickets(parts),
         clock=clock,
     )

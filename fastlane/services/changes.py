@@ -1,12 +1,11 @@
 """Changes a job by compare-and-set: reads it, decides by a pure rule, writes, and starts over when another process wrote first."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import Conflict, StoreDown, Unreadable
 from fastlane.models import job_change, transitions
 from fastlane.models.access import Requester
@@ -15,12 +14,11 @@ from fastlane.models.execution import Execution
 from fastlane.models.ids import IdempotencyKey, IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, Spec, job_status
 from fastlane.models.job_change import JobChange
-from fastlane.models.pool import Pool
 from fastlane.models.schedule import Overlap, Schedule
+from fastlane.queue.executions import WaitingQuotas
 from fastlane.services.admission import Idempotency, admit, enqueued, record_of
-from fastlane.services.outbox import QueueOutbox
+from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.results import CurrentStatus, Enqueued
-from fastlane.storage.base import JobStore, Store
 from fastlane.storage.lookup import find_job
 
 log = structlog.get_logger()
@@ -45,12 +43,8 @@ def no_record(_change: JobChange, _now: int) -> None:
     """For requests without an idempotency key."""
 
 
-class JobChanges:
+class JobChanges(Service):
     """Applies changes to jobs in the store. The caller tells the queue afterwards."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def apply(self, task_id: str, job_id: str, step: Step, record: Record = no_record) -> JobChange:
         """Applies ``step`` to the job and returns what was written, together with ``record``. Reads the job again and repeats the step when
@@ -104,22 +98,22 @@ Edit = Callable[[Job, int], tuple[Spec, Schedule]]
 """What a job runs and when, after a change of the job that was read, at a moment (milliseconds). Raises Invalid."""
 
 
-class Edits:
+class JobService(Service):
+    """Gives a service what changes a job, and what lets a request with an idempotency key have its effect once."""
+
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._changes = JobChanges(parts)
+        self._idempotency = Idempotency(parts)
+        self._quotas = WaitingQuotas(parts.queue, parts.store, parts.pools)
+
+
+class Edits(JobService):
     """Changes jobs. A change that another process made in between is kept: the edit is made again to what the job is then.
 
     Both methods raise NotFound, Changed when the job has none of the expected versions, and what the edit raises. A new start makes the job
     active again, as ``Submissions.put`` does, and raises the same; any other change leaves its next tick, pause and stop as they are.
     """
-
-    def __init__(
-        self, store: JobStore, outbox: QueueOutbox, clock: Clock, pools: Sequence[Pool], changes: JobChanges, idempotency: Idempotency
-    ) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._clock = clock
-        self._pools = pools
-        self._changes = changes
-        self._idempotency = idempotency
 
     async def preview(self, task_id: str, job_id: str, edit: Edit, expected: ExpectedVersions | None = None) -> JobChange:
         """The change that ``edit`` would write. Writes nothing."""
@@ -173,12 +167,8 @@ def _admitted(spec: Spec) -> tuple[object, ...]:
     return spec.resources, spec.container, spec.timeout
 
 
-class JobPauses:
+class JobPauses(JobService):
     """Pauses and resumes jobs. Executions that are under way are left alone."""
-
-    def __init__(self, outbox: QueueOutbox, changes: JobChanges) -> None:
-        self._outbox = outbox
-        self._changes = changes
 
     async def pause(self, task_id: str, job_id: str, by: Requester | None = None) -> CurrentStatus:
         """Lets no tick of the job fire until it is resumed; safe to repeat. Raises NotFound, and Conflict when the job has no tick

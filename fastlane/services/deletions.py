@@ -5,7 +5,6 @@ from functools import partial
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import Conflict
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
@@ -13,10 +12,10 @@ from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.services.changes import check_version
-from fastlane.services.outbox import QueueOutbox
+from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.results import Deleted
 from fastlane.services.stops import Stops, in_batches
-from fastlane.storage.base import Deletion, Store
+from fastlane.storage.base import Deletion
 from fastlane.storage.lookup import find_job, find_task
 
 PAGE = 200
@@ -36,14 +35,12 @@ class DeletionBlocker:
     temporary: bool
 
 
-class Deletions:
+class Deletions(Service):
     """Deletes what has ended. A job that has a tick to come or an execution under way is kept; settling and the removal of a service are
     waited for."""
 
-    def __init__(self, store: Store, outbox: QueueOutbox, clock: Clock, stops: Stops) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._clock = clock
+    def __init__(self, parts: ServiceParts, stops: Stops) -> None:
+        super().__init__(parts)
         self._stops = stops
 
     async def delete_job(

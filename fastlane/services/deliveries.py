@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import NotFound
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, Receiver, receiver_id
 from fastlane.models.event import Event, EventKind
 from fastlane.models.ids import new_id
-from fastlane.storage.base import Store
+from fastlane.services.parts import Service
 from fastlane.storage.lookup import find_execution, find_job
 
 log = structlog.get_logger()
@@ -44,12 +43,8 @@ class JobDeliveriesView:
     deliveries: tuple[DeliveryView, ...]
 
 
-class Deliveries:
+class Deliveries(Service):
     """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def of_execution(self, task_id: str, job_id: str, execution_id: str) -> DeliveriesView:
         """An execution's deliveries."""

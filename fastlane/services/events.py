@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.models.access import Requester
 from fastlane.models.event import LAG, LAST_RANK, Event, EventFilter, EventKind, Position, Source, Span, at
-from fastlane.storage.base.events import EventStore
+from fastlane.services.parts import Service, ServiceParts
 from fastlane.streams.followers import CallerFollowsTooMany, TooManyFollowers
 
 AFTER_ALL = "~"
@@ -31,12 +30,8 @@ class EventPage:
     next: Position | None
 
 
-class EventReader:
+class EventReader(Service):
     """Reads events. Raises StoreDown."""
-
-    def __init__(self, store: EventStore, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def page(
         self, wanted: EventFilter, limit: int, *, since: int | None = None, until: int | None = None, after: Position | None = None
@@ -161,12 +156,11 @@ OTHERS = Requester(None, None)
 log = structlog.get_logger()
 
 
-class AccessEvents:
+class AccessEvents(Service):
     """What one server tells of logins. ``open`` and ``close`` it; what waits then is recorded at the end."""
 
-    def __init__(self, store: EventStore, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
         self._refused: Counter[tuple[int, EventKind, Requester]] = Counter()
         self._logins: list[Requester] = []
         self._task: asyncio.Task[None] | None = None

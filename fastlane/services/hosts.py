@@ -5,25 +5,21 @@ leaves nothing half-done, and of two callers at once each builds on what the oth
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
-from fastlane.clock import Clock
-from fastlane.directory import CurrentPools
 from fastlane.errors import Conflict, Fault, Forbidden, Invalid, NotFound, QueueDown
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
 from fastlane.models.host import HostLoad, HostRecord, HostView, record_id
 from fastlane.models.ids import new_id
 from fastlane.models.pool import Pool, names_of
-from fastlane.queue.port import WorkerReports
+from fastlane.services.parts import Service
 from fastlane.services.reads.pools import views_of
 from fastlane.services.results import HostDrained, HostRemoved
-from fastlane.storage.base import HostStore
-from fastlane.storage.base.events import EventStore
 
 log = structlog.get_logger()
 
@@ -55,28 +51,12 @@ class Host:
     view: HostView | None = None
 
 
-class Hosts:
-    """Changes hosts, and lists them. ``refresh`` makes this process read the hosts again. Raises StoreDown."""
-
-    def __init__(
-        self,
-        store: HostStore,
-        events: EventStore,
-        reports: WorkerReports,
-        pools: CurrentPools,
-        clock: Clock,
-        refresh: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._store = store
-        self._events = events
-        self._reports = reports
-        self._pools = pools
-        self._clock = clock
-        self._refresh = refresh
+class Hosts(Service):
+    """Changes hosts, and lists them. Each method reads the hosts again first. Raises StoreDown."""
 
     async def read(self) -> Sequence[Host]:
         """Every host, by address: those of the pools, and those that were in one and are not removed. Raises QueueDown."""
-        await self._refresh()
+        await self._directory.refresh()
         reports = await self._reports.current()
         return [replace(host, view=next(iter(views_of(reports, host.record)), None)) for host in self._all()]
 
@@ -86,7 +66,7 @@ class Hosts:
         self._check(wanted)
         id = new_id(self._clock.now())
         for _ in range(TRIES):
-            await self._refresh()
+            await self._directory.refresh()
             host = self._own(wanted.address)
             if host.in_settings:
                 raise Conflict(f"the settings name {wanted.address} in pool {', '.join(host.pools)}; change its weight or its pool there")
@@ -96,7 +76,7 @@ class Hosts:
             await self._tell(EventKind.HOST_REGISTERED, record, requester, id, pool=record.pool)
             if await self._store.write_host(record):
                 log.info("host.registered", host=record.address, pool=record.pool, id=record.id, by=requester.user)
-                await self._refresh()
+                await self._directory.refresh()
                 return self._own(wanted.address)
         raise _changed_meanwhile(wanted.address)
 
@@ -105,14 +85,14 @@ class Hosts:
         for an address of several hosts."""
         id = new_id(self._clock.now())
         for _ in range(TRIES):
-            await self._refresh()
+            await self._directory.refresh()
             record = self._find(name).record
             if record.version > 0 and record.drained is drained:
                 return HostDrained(record.address, drained)
             await self._tell(EventKind.HOST_DRAINED if drained else EventKind.HOST_UNDRAINED, record, requester, id)
             if await self._store.write_host(record.changed(drained=drained)):
                 log.info("host.drained" if drained else "host.undrained", host=record.address, id=record.id)
-                await self._refresh()
+                await self._directory.refresh()
                 return HostDrained(record.address, drained)
         raise _changed_meanwhile(name)
 
@@ -121,7 +101,7 @@ class Hosts:
         Raises NotFound, Conflict, and QueueDown."""
         id = new_id(self._clock.now())
         for _ in range(TRIES):
-            await self._refresh()
+            await self._directory.refresh()
             host = self._find(name)
             load = await self._store.host_load(host.record.address, host.record.swarm_id)
             if not force:
@@ -133,7 +113,7 @@ class Hosts:
             if await self._store.write_host(_removed(host.record, self._clock.now(), force=force)):
                 log_it = log.warning if force else log.info
                 log_it("host.removed", host=host.record.address, id=host.record.id, forced=force, lost=load.bound)
-                await self._refresh()
+                await self._directory.refresh()
                 return HostRemoved(host.record.address, host.record.id, load.bound if force else 0)
         raise _changed_meanwhile(name)
 
@@ -142,7 +122,7 @@ class Hosts:
     async def _tell(self, kind: EventKind, record: HostRecord, requester: Requester | None, id: str, **detail: Any) -> None:
         """Records who asks for a change of a host, before it is made: so none is made without a trace. ``id``: the request's own."""
         event = Event.now(kind, self._clock.now(), requester, id=id, host=record.address, record=record.id, **detail)
-        await self._events.add_events([event])
+        await self._store.add_events([event])
 
     def _check(self, wanted: Registration) -> None:
         pool = next((pool for pool in self._pools if pool.name == wanted.pool), None)

@@ -1,6 +1,5 @@
 """Runs a job now, outside its schedule: ``run``, and ``retry`` of its last execution."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -13,43 +12,24 @@ from fastlane.models.event import EventKind
 from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.job_change import JobChange
-from fastlane.models.pool import Pool, pool_for
+from fastlane.models.pool import pool_for
 from fastlane.models.retry import is_under_way
 from fastlane.models.schedule import Overlap
 from fastlane.models.tick import STARTS, Outcome, OverlapDecision, meet
-from fastlane.queue.executions import WaitingQuotas
-from fastlane.services.admission import Idempotency, check_allowed, enqueued, record_of
-from fastlane.services.changes import JobChanges, Step
-from fastlane.services.outbox import QueueOutbox
+from fastlane.services.admission import check_allowed, enqueued, record_of
+from fastlane.services.changes import JobService, Step
 from fastlane.services.results import Enqueued
-from fastlane.storage.base import ExecutionStore
 
 log = structlog.get_logger()
 
 
-class ManualRuns:
+class ManualRuns(JobService):
     """Adds a tick to a job that is due now. A stop that was answered earlier does not cover it; a later stop does.
 
     Both methods raise NotFound, Conflict when the job's ``expiration`` is over, Forbidden when the pool no longer allows its container,
     TooMany when as many executions wait as the pool allows, and KeyReused for a known idempotency key with another body. A known key with
     the same body gets the first answer and runs nothing.
     """
-
-    def __init__(
-        self,
-        store: ExecutionStore,
-        outbox: QueueOutbox,
-        pools: Sequence[Pool],
-        changes: JobChanges,
-        idempotency: Idempotency,
-        quotas: WaitingQuotas,
-    ) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._pools = pools
-        self._changes = changes
-        self._idempotency = idempotency
-        self._quotas = quotas
 
     async def run(
         self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None, *, force: bool = False

@@ -3,7 +3,6 @@ repeat."""
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import Conflict, NotFound
 from fastlane.models import transitions
 from fastlane.models.access import Requester
@@ -11,10 +10,8 @@ from fastlane.models.event import Event, EventKind
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.ids import derived_id
 from fastlane.models.status import Status
-from fastlane.queue.port import QueueGeneration, WorkerReports
-from fastlane.services.outbox import QueueOutbox
+from fastlane.services.parts import Service
 from fastlane.services.results import CurrentStatus, ExecutionCleaned, QueueRebuild, WorkerForgotten
-from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
 
 ROUNDS = 10
@@ -23,15 +20,8 @@ TO_BE_REBUILT = ", to be rebuilt"
 log = structlog.get_logger()
 
 
-class OperatorActions:
+class OperatorActions(Service):
     """Ends, cleans, rebuilds and forgets by hand. Raises StoreDown and QueueDown."""
-
-    def __init__(self, store: Store, outbox: QueueOutbox, data: QueueGeneration, reports: WorkerReports, clock: Clock) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._data = data
-        self._reports = reports
-        self._clock = clock
 
     async def end_execution(self, task_id: str, job_id: str, execution_id: str, reason: str, by: Requester | None = None) -> CurrentStatus:
         """Ends an execution as stopped that was asked to stop and does not end. Its service is removed as soon as its host answers; until
@@ -71,13 +61,13 @@ class OperatorActions:
     async def rebuild_queue(self, reason: str, by: Requester | None = None) -> QueueRebuild:
         """Has the workers build the queue anew from the store. Nothing is dispatched until then; what runs goes on. While a rebuild is to
         come or goes on, another one changes nothing."""
-        seen, stored = await self._data.identity(), await self._store.generation()
+        seen, stored = await self._queue.generation.identity(), await self._store.generation()
         if seen.generation != str(stored.number) or stored.builder is not None:
             return QueueRebuild(begun=False)
         now, number = self._clock.now(), stored.number
         id = derived_id(REBUILD_REQUESTS, str(number))
         await self._store.add_events([Event.now(EventKind.QUEUE_REBUILD, now, by, id=id, reason=reason, generation=number)])
-        begun = await self._data.set_generation(f"{number}{TO_BE_REBUILT}", before=seen.generation)
+        begun = await self._queue.generation.set_generation(f"{number}{TO_BE_REBUILT}", before=seen.generation)
         log.warning("queue.rebuild_requested", generation=number, reason=reason)
         return QueueRebuild(begun)
 

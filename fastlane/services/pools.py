@@ -3,32 +3,20 @@
 Nothing is dispatched to a paused pool; what runs there goes on, and what expires there ends.
 """
 
-from collections.abc import Sequence
-
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import NotFound, QueueDown
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
-from fastlane.models.pool import HOLDS, REQUESTED, Pool, pool_for
-from fastlane.services.outbox import QueueOutbox
+from fastlane.models.pool import HOLDS, REQUESTED, pool_for
+from fastlane.services.parts import Service
 from fastlane.services.results import DispatchPaused, PoolPaused
-from fastlane.storage.base import PoolStore
-from fastlane.storage.base.events import EventStore
 
 log = structlog.get_logger()
 
 
-class Pools:
+class Pools(Service):
     """Pauses and resumes pools, or all of them: the store remembers which are paused, and the queue enforces it."""
-
-    def __init__(self, store: PoolStore, events: EventStore, outbox: QueueOutbox, clock: Clock, pools: Sequence[Pool]) -> None:
-        self._store = store
-        self._events = events
-        self._clock = clock
-        self._outbox = outbox
-        self._pools = pools
 
     def hard_timeout(self, task_id: str) -> float | None:
         """The longest that an execution of the task may run, in seconds, where its pool has a limit of its own."""
@@ -69,7 +57,7 @@ class Pools:
 
     async def _tell(self, kind: EventKind, by: Requester | None, pool: str | None = None) -> None:
         """Records who asks for it, before it is done."""
-        await self._events.add_events([Event.now(kind, self._clock.now(), by, pool=pool)])
+        await self._store.add_events([Event.now(kind, self._clock.now(), by, pool=pool)])
 
     async def _set_paused(self, name: str, by: Requester | None, *, paused: bool) -> bool:
         """Whether the queue knows of it already."""

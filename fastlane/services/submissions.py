@@ -1,12 +1,9 @@
 """Creates jobs and replaces them: POST and PUT."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import structlog
 
-from fastlane.clock import Clock
 from fastlane.errors import Conflict
 from fastlane.models import job_change
 from fastlane.models.access import Requester
@@ -17,19 +14,16 @@ from fastlane.models.job import ExpectedVersions, Job, Spec, next_runs
 from fastlane.models.job_change import JobChange
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.schedule import Schedule, ScheduleKind
-from fastlane.queue.executions import WaitingQuotas
-from fastlane.queue.port import WorkerReports
-from fastlane.services.admission import Idempotency, admit, enqueued, record_of
-from fastlane.services.changes import JobChanges, check_version, until_written
-from fastlane.services.outbox import QueueOutbox
+from fastlane.services.admission import admit, enqueued, record_of
+from fastlane.services.changes import JobService, check_version, until_written
+from fastlane.services.parts import Service
 from fastlane.services.reads.pools import HostRow, host_rows
 from fastlane.services.results import Enqueued
-from fastlane.storage.base import JobStore
 
 log = structlog.get_logger()
 
 
-class Submissions:
+class Submissions(JobService):
     """Takes jobs that clients submit, new ones and new versions.
 
     Both methods raise Invalid when no pool takes the task, Forbidden when the pool does not allow the container that the spec asks for,
@@ -37,29 +31,20 @@ class Submissions:
     known key with the same body gets the first answer and changes nothing.
     """
 
-    def __init__(
-        self,
-        store: JobStore,
-        outbox: QueueOutbox,
-        clock: Clock,
-        pools: Sequence[Pool],
-        changes: JobChanges,
-        idempotency: Idempotency,
-        quotas: WaitingQuotas,
-    ) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._clock = clock
-        self._pools = pools
-        self._changes = changes
-        self._idempotency = idempotency
-        self._quotas = quotas
-
     async def enqueue(
         self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
     ) -> Enqueued:
         """Creates a job of the task, and the task if it is new. ``by`` is who asks for it."""
-        return await self._idempotency.run_once(key, partial(self._enqueue, task_id, spec, schedule, by, key))
+
+        async def create() -> Enqueued:
+            await self._admit(task_id, spec, schedule)
+            now = self._clock.now()
+            change = job_change.create(task_id, spec, schedule, id=new_id(now), incarnation=new_id(now), revision=1, now=now, by=by)
+            await self._create(change, key)
+            await self._outbox.enqueue(change.execution, change.job)
+            return _accepted(change)
+
+        return await self._idempotency.run_once(key, create)
 
     async def put(
         self,
@@ -74,45 +59,31 @@ class Submissions:
         """Creates the job under that id, or replaces its spec and schedule as if it were new: a stopped or paused job is active again, its
         next tick moves, and what runs is left alone. Raises Conflict when another task has the id, and Changed when the job has none of the
         expected versions."""
-        return await self._idempotency.run_once(key, partial(self._put, task_id, job_id, spec, schedule, by, key, expected))
+
+        async def write() -> tuple[JobChange, bool] | None:
+            """What was written, and whether it replaced a job; None when another process created or changed the job at the same time."""
+            seen, now = await self._read(task_id, job_id, expected), self._clock.now()
+            if seen is None:
+                created = create_under(job_id, task_id, spec, schedule, now, by)
+                return (created, False) if await self._create_if_absent(created, key) else None
+            change = job_change.put(seen, spec, schedule, now=now, by=by).told(EventKind.JOB_CHANGED, now, by, how="PUT")
+            return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
+
+        async def create_or_replace() -> Enqueued:
+            await self._admit(task_id, spec, schedule)
+            change, replaced = await until_written(job_id, write)
+            await self._outbox.enqueue(change.execution, change.job)
+            if replaced:
+                await self._outbox.enqueue(await self._changes.release_waiting(change.job))
+            if replaced and change.job.next_tick is None:
+                await self._outbox.withdraw(change.job)
+            return _accepted(change)
+
+        return await self._idempotency.run_once(key, create_or_replace)
 
     async def check_put(self, task_id: str, job_id: str, expected: ExpectedVersions | None) -> None:
         """Raises what ``put`` would raise about the job that has the id now."""
-        seen = await self._store.job(job_id)
-        _check_task(seen, task_id)
-        check_version(seen, job_id, expected)
-
-    async def _enqueue(self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None) -> Enqueued:
-        await self._admit(task_id, spec, schedule)
-        now = self._clock.now()
-        change = job_change.create(task_id, spec, schedule, id=new_id(now), incarnation=new_id(now), revision=1, now=now, by=by)
-        await self._create(change, key)
-        await self._outbox.enqueue(change.execution, change.job)
-        answer = enqueued(change)
-        log_submitted(change.job, answer)
-        return answer
-
-    async def _put(
-        self,
-        task_id: str,
-        job_id: str,
-        spec: Spec,
-        schedule: Schedule,
-        by: Requester | None,
-        key: IdempotencyKey | None,
-        expected: ExpectedVersions | None,
-    ) -> Enqueued:
-        await self._admit(task_id, spec, schedule)
-        write = partial(self._create_or_replace, task_id, job_id, spec, schedule, by, key, expected)
-        change, replaced = await until_written(job_id, write)
-        await self._outbox.enqueue(change.execution, change.job)
-        if replaced:
-            await self._outbox.enqueue(await self._changes.release_waiting(change.job))
-        if replaced and change.job.next_tick is None:
-            await self._outbox.withdraw(change.job)
-        answer = enqueued(change)
-        log_submitted(change.job, answer)
-        return answer
+        await self._read(task_id, job_id, expected)
 
     async def _admit(self, task_id: str, spec: Spec, schedule: Schedule) -> None:
         admit(self._pools, task_id, spec)
@@ -120,25 +91,13 @@ class Submissions:
         if schedule.kind is ScheduleKind.NOW:
             await self._quotas.check(task_id)
 
-    async def _create_or_replace(
-        self,
-        task_id: str,
-        job_id: str,
-        spec: Spec,
-        schedule: Schedule,
-        by: Requester | None,
-        key: IdempotencyKey | None,
-        expected: ExpectedVersions | None,
-    ) -> tuple[JobChange, bool] | None:
-        """What was written, and whether it replaced a job; None when another process created or changed the job at the same time."""
-        seen, now = await self._store.job(job_id), self._clock.now()
-        _check_task(seen, task_id)
+    async def _read(self, task_id: str, job_id: str, expected: ExpectedVersions | None) -> Job | None:
+        """The job that has the id now."""
+        seen = await self._store.job(job_id)
+        if seen is not None and seen.task_id != task_id:
+            raise Conflict(f"job {seen.id} is in another task than {task_id!r}; choose another id")
         check_version(seen, job_id, expected)
-        if seen is None:
-            created = create_under(job_id, task_id, spec, schedule, now, by)
-            return (created, False) if await self._create_if_absent(created, key) else None
-        change = job_change.put(seen, spec, schedule, now=now, by=by).told(EventKind.JOB_CHANGED, now, by, how="PUT")
-        return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
+        return seen
 
     async def _create_if_absent(self, change: JobChange, key: IdempotencyKey | None) -> bool:
         try:
@@ -152,21 +111,18 @@ class Submissions:
         await self._store.create(change.job, change.ticks[0] if change.ticks else None, change.execution, record)
 
 
-def _check_task(seen: Job | None, task_id: str) -> None:
-    if seen is not None and seen.task_id != task_id:
-        raise Conflict(f"job {seen.id} is in another task than {task_id!r}; choose another id")
-
-
 def create_under(job_id: str, task_id: str, spec: Spec, schedule: Schedule, now: int, by: Requester | None) -> JobChange:
     """Creates a job under an id that a deleted job may have had: its revision begins with the time, so that the queue sees that the deleted
     job's entry is older."""
     return job_change.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
 
 
-def log_submitted(job: Job, answer: Enqueued) -> None:
-    """Logs a job that was created or replaced."""
+def _accepted(change: JobChange) -> Enqueued:
+    """Logs a job that was created or replaced, and makes the answer."""
+    job, answer = change.job, enqueued(change)
     event = "job.enqueued" if answer.execution_id else "job.scheduled"
     log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=answer.tick_id, execution_id=answer.execution_id, due=job.next_tick)
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +138,8 @@ class Preview:
     resources: Resources
 
 
-class Previewer:
+class Previewer(Service):
     """Writes nothing. Raises QueueDown, because the job itself would be refused."""
-
-    def __init__(self, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
-        self._reports = reports
-        self._clock = clock
-        self._pools = pools
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
         """A job that would be created now. Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the

@@ -13,9 +13,8 @@ from hashlib import sha256
 
 import orjson
 
-from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
-from fastlane.queue.port import TicketStore
+from fastlane.services.parts import Service, ServiceParts
 
 TICKET_TTL = 30 * 1_000
 """Milliseconds."""
@@ -53,12 +52,12 @@ class TooManyTickets(FastlaneError):
         self.wait = wait
 
 
-class Tickets:
+class Tickets(Service):
     """Makes and redeems tickets, and starts sessions. Every method but ``unchecked`` raises QueueDown."""
 
-    def __init__(self, store: TicketStore, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._tickets = parts.queue.tickets
         self._created: dict[str, int] = {}
         self._minute = 0
 
@@ -74,11 +73,11 @@ class Tickets:
 
     async def redeem(self, text: str) -> Grant | None:
         """Uses a ticket up; None when it was used before, has expired, or never existed."""
-        return _read(await self._store.take(_digest("ticket", text))) if FORMAT.fullmatch(text) else None
+        return _read(await self._tickets.take(_digest("ticket", text))) if FORMAT.fullmatch(text) else None
 
     async def peek(self, text: str) -> Grant | None:
         """What a ticket allows, without using it up."""
-        return _read(await self._store.peek(_digest("ticket", text))) if FORMAT.fullmatch(text) else None
+        return _read(await self._tickets.peek(_digest("ticket", text))) if FORMAT.fullmatch(text) else None
 
     async def start_session(self, grant: Grant) -> str:
         """Starts a session; its secret, which the browser sends with each request."""
@@ -86,7 +85,7 @@ class Tickets:
 
     async def session(self, secret: str) -> Grant | None:
         """What the session with this secret allows; None when it is over or never existed."""
-        return _read(await self._store.peek(_digest("visit", secret))) if FORMAT.fullmatch(secret) else None
+        return _read(await self._tickets.peek(_digest("visit", secret))) if FORMAT.fullmatch(secret) else None
 
     async def start_login(self, seal: str) -> str:
         """Starts the session of a browser that logged in with the credential of this seal; its secret. Raises TooManyTickets."""
@@ -95,13 +94,13 @@ class Tickets:
 
     async def login(self, secret: str) -> str | None:
         """The seal of the session with this secret; None when it is over or never existed."""
-        grant = _read(await self._store.peek(_digest("login", secret))) if FORMAT.fullmatch(secret) else None
+        grant = _read(await self._tickets.peek(_digest("login", secret))) if FORMAT.fullmatch(secret) else None
         return None if grant is None else grant.seal
 
     async def end_login(self, secret: str) -> None:
         """Ends the session with this secret, if there is one."""
         if FORMAT.fullmatch(secret):
-            await self._store.take(_digest("login", secret))
+            await self._tickets.take(_digest("login", secret))
 
     def _count(self, seal: str, now: int) -> None:
         if now // MINUTE != self._minute:
@@ -113,7 +112,7 @@ class Tickets:
 
     async def _keep(self, kind: str, grant: Grant, ttl: int) -> str:
         text = secrets.token_urlsafe(32)
-        await self._store.put(_digest(kind, text), orjson.dumps(astuple(grant)).decode(), ttl=ttl)
+        await self._tickets.put(_digest(kind, text), orjson.dumps(astuple(grant)).decode(), ttl=ttl)
         return text
 
 

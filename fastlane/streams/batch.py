@@ -13,7 +13,7 @@ LARGEST_PART = 16 * 1024
 """The largest message, in bytes of the log."""
 MOST_PIECES = 4096
 """Pieces of one batch. A command that writes single bytes to both of its streams in turn makes a piece of each, and a piece takes up to 190
-bytes as an event."""
+bytes as a server-sent event."""
 WEIGHT_OF_BYTE, WEIGHT_OF_MESSAGE = 4, 640
 """What a batch takes of memory, with all that is rendered of it: bytes for each byte of the log, and for each message."""
 

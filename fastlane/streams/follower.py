@@ -23,7 +23,7 @@ from fastlane.models.log_following import (
     AwaitStart,
     Finished,
     Follow,
-    Progress,
+    JobProgress,
     RetryLater,
     StartWait,
     first_step,
@@ -105,7 +105,7 @@ class SharedPoll(Generic[T]):
 MAX_CACHED = 32 * 1024 * 1024
 """Bytes of memory for what followers want who are at the same place: some 3 MB of a log with ordinary lines."""
 
-ReadProgress = Callable[[], Awaitable[Snapshot[Progress]]]
+ReadProgress = Callable[[], Awaitable[Snapshot[JobProgress]]]
 
 
 class SharedReads:
@@ -116,7 +116,7 @@ class SharedReads:
         self._hub = hub
         self._cache = BatchCache(MAX_CACHED)
         self._readers: dict[str, tuple[Reader, int]] = {}
-        self._polls: dict[str, tuple[SharedPoll[Progress], int]] = {}
+        self._polls: dict[str, tuple[SharedPoll[JobProgress], int]] = {}
 
     def open_reader(self, execution_id: str) -> Reader:
         """The one reader of an execution, until ``close_reader``. A context manager would take half a kilobyte for each follower."""
@@ -133,7 +133,7 @@ class SharedReads:
             await reader.close()
 
     @asynccontextmanager
-    async def poll(self, key: str, read: ReadProgress) -> AsyncIterator[SharedPoll[Progress]]:
+    async def poll(self, key: str, read: ReadProgress) -> AsyncIterator[SharedPoll[JobProgress]]:
         """The one poll of this key; the first user's ``read`` is used."""
         poll, users = self._polls.get(key) or (SharedPoll(self._hub, read), 0)
         self._polls[key] = (poll, users + 1)
@@ -163,7 +163,7 @@ class CloseReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class FinalState:
     """How what was followed ended, and the cursor after its last byte. For a job that never ran the cursor names the job itself.
-    ``failed``: the execution, if it failed and wrote nothing, so that its failure is all that there is to tell."""
+    ``failed``: the execution, if it failed and wrote nothing, so that its failure is all that a client can be shown."""
 
     status: str
     exit_code: int | None
@@ -193,7 +193,7 @@ class StartPosition:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The caller that a follower counts for (None: nobody), and the revision of the callers' rights when it was admitted."""
+    """The caller that a follower counts for (None: for none), and the revision of the callers' rights when it was admitted."""
 
     caller: str | None = None
     revision: int = 0
@@ -235,38 +235,47 @@ class TooSlow(Exception):
     """The sink took nothing for too long."""
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a follower sends, and from where. ``only``: one execution of the job, None for all; ``resumed``: the execution that the start's
+    cursor is of. ``patient``: see ``StartWait``."""
+
+    job: Job
+    only: Execution | None
+    resumed: Execution | None
+    start: StartPosition
+    patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FollowLimits:
+    """For how many seconds a follower waits for a start, and for a client that takes nothing of what was sent."""
+
+    start_wait: float
+    slow_after: float
+
+
 class Follower:
-    """One follower: ``run`` it once; ``interrupt`` ends that as ``retry``. ``only``: the execution to follow, None for all of the job's;
-    ``resumed``: the one that the start's cursor is of. ``patient``: see ``StartWait``."""
+    """One follower: ``run`` it once; ``interrupt`` ends that as ``retry``."""
 
     def __init__(
         self,
         admission: Admission,
+        admitted: Admitted,
         store: Store,
         clock: Clock,
         reads: SharedReads,
-        job: Job,
-        only: Execution | None,
-        resumed: Execution | None,
-        start: StartPosition,
-        *,
-        start_wait: float,
-        patient: bool,
-        slow_after: float,
-        admitted: Admitted,
+        followed: Followed,
+        limits: FollowLimits,
     ) -> None:
         self.admitted = admitted
         self._admission = admission
         self._store = store
         self._clock = clock
         self._reads = reads
-        self._job = job
-        self._only = only
-        self._resumed = resumed
-        self._start = start
-        self._start_wait = start_wait
-        self._patient = patient
-        self._slow_after = slow_after
+        self._followed = followed
+        self._job = followed.job
+        self._limits = limits
         self._sink: Sink | None = None
         self._task: asyncio.Task[object] | None = None
         self._interrupted = False
@@ -312,7 +321,8 @@ class Follower:
         return True
 
     async def _run(self, sink: Sink) -> Closing:
-        step: Follow | RetryLater | Finished = Follow(self._resumed) if self._resumed else await self._await_start()
+        resumed = self._followed.resumed
+        step: Follow | RetryLater | Finished = Follow(resumed) if resumed else await self._await_start()
         sent: Detached | None = None
         started = False
         while isinstance(step, Follow):
@@ -322,14 +332,14 @@ class Follower:
                 started = True
             cursor = await self._start_of(execution) if sent is None else Cursor(execution.id, 0)
             sent = await self._send(execution.id, cursor)
-            step = Finished(sent.execution) if self._only else await self._await_next(execution, sent)
+            step = Finished(sent.execution) if self._followed.only else await self._await_next(execution, sent)
         if isinstance(step, RetryLater):
             return Closing(CloseReason.RETRY, started=False)
         await self._wait_for(sink.finished)
         return Closing(CloseReason.DONE, self._final_state(step.execution, sent), started=started)
 
     async def _start_of(self, execution: Execution) -> Cursor:
-        start = self._start
+        start = self._followed.start
         if start.cursor is not None:
             return replace(start.cursor, ended=False)
         lines = 0 if start.tail is None else await last_lines(self._store, execution.id, start.tail, start.stream)
@@ -338,8 +348,8 @@ class Follower:
 
     async def _await_start(self) -> Follow | Finished | RetryLater:
         """Waits until there is something to follow."""
-        only = self._only
-        wait = StartWait(self._clock.now() + int(self._start_wait * 1000), self._patient)
+        only = self._followed.only
+        wait = StartWait(self._clock.now() + int(self._limits.start_wait * 1000), self._followed.patient)
         if only is not None and (only.has_started or only.status.final):
             return Follow(only)
         name, read = (only.id, self._progress_of(only.id)) if only is not None else (self._job.id, self._job_progress)
@@ -377,22 +387,22 @@ class Follower:
         """Reads an execution, and after that the attempt that follows it."""
         ids = frozenset([execution_id, *([following] if following else [])])
 
-        async def read() -> Snapshot[Progress]:
+        async def read() -> Snapshot[JobProgress]:
             execution = await self._store.execution(execution_id)
             after = await self._store.execution(following) if following else None
             soon = after is None and execution is not None and execution.status.final and is_under_way(execution)
-            return Snapshot(Progress(None, after, execution, None), ids, soon)
+            return Snapshot(JobProgress(None, after, execution, None), ids, soon)
 
         return read
 
-    async def _job_progress(self) -> Snapshot[Progress]:
+    async def _job_progress(self) -> Snapshot[JobProgress]:
         job = await self._store.job(self._job.id)
         under_way = await self._store.executions_of(self._job.id, MAX_ACTIVE, statuses=UNDER_WAY)
         newest = await self._store.executions_of(self._job.id, 1)
         started = await self._store.last_started(self._job.id)
         soonest = min(under_way, key=lambda one: one.scheduled_for, default=None)
         ids = frozenset(one.id for one in (soonest, *newest) if one is not None)
-        return Snapshot(Progress(job, soonest, newest[0] if newest else None, started), ids)
+        return Snapshot(JobProgress(job, soonest, newest[0] if newest else None, started), ids)
 
     async def _send(self, execution_id: str, cursor: Cursor) -> Detached:
         """Sends an execution's log from a cursor to its end."""
@@ -424,7 +434,7 @@ class Follower:
                 await self._wait_for(self._sink.drained)
 
     async def _wait_for(self, taken: Callable[[float], Awaitable[bool]]) -> None:
-        if not await taken(self._slow_after):
+        if not await taken(self._limits.slow_after):
             raise TooSlow
 
     async def _read_patiently(self, read: Callable[[], Awaitable[Batch | None]]) -> Batch | None:
@@ -439,5 +449,5 @@ class Follower:
             return FinalState(job_status(self._job, None, self._clock.now()), None, Cursor(self._job.id, 0, ended=True))
         was_sent = sent is not None and sent.cursor.execution_id == execution.id
         cursor = replace(sent.cursor, ended=True) if sent is not None and was_sent else Cursor(execution.id, 0, ended=True)
-        told = execution.failure is None or cursor.offset > 0
-        return FinalState(execution.status.value, execution.exit_code, cursor, None if told else execution)
+        silent = execution.failure is not None and cursor.offset == 0
+        return FinalState(execution.status.value, execution.exit_code, cursor, execution if silent else None)

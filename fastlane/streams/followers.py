@@ -10,7 +10,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.log import Cursor
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
-from fastlane.streams.follower import Admitted, Follower, SharedReads, StartPosition
+from fastlane.streams.follower import Admitted, Followed, Follower, FollowLimits, SharedReads, StartPosition
 from fastlane.streams.hub import Hub
 
 MAX_FOLLOWERS = 5_000
@@ -38,8 +38,7 @@ class Followers:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._start_wait = start_wait
-        self._slow_after = slow_after
+        self._limits = FollowLimits(start_wait, slow_after)
         self._most = most
         self._reads = SharedReads(store, hub)
         self._most_of_caller = max(1, most // SHARE)
@@ -78,7 +77,7 @@ class Followers:
         *,
         patient: bool = False,
     ) -> Follower:
-        """A follower of a job, or of one of its executions, to be run. It counts for ``caller`` (None: for nobody). ``patient``: it also
+        """A follower of a job, or of one of its executions, to be run. It counts for ``caller`` (None: for none). ``patient``: it also
         waits for what is due later than it waits. Raises NotFound, TooManyFollowers, CallerFollowsTooMany, and Invalid for a cursor of
         another job or execution."""
         admitted = Admitted(caller, self._revision)
@@ -91,20 +90,8 @@ class Followers:
         if start.cursor is not None and start.cursor.ended and start.cursor.execution_id == job_id:
             start = replace(start, cursor=None)
         resumed = None if start.cursor is None else await self._resumed(start.cursor, job_id, execution_id)
-        return Follower(
-            self,
-            self._store,
-            self._clock,
-            self._reads,
-            job,
-            execution,
-            resumed,
-            start,
-            start_wait=self._start_wait,
-            patient=patient,
-            slow_after=self._slow_after,
-            admitted=admitted,
-        )
+        followed = Followed(job, execution, resumed, start, patient)
+        return Follower(self, admitted, self._store, self._clock, self._reads, followed, self._limits)
 
     def enter(self, follower: Follower) -> bool:
         """Counts a follower that begins to run; False when it may not."""

@@ -1,8 +1,8 @@
 """What every route does: authentication, origins, strict queries, bodies, problems and standard headers.
 
-A route's class defines coroutines such as ``on_get`` and ``on_post``, which take the path's parameters by name, and declares what they take
-and answer (``contract.operation``). HEAD works where GET does. The coroutine runs after the whole body has arrived, even when it refuses
-the request: an earlier answer would close the connection while the client still sends, and the client might never see it.
+A route is a function, which takes a ``Handler`` and the path's parameters by name (``routing.route``). HEAD works where GET does. The
+function runs after the whole body has arrived, even when it refuses the request: an earlier answer would close the connection while the
+client still sends, and the client might never see it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from tornado.http1connection import HTTP1Connection
@@ -30,12 +30,12 @@ from fastlane.models.trace import Span, TraceContext
 from fastlane.services.assembly import Services
 from fastlane.services.tickets import Grant
 from fastlane.tracing.port import Recorder
-from fastlane.web.api.contract import query_names
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
 from fastlane.web.http.connection import ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
 from fastlane.web.http.problems import GZIP_FROM, LARGE, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
+from fastlane.web.routing import Access, Answer, Resource, Route, route
 from fastlane.web.security.auth import Authenticator, RequestRates, address_key, authorize
 from fastlane.web.security.origins import RequestOrigins
 from fastlane.web.security.sessions import is_visit, log_in
@@ -149,7 +149,6 @@ def wants_html(request: HTTPServerRequest) -> bool:
     return "text/html" in request.headers.get("Accept", "").lower()
 
 
-METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
@@ -167,22 +166,7 @@ _date = lru_cache(maxsize=1)(format_timestamp)
 
 @stream_request_body
 class Handler(RequestHandler):
-    """The base of all routes."""
-
-    accepts_body: ClassVar[bool] = False
-    """Whether the request's body is kept; otherwise it is drained."""
-
-    accepts_tickets: ClassVar[bool] = False
-    """Whether a ticket in the query may stand in for a login."""
-
-    chooses_job_id: ClassVar[bool] = False
-    """Whether a PUT creates a job under the id in its path."""
-
-    public: ClassVar[bool] = False
-    """Whether the route needs no login."""
-
-    write_role: ClassVar[Role | None] = None
-    """The role that its writes need. None: ``run`` where the path names a task, else ``admin``."""
+    """Answers one request, by the routes of its path. It is what their functions know of the request."""
 
     principal: Principal | None = None
     """Who sent the request, once they have logged in; None on a server without users and tokens."""
@@ -190,7 +174,13 @@ class Handler(RequestHandler):
     ticket_grant: Grant | None = None
     """What the request's ticket gives access to, when the request was authenticated by one."""
 
-    route: str
+    when_gone: Callable[[], None] | None = None
+    """What to call when the client has gone."""
+
+    resource: Resource
+    near: Sequence[str]
+    """The routes that begin as a path without a route does."""
+
     base_url: str
     query: Mapping[str, str]
 
@@ -277,7 +267,7 @@ class Handler(RequestHandler):
             self.context.authenticator,
             self.services.tickets,
             self.context.origins,
-            accepts_tickets=self.accepts_tickets,
+            accepts_tickets=self.resource.accepts_tickets,
         )
 
     async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
@@ -321,12 +311,13 @@ class Handler(RequestHandler):
 
     # what Tornado calls
 
-    def initialize(self, *, path: Mapping[str, str], route: str = "") -> None:
-        """Takes the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in them. ``route``: its form in the
-        docs, empty for a path that has none."""
+    def initialize(self, *, resource: Resource, path: Mapping[str, str], near: Sequence[str] = ()) -> None:
+        """Takes what stands at the path, and the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in
+        them."""
+        self.resource = resource
         self.path_parameters = path
-        self.route = route
-        self._body = RequestBody(self.context.body_memory, self.web_settings.max_body if self.accepts_body else None)
+        self.near = near
+        self._body = RequestBody(self.context.body_memory, self.web_settings.max_body if resource.keeps_body else None)
 
     def clear(self) -> None:
         """Starts an answer with the standard headers. Tornado's own version builds and checks each header on every request, which takes a
@@ -366,6 +357,8 @@ class Handler(RequestHandler):
 
     def on_connection_close(self) -> None:
         """The client closed the connection, perhaps before its whole body arrived."""
+        if self.when_gone is not None:
+            self.when_gone()
         self._clear_deadline()
         self._body.release()
         super().on_connection_close()
@@ -385,7 +378,7 @@ class Handler(RequestHandler):
         error = kwargs.get("exc_info", (None, HTTPError(status_code), None))[1]
         problem = problem_of(error)
         if problem.status == 405:
-            allowed = ", ".join(self._allowed_methods())
+            allowed = ", ".join(self.resource.methods)
             words = f"{self.request.method} is not for this route; it takes {allowed or 'nothing'}"
             if self.request.method == "POST":
                 words += "; to create a job, POST it to /tasks/TASK"
@@ -423,25 +416,33 @@ class Handler(RequestHandler):
             return await self._answer_preflight()
         if self.context.authenticator is not None:
             self.set_header("Cache-Control", "no-store")  # routes whose answers are the same for everyone set another
-        if not self.public:
-            await self.log_in()
+        if not self.resource.public:
+            if self.resource.exempts is None or not self.resource.exempts(self):
+                await self.log_in()
             if self.context.rates.is_limited:
                 self.context.rates.check(self.caller)
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
-        operation = getattr(self, f"on_{method.lower()}", None)
-        if operation is None:
+        found = self.resource.routes.get(method)
+        if found is None:
             raise HTTPError(405)
         if method != "GET":
             self.context.origins.refuse_foreign_write(self.request)
         self._check_body()
-        parameters = read_path(self.path_parameters, chooses_job_id=self.chooses_job_id and method == "PUT")
+        parameters = read_path(self.path_parameters, chooses_job_id=method == "PUT")
         if self.principal is not None:
-            check_access(self.context, self.request, self.principal, method, parameters.get("task_id"), self.write_role)
+            check_access(self.context, self.request, self.principal, method, parameters.get("task_id"), found.access.role)
         self.query = {}
         if self.request.query_arguments:
-            self.query = read_query(self.request, query_names(operation))
+            self.query = read_query(self.request, found.query)
             read_flag(self.query, "pretty")
-        await operation(**parameters)
+        await self._send(found, await found.act(self, **parameters))
+
+    async def _send(self, route: Route, value: object) -> None:
+        """Sends what a route's function returned, unless that has answered itself."""
+        if isinstance(value, Answer):
+            await self.answer(value.serializer, value.value, status=value.status)
+        elif route.serializer is not None:
+            await self.answer(route.serializer, value)
 
     def _check_body(self) -> None:
         if self._body.too_large:
@@ -452,7 +453,7 @@ class Handler(RequestHandler):
 
     async def _answer_preflight(self) -> None:
         """Browsers send no credentials with a preflight, and the answer says nothing that the docs do not."""
-        for name, value in self.context.origins.preflight_headers(self.request, self._allowed_methods()).items():
+        for name, value in self.context.origins.preflight_headers(self.request, self.resource.methods).items():
             self.set_header(name, value)
         self.set_status(204)
         await self.deliver(self.finish())
@@ -487,28 +488,18 @@ class Handler(RequestHandler):
         limit = self.web_settings.max_body
         return Problem(413, f"the body is larger than {limit} bytes; put large data into an image, or fetch it from the command")
 
-    def _allowed_methods(self) -> list[str]:
-        names = [method for method in METHODS if hasattr(self, f"on_{method.lower()}")]
-        return [*names, *(["HEAD"] if "GET" in names else [])]
-
 
 def _render(serializer: Serializer[Value], value: Value, context: RenderContext, encode: Callable[[Any], bytes]) -> bytes:
     return encode(serializer.serialize(value, context))
 
 
-class UnknownRoute(Handler):
-    """Answers a path that matches no route."""
+async def _refuse_path(handler: Handler) -> None:
+    routes = ", ".join(re.sub(r"{(task|job|execution|delivery)_id}", lambda found: found[1][0].upper(), route) for route in handler.near)
+    words = f"there is no route {handler.request.path[:200]}; the routes are: {routes}. GET /openapi.json describes all routes"
+    raise Problem(404, words)
 
-    write_role = Role.READ
 
-    def initialize(self, *, path: Mapping[str, str], route: str = "", near: Sequence[str] = ()) -> None:
-        """Takes the routes that begin as the path does."""
-        super().initialize(path=path, route=route)
-        self._near = near
-
-    async def on_get(self) -> None:
-        """404."""
-        routes = ", ".join(re.sub(r"{(task|job|execution|delivery)_id}", lambda found: found[1][0].upper(), route) for route in self._near)
-        raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are: {routes}. GET /openapi.json describes all routes")
-
-    on_post = on_put = on_patch = on_delete = on_options = on_get
+NOWHERE = Resource(
+    "", (route(method, "", access=Access(Role.READ))(_refuse_path) for method in ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"))
+)
+"""What stands at a path without a route: a 404 for each method."""

@@ -12,14 +12,14 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
-from fastlane.web.api.contract import EVENTS, Operation, Parameter, Response, declared, query_of
+from fastlane.web.api.contract import EVENTS, Parameter, Response
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
 from fastlane.web.api.responses.actions import ENQUEUED, WAITED
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.responses.webhook_payload import EXECUTION_EVENT, JOB_EVENT
 from fastlane.web.api.serializer import Serializer
-from fastlane.web.handler import Handler
+from fastlane.web.routing import Resource, Route
 from fastlane.web.settings import WebSettings
 
 ABOUT = """\
@@ -149,7 +149,7 @@ class Plugin(MarshmallowPlugin):
 class Document:
     """The document of these routes under these settings. It is made at the first request for it."""
 
-    def __init__(self, routes: Mapping[str, type[Handler]], settings: WebSettings) -> None:
+    def __init__(self, routes: Mapping[str, Resource], settings: WebSettings) -> None:
         self._routes = dict(routes)
         self._settings = settings
 
@@ -159,8 +159,8 @@ class Document:
         about = {"description": ABOUT}
         spec = APISpec("fastlane", self._settings.version, OPENAPI, plugins=[Plugin()], info=about, tags=_tags())
         self._add_components(spec)
-        for route, handler in self._routes.items():
-            spec.path(route, parameters=_path_parameters(route), operations=dict(self._operations(route, handler)))
+        for path, resource in self._routes.items():
+            spec.path(path, parameters=_path_parameters(path), operations=dict(self._operations(path, resource)))
         told = {
             "executionEnded": _told("executionEnded", "when an execution has ended", EXECUTION_EVENT),
             "jobLate": _told("jobLate", "when it is late, and when it has recovered", JOB_EVENT),
@@ -184,7 +184,7 @@ class Document:
     def _serializers(self) -> dict[str, Serializer[Any]]:
         """The serializers of all responses, by name."""
         responses = [
-            response for handler in self._routes.values() for _, found in operations_of(handler) for response in found.answers.values()
+            response for resource in self._routes.values() for route in _ordered(resource) for response in route.operation.answers.values()
         ]
         answered = (body for response in responses for body in response.bodies)
         bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_EVENT, JOB_EVENT)
@@ -195,19 +195,20 @@ class Document:
         basic = {"basic": {"type": "http", "scheme": "basic"}} if self._settings.users else {}
         return basic | ({"bearer": {"type": "http", "scheme": "bearer"}} if self._settings.tokens else {})
 
-    def _operations(self, route: str, handler: type[Handler]) -> Iterator[tuple[str, Json]]:
-        for method, found in operations_of(handler):
-            yield method.lower(), self._operation(route, handler, found)
+    def _operations(self, path: str, resource: Resource) -> Iterator[tuple[str, Json]]:
+        for route in _ordered(resource):
+            yield route.method.lower(), self._operation(path, resource, route)
 
-    def _operation(self, route: str, handler: type[Handler], found: Operation) -> Json:
-        secured = self._settings.has_auth and not handler.public
-        more = (*(WITH_AUTH if secured else ()), *(() if handler.public else LIMITED), *((413,) if found.body else ()))
+    def _operation(self, path: str, resource: Resource, route: Route) -> Json:
+        found = route.operation
+        secured = self._settings.has_auth and not resource.public
+        more = (*(WITH_AUTH if secured else ()), *(() if resource.public else LIMITED), *((413,) if found.body else ()))
         refusals = {*ALWAYS, *found.refusals, *more} - set(found.answers)
         responses: Json = {str(status): _response(response) for status, response in found.answers.items()}
         responses |= {str(status): PROBLEMS[status][0] for status in sorted(refusals)}
-        parameters = [_parameter(name, "query", parameter) for name, parameter in query_of(found).items()]
+        parameters = [_parameter(name, "query", parameter) for name, parameter in route.query.items()]
         parameters += [_parameter(name, "header", parameter) for name, parameter in found.headers.items()]
-        about: Json = {"operationId": self._id(route, handler, found), "summary": found.summary, "tags": [_tag(route)]}
+        about: Json = {"operationId": route.id_at(path), "summary": route.summary, "tags": [_tag(path)]}
         if found.more:
             about["description"] = found.more
         if found.body:
@@ -216,20 +217,10 @@ class Document:
             about["security"] = [{name: []} for name in self._schemes()] if secured else []
         return {**about, "parameters": parameters, "responses": responses}
 
-    def _id(self, route: str, handler: type[Handler], found: Operation) -> str:
-        """An operation's id. A handler of several routes has one for each."""
-        routes = [one for one, another in self._routes.items() if another is handler]
-        if route == routes[0]:
-            return found.id
-        return f"{found.id}{'OfExecution' if '{execution_id}' in route else 'AtRoot'}"
 
-
-def operations_of(handler: type[Handler]) -> Iterator[tuple[str, Operation]]:
-    """The methods of a route, with what they declare."""
-    for method in METHODS:
-        found = declared(getattr(handler, f"on_{method.lower()}", None))
-        if found is not None:
-            yield method, found
+def _ordered(resource: Resource) -> list[Route]:
+    """The routes of a path, in the order of ``METHODS``."""
+    return [resource.routes[method] for method in METHODS if method in resource.routes]
 
 
 def _told(id: str, when: str, event: Serializer[Any]) -> Json:

@@ -25,10 +25,11 @@ from fastlane.metrics import Metrics
 from fastlane.models.event import EventKind
 from fastlane.services.assembly import Services
 from fastlane.tracing.port import Recorder
-from fastlane.web.handler import AppContext, Handler, UnknownRoute
+from fastlane.web.handler import NOWHERE, AppContext, Handler
 from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats
 from fastlane.web.openapi import Document
-from fastlane.web.routes.table import ROUTES, UNDOCUMENTED
+from fastlane.web.routes import RESOURCES, ROUTES
+from fastlane.web.routing import Resource
 from fastlane.web.security.auth import RequestRates, make_authenticator
 from fastlane.web.security.origins import RequestOrigins
 from fastlane.web.settings import WebSettings
@@ -112,47 +113,51 @@ class LimitedHTTPServer(HTTPServer):
 @dataclass(slots=True)
 class RouteNode:
     """One segment of the routes' tree. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named one, whose
-    name is ``parameter_name``. ``handler`` serves the paths that end here. ``route`` is their form in the docs, empty for routes of our own
-    pages."""
+    name is ``parameter_name``. ``resource`` serves the paths that end here."""
 
-    handler: type[Handler] | None = None
-    route: str = ""
+    resource: Resource | None = None
     literals: "dict[str, RouteNode]" = field(default_factory=dict)
     parameter_name: str = ""
     parameter: "RouteNode | None" = None
 
-    def add(self, route: str, handler: type[Handler], *, public: bool = True) -> None:
-        """Adds a route such as ``/tasks/{task_id}``. Routes that have a parameter in the same place use the same name for it."""
+    def add(self, path: str, resource: Resource) -> None:
+        """Adds what stands at a path such as ``/tasks/{task_id}``. Paths that have a parameter in the same place use the same name for
+        it."""
         node = self
-        for segment in filter(None, route.split("/")):
+        for segment in filter(None, path.split("/")):
             if segment.startswith("{"):
                 node.parameter_name, node.parameter = segment[1:-1], node.parameter or RouteNode()
                 node = node.parameter
             else:
                 node = node.literals.setdefault(segment, RouteNode())
-        node.handler, node.route = handler, route if public else ""
+        node.resource = resource
 
     def near(self, path: str) -> tuple[str, ...]:
-        """The routes that begin as a path without a route does, each as far as the next handler."""
+        """The routes that begin as a path without a route does, each as far as the next resource."""
         node = self
         for segment in filter(None, path.split("/")):
             below = node.literals.get(segment, node.parameter)
             if below is None:
                 break
             node = below
-        return tuple(route for route in dict.fromkeys((node.route, *node.routes_below())) if route)
+        return tuple(label for label in dict.fromkeys((node.label, *node.labels_below())) if label)
 
-    def routes_below(self) -> Iterator[str]:
+    @property
+    def label(self) -> str:
+        """The form in the docs of the path that ends here, if there is one."""
+        return "" if self.resource is None else self.resource.label
+
+    def labels_below(self) -> Iterator[str]:
         """The first routes on each way down."""
         for node in (*self.literals.values(), *filter(None, (self.parameter,))):
-            if node.handler is not None:
-                yield node.route
+            if node.resource is not None:
+                yield node.label
             else:
-                yield from node.routes_below()
+                yield from node.labels_below()
 
-    def find(self, path: str) -> tuple[type[Handler], dict[str, Any]]:
-        """The handler of a path (its bytes as Latin-1), and what to initialize it with: the percent-decoded parameters, and the route.
-        ``%2F`` does not separate segments. Repeated slashes count as one, and a trailing slash is ignored."""
+    def find(self, path: str) -> tuple[Resource, dict[str, str]]:
+        """What stands at a path (its bytes as Latin-1), and the percent-decoded parameters. ``%2F`` does not separate segments. Repeated
+        slashes count as one, and a trailing slash is ignored."""
         node, parameters = self, dict[str, str]()
         for segment in filter(None, path.split("/")):
             if segment in node.literals:
@@ -161,36 +166,32 @@ class RouteNode:
                 parameters[node.parameter_name] = _decoded(segment)
                 node = node.parameter
             else:
-                return UnknownRoute, {"path": {}}
-        if node.handler is None:
-            return UnknownRoute, {"path": {}}
-        return node.handler, {"path": parameters, "route": node.route}
+                return NOWHERE, {}
+        return (NOWHERE, {}) if node.resource is None else (node.resource, parameters)
 
 
 class PathRouter(Router):
     """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``. ``prefix`` is the path of ``public_url``: requests
-    may come with it or without it, since some proxies remove it and others do not. ``own``: routes that only our own pages use."""
+    may come with it or without it, since some proxies remove it and others do not."""
 
-    def __init__(
-        self, app: Application, routes: Mapping[str, type[Handler]], prefix: str = "", own: Mapping[str, type[Handler]] | None = None
-    ) -> None:
+    def __init__(self, app: Application, resources: Mapping[str, Resource], prefix: str = "") -> None:
         self._app = app
         self._prefix = prefix
         self._root = RouteNode()
-        for route, handler in routes.items():
-            self._root.add(route, handler)
-        for route, handler in (own or {}).items():
-            self._root.add(route, handler, public=False)
+        for path, resource in resources.items():
+            self._root.add(path, resource)
         self._root.literals["task"] = self._root.literals["tasks"]
 
     def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
         """See Tornado."""
-        handler, found = self._root.find(request.path) if request.path[:1] in ("", "/") else (UnknownRoute, {"path": {}})
-        if handler is UnknownRoute and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
+        resource, parameters = self._root.find(request.path) if request.path[:1] in ("", "/") else (NOWHERE, {})
+        if resource is NOWHERE and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
             request.path = request.path.removeprefix(self._prefix)
-            handler, found = self._root.find(request.path)
-        more = {"near": self._root.near(request.path)} if handler is UnknownRoute else {}
-        return self._app.get_handler_delegate(request, handler, {**found, **more})
+            resource, parameters = self._root.find(request.path)
+        given: dict[str, Any] = {"resource": resource, "path": parameters}
+        if resource is NOWHERE:
+            given["near"] = self._root.near(request.path)
+        return self._app.get_handler_delegate(request, resource.handler or Handler, given)
 
 
 def _decoded(segment: str) -> str:
@@ -232,7 +233,7 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     """A server of this application that does not listen yet; with ``tls`` it serves HTTPS only. It ignores forwarded headers: handlers read
     them, and know which to trust."""
     public_url = context_of(app).settings.public_url
-    router = PathRouter(app, ROUTES, urlsplit(public_url).path if public_url else "", own=UNDOCUMENTED)
+    router = PathRouter(app, RESOURCES, urlsplit(public_url).path if public_url else "")
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
     server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)
@@ -267,9 +268,9 @@ def context_of(app: Application) -> AppContext:
 def _log_request(handler: RequestHandler) -> None:
     request = handler.request
     if isinstance(handler, Handler):
-        handler.context.metrics.answered(request.method or "", handler.route, handler.get_status(), request.request_time())
+        handler.context.metrics.answered(request.method or "", handler.resource.label, handler.get_status(), request.request_time())
         if handler.context.recorder is not None:
-            handler.trace.record(handler.context.recorder, request, handler.route, handler.get_status())
+            handler.trace.record(handler.context.recorder, request, handler.resource.label, handler.get_status())
     if not log.is_enabled_for(logging.DEBUG):
         return
     duration = round(request.request_time() * 1000, 1)

@@ -25,7 +25,7 @@ from fastlane.client import (
     WrongAddress,
     contract,
 )
-from fastlane.client.operation import Operation
+from fastlane.client.exchange import Operation
 from fastlane.models.pool import Pool
 from tests.support.credentials import token, user
 from tests.support.docs import ROOT

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from fastlane.cli.client.times import duration, relative
 from fastlane.models.pool import Pool
 from fastlane.web.openapi import Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
 from tests.support.command_line import Terminal
 from tests.support.fastlane import IMAGE, POOLS, Fastlane
 from tests.support.waiting import until

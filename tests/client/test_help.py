@@ -83,7 +83,7 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
         line.replace("crontab -l", "echo '@daily report'")
         .replace("/etc/crontab", "/dev/null")
         .replace("https://fastlane.example.com", crewed.base)
-        .replace("events -f", "events")  # which has no end; test_happenings.py follows
+        .replace("events -f", "events")  # which has no end; test_events.py follows
     )
     line = re.sub(r"http://127\.0\.0\.1:10000", crewed.base, line)
     if "forget-worker" in line:

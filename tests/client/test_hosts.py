@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from fastlane.cli.client.commands.hosts import hosts
 from fastlane.models.pool import Pool
 from fastlane.web.openapi import Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
 from tests.client.test_help import commands, examples_of
 from tests.support.command_line import CommandLine
 from tests.support.credentials import token

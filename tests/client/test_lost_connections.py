@@ -7,7 +7,7 @@ import random
 import pytest
 
 from fastlane.client import AsyncClient, Ended, LogQuery, NotFound, Output, Unreachable
-from fastlane.client.asynchronous import logs
+from fastlane.client.asynchronous import following
 from fastlane.client.errors import ClientError
 from tests.support.fastlane import IMAGE
 from tests.support.relay import Relay
@@ -36,8 +36,8 @@ def cutting(chance: random.Random):
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_log_has_each_byte_once_however_often_the_connection_is_cut(server, seed, monkeypatch):
-    monkeypatch.setattr("fastlane.client.retries.FIRST", 0.001)
-    monkeypatch.setattr("fastlane.client.retries.LARGEST", 0.01)
+    monkeypatch.setattr("fastlane.client.exchange.FIRST", 0.001)
+    monkeypatch.setattr("fastlane.client.exchange.LARGEST", 0.01)
     chance = random.Random(seed)
     parts = [(chance.choice((1, 2)), chance.randbytes(chance.randrange(1, 400))) for _ in range(120)]
     reply = await server.enqueue("task")
@@ -129,7 +129,7 @@ async def test_a_server_that_comes_back_is_found_again(server):
 
 
 async def test_a_silent_connection_is_given_up_and_made_again(server, monkeypatch):
-    monkeypatch.setattr(logs, "SILENT_FOR", 0.2)
+    monkeypatch.setattr(following, "SILENT_FOR", 0.2)
     reply = await server.enqueue("task")
     execution = await server.run(reply)
     await server.append_log(execution, (1, b"one"))

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from fastlane.config.access import PasswordHash
 from fastlane.config.page import markdown
 from fastlane.services.reads.status import MAX_SCHEDULED
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
 from fastlane.web.security import auth
 from fastlane.web.security import auth as throttle
 from tests.support.credentials import basic, bearer, token, user
@@ -69,7 +69,7 @@ def from_(address: str, credential: dict[str, str] | None = None) -> dict[str, s
 
 
 def test_only_what_tells_that_the_server_lives_and_the_page_to_log_in_are_public():
-    assert {path for path, handler in ROUTES.items() if handler.public} == PUBLIC
+    assert {path for path, resource in ROUTES.items() if resource.public} == PUBLIC
 
 
 def test_the_reference_names_what_is_public():

@@ -15,7 +15,7 @@ from fastlane.config.access import Token, token_digest
 from fastlane.models.access import Principal, Role
 from fastlane.models.pool import Pool
 from fastlane.web.openapi import METHODS, Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
 from tests.support.fastlane import HOST, POOLS, Answer, Fastlane
 from tests.support.redis import RealRedis
 from tests.support.stores import ON_MONGO

@@ -21,7 +21,7 @@ from fastlane.models.container import Container, Mount, MountKind
 from fastlane.models.host import Endpoint
 from fastlane.models.pool import Pull
 from tests.integration.permissive import is_gone, permissive
-from tests.support.defaults import default
+from tests.support.defaults import default_rules
 from tests.support.engine import IMAGE, open_probed, remove_all, task_in
 from tests.support.installation import Installation
 from tests.support.start_witness import HOLD as UNTIL_RELEASED
@@ -197,8 +197,7 @@ class Freezing(SwarmExecutor):
 async def executor(node: Node, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Freezing]:
     monkeypatch.setattr(client, "CallTimeouts", partial(client.CallTimeouts, read=3.0, whole=4.0))
     installation = f"late-{uuid4().hex[:8]}"
-    options = {"probe_every": 0.2, "max_fails": default("breaker_max_fails"), "reset": 0.5}
-    executor = Freezing([Endpoint(node.url)], installation, SystemClock(), **options)
+    executor = Freezing([Endpoint(node.url)], installation, SystemClock(), default_rules(probe_every=0.2, reset=0.5))
     await open_probed(executor)
     try:
         yield executor

@@ -14,7 +14,8 @@ import docker
 import pytest
 import structlog
 
-from fastlane.embedded import ensure_swarm, prepare_engines
+from fastlane.executors.swarm.local_engine import ensure_swarm, prepare_engines
+from fastlane.models.host import Endpoint
 from tests.support.waiting import wait_until
 
 ENGINE = 'ip link set lo up; exec dockerd --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s"'
@@ -54,14 +55,14 @@ def swarm_of(url: str) -> dict:
         client.close()
 
 
-def test_an_engine_in_no_swarm_becomes_one_and_is_told_so_before_and_then_left_alone(engine):
+async def test_an_engine_in_no_swarm_becomes_one_and_is_told_so_before_and_then_left_alone(engine):
     said: list[tuple[str, str]] = []
     warned: list[str] = []
 
     def say(text: str) -> None:
         said.append((swarm_of(engine)["LocalNodeState"], text))
 
-    ensure_swarm(engine, say, warned.append)
+    await ensure_swarm(Endpoint(engine), say, warned.append)
     ((state, text),) = said
     assert state == "inactive"
     assert "docker swarm init --advertise-addr 127.0.0.1" in text
@@ -69,7 +70,7 @@ def test_an_engine_in_no_swarm_becomes_one_and_is_told_so_before_and_then_left_a
     swarm = swarm_of(engine)
     assert (swarm["LocalNodeState"], swarm["ControlAvailable"], swarm["NodeAddr"]) == ("active", True, "127.0.0.1")
 
-    ensure_swarm(engine, say, warned.append)
+    await ensure_swarm(Endpoint(engine), say, warned.append)
     assert (len(said), warned) == (1, [])
     assert swarm_of(engine)["Cluster"]["ID"] == swarm["Cluster"]["ID"]
 
@@ -108,7 +109,7 @@ class StandIn(BaseHTTPRequestHandler):
         ({"LocalNodeState": "inactive"}, "refused"),
     ],
 )
-def test_an_engine_that_is_no_manager_and_cannot_become_one_gets_advice_and_is_left_alone(swarm, advice):
+async def test_an_engine_that_is_no_manager_and_cannot_become_one_gets_advice_and_is_left_alone(swarm, advice):
     handler = type("Engine", (StandIn,), {"swarm": swarm, "asked": []})
     said: list[str] = []
     warned: list[str] = []
@@ -116,7 +117,7 @@ def test_an_engine_that_is_no_manager_and_cannot_become_one_gets_advice_and_is_l
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            ensure_swarm(f"tcp://127.0.0.1:{server.server_port}", said.append, warned.append)
+            await ensure_swarm(Endpoint(f"127.0.0.1:{server.server_port}", insecure=True), said.append, warned.append)
         finally:
             server.shutdown()
             thread.join()
@@ -125,17 +126,17 @@ def test_an_engine_that_is_no_manager_and_cannot_become_one_gets_advice_and_is_l
     assert [path for path in handler.asked if path.endswith("/swarm/init")] == (["/v1.45/swarm/init"] if advice == "refused" else [])
 
 
-def test_without_an_engine_it_warns_what_to_do_and_goes_on(tmp_path):
+async def test_without_an_engine_it_warns_what_to_do_and_goes_on(tmp_path):
     said: list[str] = []
     warned: list[str] = []
-    ensure_swarm(f"unix://{tmp_path}/none", said.append, warned.append)
-    ensure_swarm("tcp://127.0.0.1:1", said.append, warned.append)
+    await ensure_swarm(Endpoint(f"unix://{tmp_path}/none"), said.append, warned.append)
+    await ensure_swarm(Endpoint("127.0.0.1:1", insecure=True), said.append, warned.append)
     assert (said, len(warned)) == ([], 2)
     assert all("start Docker" in text for text in warned)
 
 
 def test_an_engine_that_does_not_answer_is_a_warning_of_the_log(tmp_path):
     with structlog.testing.capture_logs() as lines:
-        prepare_engines([f"unix://{tmp_path}/none", "tcp://127.0.0.1:1"])
+        prepare_engines([Endpoint(f"unix://{tmp_path}/none"), Endpoint("127.0.0.1:1", insecure=True)])
     ((event, level),) = [(line["event"], line["log_level"]) for line in lines]
     assert (event, level) == ("engine.not_ready", "warning")

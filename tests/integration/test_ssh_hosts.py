@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 
 from fastlane.config.pools import POOLS
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.connection import Tunnel
 from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.transport import Tunnel
 from fastlane.models.host import Endpoint, SshFiles
 from fastlane.models.pool import KnownHost, Pool
 from tests.integration.test_swarm_hosts import HOLD, opened, running_task, start, until

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import ssl
 import subprocess
 import tomllib
 from collections.abc import AsyncIterator, Iterator
@@ -15,8 +16,8 @@ from structlog.testing import capture_logs
 
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.swarm.client import Client
-from fastlane.executors.swarm.connection import Transport
 from fastlane.executors.swarm.logs import LogReader
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.host import Endpoint, TlsFiles
 from fastlane.models.pool import Pool
 from tests.integration.test_swarm_hosts import opened, running_task, start, until
@@ -118,11 +119,11 @@ async def test_an_engine_of_another_authority_is_not_believed(relay: Relay, file
 async def test_no_public_authority_is_believed_either(relay: Relay, files: TlsFiles) -> None:
     transport = Transport(Endpoint(f"127.0.0.1:{relay.place}", tls=files))
     client, reader = Client(transport), LogReader(transport)
-    await client.call(lambda api: api.nodes())
+    await client.get("/nodes")
     with pytest.raises(FastlaneError, match="task nothing not found"):
         await reader.open("1.41", "nothing", {}, follow=False)
-    context = await asyncio.to_thread(transport.context)
-    assert context is not None
+    context = await transport.context()
+    assert isinstance(context, ssl.SSLContext)
     assert len(context.get_ca_certs()) == 1
     await client.close()
     await reader.close()

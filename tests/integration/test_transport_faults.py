@@ -14,9 +14,9 @@ import pytest
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.swarm import logs
 from fastlane.executors.swarm.client import CallTimeouts, Client
-from fastlane.executors.swarm.connection import Transport
 from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
 from fastlane.executors.swarm.logs import LogReader
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.host import Endpoint, TlsFiles
 from tests.support.certificates import make_certificate
 from tests.support.relay import Filter, Relay
@@ -53,9 +53,9 @@ class Troubled:
             case "another server":
                 self.change = lambda _: HTML
 
-    async def call(self, way: str) -> FastlaneError:
-        """What a call to it raises, made by docker-py or without it."""
-        return await raised(self.transport, way)
+    async def call(self) -> FastlaneError:
+        """What a call to it raises."""
+        return await raised(self.transport, "call")
 
     async def log(self) -> FastlaneError:
         """What the reading of a log there raises."""
@@ -73,7 +73,6 @@ async def troubled(engine: str) -> AsyncIterator[Troubled]:
         yield made
 
 
-@pytest.mark.parametrize("way", ["call", "get"])
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
@@ -86,11 +85,9 @@ async def troubled(engine: str) -> AsyncIterator[Troubled]:
         ("another server", HostDown, "answered what is not JSON"),
     ],
 )
-async def test_a_fault_of_a_call_is_the_hosts_and_is_named(
-    troubled: Troubled, way: str, fault: str, kind: type[HostDown], words: str
-) -> None:
+async def test_a_fault_of_a_call_is_the_hosts_and_is_named(troubled: Troubled, fault: str, kind: type[HostDown], words: str) -> None:
     await troubled.begin(fault)
-    found = await troubled.call(way)
+    found = await troubled.call()
     assert type(found) is kind
     assert words in str(found)
 
@@ -148,11 +145,10 @@ def resetting() -> Iterator[Resetting]:
 
 
 async def raised(transport: Transport, way: str) -> FastlaneError:
-    """What an engine on this way makes a call raise, one without docker-py, or the reading of a log."""
+    """What an engine on this way makes a call raise, or the reading of a log."""
     client, reader = Client(transport, timeouts=TIMEOUTS), LogReader(transport)
     ways: dict[str, Callable[[], Awaitable[object]]] = {
-        "call": lambda: client.call(lambda api: api.nodes()),
-        "get": lambda: client.get("/nodes"),
+        "call": lambda: client.get("/nodes"),
         "log": lambda: reader.open("1.41", "task", {}, follow=True),
     }
     try:
@@ -175,7 +171,7 @@ async def certified(tmp_path: Path) -> AsyncIterator[tuple[int, Path, Path]]:
         yield server.sockets[0].getsockname()[1], certificate, key
 
 
-@pytest.mark.parametrize("way", ["call", "get", "log"])
+@pytest.mark.parametrize("way", ["call", "log"])
 async def test_a_wrong_certificate_is_told_in_the_same_words(certified: tuple[int, Path, Path], tmp_path: Path, way: str) -> None:
     port, certificate, key = certified
     other, _ = make_certificate(tmp_path, "other")
@@ -188,7 +184,7 @@ async def test_a_wrong_certificate_is_told_in_the_same_words(certified: tuple[in
         assert words in str(found)
 
 
-@pytest.mark.parametrize("way", ["call", "get", "log"])
+@pytest.mark.parametrize("way", ["call", "log"])
 async def test_a_port_without_tls_is_told_in_the_same_words(engine: str, tmp_path: Path, way: str) -> None:
     certificate, key = make_certificate(tmp_path, "localhost")
     async with Relay(0, engine) as relay:
@@ -198,7 +194,7 @@ async def test_a_port_without_tls_is_told_in_the_same_words(engine: str, tmp_pat
 
 
 async def test_a_reset_is_the_hosts_fault_for_calls_and_logs(resetting: Resetting) -> None:
-    for way in ("call", "get", "log"):
+    for way in ("call", "log"):
         found = await raised(resetting.transport, way)
         assert type(found) is HostDown
         assert "closed the connection" in str(found)

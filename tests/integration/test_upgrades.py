@@ -1,32 +1,47 @@
 """Today's program and that of the release before it, on one store and one Redis: an upgrade, process by process, and the way back.
 
-The older program is run for real: ``tests/support/previous_release.py`` says where it comes from.
+The older program is run for real: ``tests/support/previous_release.py`` says where it comes from. Under way meanwhile are jobs, a cron of
+every minute, deliveries to a receiver that refuses them until the process that made them has ended, and a follower of a log.
 """
 
+import asyncio
 import contextlib
+import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from pymongo import MongoClient
 
 from fastlane.storage.mongo.schema import INDEXES
 from tests.support.checkout import plain_environment
+from tests.support.credentials import bearer
+from tests.support.followers import follow_on
 from tests.support.installation import ROOT, Installation, installed
 from tests.support.previous_release import unpack
 from tests.support.redis import RealRedis
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(300)]
-
 HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.05; done"
 SHORT = "echo short; sleep 0.1"
+TALK = "trap 'exit 5' TERM; n=0; while :; do echo $n; n=$((n+1)); sleep 0.1; done"
 AT_ONCE = 4
+TURN = 90.0
+"""Seconds within which a cron of every minute is due, and its job has ended."""
+TEST = 900.0
+"""Seconds that a test may take."""
 KINDS = ("sqlite", "mongo")
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(TEST)]
 
 
 @pytest.fixture(scope="module")
@@ -95,44 +110,155 @@ def until_workers(fastlane: Installation, count: int) -> None:
     fastlane.until_healthy()
 
 
+@dataclass
+class Refusing:
+    """A receiver of webhooks that refuses what it gets (503) until ``takes`` is set. It keeps the ids and the jobs of both."""
+
+    port: int = 0
+    takes: bool = False
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    taken: list[tuple[str, str]] = field(default_factory=list)
+
+    def job(self, fastlane: Installation) -> dict[str, Any]:
+        """Runs a job and refuses the webhook about its end, which its sender is to send again."""
+        self.takes = False
+        reply = fastlane.run("true", webhooks={"finishes": [{"url": f"http://127.0.0.1:{self.port}/hook"}]})
+        wait_until(lambda: self._has(self.refused, reply), f"a webhook about {reply}: {fastlane.log('worker')}")
+        return reply
+
+    def until_taken(self, fastlane: Installation, reply: dict[str, Any]) -> None:
+        """Takes what comes from now on; returns when it has had the webhook about this job, which is the one that it has refused."""
+        self.takes = True
+        wait_until(lambda: self._has(self.taken, reply), f"a webhook about {reply} again: {fastlane.log('worker')}", TURN)
+        assert set(self._has(self.taken, reply)) == set(self._has(self.refused, reply))
+
+    def _has(self, requests: list[tuple[str, str]], reply: dict[str, Any]) -> list[str]:
+        return [id for id, job in requests if job == reply["jobId"]]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Refusing]:
+    """Such a receiver, which listens on loopback."""
+    refusing = Refusing()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            (refusing.taken if refusing.takes else refusing.refused).append((self.headers["webhook-id"], body["jobId"]))
+            self.send_response(200 if refusing.takes else 503)
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        refusing.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield refusing
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextlib.contextmanager
+def followed(fastlane: Installation, reply: dict[str, Any]) -> Iterator[Future[str]]:
+    """A client in a thread of its own that follows a job's log until its end, over all API servers that there are. Its text."""
+
+    async def follow() -> str:
+        assert fastlane.token is not None
+        async with aiohttp.ClientSession(headers=bearer(fastlane.token)) as session:
+            text, _, cuts = await follow_on(session, [fastlane.url], f"/tasks/test/jobs/{reply['jobId']}", TEST)
+            assert cuts >= 2
+            return text
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    text = asyncio.run_coroutine_threadsafe(follow(), loop)
+    try:
+        yield text
+    finally:
+        text.cancel()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def fired(fastlane: Installation, reply: dict[str, Any]) -> list[dict[str, Any]]:
+    """The ticks of a cron, the oldest first."""
+    items: list[dict[str, Any]] = fastlane.get(f"/tasks/test/jobs/{reply['jobId']}/ticks").json["items"]
+    return items[::-1]
+
+
+def fires_again(fastlane: Installation, reply: dict[str, Any]) -> None:
+    """Returns when a cron has fired once more, and that run has ended well."""
+    count = len(fired(fastlane, reply))
+    wait_until(lambda: len(fired(fastlane, reply)) > count, f"a tick more than {count}: {fastlane.log('worker')}", TURN)
+    assert fastlane.ends(reply)["status"] == "done"
+
+
 @pytest.mark.parametrize("store_url", ["sqlite", pytest.param("mongo", marks=pytest.mark.repeated)], indirect=True)
 def test_an_upgrade_process_by_process_and_its_rollback_lose_nothing_and_repeat_nothing(
-    engine: str, own_redis: RealRedis, previous: Path, store_url: str, tmp_path: Path
+    engine: str, own_redis: RealRedis, previous: Path, store_url: str, receiver: Refusing, tmp_path: Path
 ) -> None:
     pool: dict[str, object] = {"policy": {"mounts": True}}
-    with installed(tmp_path, engine, redis=own_redis.url, pool=pool, with_token=True, store_url=store_url) as fastlane:
+    settings = {"store_url": store_url, "webhook_allow": "127.0.0.1"}
+    with (
+        installed(tmp_path, engine, redis=own_redis.url, pool=pool, with_token=True, **settings) as fastlane,
+        contextlib.ExitStack() as stack,
+    ):
         old_api, old_worker = fastlane.serve("api", program=previous), fastlane.start("worker", program=previous)
         until_workers(fastlane, 1)
         work(fastlane)
         first = held(fastlane)
         later = fastlane.run("true", cron="0 0 1 1 *", retries=2, timeout="5m")
         before = views(fastlane, first, later)
+        minutely = fastlane.run_script("true", cron="* * * * *")
+        talker = fastlane.run_script(TALK)
+        text = stack.enter_context(followed(fastlane, talker))
 
         worker = fastlane.start("worker")
         until_workers(fastlane, 2)
         work(fastlane)
+        refused = receiver.job(fastlane)
         fastlane.terminate(old_worker, old_api)
         api = fastlane.serve("api")
+        receiver.until_taken(fastlane, refused)
         until_workers(fastlane, 1)
         after = views(fastlane, first, later)
         for path, view in before.items():
             assert is_part_of(view, after[path]), (view, after[path])
         work(fastlane)
         stopped(fastlane, first)
+        fires_again(fastlane, minutely)
 
         second = held(fastlane)
         back = fastlane.start("worker", program=previous)
         until_workers(fastlane, 2)
         work(fastlane)
+        refused = receiver.job(fastlane)
         fastlane.terminate(worker, api)
         fastlane.serve("api", program=previous)
+        receiver.until_taken(fastlane, refused)
         until_workers(fastlane, 1)
         work(fastlane)
         stopped(fastlane, second)
+        fires_again(fastlane, minutely)
         assert fastlane.get(f"/tasks/test/jobs/{first['jobId']}").json["job"]["executions"][0]["status"] == "stopped"
         assert back.poll() is None
+
+        fastlane.stop(minutely)
+        ticks = fired(fastlane, minutely)
+        moments = [datetime.fromisoformat(tick["due"]) for tick in ticks if tick["outcome"] == "started"]
+        assert moments == [moments[0] + timedelta(minutes=number) for number in range(len(moments))], ticks
+        fastlane.stop(talker)
+        fastlane.ends(talker)
+        output = fastlane.output(talker).decode()
+        assert text.result(LONG_PATIENCE) == output == "".join(f"{number}\n" for number in range(output.count("\n")))
         starts = fastlane.witness.starts()
-        assert (len(starts), set(starts.values())) == (5 * AT_ONCE + 2, {1})
+        assert (len(starts), set(starts.values())) == (5 * AT_ONCE + 3 + len(moments), {1})
 
 
 def begun(folder: Path, store_url: str, redis_url: str, program: Path) -> subprocess.Popen[str]:

@@ -89,7 +89,7 @@ def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
     """The queue hears of an execution before the store does, and not after it."""
 
     def build(store: Any, queue: Any, *others: Any, **settings: Any) -> Services:
-        services: Services = right(put_first(store, queue, others[-1]), queue, *others, **settings)
+        services: Services = right(put_first(store, queue, others[-1].pools), queue, *others, **settings)
         put = services.outbox.put
 
         async def only_jobs(entries: Sequence[Entry]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from textwrap import fill
 from typing import Any
 
-from fastlane.web.api.contract import PRETTY
 from fastlane.web.openapi import Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
+from fastlane.web.routing import PRETTY
 from tests.support.web_settings import web_settings
 
 HEAD = """\

@@ -9,6 +9,8 @@ from fastlane.clock import Clock, SystemClock
 from fastlane.config.settings import Settings
 from fastlane.directory import CurrentPools
 from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.hosts import HostRules
+from fastlane.executors.swarm.registries import Registries
 from fastlane.models.execution import Execution
 from fastlane.models.host import Endpoint, HostView
 from fastlane.models.pool import Pool, endpoints_of
@@ -75,8 +77,19 @@ def hosts_of(pools: Sequence[Pool]) -> tuple[str, ...]:
     return tuple(endpoint.address for endpoint in endpoints_of(pools))
 
 
-def default_executor(hosts: Sequence[str | Endpoint], installation: str, *, clock: Clock | None = None, **options: Any) -> SwarmExecutor:
-    """The executor of Docker Swarm, with these options."""
+def default_executor(
+    hosts: Sequence[str | Endpoint],
+    installation: str,
+    *,
+    clock: Clock | None = None,
+    registries: Registries | None = None,
+    **options: Any,
+) -> SwarmExecutor:
+    """The executor of Docker Swarm, with these options for its hosts."""
     endpoints = [host if isinstance(host, Endpoint) else Endpoint(host) for host in hosts]
-    named = {"max_fails": default("breaker_max_fails"), "reset": default("breaker_reset")}
-    return SwarmExecutor(endpoints, installation, clock or SystemClock(), **{**named, **options})
+    return SwarmExecutor(endpoints, installation, clock or SystemClock(), default_rules(**options), registries)
+
+
+def default_rules(**options: Any) -> HostRules:
+    """How hosts are treated, with these options."""
+    return HostRules(**{"max_fails": default("breaker_max_fails"), "reset": default("breaker_reset"), **options})

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,9 +64,9 @@ class Socket:
         await asyncio.gather(self._reading, return_exceptions=True)
         await self.ws.close()
 
-    async def closed(self) -> Received:
+    async def closed(self, patience: float = PATIENCE) -> Received:
         """All that came, once the server has closed it."""
-        await asyncio.wait_for(asyncio.shield(self._reading), PATIENCE)
+        await asyncio.wait_for(asyncio.shield(self._reading), patience)
         return self.received
 
     async def until(self, condition: Callable[[Received], bool]) -> Received:
@@ -98,6 +98,29 @@ class Socket:
 def socket(server: Fastlane, url: str, **options: Any) -> Socket:
     """A WebSocket to a path, or a URL, of the server."""
     return Socket(server.client, url if url.startswith("http") else server.base + url, **options)
+
+
+async def follow_on(
+    session: aiohttp.ClientSession, places: Sequence[str], path: str, patience: float = PATIENCE
+) -> tuple[str, list[dict[str, str]], int]:
+    """Follows by JSON, resuming at the next place whenever it is cut off. Returns the text, the events and the number of cuts.
+
+    ``patience``: how long one connection may last, in seconds.
+    """
+    events: list[dict[str, str]] = []
+    cuts = 0
+    while not events or events[-1].get("event") != "end":
+        cursors = [event["cursor"] for event in events if "cursor" in event]
+        query = f"&from={cursors[-1]}" if cursors else ""
+        try:
+            async with Socket(session, f"{places[cuts % len(places)]}{path}/ws?format=json{query}") as client:
+                got = await client.closed(patience)
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.1)  # as a client pauses before it connects again
+            got = Received()
+        events += got.events
+        cuts += 1
+    return "".join(event.get("text", "") for event in events), events, cuts - 1
 
 
 class Lossy:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastlane.cli.client.job_file import ONCE, SET_NAME
 from fastlane.web.openapi import Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.routes import ROUTES
 from tests.support.docs import ROOT
 from tests.support.web_settings import web_settings
 

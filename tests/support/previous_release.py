@@ -1,7 +1,7 @@
 """The program of the release before this one, to run it beside today's. ``scripts/previous-release`` keeps it after each release.
 
-It is a file of the tests, since a clone may have neither tags nor history. Before the first release it is that of a commit whose schema of
-SQLite was two versions older. See decision 0044.
+It is a file of the tests, since a clone may have neither tags nor history: the program of 0.1.0 at a6caaed, the last commit with version 22
+of SQLite's schema. See decision 0044.
 """
 
 import tarfile

@@ -53,6 +53,7 @@ UNITS = (
     (f"{INTEGRATION}endings.py",),
     (f"{INTEGRATION}full_slow_gone.py::test_while_the_engine_is_away_jobs_wait_and_health_says_why[hang",),
     ("tests/contract/test_queue_model.py",),
+    ("tests/client/test_installed.py",),
     (f"{INTEGRATION}cleaning.py",),
     ("tests/adapters/redis/test_connections.py",),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.web.api.requests.job import JOB
-from tests.support import api_page, client_contract, jobs_schema, sync_client
+from tests.support import api_page, jobs_schema
 from tests.support.docs import CODE, PAGES, ROOT, commands
 from tests.unit.web.test_document import DOCUMENT, operations
 
@@ -15,7 +15,7 @@ GENERATED = {"docs/configuration.md", "docs/api.md"}
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`([a-z_][\w./]*\.(?:py|lua|md))`")
-FOLDERS = ("fastlane", "tests", "docs", "static", "scripts", "benchmarks")
+FOLDERS = ("fastlane", "builder", "tests", "docs", "static", "scripts", "benchmarks")
 WIDTH = 110
 
 
@@ -77,19 +77,9 @@ def test_the_page_of_all_routes_and_fields_is_that_of_the_code():
         assert all(f"`{name}` |" in text for name in schema.get("properties", {}))
 
 
-def test_the_contract_of_the_python_client_is_that_of_the_code():
-    text = client_contract.TARGET.read_text("utf-8")
-    assert text == client_contract.content(), "write it anew: .venv-test/bin/python -m tests.support.client_contract"
-
-
 def test_the_schema_of_files_of_jobs_is_that_of_the_code():
     text = jobs_schema.TARGET.read_text("utf-8")
     assert text == jobs_schema.content(), "write it anew: .venv-test/bin/python -m tests.support.jobs_schema"
-
-
-def test_the_client_without_asyncio_is_the_other_one_with_its_words_exchanged():
-    files = {path.name: path.read_text("utf-8") for path in sync_client.TARGET.glob("*.py")}
-    assert files == sync_client.modules(), "write it anew: .venv-test/bin/python -m tests.support.sync_client"
 
 
 def test_the_readme_names_every_route_with_its_methods():

@@ -60,7 +60,7 @@ DRIVERS = {
     "aiosmtplib": ("notify",),
     "apispec": ("web",),
     "click": ("cli", "cli.client"),
-    "docker": ("executors", "embedded"),
+    "docker": ("executors",),
     "httpx": ("client",),
     "environs": ("config",),
     "marshmallow": ("web",),
@@ -69,7 +69,6 @@ DRIVERS = {
     "pymongo": ("storage",),
     "redis": ("queue", "embedded"),
     "prometheus_client": ("metrics",),
-    "requests": ("executors", "embedded"),
     "rich": ("cli.client",),
     "sqlite3": ("storage",),
     "tornado": ("web", "app"),
@@ -162,8 +161,8 @@ def test_the_tables_have_no_way_back_up():
 
 
 WEB = (
-    *("metrics_server", "reload", "server", "routes", "streaming", "openapi", "handler", "api", "security", "static_files", "http"),
-    "settings",
+    *("metrics_server", "reload", "server", "routes", "streaming", "openapi", "handler", "routing"),
+    *("api", "security", "static_files", "http", "settings"),
 )
 """The parts of web. Each may import only those after it."""
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fastlane.config.access import TOKENS, token_digest
-from fastlane.config.table import SETTINGS
+from fastlane.config.settings import SETTINGS
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment
 from tests.support.docs import ROOT, commands_in, section

@@ -1,1 +1,1 @@
-"""The client for asyncio. ``fastlane.client.synchronous`` is written from it (tests/support/sync_client.py): change only this one."""
+"""A half of the client. Only the one with asyncio is written by hand: builder/client.py makes the other one of it."""

@@ -6,17 +6,12 @@ from typing import Any, Unpack, cast
 
 from fastlane.client import contract
 from fastlane.client.address import Address
-from fastlane.client.asynchronous.executions import AsyncExecutions
-from fastlane.client.asynchronous.jobs import AsyncJobs
-from fastlane.client.asynchronous.logs import follow_log
-from fastlane.client.asynchronous.server import AsyncServer
-from fastlane.client.asynchronous.tasks import AsyncTasks
+from fastlane.client.asynchronous.following import OnLost, follow_log
+from fastlane.client.asynchronous.resources import AsyncExecutions, AsyncJobs, AsyncServer, AsyncTasks
 from fastlane.client.asynchronous.transport import AsyncTransport
 from fastlane.client.contract import DryRun, Enqueued, Execution, JobFields
 from fastlane.client.errors import ClientError
-from fastlane.client.events import AttemptBegan, LogEvent, Output, Stream
-from fastlane.client.log_query import LogQuery
-from fastlane.client.results import Finished
+from fastlane.client.log_output import AttemptBegan, Finished, LogEvent, LogQuery, Output, Stream
 
 PATIENCE = 30.0
 
@@ -58,7 +53,7 @@ class AsyncClient:
         return await self._transport.call(contract.ENQUEUE, {"task_id": task}, body=cast("dict[str, Any]", fields))
 
     async def preview(self, task: str, **fields: Unpack[JobFields]) -> DryRun:
-        """What ``submit`` would make of these fields, with the next five runs. Creates nothing."""
+        """Returns the job that ``submit`` would create, with the next five runs. Creates nothing."""
         return await self._transport.call(contract.ENQUEUE_AS_DRY_RUN, {"task_id": task}, {"dryRun": 1}, cast("dict[str, Any]", fields))
 
     async def run(
@@ -105,16 +100,14 @@ class AsyncClient:
         tail: int | None = None,
         since: str | None = None,
     ) -> AsyncGenerator[Output, None]:
-        """What a job writes, byte for byte, until it has ended: of the newest run that has started, or of one execution. The connection is
-        made again when it is lost: no byte is lost, and none comes twice. ``follow=False``: only what is there now."""
+        """Yields the output of a job, byte for byte, until it has ended: of the newest run that has started, or of one execution. A lost
+        connection is made again: no byte is lost, and none comes twice. ``follow=False``: only the output so far."""
         wanted = LogQuery(task, job, execution, execution is not None, follow, stream, tail, since)
         async for event in self.events(wanted):
             if isinstance(event, Output):
                 yield event
 
-    def events(
-        self, wanted: LogQuery, *, deadline: float | None = None, on_lost: Callable[[ClientError], None] | None = None
-    ) -> AsyncGenerator[LogEvent, None]:
-        """All that happens in a log: output, further attempts, why it failed without a word, and the end. ``on_lost`` is told why a
-        connection was lost, before it is made again; TimeoutError after the ``deadline`` (of ``time.monotonic``)."""
+    def events(self, wanted: LogQuery, *, deadline: float | None = None, on_lost: OnLost | None = None) -> AsyncGenerator[LogEvent, None]:
+        """Yields all events of a log: output, further attempts, why an attempt without output failed, and the end. ``on_lost`` is called
+        with the reason when a connection is lost and made again; TimeoutError after the ``deadline`` (of ``time.monotonic``)."""
         return follow_log(self._transport, wanted, deadline=deadline, on_lost=on_lost)

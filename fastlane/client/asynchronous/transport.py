@@ -5,21 +5,33 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import httpx
 
 from fastlane.client.address import Address
-from fastlane.client.answers import Answered, json_of, problem_of, unreachable
 from fastlane.client.errors import Refused, Unreachable, refusal
-from fastlane.client.operation import Operation
-from fastlane.client.retries import REPEATABLE, Attempts, retry_after
+from fastlane.client.exchange import (
+    REPEATABLE,
+    VERSION_HEADER,
+    Answered,
+    Attempts,
+    ListOperation,
+    Operation,
+    json_of,
+    problem_of,
+    retry_after,
+    unreachable,
+)
 
 A = TypeVar("A")
+R = TypeVar("R")
 
 ANSWER_WITHIN = 75.0
 """Seconds for an answer: a server waits up to 60 for the end of a job."""
 CONNECT_WITHIN = 10.0
+LARGEST_PAGE = 100
 
 
 class AsyncTransport:
@@ -41,7 +53,7 @@ class AsyncTransport:
     async def call(
         self,
         operation: Operation[A],
-        parameters: dict[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         if_match: str | None = None,
@@ -52,7 +64,7 @@ class AsyncTransport:
     async def answer(
         self,
         operation: Operation[A],
-        parameters: dict[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         if_match: str | None = None,
@@ -80,9 +92,22 @@ class AsyncTransport:
                     raise failure
             await self._pause(attempts, failure, wait)
 
+    async def rows(
+        self, operation: ListOperation[Any, R], parameters: Mapping[str, str] | None = None, query: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[R]:
+        """Every row of a list, at the same cost at every step. The next page is asked for when the rows before it have been taken."""
+        asked: Mapping[str, Any] = {"perPage": LARGEST_PAGE, **(query or {})}
+        while True:
+            page = await self.call(operation, parameters, asked)
+            for row in page["items"]:
+                yield row
+            if page["nextUrl"] is None:
+                return
+            asked = dict(parse_qsl(urlsplit(page["nextUrl"]).query))
+
     @asynccontextmanager
     async def stream(
-        self, operation: Operation[None], parameters: dict[str, str], query: Mapping[str, Any], read_within: float
+        self, operation: Operation[Any], parameters: Mapping[str, str], query: Mapping[str, Any], read_within: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The body of an operation's answer as server-sent events, as its bytes come. It is tried once. Raises Unreachable when the
         connection cannot be made or is lost, and Refused."""
@@ -108,11 +133,11 @@ class AsyncTransport:
             raise failure
         await asyncio.sleep(delay)
 
-    def _url(self, operation: Operation[Any], parameters: dict[str, str] | None) -> str:
+    def _url(self, operation: Operation[Any], parameters: Mapping[str, str] | None) -> str:
         return self._base + operation.path_of(parameters or {})
 
     def _note_version(self, response: httpx.Response) -> None:
-        self.server_version = response.headers.get("X-Fastlane-Version", self.server_version)
+        self.server_version = response.headers.get(VERSION_HEADER, self.server_version)
 
 
 def _refusal(response: httpx.Response, repeated: bool) -> Refused:

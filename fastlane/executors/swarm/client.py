@@ -1,140 +1,32 @@
-"""One host's client. Most calls are plain HTTP; docker-py, for the rest, makes blocking calls in threads. Each call has a deadline, and its
-errors are fastlane's.
+"""The client of one engine, which makes every call except the reading of logs: HTTP in the event loop, with a bounded number of connections
+and a deadline for each call. Its breaker, which says when not to call.
 
-It knows neither services nor breakers: it makes a call, and says whose fault a failure was. No user file and no variable (``~/.docker``,
-``HTTP_PROXY``) changes what it does.
+The client knows neither services nor the breaker: it makes a call, and says whose fault a failure was (``faults.py`` has the words).
 """
 
 import asyncio
-import queue
-import ssl
-import threading
-import time
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-import docker
-import requests
-import structlog
-from docker.auth import AuthConfig
-from docker.constants import DEFAULT_USER_AGENT
-from docker.utils.proxy import ProxyConfig
-from requests.adapters import HTTPAdapter
+import aiohttp
+import orjson
+from docker.auth import encode_header
+from yarl import URL
 
 from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.swarm.connection import HttpClient, Request, TlsAdapter, Transport, UnixAdapter
-from fastlane.executors.swarm.faults import DRIVER_ERRORS, HostTimeout, NotHostsFault, readable, timeout_words, translate
-
-T = TypeVar("T")
-log = structlog.get_logger()
-
-
-class BulkheadFull(Exception):
-    """The call was not made: too many calls wait, or no thread became free in time."""
-
-
-class BlockingCall:
-    """One call and the future of its answer. A call that is ``abandoned`` before it began is never made."""
-
-    def __init__(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.call = call
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.begun = False
-        self.abandoned = False
-
-    def settle(self, answer: Any, error: Exception | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(answer)
-        else:
-            self.future.set_exception(error)
-
-
-class Bulkhead:
-    """Makes at most ``threads`` calls at once, while at most ``waiting`` more wait. For use from one event loop."""
-
-    def __init__(self, name: str, threads: int, waiting: int) -> None:
-        self._name = name
-        self._most = threads
-        self._limit = threads + waiting
-        self._accepted = 0
-        self._calls: queue.SimpleQueue[BlockingCall | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-
-    async def run(self, call: Callable[[], T], deadline: float) -> T:
-        """What the call returns or raises. Raises TimeoutError when it takes longer than ``deadline`` seconds with its wait (its thread
-        then goes on until the call ends by itself), and BulkheadFull when the call never began."""
-        if self._accepted >= self._limit:
-            raise BulkheadFull(f"{self._accepted} calls are under way")
-        pending = BlockingCall(call, asyncio.get_running_loop())
-        self._accept(pending)
-        try:
-            async with asyncio.timeout(deadline):  # on Python 3.11 wait_for swallows a cancellation that comes with the answer
-                answer: T = await pending.future
-        except TimeoutError:
-            if not pending.begun:
-                raise BulkheadFull(f"no thread became free within {deadline:g} s") from None
-            raise
-        finally:
-            pending.abandoned = True
-        return answer
-
-    def _accept(self, pending: BlockingCall) -> None:
-        self._accepted += 1
-        self._calls.put(pending)
-        if len(self._threads) < min(self._most, self._accepted):
-            thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _work(self) -> None:
-        while (pending := self._calls.get()) is not None:
-            answer: Any = None
-            error: Exception | None = None
-            pending.begun = not pending.abandoned
-            try:
-                answer = None if pending.abandoned else pending.call()
-            except FastlaneError as raised:
-                error = raised
-            except Exception as raised:
-                log.exception("bulkhead.call_raised", bulkhead=self._name)
-                error = raised
-            if not self._answer(pending, answer, error):
-                return
-
-    def _answer(self, pending: BlockingCall, answer: Any, error: Exception | None) -> bool:
-        def settle() -> None:
-            self._accepted -= 1
-            pending.settle(answer, error)
-
-        try:
-            pending.loop.call_soon_threadsafe(settle)
-        except RuntimeError:  # the loop has ended, so no caller waits for the answer
-            return False
-        return True
-
-    async def close(self, patience: float = 1.0) -> None:
-        """Ends the threads. One that still hangs in a call after ``patience`` seconds ends with its call."""
-        for _ in self._threads:
-            self._calls.put(None)
-        await asyncio.to_thread(self._join, time.monotonic() + patience)
-
-    def _join(self, until: float) -> None:
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
-
-
-Api = Any
-"""docker-py's low-level client, an ``APIClient``: most of its methods are untyped."""
+from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault, connection_words, message, readable, refusal, timeout_words
+from fastlane.executors.swarm.transport import Transport
 
 OLDEST_API = "1.41"
 """Docker 20.10, the first with process limits and capabilities for services."""
 KNOWN_API = "1.45"
 """The newest that fastlane was tested with; newer engines speak it too."""
+CONNECTIONS = 8
+"""The most connections of one client. More calls wait for one, within their deadlines."""
+ACCEPTED = frozenset({200, 201})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,109 +38,111 @@ class CallTimeouts:
     whole: float = 15.0
 
 
-class Client:
-    """Calls one engine on this way. ``close`` ends its threads."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask an engine: ``path`` without its version, quoted; ``body`` is sent as JSON; ``credentials`` are for an image's registry,
+    in the form that ``Registries`` gives; ``lines``: the answer is a list, a line each; ``refused`` makes an exception of a refusal's
+    status, its message and the host's name."""
 
-    def __init__(self, transport: Transport, *, threads: int = 8, waiting: int = 512, timeouts: CallTimeouts | None = None) -> None:
-        self.host = transport.name
-        self.timeouts = timeouts or CallTimeouts()
-        self._transport = transport
-        self._threads = threads
-        self._bulkhead = Bulkhead(f"docker {self.host}", threads, waiting)
-        self._http = HttpClient(transport, self.timeouts.connect, self.timeouts.read)
-        self._lock = threading.Lock()
-        self._api: docker.APIClient | None = None
-        self._context: ssl.SSLContext | None = None
-        self._version = OLDEST_API
+    path: str
+    method: str = "GET"
+    filters: Mapping[str, Sequence[str]] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    lines: bool = False
+    refused: Callable[[int, str, str], FastlaneError] = refusal
 
     @property
-    def version(self) -> str:
-        """The API version that it uses: the oldest one until ``use_version``."""
-        return self._version
+    def query(self) -> dict[str, str]:
+        """The parameters of its URL."""
+        return dict(self.params) if self.filters is None else {**self.params, "filters": json.dumps(self.filters)}
 
-    def use_version(self, version: str) -> None:
-        """Uses this API version from now on."""
-        with self._lock:
-            if version != self._version:
-                self._version, self._api = version, None
+    @property
+    def headers(self) -> dict[str, str]:
+        """Its headers."""
+        return {"X-Registry-Auth": encode_header(dict(self.credentials)).decode()} if self.credentials else {}
 
-    async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
-        """What ``verb`` returns, called in a thread with docker-py's client. Raises what ``faults.py`` says, HostTimeout after the deadline
-        (seconds), and NotHostsFault when too many calls are under way."""
-        limit = self.timeouts.whole if deadline is None else deadline
-        self._transport.check()
-        try:
-            return await self._bulkhead.run(lambda: self._made(verb), limit)
-        except BulkheadFull as error:
-            raise NotHostsFault(f"{self.host} is not asked: {error}") from None
-        except TimeoutError:
-            raise HostTimeout(f"{self.host} {timeout_words(limit)}") from None
+    def read(self, body: bytes) -> Any:
+        """An answer's body, read as JSON; None for an empty one. Raises ValueError."""
+        if self.lines:
+            return [orjson.loads(line) for line in body.splitlines()]
+        return orjson.loads(body) if body else None
+
+
+class Client:
+    """Calls one engine over at most ``connections`` connections. ``version``: of the API that it speaks, the oldest one until it is set to
+    what ``negotiate`` returns."""
+
+    def __init__(self, transport: Transport, *, timeouts: CallTimeouts | None = None, connections: int = CONNECTIONS) -> None:
+        self.host = transport.name
+        self.version = OLDEST_API
+        self._timeouts = timeouts or CallTimeouts()
+        self._transport = transport
+        self._session: aiohttp.ClientSession | None = None
+        self._connections = connections
+        self._places = asyncio.Semaphore(connections)
 
     async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
         """The engine's answer to a GET, as ``send`` returns it."""
         return await self.send(Request(path, filters=filters), deadline)
 
-    async def send(self, request: Request, deadline: float | None = None) -> Any:
-        """The engine's answer to a request in its version, without docker-py and without a thread; None when it is empty. Raises what
-        ``call`` does."""
-        limit = self.timeouts.whole if deadline is None else deadline
-        return await self._http.send(replace(request, path=f"/v{self._version}{request.path}"), limit)
-
     async def versions(self, deadline: float) -> Mapping[str, Any]:
         """What the engine says about the versions of its API."""
-        answer: Mapping[str, Any] = await self._http.send(Request("/version"), deadline)
+        answer: Mapping[str, Any] = await self._send("", Request("/version"), deadline)
         return answer
 
-    async def close(self) -> None:
-        """Ends its threads and connections."""
-        await self._http.close()
-        await self._bulkhead.close()
-        if self._api is not None:
-            self._api.close()
+    async def send(self, request: Request, deadline: float | None = None) -> Any:
+        """The engine's answer, read as JSON; None when it is empty. Raises HostTimeout after the deadline (seconds), NotHostsFault when
+        other calls had all connections for most of that time, and what ``faults.py`` says."""
+        return await self._send(f"/v{self.version}", request, self._timeouts.whole if deadline is None else deadline)
 
-    def _made(self, verb: Callable[[Api], T]) -> T:
+    async def _send(self, version: str, request: Request, deadline: float) -> Any:
+        now = asyncio.get_running_loop().time
+        latest = now() + deadline / 2
+        began: float | None = None
+        context = await self._transport.context()
         try:
-            return verb(self._client())
-        except DRIVER_ERRORS as error:
-            found = translate(error, self.host, self.timeouts.read)
-            raise (self._transport.explain(found) if isinstance(found, HostDown) else found) from error
+            async with asyncio.timeout(deadline), self._places:
+                began = now()
+                async with self._opened().request(
+                    request.method,
+                    URL(f"{self._transport.base}{version}{request.path}", encoded=True),
+                    params=request.query,
+                    json=request.body,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    ssl=context,
+                ) as response:
+                    body = await response.read()
+        except aiohttp.ServerTimeoutError:
+            raise HostTimeout(f"{self.host} {timeout_words(self._timeouts.read)}") from None
+        except TimeoutError:
+            if began is None or began > latest:
+                raise NotHostsFault(f"{self.host} was not asked in time: no connection became free in {deadline:g} s") from None
+            raise HostTimeout(f"{self.host} {timeout_words(deadline)}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._transport.explain(HostDown(f"{self.host} {connection_words(error) or 'broke off the connection'}")) from error
+        return self._read(request, response.status, body)
 
-    def _client(self) -> docker.APIClient:
-        context = self._transport.context()
-        with self._lock:
-            if self._api is None or context is not self._context:
-                if self._api is not None:
-                    self._api.close()  # its idle connections; those in use end with their calls
-                self._api = Engine(self._transport, context, self._version, self.timeouts, self._threads)
-                self._context = context
-            return self._api
+    def _read(self, request: Request, status: int, body: bytes) -> Any:
+        if status not in ACCEPTED:
+            raise request.refused(status, message(body), self.host)
+        try:
+            return request.read(body)
+        except ValueError as error:
+            raise HostDown(f"{self.host} answered what is not JSON: is it a Docker engine?") from error
 
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read)
+            self._session = self._transport.session(timeout, limit=self._connections)
+        return self._session
 
-class Engine(docker.APIClient):
-    """docker-py's low-level client without its constructor, which would read the user's Docker configuration: its credentials would go
-    with every call that may need some, and a mistake in it would look like a fault of each host."""
-
-    def __init__(
-        self, transport: Transport, context: ssl.SSLContext | None, version: str, timeouts: CallTimeouts, connections: int
-    ) -> None:
-        requests.Session.__init__(self)
-        self.trust_env = False  # or HTTP_PROXY and REQUESTS_CA_BUNDLE would override what is set here
-        self._version = version
-        self._general_configs: dict[str, Any] = {}
-        self._proxy_configs = ProxyConfig()
-        self._auth_configs = AuthConfig({})
-        self.credstore_env = None
-        # Each request takes this pair; docker-py's own would be one number.
-        vars(self)["timeout"] = (timeouts.connect, timeouts.read)
-        self.headers["User-Agent"] = DEFAULT_USER_AGENT
-        if transport.socket is not None:
-            self.base_url = "http+docker://localhost"
-            self._custom_adapter: HTTPAdapter = UnixAdapter(transport.socket, connections)
-        else:
-            self.base_url = transport.address
-            self._custom_adapter = HTTPAdapter(pool_maxsize=connections) if context is None else TlsAdapter(context, connections)
-        self.adapters.clear()
-        self.mount(self.base_url, self._custom_adapter)
+    async def close(self) -> None:
+        """Ends its connections."""
+        if self._session is not None:
+            await self._session.close()
 
 
 async def negotiate(client: Client, deadline: float) -> str:

@@ -1,7 +1,7 @@
 """The executor for production: each execution is one Docker Swarm service on one of the registered hosts.
 
-Every method does what the port (``base.py``) says by a few calls to an engine. ``service/spec.py`` knows what to submit,
-``service/states.py`` what the answers mean, ``host.py`` how to call and probe a host, and ``logs/`` how to read a log.
+Every method does what the port (``executors/port.py``) says by a few calls to an engine. ``spec.py`` knows what to submit, ``states.py``
+what the answers mean, ``hosts.py`` how to call and probe a host, ``images.py`` which image to run, and ``logs.py`` how to read a log.
 """
 
 import asyncio
@@ -9,34 +9,30 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from operator import is_
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import structlog
-from docker.auth import encode_header
 
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
 from fastlane.executors.swarm import spec
-from fastlane.executors.swarm.client import Breaker
+from fastlane.executors.swarm.client import Breaker, Request
 from fastlane.executors.swarm.clocks import leader_of
-from fastlane.executors.swarm.connection import Request
 from fastlane.executors.swarm.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
-from fastlane.executors.swarm.host import Host
-from fastlane.executors.swarm.hosts import Hosts
-from fastlane.executors.swarm.images import image_path, remove_image
+from fastlane.executors.swarm.hosts import Host, HostRules, RegisteredHosts
+from fastlane.executors.swarm.images import image_path
 from fastlane.executors.swarm.logs import LogReader
 from fastlane.executors.swarm.observe import Observer, UsageReader
-from fastlane.executors.swarm.probe import NO_RESERVE, Pace
-from fastlane.executors.swarm.registries import Credentials, Registries
+from fastlane.executors.swarm.probe import Pace
+from fastlane.executors.swarm.registries import Registries
 from fastlane.executors.swarm.spec import ids_for
 from fastlane.executors.swarm.states import container_id, node_details, node_states, task_views, wait_for_engine, with_times
 from fastlane.models.execution import Usage
-from fastlane.models.host import Endpoint, HostView, Reserve
+from fastlane.models.host import Endpoint, HostView
 from fastlane.models.image import ImageRemoval
 from fastlane.models.log import Mark, Portion
 from fastlane.models.pool import KnownHost, Pull
@@ -56,30 +52,27 @@ Raw = Mapping[str, Any]
 
 
 class SwarmExecutor:
-    """Runs executions on Docker Swarm. ``installation`` marks the services of this installation; ``reset`` and ``probe_every`` in seconds.
-    It closes ``registries``, which find the credentials for a registry. ``reserve``: how much of a host's disk has to be free."""
+    """Runs executions on Docker Swarm. ``installation`` marks the services of this installation. It closes ``registries``, which find the
+    credentials for a registry."""
 
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
         installation: str,
         clock: Clock,
-        *,
-        max_fails: int,
-        reset: float,
-        probe_every: float = 2.0,
+        rules: HostRules,
         registries: Registries | None = None,
-        reserve: Reserve = NO_RESERVE,
     ) -> None:
         self._installation = installation
         self._clock = clock
         self._registries = registries or Registries()
         self._listeners: list[Callable[[], None]] = []
-        pace = Pace(probe_every, lambda: len(self._hosts), lambda: self._away)
+        pace = Pace(rules.probe_every, lambda: len(self._hosts), lambda: self._away)
+        reset = round(rules.reset * 1000)
         self._make: Callable[[Endpoint], Host] = lambda endpoint: Host(
-            endpoint, clock, Breaker(max_fails, round(reset * 1000)), pace, self._registries, self._changed, reserve
+            endpoint, clock, Breaker(rules.max_fails, reset), pace, self._registries, self._changed, rules.reserve
         )
-        self._hosts = Hosts([self._make(endpoint) for endpoint in dict.fromkeys(endpoints)])
+        self._hosts = RegisteredHosts([self._make(endpoint) for endpoint in dict.fromkeys(endpoints)])
         self._is_open = False
         self._leaving: set[asyncio.Task[None]] = set()
         self._readers: dict[str, LogReader] = {}
@@ -160,13 +153,14 @@ class SwarmExecutor:
     async def park(self, host: str, order: Order, image: Image) -> str:
         found = self._hosts.named(host)
         with readable(host):
-            ids = await ids_for(order.container, found.call)
+            ids = await ids_for(order.container, found.get)
         wanted = spec.creation(order, image, self._installation, ids, self._hosts.full_nodes(found, self._clock.now()))
         if (size := spec.size(wanted)) > spec.MAX_SIZE:  # the swarm might take it now, and then neither start nor stop it
             raise OrderRefused(f"its service would take {size} bytes, of {spec.MAX_SIZE} at most: shorten its envs, command or mounts")
+        # The nodes need the credentials to pull the image; the swarm stores these but never returns them.
         credentials = await self._registries.credentials(image.reference)
         try:
-            raw: Raw = await found.send(_creating(wanted, credentials))
+            raw: Raw = await found.send(Request("/services/create", "POST", body=wanted, credentials=credentials))
         except NameTaken:
             raw = await self._existing(found, order)
         except ServiceGone as error:  # a network or secret is gone since its id was found
@@ -344,7 +338,7 @@ class SwarmExecutor:
         return True
 
     async def remove_image(self, host: str, reference: str) -> ImageRemoval:
-        return await self._hosts.named(host).call_long(partial(remove_image, reference=reference))
+        return await self._hosts.named(host).remove_image(reference)
 
     # a running container
 
@@ -372,13 +366,6 @@ class SwarmExecutor:
             return manager, None  # it may still give the log
         container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=manager)
         return (manager, None) if container is None or at is None else (at, container)
-
-
-def _creating(wanted: Raw, credentials: Credentials) -> Request:
-    """The request that creates the service, together with the credentials that each node needs to pull the image; the swarm stores these
-    but never returns them."""
-    headers = {"X-Registry-Auth": encode_header(dict(credentials)).decode()} if credentials else {}
-    return Request("/services/create", "POST", body=wanted, headers=headers)
 
 
 def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Request:

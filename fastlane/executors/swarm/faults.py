@@ -1,51 +1,48 @@
-"""Whose fault a failed call to an engine is: here the exceptions of docker-py and its transports, and an engine's refusals, become
-fastlane's.
+"""Whose fault a failed call to an engine is: aiohttp's exceptions and an engine's refusals become fastlane's.
 
 ========================================== ============================== ===============
-what happened                              what docker-py raises          what we raise
+what happened                              what aiohttp raises            what we raise
 ========================================== ============================== ===============
-refused, reset, closed, no name, no socket ``ConnectionError``            HostDown
-a black hole                               ``ConnectTimeout``             HostTimeout
-a host that says nothing, or stops midway  ``ReadTimeout``                HostTimeout
-an answer that is not HTTP                 ``ConnectionError``            HostDown
-an answer that is not JSON                 ``JSONDecodeError``            HostDown
-an answer of another form than an engine's (``readable``)                 HostDown
-TLS; a certificate that is wrong           ``SSLError``                   HostDown
-no manager, no leader, 502…504             ``APIError``                   HostDown
-no space left on its disk                  ``APIError``                   DiskFull
-out of sequence                            ``APIError`` 500               OutOfSequence
-the name is taken                          ``APIError`` 409               NameTaken
-404                                        ``NotFound``                   ServiceGone
-a 5xx that fastlane does not know          ``APIError``                   RefusedForNow
-every other refusal                        ``APIError``                   OrderRefused
-what docker-py itself will not send        ``InvalidRepository``, …       OrderRefused
-a fault while negotiating the version      ``DockerException``            HostDown
+refused, reset, closed, no name, no socket ``ClientOSError``              HostDown
+a black hole                               ``ConnectionTimeoutError``     HostTimeout
+a host that says nothing, or stops midway  ``SocketTimeoutError``         HostTimeout
+an answer that is not HTTP                 ``ClientResponseError``        HostDown
+an answer that breaks off                  ``ClientPayloadError``         HostDown
+TLS; a certificate that is wrong           ``ClientSSLError``             HostDown
 ========================================== ============================== ===============
 
-Only a HostDown is the host's own fault. ``APIError`` is a ``RequestException``, so it is looked at first.
+============================================================= ===============
+what the engine answers                                       what we raise
+============================================================= ===============
+what is not JSON                                              HostDown
+JSON of another form than an engine's (``readable``)          HostDown
+no manager, no leader, 502…504                                HostDown
+no space left on its disk                                     DiskFull
+500, out of sequence                                          OutOfSequence
+409, the name is taken                                        NameTaken
+409, someone uses it                                          InUse
+404                                                           ServiceGone
+400                                                           Malformed
+a 5xx that fastlane does not know                             RefusedForNow
+every other refusal                                           OrderRefused
+============================================================= ===============
+
+Only a HostDown is the host's own fault.
 """
 
-import http.client
 import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-import requests
-import urllib3
-from docker.errors import APIError, DockerException, InvalidArgument, InvalidRepository, NullResource
+import aiohttp
 
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, RefusedForNow, ServiceGone
 
-DRIVER_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""What docker-py raises for faults outside this process."""
-
 NOT_A_MANAGER = "is not a swarm manager: run docker swarm init"
-
-
 NO_SPACE = "no space left on device"
 
 
@@ -58,7 +55,7 @@ class DiskFull(HostDown):
 
 
 class NotHostsFault(HostDown):
-    """A failure that the breaker does not count: the call was not made (the breaker is open, or too many calls are under way), or the host
+    """A failure that the breaker does not count: the call was not made (the breaker is open, or no connection became free), or the host
     did not get an answer from another node."""
 
 
@@ -72,6 +69,10 @@ class Malformed(OrderRefused):
 
 class NameTaken(FastlaneError):
     """There is a service of this name."""
+
+
+class InUse(OrderRefused):
+    """Something uses what was to be removed (409)."""
 
 
 _HOST_WORDS = (
@@ -104,9 +105,9 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLEOFError, CLOSED),
     (ConnectionResetError, CLOSED),
     (BrokenPipeError, CLOSED),
-    (http.client.BadStatusLine, NOT_HTTP),
-    (urllib3.exceptions.NameResolutionError, "has a host name that cannot be looked up"),
 )
+_CLIENT_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
+"""What the client raises without a cause that tells more."""
 _CERTIFICATES = {
     9: "shows a certificate that is not valid yet",
     10: "shows a certificate that has expired",
@@ -116,38 +117,16 @@ _CERTIFICATES = {
 """What a code of OpenSSL's verification means."""
 _REFUSED_CERTIFICATE = re.compile(r"ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*|ACCESS_DENIED|DECRYPT_ERROR)|ALERT_HANDSHAKE_FAILURE")
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"})
-_SILENCES = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
-
-
-def translate(error: Exception, host: str, patience: float) -> FastlaneError:
-    """fastlane's exception for one of ``DRIVER_ERRORS``; ``patience``: the seconds that the call waited for each read."""
-    if isinstance(error, APIError):
-        return refusal(error.status_code or 0, error.explanation or "", host)
-    if isinstance(error, InvalidRepository | InvalidArgument | NullResource):
-        return OrderRefused(str(error))
-    if isinstance(error, requests.JSONDecodeError):
-        return HostDown(f"{host} answered what is not JSON: is it a Docker engine?")
-    causes = list(_causes(error))
-    words = _connection_words(causes)  # before timeouts: urllib3 counts a connection that was refused as one that took too long
-    if words is not None:
-        return HostDown(f"{host} {words}")
-    if any(isinstance(cause, _SILENCES) for cause in causes):
-        return HostTimeout(f"{host} {timeout_words(patience)}")
-    if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
-        return HostDown(f"{host} broke off the connection")
-    return HostDown(f"{host} cannot be used: {error}")
 
 
 def connection_words(error: BaseException) -> str | None:
     """What was wrong with a connection, in words that follow the host's name; None when the error does not tell."""
-    return _connection_words(list(_causes(error)))
-
-
-def _connection_words(causes: Sequence[BaseException]) -> str | None:
+    causes = list(_causes(error))
     found = (words for kind, words in _CAUSES if any(isinstance(cause, kind) for cause in causes))
     # aiohttp's errors of TLS are an SSLError too, without what it tells
-    told = (_tls_words(cause) for cause in causes if isinstance(cause, ssl.SSLError) and type(cause).__module__ == ssl.__name__)
-    return next(found, None) or next(told, None)
+    tls = (_tls_words(cause) for cause in causes if isinstance(cause, ssl.SSLError) and type(cause).__module__ == ssl.__name__)
+    client = (words for kind, words in _CLIENT_CAUSES if isinstance(error, kind))
+    return next(found, None) or next(tls, None) or next(client, None)
 
 
 def _tls_words(error: ssl.SSLError) -> str:
@@ -174,6 +153,8 @@ def refusal(status: int, explanation: str, host: str) -> FastlaneError:
     if status == 409 and "name conflicts" in explanation:
         return NameTaken(explanation)
     words = plain(explanation) or f"status {status}"
+    if status == 409:
+        return InUse(words)
     if status == 404:
         return ServiceGone(words)
     if status == 400:
@@ -210,7 +191,7 @@ def plain(explanation: str) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and its causes, including those that urllib3 and requests pass on as arguments or reasons."""
+    """An exception and its causes, including those that aiohttp passes on as arguments."""
     pending: list[object] = [error]
     seen: set[int] = set()
     while pending and len(seen) < 20:
@@ -218,4 +199,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         if isinstance(found, BaseException) and id(found) not in seen:
             seen.add(id(found))
             yield found
-            pending += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]
+            pending += [*found.args, found.__cause__, found.__context__]

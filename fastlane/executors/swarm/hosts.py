@@ -1,18 +1,373 @@
-"""The registered hosts together: which one is meant, which one is a task's node, and which one to ask when a host does not answer."""
+"""The registered hosts, one and all. A host has its client behind its breaker, the loop that probes it, and what is known of it now. All
+together know which one is meant, which one is a task's node, and which one to ask when a host does not answer.
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+They know how to call an engine and when not to; the executor knows what to call.
+"""
 
-from fastlane.errors import HostDown
-from fastlane.executors.port import EngineTask, TaskEnd
-from fastlane.executors.swarm.clocks import Clocks
-from fastlane.executors.swarm.faults import NO_SPACE
-from fastlane.executors.swarm.host import Host
-from fastlane.models.host import Refusals
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import is_
+from typing import Any
+
+import structlog
+
+from fastlane.clock import Clock, first_of, unless_cancelled
+from fastlane.errors import FastlaneError, HostDown
+from fastlane.executors.port import EngineTask, Image, TaskEnd
+from fastlane.executors.swarm.client import Breaker, CallTimeouts, Circuit, Client, Request
+from fastlane.executors.swarm.clocks import Clocks, SetBack, set_back
+from fastlane.executors.swarm.faults import NO_SPACE, DiskFull, HostTimeout, NotHostsFault, timeout_words
+from fastlane.executors.swarm.images import ASKED_AT_ONCE, FailedPulls, Images, remove_image
+from fastlane.executors.swarm.probe import NO_RESERVE, EngineDisk, EngineFacts, Pace, probe
+from fastlane.executors.swarm.registries import Registries
+from fastlane.executors.swarm.transport import Transport
+from fastlane.models.host import Endpoint, EngineIdentity, HostView, Refusals, Reserve
+from fastlane.models.image import ImageRemoval
+from fastlane.models.pool import Pull
+
+log = structlog.get_logger()
+
+FIRST_PROBE_WITHIN = 0.5
+"""Seconds that a host's first probe may delay the start. A host that is well answers in some milliseconds, and is usable from the start."""
+PLAIN = "anyone who can connect to this port, a container too, controls the engine and its machine"
+REMOVED_AT_ONCE = 2
+"""How many services are removed at once at most. Removals of many jobs that end together would take all of a client's connections, and
+starts would wait for them."""
+REMOVAL_WITHIN = 30.0
+"""Seconds that a removal waits for its turn. The reconciler repeats one that is given up."""
+REGISTRY_TIMEOUTS = CallTimeouts(read=25.0, whole=30.0)
+BESIDE = 2
+"""Connections beside those of questions to registries: for a pull that is repeated, and the removal of an image."""
+PARK_SEEN_WITHIN = 30_000
+"""Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
 
-class Hosts:
-    """The registered hosts by name."""
+@dataclass(frozen=True, slots=True)
+class HostRules:
+    """How hosts are treated. The breaker of one opens after ``max_fails`` faults, for ``reset`` seconds. A host is probed every
+    ``probe_every`` seconds, and gets no new work while less than ``reserve`` of its disk is free."""
+
+    max_fails: int
+    reset: float
+    probe_every: float = 2.0
+    reserve: Reserve = NO_RESERVE
+
+
+class Host:
+    """A host. It calls ``on_change`` whenever it becomes usable or unusable, or short of disk; ``pace``: how it is probed; ``reserve``: how
+    much of its disk has to be free."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        breaker: Breaker,
+        pace: Pace,
+        registries: Registries,
+        on_change: Callable[[], None],
+        reserve: Reserve = NO_RESERVE,
+    ) -> None:
+        self.name = endpoint.address
+        self.endpoint = endpoint
+        self.transport = Transport(endpoint)
+        self.client = Client(self.transport)
+        self._registry = Client(self.transport, timeouts=REGISTRY_TIMEOUTS, connections=ASKED_AT_ONCE + BESIDE)
+        self._images = Images(self.get, self._registry, registries, clock)
+        self.failed_pulls = FailedPulls(self._registry, registries)
+        self.facts: EngineFacts | None = None
+        self.set_back: SetBack | None = None
+        """The times that its clock may have shown twice; None when no probe saw it being set back."""
+        self._shown: tuple[int, float] | None = None
+        self._clock = clock
+        self._breaker = breaker
+        breaker.subscribe(self._circuit_changed)
+        self._pace = pace
+        self._on_change = on_change
+        self._fault: str | None = "is not probed yet"
+        self._last_fault = ""
+        self._since = clock.now()
+        self._usable = False
+        self._hurry = asyncio.Event()
+        self._probed = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._seen: frozenset[str] = frozenset()
+        self._expected: EngineIdentity | None = None
+        self._first: EngineIdentity | None = None
+        self._is_stranger = False
+        self._parked: dict[str, int] = {}
+        self._removals = asyncio.Semaphore(REMOVED_AT_ONCE)
+        self._view: tuple[tuple[object, ...], HostView] | None = None
+        self.disk = EngineDisk(endpoint, reserve, clock, on_change)
+        self._viewed: tuple[object, ...] = ()
+        self._info_at = 0.0
+
+    async def open(self) -> None:
+        """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
+        self._since = self._clock.now()
+        if self.transport.is_plain:
+            log.warning("host.insecure", host=self.name, meaning=PLAIN)
+        self._loop = asyncio.create_task(self._probing(), name=f"probe {self.name}")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_PROBE_WITHIN):
+                await self._probed.wait()
+
+    async def close(self) -> None:
+        """Ends its loop and connections."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        await self._images.close()
+        await unless_cancelled(asyncio.gather(self.client.close(), self._registry.close()))
+        await self.transport.close()
+
+    def expect(self, identity: EngineIdentity | None) -> None:
+        """Says which engine has to answer there; None: the one that answers first. Another one is not used, and asked about nothing."""
+        if identity == self._expected:
+            return
+        self._expected, self._first = identity, None
+        self._hurry.set()
+
+    # what is known of it
+
+    @property
+    def usable(self) -> bool:
+        """Whether new work may go there."""
+        return self.reason is None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it answers, so that what runs there can be seen."""
+        return self._trouble is None and self.facts is not None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it cannot be used, in words that follow its name; None when it can."""
+        return self._trouble or (self.facts.flaw if self.facts else "is not probed yet")
+
+    @property
+    def _trouble(self) -> str | None:
+        if self._fault is None and self._breaker.circuit(self._clock.now()) is Circuit.OPEN:
+            return f"failed too often: {self._last_fault}"
+        return self._fault
+
+    def view(self) -> HostView:
+        """What is known of it now; the same view until something changes."""
+        marks = (self.facts, self._seen, self._fault, self._since, self.disk.now())
+        quiet = not self._parked and not self._breaker.faults  # nothing that time alone changes
+        if quiet and self._view is not None and len(self._viewed) == len(marks) and all(map(is_, marks, self._viewed)):
+            return self._view[1]
+        self._viewed = marks if quiet else ()
+        now = self._clock.now()
+        self._parked = {service: at for service, at in self._parked.items() if 0 <= now - at < PARK_SEEN_WITHIN}
+        reason, running, disk = self.reason, len(self._seen) + len(self._parked), self.disk.now()
+        breaker = (self._breaker.circuit(now), self._breaker.faults, self._breaker.retry_at(now))
+        shown = (reason, self._since, self.facts, running, disk, breaker)
+        if self._view is None or self._view[0] != shown:  # facts are compared first by identity
+            self._view = (shown, self._make_view(now, reason, running))
+        return self._view[1]
+
+    def _make_view(self, now: int, reason: str | None, running: int) -> HostView:
+        return HostView(
+            name=self.name,
+            usable=reason is None,
+            reason=reason,
+            since=None if reason is None else self._since,
+            swarm_id=self.facts.swarm_id if self.facts else None,
+            circuit=self._breaker.circuit(now).value,
+            running=running,
+            faults=self._breaker.faults,
+            retry_at=self._breaker.retry_at(now),
+            clock_skew=self.facts.skew if self.facts else None,
+            node_cpus=self.facts.node_cpus if self.facts else None,
+            node_memory=self.facts.node_memory if self.facts else None,
+            engine_id=self.facts.engine_id if self.facts else None,
+            cpus=self.facts.cpus if self.facts else None,
+            memory=self.facts.memory if self.facts else None,
+            closed=self.disk.short,
+            disk=self.disk.now(),
+            members=self.facts.members if self.facts else (),
+        )
+
+    @property
+    def has_parked(self) -> bool:
+        """Whether a service was parked there that no snapshot has shown yet."""
+        return bool(self._parked)
+
+    def parked(self, service_id: str) -> None:
+        """Counts a parked service as running, until a snapshot shows its state."""
+        self._parked[service_id] = self._clock.now()
+
+    def forget(self, service_id: str) -> None:
+        """Counts a stopped or removed service no more."""
+        self._parked.pop(service_id, None)
+        self._seen -= {service_id}
+
+    def saw(self, running: frozenset[str], services: frozenset[str]) -> None:
+        """Takes in a snapshot of its swarm: the services with a task, and those that run and count for this host."""
+        if running != self._seen:
+            self._seen = running
+        self._parked = {service: at for service, at in self._parked.items() if service not in services}
+
+    # calls
+
+    async def resolve(self, image: str, pull: Pull) -> Image:
+        """What to submit for an image (see ``images.py``). Raises ImageRefused, RegistryDown, HostDown."""
+        if not self.usable:
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
+        return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
+
+    async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
+        """``Client.get`` through the breaker, as ``send`` is."""
+        return await self.send(Request(path, filters=filters), deadline)
+
+    async def send(self, request: Request, deadline: float | None = None) -> Any:
+        """``Client.send`` through the breaker, which counts the host's faults. Raises NotHostsFault while it is open."""
+        async with self.guarded():
+            return await self.client.send(request, deadline)
+
+    @contextlib.asynccontextmanager
+    async def removing(self) -> AsyncIterator[None]:
+        """Puts a turn among the removals around a block. Raises NotHostsFault when none comes in time."""
+        try:
+            async with asyncio.timeout(REMOVAL_WITHIN):
+                await self._removals.acquire()
+        except TimeoutError:
+            raise NotHostsFault(f"{self.name} is not asked: other removals there took {REMOVAL_WITHIN:g} s") from None
+        try:
+            yield
+        finally:
+            self._removals.release()
+
+    async def remove_image(self, reference: str) -> ImageRemoval:
+        """Removes an image, within half a minute. The breaker counts no fault: that it takes too long says nothing about the host."""
+        if not self.usable:
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
+        try:
+            async with asyncio.timeout(REGISTRY_TIMEOUTS.whole):
+                return await remove_image(self._registry, reference)
+        except TimeoutError:
+            raise HostTimeout(f"{self.name} {timeout_words(REGISTRY_TIMEOUTS.whole)}") from None
+
+    @contextlib.asynccontextmanager
+    async def guarded(self) -> AsyncIterator[None]:
+        """Puts the breaker around a block that talks to the host and raises fastlane's exceptions. Before a probe has succeeded nothing is
+        asked: in an older version of its API a host would show, and take back, a service without the parts that are new."""
+        if self.facts is None or self._is_stranger:
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
+        if not self._breaker.admit(self._clock.now()):
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
+        try:
+            yield
+        except NotHostsFault:
+            self._breaker.abandoned()
+            raise
+        except HostDown as error:
+            self._failed(error)
+            raise
+        except FastlaneError:
+            self._breaker.succeeded()
+            raise
+        except BaseException:  # a cancellation or an internal fault, which says nothing about the host
+            self._breaker.abandoned()
+            raise
+        self._breaker.succeeded()
+
+    def _circuit_changed(self, circuit: Circuit) -> None:
+        reason = None if circuit is Circuit.CLOSED else self._last_fault
+        log.warning("host.circuit", host=self.name, circuit=circuit.value, faults=self._breaker.faults, reason=reason)
+
+    def _failed(self, error: HostDown) -> None:
+        self._last_fault = self._words(error)
+        self._breaker.failed(self._clock.now(), visible=not isinstance(error, HostTimeout))
+        if isinstance(error, DiskFull):
+            self.disk.refused_at(self._clock.now())
+        self._hurry.set()
+        self._compare()
+
+    # probing
+
+    async def _probing(self) -> None:
+        """Probes forever. The first pause is a random part of one, so that the probes of many hosts do not come all at once."""
+        part = random.random()
+        while True:
+            self._hurry.clear()
+            try:
+                await self._probe()
+            except Exception:
+                log.exception("host.probe_raised", host=self.name)
+                self._fault = "could not be probed: see the log"
+                self._compare()
+            self._probed.set()
+            await self._pause(part * self._pace.pause(well=self._fault is None))
+            part = 1.0
+
+    async def _probe(self) -> None:
+        was_well, before = self._fault is None, self.facts
+        try:
+            await self.transport.connect()
+            now = asyncio.get_running_loop().time()
+            info_too = not was_well or self._pace.asks_info(now - self._info_at)
+            facts = self._recognized(await probe(self.client, before if was_well else None, self._clock, info_too=info_too))
+            if info_too:  # many hosts that come up together are not asked again together
+                self._info_at = now if was_well else now - random.random() * self._pace.info_pause
+            self.facts = facts if facts != before else before
+            await self.disk.measure(facts)  # before it counts as usable
+        except NotHostsFault:
+            return  # all connections are busy, and their calls show how the host is
+        except FastlaneError as error:
+            self._fault = self._last_fault = self._words(error)
+            self._breaker.failed(self._clock.now(), visible=True)
+        else:
+            self._fault = None
+            self._breaker.recovered()
+            if info_too:
+                self._note_clock(facts)
+        self._compare()
+
+    def _recognized(self, facts: EngineFacts) -> EngineFacts:
+        """The facts, if they are those of the engine that has to answer. Raises HostDown otherwise: it knows nothing of what was placed on
+        the other one, and would say that it is gone."""
+        expected = self._expected or self._first
+        self._is_stranger = expected is not None and facts.identity != expected
+        if expected is not None and self._is_stranger:
+            raise HostDown(
+                f"{self.name} answers as another engine than before (engine {facts.engine_id} in swarm {facts.swarm_id}, not engine "
+                f"{expected.engine_id} in swarm {expected.swarm_id}); if it took the place of the old one, DELETE /hosts/ADDRESS?force=1"
+            )
+        self._first = facts.identity
+        return facts
+
+    def _note_clock(self, facts: EngineFacts) -> None:
+        """Notes what its clock shows. It is compared with a steady clock: this process's own may be set as well, or be the same one."""
+        if facts.skew is None:
+            return
+        before, now = self._shown, (self._clock.now() + facts.skew, asyncio.get_running_loop().time())
+        self._shown = now
+        step = set_back(before[0], now[0], round(1000 * (now[1] - before[1]))) if before is not None else None
+        if step is not None:
+            log.warning("host.clock_set_back", host=self.name, milliseconds=step.latest - now[0])
+            self.set_back = step.joined(self.set_back)
+
+    async def _pause(self, pause: float) -> None:
+        """Waits until the next probe is due, which is at once when a call to a host that seemed well has failed."""
+        await first_of(self._clock, pause, *([self._hurry] if self._fault is None else []))
+
+    def _words(self, error: FastlaneError) -> str:
+        return str(error).removeprefix(f"{self.name} ")
+
+    def _compare(self) -> None:
+        if self.usable is self._usable:
+            return
+        self._usable, self._since = self.usable, self._clock.now()
+        log.info("host.usable" if self._usable else "host.unusable", host=self.name, reason=self.reason)
+        self._on_change()
+
+
+class RegisteredHosts:
+    """All hosts by name."""
 
     def __init__(self, hosts: Sequence[Host]) -> None:
         self._hosts = {host.name: host for host in hosts}

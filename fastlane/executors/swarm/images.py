@@ -2,29 +2,28 @@
 
 A tag is resolved once, before the service is made: so retries run the same image, and no node pulls a tag that has moved, or waits for a
 registry that does not answer. Registries' answers are cached for a minute. The engine is asked each time about its own images, so that a
-freshly built image runs. A registry that hangs blocks only a few threads, and no caller for long: the question goes on without its caller,
-who finds the answer when it asks again. A reference with a digest needs no registry.
+freshly built image runs. A registry that hangs takes only a few connections, and holds up no caller for long: the question goes on without
+its caller, who finds the answer when it asks again. A reference with a digest needs no registry.
+
+An engine also says here why it could not pull an image for a task, and removes images that nothing uses any more.
 """
 
 import asyncio
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import structlog
-from docker.auth import encode_header
-from docker.errors import APIError, InvalidRepository, NotFound
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, RefusedForNow, RegistryDown, ServiceGone
 from fastlane.executors.port import Image
-from fastlane.executors.swarm.client import Api, Client
-from fastlane.executors.swarm.connection import Request
-from fastlane.executors.swarm.faults import NO_SPACE, DiskFull, HostTimeout, Malformed, NotHostsFault, plain, readable, refusal
+from fastlane.executors.swarm.client import Client, Request
+from fastlane.executors.swarm.faults import NO_SPACE, DiskFull, HostTimeout, InUse, Malformed, NotHostsFault, plain, readable, refusal
 from fastlane.executors.swarm.registries import KeyedSemaphore, Registries
 from fastlane.models.image import ImageRemoval, is_image_id, registry_of
 from fastlane.models.pool import Pull
@@ -81,10 +80,10 @@ class RegistryOutages:
 
 REMEMBERED = 60_000
 MAX_REMEMBERED = 1000
-REGISTRY_THREADS, THREADS_OF_ONE = 8, 2
-"""How many calls wait for registries at once, and how many of them for the same registry."""
+ASKED_AT_ONCE, ASKED_OF_ONE = 8, 2
+"""How many questions wait for registries at once, and how many of them for the same registry."""
 PLACE_WITHIN = 30.0
-"""Seconds to wait for one of a registry's threads."""
+"""Seconds for which a question waits for its turn."""
 ANSWER_WITHIN, TRIAL_WITHIN = 3.0, 0.25
 """Seconds for which a caller, who holds a slot, waits for a registry that is well, and for one that failed lately."""
 OVERDUE_AFTER = 2.5
@@ -126,20 +125,20 @@ class _Question:
         return self.asked_at is not None and time.monotonic() - self.asked_at >= OVERDUE_AFTER
 
 
-def image_path(image: str) -> str:
-    """What an engine is asked for an image of its own."""
-    return f"/images/{quote(image, safe='/:@')}/json"
+def image_path(image: str, of: str = "images") -> str:
+    """What an engine is asked for an image of its own, or for the one that a registry has (``of``: ``distribution``)."""
+    return f"/{of}/{quote(image, safe='/:@')}/json"
 
 
 class Images:
-    """Resolves images on one host: ``engine`` GETs a path of the engine; ``registry`` (with its own threads and timeouts, since
+    """Resolves images on one host: ``engine`` GETs a path of the engine; ``registry`` (with its own connections and timeouts, since
     a registry may hang) makes the engine ask a registry, with the credentials that ``registries`` finds."""
 
     def __init__(self, engine: Callable[[str], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock) -> None:
         self._engine = engine
         self._registry = registry
         self._registries = registries
-        self._places = KeyedSemaphore(THREADS_OF_ONE, PLACE_WITHIN)
+        self._places = KeyedSemaphore(ASKED_OF_ONE, ASKED_AT_ONCE, PLACE_WITHIN)
         self._outages = RegistryOutages(clock)
         self._clock = clock
         self._known: OrderedDict[str, tuple[int, Image]] = OrderedDict()
@@ -209,24 +208,19 @@ class Images:
         return question.task.result()
 
     async def _ask(self, question: _Question, image: str, registry: str, *, on_trial: bool) -> Image:
-        credentials = dict(await self._registries.credentials(image))
+        request = Request(
+            image_path(image, of="distribution"),
+            credentials=await self._registries.credentials(image),
+            refused=lambda status, explanation, host: registry_fault(status, explanation, image, host),
+        )
         question.asked_at = None
-
-        def distribution(api: Api) -> Any:
-            question.asked_at = time.monotonic()
-            try:
-                return api.inspect_distribution(image, auth_config=credentials)
-            except InvalidRepository as error:
-                raise ImageRefused(f"{image} is not an image reference: {error}") from error
-            except APIError as error:
-                raise registry_fault(error.status_code or 0, error.explanation or "", image, self._registry.host) from error
-
         try:
             async with self._places.hold(registry):
                 if not on_trial:
                     self._outages.check(registry)  # it may have failed while this waited for its turn
-                raw = await self._registry.call(distribution)
-        except (NotHostsFault, TimeoutError):  # other registries have all threads, or other questions all of this one's
+                question.asked_at = time.monotonic()
+                raw = await self._registry.send(request)
+        except (NotHostsFault, TimeoutError):  # it waited for other questions, to this registry or to others
             raise RegistryDown(f"the registry of {image} could not be asked in time") from None
         except HostTimeout:
             fault = RegistryDown(f"the registry of {image} did not answer in time")
@@ -323,9 +317,8 @@ class FailedPulls:
 
     async def _pull(self, reference: str) -> str | None:
         name, _, digest = reference.rpartition("@")
-        credentials = dict(await self._registries.credentials(reference))
-        headers = {"X-Registry-Auth": encode_header(credentials).decode()} if credentials else {}
-        request = Request("/images/create", "POST", params={"fromImage": name, "tag": digest}, headers=headers, lines=True)
+        credentials = await self._registries.credentials(reference)
+        request = Request("/images/create", "POST", params={"fromImage": name, "tag": digest}, credentials=credentials, lines=True)
         try:
             said = await self._registry.send(request, PULL_WITHIN)
         except (ServiceGone, RefusedForNow) as error:
@@ -336,25 +329,27 @@ class FailedPulls:
             return next((without_queries(plain(str(line["error"]))) for line in said if "error" in line), None)
 
 
-def remove_image(api: Api, reference: str) -> ImageRemoval:
-    """Removes an image. Images that it was built from stay."""
+async def remove_image(engine: Client, reference: str) -> ImageRemoval:
+    """Removes an image. Images that it was built from stay. Raises HostDown, OrderRefused."""
     digest = reference.rpartition("@")[2]
-    if any(_runs(service, digest) for service in api.services()):
-        return ImageRemoval.IN_USE
-    try:
-        if api.inspect_image(reference).get("RepoTags"):
-            return ImageRemoval.NAMED
-        api.remove_image(reference, force=False, noprune=True)
-    except NotFound:
-        return ImageRemoval.GONE
-    except APIError as error:
-        if error.status_code == 409:
+    services = await engine.get("/services")
+    with readable(engine.host):
+        if any(_runs(service, digest) for service in services):
             return ImageRemoval.IN_USE
-        raise
+    try:
+        image = await engine.get(image_path(reference))
+        with readable(engine.host):
+            if image.get("RepoTags"):
+                return ImageRemoval.NAMED
+        await engine.send(Request(image_path(reference).removesuffix("/json"), "DELETE", params={"noprune": "1"}))
+    except ServiceGone:
+        return ImageRemoval.GONE
+    except InUse:
+        return ImageRemoval.IN_USE
     return ImageRemoval.REMOVED
 
 
-def _runs(service: Api, digest: str) -> bool:
+def _runs(service: Mapping[str, Any], digest: str) -> bool:
     """Whether a service runs this image, or would after a rollback."""
     specs = (service.get("Spec") or {}, service.get("PreviousSpec") or {})
     return any(digest in str(((spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}).get("Image", "")) for spec in specs)

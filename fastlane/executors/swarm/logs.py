@@ -16,8 +16,8 @@ import aiohttp
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
 from fastlane.executors.swarm.clocks import SetBack, nanoseconds, rfc3339
-from fastlane.executors.swarm.connection import Transport, base_of, failure_words, session_for
-from fastlane.executors.swarm.faults import NotHostsFault, message, plain, refusal
+from fastlane.executors.swarm.faults import NotHostsFault, connection_words, message, plain, refusal
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 
 LARGEST_FRAME = 8 * 1024 * 1024
@@ -263,9 +263,8 @@ class LogReader:
         self._host = transport.name
         self._transport = transport
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN)
-        self._base = base_of(transport)
         self._time = asyncio.get_running_loop().time
-        self._session = session_for(transport, timeout, limit=0)
+        self._session = transport.session(timeout, limit=0)
 
     async def close(self) -> None:
         """Ends every connection; reads that are under way raise HostDown."""
@@ -284,12 +283,11 @@ class LogReader:
         """The engine's answer, of which only the head has been read. ``container``: the task's, if it is on this engine. ``set_back``: of
         the clock of the node that wrote the log. Raises HostDown, ServiceGone, LogLost."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks, set_back)}
-        url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
-        self._transport.check()
-        context = await asyncio.to_thread(self._transport.context) if self._transport.uses_tls else None
+        url = f"{self._transport.base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
+        context = await self._transport.context()
         try:
             async with asyncio.timeout(OPEN_WITHIN):
-                response = await self._session.get(url, params=params, allow_redirects=False, ssl=context or True)
+                response = await self._session.get(url, params=params, allow_redirects=False, ssl=context)
                 if response.status == 200:
                     return response
                 async with response:
@@ -301,7 +299,7 @@ class LogReader:
             # Another node may be silent; the probe shows whether it is this one.
             raise NotHostsFault(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            found = HostDown(f"{self._host} {failure_words(error) or f'did not give a log: {_words(error)}'}")
+            found = HostDown(f"{self._host} {connection_words(error) or f'did not give a log: {_words(error)}'}")
             raise self._transport.explain(found) from error
 
     async def portions(

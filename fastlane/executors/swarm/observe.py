@@ -14,10 +14,9 @@ import structlog
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError
 from fastlane.executors.port import ClusterSnapshot, EngineTask, Phase
-from fastlane.executors.swarm.connection import HttpClient, Request
+from fastlane.executors.swarm.client import CallTimeouts, Client, Request
 from fastlane.executors.swarm.faults import readable
-from fastlane.executors.swarm.host import Host
-from fastlane.executors.swarm.hosts import Hosts
+from fastlane.executors.swarm.hosts import Host, RegisteredHosts
 from fastlane.executors.swarm.spec import INSTALLATION
 from fastlane.executors.swarm.states import by_service, node_states
 from fastlane.models.execution import Usage
@@ -47,7 +46,7 @@ Tasks = Mapping[str, Sequence[EngineTask]]
 class Observer:
     """Observes this installation's tasks on these hosts' swarms."""
 
-    def __init__(self, hosts: Hosts, installation: str, clock: Clock) -> None:
+    def __init__(self, hosts: RegisteredHosts, installation: str, clock: Clock) -> None:
         self._hosts = hosts
         self._label = f"{INSTALLATION}={installation}"
         self._clock = clock
@@ -170,7 +169,7 @@ class Observer:
         return states
 
 
-CONNECT_WITHIN, USAGE_WITHIN = 2.0, 5.0
+USAGE_TIMEOUTS = CallTimeouts(read=5.0, whole=5.0)
 ONE_SAMPLE = {"stream": "false", "one-shot": "true"}
 NANOSECONDS = 1_000_000
 
@@ -180,21 +179,21 @@ Raw = Mapping[str, Any]
 class UsageReader:
     """Asks the engines of these hosts."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: RegisteredHosts) -> None:
         self._hosts = hosts
-        self._clients: dict[str, HttpClient] = {}
+        self._clients: dict[str, Client] = {}
 
     async def read(self, manager: Host, task: EngineTask) -> Usage | None:
         """What the task's container has used so far; None when its node is no host, or its engine says nothing, as of one that has ended.
-        Raises what ``HttpClient.send`` does."""
+        Raises what ``Client.send`` does."""
         at = self._hosts.at_node(task.node_id or "", asked=manager)
         if at is None or task.container_id is None:
             return None
         client = self._clients.get(at.name)
         if client is None:
-            client = self._clients[at.name] = HttpClient(at.transport, CONNECT_WITHIN, USAGE_WITHIN, connections=1)
-        path = f"/v{at.client.version}/containers/{quote(task.container_id, safe='')}/stats"
-        raw = await client.send(Request(path, params=ONE_SAMPLE), USAGE_WITHIN)
+            client = self._clients[at.name] = Client(at.transport, timeouts=USAGE_TIMEOUTS, connections=1)
+        client.version = at.client.version
+        raw = await client.send(Request(f"/containers/{quote(task.container_id, safe='')}/stats", params=ONE_SAMPLE))
         with readable(at.name):
             return usage_of(raw)
 

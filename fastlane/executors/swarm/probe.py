@@ -120,7 +120,7 @@ async def probe(client: Client, known: EngineFacts | None, clock: Clock, *, info
     """The facts of a host; without ``info_too`` those that are ``known``, if it still has the same node. Raises what ``Client.get`` raises,
     and HostDown when the host is not a manager."""
     if known is None:
-        client.use_version(await negotiate(client, NODES_WITHIN))
+        client.version = await negotiate(client, NODES_WITHIN)
     elif not info_too:
         answer = await client.get("/nodes", deadline=NODES_WITHIN)
         with readable(client.host):

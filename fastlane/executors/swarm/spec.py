@@ -4,7 +4,7 @@ A service is one-shot: replicated, restart condition ``none``. Once it is activa
 change would run a finished command again. So an update sends back what was inspected, with additions.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from fastlane.clock import iso
 from fastlane.errors import OrderRefused
 from fastlane.executors.port import EngineService, EngineTask, Image, Order
-from fastlane.executors.swarm.client import Api
 from fastlane.executors.swarm.clocks import milliseconds
 from fastlane.models.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
 
@@ -20,10 +19,10 @@ NODES_OWN = frozenset({"host", "bridge"})
 """Networks that each node has itself; Swarm knows them only by these names."""
 
 
-class Call(Protocol):
-    """A call of an engine, as ``Host.call`` makes it."""
+class Get(Protocol):
+    """A GET of an engine, as ``Host.get`` makes it."""
 
-    def __call__(self, verb: Callable[[Api], Any], /) -> Awaitable[Any]: ...
+    def __call__(self, path: str, filters: Mapping[str, Sequence[str]], /) -> Awaitable[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +36,16 @@ class Ids:
 NO_IDS = Ids()
 
 
-async def ids_for(container: Container, call: Call) -> Ids:
+async def ids_for(container: Container, get: Get) -> Ids:
     """The ids of what this container names. Raises OrderRefused for what the swarm does not have."""
     networks = {name: name for name in container.networks if name in NODES_OWN}
     wanted = dict.fromkeys(name for name in container.networks if name not in NODES_OWN)
     if wanted:
-        networks |= _all(wanted, _networks(await call(lambda api: api.networks(names=list(wanted)))), "network", "--driver overlay ")
+        networks |= _all(wanted, _networks(await get("/networks", {"name": list(wanted)})), "network", "--driver overlay ")
     names = dict.fromkeys(secret.name for secret in container.secrets)
     secrets: Mapping[str, str] = {}
     if names:
-        secrets = _all(names, _secrets(await call(lambda api: api.secrets(filters={"name": list(names)}))), "secret", "")
+        secrets = _all(names, _secrets(await get("/secrets", {"name": list(names)})), "secret", "")
     return Ids(networks, secrets)
 
 

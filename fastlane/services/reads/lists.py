@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fastlane.clock import Clock
 from fastlane.errors import Invalid, NotFound
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Task, job_status
@@ -15,7 +14,8 @@ from fastlane.models.log import STDERR, STDOUT
 from fastlane.models.paging import Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
 from fastlane.models.tick import Tick
-from fastlane.storage.base import ExecutionStore, LogStore, Store
+from fastlane.services.parts import Service
+from fastlane.storage.base import ExecutionStore, LogStore
 from fastlane.storage.lookup import find_execution, find_job
 from fastlane.streams.reader import read_slices
 
@@ -119,12 +119,8 @@ class TicksView:
     ticks: Page[Tick]
 
 
-class Lists:
+class Lists(Service):
     """Raises NotFound for a page past the end and for the list of a task or job that does not exist, and StoreDown."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def tasks(self, window: Window, visible: str | None = None) -> Page[Task]:
         """All tasks, most recently changed first."""
@@ -188,12 +184,8 @@ class JobDetail:
     executions: Page[ExecutionView]
 
 
-class Details:
+class Details(Service):
     """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def job(self, task_id: str, job_id: str, window: Window, *, texts: bool) -> JobDetail:
         """A job with a page of its executions; with the text of their logs if ``texts``."""
@@ -225,12 +217,8 @@ class HistoryView:
     hours: Sequence[HourCount]
 
 
-class History:
+class History(Service):
     """Reads the counts of a store."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def hours(self, since: int, hours: int, *, task_id: str | None, pool: str | None, visible: str | None) -> HistoryView:
         """So many hours, from the one that ``since`` is in, up to the present one."""

@@ -5,18 +5,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fastlane.clock import Clock, iso
+from fastlane.clock import iso
 from fastlane.errors import NotStarted, TransientError
 from fastlane.models import tick
 from fastlane.models.execution import Execution
 from fastlane.models.log import Head, Piece
 from fastlane.models.retry import is_under_way, retry_due
 from fastlane.models.status import FINAL
+from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.lists import ExecutionView, JobView, view_execution, view_jobs
 from fastlane.services.results import Enqueued
-from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
-from fastlane.streams.hub import Hub
 from fastlane.streams.reader import HintWait, last_lines, last_lines_before, read_slices
 
 ENDED = frozenset(map(str, FINAL))
@@ -31,12 +30,8 @@ class LogView:
     head: Head
 
 
-class Logs:
+class Logs(Service):
     """Raises NotFound for an execution that does not exist or belongs to another job or task, and StoreDown."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def of_job(self, task_id: str, job_id: str) -> LogView:
         """The log of the job's newest execution that has started. Raises NotStarted."""
@@ -112,12 +107,12 @@ def _never(execution: Execution) -> str:
     return f"has no output: it ended as {execution.status} and never started{why}"
 
 
-class CompletionWaiter:
+class CompletionWaiter(Service):
     """Waits. After ``close``, every wait returns what is known by then."""
 
-    def __init__(self, store: Store, hub: Hub) -> None:
-        self._store = store
-        self._hub = hub
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._hub = parts.hub
         self._waits: set[HintWait] = set()
         self._closed = False
 

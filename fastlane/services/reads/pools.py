@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fastlane.models.host import EngineIdentity, HostRecord, HostView
 from fastlane.models.pool import ANY, HostRule, Pool
-from fastlane.queue.port import Report, TimedQueue, WorkerReports
-from fastlane.storage.base import PoolStore
+from fastlane.queue.port import Report
+from fastlane.services.parts import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,8 @@ class PoolView:
     paused: bool
 
 
-class PoolReader:
+class PoolReader(Service):
     """Raises StoreDown and QueueDown."""
-
-    def __init__(self, store: PoolStore, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool]) -> None:
-        self._store = store
-        self._queue = queue
-        self._reports = reports
-        self._pools = pools
 
     async def read(self) -> tuple[PoolView, ...]:
         """Every pool, in the order in which a task looks for its own."""

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
-from fastlane.clock import Clock
 from fastlane.directory import Directory
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.delivery import Receiver
@@ -14,9 +13,10 @@ from fastlane.models.execution import RunningContainer
 from fastlane.models.host import Uncleaned
 from fastlane.models.job import Job
 from fastlane.models.pool import Pauses, Pool, PoolsRevision
-from fastlane.queue.port import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
+from fastlane.queue.port import LaneCounts, Report, WorkerReports, stranded_lanes
+from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import HostRow, host_rows
-from fastlane.storage.base import Counts, DeliveryStore, PoolStore, Store
+from fastlane.storage.base import Counts, DeliveryStore, PoolStore
 from fastlane.storage.base.retention import RetentionStore
 from fastlane.streams.followers import Followers
 
@@ -129,16 +129,12 @@ class StatusView:
     failing: tuple[Receiver, ...] = ()
 
 
-class StatusReader:
+class StatusReader(Service):
     """Raises StoreDown and QueueDown."""
 
-    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, directory: Directory) -> None:
-        self._store = store
-        self._queue = queue
-        self._reports = reports
-        self._clock = clock
-        self._directory, self._pools = directory, directory.pools
-        self._started_at = clock.now()
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._started_at = parts.clock.now()
         self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
     async def read(self, visible: str | None = None) -> StatusView:
@@ -240,11 +236,11 @@ class HealthReport:
 class Health:
     """Asks all parts at the same time, and answers within two seconds even when a part hangs. Answers are up to a second old."""
 
-    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool]) -> None:
-        self._store = SharedCheck(lambda: _fault(store.check()), VALID)
-        self._queue = SharedCheck(lambda: _fault(queue.check()), VALID)
-        self._reports = SharedCheck(lambda: _alive(reports), REPORTS_VALID)
-        self._pools = pools
+    def __init__(self, parts: ServiceParts) -> None:
+        self._store = SharedCheck(lambda: _fault(parts.store.check()), VALID)
+        self._queue = SharedCheck(lambda: _fault(parts.queue.check()), VALID)
+        self._reports = SharedCheck(lambda: _alive(parts.queue.reports), REPORTS_VALID)
+        self._pools = parts.pools
 
     async def is_ready(self) -> bool:
         """Whether this process can take requests: whether the store answers. Requests are read, and stored, without everything else."""
@@ -336,17 +332,11 @@ class InstallationGauges:
     queue_seconds: float | None
 
 
-class GaugeReader:
+class GaugeReader(Service):
     """Never raises: what cannot be read is None, or missing."""
 
-    def __init__(
-        self, store: GaugeStore, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool], followers: Followers, clock: Clock
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._queue = queue
-        self._reports = reports
-        self._pools = pools
+    def __init__(self, parts: ServiceParts, followers: Followers) -> None:
+        super().__init__(parts)
         self._followers = followers
 
     async def read(self) -> InstallationGauges:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from fastlane.clock import Clock, iso
+from fastlane.clock import iso
 from fastlane.errors import QueueDown, Unreadable
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.execution import Execution, FailureReason
@@ -18,9 +18,9 @@ from fastlane.models.retry import retry_due
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import STARTING, Status
 from fastlane.models.tick import Tick, awaited
-from fastlane.queue.port import TICKS, LaneCounts, Report, TimedQueue, WorkerReports
+from fastlane.queue.port import TICKS, LaneCounts, Report
+from fastlane.services.parts import Service
 from fastlane.services.reads.pools import distinct_views
-from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
 
 
@@ -496,15 +496,8 @@ class Explanation:
     last_tick: tuple[Job, Tick] | None = None
 
 
-class WaitExplainer:
+class WaitExplainer(Service):
     """Raises NotFound and StoreDown. A queue that is down is an explanation, not an error."""
-
-    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
-        self._store = store
-        self._queue = queue
-        self._reports = reports
-        self._clock = clock
-        self._pools = pools
 
     async def job(self, task_id: str, job_id: str) -> Explanation:
         """What a job waits for."""

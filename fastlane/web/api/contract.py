@@ -1,16 +1,10 @@
-"""What a route declares of itself: the names that its query takes, its responses, its refusals.
-
-``operation`` decorates a handler's methods: ``on_get``, ``on_post``, ``on_put``, ``on_patch``, ``on_delete``. Requests are checked against
-it (an unknown query name is refused), and the OpenAPI document is made from it, with the method's docstring as the summary.
-"""
+"""What routes declare of themselves: the names that a query takes, responses, and the headers of keys and versions."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, TypeVar
-
-from marshmallow import Schema
+from typing import Any
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.ids import IdempotencyKey
@@ -18,8 +12,6 @@ from fastlane.models.job import ExpectedVersions, Job
 from fastlane.web.api.json_schema import FLAG, JsonSchema, integer
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.http.query import MAX_PAGE, MAX_ROWS, MAX_TOKEN
-
-Act = TypeVar("Act", bound=Callable[..., object])
 
 TEXT, EVENTS = "text/plain; charset=utf-8", "text/event-stream"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,21 +35,6 @@ class Response:
     bodies: Sequence[Serializer[Any]] = ()
     media: Sequence[str] = ()
     headers: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A method of a route. ``id`` is its name in clients generated from the document. ``refusals`` are the statuses of the problems that it
-    may answer in addition to those of every route. ``more`` adds to its summary."""
-
-    id: str
-    answers: Mapping[int, Response]
-    query: Mapping[str, Parameter] = field(default_factory=dict)
-    headers: Mapping[str, Parameter] = field(default_factory=dict)
-    body: type[Schema] | None = None
-    refusals: Sequence[int] = ()
-    summary: str = ""
-    more: str = ""
 
 
 IDEMPOTENCY_KEY, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
@@ -85,59 +62,9 @@ IF_MATCH_HEADERS = {
 }
 
 
-def operation(
-    id: str,
-    *bodies: Serializer[Any],
-    answers: Mapping[int, Response] | None = None,
-    query: Mapping[str, Parameter] | None = None,
-    body: type[Schema] | None = None,
-    idempotent: bool = False,
-    conditional: bool = False,
-    etag: bool = False,
-    refusals: Sequence[int] = (),
-    more: str = "",
-) -> Callable[[Act], Act]:
-    """Declares what a handler's method does. With 200 it answers one of ``bodies``, or it answers as ``answers`` says. ``idempotent``: it
-    takes an ``Idempotency-Key``; ``conditional``: it takes an ``If-Match``; ``etag``: its answer has an ``ETag``."""
-
-    def declare(act: Act) -> Act:
-        summary = (act.__doc__ or "").strip().rstrip(".")
-        response = Response("What was asked for.", bodies, headers=(*((REPLAYED,) if idempotent else ()), *((ETAG,) if etag else ())))
-        responses = {**({200: response} if bodies else {}), **(answers or {})}
-        headers = (IDEMPOTENCY_HEADERS if idempotent else {}) | (IF_MATCH_HEADERS if conditional else {})
-        refused = (*refusals, *(IDEMPOTENCY_REFUSALS if idempotent else ()), *((412,) if conditional else ()))
-        declared = Operation(id, responses, query or {}, headers, body, refused, summary, more)
-        act.__dict__["operation"] = declared
-        return act
-
-    return declare
-
-
-def declared(act: object) -> Operation | None:
-    """What a handler's method declares of itself, if anything."""
-    found = getattr(act, "operation", None)
-    return found if isinstance(found, Operation) else None
-
-
 def flag(description: str) -> Parameter:
     """A parameter that is on or off."""
     return Parameter(f"{description} On with 1 or true, off with 0 or false.", FLAG)
-
-
-PRETTY = {"pretty": flag("Indents the answer's JSON, for people.")}
-"""The query of every method that answers JSON."""
-
-
-def query_of(found: Operation) -> Mapping[str, Parameter]:
-    """What a request to this method may have in its query."""
-    answers_json = any(answer.bodies or "application/json" in answer.media for answer in found.answers.values())
-    return {**found.query, **PRETTY} if answers_json else found.query
-
-
-def query_names(act: object) -> frozenset[str]:
-    """The names that a request to this method may have in its query."""
-    found = declared(act)
-    return frozenset(query_of(found)) if found else frozenset()
 
 
 def pages(default: str = "10 unless the server's settings say otherwise", most: int = MAX_ROWS) -> dict[str, Parameter]:

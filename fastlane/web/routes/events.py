@@ -7,11 +7,12 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Role
 from fastlane.models.event import EventFilter, EventKind, Position, read_cursor
 from fastlane.models.job import task_id_fault
-from fastlane.web.api.contract import EVENTS, Parameter, Response, flag, operation
+from fastlane.web.api.contract import EVENTS, Parameter, Response, flag
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, integer, text
 from fastlane.web.api.responses.events import EVENT_PAGE, EventListing
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import MAX_ROWS, is_uuid, read_all, read_flag, read_integer, read_since, read_text
+from fastlane.web.routing import Answer, route
 from fastlane.web.streaming.events import EventFollowing
 
 GROUPS = tuple(sorted({kind.partition(".")[0] for kind in EventKind} - set(EventKind)))
@@ -43,59 +44,53 @@ FOLLOWED = {
 }
 
 
-class EventsHandler(Handler):
-    """``/events``."""
-
-    _following: EventFollowing | None = None
-
-    @operation(
-        "listEvents",
-        query={**FILTERS, **PAGED, **FOLLOWED},
-        answers={200: Response("A page of events; or, with follow, events as they happen.", (EVENT_PAGE,), media=(EVENTS,))},
-        refusals=(429,),
-        more="Those of logins are for administrators; who may use only some tasks sees only events of these.",
+@route(
+    "GET",
+    "/events",
+    "listEvents",
+    query={**FILTERS, **PAGED, **FOLLOWED},
+    answers={200: Response("A page of events; or, with follow, events as they happen.", (EVENT_PAGE,), media=(EVENTS,))},
+    refusals=(429,),
+    more="Those of logins are for administrators; who may use only some tasks sees only events of these.",
+)
+async def list_events(handler: Handler) -> Answer | None:
+    """What happened and who did it, newest first; or as it happens."""
+    handler.set_header("Cache-Control", "no-store")
+    now = handler.services.clock.now()
+    follow, wanted, since = read_all(lambda: _read_follow(handler.query), lambda: _wanted(handler), lambda: read_since(handler.query, now))
+    if follow:
+        following = EventFollowing(handler, wanted, since)
+        handler.when_gone = following.interrupt
+        await following.answer()
+        return None
+    per_page, until, after = read_all(
+        lambda: read_integer(handler.query, "perPage", handler.web_settings.per_page, 1, MAX_ROWS),
+        lambda: read_since(handler.query, now, "until"),
+        lambda: read_position(handler.query, "after"),
     )
-    async def on_get(self) -> None:
-        """What happened and who did it, newest first; or as it happens."""
-        self.set_header("Cache-Control", "no-store")
-        now = self.services.clock.now()
-        follow, wanted, since = read_all(lambda: _read_follow(self.query), self._wanted, lambda: read_since(self.query, now))
-        if follow:
-            self._following = EventFollowing(self, wanted, since)
-            return await self._following.answer()
-        per_page, until, after = read_all(
-            lambda: read_integer(self.query, "perPage", self.web_settings.per_page, 1, MAX_ROWS),
-            lambda: read_since(self.query, now, "until"),
-            lambda: read_position(self.query, "after"),
-        )
-        page = await self.services.event_reader.page(wanted, per_page, since=since, until=until, after=after)
-        await self.answer(EVENT_PAGE, EventListing(f"{self.base_url}/events/", self.query, per_page, page))
+    page = await handler.services.event_reader.page(wanted, per_page, since=since, until=until, after=after)
+    return Answer(EVENT_PAGE, EventListing(f"{handler.base_url}/events/", handler.query, per_page, page))
 
-    def on_connection_close(self) -> None:
-        """The client has gone."""
-        if self._following is not None:
-            self._following.interrupt()
-        super().on_connection_close()
 
-    def _wanted(self) -> EventFilter:
-        query, principal = self.query, self.principal
-        actor, host, pool = read_all(*(partial(read_text, query, name, MAX_TEXT) for name in ("actor", "host", "pool")))
-        faults = [Fault(name, "is not a UUID") for name in ("job", "execution") if name in query and not is_uuid(query[name])]
-        faults += [Fault("task", fault)] if "task" in query and (fault := task_id_fault(query["task"])) else []
-        kinds = _read_kinds(query, faults)
-        if faults:
-            raise Invalid(faults)
-        return EventFilter(
-            kinds=kinds,
-            task_id=query.get("task"),
-            job_id=query.get("job", "").lower() or None,
-            execution_id=query.get("execution", "").lower() or None,
-            actor=actor,
-            host=host,
-            pool=pool,
-            visible=self.visible_tasks,
-            of_logins=principal is None or principal.role is Role.ADMIN,
-        )
+def _wanted(handler: Handler) -> EventFilter:
+    query, principal = handler.query, handler.principal
+    actor, host, pool = read_all(*(partial(read_text, query, name, MAX_TEXT) for name in ("actor", "host", "pool")))
+    faults = [Fault(name, "is not a UUID") for name in ("job", "execution") if name in query and not is_uuid(query[name])]
+    faults += [Fault("task", fault)] if "task" in query and (fault := task_id_fault(query["task"])) else []
+    kinds = _read_kinds(query, faults)
+    if faults:
+        raise Invalid(faults)
+    return EventFilter(
+        kinds=kinds,
+        task_id=query.get("task"),
+        job_id=query.get("job", "").lower() or None,
+        execution_id=query.get("execution", "").lower() or None,
+        actor=actor,
+        host=host,
+        pool=pool,
+        visible=handler.visible_tasks,
+        of_logins=principal is None or principal.role is Role.ADMIN,
+    )
 
 
 def read_position(query: Mapping[str, str], name: str) -> Position | None:

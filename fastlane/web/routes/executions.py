@@ -1,4 +1,4 @@
-"""``/executions``, ``/tasks/T/jobs/J/executions``, one execution, and its stop."""
+"""Executions: their lists, one of them, its stop, its deliveries, and the counts of ``/history``."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from fastlane.models.job import task_id_fault
 from fastlane.models.paging import Wanted
 from fastlane.models.retention import HOUR, MOST_HOURS
 from fastlane.models.status import Status
-from fastlane.web.api.contract import Parameter, operation, pages
+from fastlane.web.api.contract import Parameter, pages
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list, integer, text
 from fastlane.web.api.responses.actions import EXECUTION_STOPPED
 from fastlane.web.api.responses.events import DELIVERIES, DELIVERY, JOB_DELIVERIES
@@ -15,7 +15,11 @@ from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PA
 from fastlane.web.api.serializer import Listing
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_integer, read_since, read_text
+from fastlane.web.routing import route
 
+TASK = "/tasks/{task_id}"
+JOB = TASK + "/jobs/{job_id}"
+EXECUTION = JOB + "/executions/{execution_id}"
 FILTERS = {
     "status": Parameter(
         f"Only executions with this status, or with one of several, separated by commas: {', '.join(Status)}.", comma_list(tuple(Status))
@@ -33,93 +37,70 @@ def read_task(query: Mapping[str, str]) -> str | None:
     return task_id
 
 
-class ExecutionsHandler(Handler):
-    """``/executions``."""
-
-    @operation("listExecutions", EXECUTION_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
-    async def on_get(self) -> None:
-        """Executions of all tasks, the latest due first; by status, by task, by due time."""
-        url = ListUrl.of_query(f"{self.base_url}/executions/", self.query, visible=self.visible_tasks)
-        statuses, task_id, since, window = read_all(
-            self._statuses,
-            lambda: read_task(self.query),
-            lambda: read_since(self.query, self.services.clock.now()),
-            lambda: url.window(self.query, default=self.web_settings.per_page),
-        )
-        page = await self.services.lists.executions(Wanted(statuses, task_id, since, self.visible_tasks), window)
-        await self.answer(EXECUTION_PAGE, Listing(url, page, page))
-
-    def _statuses(self) -> frozenset[Status]:
-        words = self.query["status"].split(",") if "status" in self.query else []
-        if any(word not in tuple(Status) for word in words):
-            raise Invalid([Fault("status", f"is not one of {', '.join(Status)} (separate several with commas)")])
-        return frozenset(map(Status, words))
+@route("GET", "/executions", "listExecutions", EXECUTION_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
+async def list_executions(handler: Handler) -> object:
+    """Executions of all tasks, the latest due first; by status, by task, by due time."""
+    url = ListUrl.of_query(f"{handler.base_url}/executions/", handler.query, visible=handler.visible_tasks)
+    statuses, task_id, since, window = read_all(
+        lambda: _statuses(handler.query),
+        lambda: read_task(handler.query),
+        lambda: read_since(handler.query, handler.services.clock.now()),
+        lambda: url.window(handler.query, default=handler.web_settings.per_page),
+    )
+    page = await handler.services.lists.executions(Wanted(statuses, task_id, since, handler.visible_tasks), window)
+    return Listing(url, page, page)
 
 
-class JobExecutionsHandler(Handler):
-    """``/tasks/T/jobs/J/executions``."""
-
-    @operation("listExecutionsOfJob", EXECUTION_PAGE, query=pages(), refusals=(404,))
-    async def on_get(self, task_id: str, job_id: str) -> None:
-        """The job's executions, newest first."""
-        url = ListUrl.of_query(f"{self.render_context.job_url(task_id, job_id)}executions/", self.query, BY_NUMBER)
-        window = url.window(self.query, default=self.web_settings.per_page)
-        view = await self.services.lists.executions_of(task_id, job_id, window)
-        await self.answer(EXECUTION_PAGE, Listing(url, view.executions, view.executions))
+def _statuses(query: Mapping[str, str]) -> frozenset[Status]:
+    words = query["status"].split(",") if "status" in query else []
+    if any(word not in tuple(Status) for word in words):
+        raise Invalid([Fault("status", f"is not one of {', '.join(Status)} (separate several with commas)")])
+    return frozenset(map(Status, words))
 
 
-class ExecutionHandler(Handler):
-    """``/tasks/T/jobs/J/executions/E``."""
-
-    @operation("getExecution", EXECUTION_DETAIL, refusals=(404,))
-    async def on_get(self, task_id: str, job_id: str, execution_id: str) -> None:
-        """The execution in full, with the end of its log."""
-        await self.answer(EXECUTION_DETAIL, await self.services.details.execution(task_id, job_id, execution_id))
-
-
-class StopExecutionHandler(Handler):
-    """``/tasks/T/jobs/J/executions/E/stop``."""
-
-    @operation("stopExecution", EXECUTION_STOPPED, refusals=(404,))
-    async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
-        """Stops this execution."""
-        await self.answer(EXECUTION_STOPPED, await self.services.stops.stop_execution(task_id, job_id, execution_id, self.requester))
+@route("GET", JOB + "/executions", "listExecutionsOfJob", EXECUTION_PAGE, query=pages(), refusals=(404,))
+async def list_executions_of_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """The job's executions, newest first."""
+    url = ListUrl.of_query(f"{handler.render_context.job_url(task_id, job_id)}executions/", handler.query, BY_NUMBER)
+    window = url.window(handler.query, default=handler.web_settings.per_page)
+    view = await handler.services.lists.executions_of(task_id, job_id, window)
+    return Listing(url, view.executions, view.executions)
 
 
-class DeliveriesHandler(Handler):
-    """``/tasks/T/jobs/J/executions/E/deliveries``."""
-
-    @operation("listDeliveries", DELIVERIES, refusals=(404,))
-    async def on_get(self, task_id: str, job_id: str, execution_id: str) -> None:
-        """What was sent about the execution, or is to be sent, with each attempt."""
-        await self.answer(DELIVERIES, await self.services.deliveries.of_execution(task_id, job_id, execution_id))
+@route("GET", EXECUTION, "getExecution", EXECUTION_DETAIL, refusals=(404,))
+async def get_execution(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """The execution in full, with the end of its log."""
+    return await handler.services.details.execution(task_id, job_id, execution_id)
 
 
-class RedeliverHandler(Handler):
-    """``/tasks/T/jobs/J/executions/E/deliveries/D/redeliver``."""
-
-    @operation("redeliver", DELIVERY, refusals=(404,))
-    async def on_post(self, task_id: str, job_id: str, execution_id: str, delivery_id: str) -> None:
-        """Has a delivery sent again, with the same id."""
-        await self.answer(DELIVERY, await self.services.deliveries.redeliver(task_id, job_id, execution_id, delivery_id, self.requester))
+@route("POST", EXECUTION + "/stop", "stopExecution", EXECUTION_STOPPED, refusals=(404,))
+async def stop_execution(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """Stops this execution."""
+    return await handler.services.stops.stop_execution(task_id, job_id, execution_id, handler.requester)
 
 
-class JobDeliveriesHandler(Handler):
-    """``/tasks/T/jobs/J/deliveries``."""
-
-    @operation("listDeliveriesOfJob", JOB_DELIVERIES, refusals=(404,))
-    async def on_get(self, task_id: str, job_id: str) -> None:
-        """What was sent because the job was late or has recovered, or is to be sent, with each attempt."""
-        await self.answer(JOB_DELIVERIES, await self.services.deliveries.of_job(task_id, job_id))
+@route("GET", EXECUTION + "/deliveries", "listDeliveries", DELIVERIES, refusals=(404,))
+async def list_deliveries(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """What was sent about the execution, or is to be sent, with each attempt."""
+    return await handler.services.deliveries.of_execution(task_id, job_id, execution_id)
 
 
-class RedeliverOfJobHandler(Handler):
-    """``/tasks/T/jobs/J/deliveries/D/redeliver``."""
+@route("POST", EXECUTION + "/deliveries/{delivery_id}/redeliver", "redeliver", DELIVERY, refusals=(404,))
+async def redeliver(handler: Handler, task_id: str, job_id: str, execution_id: str, delivery_id: str) -> object:
+    """Has a delivery sent again, with the same id."""
+    return await handler.services.deliveries.redeliver(task_id, job_id, execution_id, delivery_id, handler.requester)
 
-    @operation("redeliverOfJob", DELIVERY, refusals=(404,))
-    async def on_post(self, task_id: str, job_id: str, delivery_id: str) -> None:
-        """Has a delivery about the job sent again, with the same id."""
-        await self.answer(DELIVERY, await self.services.deliveries.redeliver_of_job(task_id, job_id, delivery_id, self.requester))
+
+@route("GET", JOB + "/deliveries", "listDeliveriesOfJob", JOB_DELIVERIES, refusals=(404,))
+async def list_deliveries_of_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """What was sent because the job was late or has recovered, or is to be sent, with each attempt."""
+    return await handler.services.deliveries.of_job(task_id, job_id)
+
+
+@route("POST", JOB + "/deliveries/{delivery_id}/redeliver", "redeliverOfJob", DELIVERY, refusals=(404,))
+async def redeliver_of_job(handler: Handler, task_id: str, job_id: str, delivery_id: str) -> object:
+    """Has a delivery about the job sent again, with the same id."""
+    return await handler.services.deliveries.redeliver_of_job(task_id, job_id, delivery_id, handler.requester)
 
 
 USUAL_HOURS = 24
@@ -133,20 +114,16 @@ QUERY = {
 }
 
 
-class HistoryHandler(Handler):
-    """``/history``."""
-
-    @operation("getHistory", HISTORY, query=QUERY)
-    async def on_get(self) -> None:
-        """How many executions ended in each hour and status, and how late they had started; of a task, of a pool, or of all. The counts
-        stay for `keep_history`, however soon retention removes the executions themselves."""
-        now = self.services.clock.now()
-        task_id, pool, since, hours = read_all(
-            lambda: read_task(self.query),
-            lambda: read_text(self.query, "pool", MAX_POOL),
-            lambda: read_since(self.query, now),
-            lambda: read_integer(self.query, "hours", USUAL_HOURS, 1, MOST_HOURS),
-        )
-        since = max(0, now - (hours - 1) * HOUR) if since is None else since
-        view = await self.services.history.hours(since, hours, task_id=task_id, pool=pool, visible=self.visible_tasks)
-        await self.answer(HISTORY, view)
+@route("GET", "/history", "getHistory", HISTORY, query=QUERY)
+async def get_history(handler: Handler) -> object:
+    """How many executions ended in each hour and status, and how late they had started; of a task, of a pool, or of all. The counts
+    stay for `keep_history`, however soon retention removes the executions themselves."""
+    now = handler.services.clock.now()
+    task_id, pool, since, hours = read_all(
+        lambda: read_task(handler.query),
+        lambda: read_text(handler.query, "pool", MAX_POOL),
+        lambda: read_since(handler.query, now),
+        lambda: read_integer(handler.query, "hours", USUAL_HOURS, 1, MOST_HOURS),
+    )
+    since = max(0, now - (hours - 1) * HOUR) if since is None else since
+    return await handler.services.history.hours(since, hours, task_id=task_id, pool=pool, visible=handler.visible_tasks)

@@ -1,17 +1,17 @@
-"""``/tasks/T/jobs/J``, and what can be done to a job: stop, retry, run, pause and resume."""
+"""Jobs: their lists, one of them with its ticks, and what can be done to it: stop, retry, run, pause and resume."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import ExpectedVersions, Job, Spec
-from fastlane.models.job_change import JobChange
 from fastlane.models.paging import WantedJobs
 from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
 from fastlane.services.changes import Edit
 from fastlane.services.results import Enqueued
-from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, operation, pages, read_if_match, read_key
+from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.requests.change import read_change
 from fastlane.web.api.requests.job import JobChangeSchema, JobSchema, read_job
@@ -24,7 +24,8 @@ from fastlane.web.handler import Handler
 from fastlane.web.http.fields import read_object
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_flag, read_integer
-from fastlane.web.routes.executions import read_task
+from fastlane.web.routes.executions import EXECUTION, JOB, read_task
+from fastlane.web.routing import Answer, route
 
 MAX_WAIT = 60
 
@@ -95,26 +96,21 @@ def read_expected(handler: Handler) -> ExpectedVersions | None:
     return read_if_match(handler.request.headers)
 
 
-async def answer_preview(handler: Handler, task_id: str, spec: Spec, schedule: Schedule) -> None:
-    """Answers with what a job would be."""
-    await handler.answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
+async def preview(handler: Handler, task_id: str, spec: Spec, schedule: Schedule) -> Answer:
+    """What a job would be."""
+    return Answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
 
 
-async def answer_changed_preview(handler: Handler, change: JobChange) -> None:
-    """Answers with what a job would be after a change."""
-    await handler.answer(DRY_RUN, await handler.services.previewer.preview_change(change))
-
-
-async def answer_enqueued(handler: Handler, made: Enqueued, seconds: int = 0) -> None:
-    """Answers with the ids of an accepted job and, after waiting for at most so many seconds, with its execution."""
+async def accepted(handler: Handler, made: Enqueued, seconds: int = 0) -> Answer:
+    """The ids of an accepted job and, after waiting for at most that many seconds, its execution."""
     if made.replayed:
         handler.set_header(REPLAYED, "true")
     else:
         pool = pool_for(handler.services.directory.pools, made.task_id)
         handler.context.metrics.enqueued(None if pool is None else pool.name)
     if not seconds:
-        return await handler.answer(ENQUEUED, made)
-    return await handler.answer(WAITED, WaitedFor(made, await handler.services.completion.wait(made, seconds)))
+        return Answer(ENQUEUED, made)
+    return Answer(WAITED, WaitedFor(made, await handler.services.completion.wait(made, seconds)))
 
 
 RUN_QUERY = {"force": flag("Starts it at once, whatever the job's overlap says while it runs.")}
@@ -122,124 +118,109 @@ EXECUTIONS = 20
 """Executions in a job's answer, unless ``perPage`` says otherwise."""
 
 
-class JobHandler(Handler):
-    """``/tasks/T/jobs/J``."""
-
-    accepts_body = True
-    chooses_job_id = True
-
-    @operation(
-        "getJob",
-        JOB_DETAIL,
-        query={"include": Parameter("logs: includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
-        etag=True,
-        refusals=(404,),
-    )
-    async def on_get(self, task_id: str, job_id: str) -> None:
-        """The job with its last 20 executions, or another page of them."""
-        url = ListUrl.of_query(self.render_context.job_url(task_id, job_id), self.query, BY_NUMBER)
-        include_logs, window = read_all(self._include_logs, lambda: url.window(self.query, default=EXECUTIONS))
-        detail = await self.services.details.job(task_id, job_id, window, texts=include_logs)
-        self.set_header(ETAG, etag(detail.view.job))
-        await self.answer(JOB_DETAIL, Listing(url, detail.executions, detail))
-
-    @operation("putJob", *(ENQUEUED, WAITED, DRY_RUN), query=ENQUEUE_QUERY, body=JobSchema, idempotent=True, conditional=True)
-    async def on_put(self, task_id: str, job_id: str) -> None:
-        """Creates the job, or replaces its details and schedules it again; or previews that."""
-        if not self.body.strip():
-            raise Problem(400, 'the body is empty; send a job such as {"image": "ubuntu:latest", "command": "ls -lah"}')
-        dry_run, seconds = read_enqueue_query(self)
-        key, expected = read_idempotency_key(self, "put", task_id, job_id), read_expected(self)
-        spec, schedule = read_job_body(self, task_id)
-        submissions = self.services.submissions
-        if dry_run:
-            await submissions.check_put(task_id, job_id, expected)
-            return await answer_preview(self, task_id, spec, schedule)
-        made = await submissions.put(task_id, job_id, spec, schedule, self.requester, key, expected)
-        return await answer_enqueued(self, made, seconds)
-
-    @operation(
-        "patchJob",
-        *(ENQUEUED, WAITED, DRY_RUN),
-        query=ENQUEUE_QUERY,
-        body=JobChangeSchema,
-        idempotent=True,
-        conditional=True,
-        refusals=(404,),
-        more="Null removes a field. The job is scheduled again only when its startAt, startIn, cron or timezone changes.",
-    )
-    async def on_patch(self, task_id: str, job_id: str) -> None:
-        """Changes fields of the job; or previews that."""
-        if not self.body.strip():
-            raise Problem(400, 'the body is empty; send the fields that change, such as {"image": "ubuntu:24.04"}')
-        dry_run, seconds = read_enqueue_query(self)
-        key, expected = read_idempotency_key(self, "patch", task_id, job_id), read_expected(self)
-        edits, edit = self.services.edits, read_edit(self, task_id)
-        if dry_run:
-            return await answer_changed_preview(self, await edits.preview(task_id, job_id, edit, expected))
-        made = await edits.edit(task_id, job_id, edit, self.requester, key, expected)
-        return await answer_enqueued(self, made, seconds)
-
-    @operation("deleteJob", DELETED, query=DELETE_QUERY, conditional=True, refusals=(404, 409))
-    async def on_delete(self, task_id: str, job_id: str) -> None:
-        """Deletes the job and everything in it."""
-        stop, expected = read_stop_first(self), read_expected(self)
-        await self.answer(
-            DELETED, await self.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected, by=self.requester)
-        )
-
-    def _include_logs(self) -> bool:
-        if self.query.get("include", "logs") != "logs":
-            raise Invalid([Fault("include", 'is not "logs"')])
-        return "include" in self.query
+@route(
+    "GET",
+    JOB,
+    "getJob",
+    JOB_DETAIL,
+    query={"include": Parameter("logs: includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
+    etag=True,
+    refusals=(404,),
+)
+async def get_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """The job with its last 20 executions, or another page of them."""
+    url = ListUrl.of_query(handler.render_context.job_url(task_id, job_id), handler.query, BY_NUMBER)
+    include_logs, window = read_all(lambda: _include_logs(handler.query), lambda: url.window(handler.query, default=EXECUTIONS))
+    detail = await handler.services.details.job(task_id, job_id, window, texts=include_logs)
+    handler.set_header(ETAG, etag(detail.view.job))
+    return Listing(url, detail.executions, detail)
 
 
-class StopJobHandler(Handler):
-    """``/tasks/T/jobs/J/stop``."""
-
-    @operation("stopJob", STOPPED, conditional=True, refusals=(404,), more="Safe to repeat at any time.")
-    async def on_post(self, task_id: str, job_id: str) -> None:
-        """Stops the job's executions and keeps new ones from starting."""
-        await self.answer(STOPPED, await self.services.stops.stop_job(task_id, job_id, read_expected(self), self.requester))
-
-
-class RetryJobHandler(Handler):
-    """``/tasks/T/jobs/J/retry``."""
-
-    @operation("retryJob", ENQUEUED, idempotent=True, refusals=(404,))
-    async def on_post(self, task_id: str, job_id: str) -> None:
-        """Runs the job's last execution again now."""
-        key = read_idempotency_key(self, "retry", task_id, job_id)
-        await answer_enqueued(self, await self.services.manual_runs.retry(task_id, job_id, self.requester, key))
+@route("PUT", JOB, "putJob", *(ENQUEUED, WAITED, DRY_RUN), query=ENQUEUE_QUERY, body=JobSchema, idempotent=True, conditional=True)
+async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Creates the job, or replaces its details and schedules it again; or previews that."""
+    if not handler.body.strip():
+        raise Problem(400, 'the body is empty; send a job such as {"image": "ubuntu:latest", "command": "ls -lah"}')
+    dry_run, seconds = read_enqueue_query(handler)
+    key, expected = read_idempotency_key(handler, "put", task_id, job_id), read_expected(handler)
+    spec, schedule = read_job_body(handler, task_id)
+    submissions = handler.services.submissions
+    if dry_run:
+        await submissions.check_put(task_id, job_id, expected)
+        return await preview(handler, task_id, spec, schedule)
+    made = await submissions.put(task_id, job_id, spec, schedule, handler.requester, key, expected)
+    return await accepted(handler, made, seconds)
 
 
-class RunJobHandler(Handler):
-    """``/tasks/T/jobs/J/run``."""
+@route(
+    "PATCH",
+    JOB,
+    "patchJob",
+    *(ENQUEUED, WAITED, DRY_RUN),
+    query=ENQUEUE_QUERY,
+    body=JobChangeSchema,
+    idempotent=True,
+    conditional=True,
+    refusals=(404,),
+    more="Null removes a field. The job is scheduled again only when its startAt, startIn, cron or timezone changes.",
+)
+async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Changes fields of the job; or previews that."""
+    if not handler.body.strip():
+        raise Problem(400, 'the body is empty; send the fields that change, such as {"image": "ubuntu:24.04"}')
+    dry_run, seconds = read_enqueue_query(handler)
+    key, expected = read_idempotency_key(handler, "patch", task_id, job_id), read_expected(handler)
+    edits, edit = handler.services.edits, read_edit(handler, task_id)
+    if dry_run:
+        return Answer(DRY_RUN, await handler.services.previewer.preview_change(await edits.preview(task_id, job_id, edit, expected)))
+    made = await edits.edit(task_id, job_id, edit, handler.requester, key, expected)
+    return await accepted(handler, made, seconds)
 
-    @operation("runJob", ENQUEUED, query=RUN_QUERY, idempotent=True, refusals=(404,))
-    async def on_post(self, task_id: str, job_id: str) -> None:
-        """Runs the job once now."""
-        force = read_flag(self.query, "force")
-        key = read_idempotency_key(self, "run", task_id, job_id, wish="force" if force else "")
-        await answer_enqueued(self, await self.services.manual_runs.run(task_id, job_id, self.requester, key, force=force))
+
+@route("DELETE", JOB, "deleteJob", DELETED, query=DELETE_QUERY, conditional=True, refusals=(404, 409))
+async def delete_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Deletes the job and everything in it."""
+    stop, expected = read_stop_first(handler), read_expected(handler)
+    return await handler.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected, by=handler.requester)
 
 
-class PauseJobHandler(Handler):
-    """``/tasks/T/jobs/J/pause``."""
-
-    @operation("pauseJob", STOPPED, refusals=(404, 409))
-    async def on_post(self, task_id: str, job_id: str) -> None:
-        """Pauses the job's schedule."""
-        await self.answer(STOPPED, await self.services.pauses.pause(task_id, job_id, self.requester))
+def _include_logs(query: Mapping[str, str]) -> bool:
+    if query.get("include", "logs") != "logs":
+        raise Invalid([Fault("include", 'is not "logs"')])
+    return "include" in query
 
 
-class ResumeJobHandler(Handler):
-    """``/tasks/T/jobs/J/resume``."""
+@route("POST", JOB + "/stop", "stopJob", STOPPED, conditional=True, refusals=(404,), more="Safe to repeat at any time.")
+async def stop_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Stops the job's executions and keeps new ones from starting."""
+    return await handler.services.stops.stop_job(task_id, job_id, read_expected(handler), handler.requester)
 
-    @operation("resumeJob", STOPPED, refusals=(404, 409))
-    async def on_post(self, task_id: str, job_id: str) -> None:
-        """Resumes the job's schedule."""
-        await self.answer(STOPPED, await self.services.pauses.resume(task_id, job_id, self.requester))
+
+@route("POST", JOB + "/retry", "retryJob", ENQUEUED, idempotent=True, refusals=(404,))
+async def retry_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Runs the job's last execution again now."""
+    key = read_idempotency_key(handler, "retry", task_id, job_id)
+    return await accepted(handler, await handler.services.manual_runs.retry(task_id, job_id, handler.requester, key))
+
+
+@route("POST", JOB + "/run", "runJob", ENQUEUED, query=RUN_QUERY, idempotent=True, refusals=(404,))
+async def run_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Runs the job once now."""
+    force = read_flag(handler.query, "force")
+    key = read_idempotency_key(handler, "run", task_id, job_id, wish="force" if force else "")
+    return await accepted(handler, await handler.services.manual_runs.run(task_id, job_id, handler.requester, key, force=force))
+
+
+@route("POST", JOB + "/pause", "pauseJob", STOPPED, refusals=(404, 409))
+async def pause_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Pauses the job's schedule."""
+    return await handler.services.pauses.pause(task_id, job_id, handler.requester)
+
+
+@route("POST", JOB + "/resume", "resumeJob", STOPPED, refusals=(404, 409))
+async def resume_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Resumes the job's schedule."""
+    return await handler.services.pauses.resume(task_id, job_id, handler.requester)
 
 
 FILTERS = {
@@ -254,59 +235,49 @@ FILTERS = {
 }
 
 
-class JobsHandler(Handler):
-    """``/jobs``."""
-
-    @operation("listAllJobs", JOB_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
-    async def on_get(self) -> None:
-        """Jobs of all tasks, newest first; by status, by task, by label."""
-        url = ListUrl.of_query(f"{self.base_url}/jobs/", self.query, visible=self.visible_tasks)
-        statuses, task_id, label, window = read_all(
-            self._statuses,
-            lambda: read_task(self.query),
-            self._label,
-            lambda: url.window(self.query, default=self.web_settings.per_page),
-        )
-        page = await self.services.lists.jobs(WantedJobs(statuses, task_id, label, self.visible_tasks), window)
-        await self.answer(JOB_PAGE, Listing(url, page, page))
-
-    def _statuses(self) -> frozenset[str]:
-        words = self.query["status"].split(",") if "status" in self.query else []
-        if any(word not in JOB_STATUSES for word in words):
-            raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)} (separate several with commas)")])
-        return frozenset(words)
-
-    def _label(self) -> tuple[str, str] | None:
-        if "label" not in self.query:
-            return None
-        name, equals, value = self.query["label"].partition("=")
-        if not equals or not LABEL.fullmatch(name):
-            raise Invalid([Fault("label", "is not a label with its value; write NAME=VALUE, such as team=data")])
-        return name, value
+@route("GET", "/jobs", "listAllJobs", JOB_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
+async def list_all_jobs(handler: Handler) -> object:
+    """Jobs of all tasks, newest first; by status, by task, by label."""
+    url = ListUrl.of_query(f"{handler.base_url}/jobs/", handler.query, visible=handler.visible_tasks)
+    statuses, task_id, label, window = read_all(
+        lambda: _statuses(handler.query),
+        lambda: read_task(handler.query),
+        lambda: _label(handler.query),
+        lambda: url.window(handler.query, default=handler.web_settings.per_page),
+    )
+    page = await handler.services.lists.jobs(WantedJobs(statuses, task_id, label, handler.visible_tasks), window)
+    return Listing(url, page, page)
 
 
-class TicksHandler(Handler):
-    """``/tasks/T/jobs/J/ticks``."""
-
-    @operation("listTicks", TICK_PAGE, query=pages(), refusals=(404,))
-    async def on_get(self, task_id: str, job_id: str) -> None:
-        """The job's tick ledger, the latest due first."""
-        url = ListUrl.of_query(f"{self.render_context.job_url(task_id, job_id)}ticks/", self.query)
-        window = url.window(self.query, default=self.web_settings.per_page)
-        view = await self.services.lists.ticks(task_id, job_id, window)
-        await self.answer(TICK_PAGE, Listing(url, view.ticks, view))
+def _statuses(query: Mapping[str, str]) -> frozenset[str]:
+    words = query["status"].split(",") if "status" in query else []
+    if any(word not in JOB_STATUSES for word in words):
+        raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)} (separate several with commas)")])
+    return frozenset(words)
 
 
-class WhyHandler(Handler):
-    """``…/why``, of a job or of one execution."""
+def _label(query: Mapping[str, str]) -> tuple[str, str] | None:
+    if "label" not in query:
+        return None
+    name, equals, value = query["label"].partition("=")
+    if not equals or not LABEL.fullmatch(name):
+        raise Invalid([Fault("label", "is not a label with its value; write NAME=VALUE, such as team=data")])
+    return name, value
 
-    @operation("getWhy", WHY, refusals=(404,))
-    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
-        """What it waits for now."""
-        why = self.services.why
-        if execution_id is None:
-            explained = await why.job(task_id, job_id)
-        else:
-            explained = await why.execution(task_id, job_id, execution_id)
-        self.set_header("Cache-Control", "no-store")
-        await self.answer(WHY, explained)
+
+@route("GET", JOB + "/ticks", "listTicks", TICK_PAGE, query=pages(), refusals=(404,))
+async def list_ticks(handler: Handler, task_id: str, job_id: str) -> object:
+    """The job's tick ledger, the latest due first."""
+    url = ListUrl.of_query(f"{handler.render_context.job_url(task_id, job_id)}ticks/", handler.query)
+    window = url.window(handler.query, default=handler.web_settings.per_page)
+    view = await handler.services.lists.ticks(task_id, job_id, window)
+    return Listing(url, view.ticks, view)
+
+
+@route("GET", (JOB + "/why", EXECUTION + "/why"), "getWhy", WHY, refusals=(404,))
+async def get_why(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> object:
+    """What it waits for now."""
+    handler.set_header("Cache-Control", "no-store")
+    if execution_id is None:
+        return await handler.services.why.job(task_id, job_id)
+    return await handler.services.why.execution(task_id, job_id, execution_id)

@@ -4,17 +4,17 @@ A log is sent in slices, and each slice is read after the one before it was take
 disconnected after a minute.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 from tornado.websocket import WebSocketHandler
 
 from fastlane.errors import FastlaneError, Fault, Invalid
 from fastlane.models.access import Role
-from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.log import STDERR, STDOUT, Piece
 from fastlane.services.reads.logs import LogView
 from fastlane.services.tickets import Grant, Ticket, TooManyTickets
-from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag, operation
+from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag
 from fastlane.web.api.follow_query import FOLLOW_QUERY, PART_QUERY, TimedLines, read_follow_query, read_part
 from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import LogFormat
@@ -22,6 +22,8 @@ from fastlane.web.api.responses.actions import TICKET, TicketFor
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import byte_range, read_flag
+from fastlane.web.routes.executions import EXECUTION, JOB
+from fastlane.web.routing import Access, route
 from fastlane.web.security.sessions import TICKET as TICKET_NAME
 from fastlane.web.streaming import logs as log_following
 from fastlane.web.streaming.events import send_events
@@ -44,84 +46,72 @@ WHOLE: Part = (None, None)
 log = structlog.get_logger()
 
 
-class StdoutHandler(Handler):
-    """``…/stdout``."""
-
-    @operation("getStdout", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
-    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
-        """What it writes to stdout."""
-        await send_stream(self, STDOUT, task_id, job_id, execution_id)
+@route("GET", (JOB + "/stdout", EXECUTION + "/stdout"), "getStdout", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
+async def get_stdout(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+    """What it writes to stdout."""
+    await send_stream(handler, STDOUT, task_id, job_id, execution_id)
 
 
-class StderrHandler(Handler):
-    """``…/stderr``."""
-
-    @operation("getStderr", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
-    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
-        """What it writes to stderr."""
-        await send_stream(self, STDERR, task_id, job_id, execution_id)
+@route("GET", (JOB + "/stderr", EXECUTION + "/stderr"), "getStderr", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
+async def get_stderr(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+    """What it writes to stderr."""
+    await send_stream(handler, STDERR, task_id, job_id, execution_id)
 
 
-class LogsHandler(Handler):
-    """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival; or both as they grow."""
+@route(
+    "GET",
+    (JOB + "/logs", EXECUTION + "/logs"),
+    "getLogs",
+    query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
+    answers={
+        200: Response(
+            "stdout, a line -=-, stderr; or the log as it grows; or events of the log, so far or as it grows.",
+            media=(TEXT, EVENTS),
+            headers=LOG_HEADERS,
+        ),
+        204: Response("For a Last-Event-ID that is the end's: nothing follows."),
+    },
+    refusals=(404, 429),
+    more="tail and since apply to each stream; with interleaved or follow, to both together.",
+)
+async def get_logs(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+    """Both streams' bytes, so far or as they come."""
+    interleaved = read_flag(handler.query, "interleaved")
+    as_events = wants_events(handler)
+    if wants_follow(handler.query, as_events=as_events):
+        following = LogFollowing(handler, task_id, job_id, execution_id)
+        handler.when_gone = following.interrupt
+        return await following.answer()
+    part = _read_part(handler)
+    timed = TimedLines() if wants_timestamps(handler.query, as_events=as_events) else None
+    view = await find_log(handler, task_id, job_id, execution_id)
+    set_log_headers(handler, view)
+    if as_events:
+        return await send_events(handler, view)
+    head, id = view.head, view.execution.id
+    if interleaved:
+        start = await _start_of_part(handler, part, id, None, head.offset)
+        size = head.offset - start
+        return await send_log(handler, _pieces(handler.services.logs.pieces(id, start, head.offset), timed), None if timed else size)
+    stdout = await _start_of_part(handler, part, id, STDOUT, head.stdout)
+    stderr = await _start_of_part(handler, part, id, STDERR, head.stderr)
+    size = head.stdout - stdout + len(SEPARATOR) + head.stderr - stderr
+    return await send_log(handler, _one_after_the_other(handler, view, (stdout, stderr), timed), None if timed else size)
 
-    _following: LogFollowing | None = None
-    _timed: TimedLines | None = None
 
-    @operation(
-        "getLogs",
-        query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
-        answers={
-            200: Response(
-                "stdout, a line -=-, stderr; or the log as it grows; or events of the log, so far or as it grows.",
-                media=(TEXT, EVENTS),
-                headers=LOG_HEADERS,
-            ),
-            204: Response("For a Last-Event-ID that is the end's: nothing follows."),
-        },
-        refusals=(404, 429),
-        more="tail and since apply to each stream; with interleaved or follow, to both together.",
-    )
-    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
-        """Both streams' bytes, so far or as they come."""
-        interleaved = read_flag(self.query, "interleaved")
-        as_events = wants_events(self)
-        if wants_follow(self.query, as_events=as_events):
-            self._following = LogFollowing(self, task_id, job_id, execution_id)
-            return await self._following.answer()
-        part = _read_part(self)
-        self._timed = TimedLines() if wants_timestamps(self.query, as_events=as_events) else None
-        view = await find_log(self, task_id, job_id, execution_id)
-        set_log_headers(self, view)
-        if as_events:
-            return await send_events(self, view)
-        head, id = view.head, view.execution.id
-        if interleaved:
-            start = await _start_of_part(self, part, id, None, head.offset)
-            size = head.offset - start
-            return await send_log(self, self._read(id, start, head.offset), None if self._timed else size)
-        stdout = await _start_of_part(self, part, id, STDOUT, head.stdout)
-        stderr = await _start_of_part(self, part, id, STDERR, head.stderr)
-        size = head.stdout - stdout + len(SEPARATOR) + head.stderr - stderr
-        return await send_log(self, self._one_after_the_other(view, stdout, stderr), None if self._timed else size)
+async def _one_after_the_other(handler: Handler, view: LogView, starts: tuple[int, int], timed: TimedLines | None) -> AsyncIterator[bytes]:
+    logs, id, head = handler.services.logs, view.execution.id, view.head
+    async for data in _pieces(logs.pieces(id, starts[0], head.stdout, STDOUT), timed):
+        yield data
+    yield SEPARATOR
+    async for data in _pieces(logs.pieces(id, starts[1], head.stderr, STDERR), timed):
+        yield data
 
-    def on_connection_close(self) -> None:
-        """The client has gone."""
-        if self._following is not None:
-            self._following.interrupt()
-        super().on_connection_close()
 
-    async def _one_after_the_other(self, view: LogView, stdout: int, stderr: int) -> AsyncIterator[bytes]:
-        async for data in self._read(view.execution.id, stdout, view.head.stdout, STDOUT):
-            yield data
-        yield SEPARATOR
-        async for data in self._read(view.execution.id, stderr, view.head.stderr, STDERR):
-            yield data
-
-    async def _read(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes of a part, with the time before each line where that is wanted."""
-        async for pieces in self.services.logs.pieces(execution_id, start, end, stream):
-            yield self._timed.render(pieces) if self._timed else b"".join(piece.data for piece in pieces)
+async def _pieces(parts: AsyncIterator[Sequence[Piece]], timed: TimedLines | None) -> AsyncIterator[bytes]:
+    """The bytes of a part, with the time before each line where that is wanted."""
+    async for pieces in parts:
+        yield timed.render(pieces) if timed else b"".join(piece.data for piece in pieces)
 
 
 async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, execution_id: str | None) -> None:
@@ -199,32 +189,31 @@ TICKET_QUERY: Mapping[str, Parameter] = {
 """The query of a route that accepts tickets."""
 
 
-class TicketHandler(Handler):
-    """``…/ws-ticket``, of a job or of one execution."""
+@route(
+    "POST",
+    (JOB + "/ws-ticket", EXECUTION + "/ws-ticket"),
+    "makeTicket",
+    TICKET,
+    refusals=(404, 429),
+    more="It opens the WebSocket or the page once, within 30 seconds, for a browser, which cannot send a token there.",
+    access=Access(Role.READ),
+)
+async def make_ticket(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> object:
+    """A ticket to follow its log."""
+    await handler.services.details.check_exists(task_id, job_id, execution_id)
+    ticket = await _make_ticket(handler, task_id, job_id, execution_id)
+    handler.set_header("Cache-Control", "no-store")
+    return TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id))
 
-    write_role = Role.READ
 
-    @operation(
-        "makeTicket",
-        TICKET,
-        refusals=(404, 429),
-        more="It opens the WebSocket or the page once, within 30 seconds, for a browser, which cannot send a token there.",
-    )
-    async def on_post(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
-        """A ticket to follow its log."""
-        await self.services.details.check_exists(task_id, job_id, execution_id)
-        ticket = await self._make(task_id, job_id, execution_id)
-        self.set_header("Cache-Control", "no-store")
-        await self.answer(TICKET, TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id)))
-
-    async def _make(self, task_id: str, job_id: str, execution_id: str | None) -> Ticket:
-        tickets, authenticator = self.services.tickets, self.context.authenticator
-        if authenticator is None or self.principal is None:
-            return tickets.unchecked()
-        try:
-            return await tickets.create(Grant(authenticator.seal(self.principal), task_id, job_id, execution_id))
-        except TooManyTickets as error:
-            raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
+async def _make_ticket(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> Ticket:
+    tickets, authenticator = handler.services.tickets, handler.context.authenticator
+    if authenticator is None or handler.principal is None:
+        return tickets.unchecked()
+    try:
+        return await tickets.create(Grant(authenticator.seal(handler.principal), task_id, job_id, execution_id))
+    except TooManyTickets as error:
+        raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
 
 
 VERSION = "13"
@@ -233,36 +222,7 @@ LARGEST_MESSAGE = 4 * 1024
 
 
 class SocketHandler(Handler, WebSocketHandler):
-    """The WebSocket that follows a job, or one execution."""
-
-    accepts_tickets = True
-
-    @operation(
-        "followLog",
-        query={
-            "format": Parameter("The format of messages: text (the default) or JSON.", enum((LogFormat.TEXT, LogFormat.JSON))),
-            **FOLLOW_QUERY,
-            **TICKET_QUERY,
-        },
-        answers={101: Response("The log as it grows, by WebSocket. The close reason is done or retry.")},
-        refusals=(404, 426, 429),
-    )
-    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
-        """The handshake, and the connection until it is closed."""
-        check_handshake(self)
-        if not self.context.origins.allows_websocket(self.request):
-            raise Problem(403, "a page of another site may not follow logs here; add its origin to allowed_origins to allow it")
-        format = self.query.get("format", LogFormat.TEXT)
-        if format not in (LogFormat.TEXT, LogFormat.JSON):
-            raise Invalid([Fault("format", 'is neither "text" nor "json"')])
-        start = read_follow_query(self.query, self.services.clock.now())
-        follower = await self.services.followers.follow(task_id, job_id, execution_id, start, self.caller)
-        protocol = self.get_websocket_protocol()
-        assert protocol is not None
-        await FollowerSocket(self, protocol, self.context, follower, LogFormat(format), start.stream).start()
-        self.on_connection_close()  # it is no longer this handler's; or it would wait for the garbage collector
-
-    # what Tornado asks
+    """What Tornado needs to make a WebSocket of a request."""
 
     @property
     def ping_interval(self) -> float | None:
@@ -273,6 +233,35 @@ class SocketHandler(Handler, WebSocketHandler):
     def max_message_size(self) -> int:
         """Bytes."""
         return LARGEST_MESSAGE
+
+
+@route(
+    "GET",
+    (JOB + "/ws", EXECUTION + "/ws"),
+    "followLog",
+    query={
+        "format": Parameter("The format of messages: text (the default) or JSON.", enum((LogFormat.TEXT, LogFormat.JSON))),
+        **FOLLOW_QUERY,
+        **TICKET_QUERY,
+    },
+    answers={101: Response("The log as it grows, by WebSocket. The close reason is done or retry.")},
+    refusals=(404, 426, 429),
+    handler=SocketHandler,
+)
+async def follow_log(handler: SocketHandler, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+    """The handshake, and the connection until it is closed."""
+    check_handshake(handler)
+    if not handler.context.origins.allows_websocket(handler.request):
+        raise Problem(403, "a page of another site may not follow logs here; add its origin to allowed_origins to allow it")
+    format = handler.query.get("format", LogFormat.TEXT)
+    if format not in (LogFormat.TEXT, LogFormat.JSON):
+        raise Invalid([Fault("format", 'is neither "text" nor "json"')])
+    start = read_follow_query(handler.query, handler.services.clock.now())
+    follower = await handler.services.followers.follow(task_id, job_id, execution_id, start, handler.caller)
+    protocol = handler.get_websocket_protocol()
+    assert protocol is not None
+    await FollowerSocket(handler, protocol, handler.context, follower, LogFormat(format), start.stream).start()
+    handler.on_connection_close()  # it is no longer this handler's; or it would wait for the garbage collector
 
 
 def check_handshake(handler: Handler) -> None:

@@ -1,8 +1,7 @@
-"""``/dispatch/pause`` and ``/dispatch/resume``."""
+"""What people who operate fastlane do: pause dispatch, change pools and hosts, and put right by hand what a crash left."""
 
 from fastlane.errors import Fault, Forbidden
-from fastlane.models.access import Role
-from fastlane.web.api.contract import flag, operation
+from fastlane.web.api.contract import flag
 from fastlane.web.api.requests.host import DrainSchema, HostRegistrationSchema, ReasonSchema, read_drained, read_reason, read_registration
 from fastlane.web.api.responses.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
 from fastlane.web.api.responses.hosts import (
@@ -19,28 +18,20 @@ from fastlane.web.api.responses.hosts import (
 from fastlane.web.handler import Handler
 from fastlane.web.http.fields import read_object
 from fastlane.web.http.query import read_flag
+from fastlane.web.routes.executions import EXECUTION
+from fastlane.web.routing import ADMIN, route
 
 
-class PauseDispatchHandler(Handler):
-    """``/dispatch/pause``."""
-
-    write_role = Role.ADMIN
-
-    @operation("pauseDispatch", DISPATCH_PAUSED)
-    async def on_post(self) -> None:
-        """Pauses all dispatch. What runs goes on."""
-        await self.answer(DISPATCH_PAUSED, await self.services.pools.pause_all(self.requester))
+@route("POST", "/dispatch/pause", "pauseDispatch", DISPATCH_PAUSED, access=ADMIN)
+async def pause_dispatch(handler: Handler) -> object:
+    """Pauses all dispatch. What runs goes on."""
+    return await handler.services.pools.pause_all(handler.requester)
 
 
-class ResumeDispatchHandler(Handler):
-    """``/dispatch/resume``."""
-
-    write_role = Role.ADMIN
-
-    @operation("resumeDispatch", DISPATCH_PAUSED)
-    async def on_post(self) -> None:
-        """Resumes all dispatch, also after a backup of the store was restored. Paused pools stay paused."""
-        await self.answer(DISPATCH_PAUSED, await self.services.pools.resume_all(self.requester))
+@route("POST", "/dispatch/resume", "resumeDispatch", DISPATCH_PAUSED, access=ADMIN)
+async def resume_dispatch(handler: Handler) -> object:
+    """Resumes all dispatch, also after a backup of the store was restored. Paused pools stay paused."""
+    return await handler.services.pools.resume_all(handler.requester)
 
 
 OPEN_SERVER = (
@@ -49,69 +40,57 @@ OPEN_SERVER = (
 )
 
 
-class HostsHandler(Handler):
-    """``/hosts``."""
-
-    accepts_body = True
-    write_role = Role.ADMIN
-
-    @operation("listHosts", KNOWN_HOSTS)
-    async def on_get(self) -> None:
-        """All hosts: those of the settings, and registered ones."""
-        self.set_header("Cache-Control", "no-store")
-        await self.answer(KNOWN_HOSTS, await self.services.hosts.read())
-
-    @operation("registerHost", KNOWN_HOST, body=HostRegistrationSchema, refusals=(409,))
-    async def on_post(self) -> None:
-        """Registers a host in a pool; every worker connects to it within a second."""
-        refuse_open_server(self)
-        wanted = read_registration(read_object(bytes(self.body)))
-        await self.answer(KNOWN_HOST, await self.services.hosts.register(wanted, self.requester))
+@route("GET", "/hosts", "listHosts", KNOWN_HOSTS)
+async def list_hosts(handler: Handler) -> object:
+    """All hosts: those of the settings, and registered ones."""
+    handler.set_header("Cache-Control", "no-store")
+    return await handler.services.hosts.read()
 
 
-class HostHandler(Handler):
-    """``/hosts/H``."""
-
-    write_role = Role.ADMIN
-
-    @operation(
-        "removeHost",
-        HOST_REMOVED,
-        query={"force": flag("Removes it with all that is left there: what is bound to it ends as host-lost.")},
-        refusals=(404, 409),
-    )
-    async def on_delete(self, host: str) -> None:
-        """Removes a host that is drained and has nothing left."""
-        refuse_open_server(self)
-        await self.answer(
-            HOST_REMOVED, await self.services.hosts.remove(host, force=read_flag(self.query, "force"), requester=self.requester)
-        )
+@route("POST", "/hosts", "registerHost", KNOWN_HOST, body=HostRegistrationSchema, refusals=(409,), access=ADMIN)
+async def register_host(handler: Handler) -> object:
+    """Registers a host in a pool; every worker connects to it within a second."""
+    refuse_open_server(handler)
+    wanted = read_registration(read_object(bytes(handler.body)))
+    return await handler.services.hosts.register(wanted, handler.requester)
 
 
-class BlacklistHandler(Handler):
-    """``/docker-executor/blacklist``."""
+@route(
+    "DELETE",
+    "/hosts/{host}",
+    "removeHost",
+    HOST_REMOVED,
+    query={"force": flag("Removes it with all that is left there: what is bound to it ends as host-lost.")},
+    refusals=(404, 409),
+    access=ADMIN,
+)
+async def remove_host(handler: Handler, host: str) -> object:
+    """Removes a host that is drained and has nothing left."""
+    refuse_open_server(handler)
+    return await handler.services.hosts.remove(host, force=read_flag(handler.query, "force"), requester=handler.requester)
 
-    accepts_body = True
-    write_role = Role.ADMIN
 
-    @operation("drainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409))
-    async def on_post(self) -> None:
-        """Drains a host: it gets no new work, and what runs there goes on."""
-        await self._drain(drained=True)
+@route("POST", "/docker-executor/blacklist", "drainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409), access=ADMIN)
+async def drain_host(handler: Handler) -> object:
+    """Drains a host: it gets no new work, and what runs there goes on."""
+    return await _drain(handler, drained=True)
 
-    @operation("drainHostByPut", HOST_DRAINED, body=DrainSchema, refusals=(404, 409))
-    async def on_put(self) -> None:
-        """Drains a host, as POST does."""
-        await self._drain(drained=True)
 
-    @operation("undrainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409))
-    async def on_delete(self) -> None:
-        """Gives a drained host work again."""
-        await self._drain(drained=False)
+@route("PUT", "/docker-executor/blacklist", "drainHostByPut", HOST_DRAINED, body=DrainSchema, refusals=(404, 409), access=ADMIN)
+async def drain_host_by_put(handler: Handler) -> object:
+    """Drains a host, as POST does."""
+    return await _drain(handler, drained=True)
 
-    async def _drain(self, *, drained: bool) -> None:
-        name = read_drained(read_object(bytes(self.body)))
-        await self.answer(HOST_DRAINED, await self.services.hosts.drain(name, drained=drained, requester=self.requester))
+
+@route("DELETE", "/docker-executor/blacklist", "undrainHost", HOST_DRAINED, body=DrainSchema, refusals=(404, 409), access=ADMIN)
+async def undrain_host(handler: Handler) -> object:
+    """Gives a drained host work again."""
+    return await _drain(handler, drained=False)
+
+
+async def _drain(handler: Handler, *, drained: bool) -> object:
+    name = read_drained(read_object(bytes(handler.body)))
+    return await handler.services.hosts.drain(name, drained=drained, requester=handler.requester)
 
 
 def refuse_open_server(handler: Handler) -> None:
@@ -120,100 +99,63 @@ def refuse_open_server(handler: Handler) -> None:
         raise Forbidden([Fault("", OPEN_SERVER)])
 
 
-class OperatorHandler(Handler):
-    """An action that only administrators may do, and that says why."""
-
-    accepts_body = True
-    write_role = Role.ADMIN
-
-    @property
-    def reason(self) -> str:
-        """Why it is done. Raises Invalid."""
-        return read_reason(read_object(bytes(self.body)))
+def _reason(handler: Handler) -> str:
+    return read_reason(read_object(bytes(handler.body)))
 
 
-class EndExecutionHandler(OperatorHandler):
-    """``/tasks/T/jobs/J/executions/E/end``."""
-
-    @operation(
-        "endExecution",
-        EXECUTION_STOPPED,
-        body=ReasonSchema,
-        refusals=(404, 409),
-        more="It must have been asked to stop. Its container may still be running until its host answers.",
-    )
-    async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
-        """Ends an execution as stopped that does not end by itself."""
-        done = await self.services.operator.end_execution(task_id, job_id, execution_id, self.reason, self.requester)
-        await self.answer(EXECUTION_STOPPED, done)
-
-
-class MarkCleanedHandler(OperatorHandler):
-    """``/tasks/T/jobs/J/executions/E/mark-cleaned``."""
-
-    @operation("markExecutionCleaned", EXECUTION_CLEANED, body=ReasonSchema, refusals=(404, 409))
-    async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
-        """Counts the service of an execution that has ended as removed."""
-        done = await self.services.operator.mark_cleaned(task_id, job_id, execution_id, self.reason, self.requester)
-        await self.answer(EXECUTION_CLEANED, done)
+@route(
+    "POST",
+    EXECUTION + "/end",
+    "endExecution",
+    EXECUTION_STOPPED,
+    body=ReasonSchema,
+    refusals=(404, 409),
+    more="It must have been asked to stop. Its container may still be running until its host answers.",
+    access=ADMIN,
+)
+async def end_execution(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """Ends an execution as stopped that does not end by itself."""
+    return await handler.services.operator.end_execution(task_id, job_id, execution_id, _reason(handler), handler.requester)
 
 
-class RebuildQueueHandler(OperatorHandler):
-    """``/queue/rebuild``."""
-
-    @operation("rebuildQueue", QUEUE_REBUILD, body=ReasonSchema)
-    async def on_post(self) -> None:
-        """Has the workers build the queue anew from the store. What runs goes on."""
-        await self.answer(QUEUE_REBUILD, await self.services.operator.rebuild_queue(self.reason, self.requester))
+@route("POST", EXECUTION + "/mark-cleaned", "markExecutionCleaned", EXECUTION_CLEANED, body=ReasonSchema, refusals=(404, 409), access=ADMIN)
+async def mark_execution_cleaned(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """Counts the service of an execution that has ended as removed."""
+    return await handler.services.operator.mark_cleaned(task_id, job_id, execution_id, _reason(handler), handler.requester)
 
 
-class ForgetWorkerHandler(OperatorHandler):
-    """``/workers/W/forget``."""
-
-    @operation("forgetWorker", WORKER_FORGOTTEN, body=ReasonSchema, refusals=(404,))
-    async def on_post(self, worker: str) -> None:
-        """Drops what a worker last said of itself; one that is alive reports itself again."""
-        await self.answer(WORKER_FORGOTTEN, await self.services.operator.forget_worker(worker, self.reason, self.requester))
+@route("POST", "/queue/rebuild", "rebuildQueue", QUEUE_REBUILD, body=ReasonSchema, access=ADMIN)
+async def rebuild_queue(handler: Handler) -> object:
+    """Has the workers build the queue anew from the store. What runs goes on."""
+    return await handler.services.operator.rebuild_queue(_reason(handler), handler.requester)
 
 
-class PoolsHandler(Handler):
-    """``/pools``."""
-
-    @operation("listPools", POOLS)
-    async def on_get(self) -> None:
-        """All pools: their rules, their hosts, and what runs and waits there."""
-        self.set_header("Cache-Control", "no-store")
-        await self.answer(POOLS, await self.services.pool_reader.read())
+@route("POST", "/workers/{worker}/forget", "forgetWorker", WORKER_FORGOTTEN, body=ReasonSchema, refusals=(404,), access=ADMIN)
+async def forget_worker(handler: Handler, worker: str) -> object:
+    """Drops what a worker last said of itself; one that is alive reports itself again."""
+    return await handler.services.operator.forget_worker(worker, _reason(handler), handler.requester)
 
 
-class ReloadPoolsHandler(Handler):
-    """``/pools/reload``."""
-
-    write_role = Role.ADMIN
-
-    @operation("reloadPools", RELOADED, refusals=(409,))
-    async def on_post(self) -> None:
-        """Reads the pools from the settings again, here and then in every other process; if any has a fault, none changes."""
-        await self.answer(RELOADED, await self.services.directory.reload(self.requester))
+@route("GET", "/pools", "listPools", POOLS)
+async def list_pools(handler: Handler) -> object:
+    """All pools: their rules, their hosts, and what runs and waits there."""
+    handler.set_header("Cache-Control", "no-store")
+    return await handler.services.pool_reader.read()
 
 
-class PausePoolHandler(Handler):
-    """``/pools/P/pause``."""
-
-    write_role = Role.ADMIN
-
-    @operation("pausePool", POOL_PAUSED, refusals=(404,))
-    async def on_post(self, pool: str) -> None:
-        """Pauses all dispatch to the pool."""
-        await self.answer(POOL_PAUSED, await self.services.pools.pause(pool, self.requester))
+@route("POST", "/pools/reload", "reloadPools", RELOADED, refusals=(409,), access=ADMIN)
+async def reload_pools(handler: Handler) -> object:
+    """Reads the pools from the settings again, here and then in every other process; if any has a fault, none changes."""
+    return await handler.services.directory.reload(handler.requester)
 
 
-class ResumePoolHandler(Handler):
-    """``/pools/P/resume``."""
+@route("POST", "/pools/{pool}/pause", "pausePool", POOL_PAUSED, refusals=(404,), access=ADMIN)
+async def pause_pool(handler: Handler, pool: str) -> object:
+    """Pauses all dispatch to the pool."""
+    return await handler.services.pools.pause(pool, handler.requester)
 
-    write_role = Role.ADMIN
 
-    @operation("resumePool", POOL_PAUSED, refusals=(404,))
-    async def on_post(self, pool: str) -> None:
-        """Resumes dispatch to the pool."""
-        await self.answer(POOL_PAUSED, await self.services.pools.resume(pool, self.requester))
+@route("POST", "/pools/{pool}/resume", "resumePool", POOL_PAUSED, refusals=(404,), access=ADMIN)
+async def resume_pool(handler: Handler, pool: str) -> object:
+    """Resumes dispatch to the pool."""
+    return await handler.services.pools.resume(pool, handler.requester)

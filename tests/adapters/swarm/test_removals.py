@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm import host as hosts
-from fastlane.executors.swarm.connection import CONNECTIONS
+from fastlane.executors.swarm import hosts
+from fastlane.executors.swarm.client import CONNECTIONS
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.executors.swarm.host import REMOVED_AT_ONCE
+from fastlane.executors.swarm.hosts import REMOVED_AT_ONCE
 from tests.support.defaults import default_executor
 from tests.support.engine import open_probed
 from tests.support.simulated_engine import Simulation

@@ -12,7 +12,7 @@ import pytest
 
 from tests.behaviour.logs.cutting import Unsteady
 from tests.support.engine_views import NoDocker
-from tests.support.followers import Received, Socket
+from tests.support.followers import Socket, follow_on
 from tests.support.installation import Installation
 from tests.support.log_writing_engine import HOST, line
 from tests.support.process_options import ProcessOptions
@@ -42,24 +42,6 @@ def places(tmp_path: Path) -> Iterator[Pair]:
 
 def whole(attempts: int = 1) -> str:
     return "".join(line(attempt, number) for attempt in range(1, attempts + 1) for number in range(LINES))
-
-
-async def follow_on(session: aiohttp.ClientSession, places: list[str], path: str) -> tuple[str, list[dict[str, str]], int]:
-    """Follows by JSON, resuming at another place whenever it is cut off; the text, the events and how often that was."""
-    events: list[dict[str, str]] = []
-    cuts = 0
-    while not events or events[-1].get("event") != "end":
-        cursors = [event["cursor"] for event in events if "cursor" in event]
-        query = f"&from={cursors[-1]}" if cursors else ""
-        try:
-            async with Socket(session, f"{places[cuts % len(places)]}{path}/ws?format=json{query}") as client:
-                got = await client.closed()
-        except aiohttp.ClientError:
-            await asyncio.sleep(0.1)  # as a client pauses before it connects again
-            got = Received()
-        events += got.events
-        cuts += 1
-    return "".join(event.get("text", "") for event in events), events, cuts - 1
 
 
 @pytest.mark.thorough

@@ -16,8 +16,9 @@ from fastlane import __version__, app
 from fastlane.config.access import hash_password, hash_token
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
+from fastlane.executors.swarm.hosts import HostRules
+from fastlane.executors.swarm.registries import Registries
 from fastlane.models.host import Endpoint, Reserve
-from fastlane.notify import assembly
 from fastlane.web.server import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -101,11 +102,9 @@ password = "letmein"
 """
 RECORDED = (
     *("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application"),
-    *("event_maker", "OtelRecorder"),
+    *("event_maker", "OtelRecorder", "WebhookSender", "SmtpSender", "MailServer", "mail_writer"),
 )
 """The names by which ``fastlane.app`` makes its parts."""
-SENDERS = ("WebhookSender", "SmtpSender", "MailServer", "letter_writer")
-"""The names by which ``fastlane.notify.assembly`` makes its."""
 TOKEN = "fl_wired"
 
 
@@ -158,8 +157,6 @@ async def wiring(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.Mo
     makers = {name: getattr(app, name) for name in RECORDED} | {"SwarmExecutor": unreachable}
     for name, make in makers.items():
         monkeypatch.setattr(app, name, wiring.record(name, make))
-    for name in SENDERS:
-        monkeypatch.setattr(assembly, name, wiring.record(name, getattr(assembly, name)))
     async with app.running("up", wiring.settings) as wiring.running:
         yield wiring
 
@@ -220,12 +217,11 @@ async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring
 
 
 async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wiring: Wiring) -> None:
-    hosts, installation, clock = wiring.positional["SwarmExecutor"]
+    hosts, installation, clock, rules, registries = wiring.positional["SwarmExecutor"]
     assert (hosts, installation, clock) == ((Endpoint("10.0.0.8:2375", insecure=True),), "wired", wiring.running.clock)
-    named = wiring.named["SwarmExecutor"]
-    assert (named["max_fails"], named["reset"], named["reserve"]) == (9, 17.0, Reserve(part=0.03))
+    assert rules == HostRules(9, 17.0, reserve=Reserve(part=0.03))
     assert wiring.positional["Registries"] == (wiring.settings.registries, Path("/nowhere/docker.json"))
-    assert "registries" in named
+    assert isinstance(registries, Registries)
 
 
 async def test_settings_of_webhooks_reach_what_writes_and_sends_them(wiring: Wiring) -> None:
@@ -237,7 +233,7 @@ async def test_settings_of_mail_reach_what_writes_and_sends_it(wiring: Wiring) -
     server = ("smtp.example.com", 1465, "tls", "wired@example.com", "wired", "letmein", Path("/nowhere/ca.pem"))
     assert wiring.positional["MailServer"] == server
     assert wiring.positional["SmtpSender"][1] == 24.0
-    assert wiring.positional["letter_writer"][2] == 1500.0
+    assert wiring.positional["mail_writer"][2] == 1500.0
     assert wiring.worker_notifier.mail.interval == 1_500_000
     assert wiring.worker_notifier.mail.allowed == ("example.net",)
 

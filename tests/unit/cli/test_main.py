@@ -21,7 +21,7 @@ from fastlane import __version__
 from fastlane.cli.main import main
 from fastlane.config import legacy
 from fastlane.config.access import hash_password, hash_token, read_password_hash
-from fastlane.config.table import NAMES
+from fastlane.config.settings import NAMES
 from fastlane.errors import FastlaneError
 
 SECRET = "hunter2"

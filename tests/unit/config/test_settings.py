@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,7 @@ from fastlane.config.access import hash_token
 from fastlane.config.load import load
 from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
-from fastlane.config.settings import Settings
-from fastlane.config.table import NAMES, SETTINGS
+from fastlane.config.settings import SETTINGS, Settings
 from fastlane.errors import Invalid
 from fastlane.models.host import Reserve, TlsFiles
 from fastlane.models.pool import Pool, Pull
@@ -58,10 +57,6 @@ def test_defaults_follow_from_values_that_are_given(monkeypatch):
     assert settings.store_path == Path("/data/fastlane.db")
     assert (settings.listen, settings.per_page) == ("0.0.0.0", 10)
     assert settings.pools[0].hosts == ("unix:///var/run/docker.sock",)
-
-
-def test_the_table_and_the_settings_have_the_same_names():
-    assert tuple(field.name for field in fields(Settings)) == NAMES
 
 
 def test_api_listens_on_all_interfaces(monkeypatch):

@@ -9,7 +9,7 @@ from fastlane.models.log_following import (
     AwaitStart,
     Finished,
     Follow,
-    Progress,
+    JobProgress,
     RetryLater,
     StartWait,
     first_step,
@@ -35,7 +35,7 @@ SECOND = replace(WAITS, id="e2", attempt=2)
 
 
 def prospect(job=JOB, under_way=None, newest=None, started=None):
-    return Progress(job, under_way, newest, started)
+    return JobProgress(job, under_way, newest, started)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 
 from fastlane.models.delivery import Reply
 from fastlane.notify.mail import MailServer, SmtpSender
-from fastlane.notify.port import Letter
+from fastlane.notify.port import MailMessage
 from tests.support.certificates import make_certificate
 from tests.support.mail_server import LOGIN, mail_server, talking
 
-LETTER = Letter(
+MESSAGE = MailMessage(
     "00000000-0000-8000-8000-000000000001",
     "00000000-0000-7000-8000-000000000002",
     "Team@example.com",
@@ -28,8 +28,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make_certificate(tmp_path_factory.mktemp("mail"), "localhost")
 
 
-async def sent(port: int, tls: str = "none", *, letter: Letter = LETTER, deadline: float = 10.0, **server: object) -> Reply:
-    return await SmtpSender(MailServer("localhost", port, tls, "fastlane@example.org", **server), deadline).send(letter)  # type: ignore[arg-type]
+async def sent(port: int, tls: str = "none", *, message: MailMessage = MESSAGE, deadline: float = 10.0, **server: object) -> Reply:
+    return await SmtpSender(MailServer("localhost", port, tls, "fastlane@example.org", **server), deadline).send(message)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tls", ["starttls", "tls", "none"])
@@ -41,15 +41,15 @@ async def test_a_mail_arrives_whole_by_each_kind_of_connection(certificate: tupl
         (received,) = await server.got()
     assert (received.sender, received.to, received.was_encrypted) == ("fastlane@example.org", "Team@example.com", tls != "none")
     assert server.logins == ([LOGIN] if login else [])
-    assert received.text.replace("\r\n", "\n") == LETTER.text
-    assert received.html.strip() == LETTER.html
+    assert received.text.replace("\r\n", "\n") == MESSAGE.text
+    assert received.html.strip() == MESSAGE.html
     headers = {name: str(received.mail[name]) for name in ("From", "To", "Subject", "Message-ID", "References", "Auto-Submitted", "Date")}
     assert headers == {
         "From": "fastlane@example.org",
         "To": "Team@example.com",
-        "Subject": LETTER.subject,
-        "Message-ID": f"<{LETTER.id}@example.org>",
-        "References": f"<{LETTER.thread}@example.org>",
+        "Subject": MESSAGE.subject,
+        "Message-ID": f"<{MESSAGE.id}@example.org>",
+        "References": f"<{MESSAGE.thread}@example.org>",
         "Auto-Submitted": "auto-generated",
         "Date": "Tue, 14 Nov 2023 22:13:20 +0000",
     }
@@ -176,11 +176,11 @@ async def test_no_server_is_a_failure_without_an_answer() -> None:
 @pytest.mark.parametrize("value", ["a\r\nBcc: other@example.com", "a\nb", "a\rb"])
 async def test_no_header_can_be_added(value: str) -> None:
     async with mail_server() as server:
-        for letter in (
-            Letter(LETTER.id, LETTER.thread, "a@example.com", value, "", "", 0),
-            Letter(LETTER.id, LETTER.thread, f"a@example.com{value}", "x", "", "", 0),
+        for message in (
+            MailMessage(MESSAGE.id, MESSAGE.thread, "a@example.com", value, "", "", 0),
+            MailMessage(MESSAGE.id, MESSAGE.thread, f"a@example.com{value}", "x", "", "", 0),
         ):
-            reply = await sent(server.port, letter=letter)
+            reply = await sent(server.port, message=message)
             assert not reply.is_success
             assert "it cannot be sent as a mail" in (reply.error or "")
         assert server.received == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fastlane.models.notify import read_secret
-from fastlane.notify.port import Message
+from fastlane.notify.port import WebhookMessage
 from fastlane.notify.webhooks import WebhookSender
 from tests.support.receiver import Receiver, receiving
 
@@ -22,8 +22,8 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield receiver
 
 
-def message(url: str) -> Message:
-    return Message("an-id", url, {}, b"{}", (), 1_700_000_000_000)
+def message(url: str) -> WebhookMessage:
+    return WebhookMessage("an-id", url, {}, b"{}", (), 1_700_000_000_000)
 
 
 async def sent(url: str, *allowed: str) -> Any:

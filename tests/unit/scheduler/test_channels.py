@@ -12,7 +12,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.log import Head, Piece
 from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.status import Status
-from fastlane.notify.port import Letter, LetterParts, Mail
+from fastlane.notify.port import Mail, MailMessage, MailParts
 from fastlane.scheduler.deliverer import LINES_BYTES, NO_SERVER, MailChannel
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
@@ -24,7 +24,7 @@ SPEC = make_spec(notify=(Mailbox(NotificationTrigger.FINISHES, TEAM),))
 
 
 class Outbox:
-    """A sender that keeps letters, and answers as the test says."""
+    """A sender that keeps messages, and answers as the test says."""
 
     deadline = 1.0
 
@@ -33,13 +33,13 @@ class Outbox:
         self.told: list[int] = []
         self.lines: list[str] = []
 
-    async def send(self, letter: Letter) -> Reply:
+    async def send(self, message: MailMessage) -> Reply:
         return self.reply
 
-    def write(self, execution: Execution, delivery: Delivery, parts: LetterParts) -> Letter:
+    def write(self, execution: Execution, delivery: Delivery, parts: MailParts) -> MailMessage:
         self.told.append(0 if parts.quota is None else parts.quota.held)
         self.lines.append(parts.lines)
-        return Letter(delivery.id, execution.job_id, TEAM, "", "", "", 0)
+        return MailMessage(delivery.id, execution.job_id, TEAM, "", "", "", 0)
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from fastlane.config.access import Token, User, hash_password
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
-from fastlane.web.api.contract import declared, pages
+from fastlane.web.api.contract import pages
 from fastlane.web.api.requests.job import CRON_FIELDS, JOB, read_job
-from fastlane.web.handler import Handler
 from fastlane.web.http import query
 from fastlane.web.http.fields import read_object
-from fastlane.web.openapi import EXAMPLES, METHODS, Document
-from fastlane.web.routes.table import ROUTES
+from fastlane.web.openapi import EXAMPLES, Document
+from fastlane.web.routes import ROUTES
 from fastlane.web.settings import WebSettings
 from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
@@ -39,10 +38,6 @@ DOCUMENT = document()
 JOB_FORM = Draft202012Validator({"$ref": "#/components/schemas/Job", "components": DOCUMENT["components"]})
 
 
-def methods(handler: type[Handler]) -> set[str]:
-    return {method for method in METHODS if hasattr(handler, f"on_{method.lower()}")}
-
-
 def operations(content: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     return [(path, verb.upper(), one) for path, row in content["paths"].items() for verb, one in row.items() if verb != "parameters"]
 
@@ -57,7 +52,7 @@ def faults(body: dict[str, Any]) -> Sequence[Fault]:
 
 
 def test_every_route_and_each_of_its_methods_is_in_the_document_and_no_other() -> None:
-    expected = {(route, method) for route, handler in ROUTES.items() for method in methods(handler)}
+    expected = {(path, method) for path, resource in ROUTES.items() for method in resource.routes}
     assert {(path, method) for path, method, _ in operations(DOCUMENT)} == expected
 
 
@@ -87,9 +82,8 @@ def test_every_parameter_and_field_says_what_it_means() -> None:
 
 def test_a_list_reads_the_names_that_its_pages_have() -> None:
     assert pages().keys() == query.NAMES
-    for handler in ROUTES.values():
-        found = declared(getattr(handler, "on_get", None))
-        names = frozenset() if found is None else query.NAMES & found.query.keys()
+    for resource in ROUTES.values():
+        names = query.NAMES & resource.routes["GET"].query.keys() if "GET" in resource.routes else frozenset()
         assert names in (frozenset(), query.NAMES, query.NAMES - {"page"})  # a list that is only walked has no page numbers
 
 
@@ -292,7 +286,7 @@ def test_a_server_with_users_says_how_to_log_in_and_where_nobody_has_to() -> Non
     content = document(web_settings(users=(user,), tokens=(token,)))
     assert {scheme["scheme"] for scheme in content["components"]["securitySchemes"].values()} == {"basic", "bearer"}
     open_to_all = {path for path, _, one in operations(content) if one["security"] == []}
-    assert open_to_all == {route for route, handler in ROUTES.items() if handler.public}
+    assert open_to_all == {path for path, resource in ROUTES.items() if resource.public}
     assert all({"401", "429"} <= one["responses"].keys() for _, _, one in operations(content) if one["security"])
 
 

@@ -2,46 +2,46 @@
 
 import pytest
 
-from fastlane.web.handler import UnknownRoute
-from fastlane.web.routes.health import HealthHandler, LiveHandler
-from fastlane.web.routes.tasks import TaskHandler, TasksHandler
+from fastlane.web.handler import NOWHERE
+from fastlane.web.routing import Resource, route
 from fastlane.web.server import RouteNode
 
+
+async def answer(_handler: object) -> None:
+    """Answers."""
+
+
+PATHS = ("/", "/a", "/tasks/{task_id}", "/tasks/{task_id}/b/{job_id}")
+ROOT, A, TASK, JOB = RESOURCES = tuple(Resource(path, [route("GET", path, "get")(answer)]) for path in PATHS)
 TREE = RouteNode()
-for route, there in {
-    "/": HealthHandler,
-    "/a": LiveHandler,
-    "/tasks/{task_id}": TaskHandler,
-    "/tasks/{task_id}/b/{job_id}": TasksHandler,
-}.items():
-    TREE.add(route, there)
+for path, resource in zip(PATHS, RESOURCES, strict=True):
+    TREE.add(path, resource)
 
 
 @pytest.mark.parametrize(
-    ("path", "handler", "parts"),
+    ("path", "resource", "parts"),
     [
-        ("", HealthHandler, {}),
-        ("/", HealthHandler, {}),
-        ("//a//", LiveHandler, {}),
-        ("/a/a", UnknownRoute, {}),
-        ("/tasks", UnknownRoute, {}),
-        ("/tasks/a", TaskHandler, {"task_id": "a"}),
-        ("//tasks///b//", TaskHandler, {"task_id": "b"}),
-        ("/tasks/x/b", UnknownRoute, {}),
-        ("/tasks/x/c", UnknownRoute, {}),
-        ("/tasks/x/b/y", TasksHandler, {"task_id": "x", "job_id": "y"}),
-        ("/tasks/x/b/y/z", UnknownRoute, {}),
-        ("/Tasks/x", UnknownRoute, {}),
-        ("/t%61sks/x", UnknownRoute, {}),
-        ("/tasks/a%2Fb%20%25", TaskHandler, {"task_id": "a/b %"}),
-        ("/tasks/100%", TaskHandler, {"task_id": "100%"}),
-        ("/tasks/%C3%A4\xc3\xa4", TaskHandler, {"task_id": "ää"}),
-        ("/tasks/%FF\xe4", TaskHandler, {"task_id": "\udcff\udce4"}),
+        ("", ROOT, {}),
+        ("/", ROOT, {}),
+        ("//a//", A, {}),
+        ("/a/a", NOWHERE, {}),
+        ("/tasks", NOWHERE, {}),
+        ("/tasks/a", TASK, {"task_id": "a"}),
+        ("//tasks///b//", TASK, {"task_id": "b"}),
+        ("/tasks/x/b", NOWHERE, {}),
+        ("/tasks/x/c", NOWHERE, {}),
+        ("/tasks/x/b/y", JOB, {"task_id": "x", "job_id": "y"}),
+        ("/tasks/x/b/y/z", NOWHERE, {}),
+        ("/Tasks/x", NOWHERE, {}),
+        ("/t%61sks/x", NOWHERE, {}),
+        ("/tasks/a%2Fb%20%25", TASK, {"task_id": "a/b %"}),
+        ("/tasks/100%", TASK, {"task_id": "100%"}),
+        ("/tasks/%C3%A4\xc3\xa4", TASK, {"task_id": "ää"}),
+        ("/tasks/%FF\xe4", TASK, {"task_id": "\udcff\udce4"}),
     ],
 )
-def test_a_path_leads_to_its_route_with_its_parts_decoded(path, handler, parts):
-    found, given = TREE.find(path)
-    assert (found, given["path"]) == (handler, parts)
+def test_a_path_leads_to_its_route_with_its_parts_decoded(path, resource, parts):
+    assert TREE.find(path) == (resource, parts)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,12 @@ def test_a_path_leads_to_its_route_with_its_parts_decoded(path, handler, parts):
 )
 def test_a_path_without_a_route_is_told_the_routes_that_begin_as_it_does(path, routes):
     assert TREE.near(path) == routes
+
+
+def test_two_routes_of_one_method_and_path_are_refused():
+    with pytest.raises(ValueError, match="/a has two routes of one method"):
+        Resource("/a", [route("GET", "/a", "one")(answer), route("GET", "/a", "two")(answer)])
+
+
+def test_a_path_names_its_methods_and_head_with_get():
+    assert Resource("/a", [route(method, "/a")(answer) for method in ("POST", "GET")]).methods == ["GET", "POST", "HEAD"]

@@ -11,7 +11,7 @@ from fastlane.cli.client.reference import JOB, JobName, find_job
 if TYPE_CHECKING:
     from fastlane.client import Client
     from fastlane.client.contract import Execution
-    from fastlane.client.events import Stream
+    from fastlane.client.log_output import Stream
 
 PATIENCE = 300.0
 

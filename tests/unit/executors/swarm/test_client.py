@@ -1,21 +1,19 @@
-"""Calls to an engine that says nothing, drips, or is not one: each ends within its deadline, and no thread of it holds up anybody."""
+"""Calls to an engine that says nothing, drips, or is not one: each ends within its deadline."""
 
 import asyncio
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client import OLDEST_API, BlockingCall, Bulkhead, BulkheadFull, CallTimeouts, Client, negotiate
-from fastlane.executors.swarm.connection import Transport
-from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
+from fastlane.executors.swarm.client import OLDEST_API, CallTimeouts, Client, negotiate
+from fastlane.executors.swarm.faults import HostTimeout
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.host import Endpoint
 from tests.support.waiting import PATIENCE
 
@@ -63,15 +61,22 @@ async def engine() -> AsyncIterator[Engine]:
     shutil.rmtree(folder)
 
 
-def client_of(engine: Engine, **options: int) -> Client:
-    return Client(Transport(Endpoint(engine.url)), timeouts=CallTimeouts(connect=1, read=1, whole=0.3), **options)
+def client_of(engine: Engine) -> Client:
+    return Client(Transport(Endpoint(engine.url)), timeouts=CallTimeouts(connect=1, read=1, whole=0.3))
 
 
 async def test_a_call_to_a_silent_engine_ends_within_its_deadline(engine: Engine) -> None:
     client = client_of(engine)
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(HostTimeout, match=r"did not answer within 0\.3 s"):
-            await client.call(lambda api: api.nodes())
+            await client.get("/nodes")
+    await client.close()
+
+
+async def test_a_read_that_takes_too_long_is_told_by_its_own_bound(engine: Engine) -> None:
+    client = Client(Transport(Endpoint(engine.url)), timeouts=CallTimeouts(read=0.1, whole=PATIENCE))
+    with pytest.raises(HostTimeout, match=r"did not answer within 0\.1 s"):
+        await client.get("/nodes")
     await client.close()
 
 
@@ -79,16 +84,7 @@ async def test_an_engine_that_drips_does_not_pass_the_deadline(engine: Engine) -
     engine.answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", *([b" "] * 100)]
     client = client_of(engine)
     with pytest.raises(HostTimeout):
-        await client.call(lambda api: api.nodes())
-    await client.close()
-
-
-async def test_calls_beyond_the_bound_are_refused_at_once_and_other_hosts_are_not_held_up(engine: Engine) -> None:
-    client = client_of(engine, threads=2, waiting=1)
-    calls = [asyncio.ensure_future(client.call(lambda api: api.nodes())) for _ in range(4)]
-    await asyncio.sleep(0)
-    found = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(answer) for answer in found] == [HostTimeout, HostTimeout, NotHostsFault, NotHostsFault]
+        await client.get("/nodes")
     await client.close()
 
 
@@ -103,7 +99,7 @@ async def test_what_an_engine_answers_amiss_is_its_fault(engine: Engine, body: b
     engine.says(body, status)
     client = Client(Transport(Endpoint(engine.url)))
     with pytest.raises(HostDown, match=words):
-        await client.call(lambda api: api.nodes())
+        await client.get("/nodes")
     await client.close()
 
 
@@ -115,8 +111,7 @@ async def test_the_newest_version_that_both_know_is_spoken(engine: Engine, newes
     engine.says(f'{{"ApiVersion": "{newest}", "MinAPIVersion": "{oldest}"}}'.encode())
     client = Client(Transport(Endpoint(engine.url)))
     assert client.version == OLDEST_API
-    client.use_version(await negotiate(client, 5))
-    assert client.version == spoken
+    assert await negotiate(client, 5) == spoken
     await client.close()
 
 
@@ -133,7 +128,7 @@ async def test_nothing_in_the_environment_leads_a_call_elsewhere(monkeypatch: py
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     client = Client(Transport(Endpoint("127.0.0.1:1")))
     with pytest.raises(HostDown, match=r"127\.0\.0\.1:1 refused the connection"):
-        await client.call(lambda api: api.nodes())
+        await client.get("/nodes")
     await client.close()
 
 
@@ -147,61 +142,29 @@ async def test_nothing_in_the_home_of_who_runs_it_changes_a_call(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     engine.says(b"[]")
     client = Client(Transport(Endpoint(engine.url)))
-    assert await client.call(lambda api: api.nodes()) == []
+    assert await client.get("/nodes") == []
     assert b"hunter2" not in engine.heard
     await client.close()
 
 
-async def test_a_call_that_was_given_up_before_it_began_is_never_made() -> None:
-    bulkhead = Bulkhead("test", 1, 5)
-    hold, made = threading.Event(), []
-    first = asyncio.ensure_future(bulkhead.run(lambda: hold.wait(10), 10))
-    await asyncio.sleep(0)
-    with pytest.raises(BulkheadFull):
-        await bulkhead.run(lambda: made.append(1), 0.05)
-    hold.set()
-    assert await first
-    await bulkhead.run(lambda: None, 10)
-    assert made == []
-    await bulkhead.close()
-
-
-async def test_what_a_call_raises_comes_to_its_caller() -> None:
-    bulkhead = Bulkhead("test", 1, 5)
-    with pytest.raises(ZeroDivisionError):
-        await bulkhead.run(lambda: 1 / 0, 10)
-    assert await bulkhead.run(lambda: 5, 10) == 5
-    await bulkhead.close()
-
-
-async def test_a_cancellation_that_comes_with_the_answer_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    bulkhead = Bulkhead("test", 1, 5)
-    settle = BlockingCall.settle
-
-    def settling(job: BlockingCall, answer: object, error: Exception | None) -> None:
-        settle(job, answer, error)
-        task.cancel()
-
-    monkeypatch.setattr(BlockingCall, "settle", settling)
-    task = asyncio.ensure_future(bulkhead.run(lambda: 1, 10))
-    await asyncio.wait([task])
-    assert task.cancelled()
-    await bulkhead.close()
-
-
 PROGRAM = """
-import asyncio, sys, time
-from fastlane.executors.swarm.client import Bulkhead
+import asyncio, sys
+from fastlane.executors.swarm.client import Client
+from fastlane.executors.swarm.faults import HostTimeout
+from fastlane.executors.swarm.transport import Transport
+from fastlane.models.host import Endpoint
 async def main():
-    bulkhead = Bulkhead("hung", 2, 2)
+    client = Client(Transport(Endpoint(sys.argv[1])))
     try:
-        await bulkhead.run(lambda: time.sleep(60), 0.1)
-    except TimeoutError:
+        await client.get("/nodes", deadline=0.1)
+    except HostTimeout:
         print("gave up")
 asyncio.run(main())
 """
 
 
-def test_a_process_ends_although_a_call_hangs() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=20, check=True)
-    assert done.stdout == "gave up\n"
+async def test_a_process_ends_although_a_call_hangs(engine: Engine) -> None:
+    run = asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, engine.url, stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(20):
+        said, _ = await (await run).communicate()
+    assert said == b"gave up\n"

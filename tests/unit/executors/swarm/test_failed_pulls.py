@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, RefusedForNow, ServiceGone
-from fastlane.executors.swarm.connection import Request
+from fastlane.executors.swarm.client import Request
 from fastlane.executors.swarm.faults import DiskFull, HostTimeout
 from fastlane.executors.swarm.images import FailedPulls
 from fastlane.executors.swarm.registries import Registries

@@ -1,17 +1,16 @@
-"""Whose fault a failed call is: the rows of SWARM's table, as docker-py raises them."""
+"""Whose fault a failed call is: what aiohttp raises, and what an engine or a registry answers."""
 
-import http.client
 import json
+import socket
 import ssl
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import pytest
-import requests
-import urllib3
-from docker.errors import APIError, DockerException, InvalidRepository
+from aiohttp.client_reqrep import ConnectionKey
 
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RefusedForNow, RegistryDown, ServiceGone
-from fastlane.executors.swarm.faults import DiskFull, HostTimeout, Malformed, NameTaken, OutOfSequence, message, refusal, translate
+from fastlane.executors.swarm.faults import DiskFull, InUse, Malformed, NameTaken, OutOfSequence, connection_words, message, refusal
 from fastlane.executors.swarm.images import registry_fault
 
 
@@ -20,57 +19,34 @@ def caused(outer: Exception, cause: BaseException) -> Exception:
     return outer
 
 
-def aborted(cause: Exception) -> requests.ConnectionError:
-    return requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", cause))
+TO = ConnectionKey("h", 2375, False, True, None, None, None)
 
 
-DOWN: list[tuple[Exception, str]] = [
-    (aborted(ConnectionRefusedError(111, "Connection refused")), "refused the connection"),
-    (aborted(FileNotFoundError(2, "No such file")), "has no socket there"),
-    (aborted(PermissionError(13, "Permission denied")), "does not let this user in"),
-    (aborted(ConnectionResetError(104, "reset")), "closed the connection"),
-    (requests.ConnectionError("something else"), "broke off the connection"),
-    (requests.exceptions.ChunkedEncodingError("cut"), "broke off the connection"),
-    (requests.exceptions.SSLError(ssl.SSLError("bad certificate")), "has a fault in its TLS"),
-    (aborted(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), "closed the connection"),
-    (aborted(http.client.BadStatusLine("x")), "answered what is not HTTP"),
-    (requests.exceptions.JSONDecodeError("no JSON", "<html>", 0), "is not JSON"),
-    (caused(DockerException("while fetching the version"), ConnectionRefusedError()), "refused the connection"),
-    (DockerException("while fetching the version"), "cannot be used: while fetching the version"),
-    (OSError("odd"), "cannot be used: odd"),
-]
-SILENT: list[Exception] = [
-    requests.ConnectTimeout("black hole"),
-    requests.ReadTimeout("silence"),
-    requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "/", "in the body")),
-    caused(DockerException("while fetching the version"), TimeoutError()),
+def refused(cause: OSError) -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorError(TO, cause)
+
+
+DOWN: list[tuple[BaseException, str | None]] = [
+    (refused(ConnectionRefusedError(111, "Connection refused")), "refused the connection"),
+    (refused(FileNotFoundError(2, "No such file")), "has no socket there"),
+    (refused(PermissionError(13, "Permission denied")), "does not let this user in"),
+    (aiohttp.ClientConnectorDNSError(TO, socket.gaierror(-2, "Name or service not known")), "cannot be looked up"),
+    (aiohttp.ClientOSError(104, "reset"), None),
+    (caused(aiohttp.ClientOSError(104, "reset"), ConnectionResetError(104, "reset")), "closed the connection"),
+    (caused(aiohttp.ClientOSError(32, "pipe"), BrokenPipeError(32, "pipe")), "closed the connection"),
+    (aiohttp.ServerDisconnectedError(), "closed the connection"),
+    (aiohttp.ClientPayloadError("cut"), None),
+    (aiohttp.ClientConnectorSSLError(TO, ssl.SSLError("bad certificate")), "has a fault in its TLS"),
+    (caused(aiohttp.ClientOSError(8, "EOF"), ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), "closed the connection"),
+    (aiohttp.ClientResponseError(cast(Any, None), ()), "answered what is not HTTP"),
+    (OSError("odd"), None),
 ]
 
 
 @pytest.mark.parametrize(("error", "words"), DOWN)
-def test_what_breaks_off_is_the_hosts_fault_and_says_what_it_was(error: Exception, words: str) -> None:
-    found = translate(error, "h:2375", 10)
-    assert type(found) is HostDown
-    assert str(found).startswith("h:2375 ")
-    assert words in str(found)
-
-
-@pytest.mark.parametrize("error", SILENT)
-def test_what_takes_too_long_is_the_hosts_fault_and_says_how_long(error: Exception) -> None:
-    found = translate(error, "h:2375", 10)
-    assert type(found) is HostTimeout
-    assert isinstance(found, HostDown)
-    assert str(found) == "h:2375 did not answer within 10 s"
-
-
-def test_what_docker_py_will_not_send_is_the_orders_fault() -> None:
-    assert type(translate(InvalidRepository("Invalid index name"), "h:2375", 10)) is OrderRefused
-
-
-def answer(status: int, text: str) -> APIError:
-    response = requests.Response()
-    response.status_code = status
-    return APIError("refused", response=response, explanation=text)
+def test_what_breaks_off_says_what_it_was_where_that_can_be_told(error: BaseException, words: str | None) -> None:
+    found = connection_words(error)
+    assert found is None if words is None else words in (found or "")
 
 
 ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
@@ -102,18 +78,17 @@ ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
     (507, "no room", RefusedForNow, "no room"),
     (501, "not implemented", OrderRefused, "not implemented"),
     (403, "a proxy does not allow this", OrderRefused, "does not allow"),
-    (409, "something else", OrderRefused, "something else"),
+    (409, "conflict: unable to remove repository reference", InUse, "unable to remove"),
     (400, "", Malformed, "status 400"),
 ]
 
 
 @pytest.mark.parametrize(("status", "text", "kind", "words"), ANSWERS)
 def test_an_engines_refusal(status: int, text: str, kind: type[FastlaneError], words: str) -> None:
-    found = translate(answer(status, text), "h:2375", 10)
+    found = refusal(status, text, "h:2375")
     assert type(found) is kind
     assert words in str(found)
     assert "rpc error" not in str(found) or kind in {NameTaken, OutOfSequence}
-    assert type(refusal(status, text, "h:2375")) is kind
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastlane.executors.swarm import host as module
+from fastlane.executors.swarm import hosts as module
 from fastlane.executors.swarm.client import Breaker
 from fastlane.executors.swarm.clocks import SetBack, set_back
-from fastlane.executors.swarm.host import Host
+from fastlane.executors.swarm.hosts import Host
 from fastlane.executors.swarm.probe import EngineFacts, Pace
 from fastlane.executors.swarm.registries import Registries
 from fastlane.models.host import Endpoint

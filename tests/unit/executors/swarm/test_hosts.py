@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.errors import HostDown
 from fastlane.executors.port import EngineTask, Phase, TaskEnd
-from fastlane.executors.swarm.hosts import Hosts
+from fastlane.executors.swarm.hosts import RegisteredHosts
 from fastlane.executors.swarm.probe import EngineFacts
 from fastlane.executors.swarm.states import wait_for_engine
 
@@ -47,8 +47,8 @@ def known() -> dict[str, Known]:
     return {name: Known(name, EngineFacts(swarm, node(name), 5, {"a": "ready", "b": "ready"})) for name, swarm in swarms.items()}
 
 
-def hosts_of(known: dict[str, Known]) -> Hosts:
-    return Hosts(cast(Any, list(known.values())))
+def hosts_of(known: dict[str, Known]) -> RegisteredHosts:
+    return RegisteredHosts(cast(Any, list(known.values())))
 
 
 def ended(code: int, node_id: str, end: TaskEnd = TaskEnd.EXITED) -> EngineTask:

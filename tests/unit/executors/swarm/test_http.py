@@ -1,4 +1,4 @@
-"""Calls without docker-py: they take no thread, and no file descriptor beyond their bound."""
+"""Calls to an engine take no thread, and no file descriptor beyond their bound."""
 
 import asyncio
 import threading
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import OrderRefused
-from fastlane.executors.swarm.client import CallTimeouts, Client
-from fastlane.executors.swarm.connection import CONNECTIONS, Transport
+from fastlane.executors.swarm.client import CONNECTIONS, CallTimeouts, Client
 from fastlane.executors.swarm.faults import HostTimeout, NotHostsFault
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.host import Endpoint
 from tests.support.simulated_engine import Simulation
 from tests.support.waiting import until

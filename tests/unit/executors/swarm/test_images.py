@@ -1,4 +1,4 @@
-"""When a registry counts as away: real docker-py asks an engine over a socket, and the engine answers when the test lets it."""
+"""When a registry counts as away: an engine is asked over a socket, and it answers when the test lets it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,9 +11,9 @@ from fastlane.errors import RegistryDown
 from fastlane.executors.port import Image
 from fastlane.executors.swarm import images
 from fastlane.executors.swarm.client import OLDEST_API, Client
-from fastlane.executors.swarm.connection import Transport
 from fastlane.executors.swarm.images import Images
 from fastlane.executors.swarm.registries import Registries
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.host import Endpoint
 from fastlane.models.pool import Pull
 from tests.support.clock import FakeClock

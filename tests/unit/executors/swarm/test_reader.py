@@ -13,8 +13,8 @@ import pytest
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone
 from fastlane.executors.swarm import logs
 from fastlane.executors.swarm.clocks import SetBack
-from fastlane.executors.swarm.connection import Transport
 from fastlane.executors.swarm.logs import LogReader
+from fastlane.executors.swarm.transport import Transport
 from fastlane.models.host import Endpoint
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from tests.support.frames import frame, told

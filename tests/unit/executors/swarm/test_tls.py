@@ -7,15 +7,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm import connection
-from fastlane.executors.swarm.connection import TlsContext
+from fastlane.executors.swarm import transport
+from fastlane.executors.swarm.transport import TlsContext
 from fastlane.models.host import TlsFiles
 from tests.support.certificates import make_certificate
 
 
 @pytest.fixture(autouse=True)
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "TLS_FILES_EVERY", 0.0)
+    monkeypatch.setattr(transport, "TLS_FILES_EVERY", 0.0)
 
 
 @pytest.fixture

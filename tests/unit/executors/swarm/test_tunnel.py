@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.connection import Tunnel, arguments
+from fastlane.executors.swarm.transport import Tunnel, arguments
 from fastlane.models.host import Endpoint, SshFiles
 
 SOCKET = Path("/tmp/x/docker")

@@ -1,6 +1,6 @@
 """For how long a request is sent again."""
 
-from fastlane.client.retries import UNREACHED, Attempts
+from fastlane.client.exchange import UNREACHED, Attempts
 
 
 def test_an_address_that_never_answered_is_given_up_soon():

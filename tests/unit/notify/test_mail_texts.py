@@ -10,8 +10,8 @@ from fastlane.models.delivery import Delivery, MailQuota, deliveries_of
 from fastlane.models.execution import Failure, FailureReason
 from fastlane.models.notify import MAX_ADDRESS, Mailbox, NotificationTrigger, read_address
 from fastlane.models.status import Status
-from fastlane.notify.mail import letter_writer
-from fastlane.notify.port import Letter, LetterParts
+from fastlane.notify.mail import mail_writer
+from fastlane.notify.port import MailMessage, MailParts
 from fastlane.redaction import redaction_of
 from fastlane.web.api.responses.webhook_payload import event_maker
 from tests.support.factories import make_execution, make_spec
@@ -20,7 +20,7 @@ NASTY = '<script>alert("x")</script>&amp;'
 ADDRESS = "team@example.com"
 
 
-def letter(parts: LetterParts = LetterParts(), public_url: str | None = "https://fl.example.com", **fields: Any) -> Letter:  # noqa: B008
+def mail(parts: MailParts = MailParts(), public_url: str | None = "https://fl.example.com", **fields: Any) -> MailMessage:  # noqa: B008
     spec = fields.pop("spec", {})
     spec = make_spec(notify=(Mailbox(NotificationTrigger.FAILS, ADDRESS),), **spec)
     given = {"status": Status.FAILED, "exit_code": 3, "started_at": 1_000, "finished_at": 3_500, "spec": spec} | fields
@@ -28,7 +28,7 @@ def letter(parts: LetterParts = LetterParts(), public_url: str | None = "https:/
     delivery: Delivery
     (delivery,) = deliveries_of(execution, (), will_retry=True, now=9)
     words = ("secret", "token")
-    return letter_writer(event_maker(public_url, words), redaction_of(words).message, 3600)(execution, delivery, parts)
+    return mail_writer(event_maker(public_url, words), redaction_of(words).message, 3600)(execution, delivery, parts)
 
 
 class Tags(HTMLParser):
@@ -48,7 +48,7 @@ class Tags(HTMLParser):
 
 
 def test_it_says_what_happened_and_where_to_look() -> None:
-    found = letter(LetterParts("first\nlast"), failure=Failure(FailureReason.EXIT, "it exited with 3"), host="h:1", task_id="nightly")
+    found = mail(MailParts("first\nlast"), failure=Failure(FailureReason.EXIT, "it exited with 3"), host="h:1", task_id="nightly")
     assert found.to == ADDRESS
     assert found.subject == "[fastlane] nightly: failed, exit code 3"
     for words in ("it exited with 3", "Exit code: 3", "another attempt follows", "2.5s", "    last\n", "h:1", "notify.fails of the job"):
@@ -62,9 +62,9 @@ def test_it_says_what_happened_and_where_to_look() -> None:
 
 @pytest.mark.parametrize("name", [NASTY, "a\r\nBcc: b@example.com", "a\u2028b", "\u202egnp.exe", "x" * 500, "\x1b[31mred", "\ud800"])
 def test_what_strangers_wrote_stays_text(name: str) -> None:
-    plain = Tags(letter().html).tags
-    found = letter(
-        LetterParts(f"{name}\n{name}"),
+    plain = Tags(mail().html).tags
+    found = mail(
+        MailParts(f"{name}\n{name}"),
         spec={"name": name, "command": (name,)},
         failure=Failure(FailureReason.REJECTED, name),
         status=Status.FAILED,
@@ -79,7 +79,7 @@ def test_what_strangers_wrote_stays_text(name: str) -> None:
 
 
 def test_secrets_of_the_execution_are_masked_in_the_log() -> None:
-    found = letter(LetterParts("it is hunter2-hunter2, see https://u:pass-word@h/x"), spec={"envs": {"MY_SECRET": "hunter2-hunter2"}})
+    found = mail(MailParts("it is hunter2-hunter2, see https://u:pass-word@h/x"), spec={"envs": {"MY_SECRET": "hunter2-hunter2"}})
     for text in (found.text, found.html):
         assert "hunter2" not in text
         assert "pass-word" not in text
@@ -87,16 +87,16 @@ def test_secrets_of_the_execution_are_masked_in_the_log() -> None:
 
 
 def test_it_says_what_was_held_back() -> None:
-    found = letter(LetterParts("", MailQuota("q", "e", 1, 3, ("e1", "e2"))))
+    found = mail(MailParts("", MailQuota("q", "e", 1, 3, ("e1", "e2"))))
     assert "3 failures of this job got no mail of their own since the last one (mail_interval is 1h)" in found.text
     assert "/executions/e2/" in found.text
     assert "and earlier ones" in found.text
     assert any(link.endswith("/executions/e1/") for link in Tags(found.html).links)
-    assert "held" not in letter(LetterParts("", MailQuota("q", "e", 1))).text
+    assert "held" not in mail(MailParts("", MailQuota("q", "e", 1))).text
 
 
 def test_without_a_public_url_there_are_paths_and_no_links() -> None:
-    found = letter(public_url=None)
+    found = mail(public_url=None)
     assert Tags(found.html).links == []
     assert "/tasks/" in found.text
 

@@ -1,11 +1,12 @@
-"""The async HTTP client of one engine: a call takes no thread, and a third of docker-py's processor time.
+"""How an engine is reached: by its socket, by TCP with or without TLS, or by a socket that ssh forwards to it.
 
-The log reader connects in the same way. The words for what failed are those of ``faults.py``.
+A ``Transport`` checks that the way is open, gives each connection its TLS context, and makes the sessions in which the client and the log
+reader connect. It knows nothing of what an engine is asked. Certificates are read again when their files change; an ssh that has ended is
+started again by the next probe.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -16,23 +17,102 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
-import orjson
 import structlog
-from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
-from requests.adapters import HTTPAdapter
-from yarl import URL
 
 from fastlane import die_with_parent
 from fastlane.config.access import Fingerprint, fingerprint
-from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.swarm.faults import CLOSED, NOT_HTTP, HostTimeout, NotHostsFault, connection_words, message, refusal, timeout_words
+from fastlane.errors import HostDown
+from fastlane.executors.swarm.faults import CLOSED
 from fastlane.models.host import LOCAL_ENGINE, Endpoint, TlsFiles
+
+log = structlog.get_logger()
+
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A followed log may be silent for as long as its job is. After 10 s without a byte the kernel probes the peer, and after 15 s more without
+an answer it breaks the connection."""
+KEPT = 75.0
+"""Seconds for which an idle connection is kept: longer than a host that is well goes without a probe."""
+
+
+class Transport:
+    """How one host is reached. ``name``: its address, as errors name it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.name = endpoint.address
+        self._endpoint = endpoint
+        self._tls = TlsContext(self.name, endpoint.tls) if endpoint.scheme == "tcp" and endpoint.tls is not None else None
+        self._tunnel = Tunnel(endpoint) if endpoint.scheme == "ssh" else None
+
+    @property
+    def socket(self) -> str | None:
+        """The path of the socket; None for TCP."""
+        if self._tunnel is not None:
+            return str(self._tunnel.socket)
+        return self._endpoint.address.removeprefix("unix://") if self._endpoint.scheme == "unix" else None
+
+    @property
+    def base(self) -> str:
+        """The base of the engine's URLs: ``https://HOST:PORT``, ``http://HOST:PORT`` without TLS, or any name for a socket."""
+        if self.socket is not None:
+            return "http://docker"
+        return f"{'http' if self._tls is None else 'https'}://{self._endpoint.url.netloc}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is TCP without TLS."""
+        return self._endpoint.is_plain
+
+    async def connect(self) -> None:
+        """Connects by ssh, if that is the way and the connection is not there. Raises HostDown. A probe calls it."""
+        if self._tunnel is not None:
+            await self._tunnel.connect()
+
+    def session(self, timeout: aiohttp.ClientTimeout, *, limit: int) -> aiohttp.ClientSession:
+        """A session that reaches the engine, with at most ``limit`` connections (0: any number). Call it in a running loop. No variable of
+        the environment, such as ``HTTP_PROXY``, leads it elsewhere."""
+        connector: aiohttp.BaseConnector
+        if self.socket is not None:
+            connector = aiohttp.UnixConnector(path=self.socket, limit=limit, keepalive_timeout=KEPT)
+        else:
+            connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEPT, socket_factory=_lively_socket)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+
+    async def context(self) -> ssl.SSLContext | bool:
+        """What a session's call takes as ``ssl``: the TLS context, or True without TLS. Raises HostDown while ssh is not connected, since a
+        call does not start it, or while the files of TLS cannot be used."""
+        if self._tunnel is not None:
+            self._tunnel.check()
+        return True if self._tls is None else await asyncio.to_thread(self._tls.current)
+
+    def explain(self, error: HostDown) -> HostDown:
+        """The error, with what it often means on this way: ssh and TLS 1.3 both close a connection that they first seemed to accept."""
+        if type(error) is not HostDown or not str(error).endswith(CLOSED):
+            return error
+        if self._tunnel is not None:
+            return HostDown(f"{error}: is the engine running there, and may the user of ssh open its socket?")
+        if self._tls is not None:
+            return HostDown(f"{error}: does its engine know the authority of fastlane's certificate?")
+        return error
+
+    async def close(self) -> None:
+        """Ends ssh."""
+        if self._tunnel is not None:
+            await self._tunnel.close()
+
+
+def _lively_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """A socket for this address that detects a vanished peer."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
 
 TLS_FILES_EVERY = 1.0
 """Seconds between two looks at the files."""
@@ -282,243 +362,3 @@ def _quoted(path: Path) -> str:
     """A path as ssh reads it literally: it splits at spaces, and expands ``%`` and ``${…}``."""
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"'
-
-
-class Transport:
-    """How one host is reached. ``name``: its address, as errors name it."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.name = endpoint.address
-        self._endpoint = endpoint
-        self._tls = TlsContext(self.name, endpoint.tls) if endpoint.scheme == "tcp" and endpoint.tls is not None else None
-        self._tunnel = Tunnel(endpoint) if endpoint.scheme == "ssh" else None
-
-    @property
-    def socket(self) -> str | None:
-        """The path of the socket; None for TCP."""
-        if self._tunnel is not None:
-            return str(self._tunnel.socket)
-        return self._endpoint.address.removeprefix("unix://") if self._endpoint.scheme == "unix" else None
-
-    @property
-    def address(self) -> str:
-        """The base of the URLs of TCP: ``https://HOST:PORT``, or ``http://`` without TLS."""
-        return f"{'http' if self._tls is None else 'https'}://{self._endpoint.url.netloc}"
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is TCP without TLS."""
-        return self._endpoint.is_plain
-
-    @property
-    def uses_tls(self) -> bool:
-        """Whether a connection needs a context."""
-        return self._tls is not None
-
-    def context(self) -> ssl.SSLContext | None:
-        """The TLS context for a new connection; None without TLS. Blocks for a moment. Raises HostDown while its files cannot be used."""
-        return None if self._tls is None else self._tls.current()
-
-    async def connect(self) -> None:
-        """Connects by ssh, if that is the way and the connection is not there. Raises HostDown. A probe calls it."""
-        if self._tunnel is not None:
-            await self._tunnel.connect()
-
-    def check(self) -> None:
-        """Raises HostDown while the way is known to be closed: calls do not open it."""
-        if self._tunnel is not None:
-            self._tunnel.check()
-
-    def explain(self, error: HostDown) -> HostDown:
-        """The error, with what it often means on this way: ssh and TLS 1.3 both close a connection that they first seemed to accept."""
-        if type(error) is not HostDown or not str(error).endswith(CLOSED):
-            return error
-        if self._tunnel is not None:
-            return HostDown(f"{error}: is the engine running there, and may the user of ssh open its socket?")
-        if self._tls is not None:
-            return HostDown(f"{error}: does its engine know the authority of fastlane's certificate?")
-        return error
-
-    async def close(self) -> None:
-        """Ends ssh."""
-        if self._tunnel is not None:
-            await self._tunnel.close()
-
-
-class TlsAdapter(HTTPAdapter):
-    """Connects with this context alone: requests by itself would also trust its own list of public authorities."""
-
-    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
-        self._context = context
-        super().__init__(pool_maxsize=connections)
-
-    def init_poolmanager(self, *sizes: Any, **more: Any) -> None:
-        """Gives each connection the context."""
-        super().init_poolmanager(*sizes, ssl_context=self._context, **more)
-
-    def cert_verify(self, *_connection: Any) -> None:
-        """Leaves the connection as it is: the context verifies."""
-
-
-class _Connection(UnixHTTPConnection):
-    def connect(self) -> None:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            made.settimeout(self.timeout)
-            made.connect(self.unix_socket)
-        except OSError:
-            made.close()
-            raise
-        self.sock = made
-
-
-class _Pool(UnixHTTPConnectionPool):
-    def _new_conn(self) -> Any:
-        return _Connection(self.base_url, self.socket_path, UnixAdapter.CONNECT_WITHIN)
-
-
-class UnixAdapter(UnixHTTPAdapter):
-    """Replaces docker-py's adapter, for the socket at this path."""
-
-    CONNECT_WITHIN = 2
-    """Seconds."""
-
-    def __init__(self, path: str, connections: int) -> None:
-        super().__init__(path, self.CONNECT_WITHIN, max_pool_size=connections)
-
-    def get_connection(self, url: bytes | str, *_proxies: object, **_more: object) -> _Pool:
-        """The pool of connections for a URL; all URLs lead to the same socket."""
-        with self.pools.lock:
-            found = self.pools.get(url)
-            if found is None:
-                found = self.pools[url] = _Pool(str(url), self.socket_path, self.CONNECT_WITHIN, maxsize=self.max_pool_size)
-            pool: _Pool = found
-            return pool
-
-
-KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""A followed log may be silent for as long as its job is. After 10 s without a byte the kernel probes the peer, and after 15 s more without
-an answer it breaks the connection."""
-KEPT = 75.0
-"""Seconds for which an idle connection is kept: longer than a host that is well goes without a probe."""
-CONNECTIONS = 8
-"""The most connections of one client. More calls wait for one, within their deadlines."""
-ACCEPTED = frozenset({200, 201})
-
-_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
-"""What the client raises by itself, and what it means."""
-
-
-def session_for(transport: Transport, timeout: aiohttp.ClientTimeout, *, limit: int) -> aiohttp.ClientSession:
-    """A session that reaches the engine on this way, with at most ``limit`` connections (0: any number). To be made in a running loop."""
-    connector: aiohttp.BaseConnector
-    if transport.socket is not None:
-        connector = aiohttp.UnixConnector(path=transport.socket, limit=limit, keepalive_timeout=KEPT)
-    else:
-        connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEPT, socket_factory=_lively_socket)
-    return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
-
-
-def base_of(transport: Transport) -> str:
-    """The base of the engine's URLs in such a session."""
-    return transport.address if transport.socket is None else "http://docker"
-
-
-def failure_words(error: BaseException) -> str | None:
-    """What an error of the session means, in words that follow the host's name; None when it does not tell."""
-    return connection_words(error) or next((words for kind, words in _CAUSES if isinstance(error, kind)), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to ask an engine: ``path`` with its version, quoted; ``body`` is sent as JSON; ``lines``: the answer is a list, a line each."""
-
-    path: str
-    method: str = "GET"
-    filters: Mapping[str, Sequence[str]] | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    lines: bool = False
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The parameters of its URL."""
-        return dict(self.params) if self.filters is None else {**self.params, "filters": json.dumps(self.filters)}
-
-
-class HttpClient:
-    """Calls one engine. ``connect`` and ``read``: how many seconds a connection and each read of an answer may take; ``connections``: how
-    many it has at most."""
-
-    def __init__(self, transport: Transport, connect: float, read: float, *, connections: int = CONNECTIONS) -> None:
-        self._transport = transport
-        self._host = transport.name
-        self._read = read
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
-        self._session: aiohttp.ClientSession | None = None
-        self._connections = connections
-        self._places = asyncio.Semaphore(connections)
-
-    async def send(self, request: Request, deadline: float) -> Any:
-        """The engine's answer, read as JSON; None when it is empty. Raises HostTimeout after the deadline (seconds), NotHostsFault when
-        other calls had all connections for most of that time, and what ``faults.py`` says."""
-        self._transport.check()
-        now = asyncio.get_running_loop().time
-        latest = now() + deadline / 2
-        began: float | None = None
-        context = await asyncio.to_thread(self._transport.context) if self._transport.uses_tls else None
-        try:
-            async with asyncio.timeout(deadline), self._places:
-                began = now()
-                return await self._answer(request, context)
-        except aiohttp.ServerTimeoutError:
-            raise HostTimeout(f"{self._host} {timeout_words(self._read)}") from None
-        except TimeoutError:
-            if began is None or began > latest:
-                raise NotHostsFault(f"{self._host} was not asked in time: no connection became free in {deadline:g} s") from None
-            raise HostTimeout(f"{self._host} {timeout_words(deadline)}") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._transport.explain(HostDown(f"{self._host} {failure_words(error) or 'broke off the connection'}")) from error
-
-    async def _answer(self, request: Request, context: ssl.SSLContext | None) -> Any:
-        if self._session is None:
-            self._session = session_for(self._transport, self._timeout, limit=self._connections)
-        url = URL(f"{base_of(self._transport)}{request.path}", encoded=True)
-        async with self._session.request(
-            request.method,
-            url,
-            params=request.query,
-            json=request.body,
-            headers=request.headers,
-            allow_redirects=False,
-            ssl=context or True,
-        ) as response:
-            body = await response.read()
-        if response.status not in ACCEPTED:
-            raise self._refused(response.status, body)
-        try:
-            if request.lines:
-                return [orjson.loads(line) for line in body.splitlines()]
-            return orjson.loads(body) if body else None
-        except ValueError as error:
-            raise HostDown(f"{self._host} answered what is not JSON: is it a Docker engine?") from error
-
-    def _refused(self, status: int, body: bytes) -> FastlaneError:
-        return refusal(status, message(body), self._host)
-
-    async def close(self) -> None:
-        """Ends its connections."""
-        if self._session is not None:
-            await self._session.close()
-
-
-def _lively_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """A socket for this address that detects a vanished peer."""
-    family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        if hasattr(socket, name):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made

@@ -1,0 +1,73 @@
+"""The build backend (PEP 517): setuptools, which first makes what is not in git: the web pages, and the generated half of the client.
+
+The client's types are made by running fastlane's own code, so a build needs what running fastlane needs.
+"""
+
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+from setuptools import build_meta
+from setuptools.build_meta import (
+    build_sdist,
+    get_requires_for_build_sdist,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
+
+ROOT = Path(__file__).parents[1]
+
+Options = dict[str, Any] | None
+
+
+def get_requires_for_build_wheel(config_settings: Options = None) -> list[str]:
+    """What a build needs where it runs in an environment of its own."""
+    return [*build_meta.get_requires_for_build_wheel(config_settings), *dependencies()]
+
+
+def get_requires_for_build_editable(config_settings: Options = None) -> list[str]:
+    """As for a wheel."""
+    return [*build_meta.get_requires_for_build_editable(config_settings), *dependencies()]
+
+
+def build_wheel(wheel_directory: str, config_settings: Options = None, metadata_directory: str | None = None) -> str:
+    """Makes the pages and the client, then the wheel."""
+    make()
+    return str(build_meta.build_wheel(wheel_directory, config_settings, metadata_directory))
+
+
+def build_editable(wheel_directory: str, config_settings: Options = None, metadata_directory: str | None = None) -> str:
+    """Makes the pages and the client in the checkout, then what leads to it."""
+    make()
+    return str(build_meta.build_editable(wheel_directory, config_settings, metadata_directory))
+
+
+def dependencies() -> list[str]:
+    """What fastlane itself needs, from setup.cfg."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", "utf-8")
+    return config["options"]["install_requires"].split("\n")[1:]
+
+
+def make() -> None:
+    """Makes what is not in git. The pages only where their sources and npm are: without pages, the server says what is missing."""
+    pages = (
+        [str(ROOT / "scripts/static")] if (ROOT / "static/package.json").exists() and shutil.which("node") and shutil.which("npm") else []
+    )
+    if pages and subprocess.run(pages, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
+        sys.stderr.write("the web pages could not be built; the package goes on without them\n")
+    subprocess.run([sys.executable, "-m", "builder.client", "--always"], cwd=ROOT, stdin=subprocess.DEVNULL, check=True)

@@ -1,0 +1,40 @@
+"""The parts that all services of one process share, and the base of every service."""
+
+from dataclasses import dataclass
+
+from fastlane.clock import Clock
+from fastlane.directory import CurrentPools, Directory
+from fastlane.queue.port import Queue
+from fastlane.services.outbox import QueueOutbox
+from fastlane.storage.base import Store
+from fastlane.streams.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """What the services of one process are built from."""
+
+    store: Store
+    queue: Queue
+    hub: Hub
+    clock: Clock
+    directory: Directory
+    outbox: QueueOutbox
+
+    @property
+    def pools(self) -> CurrentPools:
+        """The pools in force now."""
+        return self.directory.pools
+
+
+class Service:
+    """Gives a service the shared parts under names of its own. A service keeps no other state unless its class says so."""
+
+    def __init__(self, parts: ServiceParts) -> None:
+        self._store = parts.store
+        self._queue = parts.queue
+        self._reports = parts.queue.reports
+        self._clock = parts.clock
+        self._directory = parts.directory
+        self._pools = parts.pools
+        self._outbox = parts.outbox

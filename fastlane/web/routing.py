@@ -1,0 +1,179 @@
+"""Routes: functions, each declared with its path, what it takes and what it answers.
+
+``route`` declares one. The handler checks requests against it (an unknown query name is refused) and sends what the function returns; the
+OpenAPI document is made from it, with the function's docstring as the summary.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from marshmallow import Schema
+from tornado.web import RequestHandler
+
+from fastlane.models.access import Role
+from fastlane.web.api.contract import (
+    ETAG,
+    IDEMPOTENCY_HEADERS,
+    IDEMPOTENCY_REFUSALS,
+    IF_MATCH_HEADERS,
+    REPLAYED,
+    Parameter,
+    Response,
+    flag,
+)
+from fastlane.web.api.serializer import Serializer
+from fastlane.web.security.sessions import TICKET
+
+PRETTY = {"pretty": flag("Indents the answer's JSON, for people.")}
+"""The query of every route that answers JSON."""
+
+Act = Callable[..., Awaitable[object]]
+"""A route's function. It takes the handler, and the path's parameters by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a route's function returns when its route has several answers: the value, what renders it, and the status."""
+
+    serializer: Serializer[Any]
+    value: object
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a route takes and answers. ``id`` is its name in clients generated from the document. ``refusals`` are the statuses of the
+    problems that it may answer in addition to those of every route. ``more`` adds to its summary."""
+
+    id: str
+    answers: Mapping[int, Response]
+    query: Mapping[str, Parameter] = field(default_factory=dict)
+    headers: Mapping[str, Parameter] = field(default_factory=dict)
+    body: type[Schema] | None = None
+    refusals: Sequence[int] = ()
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use a route. ``role``: what its writes need; None: ``run`` where the path names a task, else ``admin``. ``public``: it needs
+    no login. ``exempts`` says of a handler's request whether it needs none."""
+
+    role: Role | None = None
+    public: bool = False
+    exempts: Callable[[Any], bool] | None = None
+
+
+USUAL = Access()
+ADMIN = Access(Role.ADMIN)
+PUBLIC = Access(public=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A function that answers a method of its paths. ``handler``: a class of its own, where Tornado wants one. ``keeps_body``: it reads the
+    body, which is otherwise drained. A route without an id is only for our own pages, and not in the document."""
+
+    method: str
+    paths: tuple[str, ...]
+    operation: Operation
+    act: Act
+    access: Access = USUAL
+    handler: type[RequestHandler] | None = None
+    keeps_body: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line or two."""
+        return (self.act.__doc__ or "").strip().rstrip(".")
+
+    @property
+    def serializer(self) -> Serializer[Any] | None:
+        """What renders the value that the function returns. None where that is an ``Answer``, or where the function answers itself."""
+        usual = self.operation.answers.get(200)
+        return usual.bodies[0] if usual is not None and len(usual.bodies) == 1 and not usual.media else None
+
+    @property
+    def query(self) -> Mapping[str, Parameter]:
+        """What a request may have in its query."""
+        answers = self.operation.answers.values()
+        answers_json = any(answer.bodies or "application/json" in answer.media for answer in answers)
+        return {**self.operation.query, **PRETTY} if answers_json else self.operation.query
+
+    def id_at(self, path: str) -> str:
+        """The operation's id. A route with several paths has one for each."""
+        if path == self.paths[0]:
+            return self.operation.id
+        return f"{self.operation.id}{'OfExecution' if '{execution_id}' in path else 'AtRoot'}"
+
+
+def route(
+    method: str,
+    paths: str | tuple[str, ...],
+    id: str = "",
+    *bodies: Serializer[Any],
+    answers: Mapping[int, Response] | None = None,
+    query: Mapping[str, Parameter] | None = None,
+    body: type[Schema] | None = None,
+    idempotent: bool = False,
+    conditional: bool = False,
+    etag: bool = False,
+    refusals: Sequence[int] = (),
+    more: str = "",
+    access: Access = USUAL,
+    handler: type[RequestHandler] | None = None,
+    keeps_body: bool = False,
+) -> Callable[[Act], Route]:
+    """Declares a route. With 200 it answers one of ``bodies``, or it answers as ``answers`` says: a function with one body returns the
+    value that this renders, one with several an ``Answer``, and one with other media answers by the handler's own methods.
+    ``idempotent``: it takes an ``Idempotency-Key``; ``conditional``: it takes an ``If-Match``; ``etag``: its answer has an ``ETag``."""
+    response = Response("What was asked for.", bodies, headers=(*((REPLAYED,) if idempotent else ()), *((ETAG,) if etag else ())))
+    operation = Operation(
+        id,
+        {**({200: response} if bodies else {}), **(answers or {})},
+        query or {},
+        (IDEMPOTENCY_HEADERS if idempotent else {}) | (IF_MATCH_HEADERS if conditional else {}),
+        body,
+        (*refusals, *(IDEMPOTENCY_REFUSALS if idempotent else ()), *((412,) if conditional else ())),
+        more,
+    )
+    places = (paths,) if isinstance(paths, str) else paths
+    return lambda act: Route(method, places, operation, act, access, handler, keeps_body or body is not None)
+
+
+class Resource:
+    """The routes of one path, by method. ``label`` is the path as the docs have it, empty for what only our own pages use."""
+
+    __slots__ = ("accepts_tickets", "exempts", "handler", "keeps_body", "label", "public", "routes")
+
+    def __init__(self, path: str, routes: Iterable[Route]) -> None:
+        """Raises ValueError for two routes of one method."""
+        found = list(routes)
+        self.routes: Mapping[str, Route] = {one.method: one for one in found}
+        if len(self.routes) < len(found):
+            raise ValueError(f"{path} has two routes of one method")
+        self.label = path if any(one.operation.id for one in found) else ""
+        self.public = any(one.access.public for one in found)
+        self.exempts = next((one.access.exempts for one in found if one.access.exempts is not None), None)
+        self.keeps_body = any(one.keeps_body for one in found)
+        self.accepts_tickets = any(TICKET in one.operation.query for one in found)
+        self.handler = next((one.handler for one in found if one.handler is not None), None)
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that the path takes, as ``Allow`` names them. HEAD works where GET does."""
+        names = sorted(self.routes.keys() - {"OPTIONS"})
+        return [*names, *(["HEAD"] if "GET" in names else [])]
+
+
+def resources_of(*modules: ModuleType) -> Mapping[str, Resource]:
+    """What stands at each path, by the routes that these modules declare."""
+    by_path: dict[str, list[Route]] = {}
+    for module in modules:
+        for one in vars(module).values():
+            if isinstance(one, Route) and one.act.__module__ == module.__name__:
+                for path in one.paths:
+                    by_path.setdefault(path, []).append(one)
+    return {path: Resource(path, routes) for path, routes in by_path.items()}
