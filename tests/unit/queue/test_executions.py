@@ -57,7 +57,7 @@ async def test_an_execution_that_no_worker_has_ends_at_once_and_is_put_to_be_set
 
 @pytest.mark.parametrize("status", [Status.PULLING, Status.RUNNING])
 async def test_the_owner_of_another_one_is_asked_to_stop_it(status: Status) -> None:
-    row = Row(make_execution(status=status, epoch=1), Cancelled.TOLD)
+    row = Row(make_execution(status=status, epoch=1), Cancelled.NOTIFIED)
     stopped = await row.stopper.stop(row.execution)
     assert stopped is not None
     assert (stopped.status, stopped.is_stopping) == (status, True)
