@@ -1,4 +1,4 @@
-"""The errors between a program and a fastlane server. Each class is one thing to do next; the text says what."""
+"""The errors between a program and a fastlane server. Each class stands for one thing to do next; the text says what."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,6 +1,6 @@
-"""One request and its answer: the operation, when the request is sent again, how the answer is read, and in words why there is none.
+"""One request and its answer: the operation, when to send the request again, how to read the answer, and the words for a missing answer.
 
-Every request may be sent again. Those that would have a second effect carry an Idempotency-Key; the others ask for a state.
+Every request may be sent again. A request that would have a second effect carries an Idempotency-Key; the others ask for a state.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""A followed log: which part of it is wanted, its events, how server-sent events are read, and what a run wrote. Pure."""
+"""A followed log: the query for a part of it, its events, the reader of server-sent events, and the output of a run. Pure."""
 
 import json
 from base64 import b64decode
@@ -69,7 +69,7 @@ class LogQuery:
         return {**ids, "execution_id": self.execution} if self.execution is not None and self.only else ids
 
     def query(self, cursor: str | None) -> dict[str, Any]:
-        """Where to begin: after the cursor, or where the part begins."""
+        """The query's parameters: from the cursor on, or from the beginning of the part."""
         query = {"encoding": "base64", "follow": 1 if self.follow else None, "stream": self.stream}
         if cursor is None and self.execution is not None and not self.only and self.tail is None and self.since is None:
             cursor = f"{self.execution}:0"

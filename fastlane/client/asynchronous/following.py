@@ -18,7 +18,7 @@ OnLost = Callable[[ClientError], None]
 SILENT_FOR = 60.0
 """Seconds without a byte after which a connection is given up; the server sends a comment every 20."""
 SLICE = 5.0
-"""The same for a follower with a deadline, which so sees it in time."""
+"""The same for a follower with a deadline, which then notices it in time."""
 COME_AGAIN = 1.0
 """Seconds after which a follower comes again when the server ended, or said that nothing has started."""
 
@@ -57,7 +57,7 @@ async def follow_events(
 
 
 async def _newest(transport: AsyncTransport) -> dict[str, str]:
-    """Where what happens from now on begins; also for a connection that is made again before anything has happened."""
+    """The query for events from now on; also for a connection that is made again before anything has happened."""
     page = await transport.call(contract.LIST_EVENTS, None, {"perPage": 1})
     return {"from": page["items"][0]["id"]} if page["items"] else {"since": "1m"}
 

@@ -111,7 +111,7 @@ class AsyncJobs(AsyncResource):
         return await self._transport.call(contract.LIST_DELIVERIES_OF_JOB, _ids(task, job))
 
     async def redeliver(self, task: str, job: str, delivery: str) -> contract.Delivery:
-        """Has a delivery about the job sent again."""
+        """Sends a delivery about the job again."""
         return await self._transport.call(contract.REDELIVER_OF_JOB, {**_ids(task, job), "delivery_id": delivery})
 
     async def why(self, task: str, job: str) -> contract.Why:
@@ -155,7 +155,7 @@ class AsyncExecutions(AsyncResource):
         return await self._transport.call(contract.LIST_DELIVERIES, _ids(task, job, execution))
 
     async def redeliver(self, task: str, job: str, execution: str, delivery: str) -> contract.Delivery:
-        """Has a delivery sent again."""
+        """Sends a delivery again."""
         return await self._transport.call(contract.REDELIVER, {**_ids(task, job, execution), "delivery_id": delivery})
 
     async def why(self, task: str, job: str, execution: str) -> contract.Why:
@@ -197,7 +197,7 @@ class AsyncServer(AsyncResource):
         return await self._transport.call(contract.RESUME_POOL, {"pool": pool})
 
     async def pause_dispatch(self) -> contract.DispatchPaused:
-        """Starts nothing at all."""
+        """Pauses all dispatch: no further execution starts."""
         return await self._transport.call(contract.PAUSE_DISPATCH)
 
     async def resume_dispatch(self) -> contract.DispatchPaused:
@@ -205,7 +205,7 @@ class AsyncServer(AsyncResource):
         return await self._transport.call(contract.RESUME_DISPATCH)
 
     async def hosts(self) -> list[contract.KnownHost]:
-        """All Docker hosts: those of the settings, and registered ones."""
+        """All Docker hosts, from the settings and registered."""
         return (await self._transport.call(contract.LIST_HOSTS))["items"]
 
     async def register_host(
@@ -228,7 +228,7 @@ class AsyncServer(AsyncResource):
         return await self._transport.call(contract.REMOVE_HOST, {"host": host}, {"force": 1 if force else None})
 
     async def rebuild_queue(self, reason: str) -> contract.QueueRebuild:
-        """Has the workers build the queue anew from the store."""
+        """Makes the workers rebuild the queue from the store."""
         return await self._transport.call(contract.REBUILD_QUEUE, body={"reason": reason})
 
     async def forget_worker(self, worker: str, reason: str) -> contract.WorkerForgotten:

@@ -1,4 +1,4 @@
-"""Sends requests to a server: again when trying again may help, and with an error of ours when it does not."""
+"""Sends requests to a server. A request is repeated while that may help; a failure becomes one of the client's errors."""
 
 import asyncio
 import time
