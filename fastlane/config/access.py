@@ -1,4 +1,6 @@
-"""The types of the settings ``users`` and ``tokens``. Their hashes are secret: no fault repeats one, and ``show`` masks them."""
+"""Users and tokens: the types of the settings ``users`` and ``tokens``, the hashes of passwords and tokens, and the files that a running
+server reads again. Hashes are secret: no fault repeats one, and ``show`` masks them.
+"""
 
 import hmac
 import json
@@ -39,7 +41,7 @@ class PasswordHash:
     digest: bytes = field(repr=False)
 
     def matches(self, password: str) -> bool:
-        """Whether this is the password. Takes the time of one hash whatever the answer. Blocks, without the interpreter's lock."""
+        """Whether this is the password. Takes the time of one hash in either case. Blocks, without the interpreter's lock."""
         found = _scrypt(password, self.salt, self.cost, self.blocks, self.parallel, len(self.digest))
         return hmac.compare_digest(found, self.digest)
 
@@ -167,7 +169,7 @@ def _principal(row: dict[str, Any]) -> Principal:
 
 
 def duplicate_names(principals: Sequence[Principal]) -> list[str]:
-    """The names that stand more than once."""
+    """The names that occur more than once."""
     names = [principal.name for principal in principals]
     return sorted({name for name in names if names.count(name) > 1})
 

@@ -14,7 +14,7 @@ from fastlane.errors import quoted
 from fastlane.models.host import Endpoint
 
 USERNAME, USER, PASSWORD = "BASIC_AUTH_USERNAME", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD"
-"""2.x read the first; the second is a common mistake."""
+"""The variables of the user's name and the password. Version 2.x read the first; the second is a common mistake for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +138,5 @@ def _basic_auth(values: Mapping[str, object], report: Callable[[str, str], None]
 
 @lru_cache(maxsize=1)
 def _hash(password: str) -> str:
-    """The same hash for the same password when it is read again: a new one would end the sessions of its user."""
+    """Hashes a password. The same password gets the same hash when it is read again: a new one would end the sessions of its user."""
     return hash_password(password)

@@ -55,7 +55,7 @@ class LoadedSettings:
 
 @dataclass(frozen=True, slots=True)
 class _RawValue:
-    """A value as it was written, the name of its source, and the place that a fault names."""
+    """A value as written, the name of its source, and the place that a fault names."""
 
     value: object
     origin: str
@@ -72,7 +72,7 @@ def load(
 ) -> LoadedSettings:
     """Loads the settings of a command: from its ``options`` (by the setting's name), the environment, and a file. The file is ``config``,
     else the one that FASTLANE_CONFIG names, else ``fastlane.toml`` in ``cwd`` if it exists. Raises Invalid with every fault. ``serving``:
-    whether anyone reaches the command by HTTP, so that it matters who may.
+    whether the command serves HTTP, so that the rules for access are checked.
     """
     invocation = _invocation(role, cwd)
     named = config or os.environ.get("FASTLANE_CONFIG")
@@ -92,7 +92,7 @@ def load(
 
 
 def load_paths(names: Sequence[str], *, options: Mapping[str, str], config: str | None) -> Mapping[str, Path | None]:
-    """The values of these settings alone, in the order of the table; faults of others do not count. Raises Invalid."""
+    """The values of these settings alone, in the order of the table; faults of other settings do not count. Raises Invalid."""
     settings, faults = tuple(setting for setting in SETTINGS if setting.name in names), list[Fault]()
     invocation = _invocation("up", None)
     written = _from_file(invocation.cwd, config or os.environ.get("FASTLANE_CONFIG"), faults) | _from_variables(settings, faults)
@@ -165,7 +165,7 @@ def _translate_legacy_names(written: Mapping[str, _RawValue], faults: list[Fault
 def _values(
     written: Mapping[str, _RawValue], invocation: Invocation, faults: list[Fault], settings: Sequence[Setting] = SETTINGS
 ) -> dict[str, Any]:
-    """The value of each of these settings that has no fault."""
+    """The values of these settings, without settings that have a fault."""
     values: dict[str, Any] = {}
     for setting in settings:
         raw = written.get(setting.name)

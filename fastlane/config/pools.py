@@ -1,4 +1,6 @@
-"""The type of the setting ``pools``: reads and shows each pool's tasks, hosts, policy and limits."""
+"""The type of the setting ``pools``: reads and shows each pool's tasks, hosts, policy, limits, retention and webhooks. Also makes the
+default pool, and finds pools that are unsafe without authentication.
+"""
 
 import json
 import re
@@ -43,9 +45,9 @@ from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, sho
 from fastlane.models.schedule import show_duration
 
 LEAST_TOTAL, DEFAULT_TOTAL = 1024**2, 10 * 1024**3
-"""Bytes of all logs: the least that a setting may say, and what it says by default."""
+"""Bytes of all logs: the least value of the setting, and its default."""
 NONE = "none"
-"""In a setting: no rule applies."""
+"""The word in a setting that means: no rule applies."""
 
 
 def read_age(value: object) -> int:
@@ -57,7 +59,7 @@ def read_age(value: object) -> int:
 
 
 def read_most(value: object) -> int:
-    """How many executions of a job stay. Raises ValueError."""
+    """The number of executions of a job that stay. Raises ValueError."""
     return read_number(value, 1, MOST_EXECUTIONS)
 
 
@@ -75,7 +77,7 @@ def read_retention(value: object) -> Retention:
 
 
 def _or_none(read: Callable[[object], int]) -> Callable[[object], int | None]:
-    """A reader that also takes the word for no rule."""
+    """A reader that also accepts the word for no rule."""
 
     def read_it(value: object) -> int | None:
         return None if isinstance(value, str) and value.strip().lower() == NONE else read(value)
@@ -98,14 +100,14 @@ EXAMPLE = '{ url = "https://example.com/hook" }'
 
 
 def read_webhooks(value: object) -> tuple[Webhook, ...]:
-    """The lists of webhooks of a pool, as one."""
+    """The lists of webhooks of a pool, joined into one."""
     if not isinstance(value, dict) or set(value) - set(NotificationTrigger):
         raise ValueError(f"is not a table of lists named {', '.join(NotificationTrigger)}; write {{ fails = [{EXAMPLE}] }}")
     return tuple(_webhook(NotificationTrigger(name), row) for name in value for row in _rows(value[name]))
 
 
 def show_webhooks(webhooks: Sequence[Webhook]) -> dict[str, list[object]]:
-    """The webhooks as they are written, without what is secret in them."""
+    """The webhooks as they are written, without their secrets."""
     rows: dict[str, list[object]] = {}
     for one in webhooks:
         row = {
@@ -153,7 +155,7 @@ def _secret(value: object) -> str:
 
 
 REACH = ("hosts", "tls", "ssh", "insecure")
-"""The keys that say where a pool's hosts are, and how they are reached."""
+"""The keys for the places of a pool's hosts, and for the way to them."""
 MAX_PATTERNS = 100
 MAX_PATTERN = 1024
 
@@ -161,7 +163,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _hosts(value: object) -> dict[str, object]:
-    """The hosts of a pool, and what goes for those that are written as a table."""
+    """The hosts of a pool, and the options of hosts that are written as a table."""
     if not isinstance(value, list):
         raise ValueError(f'is not a list; write ["{LOCAL_ENGINE}"]')
     rows = [_host_row(row) for row in value]
@@ -202,7 +204,7 @@ def _tls(value: object) -> TlsFiles:
 
 
 def _patterns(read: Callable[[str], str]) -> Callable[[object], tuple[str, ...]]:
-    """A reader of what a policy allows for an option: true for anything, false, or patterns, which ``read`` normalizes."""
+    """A reader of a policy's value for an option: true for anything, false for nothing, or patterns, which ``read`` normalizes."""
 
     def read_all(value: object) -> tuple[str, ...]:
         if isinstance(value, bool):
@@ -370,21 +372,21 @@ def _pools(value: object) -> tuple[Pool, ...]:
 
 
 def _without_faults(number: int, row: dict[str, Any], faults: Sequence[Fault]) -> dict[str, Any]:
-    """The attributes of a pool, without its hosts and the way to them if one of these could not be read: else each would be at fault."""
+    """The attributes of a pool. If its hosts or the way to them could not be read, both are left out: otherwise each would be at fault."""
     unread = tuple(f"pool {number}: {key}" for key in REACH)
     hidden = REACH if any(fault.message.startswith(unread) for fault in faults) else ()
     return {name: value for name, value in {**row, **_hosts_of(row)}.items() if name not in hidden}
 
 
 def _hosts_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The hosts of a pool; one that lets some be registered may begin without any."""
+    """The hosts of a pool. A pool that allows the registration of hosts may begin without any."""
     if "hosts" in row:
         return dict(row["hosts"])
     return {"hosts": ()} if row.get("register") else {}
 
 
 def _stand_in(number: int) -> dict[str, Any]:
-    """Valid values in place of the ones that could not be read, so that the faults between pools are found at once too."""
+    """Valid values in place of the ones that could not be read, so that the faults between pools are found in the same run."""
     return {"name": f"number-{number}", "match": f"number-{number}$", "hosts": (LOCAL_ENGINE,)}
 
 
@@ -413,7 +415,7 @@ def _shown_host(pool: Pool, host: str) -> object:
 
 
 def default_pools(invocation: Invocation) -> tuple[Pool, ...]:
-    """One pool for all tasks: on the engine that DOCKER_HOST names, with TLS where DOCKER_TLS_VERIFY asks for it as of the docker command,
+    """One pool for all tasks: on the engine that DOCKER_HOST names, with TLS where DOCKER_TLS_VERIFY demands it as for the docker command,
     else on the local engine. Raises ValueError for a DOCKER_HOST that cannot be used."""
     if not invocation.docker_host:
         return (Pool("default", "", (LOCAL_ENGINE,)),)
@@ -431,8 +433,8 @@ def default_pools(invocation: Invocation) -> tuple[Pool, ...]:
 
 
 def unprotected_policies(pools: Sequence[Pool]) -> list[Fault]:
-    """The faults of pools whose policy allows something on a server without authentication: anyone who reaches it could use a host's files
-    or its network."""
+    """The faults of pools whose policy allows something on a server without authentication: anyone who reaches the server could use a
+    host's files or its network."""
     words = "but there are no users and no tokens, so anyone may use it; add some (`fastlane password`, `fastlane token`) or drop it"
     return [
         Fault("pools", f"the policy of pool {pool.name!r} allows {', '.join(_show_policy(pool.policy))} to containers, {words}")

@@ -1,6 +1,7 @@
-"""The settings: ``Settings`` declares each one once, with its type, its default, what it means, and whether it is secret.
+"""The settings: ``Settings`` declares each one once, with its type, its default, its meaning, and whether it is secret.
 
-``load`` reads and checks them by this, ``fastlane config`` shows them, and docs/configuration.md lists them. To add a setting, add a field.
+``load`` reads and checks settings by this declaration, ``fastlane config`` shows them, and docs/configuration.md lists them. To add a
+setting, add a field.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ def setting(type: SettingType, default: str, meaning: str, *, secret: bool = Fal
 
 
 def optional(type: SettingType, meaning: str, *, unset: str = "none", secret: bool = False) -> Any:
-    """Declares a field that is empty unless it is set. ``unset`` says what that means."""
+    """Declares a field that is empty unless it is set. ``unset`` describes the meaning of an empty one."""
     return setting(type, unset, meaning, secret=secret, computed=lambda _invocation, _values: type.empty)
 
 
@@ -315,8 +316,8 @@ class Settings:
 
     @classmethod
     def defaults(cls, cwd: Path = Path("/"), role: Role = "up", **changes: Any) -> "Settings":
-        """The settings of a process that sets nothing, whatever this machine's files and environment say; ``changes`` are values of single
-        settings, from which the defaults of others may follow."""
+        """The settings of a process that sets nothing, whatever this machine's files and environment contain; ``changes`` are values of
+        single settings, from which the defaults of others may follow."""
         invocation, values = Invocation(role, cwd), dict[str, Any]()
         for row in SETTINGS:
             values[row.name] = changes[row.name] if row.name in changes else row.default_value(invocation, values)

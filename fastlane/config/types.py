@@ -1,4 +1,6 @@
-"""The types of settings: how a value of each is read from text or TOML, resolved when a process starts, and shown.
+"""The types of settings. Each reads a value from text or TOML, resolves it when a process starts, and shows it again. Here are the readers
+of single values (numbers, durations, paths, URLs, addresses, words), of tables with keys (``Key``), and of logins for registries; ``pools``
+and ``access`` have types of their own.
 
 A reader raises ``ValueError`` whose text says what to write instead, or ``Invalid`` when there are several faults. It accepts what
 ``show`` writes. Readers of secrets never repeat the value.
@@ -28,7 +30,7 @@ Role = Literal["up", "api", "worker"]
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What defaults depend on: the command, the current directory, the variables DOCKER_HOST and DOCKER_CONFIG, the folder of Docker's
+    """The inputs of defaults: the command, the current directory, the variables DOCKER_HOST and DOCKER_CONFIG, the folder of Docker's
     certificates if DOCKER_TLS_VERIFY is set, and whether standard error is a terminal."""
 
     role: Role
@@ -41,7 +43,8 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class SettingType:
-    """``read`` takes text or a TOML value, ``show`` writes it, ``resolve`` makes it definite (an absolute path, no ``auto``)."""
+    """Type of a setting: ``read`` takes text or a TOML value, ``show`` writes it, ``resolve`` makes it definite (an absolute path, no
+    ``auto``)."""
 
     read: Callable[[object], Any]
     show: Callable[[Any], str] = str
@@ -59,7 +62,7 @@ def read_stripped_text(value: object) -> str:
 
 def read_text_if(fits: str | Callable[[str], bool], words: str, *, quotes: bool = False) -> Callable[[object], str]:
     """A reader of text that is not empty, and matches the regular expression ``fits`` or passes that check. The fault is ``words``, after
-    the text where it ``quotes`` it, which no reader of secrets may do."""
+    the text where ``quotes`` is true, which no reader of secrets may use."""
 
     def read(value: object) -> str:
         text = read_stripped_text(value)
@@ -121,7 +124,7 @@ def _port(value: object) -> int:
 
 
 def read_number(value: object, least: int, most: int) -> int:
-    """A whole number in a range, as text too."""
+    """A whole number in a range; text is read too."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip(), re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -227,7 +230,7 @@ def _duration(value: object) -> float:
 
 
 def _mail_interval(value: object) -> float:
-    """At most as long as it is known when the last mail was sent."""
+    """The interval between mails: at most as long as the time of the last mail is kept."""
     seconds = 0.0 if isinstance(value, str) and re.fullmatch(r"\s*0+\s*(ms|s|m|h|d)\s*", value, re.ASCII) else _duration(value)
     if seconds > 7 * 86_400:
         raise ValueError("must be at most 7d")
@@ -270,7 +273,7 @@ Keys = Mapping[str, Key]
 
 
 def show_keys(value: object, keys: Keys, usual: object = None) -> dict[str, object]:
-    """The attributes as users write them, by key: those that are set, and differ from ``usual``."""
+    """The attributes as users write them, by key. Attributes that are not set, or equal ``usual``, are left out."""
     own = {name: (key, getattr(value, key.attribute)) for name, key in keys.items()}
     row = {
         name: key.show(found)
@@ -294,8 +297,8 @@ def read_tables(
 def read_valid_keys(
     value: object, noun: str, keys: Keys, required: Iterable[str], example: str, plural: str | None = None
 ) -> tuple[list[dict[str, Any]], list[Fault]]:
-    """As ``read_tables``, but returns what can be read of each table, and the faults of the rest. ``required`` may name alternatives:
-    ``a or b``."""
+    """The readable attributes of each table in such a list, and the faults of the rest. Otherwise like ``read_tables``. ``required`` may
+    name alternatives: ``a or b``."""
     rows = value
     if isinstance(value, str):
         try:
@@ -345,8 +348,8 @@ def _read_row(row: Mapping[str, object], place: str, keys: Keys, required: Itera
 
 
 def unknown(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """What is wrong with a setting's name that is not known: the nearest known name, if one is near. ``prefix``: what all of these names
-    begin with, which makes none nearer."""
+    """The fault of an unknown setting's name, with the nearest known name, if one is near. ``prefix``: the common beginning of all these
+    names, which makes none nearer."""
     near = nearest(name.removeprefix(prefix), sorted(text.removeprefix(prefix) for text in known))
     hint = f"the nearest known name is {prefix}{near}" if near else "`fastlane config` lists all settings"
     return f"is not a setting; {hint}"
@@ -358,7 +361,7 @@ def _unknown_key(key: str, keys: Keys) -> str:
 
 
 def read_choice(*words: str) -> Callable[[object], str]:
-    """A reader that accepts these words only."""
+    """A reader that accepts only these words."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value.strip().lower() not in words:
@@ -449,7 +452,7 @@ FIXED = {
     "wtimeoutms": (None, "each call has a time limit already"),
     "sockettimeoutms": (None, "each call has a time limit already"),
 }
-"""Options that fastlane sets itself: the value with which a URL may repeat each of them, and why."""
+"""Options that fastlane sets itself: the value with which a URL may repeat each of them, and the reason."""
 
 _MONGO_HOST = r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~%-]+\.sock)"
 _MONGO_URL = re.compile(
