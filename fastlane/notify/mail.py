@@ -1,7 +1,7 @@
-"""Mails about executions and jobs: how one is written, and how it is sent by SMTP, over TLS whose certificate is verified.
+"""Writes mails about executions and jobs, and sends them by SMTP, over TLS whose certificate is verified.
 
-The server is the operator's own, but it may be slow, or gone, and its answers are someone else's words: the time of an attempt is bounded
-as a whole, and so is what is kept of an answer. Each mail has a connection of its own and one address, so no mail waits for another.
+The server is the operator's own, but it may be slow, or gone, and its answers are not fastlane's words: the time of an attempt is bounded
+as a whole, and only a part of an answer is kept. Each mail has a connection of its own and one address, so no mail waits for another.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ from fastlane.models.schedule import show_duration
 from fastlane.notify.port import MailMessage, MailParts, WebhookPayload
 
 EXCERPT = 1024
-"""Characters that are kept of an answer."""
+"""Characters of an answer that are kept."""
 FAREWELL = 1.0
 """Seconds for which the end of a connection is waited for, once the mail is sent."""
 PERMANENT = range(500, 600)
-"""SMTP's replies by which a server says that a mail will never be taken."""
+"""SMTP's replies with which a server refuses a mail for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class SmtpSender:
         return self._deadline + FAREWELL
 
     async def send(self, message: MailMessage) -> Reply:
-        """What the server answered. What it said of the mail counts, even when the connection then ends badly."""
+        """The server's answer. Its answer to the mail counts, even when the connection then ends badly."""
         connections: list[SMTP] = []
         try:
             async with asyncio.timeout(self._deadline):
@@ -120,7 +120,7 @@ class SmtpSender:
         return Reply(None, self._words(error))
 
     def _words(self, error: Exception) -> str:
-        """Why there was no answer."""
+        """The reason for a missing answer, in words."""
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ssl.SSLError):
             cause = cause.__cause__ or cause.__context__
@@ -142,7 +142,7 @@ class SmtpSender:
 
 
 def _context(ca: Path | None) -> ssl.SSLContext:
-    """What verifies the server's certificate and its name. The file is read each time, so it may change."""
+    """The TLS context that verifies the server's certificate and its name. The file is read each time, so it may change."""
     return ssl.create_default_context(cafile=ca)
 
 
@@ -163,7 +163,7 @@ def _as_email(message: MailMessage, sender: str) -> EmailMessage:
 
 
 async def _close(client: SMTP) -> None:
-    """Ends a connection, and says so if the server listens: what it answered before counts."""
+    """Ends a connection, with QUIT if the server listens: its earlier answer counts."""
     with suppress(SMTPException, OSError, TimeoutError):
         async with asyncio.timeout(FAREWELL):
             await client.quit()
@@ -179,7 +179,7 @@ HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 Row = tuple[str, str]
 Redact = Callable[[str, Mapping[str, str]], str]
 MakePayload = Callable[[Subject, Delivery], WebhookPayload]
-"""Makes what webhooks get of an execution or a job, from which mails are written too."""
+"""Makes the payload of an execution or a job that webhooks get; mails are written from it too."""
 
 HTML = """\
 <!DOCTYPE html>
@@ -197,8 +197,8 @@ CELL = '<tr><th style="text-align:left;vertical-align:top;padding:2px 16px 2px 0
 
 
 def mail_writer(make_payload: MakePayload, redact: Redact, interval: float) -> Callable[[Subject, Delivery, MailParts], MailMessage]:
-    """Writes the mail of a delivery. ``redact`` makes the end of a log into one without the secrets among the execution's variables;
-    ``interval`` is the setting mail_interval, which the mail quotes (seconds)."""
+    """Makes the function that writes the mail of a delivery. ``redact`` cuts the secrets among the execution's variables out of the end of
+    a log; ``interval`` is the setting mail_interval, which the mail quotes (seconds)."""
 
     def write(subject: Subject, delivery: Delivery, parts: MailParts) -> MailMessage:
         payload = make_payload(subject, delivery)
@@ -279,7 +279,7 @@ def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
 
 
 def _held(quota: MailQuota | None, payload: WebhookPayload, interval: float) -> list[str]:
-    """What was held back since the last mail."""
+    """The failures whose mails were held back since the last mail."""
     if quota is None or not quota.held:
         return []
     executions = f"{payload['url'].partition('/executions/')[0].rstrip('/')}/executions"
@@ -311,12 +311,12 @@ def _html(subject: str, rows: list[Row], lines: str, held: list[str], footer: st
 
 
 def _linked(value: str) -> str:
-    """A value in HTML: as a link if it is a URL of fastlane's own, which ends in a slash and has no blanks."""
+    """A value in HTML: as a link if it is one of fastlane's own URLs, which end in a slash and contain no blanks."""
     shown = html.escape(value)
     is_url = value.startswith(("https://", "http://")) and value.endswith("/") and not any(sign.isspace() for sign in value)
     return f'<a href="{shown}">{shown}</a>' if is_url else shown
 
 
 def _printable(text: str) -> str:
-    """A text of several lines without characters that cannot be printed, such as a terminal's colours, or that hide others."""
+    """A text of several lines without characters that cannot be printed (a terminal's colours, for example), or that hide others."""
     return "".join(sign for sign in text if sign in "\n\t" or unicodedata.category(sign) not in HIDDEN)

@@ -1,4 +1,4 @@
-"""The ports of notifications: the messages to webhooks and mail servers, and what sends them."""
+"""The ports of notifications: the messages to webhooks and mail servers, and the senders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any, Protocol
 from fastlane.models.delivery import Delivery, MailQuota, Reply, Subject
 
 WebhookPayload = Mapping[str, Any]
-"""What is known of an execution or a job, as JSON: what webhooks get, and what mails are written from."""
+"""The facts about an execution or a job, as JSON: webhooks get them, and mails are written from them."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookMessage:
-    """One attempt to post to a webhook. ``id`` is the same in each attempt; ``at`` is when this one began (milliseconds). ``secrets``: what
-    it is signed with."""
+    """One attempt to post to a webhook. ``id`` is the same in each attempt; ``at`` is when this one began (milliseconds). ``secrets``: the
+    keys that sign it."""
 
     id: str
     url: str = field(repr=False)
@@ -31,7 +31,7 @@ class Sender(Protocol):
         """Seconds after which ``send`` has returned."""
 
     async def send(self, message: WebhookMessage) -> Reply:
-        """What the receiver answered. Raises nothing of its own: a receiver that cannot be reached is a reply, too."""
+        """The receiver's answer. Raises nothing of its own: a receiver that cannot be reached is a reply, too."""
 
     async def close(self) -> None:
         """Ends its connections."""
@@ -59,12 +59,13 @@ class MailSender(Protocol):
         """Seconds after which ``send`` has returned."""
 
     async def send(self, message: MailMessage) -> Reply:
-        """What the mail server answered. Raises nothing of its own: a server that cannot be reached is a reply, too."""
+        """The mail server's answer. Raises nothing of its own: a server that cannot be reached is a reply, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailParts:
-    """What a mail has beside the payload: the end of the log of its execution, and the quota with the failures that no mail was about."""
+    """The parts of a mail in addition to the payload: the end of its execution's log, and the quota with the failures that no mail was
+    about."""
 
     lines: str = field(default="", repr=False)
     quota: MailQuota | None = None
@@ -72,9 +73,8 @@ class MailParts:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """How a worker sends mail: ``write`` writes one, ``sender`` sends it. To one address it sends at most one mail about
-    failures of one job in ``interval`` milliseconds (0: all), and none to addresses other than the ``allowed``, as ``is_allowed`` has
-    them."""
+    """How a worker sends mail: ``write`` writes one, ``sender`` sends it. To one address it sends at most one mail about failures of one
+    job in ``interval`` milliseconds (0: all). It sends only to ``allowed`` addresses, as ``is_allowed`` decides."""
 
     write: Callable[[Subject, Delivery, MailParts], MailMessage]
     sender: MailSender
@@ -84,8 +84,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """How a worker notifies: ``make_body`` writes what is posted, ``sender`` posts it. ``mail``: None where no mail
-    server is named."""
+    """How a worker notifies: ``make_body`` writes the body of a post, ``sender`` posts it. ``mail``: None where no mail server is named."""
 
     make_body: Callable[[Subject, Delivery], bytes]
     sender: Sender

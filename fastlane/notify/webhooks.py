@@ -1,8 +1,8 @@
-"""Sends webhooks by HTTP.
+"""Sends webhooks by HTTP, only to addresses that the rules allow.
 
-A receiver is someone else's server, and anyone who may run jobs gives its URL. So each connection is new, and is made only to an address
-that the rules allow: the check is where the socket is made, after names have been looked up, so that no name can mean another address
-then. Redirects are not followed. What is read of an answer is bounded, and so is the time of an attempt.
+A receiver is someone else's server, and anyone who may run jobs gives its URL. So each connection is new, and is made only to an allowed
+address: the check happens where the socket is made, after the look-up of names, so that a name cannot mean another address by then.
+Redirects are not followed. The size of an answer that is read, and the time of an attempt, are bounded.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from fastlane.models.notify import may_post, signature
 from fastlane.notify.port import WebhookMessage
 
 CONNECT_WITHIN = 5.0
-"""Seconds in which a connection must be there."""
+"""Seconds for connecting."""
 LOOK_UPS = 8
-"""Names that are looked up at once."""
+"""Names that are looked up at the same time."""
 READ, EXCERPT = 4096, 1024
-"""Bytes that are read of an answer, and characters that are kept of them."""
+"""Bytes of an answer that are read, and characters of these that are kept."""
 GONE = 410
-"""The status by which a receiver says that it wants no more."""
+"""The status of a receiver that wants no more posts."""
 NOT_ALLOWED = "is not a public address, and webhook_allow does not list it"
 
 
@@ -36,7 +36,7 @@ class AddressRefused(OSError):
 
 
 class Names(AbstractResolver):
-    """Looks names up in threads of its own, so that a name server that hangs delays nothing but webhooks."""
+    """Looks names up in threads of its own, so that a name server that hangs delays only webhooks."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="webhook-names")
@@ -54,7 +54,7 @@ class Names(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Waits for no look-up."""
+        """Ends the threads, without waiting for look-ups."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -73,7 +73,7 @@ class WebhookSender:
         return self._deadline
 
     async def send(self, message: WebhookMessage) -> Reply:
-        """What the receiver answered."""
+        """The receiver's answer."""
         try:
             async with asyncio.timeout(self._deadline):
                 return await self._post(message)
@@ -144,7 +144,7 @@ def _fault(status: int) -> str | None:
 
 
 def _words(error: Exception) -> str:
-    """Why there was no answer, without the URL, which may be secret."""
+    """The reason for a missing answer, without the URL, which may be secret."""
     refused = _cause(error)
     if refused is not None:
         return str(refused)
@@ -160,7 +160,7 @@ def _words(error: Exception) -> str:
 
 
 def _cause(error: BaseException | None) -> AddressRefused | None:
-    """The refusal of an address from which an error follows. Where a name has several addresses, the errors of all are in one."""
+    """The refusal of an address that caused an error. Where a name has several addresses, one error holds the errors of all."""
     while error is not None:
         if isinstance(error, AddressRefused):
             return error
