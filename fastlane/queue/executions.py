@@ -1,7 +1,7 @@
-"""What services and the scheduler both do about executions, in the store and the queue: stops, and the quotas of a pool on what waits.
+"""Work on executions, in the store and the queue, that services and the scheduler share: stops, and a pool's quotas on waiting executions.
 
-A look at a quota and what is added after it are two steps, so several that come at once may exceed the quota by their number. Nothing that
-was accepted is ever dropped for a quota.
+The check of a quota and the insertion after it are two steps, so simultaneous callers may exceed the quota by their number. An accepted
+execution is never dropped for a quota.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ADVICE = "send it again when some have started, or ask the operator for a higher
 
 
 class WaitingQuotas:
-    """Asks the queue and the store how much waits, for pools that have a quota. ``pools`` may change meanwhile."""
+    """Counts waiting executions in the queue and the store, for pools that have a quota. ``pools`` may change meanwhile."""
 
     def __init__(self, queue: TimedQueue, store: ExecutionStore, pools: Sequence[Pool]) -> None:
         self._queue = queue
@@ -48,10 +48,10 @@ class WaitingQuotas:
 
 
 class StopMessages(Protocol):
-    """The way by which the queue hears of a stop that the store has."""
+    """Tells the queue about a stop that the store has."""
 
     async def pass_on_stop(self, execution: Execution) -> None:
-        """Has the owner of the execution stop it, or a worker end or settle it at once. Safe to repeat."""
+        """Makes the owner of the execution stop it, or a worker end or settle it at once. Safe to repeat."""
 
 
 class QueueMessages:
@@ -76,7 +76,7 @@ class Stopper:
         self._messages = messages
 
     async def stop(self, execution: Execution) -> Execution | None:
-        """Ends an execution that no worker has, or asks the owner of another one to stop it; the row after that. None when another process
+        """Ends an execution that no worker has, or asks the owner of one to stop it. Returns the row after that; None when another process
         changed it first: it must be read again. Raises QueueDown, as its messages do, once the row is written."""
         stopped = await self.mark(execution)
         if stopped is not None:
@@ -89,5 +89,6 @@ class Stopper:
         return await self._store.change(transitions.cancel(execution, now=now) if queued else transitions.flag_stop(execution, now=now))
 
     async def pass_on(self, stopped: Execution) -> None:
-        """Sends the message once more: the process that stopped the execution may have ended before, or the queue may have been away."""
+        """Sends the message again: the process that stopped the execution may have ended before it sent one, or the queue may have been
+        away."""
         await self._messages.pass_on_stop(stopped)

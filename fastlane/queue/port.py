@@ -32,7 +32,7 @@ WENT_BACK = ", store went back"
 
 
 class EntryKind(StrEnum):
-    """What an entry's id names."""
+    """The kinds of things that an entry's id names."""
 
     JOB = "job"
     EXECUTION = "execution"
@@ -61,9 +61,9 @@ def job_entry(job: Job) -> Entry:
 
 
 def execution_entry(execution: Execution, pools: Sequence[Pool]) -> Entry:
-    """The entry that makes a worker run the execution: in its pool's lane, or in ``@ticks`` when no pool matches its task any more. That of
-    one that waits for others of its job is in ``@ticks``, too, with a lower revision: a worker looks whether it still has to wait, and the
-    entry of the released execution moves it."""
+    """The entry that makes a worker run the execution: in its pool's lane, or in ``@ticks`` when no pool matches its task any more. While
+    the execution waits for others of its job, its entry is in ``@ticks`` too, with a lower revision: a worker checks whether it still has
+    to wait, and the entry of the released execution moves it."""
     pool = pool_for(pools, execution.task_id)
     return Entry(
         id=execution.id,
@@ -134,7 +134,7 @@ class Renewal(StrEnum):
 
 
 class Cancelled(StrEnum):
-    """What a cancel did: it removed the entry, notified its owner to stop, or found no entry."""
+    """The outcome of a cancel: it removed the entry, notified its owner to stop, or found no entry."""
 
     REMOVED = "removed"
     NOTIFIED = "notified"
@@ -164,8 +164,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """What is wrong on a page of the queue's data (None: nothing), and the name of the next page (None: that was the last). ``is_rest``:
-    from there on comes only what waits; what is leased, which is never much, was before it."""
+    """The damage found on a page of the queue's data (None: none), and the name of the next page (None: that was the last). ``is_rest``:
+    all further pages have only waiting entries; the leased ones, which are few, came before."""
 
     wrong: str | None
     next: str | None
@@ -193,11 +193,11 @@ class LaneCounts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker says about itself every second: its id, when it started (milliseconds), how it sees the hosts, and what keeps its
-    executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more executions it takes.
-    ``pools``: the name and ``match`` of each of its pools, in order, and ``pools_digest`` the digest of all their settings. (None:
-    it does not say.) Workers of several versions may run side by
-    side, and each reads only the fields that it knows: a new field needs a default."""
+    """The report that a worker gives about itself every second: its id, when it started (milliseconds), how it sees the hosts, and the
+    reasons for which its executions wait. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more
+    executions it takes. ``pools``: the name and ``match`` of each of its pools, in order, and ``pools_digest`` the digest of all their
+    settings. (None: it does not say.) Workers of several versions may run side by side, and each reads only the fields that it knows: a new
+    field needs a default."""
 
     worker: str
     started_at: int
@@ -230,7 +230,7 @@ class TimedQueue(Protocol):
         """Ends all connections and tasks."""
 
     async def time(self) -> int:
-        """Redis's time (milliseconds): the one by which entries are due and leases end."""
+        """Redis's time (milliseconds), which decides when entries are due and leases end."""
 
     async def check(self) -> None:
         """Returns when Redis answers and accepts a write; raises QueueDown otherwise."""
@@ -295,9 +295,8 @@ class TimedQueue(Protocol):
         sees it."""
 
     async def oldest_waiting(self, lanes: Sequence[str]) -> Mapping[str, int]:
-        """For how many milliseconds the entry that has waited longest for a slot has been due, per lane; 0: none waits. A claim need not
-        have seen it. Entries that wait for their group do not count. Only the first ones in line are looked at, at most 256 of all
-        lanes."""
+        """Milliseconds since the longest-waiting entry of each lane became due; 0: none waits for a slot. A claim need not have seen it.
+        Entries that wait for their group do not count. Only the first ones in line are looked at, at most 256 of all lanes."""
 
 
 class QueueGeneration(Protocol):
@@ -307,15 +306,15 @@ class QueueGeneration(Protocol):
         """Which data the queue holds now. Compare it with the store's generation after each connection."""
 
     async def remember_store(self, version: StoreVersion) -> None:
-        """Keeps the store's version, by which the queue can tell that the store went back. The version of another store stays until a
-        ``wipe``."""
+        """Keeps the store's version, so that the queue can tell when the store went back to an earlier state. The version of another store
+        stays until a ``wipe``."""
 
     async def refuse_eviction(self) -> None:
         """Raises QueueUnfit when the server drops entries on its own once its memory is full."""
 
     async def audit(self, generation: str, page: str | None = None) -> AuditPage:
-        """Looks at a page of the data of this generation (None: the first) for what was lost, or changed by another program. Damaged data
-        is condemned: nothing is claimed from it any more, so that it is rebuilt."""
+        """Checks a page of the data of this generation (None: the first) for entries that were lost, or changed by another program. Damaged
+        data is condemned: nothing is claimed from it any more, so that it is rebuilt."""
 
     async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:
         """Removes everything of this installation but the tickets, and sets the generation in the same step (None: none). ``lanes`` are
@@ -326,8 +325,8 @@ class QueueGeneration(Protocol):
         ``@ticks`` and in lanes whose limit is None."""
 
     async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
-        """Sets the generation: from now on, claims of that one work. When ``before`` is given and the queue is of another generation,
-        changes nothing and returns False."""
+        """Sets the generation: from now on, claims in that generation work. When ``before`` is given and the queue is of another
+        generation, changes nothing and returns False."""
 
 
 class WorkerReports(Protocol):
@@ -373,11 +372,12 @@ class Queue(TimedQueue, Protocol):
 
 def needs_entry(found: Cancelled, *, absent_too: bool) -> bool:
     """Whether an execution that was asked to stop must be put back after a cancel, so that a worker ends or settles it. ``absent_too``:
-    even when it had no entry, as an execution that has ended already."""
+    even when it had no entry, as is the case for an execution that has ended already."""
     return found is Cancelled.REMOVED or (absent_too and found is Cancelled.ABSENT)
 
 
 async def mark_went_back(data: QueueGeneration, seen: Identity) -> bool:
-    """Marks the queue because its store went back: nothing is claimed from it any more, and the worker that rebuilds it pauses all
-    dispatch. False when the queue is no longer the one that was ``seen``: another process has marked it, or begun to rebuild it."""
+    """Marks the queue because its store went back to an earlier state: nothing is claimed from it any more, and the worker that rebuilds it
+    pauses all dispatch. False when the queue is no longer the one that was ``seen``: another process has marked it, or begun to rebuild
+    it."""
     return await data.set_generation(f"{seen.number}{WENT_BACK}", before=seen.generation)

@@ -1,4 +1,5 @@
-"""The connection to Redis: calls of one loop turn leave in one pipeline, and callers with the same kind of call share one script.
+"""The connection to Redis. Calls from one turn of the event loop leave in one pipeline, and callers with the same kind of call share one
+script.
 
 ``Connections`` makes connections to the server that a URL names, or to the current master when the URL names Sentinels. ``Pipeline`` owns
 one, and makes another when it breaks. ``Coalescer`` joins the items of callers. A driver's exceptions end here, as QueueDown.
@@ -77,7 +78,7 @@ class Coalescer(Generic[T, R]):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script of the folder ``scripts`` with ``entries.lua`` in front: its text, and the digest by which Redis knows it."""
+    """A script of the folder ``scripts`` with ``entries.lua`` in front: its text, and the digest under which Redis has it."""
 
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""What Redis's publish/subscribe carries: the hints of the hub, and the signals that wake workers or stop their executions.
+"""Messages over Redis's publish/subscribe: the hints of the hub, and the signals that wake workers or stop their executions.
 
 Each execution has a channel for its hints, so a process receives only hints that it subscribed to. A process publishes on one connection
 and receives on another, which it opens at the first subscription. A hint that cannot be sent is dropped. Signals have one channel, and a

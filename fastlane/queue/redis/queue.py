@@ -1,4 +1,4 @@
-"""The queue in Redis: each verb of a port is one script of ``scripts/``, or one command.
+"""The queue in Redis: each method of a port is one script of ``scripts/``, or one command.
 
 ``RedisQueue`` is the timed queue. It has the connection, and the other ports (``generation``, ``reports``, ``tickets``) share it.
 """
@@ -71,7 +71,7 @@ class RedisGeneration:
         self._audited: Sequence[str] = ()
 
     async def identity(self) -> Identity:
-        """Reads the generation, the server's run id, and what is known of the store."""
+        """Reads the generation, the server's run id, and the store's version."""
         generation = await self._pipeline.call("GET", self._keys.generation)
         id, commits = await self._pipeline.call("HMGET", self._keys.store, "id", "commits")
         seen = None if id is None else StoreVersion(id, int(commits or 0))
@@ -148,8 +148,8 @@ WHOLE = "WHOLE"
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What Redis has of a worker's hosts, by its last report; ``number``: by which that report is known, empty while Redis may have
-    anything. It is random: a call that was lost, and is carried out late, must not fit."""
+    """The hosts of a worker as Redis has them from its last report. ``number`` identifies that report, and is empty while Redis may have
+    anything. It is random, so that it cannot match a lost call that is carried out late."""
 
     number: str = ""
     hosts: Mapping[str, HostView] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class RedisReports:
 
     async def announce(self, report: Report, *, ttl: int) -> None:
         """Keeps a worker's report for ``ttl`` milliseconds."""
-        sent = self._sent.pop(report.worker, NOTHING)  # nothing is known of what Redis has, should the answer be lost
+        sent = self._sent.pop(report.worker, NOTHING)  # if the answer is lost, the content of Redis is unknown
         hosts, number = {view.name: view for view in report.hosts}, token_hex(8)
         if await self._announce(report, ttl, sent, hosts, number) == WHOLE:
             await self._announce(report, ttl, NOTHING, hosts, number)
@@ -201,7 +201,7 @@ class RedisReports:
 
 
 def _report(values: Mapping[str, Any], hosts: Sequence[HostView]) -> Report:
-    """Reads a report that another version may have written: what this version does not know is left out."""
+    """Reads a report that another version may have written. Fields that this version does not know are left out."""
     notes = tuple(
         Note(**_known_fields(Note, note) | {"obstacle": obstacle})
         for note in values.get("notes", ())
