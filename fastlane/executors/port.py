@@ -24,7 +24,7 @@ from fastlane.models.pool import KnownHost, Pull
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to run, and for which execution; ``scheduled_for`` in milliseconds. ``resources`` include the pool's limits."""
+    """An order to run an execution; ``scheduled_for`` in milliseconds. ``resources`` include the pool's limits."""
 
     execution_id: str
     task_id: str
@@ -40,7 +40,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What to submit for an image reference: ``name@sha256:…``, or the id of a local image; and the digest or id itself."""
+    """The text to submit for an image reference: ``name@sha256:…``, or the id of a local image; and the digest or id itself."""
 
     reference: str
     digest: str
@@ -137,37 +137,37 @@ class Executor(Protocol):
         """Calls ``on_change`` whenever a host becomes usable or unusable."""
 
     def hosts(self) -> Sequence[HostView]:
-        """What is known of each host now; makes no call."""
+        """The views of all hosts as they are known now; makes no call."""
 
     async def use_hosts(self, hosts: Sequence[KnownHost]) -> None:
-        """Runs executions on these hosts from now on: connects to those that are new, and leaves those that are not named any longer. One
-        where another engine answers than the expected one is unusable, and is asked about nothing."""
+        """Runs executions on these hosts from now on: connects to new hosts, and leaves hosts that are not named any longer. A host where
+        another engine answers than the expected one is unusable, and is not asked anything."""
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
-        """What to submit for this image reference. A reference that was submitted before stays the same, without asking a registry. Raises
+        """The image to submit for this reference. A reference that was submitted before stays the same, without asking a registry. Raises
         ImageRefused, RegistryDown, HostDown."""
 
     async def park(self, host: str, order: Order, image: Image) -> str:
-        """Makes a service that runs nothing yet, or finds the one that was made before for the same execution and epoch; its id. Also
-        raises RegistryDown, when the credentials for its image cannot be read now."""
+        """Makes a service that runs nothing yet, or finds the one that was made before for the same execution and epoch. Returns its id.
+        Also raises RegistryDown, when the credentials for its image cannot be read now."""
 
     async def activate(self, host: str, service_id: str) -> Activation:
         """Starts a parked service, at most once, even if calls are lost or repeated."""
 
     async def stop(self, host: str, service_id: str, why: str = "") -> None:
-        """Ends a service's task by its signal and grace; a service that has not started never will. State, exit code and log stay. ``why``
-        is kept with the service."""
+        """Ends a service's task with its stop signal and grace; a service that has not started never will. State, exit code and log stay.
+        ``why`` is kept with the service."""
 
     def just_activated(self, host: str, service_id: str) -> EngineService | None:
-        """What is known, without a call, of a service that this executor has activated; once after each activation that started it, and
-        None otherwise. A task that has come since may be missing."""
+        """The known state of a service that this executor has activated, without a call: once after each activation that started it, and
+        None otherwise. A newer task may be missing."""
 
     async def inspect(self, host: str, service_id: str) -> EngineService:
         """One service with its tasks, read afresh."""
 
     async def detail(self, host: str, task: EngineTask) -> EngineTask | None:
-        """A running or completed task of a snapshot with what ``inspect`` would add: its container's start and end to the millisecond. None
-        when only ``inspect`` knows it."""
+        """A running or completed task of a snapshot with the details that ``inspect`` would add: its container's start and end to the
+        millisecond. None when only ``inspect`` knows them."""
 
     async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         """The tasks of this installation's services on all hosts, as last seen. ``watched``: the swarms on which the caller watches
@@ -187,8 +187,8 @@ class Executor(Protocol):
         """Removes an image (``NAME@sha256:…``) from the host's own engine, unless someone uses it or gave it a name there."""
 
     async def usage(self, host: str, task: EngineTask) -> Usage | None:
-        """What a running task's container has used so far, as its node's own engine measures it; None when that engine is not one
-        of the hosts, or has no sample. A host that does not answer is not blamed for it, and nothing else waits for it."""
+        """The usage of a running task's container so far, as measured by its node's own engine; None when that engine is not one of the
+        hosts, or has no sample. A host that does not answer is not blamed, and nothing else waits for it."""
 
     def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         """The log of an engine task after these marks, from this host or another one that has it. With ``follow`` it never ends by itself,

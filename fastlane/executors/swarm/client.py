@@ -1,7 +1,7 @@
-"""The client of one engine, which makes every call except the reading of logs: HTTP in the event loop, with a bounded number of connections
-and a deadline for each call. Its breaker, which says when not to call.
+"""The client of one engine, and its breaker. The client makes every call except the reading of logs: HTTP in the event loop, with a bounded
+number of connections and a deadline for each call. The breaker says when not to call.
 
-The client knows neither services nor the breaker: it makes a call, and says whose fault a failure was (``faults.py`` has the words).
+The client knows neither services nor the breaker: it makes a call, and tells whose fault a failure was (``faults.py`` has the words).
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class EngineClient:
 
     async def send(self, request: Request, deadline: float | None = None) -> Any:
         """The engine's answer, read as JSON; None when it is empty. Raises HostTimeout after the deadline (seconds), NotHostsFault when
-        other calls had all connections for most of that time, and what ``faults.py`` says."""
+        other calls had all connections for most of that time, and the exceptions of ``faults.py``."""
         return await self._send(f"/v{self.version}", request, self._timeouts.whole if deadline is None else deadline)
 
     async def _send(self, version: str, request: Request, deadline: float) -> Any:

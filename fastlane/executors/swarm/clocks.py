@@ -1,8 +1,8 @@
-"""The clocks of a swarm's nodes: what turns a time that a node or a manager wrote into this process's time. Pure.
+"""The clocks of a swarm's nodes: converts times that a node or a manager wrote to this process's time. Pure.
 
-A container's start and end, and what a node reports of a task, are times of the node's clock. What a manager decides (that a task waits for
-a node, say) is a time of the leader's. The clock of a registered host is measured by its probe. Another node's clock shows in its
-reports: the leader writes down when it received each.
+A container's start and end, and a node's reports about a task, have times of the node's clock. A manager's decisions (that a task waits for
+a node, say) have times of the leader's clock. The clock of a registered host is measured by its probe. Another node's clock shows in its
+reports: the leader records when it received each.
 """
 
 import re
@@ -86,8 +86,8 @@ class SetBack:
 
 
 def set_back(last: int, now: int, elapsed: int) -> SetBack | None:
-    """What a clock may have shown twice that showed ``last``, and shows ``now`` after ``elapsed`` milliseconds of a steady clock; None when
-    it was not set back."""
+    """The times that a clock may have shown twice: it showed ``last``, and shows ``now`` after ``elapsed`` milliseconds of a steady clock.
+    None when it was not set back."""
     return SetBack(max(0, now - elapsed), last + elapsed) if last + elapsed - now >= LEAST_STEP else None
 
 

@@ -1,7 +1,8 @@
 """The executor for production: each execution is one Docker Swarm service on one of the registered hosts.
 
-Every method does what the port (``executors/port.py``) says by a few calls to an engine. ``spec.py`` knows what to submit, ``states.py``
-what the answers mean, ``hosts.py`` how to call and probe a host, ``images.py`` which image to run, and ``logs.py`` how to read a log.
+Every method keeps the promise of the port (``executors/port.py``) with a few calls to an engine. ``spec.py`` knows what to submit,
+``states.py`` what the answers mean, ``hosts.py`` how to call and probe a host, ``images.py`` which image to run, and ``logs.py`` how to
+read a log.
 """
 
 import asyncio
@@ -127,7 +128,8 @@ class SwarmExecutor:
         self._listeners.append(on_change)
 
     def hosts(self) -> Sequence[HostView]:
-        """What runs on each of many hosts may be some milliseconds old, or every step of an execution would look at all of them."""
+        """The views of all hosts. With many hosts the views may be some milliseconds old, so that not every step of an execution looks at
+        all of them."""
         now = time.monotonic()
         if self._views is None or now >= self._views[0]:
             self._views = (now + max(0, len(self._hosts) - FEW) * VIEW_KEPT, self._views_now())
@@ -281,7 +283,7 @@ class SwarmExecutor:
         return raw
 
     async def _containers(self, host: SwarmHost, tasks: Sequence[Raw]) -> dict[str, Raw]:
-        """What the reachable nodes say of these tasks' containers, by container id. A node may refuse that, as some proxies do."""
+        """The reachable nodes' answers about these tasks' containers, by container id. A node may refuse to answer, as some proxies do."""
         found: dict[str, Raw] = {}
         for task in tasks:
             container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=host)

@@ -1,4 +1,4 @@
-"""Whose fault a failed call to an engine is: aiohttp's exceptions and an engine's refusals become fastlane's.
+"""Decides whose fault a failed call to an engine is: translates aiohttp's exceptions and an engine's refusals into fastlane's exceptions.
 
 ========================================== ============================== ===============
 what happened                              what aiohttp raises            what we raise
@@ -72,7 +72,7 @@ class NameTaken(FastlaneError):
 
 
 class InUse(OrderRefused):
-    """Something uses what was to be removed (409)."""
+    """The thing to remove is in use (409)."""
 
 
 _HOST_WORDS = (
@@ -92,7 +92,7 @@ _HOST_WORDS = (
 )
 _HOST_STATUSES = frozenset({429, 502, 503, 504})
 _ORDER_WORDS = ("raft message is too large", "message larger than max", "constraint expected", "code = InvalidArgument")
-"""Words of a 500 by which the engine means what it was asked, so that it will say the same again."""
+"""Words of a 500 that blame the request, so that the engine will answer the same again."""
 
 CLOSED = "closed the connection"
 NOT_HTTP = "answered what is not HTTP: is it a Docker engine?"
@@ -107,20 +107,20 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (BrokenPipeError, CLOSED),
 )
 _CLIENT_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
-"""What the client raises without a more precise cause."""
+"""The client's exceptions without a more precise cause."""
 _CERTIFICATES = {
     9: "shows a certificate that is not valid yet",
     10: "shows a certificate that has expired",
     62: "shows a certificate for another host name than the one in its address",
     64: "shows a certificate for another IP address than the one in its address",
 }
-"""What a code of OpenSSL's verification means."""
+"""The meaning of the codes of OpenSSL's verification."""
 _REFUSED_CERTIFICATE = re.compile(r"ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*|ACCESS_DENIED|DECRYPT_ERROR)|ALERT_HANDSHAKE_FAILURE")
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"})
 
 
 def connection_words(error: BaseException) -> str | None:
-    """What was wrong with a connection, in words that follow the host's name; None when the error does not say."""
+    """The fault of a connection, in words that follow the host's name; None when the error does not tell."""
     causes = list(_causes(error))
     found = (words for kind, words in _CAUSES if any(isinstance(cause, kind) for cause in causes))
     # aiohttp's errors of TLS are SSLErrors too, without the details
@@ -165,7 +165,7 @@ def refusal(status: int, explanation: str, host: str) -> FastlaneError:
 
 @contextmanager
 def readable(host: str) -> Iterator[None]:
-    """Stands around code that reads an engine's answer: one of another form than an engine's is the host's fault. Raises HostDown then."""
+    """Wraps code that reads an engine's answer. An answer that does not have an engine's form is the host's fault: raises HostDown then."""
     try:
         yield
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""The registered hosts, one and all. A host has its client behind its breaker, the loop that probes it, and what is known of it now. All
-together know which one is meant, which one is a task's node, and which one to ask when a host does not answer.
+"""The registered hosts. ``SwarmHost`` has the client of one host behind its breaker, the loop that probes it, and its known state.
+``SwarmHosts`` has all of them: it finds a host by name or node, and chooses another one to ask when a host does not answer.
 
-They know how to call an engine and when not to; the executor knows what to call.
+Hosts know how to call an engine and when not to; the executor knows what to call.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ REMOVAL_WITHIN = 30.0
 """Seconds that a removal waits for its turn. The reconciler repeats one that is given up."""
 REGISTRY_TIMEOUTS = CallTimeouts(read=25.0, whole=30.0)
 BESIDE = 2
-"""Connections beside the ones for questions to registries: for a pull that is repeated, and the removal of an image."""
+"""Connections in addition to the ones for questions to registries: for a repeated pull, and the removal of an image."""
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
@@ -124,7 +124,8 @@ class SwarmHost:
         await self.transport.close()
 
     def expect(self, identity: EngineIdentity | None) -> None:
-        """Says which engine has to answer there; None: the one that answers first. Another one is not used, and asked about nothing."""
+        """Sets the engine that has to answer there; None: the one that answers first. Another engine is not used, and not asked
+        anything."""
         if identity == self._expected:
             return
         self._expected, self._first = identity, None
@@ -139,12 +140,12 @@ class SwarmHost:
 
     @property
     def reachable(self) -> bool:
-        """Whether it answers, so that what runs there can be seen."""
+        """Whether it answers, so that its containers can be seen."""
         return self._trouble is None and self.facts is not None
 
     @property
     def reason(self) -> str | None:
-        """Why it cannot be used, in words that follow its name; None when it can."""
+        """The reason for which it cannot be used, in words that follow its name; None when it can."""
         return self._trouble or (self.facts.flaw if self.facts else "is not probed yet")
 
     @property
@@ -154,7 +155,7 @@ class SwarmHost:
         return self._fault
 
     def view(self) -> HostView:
-        """What is known of it now; the same view until something changes."""
+        """Its known state; the same view until something changes."""
         marks = (self.facts, self._seen, self._fault, self._since, self.disk.now())
         quiet = not self._parked and not self._breaker.faults  # nothing that time alone changes
         if quiet and self._view is not None and len(self._viewed) == len(marks) and all(map(is_, marks, self._viewed)):
@@ -214,7 +215,7 @@ class SwarmHost:
     # calls
 
     async def resolve(self, image: str, pull: Pull) -> Image:
-        """What to submit for an image (see ``images.py``). Raises ImageRefused, RegistryDown, HostDown."""
+        """The image to submit for a reference (see ``images.py``). Raises ImageRefused, RegistryDown, HostDown."""
         if not self.usable:
             raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
         return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
@@ -230,7 +231,7 @@ class SwarmHost:
 
     @contextlib.asynccontextmanager
     async def removing(self) -> AsyncIterator[None]:
-        """Puts a turn among the removals around a block. Raises NotHostsFault when none comes in time."""
+        """Holds a turn among the removals around a block. Raises NotHostsFault when none comes in time."""
         try:
             async with asyncio.timeout(REMOVAL_WITHIN):
                 await self._removals.acquire()
@@ -242,7 +243,7 @@ class SwarmHost:
             self._removals.release()
 
     async def remove_image(self, reference: str) -> ImageRemoval:
-        """Removes an image, within half a minute. The breaker counts no fault: that it takes too long says nothing about the host."""
+        """Removes an image, within half a minute. The breaker counts no fault, since a slow removal says nothing about the host."""
         if not self.usable:
             raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
         try:
@@ -341,7 +342,8 @@ class SwarmHost:
         return facts
 
     def _note_clock(self, facts: EngineFacts) -> None:
-        """Notes what its clock shows. It is compared with a steady clock: this process's own may be set as well, or be the same one."""
+        """Notes the time of its clock, and compares it with a steady clock: this process's own clock may be set as well, or be the same
+        one."""
         if facts.skew is None:
             return
         before, now = self._shown, (self._clock.now() + facts.skew, asyncio.get_running_loop().time())
@@ -385,7 +387,7 @@ class SwarmHosts:
         self._hosts[host.name] = host
 
     def remove(self, host: SwarmHost) -> None:
-        """Registers a host no longer."""
+        """Removes a host from the registered ones."""
         del self._hosts[host.name]
 
     def __len__(self) -> int:
@@ -420,8 +422,8 @@ class SwarmHosts:
         return Clocks(known, known.get(leader or "", own or 0))
 
     async def explained(self, tasks: Iterable[EngineTask], reference: str, *, asked: SwarmHost) -> tuple[EngineTask, ...]:
-        """The tasks, with the reason why their nodes could not pull the image, where the node is a host and says it. (An image without a
-        digest is the node's own, and not pulled.)"""
+        """The tasks, with the reason for which their nodes could not pull the image, where the node is a host and gives one. (An image
+        without a digest is the node's own, and not pulled.)"""
         return tuple([await self._explained(task, reference, asked) if task.end is TaskEnd.IMAGE else task for task in tasks])
 
     async def _explained(self, task: EngineTask, reference: str, asked: SwarmHost) -> EngineTask:
@@ -432,7 +434,7 @@ class SwarmHosts:
         return replace(task, message=words, end=TaskEnd.NO_SPACE if NO_SPACE in words else TaskEnd.IMAGE)
 
     def note_full_disks(self, tasks: Iterable[EngineTask], now: int) -> None:
-        """Takes in which of these tasks had no space left on their node's disk. Of a node that is no host, only this process knows."""
+        """Notes which of these tasks found no space on their node's disk. If the node is not a host, only this process knows."""
         for task in tasks:
             if task.end is not TaskEnd.NO_SPACE or task.node_id is None:
                 continue
@@ -457,5 +459,5 @@ class SwarmHosts:
         return frozenset(host.facts.node_id for host in self._of_swarm(asked) if host.facts is not None and not host.reachable)
 
     def _of_swarm(self, asked: SwarmHost) -> Iterable[SwarmHost]:
-        """The hosts of that one's swarm, and maybe others."""
+        """The hosts of that host's swarm, and maybe others."""
         return (asked,) if asked.facts is not None and asked.facts.one_node else self

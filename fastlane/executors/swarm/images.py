@@ -1,11 +1,11 @@
-"""What to submit for an image reference: a registry's digest of it, or the id of a local image on a swarm of one node.
+"""Resolves image references to what is submitted: a registry's digest, or the id of a local image on a swarm of one node.
 
 A tag is resolved once, before the service is made: so retries run the same image, and no node pulls a tag that has moved, or waits for a
 registry that does not answer. Registries' answers are cached for a minute. The engine is asked each time about its own images, so that a
-freshly built image runs. A registry that hangs takes only a few connections, and holds up no caller for long: the question goes on without
-its caller, who finds the answer when it asks again. A reference with a digest needs no registry.
+freshly built image runs. A registry that hangs takes only a few connections, and holds up no caller for long: the question continues
+without its caller, who finds the answer when it asks again. A reference with a digest needs no registry.
 
-An engine also says here why it could not pull an image for a task, and removes images that nothing uses any more.
+This module also asks an engine why it could not pull an image for a task (``FailedPulls``), and removes images that nothing uses any more.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class RegistryOutages:
             self._outages.popitem(last=False)
 
     def answered(self, registry: str) -> None:
-        """Records that the registry answered, be it with a refusal."""
+        """Records that the registry answered, even with a refusal."""
         self._outages.pop(registry, None)
 
 
@@ -126,7 +126,7 @@ class _Question:
 
 
 def image_path(image: str, of: str = "images") -> str:
-    """What an engine is asked for an image of its own, or for the one that a registry has (``of``: ``distribution``)."""
+    """The path of an engine's API for an image of its own, or for the one that a registry has (``of``: ``distribution``)."""
     return f"/{of}/{quote(image, safe='/:@')}/json"
 
 
@@ -145,7 +145,7 @@ class Images:
         self._asked: dict[str, _Question] = {}
 
     async def resolve(self, image: str, pull: Pull, *, one_node: bool) -> Image:
-        """What to submit. Raises ImageRefused, RegistryDown (a later call may succeed), HostDown."""
+        """The image to submit. Raises ImageRefused, RegistryDown (a later call may succeed), HostDown."""
         if any(part in {"", ".", ".."} for part in image.split("/")):
             raise ImageRefused(f"{image!r} is not an image reference")
         if found := _DIGEST.search(image):
@@ -257,7 +257,7 @@ def without_queries(words: str) -> str:
 
 
 def registry_fault(status: int, explanation: str, image: str, host: str) -> FastlaneError:
-    """Why an engine could not resolve an image: it does not exist, or the registry or the host is at fault."""
+    """The reason for which an engine could not resolve an image: it does not exist, or the registry or the host is at fault."""
     words = without_queries(plain(explanation))
     lower = _URL.sub("", words).lower()  # an image's own name says nothing
     host_fault = refusal(status, explanation, host)
@@ -271,7 +271,7 @@ def registry_fault(status: int, explanation: str, image: str, host: str) -> Fast
 
 
 def _why_refused(status: int, lower: str, image: str) -> str:
-    """What a registry's refusal of an image means. ``lower``: its words in lower case."""
+    """The meaning of a registry's refusal of an image. ``lower``: its words in lower case."""
     registry = registry_of(image) or "its registry"
     if any(word in lower for word in _MALFORMED):
         return f"{image} is not an image reference"

@@ -26,11 +26,11 @@ ADVICE: Mapping[str, str] = {
     "pending": "is joining a swarm; jobs wait until it has joined",
     "error": "is in a swarm that does not work; see: docker info",
 }
-"""What to do about an engine that is in a swarm but not a manager, by its state."""
+"""Advice for an engine that is in a swarm but not a manager, by its state."""
 
 
 def prepare_engines(endpoints: Iterable[Endpoint]) -> None:
-    """Prepares those that are engines of this machine. The log says what it does, and warns of obstacles."""
+    """Prepares the engines that are on this machine. The log says what it does, and warns of obstacles."""
     for endpoint in endpoints:
         if endpoint.scheme == "unix":
             say, warn = (lambda text: log.info("engine.preparing", said=text)), (lambda text: log.warning("engine.not_ready", said=text))

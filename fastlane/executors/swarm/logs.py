@@ -50,7 +50,7 @@ Runs = list[tuple[int, int, list[bytes]]]
 
 
 def begin(marks: Mapping[int, Mark]) -> int:
-    """The time (nanoseconds) from which to read, 0 for the start. All that comes after the marks came then or later.
+    """The time (nanoseconds) from which to read, 0 for the start. Everything after the marks came then or later.
 
     With a mark of each stream that is the earlier mark; or, if that is long ago, some slack before the later one. Once the node's clock was
     set back it is some slack before the earlier one, since the other may be from before that.
@@ -134,11 +134,11 @@ class Demultiplexer:
 
     @property
     def missed(self) -> bool:
-        """Whether what was read before has not come again so far; at the end of a log that means that it is gone."""
+        """Whether the part that was read before has not come again so far; at the end of a log that means that it is gone."""
         return bool(self._due)
 
     def feed(self, data: bytes) -> Portion:
-        """What is complete now. Raises ValueError for data that is not a frame, or a frame without a time."""
+        """The portion that is complete now. Raises ValueError for data that is not a frame, or a frame without a time."""
         if self._rest:
             data = self._rest + data
         runs: Runs = []
@@ -306,7 +306,7 @@ class LogReader:
     async def portions(
         self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool, of_container: bool = False
     ) -> AsyncGenerator[Portion, None]:
-        """What comes after the marks. Raises HostDown when the stream breaks off, reports an error, or ends although it follows; LogLost
+        """The portions after the marks. Raises HostDown when the stream breaks off, reports an error, or ends although it follows; LogLost
         when it reports an error that will not pass, or ends before the marks. A container's log ends with it, even when followed."""
         taken = Demultiplexer(marks)
         before = -GATHER

@@ -1,8 +1,8 @@
-"""What runs on all hosts, and what it uses. A snapshot takes one list of tasks for each swarm, and its nodes' states at most once a second.
-No host delays another.
+"""Observes the running tasks on all hosts, and what they use. A snapshot takes one list of tasks for each swarm, and its nodes' states at
+most once a second. No host delays another.
 
-The swarms on which the caller watches something are listed often, and among many of them each less often. Those of other workers are
-listed rarely: only to know how much runs there. In between a snapshot has what was last seen.
+Swarms on which the caller watches something are listed often, and each less often when there are many. Swarms that only other workers watch
+are listed rarely, just to know how much runs there. Between lists a snapshot has the tasks as last seen.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ OTHERS_A_SECOND = 100
 OTHERS_EVERY = 2000
 """Milliseconds between two lists of another worker's swarm: that worker may have started something there."""
 OTHERS_AT_ONCE = 64
-"""How many of them one snapshot lists at most, since it waits for what it lists."""
+"""How many of them one snapshot lists at most, since it waits for its lists."""
 
 Tasks = Mapping[str, Sequence[EngineTask]]
 
@@ -110,7 +110,7 @@ class Observer:
         return managers
 
     def _harvest(self, managers: Mapping[str, Sequence[SwarmHost]], swarms: Mapping[str, Sequence[SwarmHost]]) -> None:
-        """Takes in the answers. What was seen of a swarm stays while it is asked again, and goes when no manager answers."""
+        """Takes in the answers. A swarm's last tasks stay while it is asked again, and go when no manager answers."""
         for swarm in [swarm for swarm, task in self._under_way.items() if task.done()]:
             task = self._under_way.pop(swarm)
             tasks = None if task.cancelled() else task.result()
@@ -123,8 +123,8 @@ class Observer:
             self._count(tasks, managers[swarm], swarms[swarm])
 
     def _count(self, tasks: Tasks, managers: Sequence[SwarmHost], reachable: Sequence[SwarmHost]) -> None:
-        """Tells each manager of a swarm what runs on its own node; the first that answers, what runs on no manager's. So each execution
-        counts once."""
+        """Tells each manager of a swarm what runs on its own node. The first that answers also gets what runs on the nodes of no manager.
+        So each execution counts once."""
         running = {service: views[0].node_id for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED}
         nodes = {host.facts.node_id: host for host in reversed(managers) if host.facts is not None}
         rest = next(iter(reachable), None)
@@ -137,7 +137,7 @@ class Observer:
             host.saw(frozenset(counted[host.name]), frozenset(tasks))
 
     async def _ask(self, swarm: str, managers: Sequence[SwarmHost], reachable: Sequence[SwarmHost]) -> Tasks | None:
-        """The tasks of a swarm from the first manager that answers, beginning with the one that did last time; None when none does."""
+        """The tasks of a swarm from the first manager that answers, beginning with the one that answered last time; None when none does."""
         for host in sorted(reachable, key=lambda manager: manager.name != self._answered.get(swarm)):
             try:
                 raws, nodes = await unless_cancelled(
@@ -185,8 +185,8 @@ class UsageReader:
         self._clients: dict[str, EngineClient] = {}
 
     async def read(self, manager: SwarmHost, task: EngineTask) -> Usage | None:
-        """What the task's container has used so far; None when its node is not a host, or its engine has no sample, as after the end.
-        Raises what ``EngineClient.send`` does."""
+        """The usage of the task's container so far; None when its node is not a host, or its engine has no sample, as after the end. Raises
+        the same as ``EngineClient.send``."""
         at = self._hosts.at_node(task.node_id or "", asked=manager)
         if at is None or task.container_id is None:
             return None
@@ -211,7 +211,8 @@ class UsageReader:
 
 
 def usage_of(raw: Raw) -> Usage | None:
-    """What one sample of an engine says; None for one without measurements, which engines give of a container that does not run."""
+    """The usage in one sample of an engine; None for a sample without measurements, which engines give for a container that does not
+    run."""
     memory = raw.get("memory_stats") or {}
     if "usage" not in memory:
         return None

@@ -1,4 +1,5 @@
-"""The probe of a host: what it asks, whether the answers make the host usable, and whether its disk has room.
+"""The probe of a host: its questions to the engine, whether the answers make the host usable, how often it is probed, and whether its disk
+has room.
 
 ``/nodes`` shows whether the host is a manager of a swarm with a leader (``_ping`` is answered without one), ``/info`` which swarm that is.
 ``/info`` may hang when ``/nodes`` does not; an earlier answer then stays valid. It also shows the time of the host's clock. Among many
@@ -93,7 +94,7 @@ class EngineFacts:
 
     @property
     def flaw(self) -> str | None:
-        """Why the host cannot be used although it answers; None when it can."""
+        """The reason for which the host cannot be used although it answers; None when it can."""
         if self.history < LEAST_HISTORY:
             return (
                 f"its swarm keeps {self.history} old tasks, and a stop would lose its result: "
@@ -208,7 +209,7 @@ NO_RESERVE = Reserve()
 
 
 class EngineDisk:
-    """What is known of the disk of one engine. It calls ``on_change`` when the engine becomes short of disk, or has enough again."""
+    """The known state of one engine's disk. It calls ``on_change`` when the engine becomes short of disk, or has enough again."""
 
     def __init__(self, endpoint: Endpoint, reserve: Reserve, clock: Clock, on_change: Callable[[], None]) -> None:
         self._host = endpoint.address
@@ -221,14 +222,14 @@ class EngineDisk:
         self._disk: Disk | None = None
 
     def now(self) -> Disk | None:
-        """What is known of it now; None when that is nothing."""
+        """The known state; None when nothing is known."""
         if self._disk is not None and self._disk.until is not None and self._clock.now() >= self._disk.until:
             self._judge()
         return self._disk
 
     @property
     def short(self) -> str | None:
-        """Why the engine gets no new work, in words that follow its name; None when it has room."""
+        """The reason for which the engine gets no new work, in words that follow its name; None when it has room."""
         disk = self.now()
         return None if disk is None else disk.short
 
@@ -242,13 +243,13 @@ class EngineDisk:
         self._judge()
 
     def refused(self, refusals: Refusals | None) -> None:
-        """Takes in which starts the engine refused because its disk was full, unless it knows of later ones."""
+        """Takes in the starts that the engine refused because its disk was full, unless it knows of later ones."""
         if refusals is not None and (self._refusals is None or refusals.last > self._refusals.last):
             self._refusals = refusals
             self._judge()
 
     def refused_at(self, moment: int) -> None:
-        """Takes in one more."""
+        """Takes in one more refused start."""
         self.refused(Refusals(moment, moment) if self._refusals is None else self._refusals.and_at(moment))
 
     def _judge(self) -> None:

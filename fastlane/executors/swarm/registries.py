@@ -234,7 +234,7 @@ async def _ask(helper: str, registry: str) -> _Helped:
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
-    """Ends a helper with what it started."""
+    """Ends a helper with its child processes."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with suppress(TimeoutError):
@@ -252,7 +252,7 @@ class _File(Generic[T]):
         self._stamp: tuple[int, ...] | None = None
 
     def read(self) -> T:
-        """Raises OSError, and what ``parse`` raises."""
+        """The parsed file. Raises OSError, and the errors of ``parse``."""
         stat = self.path.stat()
         stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if self.last is None or stamp != self._stamp:

@@ -1,7 +1,7 @@
-"""The spec of an order's service, and its changes that activate or stop the service. Pure: values in, values out.
+"""The spec of an order's service, and the changes of it that activate or stop the service. Pure: values in, values out.
 
 A service is one-shot: replicated, restart condition ``none``. Once it is activated, only a stop may change its task template: any other
-change would run a finished command again. So an update sends back what was inspected, with additions.
+change would run a finished command again. So an update sends the inspected spec back, with additions.
 """
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ NODES_OWN = frozenset({"host", "bridge"})
 
 
 class Get(Protocol):
-    """A GET of an engine, as ``Host.get`` makes it."""
+    """A GET of an engine, as ``SwarmHost.get`` makes it."""
 
     def __call__(self, path: str, filters: Mapping[str, Sequence[str]], /) -> Awaitable[Any]: ...
 
@@ -37,7 +37,7 @@ NO_IDS = Ids()
 
 
 async def ids_for(container: Container, get: Get) -> Ids:
-    """The ids of what this container names. Raises OrderRefused for what the swarm does not have."""
+    """The ids of the networks and secrets that this container names. Raises OrderRefused for one that the swarm does not have."""
     networks = {name: name for name in container.networks if name in NODES_OWN}
     wanted = dict.fromkeys(name for name in container.networks if name not in NODES_OWN)
     if wanted:
@@ -88,7 +88,7 @@ MAX_SIZE = 700_000
 """The most bytes of a spec, as ``size`` counts them. A swarm writes no change of more than 1.5 MiB, and an activation or a stop writes the
 spec twice: as it is, and as it was."""
 OVERHEAD = 8
-"""At least as many bytes as each value of a spec takes beside its text."""
+"""At least as many bytes as each value of a spec takes in addition to its text."""
 
 LOG_DRIVER: Mapping[str, Any] = {"Name": "local", "Options": {"max-size": "1g", "max-file": "2", "compress": "false"}}
 """``local`` keeps bytes as they are; ``json-file`` does not. The size is far more than fastlane stores of a log, since a command may write
@@ -191,7 +191,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
 
 
 def _secret(secret: Secret, id: str) -> dict[str, Any]:
-    """As ``docker service create --secret`` submits it: every user in the container may read the file."""
+    """A secret as ``docker service create --secret`` submits it: every user in the container may read the file."""
     return {"SecretID": id, "SecretName": secret.name, "File": {"Name": secret.target, "UID": "0", "GID": "0", "Mode": 0o444}}
 
 
@@ -246,13 +246,13 @@ def stop(raw: Raw, why: str = "") -> dict[str, Any]:
 
 
 def image(raw: Raw) -> str:
-    """What was submitted for its image."""
+    """The reference that was submitted for its image."""
     template: Raw = raw["Spec"].get("TaskTemplate") or {}
     return str((template.get("ContainerSpec") or {}).get("Image", ""))
 
 
 def version(raw: Raw) -> int:
-    """The version that an update must name, so that it changes what was inspected or nothing."""
+    """The version that an update must name, so that it changes the inspected spec or nothing."""
     return int(raw["Version"]["Index"])
 
 

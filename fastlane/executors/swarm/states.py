@@ -1,4 +1,4 @@
-"""What a Swarm task's raw state means: from the engine's states, errors and exit codes to phases and ends. Pure.
+"""The meaning of a Swarm task's raw state: from the engine's states, errors and exit codes to phases and ends. Pure.
 
 ========== ====================================================== ========= =============================================
 state      with                                                   end       exit code
@@ -68,7 +68,7 @@ READY = "ready"
 
 @dataclass(frozen=True, slots=True)
 class NodeDetails:
-    """What a swarm reports about a node in addition to its state: whether it is drained, and when it last changed (milliseconds)."""
+    """A swarm's report about a node in addition to its state: whether it is drained, and when it last changed (milliseconds)."""
 
     drained: bool = False
     changed_at: int = 0
@@ -159,7 +159,7 @@ def with_times(task: EngineTask, container: Raw, skew: int) -> EngineTask:
 
 
 def _had_no_space(raw: Raw) -> bool:
-    """Whether its container was not made or started because the disk is full. What the command itself says is in its log only."""
+    """Whether its container was not made or started because the disk is full. A command's own words about that are only in its log."""
     error = _error(raw)
     return NO_SPACE in error and (_state(raw) == "rejected" or error.startswith(START_FAILED))
 

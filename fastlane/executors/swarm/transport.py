@@ -1,8 +1,8 @@
 """How an engine is reached: by its socket, by TCP with or without TLS, or by a socket that ssh forwards to it.
 
 ``EngineTransport`` checks that the way is open, gives each connection its TLS context, and makes the sessions in which the client and the
-log reader connect. It knows nothing of what an engine is asked. Certificates are read again when their files change. The next probe starts
-an ssh that has ended again.
+log reader connect. It does not know the questions to an engine. Certificates are read again when their files change. When ssh has ended,
+the next probe starts it again.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class EngineTransport:
         return self._endpoint.is_plain
 
     async def connect(self) -> None:
-        """Connects by ssh, if that is the way and the connection is not there. Raises HostDown. A probe calls it."""
+        """Connects by ssh, if the host is reached that way and is not connected. Raises HostDown. A probe calls it."""
         if self._tunnel is not None:
             await self._tunnel.connect()
 
@@ -213,7 +213,7 @@ _WORDS = (
     ("not responding", "stopped answering ssh"),
     ("timed out", "did not answer ssh in time"),
 )
-"""What ssh writes, and what it means in words that follow the host's name; the first that is found counts."""
+"""ssh's messages, and their meaning in words that follow the host's name; the first that is found counts."""
 
 
 class Tunnel:
@@ -235,14 +235,14 @@ class Tunnel:
         self._lock = asyncio.Lock()
 
     def check(self) -> None:
-        """Raises HostDown, with ssh's own reason, unless the connection is there."""
+        """Raises HostDown, with ssh's own reason, unless it is connected."""
         if self._fault is None and not self._runs():
             self._fault = f"is not connected: {self._reason()}"
         if self._fault is not None:
             raise HostDown(f"{self.name} {self._fault}")
 
     async def connect(self) -> None:
-        """Returns once the connection is there: starts ssh if it does not run. Raises HostDown when ssh fails, or failed a moment ago."""
+        """Returns once it is connected: starts ssh if it does not run. Raises HostDown when ssh fails, or failed a moment ago."""
         async with self._lock:
             if self._fault is None and self._runs():
                 return
@@ -316,7 +316,7 @@ class Tunnel:
         log.info("ssh.ended", host=self.name, code=code, said=self._said[-1] if self._said else "")
 
     def _reason(self) -> str:
-        """Why ssh ended, in words that follow the host's name."""
+        """The reason for ssh's end, in words that follow the host's name."""
         said = "\n".join(self._said)
         for words, meaning in _WORDS:
             if words in said:
