@@ -1,6 +1,7 @@
-"""Removes what is left on hosts: the services of settled rows, services that can never be used, and images that are not used any more.
+"""Removes leftovers from hosts. ``Cleaner`` removes the services of settled rows, ``Leftovers`` services that can never be used, and
+``ImageKeeper`` images that nothing uses any more.
 
-A host gets its own part of each round, which ends early when the host fails, so a host that is away delays no other.
+Each host gets its own part of a round, which ends early when the host fails, so a host that is away delays no other.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from fastlane.scheduler.settler import Settler
 log = structlog.get_logger()
 
 WITHIN = 30.0
-"""Seconds after which a host's part of a round ends, finished or not. The next round goes on with it."""
+"""Seconds after which a host's part of a round ends, finished or not. The next round continues with it."""
 
 HostWork = Callable[[], Awaitable[object]]
 
@@ -63,7 +64,7 @@ class Cleaner:
         self._after: tuple[int, str] | None = None
 
     async def clean(self) -> None:
-        """Makes a round. The rows after the last page of it have their turn in the next one."""
+        """Makes a round. The rows after its last page come in the next round."""
         rows: dict[str, list[Execution]] = {}
         hosts = self._executor.hosts()
         for _ in range(PAGES):
@@ -77,7 +78,7 @@ class Cleaner:
         await side_by_side("clean", {host: partial(self._clean_all, some) for host, some in rows.items()})
 
     async def _clean_all(self, rows: Sequence[Execution]) -> None:
-        """Cleans rows of one host, in another order each time: no few of them that always fail can keep the others waiting."""
+        """Cleans rows of one host, in another order each time, so that a few rows that always fail cannot keep the others waiting."""
         faults = 0
         for row in random.sample(rows, len(rows)):
             if await self._settler.clean(row):
@@ -108,8 +109,8 @@ class Leftovers:
         await side_by_side("remove_leftovers", {host: partial(self.remove_of, host) for host in usable})
 
     async def clear(self, host: str, hosts: WorkerHosts) -> None:
-        """Removes the leftovers of a host that is to get work. Raises TransientError while a container that was given up may go on there:
-        an execution that is lost with its host has not ended yet, or a removal fails by the host's own fault."""
+        """Removes the leftovers of a host that is about to get work. Raises TransientError while a container that was given up may still
+        run there: an execution that is lost with its host has not ended yet, or a removal fails through the host's own fault."""
         rows, left = await self.remove_of(host)
         for row in rows:
             left += row.exit_code is None if row.status.final else hosts.lost(row) is not None
@@ -118,7 +119,7 @@ class Leftovers:
 
     async def remove_of(self, host: str) -> tuple[list[Execution], int]:
         """Removes the leftovers of one host, in another order each time: a few removals that hang must not keep the others waiting. Returns
-        the executions whose services are needed, and how many removals failed by the host's own fault."""
+        the executions whose services are needed, and how many removals failed through the host's own fault."""
         services, needed, failed = await self._executor.services(host), list[Execution](), 0
         for service in random.sample(services, len(services)):
             try:
@@ -136,7 +137,7 @@ class Leftovers:
         return needed, failed
 
     async def _remove(self, host: str, service: EngineService) -> bool:
-        """False when the removal failed by the host's own fault. (An engine may refuse a removal forever.)"""
+        """Removes a service. Returns False when that failed through the host's own fault. (An engine may refuse a removal forever.)"""
         try:
             await self._executor.remove(host, service.id)
             self._metrics.repaired(Repair.SERVICE, 1)
@@ -229,7 +230,7 @@ class ImageKeeper:
                 return self._remember(engine, reference, now + after // 2)
 
     def _remember(self, engine: str, reference: str, until: int) -> None:
-        """Records that no worker begins to remove the image before ``until``, so nothing need be asked about it."""
+        """Records that no worker begins to remove the image before ``until``, so no further question about it is needed."""
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[engine, reference] = until
@@ -246,7 +247,7 @@ class ImageKeeper:
         now = self._clock.now()
         unused = [image for image in await self._store.pulled_images(view.engine_id or "") if image.is_unused(now)]
         taken = [taken for image in unused[:BATCH] if await self._store.write_image(taken := image.taken(now + REMOVE_WITHIN))]
-        # Read after the marks: what begins to need one of them from now on waits for the outcome.
+        # Read after the marks: an execution that needs one of them from now on waits for the outcome.
         names = await self._store.images_under_way() if taken else frozenset()
         for image in taken:
             if self._clock.now() + ONE_WITHIN > now + REMOVE_WITHIN:

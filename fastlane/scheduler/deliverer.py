@@ -1,8 +1,10 @@
-"""Takes deliveries that are due from the store, sends them by their channels, and records each outcome; notices jobs that are late.
+"""Sends notifications, and notices late jobs. ``Deliverer`` takes due deliveries from the store, sends them through their channels
+(webhooks by HTTP, mails by SMTP), and records each outcome. ``Lateness`` finds jobs without an expected success. ``FallbackDeliverer`` does
+both in a server while no worker is alive.
 
-A delivery is taken by a lease: its row says until when no other worker takes it. When a worker ends in between, another one sends it again
-after that, under the same id. Few deliveries go to one receiver at once, so one that is slow or dead delays no other. A channel posts
-webhooks by HTTP or sends mails by SMTP. It is called for one attempt, and may be called again for the same one.
+A delivery is taken by a lease: its row says until when no other worker takes it. If the worker ends before then, another one sends the
+delivery again, under the same id. Only a few deliveries go to one receiver at once, so a slow or dead receiver delays no other. A channel
+is called for one attempt, and may be called again for the same one.
 """
 
 import asyncio
@@ -47,14 +49,14 @@ from fastlane.streams.reader import last_lines
 log = structlog.get_logger()
 
 LINES, LINES_BYTES = 20, 8 * 1024
-"""Lines of a log that a mail quotes, and bytes of them at most: the last ones."""
+"""The most lines and bytes of a log that a mail quotes, from its end."""
 NO_SERVER = "no smtp_host is set where this worker runs"
 NOT_ALLOWED = "notify_allow has no such address"
 NO_SERVER_TAKES = 1.0
 
 
 class ChannelStore(DeliveryStore, LogStore, Protocol):
-    """What channels need of the store."""
+    """The part of the store that channels need."""
 
 
 class Channel(Protocol):
@@ -65,7 +67,7 @@ class Channel(Protocol):
         """Seconds that the sending takes at most."""
 
     async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
-        """Makes an attempt, which begins now; its outcome. Raises StoreDown."""
+        """Makes an attempt, which begins now, and returns its outcome. Raises StoreDown."""
 
     async def close(self) -> None:
         """Ends its connections."""
@@ -83,7 +85,7 @@ class WebhookChannel:
         return self._notifier.sender.deadline
 
     async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
-        """What the receiver answered."""
+        """The receiver's answer."""
         webhook = delivery.target
         if not isinstance(webhook, Webhook):
             raise TypeError(f"delivery {delivery.id} does not go to a webhook")
@@ -97,8 +99,8 @@ class WebhookChannel:
 
 
 class MailChannel:
-    """Sends mails, few about the failures of one job: one that comes too soon is held back, and the next mail says so. ``mail``: None
-    without a mail server."""
+    """Sends mails, but only a few about the failures of one job: a mail that comes too soon is held back, and the next mail mentions it.
+    ``mail``: None without a mail server."""
 
     def __init__(self, mail: Mail | None, store: ChannelStore) -> None:
         self._mail = mail
@@ -109,7 +111,7 @@ class MailChannel:
         return NO_SERVER_TAKES if self._mail is None else self._mail.sender.deadline
 
     async def send(self, subject: Subject, delivery: Delivery, now: int) -> Reply:
-        """What the mail server answered, or that the mail is held back."""
+        """The mail server's answer, or that the mail is held back."""
         mailbox, mail = delivery.target, self._mail
         if not isinstance(mailbox, Mailbox):
             raise TypeError(f"delivery {delivery.id} does not go to a mailbox")
@@ -134,8 +136,8 @@ class MailChannel:
         """Has no connection between two mails."""
 
     async def _reserved(self, id: str, quota: MailQuota | None, execution_id: str, now: int, interval: int) -> MailQuota | None:
-        """The quota, which this execution has taken; None when its mail is held back, which the quota then counts. Of several workers with
-        mails of one job, one gets the quota."""
+        """Takes the quota for this execution, and returns it; None when its mail is held back, which the quota then counts. When several
+        workers have mails of one job, one gets the quota."""
         while True:
             if quota is None:
                 after = MailQuota(id, execution_id, now)
@@ -150,7 +152,7 @@ class MailChannel:
             quota = await self._store.mail_quota(id)
 
     async def _clear_held(self, reported: MailQuota) -> None:
-        """Takes the mails off the quota that were held back as of ``reported``: a mail has listed them."""
+        """Removes from the quota the mails that were held back as of ``reported``: a mail has listed them."""
         quota: MailQuota | None = reported
         while quota is not None and quota.held and not await self._store.write_mail_quota(quota.without(reported)):
             quota = await self._store.mail_quota(reported.id)
@@ -174,7 +176,7 @@ def channels_of(notifier: Notifier, store: ChannelStore, pools: Sequence[Pool]) 
 
 
 Count = Callable[[str, str], None]
-"""Counts an attempt: its kind, and what it came to."""
+"""Counts an attempt by its kind and outcome."""
 
 
 class CountedChannel:
@@ -190,7 +192,7 @@ class CountedChannel:
         return self._channel.deadline
 
     async def send(self, *arguments: Any) -> Reply:
-        """Makes an attempt; its outcome."""
+        """Makes an attempt, counts it, and returns its outcome."""
         reply = await self._channel.send(*arguments)
         self._count(self._kind.value, "held" if reply.is_held else "delivered" if reply.is_success else "failed")
         return reply
@@ -205,7 +207,7 @@ def counted(channels: Mapping[Kind, Channel], count: Count) -> Mapping[Kind, Cha
 
 
 LOOK_EVERY = 2.0
-"""Seconds between two looks for deliveries that other processes have left."""
+"""Seconds between two checks for deliveries that other processes have left."""
 AT_ONCE, AT_ONCE_PER_RECEIVER = 128, 4
 """Deliveries of a worker that are on their way at once, in all and to one receiver."""
 PAGE = 32
@@ -217,7 +219,7 @@ PAUSED = "it is paused, because every attempt has failed for a day; send this ag
 
 
 class DelivererStore(DeliveryStore, JobStore, ExecutionStore, PoolStore, Protocol):
-    """What a deliverer, and a look for late jobs, need of the store."""
+    """The part of the store that a deliverer and the check for late jobs need."""
 
 
 class Deliverer:
@@ -267,8 +269,8 @@ class Deliverer:
             await channel.close()
 
     async def _round(self, sending: asyncio.TaskGroup) -> None:
-        """Takes what is due and can be sent now. When a store went back to an earlier state, nothing is sent until somebody resumes
-        dispatch: it may have been sent since."""
+        """Takes due deliveries that can be sent now. After a store went back to an earlier state, nothing is sent until somebody resumes
+        dispatch: deliveries may have been sent since that state."""
         room = AT_ONCE - self._under_way.total()
         if room <= 0:
             return
@@ -305,7 +307,7 @@ class Deliverer:
             self._wake.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
-        """Makes one attempt. When its execution or its job is gone, so is the delivery."""
+        """Makes one attempt. Drops the delivery when its execution or its job is gone."""
         try:
             subject = await self._subject(delivery)
         except Unreadable as error:
@@ -333,7 +335,7 @@ class Deliverer:
         return None if job is None else JobState(job, (await self._store.latest([job.id])).get(job.id))
 
     async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
-        """Records the outcome of an attempt. A change by a person meanwhile stays: the row is read again."""
+        """Records the outcome of an attempt. A change that a person made meanwhile is kept: the row is read again."""
         current: Delivery | None = delivery
         async with asyncio.timeout(RECORD_WITHIN):
             while current is not None:
@@ -359,7 +361,7 @@ class Deliverer:
         log_it("delivery.attempt_failed", receiver=after.target.origin, state=after.state.value, error=reply.error, **ids)
 
     async def _note_receiver(self, delivery: Delivery, seen: Receiver | None, reply: Reply) -> None:
-        """Records that a receiver fails, or that it works again. Of several workers, one writes it."""
+        """Records that a receiver fails, or that it works again. Only one of several workers writes the row."""
         if reply.is_success:
             if seen is not None and await self._store.drop_receiver(seen) and seen.is_paused:
                 log.info("receiver.resumed", receiver=seen.origin)
@@ -378,15 +380,14 @@ JOBS_PAGE = 100
 
 
 class LatenessStore(JobStore, ExecutionStore, DeliveryStore, PoolStore, Protocol):
-    """What is needed of the store."""
+    """The part of the store that the check for late jobs needs."""
 
 
 class Lateness:
-    """Watches for jobs that are late: those without a success for as long as they are expected to have one. ``pools`` have the webhooks of
-    jobs that name none.
+    """Watches for late jobs: jobs without a success for longer than expected. ``pools`` have the webhooks of jobs that name none.
 
-    The check is a row's moment in the store, so any process notices, whatever has become of the worker that should have run the job:
-    another worker or, while no worker is alive, an API server. Each step is a compare-and-set of the job, so of several processes one
+    The time of a job's check is stored in its row, so any process can notice, whatever happened to the worker that should have run the job:
+    another worker or, while no worker is alive, an API server. Each step is a compare-and-set on the job, so only one of several processes
     notifies.
     """
 
@@ -416,7 +417,7 @@ class Lateness:
             await self._clock.sleep(CHECK_EVERY * (0.75 + self._chance.random() / 2))
 
     async def succeeded(self, execution: Execution) -> None:
-        """Takes note of an execution that is done; a late job has recovered. Safe to repeat."""
+        """Records a success of the execution's job; a late job has then recovered. Safe to repeat."""
         at = execution.finished_at
         while at is not None:
             job = await self._store.job(execution.job_id)
@@ -436,8 +437,8 @@ class Lateness:
                 return
 
     async def look(self) -> None:
-        """Checks what is due. When a store went back to an earlier state, jobs seem late that are not: it waits until somebody resumes
-        dispatch."""
+        """Makes the checks that are due. After a store went back to an earlier state, jobs may seem late that are not: then it waits until
+        somebody resumes dispatch."""
         while True:
             rows = await self._store.jobs_to_check(self._clock.now(), JOBS_PAGE)
             if not rows or (await self._store.paused_pools()).hold == RESTORED:
@@ -459,7 +460,7 @@ class Lateness:
             await self._store.advance(job, notified(job), (), None)
 
     async def _last_success(self, job: Job) -> int | None:
-        """When the job was done last, as far as is stored: an execution may be done and not settled yet."""
+        """The time of the job's last stored success: an execution may be done and not settled yet."""
         done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
         return max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
 
@@ -468,12 +469,12 @@ class Lateness:
 
 
 STANDS_IN_AFTER = 30_000
-"""Milliseconds without a worker after which a server stands in: workers are restarted in less."""
+"""Milliseconds without a worker after which a server takes over deliveries: restarting workers takes less time."""
 
 
 class FallbackDeliverer:
-    """Sends deliveries, and notices late jobs, in a server while no worker has been alive for ``after`` milliseconds. Of several servers,
-    each takes what the others have not: every step is a compare-and-set."""
+    """Sends deliveries, and notices late jobs, in a server while no worker has been alive for ``after`` milliseconds. Several servers share
+    the work: every step is a compare-and-set."""
 
     def __init__(
         self,
@@ -495,7 +496,7 @@ class FallbackDeliverer:
         self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed)
 
     async def run(self) -> None:
-        """Stands in when it is needed, forever."""
+        """Does the work of the workers whenever it is needed, forever."""
         try:
             async with asyncio.TaskGroup() as loops:
                 loops.create_task(self._repeat(self._deliverer))
@@ -512,8 +513,8 @@ class FallbackDeliverer:
             await self._clock.sleep(1.0)
 
     async def _is_needed(self) -> bool:
-        """Whether no worker has been alive for a while. When the queue cannot say, workers that are alive do the same work, and each step
-        is done by one."""
+        """Whether no worker has been alive for a while. When the queue cannot tell, live workers may do the same work, and one process does
+        each step."""
         now = self._clock.now()
         try:
             if await self._reports.current():

@@ -1,9 +1,10 @@
-"""Claims what is due, and starts the work on it.
+"""Claims due entries from the queue, and starts the work on them.
 
 It does not poll: it sleeps until the moment that its last claim named, or a wake-up, or for two seconds. A worker goes by Redis's time.
 While its clock is over two seconds away from that (it has not heard the time from Redis yet), it claims nothing.
 
-What needs no slot is claimed a little ahead, many entries at once, and begun when it is due. So no call of Redis lies between the two.
+Entries that need no slot are claimed a little ahead, many at once, and work on them begins when they are due, without another call to Redis
+in between.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.rebuilder import Rebuilder
 
 KEPT = 1.0
-"""Seconds after which another answer may be the best one, and twice as many until one is forgotten: a clock may be set."""
+"""Seconds after which another answer may be the best one; an answer is forgotten after twice this time, since a clock may be set."""
 
 
 class QueueTime:
@@ -58,7 +59,7 @@ MAX_SKEW = 2000
 """Milliseconds by which the clock that a worker goes by may differ from Redis's."""
 
 Run = Callable[[Assignment, int], Coroutine[None, None, None]]
-"""Does all that an assignment needs; the number is the queue's time at its claim."""
+"""Does all the work on an assignment; the number is the queue's time at its claim."""
 
 
 class Dispatcher:
@@ -112,7 +113,7 @@ class Dispatcher:
                 await first_of(self._clock, wait, self._wake)
 
     async def _round(self) -> float:
-        """Claims once; the seconds to wait after it."""
+        """Claims once, and returns the seconds to wait after that."""
         if self._leases.rest:
             return self._leases.rest
         generation = await self._rebuilder.ensure()
@@ -163,5 +164,5 @@ class Dispatcher:
 
 
 def _ahead(known: int, queue_time: int, before: int, after: int) -> int:
-    """How far a clock that showed ``before`` and ``after`` around an answer is ahead of the queue's; ``known``: so far."""
+    """How far a clock that showed ``before`` and ``after`` around an answer is ahead of the queue's; ``known``: the estimate until now."""
     return -corrected(-known, queue_time, before, after)

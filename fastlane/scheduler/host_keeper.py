@@ -1,6 +1,6 @@
 """Keeps a worker's hosts in step with the pools in force, and records in the store which engine answers at each address.
 
-The view of a host adds to what the executor sees: whether the host gets new work, and by which version of its record.
+A view of a host is the executor's view, with two additions: whether the host gets new work, and the version of its record.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class HostEvents:
         self._waiting: list[Event] = []
 
     async def note(self, views: Iterable[HostView]) -> None:
-        """Records what has changed. Raises StoreDown; it is then recorded with the next call."""
+        """Records the changes. Raises StoreDown; the changes are then recorded with the next call."""
         now, known = self._clock.now(), {view.name: view for view in views}
         for name in self._usable.keys() - known.keys():
             del self._usable[name]
@@ -68,7 +68,7 @@ CLEAR_WITHIN, CLEAR_AGAIN = 30.0, 1.0
 
 
 class HostKeeper:
-    """The hosts of one worker. It calls ``on_change`` after each look, so that all of the worker goes by the new hosts. It removes the
+    """The hosts of one worker. It calls ``on_change`` after each look, so that the whole worker uses the new hosts. It removes the
     ``leftovers`` on a host that is back before the host gets work. ``patience``: for how many seconds a host may be away."""
 
     def __init__(self, ports: Ports, workers: KnownWorkers, leftovers: Leftovers, patience: float, on_change: Callable[[], None]) -> None:
@@ -131,7 +131,7 @@ class HostKeeper:
         return known[1]
 
     def clear_all(self) -> None:
-        """Has every host cleared before it gets work: what ran there may have been given up while this worker did not run."""
+        """Makes every host be cleared before it gets work: executions there may have been given up while this worker did not run."""
         self._uncleared |= _names(self._known)
         self._forget_judgements()
 
@@ -169,7 +169,7 @@ class HostKeeper:
         return self._clock.now() - seen >= self._patience
 
     async def run(self) -> None:
-        """Looks whenever something has changed, and clears what is back, forever."""
+        """Looks whenever something has changed, and clears hosts that are back, forever."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._look_again())
             loops.create_task(self._clear_returned())
@@ -200,7 +200,7 @@ class HostKeeper:
                 await self._note_refusals(view)
 
     async def _clear_returned(self) -> None:
-        """Clears each host that is back; one that takes long keeps no other one waiting."""
+        """Clears each host that is back, side by side, so that a slow one keeps no other waiting."""
         self._returned.set()  # an earlier run may have been broken off
         async with asyncio.TaskGroup() as clearings:
             while True:
@@ -228,8 +228,8 @@ class HostKeeper:
             self._clearing.discard(host)
 
     def _judged(self, view: HostView) -> HostView:
-        """The view with what its record says, and whether it is to be cleared first: while it was away, however shortly, what ran there may
-        have been given up."""
+        """The view with the content of its record, and whether the host must be cleared first: while it was away, however shortly,
+        executions there may have been given up."""
         if not view.usable:
             self._uncleared.add(view.name)
         elif view.name in self._uncleared:
@@ -241,7 +241,7 @@ class HostKeeper:
         return view if closed == view.closed else replace(view, closed=closed)
 
     def _why_closed(self, view: HostView, record: HostRecord) -> str | None:
-        """Why a host gets no new work. One that was removed is known until the executor has left it."""
+        """The reason for which a host gets no new work. A removed host is known until the executor has left it."""
         if record.removed_at is not None:
             return REMOVED
         if record.drained:
@@ -255,7 +255,8 @@ class HostKeeper:
         return record_of(own, view.name, EngineIdentity(view.engine_id, view.swarm_id) if view.engine_id and view.swarm_id else None)
 
     async def _note(self, view: HostView, identity: EngineIdentity) -> None:
-        """Notes that this engine answers at the address, unless that is known. Of several workers one wins; the others read it then."""
+        """Notes that this engine answers at the address, unless that is known. If several workers write this, one wins, and the others read
+        its record."""
         record = self._record(view)
         in_settings = view.name in self._in_settings
         engine, swarm = identity.engine_id, identity.swarm_id

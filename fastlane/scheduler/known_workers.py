@@ -1,7 +1,7 @@
 """What a worker knows of the other workers: the reports of the live ones, and when it last saw each.
 
-Workers may have other settings while they are replaced one after another. So a worker must not decide about a pool or host that another
-one knows and it does not; not even when that one is away for a moment, because it may be starting again.
+Workers may have other settings while they are replaced one after another. So a worker must not decide about a pool or host that only
+another worker knows, even while the other is away for a moment, because it may be restarting.
 """
 
 import re
@@ -55,12 +55,13 @@ class KnownWorkers:
         return self._current
 
     async def is_least(self) -> bool:
-        """Whether this worker has the least id of those that are alive: what one of them does for all, it does. Raises QueueDown."""
+        """Whether this worker has the least id of all live workers. That worker does the work that one of them does for all. Raises
+        QueueDown."""
         return all(self._worker < report.worker for report in await self.current())
 
     def last_seen(self, fits: Callable[[Report], bool]) -> int:
-        """When a worker whose report fits was last seen alive (milliseconds). At the earliest when this worker began to see the others: at
-        its first look (its clock may have been wrong before), or after an outage."""
+        """When a worker with a matching report was last seen alive (milliseconds). The result is never earlier than the time at which this
+        worker began to see the others: its first look (its clock may have been wrong before), or the end of an outage."""
         return max([self._since, *(at for report, at in self._seen.values() if fits(report))])
 
 

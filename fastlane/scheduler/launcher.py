@@ -53,9 +53,9 @@ class Declined(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimSituation:
-    """What a claim depends on beside the row. ``pools``: all pools of this worker. ``host``: the best host of the pool whose lane the entry
-    is in; None when there is none. ``without_pool``: no worker has a pool for the task, so the execution is claimed without a host, in
-    order to end it."""
+    """The inputs of a claim in addition to the row. ``pools``: all pools of this worker. ``host``: the best host of the pool whose lane the
+    entry is in; None when there is none. ``without_pool``: no worker has a pool for the task, so the execution is claimed without a host,
+    in order to end it."""
 
     lease: Lease
     pools: Sequence[Pool]
@@ -127,7 +127,7 @@ class Launcher:
         self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
     async def claim(self, assignment: Assignment, *, without_pool: bool = False) -> Execution | None:
-        """The execution, claimed if that is to be (``decide``). Raises Unreadable."""
+        """The execution, claimed if ``decide`` says so. Raises Unreadable."""
         if assignment.epoch is not None:  # this worker has it
             return await self._store.execution(assignment.id)
         situation = self._situation(assignment.lease, without_pool=without_pool)
@@ -149,8 +149,8 @@ class Launcher:
         return ClaimSituation(lease, pools, host, self._clock.now(), without_pool)
 
     async def decline(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """Does what follows from the reason for which an enqueued execution is not claimed; the row after that. None when it was put back
-        into the queue, or removed. Raises NoPool."""
+        """Acts on the reason for which an enqueued execution is not claimed, and returns the row after that. None when it was put back into
+        the queue, or removed. Raises NoPool."""
         situation = self._situation(assignment.lease)
         now, pool = situation.now, pool_for(situation.pools, execution.task_id)
         match decide(execution, situation).declined:
@@ -172,7 +172,7 @@ class Launcher:
             case Declined.NO_HOST if pool is not None:
                 passed_over = dict(place(pool, self._hosts()).passed_over)
                 log.warning("execution.not_placed", **execution.names, pool=pool.name, hosts=passed_over)
-                full = bool(pool.rules)  # its hosts may have got as many as they may since the claim: not at once again
+                full = bool(pool.rules)  # its hosts may have become full since the claim: do not claim it again at once
                 await self._queue.requeue(self._leases.owner, execution.id, now + MIN_BACK_OFF if full else now)
                 return None
         return await self.claim(assignment)  # by now there is a host, or another process has changed the row
@@ -231,8 +231,8 @@ class Launcher:
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
     def backs_off(self, execution: Execution, error: TransientError) -> bool:
-        """Whether an execution whose step failed gives up its slot: at once when its registry is away or it has no pool, and after a while
-        when a host does not make its service. An execution with a service keeps its slot."""
+        """Whether an execution whose step failed gives up its slot: immediately when its registry is away or it has no pool, and after a
+        while when a host does not make its service. An execution with a service keeps its slot."""
         if isinstance(error, RegistryDown | NoPool):
             return True
         unbound = execution.status is Status.PULLING and execution.service_id is None
@@ -268,8 +268,8 @@ class Launcher:
         return True
 
     async def _confirmed(self, assignment: Assignment) -> Execution | None:
-        """The row, which always has a stop that was accepted, even while the queue was away; None when the lease is another worker's. Both
-        are asked at once: when the queue takes its time, the row is read again."""
+        """The row, which shows every accepted stop, even if the queue was away; None when the lease is another worker's. Both are asked at
+        once: when the queue takes its time, the row is read again."""
         asked, held = self._clock.now(), self._leases.confirm(assignment)
         try:
             fresh = await self._store.execution(assignment.id)
@@ -348,7 +348,7 @@ class Launcher:
         return known[2].best(self._leases.placed)
 
     def _no_place(self, execution: Execution) -> str | None:
-        """Why an execution for which no pool has come cannot start; None when its host can be used."""
+        """The reason for which an execution without a pool cannot start; None when its host can be used."""
         if execution.host is None:
             return f"no pool matches the task {execution.task_id!r}: add one to the settings"
         if any(view.name == execution.host and view.usable for view in self._known_hosts.views()):
@@ -359,7 +359,7 @@ class Launcher:
         )
 
     async def _host_for(self, execution: Execution) -> str:
-        """Its host while that is open, else another of its pool. Raises NoHost."""
+        """Its host while that gets new work, else another host of its pool. Raises NoHost."""
         for view in self._known_hosts.views():
             if view.name == execution.host and view.is_open:
                 return view.name
@@ -387,7 +387,7 @@ class Launcher:
             ) from error
 
     async def _resolve(self, execution: Execution, host: str, pull: Pull) -> Image:
-        """The image that the attempt before it ran, or else the one that its image's name means now."""
+        """The image of the attempt before it, or else the one that its image's name means now."""
         if execution.image_reference is not None:
             with suppress(ImageRefused):  # it may be the id of an image that this host does not have
                 return await self._executor.resolve(host, execution.image_reference, Pull.MISSING)

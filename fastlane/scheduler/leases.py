@@ -1,8 +1,10 @@
-"""What a worker holds by leases. An ``Assignment`` is what it knows of one entry: its epoch, its host, a stop request, and what delays it.
-``Leases`` renews all leases, passes hints of stops on, and hands the entries over when the worker ends.
+"""The leases of a worker, how much it claims, and its notes about delays. An ``Assignment`` is the worker's knowledge of one entry: its
+epoch, its host, a stop request, and the cause of a delay. ``Leases`` renews all leases, passes on hints of stops, and hands the entries
+over when the worker ends. ``claim_request`` decides what to claim from the room that is left, and the ``note_of_…`` functions make the
+notes for the worker's report.
 
-A lease does not protect anything: the epoch in the store makes a late owner harmless. So while the queue cannot be reached, the work
-goes on; when the queue says that a lease is lost, the work on it ends at once.
+A lease does not protect anything: the epoch in the store makes a late owner harmless. So the work continues while the queue cannot be
+reached; when the queue says that a lease is lost, the work on it ends at once.
 """
 
 import asyncio
@@ -39,7 +41,7 @@ BATCH = 64
 
 
 class Work(StrEnum):
-    """What a lease is for."""
+    """The purposes of a lease."""
 
     EXECUTION = "execution"
     SHORT_WORK = "short work"
@@ -47,7 +49,7 @@ class Work(StrEnum):
 
 
 def work_of(lease: Lease) -> Work:
-    """What this lease is for. An execution that is taken over may run on, in whatever lane it is."""
+    """The purpose of this lease. An execution that is taken over may continue to run, whatever its lane."""
     if lease.kind is EntryKind.JOB:
         return Work.TICK
     is_short = lease.expired or (lease.lane == TICKS and not lease.resume)
@@ -65,8 +67,8 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """What to claim: from these lanes, at most ``count`` entries in all; of the lanes to ``watch`` only what has expired. Leases that ran
-    out are claimed whatever it says."""
+    """The request of a claim: at most ``count`` entries from these lanes in all, and only expired entries from the lanes to ``watch``.
+    Leases that ran out are always claimed."""
 
     lanes: tuple[Lane, ...]
     watch: tuple[str, ...]
@@ -74,8 +76,8 @@ class ClaimRequest:
 
 
 def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room) -> ClaimRequest:
-    """What a worker with these hosts and this room claims. Ticks are asked for whatever the hosts do; a pool is served while one of its
-    hosts may get work, however many ticks are under way."""
+    """The request of a worker with these hosts and this room. Ticks do not depend on the hosts. A pool is served while one of its hosts may
+    get work, however many ticks are under way."""
     if room.short_work < 1:
         return ClaimRequest((), (), BATCH)
     served = [pool for pool in pools if room.executions > 0 and has_place(pool, hosts)]
@@ -122,11 +124,11 @@ class Assignment:
 
     @property
     def work(self) -> Work:
-        """What it is counted as."""
+        """The kind of work that it counts as."""
         return self._work
 
     def count_as(self, work: Work) -> None:
-        """Counts it as this, whatever it was claimed for."""
+        """Counts it as this kind of work, whatever it was claimed for."""
         self._work = work
 
     def start(self, task: asyncio.Task[None]) -> None:
@@ -187,11 +189,11 @@ class Assignment:
 
     @property
     def given_away(self) -> bool:
-        """Whether another worker is to have it."""
+        """Whether it is to go to another worker."""
         return self._given_away
 
     def give_away(self) -> None:
-        """Records that another worker is to have it, which can ask its host."""
+        """Records that it is to go to another worker, which can ask its host."""
         self._given_away = True
 
     @property
@@ -212,15 +214,15 @@ class Assignment:
 
     @property
     def note(self) -> Note | None:
-        """What delays it now, for the worker's report."""
+        """The cause of its present delay, for the worker's report."""
         return self._note()
 
     def explain(self, note: Note | None) -> None:
-        """Records what delays it from now on; None: nothing does."""
+        """Records the cause of its delay from now on; None: it has none."""
         self._note = lambda: note
 
     def explain_with(self, source: Callable[[], Note | None]) -> None:
-        """Asks ``source`` for what delays it, each time that a report is made."""
+        """Takes the cause of its delay from ``source``, each time that a report is made."""
         self._note = source
 
 
@@ -364,7 +366,7 @@ class Leases:
         task.add_done_callback(lambda _: self.forget(assignment))
 
     def forget(self, assignment: Assignment) -> None:
-        """Renews it no more: its entry has left the queue. Work on it (cleaning) may go on."""
+        """Stops renewing it: its entry has left the queue. Work on it (cleaning) may continue."""
         if self._assignments.get(assignment.id) is assignment:
             self.place(assignment, None)
             del self._assignments[assignment.id]
@@ -386,8 +388,8 @@ class Leases:
             self._count(assignment, 1)
 
     async def hand_over(self, assignment: Assignment) -> None:
-        """Releases the lease of an assignment that another worker is to have, and lets this worker claim nothing for a moment, or it would
-        be the first to claim it again."""
+        """Releases the lease of an assignment that is to go to another worker, and keeps this worker from claiming for a moment: otherwise
+        it would be the first to claim it again."""
         self._rests_until = self._clock.now() + REST
         try:
             await self._queue.release(self.owner, [assignment.id])
@@ -398,7 +400,7 @@ class Leases:
 
     @property
     def rest(self) -> float:
-        """Seconds for which this worker is to claim nothing."""
+        """Seconds for which this worker must not claim."""
         left = self._rests_until - self._clock.now()
         return left / 1000 if 0 < left <= REST else 0.0  # longer, once the clock was set back
 

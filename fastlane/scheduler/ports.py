@@ -1,4 +1,4 @@
-"""What the parts of a worker share: the ports that they work on, and the worker's settings. ``app`` builds both."""
+"""The values that the parts of a worker share: the ports that they work on, and the worker's settings. ``app`` builds both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

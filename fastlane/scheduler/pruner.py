@@ -1,7 +1,7 @@
-"""Retention: removes history that is older than the rules allow, or more than they keep, a little at a time.
+"""Retention: removes history that is older than the rules allow, or exceeds the number that they keep, a little at a time.
 
-It walks all jobs, the oldest first, and takes small steps, so that no other writer waits long. One worker does so at a time: the one that
-has the least id. Two that do it for a moment, because one has not heard of the other, do no harm, since each step looks again.
+It walks all jobs, the oldest first, and takes small steps, so that no other writer waits long. One worker does so at a time: the one with
+the least id. If two do so for a moment, because one has not heard of the other, that does no harm, since each step checks again.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,7 +30,8 @@ LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
 ONE = Window(1, 1)
 LOOKED_AT, LOGS = 1_000, 50
-"""When all logs take too much: executions of one look for logs, and logs that go before their size is measured again."""
+"""When all logs together are too large: the executions in one search for logs, and the logs that are removed before the size is measured
+again."""
 MOST_COUNTED = 10_000
 """Events that are counted when nothing is to be removed."""
 
@@ -56,8 +57,8 @@ class RetentionRules:
 
 @dataclass(slots=True)
 class Pruned:
-    """How much went, or would go, by kind. ``logs``: of executions that stay; ``hours``: counts of one hour, task
-    and pool."""
+    """The numbers of things that were removed, or would be, by kind. ``logs``: logs of executions that stay; ``hours``: counts of one hour,
+    task and pool."""
 
     jobs: int = 0
     executions: int = 0
@@ -69,7 +70,7 @@ class Pruned:
 
     @property
     def counts(self) -> dict[str, int]:
-        """By name."""
+        """The numbers by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def add(self, removed: Removed) -> None:
@@ -111,7 +112,7 @@ class Pruner:
         self._logs_after: tuple[int, str] | None = None
 
     async def prune(self) -> None:
-        """Makes a round: goes on where the last one ended, up to the last job, or until it has found nothing for some pages."""
+        """Makes a round from where the last one ended, up to the last job, or until it has found nothing on some pages."""
         pruned, fruitless = Pruned(), 0
         try:
             if await self._is_chosen():
@@ -222,8 +223,8 @@ class Pruner:
             pruned.events += await self._in_pages(partial(retention.prune_events, now - self._rules.events))
 
     async def _fit_logs(self, pruned: Pruned) -> None:
-        """Removes logs, the oldest first, until all of them together take no more than they may. It goes on where it stopped the last time,
-        before which there are hardly any."""
+        """Removes logs, the oldest first, until all logs together fit into their limit. It continues where it stopped the last time, since
+        hardly any logs are left before that."""
         most, is_first_time = self._rules.log_bytes, self._logs_after is None
         while most is not None and await self._is_chosen():
             over = await self._store.retention.log_bytes() - most

@@ -1,11 +1,12 @@
-"""Rebuilds the queue from the store when its data is lost, old or new. One worker does so, chosen by a compare-and-set.
+"""Keeps the queue in step with the store. ``Rebuilder`` rebuilds the queue when its data is lost, outdated or new, and audits it; one
+worker does so, chosen by a compare-and-set. ``LaneKeeper`` moves entries out of lanes that no live worker serves.
 
-The generation shows that: its number is in the store, and must be in Redis too, in the same Redis process. Dispatch waits only until what
-may run is in the queue with its slots; the rest is put in afterwards, soonest due first.
+The generation tells whether a rebuild is needed: its number is in the store, and must be in Redis too, in the same Redis process. Dispatch
+waits only until executions that may be running are in the queue with their slots; the rest is put in afterwards, soonest due first.
 
-The queue also remembers how far the store had come. When the store is behind that, an older copy of it was put in its place: then the queue
-is rebuilt, and all dispatch is paused first, because some of what waits may have run already. A server may have noticed before
-(``services/startup.py``), and have marked the queue.
+The queue also remembers the store's version. When the store is behind that, an older copy of it was put in its place: then the queue is
+rebuilt, and all dispatch is paused first, because some of the waiting executions may have run already. A server may have noticed this
+before (``services/startup.py``) and marked the queue.
 """
 
 import asyncio
@@ -50,10 +51,10 @@ BUILDER_LOST_AFTER = 30_000
 NEVER = 0
 """The sign of life of a builder that has left: older than any."""
 AUDIT_PAGES = 50
-"""Pages of what waits in one audit, of some 256 entries each. The next audit goes on after the last of them."""
+"""Pages of waiting entries in one audit, of some 256 entries each. The next audit continues after the last of them."""
 FOREVER = 1 << 60
 REBUILDS = "00000000-0000-7000-8000-000000000000"
-"""From which the ids of events about rebuilds derive, with the number of the generation."""
+"""The namespace from which, with the number of the generation, the ids of events about rebuilds derive."""
 
 
 class Rebuilder:
@@ -104,7 +105,7 @@ class Rebuilder:
         return self._generation
 
     async def audit(self) -> None:
-        """Looks for keys that were lost or changed: at the totals and all that is leased, and at a part of what waits. Damaged data are
+        """Looks for keys that were lost or changed: checks the totals, all leased entries, and a part of the waiting ones. Damaged data is
         condemned, and rebuilt before the next claim of any worker."""
         number = str((await self._store.generation()).number)
         found = await self._audit(number, None)
@@ -133,8 +134,8 @@ class Rebuilder:
             await asyncio.gather(self._streaming, return_exceptions=True)
 
     async def leave(self) -> None:
-        """Takes back the sign of life of a rebuild that ends half-way, and records in the queue how far the store has come. Call it
-        after the last write."""
+        """Takes back the sign of life of a rebuild that ends half-way, and records the store's version in the queue. Call it after the last
+        write."""
         stored = await self._store.generation()
         if stored.builder == self._owner:
             await self._store.change_generation(stored, replace(stored, since=NEVER))
@@ -305,8 +306,8 @@ class LaneKeeper:
         self._all_alike = all_alike
 
     async def _walk(self, lane: str, *, whole: bool = False) -> None:
-        """Goes on through a lane, and moves out what belongs elsewhere. Unless it is to walk the ``whole`` lane, it stops after some pages
-        that no entry can leave."""
+        """Continues through a lane, and moves out entries that belong elsewhere. Unless it has to walk the ``whole`` lane, it stops after
+        some pages that no entry can leave."""
         page, moved, fruitless = self._reached.pop(lane, None), 0, 0
         while True:
             found = await self._queue.members(lane, page)

@@ -1,8 +1,8 @@
 """Repairs what a crash or a lost write left behind: entries missing from the queue, stops that did not reach it, final rows that are not
 settled, services that are not removed.
 
-It reads the store and the hosts in regular rounds, a page at a time, and repeats what is safe to repeat. Nothing else waits for it. The
-work that needs no host has rounds of its own, and hosts get theirs side by side, so a host that is away delays only its own cleaning.
+It reads the store and the hosts in regular rounds, a page at a time, and repeats steps that are safe to repeat. Nothing else waits for it.
+Work that needs no host has rounds of its own, and hosts get theirs side by side, so a host that is away delays only its own cleaning.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class Reconciler:
         await self._queue.pause(await self._store.paused_pools())
 
     async def requeue(self) -> None:
-        """Puts the entries of what is under way or due soon; an entry that is there stays as it is."""
+        """Puts the entries of jobs and executions that are under way or due soon; an existing entry stays as it is."""
         after: tuple[int, str] | None = None
         while page := await self._store.executions_in(UNDER_WAY, PAGE, after):
             await self._put([execution_entry(execution, self._pools) for execution in page], Repair.ENTRY)
@@ -119,8 +119,8 @@ class Reconciler:
         self._metrics.repaired(kind, await self._queue.put(entries))
 
     async def show(self) -> None:
-        """Puts right under which statuses jobs are listed: of a page of all jobs in each round, and of those where a crash or the time may
-        have changed it."""
+        """Corrects the statuses under which jobs are listed: in each round, for a page of all jobs, and for jobs whose status a crash or
+        the passing of time may have changed."""
         walk = await self._store.walk_statuses(self._clock.now(), self._shown_up_to, PAGE)
         self._shown_up_to = walk.after or ""
         if walk.repaired:

@@ -1,6 +1,6 @@
-"""The runner: takes one assignment from wherever its row stands to its end.
+"""The runner: takes one assignment from the present state of its row to its end.
 
-Each step reads the row or gets it from the step before; what fails and may succeed later is tried again from the row as it is then.
+Each step reads the row or gets it from the step before. A step that fails and may succeed later is tried again, from the row as it is then.
 """
 
 import random
@@ -31,7 +31,7 @@ MIN_PAUSE, MAX_PAUSE = 0.1, 5.0
 UNREADABLE_BACK_OFF = 60_000
 """Milliseconds until a worker reads an unreadable row again."""
 REPORTED = 1024
-"""How many unreadable rows are reported once. Each is met every minute, and would fill the log."""
+"""How many unreadable rows are reported only once. Each is met every minute, and would fill the log."""
 HAND_OVER_AFTER = 0.5
 """Seconds."""
 
@@ -56,7 +56,7 @@ class Runner:
         self._reported: deque[str] = deque(maxlen=REPORTED)
 
     async def run(self, assignment: Assignment, now: int) -> None:
-        """Does all that an assignment needs, with as many tries as it takes. ``now``: the queue's time at the claim."""
+        """Does all the work on an assignment, with as many tries as it takes. ``now``: the queue's time at the claim."""
         pause, logged = MIN_PAUSE, ""
         while True:
             try:
@@ -80,8 +80,8 @@ class Runner:
             pause = min(pause * 2, MAX_PAUSE)
 
     async def _attempt(self, assignment: Assignment, now: int) -> None:
-        """Does all that an assignment needs. When its row cannot be read, it goes to another worker after a while: a newer one may read it.
-        If it cannot be running, it has no slot until then, because others of its pool must not wait for it."""
+        """Does all the work on an assignment. When its row cannot be read, another worker gets it after a while: a newer one may be able to
+        read it. If it cannot be running, it has no slot until then, because others of its pool must not wait for it."""
         try:
             if assignment.lease.kind is EntryKind.JOB:
                 await self._timer.handle(assignment.lease, now)
@@ -98,8 +98,8 @@ class Runner:
             await self._queue.requeue(self._leases.owner, assignment.id, self._clock.now() + UNREADABLE_BACK_OFF, strict=True)
 
     async def _has_ended(self, unreadable: Unreadable, service_id: str) -> bool:
-        """Whether the service of an unreadable row has ended. If it may still run, or is missing, the answer takes a while; one that is
-        missing all that time has ended."""
+        """Whether the service of an unreadable row has ended. If it may still run, or is missing, the answer takes a while; a service that
+        is missing all that time has ended."""
         where = (service_id, unreadable.host or "", unreadable.swarm_id)
         ended = await self._watcher.has_ended(*where)
         if not ended:
@@ -108,7 +108,7 @@ class Runner:
         return ended
 
     async def _hand_over(self, assignment: Assignment) -> None:
-        """Leaves it to a worker that can ask its host. When that one is too slow, this worker claims it again, but not too often."""
+        """Leaves it to a worker that can ask its host. If that worker is too slow, this one claims it again, but not too often."""
         log.info("assignment.handed_over", id=assignment.id)
         await self._clock.sleep(HAND_OVER_AFTER)
         await self._leases.hand_over(assignment)
@@ -160,7 +160,7 @@ class Runner:
             )
 
     async def _step_with_note(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """Takes a step, and records what delays it if the step must be repeated."""
+        """Takes a step, and records the cause of the delay if the step must be repeated."""
         try:
             after = await self._step(assignment, execution)
         except TransientError as error:

@@ -1,4 +1,6 @@
-"""What follows a final status: the next attempt, deliveries, the tick's row, the queue's slot; then the removal of the service."""
+"""Settles and cleans final executions: the next attempt, deliveries, the tick's row and the queue's slot; then the removal of the
+service.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +29,7 @@ version is older."""
 
 
 class Overlaps:
-    """Safe to repeat, by any worker and from any point."""
+    """Releases waiting executions of a job. Safe to repeat, by any worker and from any point."""
 
     def __init__(self, ports: Ports) -> None:
         self._store = ports.store
@@ -36,8 +38,8 @@ class Overlaps:
         self._stopper = ports.stopper()
 
     async def release_or_replace(self, job_id: str) -> None:
-        """Releases the job's execution that waits, if it has nothing to wait for; otherwise stops the executions that it replaces. Does
-        nothing when none waits. A row that cannot be read may be one that runs: then the execution goes on waiting."""
+        """Releases the job's waiting execution, if it has nothing to wait for; otherwise stops the executions that it replaces. Does
+        nothing when none waits. A row that cannot be read may belong to a running execution: then the execution continues to wait."""
         try:
             await self._release_or_replace(job_id)
         except Unreadable as error:
@@ -59,7 +61,7 @@ class Overlaps:
             await self._queue.put([execution_entry(released, self._pools)])
 
     async def _is_held(self, waiting: Execution) -> bool:
-        """Whether a pause keeps it from starting now. Then the executions that it replaces go on, until a look after the pause."""
+        """Whether a pause keeps it from starting now. Then the executions that it replaces continue, until a look after the pause."""
         pauses, pool = await self._store.paused_pools(), pool_for(self._pools, waiting.task_id)
         return pauses.hold is not None or (pool is not None and pool.name in pauses.names)
 
@@ -72,9 +74,9 @@ NEVER_STARTED = {
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """What must follow the end of an execution, beside the release of its slot. ``retry_at``: when the next attempt is due. ``outcome``:
-    what its tick's row says, with the reason, because nothing ran. ``notifies``: a webhook or a mailbox gets a delivery. ``is_expected``:
-    its job expects successes, and this is one."""
+    """The steps that must follow the end of an execution, in addition to the release of its slot. ``retry_at``: when the next attempt is
+    due. ``outcome``: the outcome for its tick's row, with the reason, because nothing ran. ``notifies``: a webhook or a mailbox gets a
+    delivery. ``is_expected``: its job expects successes, and this is one."""
 
     retry_at: int | None = None
     outcome: tuple[Outcome, str] | None = None
@@ -86,7 +88,7 @@ NOTHING = Consequences()
 
 
 def consequences_of(ended: Execution, pools: Sequence[Pool]) -> Consequences:
-    """What must follow this end."""
+    """The consequences of this end."""
     never_ran = ended.status in NEVER_STARTED and ended.attempt == 1 and not ended.has_started
     return Consequences(
         retry_at=retry_due(ended),
@@ -116,7 +118,8 @@ class Settler:
         self._deliverer = deliverer
 
     async def settle(self, execution: Execution) -> Execution:
-        """Does what must follow the end, then releases the execution that waited for it, and frees the slot; the row after that."""
+        """Carries out the consequences of the end, releases the execution that waited for it, and frees the slot. Returns the row after
+        that."""
         settled: Execution | None = execution
         if not execution.settled:
             follow = consequences_of(execution, self._pools)
@@ -150,8 +153,8 @@ class Settler:
         return True
 
     async def clean(self, execution: Execution) -> bool:
-        """Removes its service and marks it clean; whether that is done. When the host is away, the reconciler does so later. When the host
-        is gone for good, nothing can be removed; should it come back, the reconciler finds the service there."""
+        """Removes its service and marks it clean. Returns whether that is done. When the host is away, the reconciler does so later. When
+        the host is gone for good, nothing can be removed; if it comes back, the reconciler finds the service there."""
         if execution.cleaned:
             return True
         if execution.service_id is not None and execution.host is not None:
@@ -166,7 +169,7 @@ class Settler:
         return True
 
     async def _remove(self, host: str, swarm_id: str | None, service_id: str) -> str | None:
-        """Why its service could not be removed; None when it is gone."""
+        """Removes its service. Returns the reason for a failure; None when the service is gone."""
         try:
             await self._executor.remove(reachable_manager(self._executor.hosts(), host, swarm_id), service_id)
         except FastlaneError as error:

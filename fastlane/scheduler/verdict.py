@@ -1,10 +1,12 @@
-"""What to do about an execution, given a look at its service and the troubles until then: a pure function of values and ``now``.
+"""Decides what to do about a bound execution, from a look at its service and the troubles until then. ``judge`` is a pure function of
+values and ``now``: it returns the action and the new troubles. Here are also the failures that an execution can end with, their wording
+(``failure_of`` and others), and the notes about delays.
 
 Only a final task state ends an execution. The task that counts is the one first seen for the service: a stop leaves a second one, which
 never starts.
 
-A task's times are by this process's clock. They may be off where a node's clock could not be measured, so a start is not believed to be
-before the binding, nor a start or an end after ``now``.
+A task's times are in this process's clock. They may be off where a node's clock could not be measured, so a start never counts as before
+the binding, and a start or an end never as after ``now``.
 """
 
 import re
@@ -24,7 +26,7 @@ from fastlane.models.status import Status
 MAX_MESSAGE = 1000
 """The longest message, in characters."""
 MAX_WORDS = 300
-"""The longest words of a note, in bytes."""
+"""The longest text of a note, in bytes."""
 
 UNABLE = "starting container failed: "
 FRAMES = re.compile(
@@ -257,13 +259,13 @@ class ServiceRemoved:
 
 
 Sight = EngineService | LostWithHost | NotShown | DemandRefused | ServiceRemoved
-"""What a look at an execution's service, or an attempt to change the service, has shown."""
+"""The result of a look at an execution's service, or of an attempt to change the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """What keeps a watch from its end, and since when (milliseconds; None: it does not). ``gone``: all managers say that the service is
-    gone. ``away``: none shows it. ``node_down``: the task's node is down. ``disobeyed``: the host does not do what is demanded.
+    """The obstacles to the end of a watch, each with its beginning (milliseconds; None: there is none). ``gone``: all managers say that the
+    service is gone. ``away``: none shows it. ``node_down``: the task's node is down. ``disobeyed``: the host does not do what is demanded.
     ``ending``: how the execution ends, while its log or the removal of its service is still to come. ``note``: for the worker's report."""
 
     gone: int | None = None
@@ -279,7 +281,7 @@ NO_TROUBLES = Troubles()
 
 @dataclass(frozen=True, slots=True)
 class WaitUntil:
-    """There is nothing to do before ``until`` (milliseconds), or before something changes (None)."""
+    """Nothing has to be done before ``until`` (milliseconds), or before something changes (None)."""
 
     until: int | None = None
 
@@ -337,14 +339,14 @@ ServiceVerdict = WaitUntil | ActivateService | RecordStart | StopService | Recor
 Verdict = WaitUntil | LookAgain | ActivateService | RecordStart | StopService | RemoveService | RecordEnd
 
 Judgement = tuple[Verdict, Troubles]
-"""What to do, and the troubles from now on."""
+"""The action to take, and the troubles from now on."""
 
 MIN_PAUSE, MAX_PAUSE = 0.25, 5.0
 """Bounds, in seconds, of the wait before a demand that was refused is repeated: a quarter of the time since the first refusal."""
 
 
 def judge(execution: Execution, sight: Sight, troubles: Troubles, now: int, limits: Limits) -> Judgement:
-    """What to do about a bound execution after this sight of its service."""
+    """Decides what to do about a bound execution after this sight of its service."""
     match sight:
         case LostWithHost(why):
             ending = troubles.ending or ending_when_host_removed(execution, why, now, limits)
@@ -365,7 +367,7 @@ def judge(execution: Execution, sight: Sight, troubles: Troubles, now: int, limi
 
 
 def _judge_missing(execution: Execution, why: str, troubles: Troubles, now: int, limits: Limits) -> Judgement:
-    """A service, or its task, is believed to be gone only after a while, since a cut-off leader says so, too."""
+    """Judges a missing service or task. It is believed to be gone only after a while, since a cut-off leader says so, too."""
     since = troubles.gone or now
     if now - since >= limits.gone_after * 1000:
         return RecordEnd(troubles.ending or ending_when_gone(execution, why, since, limits), None), troubles
@@ -374,7 +376,7 @@ def _judge_missing(execution: Execution, why: str, troubles: Troubles, now: int,
 
 
 def _judge_away(execution: Execution, error: FastlaneError, troubles: Troubles, now: int, limits: Limits) -> Judgement:
-    """A swarm whose managers do not answer, or refuse to show a service, is waited for; then the execution is lost."""
+    """Judges a service that no manager shows. It waits for a swarm whose managers do not answer or refuse; then the execution is lost."""
     since, why = troubles.away or now, str(error)
     if now - since >= limits.host_lost_after * 1000:
         words = f"its host {'refused to show it' if isinstance(error, OrderRefused) else 'could not be reached'}: "
@@ -385,7 +387,7 @@ def _judge_away(execution: Execution, error: FastlaneError, troubles: Troubles, 
 
 
 def _judge_node_down(execution: Execution, task: EngineTask, troubles: Troubles, now: int, limits: Limits) -> Judgement:
-    """A task's node that is down is waited for as a host that is away."""
+    """Judges a task whose node is down. It waits for the node as for a host that is away."""
     since = troubles.node_down or now
     if now - since >= limits.host_lost_after * 1000:
         ending = ending_when_lost(execution, f"its node ({task.node_id}) was down", now, limits)
@@ -395,8 +397,8 @@ def _judge_node_down(execution: Execution, task: EngineTask, troubles: Troubles,
 
 
 def _judge_refusal(execution: Execution, refused: DemandRefused, troubles: Troubles, now: int, limits: Limits) -> Judgement:
-    """A demand is repeated for a while. Then a service that is not stopped is removed, and one that is not started is given up. When the
-    host refuses the removal for as long as it may be away, the execution ends nevertheless."""
+    """Judges a refused demand. The demand is repeated for a while. Then a service that could not be stopped is removed, and one that could
+    not be started is given up. When the host refuses the removal for as long as it may be away, the execution ends nevertheless."""
     demand, error, since = refused.demand, refused.error, troubles.disobeyed or now
     removing = isinstance(demand, RemoveService)
     patience = limits.host_lost_after if removing or isinstance(error, HostDown) else limits.refused_after
@@ -438,7 +440,7 @@ def _obstacle(error: FastlaneError) -> Obstacle:
 
 
 def verdict_of(execution: Execution, service: EngineService, now: int, limits: Limits) -> ServiceVerdict:
-    """What to do about a bound execution whose service looks like this, whatever its troubles are."""
+    """Decides what to do about a bound execution whose service looks like this, whatever its troubles are."""
     task = task_of(execution, service)
     if task is not None and task.phase is Phase.ENDED:
         patience = _lingers_until(execution, task)
@@ -482,14 +484,14 @@ def task_of(execution: Execution, service: EngineService) -> EngineTask | None:
 
 
 def is_start_or_success(execution: Execution, task: EngineTask) -> bool:
-    """Whether this task alone says what is to be recorded, whatever its service looks like: its start, or its success."""
+    """Whether this task alone is enough to record its start or its success, whatever its service looks like."""
     if task.phase is Phase.RUNNING:
         return execution.status is Status.PULLING
     return task.end is TaskEnd.EXITED and task.exit_code == 0 and not task.lingering
 
 
 def ending_of(execution: Execution, service: EngineService, task: EngineTask, now: int, limits: Limits) -> Ending:
-    """How it ended, from its task's final state. A stop that came after the container's end changes nothing."""
+    """How it ended, by its task's final state. A stop that came after the container's end changes nothing."""
     finished_at = task.finished_at or task.changed_at or now
     ahead = max(0, finished_at - now)
     started = _started(execution, task, now, ahead) if task.started_at is not None and execution.started_at is None else None
@@ -505,7 +507,7 @@ def ending_of(execution: Execution, service: EngineService, task: EngineTask, no
 
 
 def _is_by_our_stop(execution: Execution, service: EngineService, task: EngineTask) -> bool:
-    """Whether it ended by our stop, or in a way that its engine did not see while a stop was requested."""
+    """Whether it ended through our stop, or in a way that its engine did not see while a stop was requested."""
     if task.end is TaskEnd.SHUTDOWN:
         return service.stopping or (task.container_id is None and execution.stop_requested_at is not None)
     unseen = task.end is TaskEnd.LOST or (task.end is TaskEnd.KILLED and task.exit_code != SIGKILLED)
@@ -525,7 +527,7 @@ def ending_when_host_removed(execution: Execution, why: str, now: int, limits: L
 
 
 def ending_when_gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
-    """How an execution ends whose service, or its task, someone removed: it is confirmed to be gone since then."""
+    """How an execution ends whose service, or its task, someone removed, now that this is confirmed."""
     status = _status_when_unseen(execution, since, limits)
     return Ending(status, max(since, execution.started_at or 0), failure=service_gone(why) if status is Status.FAILED else None)
 
@@ -594,7 +596,7 @@ def _stop_due(execution: Execution, service: EngineService, task: EngineTask | N
 
 
 def _not_ready(execution: Execution, task: EngineTask, limits: Limits) -> str:
-    """What the node did not do in time."""
+    """The step that the node did not take in time."""
     if task.container_id is not None:
         return no_start(limits.pull_deadline)
     return no_image(execution.spec.image, limits.pull_deadline)

@@ -1,5 +1,6 @@
-"""Watches the services of a worker: ``Watcher`` takes one snapshot of all hosts at a time, whose changes wake the single watches. An
-``ExecutionWatch`` looks at its service, judges what it sees (``verdict.judge``), and acts on the verdict.
+"""Watches the services of a worker. ``Watcher`` takes one snapshot of all hosts at a time; its changes wake the single watches. An
+``ExecutionWatch`` looks at its service, judges it (``verdict.judge``), and acts on the verdict. Meanwhile a ``Recording`` copies the
+container's log and samples its usage.
 
 A snapshot is only a hint: when a service's task changes phase, the execution's watch inspects the service itself before it concludes. The
 final row is written only after the log is stored to its end.
@@ -51,7 +52,7 @@ from fastlane.streams.pump import LogEnd, Pump
 log = structlog.get_logger()
 
 LOG_LOST_AFTER = 5.0
-"""Seconds for which a log is requested again after its node has said that it does not have it. The execution keeps its slot."""
+"""Seconds for which a log is requested again after its node has answered that it does not have it. The execution keeps its slot."""
 
 
 class LogCopy:
@@ -67,7 +68,7 @@ class LogCopy:
         self._missing_since: int | None = None
 
     def start(self, host: str, task_id: str) -> None:
-        """Copies what the task writes, from now on; does nothing when that has begun already."""
+        """Copies the task's output from now on; does nothing when that has begun already."""
         if self._copying is None:
             self._copying = asyncio.create_task(self._pump.follow(host, task_id), name=f"pump {self._id}")
 
@@ -112,7 +113,7 @@ class UsageMeter:
         self._every = every
         self._measuring: asyncio.Task[None] | None = None
         self.usage: Usage | None = None
-        """What it has used, as far as it was measured."""
+        """The usage, as far as it was measured."""
 
     def start(self, host: str, task: EngineTask) -> None:
         """Measures the task's container from now on; does nothing when that has begun already."""
@@ -127,7 +128,7 @@ class UsageMeter:
             await asyncio.wait([measuring])  # not awaited itself: its cancellation would hide one of ours
 
     async def _measure(self, host: str, task: EngineTask) -> None:
-        """Measures until it is cancelled. Whatever goes wrong, the execution ends as it would without."""
+        """Measures until it is cancelled. A failure does not change how the execution ends."""
         try:
             await self._take_samples(host, task)
         except Exception:
@@ -152,7 +153,7 @@ class UsageMeter:
 
 
 class Recording:
-    """What is kept of one container: its log, and samples of what it uses. ``untouched``: none of the log is stored yet."""
+    """The records of one container: its log, and samples of its usage. ``untouched``: none of the log is stored yet."""
 
     def __init__(self, ports: Ports, settings: WorkerSettings, execution: Execution, *, untouched: bool) -> None:
         store, executor, clock, id = ports.store, ports.executor, ports.clock, execution.id
@@ -164,7 +165,7 @@ class Recording:
 
     @property
     def usage(self) -> Usage | None:
-        """What the container has used, as far as it was measured."""
+        """The container's usage, as far as it was measured."""
         return self._meter.usage
 
     def start(self, host: str, task: EngineTask) -> None:
@@ -190,7 +191,7 @@ UNEVENTFUL = frozenset({Phase.WAITING, Phase.PREPARING})
 
 
 class ServiceObservation:
-    """The tasks of one service as last seen. ``changed`` is set when a snapshot shows what its watch would act upon."""
+    """The tasks of one service as last seen. ``changed`` is set when a snapshot shows something that its watch would act upon."""
 
     def __init__(self, host: str, swarm_id: str | None) -> None:
         self.host = host
@@ -261,7 +262,7 @@ class ExecutionWatch:
         self._is_ours = True
 
     def note(self) -> Note | None:
-        """What delays it, as far as the last snapshot and the last answer show."""
+        """The cause of its delay, as far as the last snapshot and the last answer show."""
         return self._troubles.note or note_of_tasks(self._execution, self._observation.tasks, self._limits)
 
     async def run(self) -> Execution | None:
@@ -289,7 +290,7 @@ class ExecutionWatch:
         await self._recording.close()
 
     async def _step(self) -> Execution | None:
-        """Looks once, and acts until there is nothing more to conclude from that; the final row, if it was written."""
+        """Looks once, and acts until nothing more follows from that. Returns the final row, if it was written."""
         self._observation.changed.clear()
         seen: Sight | Execution | None = await self._look()
         while seen is not None and not isinstance(seen, Execution):
@@ -366,7 +367,7 @@ class ExecutionWatch:
     # acting
 
     async def _act(self, verdict: Verdict, seen: Sight) -> Sight | Execution | None:
-        """Acts on the verdict, and waits if there is nothing to do. Returns the final row, or what else the act has shown."""
+        """Acts on the verdict, and waits if nothing has to be done. Returns the final row, or another result of the action."""
         match verdict:
             case LookAgain(seconds):
                 await first_of(self._clock, seconds, self._assignment.stop_event)
@@ -409,7 +410,7 @@ class ExecutionWatch:
         return ServiceRemoved(service, ending)
 
     async def _record_start(self, started: Started, service: EngineService) -> None:
-        """Writes the row of a container that runs. Then waits, if there is nothing else to do by the same answer of the engine."""
+        """Writes the row of a running container. Then waits, unless the same answer of the engine demands something else."""
         if self._ran is None:  # else its log is read to the end at once, when a look shows that
             self._record(service)
         ran = await self._store.change(transitions.run(self._execution, started, now=self._clock.now()))
@@ -465,11 +466,11 @@ class ExecutionWatch:
 FASTEST, SLOWEST = 0.02, 0.5
 """Seconds between snapshots."""
 REST = 19
-"""They get rarer when lists grow: their processor time is followed by this many times as much rest, since they cost an engine about as much
-as this process. The time for which a busy engine lets a short list wait does not count."""
+"""Snapshots get rarer when lists grow: each is followed by a rest of this many times its processor time, since it costs an engine about as
+much as this process. The time for which a busy engine lets a short list wait does not count."""
 LATER, AT_MOST = 0.01, 0.2
-"""They get rarer when nothing has started for a while: an end may be seen late by this part of the time for which its container has been
-watched, and by this many seconds."""
+"""Snapshots get rarer when nothing has started for a while: an end may be seen late by this part of the time for which its container has
+been watched, and by this many seconds."""
 
 
 class Watcher:
@@ -516,13 +517,13 @@ class Watcher:
             observation.update(None if services is None else services.get(service_id, ()))
 
     def wake_lost(self) -> None:
-        """Wakes the watches of what is lost with a host that was removed."""
+        """Wakes the watches of executions that are lost with a removed host."""
         for execution in self._watched.values():
             if self._hosts.lost(execution) is not None:
                 self._observations[execution.service_id or ""].changed.set()
 
     async def watch(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """Watches a bound execution until it is final; the final row, or None when another worker has the execution now."""
+        """Watches a bound execution until it is final. Returns the final row, or None when another worker has the execution now."""
         if execution.service_id is None:
             raise ValueError(f"execution {execution.id} has no service to watch")
         self._watched[execution.service_id] = execution

@@ -162,7 +162,7 @@ class Worker:
         self._dispatcher.wake()
 
     def _queue_found(self) -> None:
-        """The queue is one that this worker has not worked with yet, and matches the store."""
+        """Begins to work with a queue that is new to this worker and matches the store."""
         self._changed.set()
         self._parts.deliverer.wake()
 
@@ -208,6 +208,6 @@ def worker_settings(settings: Settings) -> WorkerSettings:
 
 
 def retention_rules(settings: Settings) -> RetentionRules:
-    """What the settings say of old history."""
+    """The settings' rules for old history."""
     rules = Retention(settings.keep_jobs, settings.keep_executions, settings.max_executions, settings.keep_logs)
     return RetentionRules(rules, settings.keep_deliveries, settings.keep_history, settings.keep_events, settings.max_total_log_bytes)
