@@ -1,11 +1,11 @@
-"""The port of the store, the one truth: a protocol for each group of users, and ``Store``, which joins them.
+"""The port of the store, the one source of truth: a protocol for each group of users, and ``Store``, which joins them.
 
-The verbs speak values. Every write is a compare-and-set on one document or an insert under derived ids, so that a database without
-transactions over several documents can keep the same promises. Everything else that a commit writes follows from that one document.
+The methods take and return values. Every write is a compare-and-set on one document or an insert under derived ids, so that a database
+without transactions over several documents can keep the same promises. Everything else that a commit writes follows from that one document.
 
 Every method raises ``StoreDown`` when the store cannot be read or written now (locked for too long, disk full, unreachable); then nothing
-is half-written. A method that gives one row raises ``Unreadable`` when that row cannot be read. One that gives several reports it and
-leaves it out; all but the paged lists give the next row in its place.
+is half-written. A method that returns one row raises ``Unreadable`` when that row cannot be read. A method that returns several reports the
+row and leaves it out; all but the paged lists return the next row in its place.
 
 Moments are in milliseconds. A page has ``limit`` rows; it starts at ``offset`` or after a named row.
 """
@@ -70,13 +70,13 @@ class Deletion(StrEnum):
 
 
 Decide = Callable[[Execution], ExecutionChange | None]
-"""The change that is to be made of an execution; None: none. Pure: it may be asked twice, in any thread."""
+"""Decides how to change an execution; None: not at all. Pure: it may be called twice, in any thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The execution after it, and whether it was changed. ``bounds``: the job's, read after the change; None
-    when the job is gone, and when nothing was changed."""
+    """The execution after a claim, and whether it was changed. ``bounds``: the bounds of its job, read after the change; None when the job
+    is gone, and when nothing was changed."""
 
     execution: Execution
     changed: bool = False
@@ -85,7 +85,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class StatusWalk:
-    """One step of a walk through the stored statuses: the id after which it goes on, None at its end, and how many were put right."""
+    """The result of one step of a walk through the stored statuses: the id after which it continues (None at its end), and how many were
+    corrected."""
 
     after: str | None
     repaired: int = 0
@@ -167,7 +168,7 @@ class JobStore(Protocol):
         """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""
 
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
-        """Writes what became of a tick; safe to repeat."""
+        """Writes the outcome of a tick; safe to repeat."""
 
     async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
         """All tasks, those changed last first."""
@@ -245,7 +246,7 @@ class ExecutionStore(Protocol):
         """Executions with one of these statuses, by (scheduled_for, id), after the named one."""
 
     async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
-        """What runs of the tasks whose id matches ``visible``, by (scheduled_for, id). Reads no execution whole."""
+        """The running containers of tasks whose id matches ``visible``, by (scheduled_for, id). Reads no execution whole."""
 
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         """Final executions that are not settled yet, oldest first."""
@@ -301,11 +302,10 @@ class PoolStore(Protocol):
 
 
 class HostStore(Protocol):
-    """The hosts, and the revision of the pools. All of it is little, and read by every process."""
+    """The hosts, and the revision of the pools. Both are small, and read by every process."""
 
     async def directory_mark(self) -> str:
-        """A text that is another one after each change of a host or of the revision of the pools. Cheap: every process reads it twice a
-        second."""
+        """A text that changes with each change of a host or of the revision of the pools. Cheap: every process reads it twice a second."""
 
     async def hosts(self) -> Sequence[HostRecord]:
         """The hosts, removed ones too, by address and id."""
@@ -318,8 +318,8 @@ class HostStore(Protocol):
         """Deletes the records of hosts that were removed before that moment."""
 
     async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
-        """What is placed on a host, by its address: of ``placed``, those that were placed at ``since`` or later. What is bound in another
-        swarm than ``swarm_id`` (None: any) is another host's."""
+        """The load of a host, by its address: the executions that are placed there, of ``placed`` only if they were placed at ``since`` or
+        later. Executions that are bound in another swarm than ``swarm_id`` (None: any) count for another host."""
 
     async def pools_revision(self) -> PoolsRevision:
         """The revision that was recorded last; its number is 0 when none was."""
@@ -356,12 +356,12 @@ class GenerationStore(Protocol):
         """Replaces ``seen`` by ``new``; False when something else is stored by now."""
 
     async def version(self) -> StoreVersion:
-        """How far the store has come. Each commit that changes anything raises it, so it goes back only when an older copy of the store
-        was put in its place."""
+        """The store's version, which every commit that changes anything raises. So it goes back only when an older copy of the store was
+        put in its place."""
 
 
 class DeliveryStore(Protocol):
-    """What is to be sent to webhooks and mailboxes and what was, the receivers that fail, and the quotas of mails."""
+    """Past and future deliveries to webhooks and mailboxes, the receivers that fail, and the quotas of mails."""
 
     async def insert_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """Inserts the deliveries whose ids no row has yet; safe to repeat."""
@@ -407,7 +407,7 @@ class DeliveryStore(Protocol):
 
 
 class EventStore(Protocol):
-    """What happened: the events that are recorded, and those that are read from the rows of jobs and executions."""
+    """Events: recorded ones, and ones that are read from the rows of jobs and executions."""
 
     async def add_events(self, events: Sequence[Event]) -> None:
         """Records the events whose ids no row has yet; safe to repeat."""
@@ -451,7 +451,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """How many executions, rows of the ledger and logs of a job are looked for."""
+    """How many executions, rows of the ledger and logs of a job are looked for at most."""
 
     executions: int
     ticks: int
@@ -484,12 +484,12 @@ class HistoryPage:
 
 
 ONE_STEP = Most(100, 250, 32)
-"""What one step looks at, or removes."""
+"""The number of things that one step looks at, or removes."""
 ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
 
 
 class RetentionStore(Protocol):
-    """Removes what is overdue. The whole of a job goes by ``JobStore.delete_job``."""
+    """Removes overdue history. Whole jobs are removed by ``JobStore.delete_job``."""
 
     async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
         """Looks at the next ``limit`` jobs by (created_at, id), after this place; those that may have a history, or will not run again.
@@ -500,12 +500,12 @@ class RetentionStore(Protocol):
         and one execution is among them only if it does find something. Cheap: a bounded number of queries."""
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
-        """Whether nothing of a job, which has no tick to come, is unfinished or still to be told, and it was changed and its newest
-        execution ended before that moment."""
+        """Whether everything of a job without a further tick is finished and delivered, and the job's last change and the end of its newest
+        execution were before that moment."""
 
     async def overdue(self, job: JobHistory, cuts: Cuts, *, whole: bool = False) -> Removed:
-        """What may go of a job that stays: what the next step removes, if it needs only one, or ``whole`` all of it, which takes as long as
-        the job's history is."""
+        """The overdue history of a job that stays: the part that the next step removes, or with ``whole`` all of it, which takes time in
+        proportion to the length of the job's history."""
 
     async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
         """Takes one step. A job of another incarnation is left alone.
@@ -551,7 +551,7 @@ NOT_NOTED = Noted()
 
 
 class TransferStore(Protocol):
-    """What an export and an import of a store need beside the verbs of the others."""
+    """The methods that exports and imports need in addition to the other protocols."""
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
         """The records that were written at that moment or later, by (created_at, key), after the named one."""
@@ -563,10 +563,10 @@ class TransferStore(Protocol):
         """Inserts a record, unless its key has one. Safe to repeat."""
 
     async def creators(self, job_ids: Sequence[str]) -> Mapping[str, Requester | None]:
-        """Who made each of these jobs, of those that are there."""
+        """Who made each of these jobs. Jobs that do not exist are left out."""
 
     async def noted(self, execution_ids: Sequence[str]) -> Mapping[str, Noted]:
-        """What is noted of each of these executions, of those that are there."""
+        """The notes about each of these executions. Executions that do not exist are left out."""
 
     async def deliveries(self, ids: Sequence[str]) -> Mapping[str, Sequence[Delivery]]:
         """The deliveries of each of these executions or jobs that has any, by id."""
@@ -575,8 +575,8 @@ class TransferStore(Protocol):
         """Which of these executions have a log."""
 
     async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
-        """Inserts an execution with what was noted of it. False, and nothing written, when an execution has its id already. With
-        ``is_counted`` the counts of its hour have it already."""
+        """Inserts an execution with the notes about it. False, and nothing written, when an execution has its id already. ``is_counted``:
+        the counts of its hour include it already."""
 
     async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
         """The counts of each hour, task and pool, in an order of the store's own, after the named one."""
@@ -604,15 +604,15 @@ class Store(
 
     @property
     def history(self) -> HistoryStore:
-        """The counts of what has ended."""
+        """The counts of ended executions."""
 
     @property
     def transfer(self) -> TransferStore:
-        """What exports and imports need."""
+        """The part for exports and imports."""
 
     @property
     def retention(self) -> RetentionStore:
-        """What removes old history."""
+        """The part that removes old history."""
 
     async def open(self) -> None:
         """Connects and brings the schema up to date."""
@@ -624,11 +624,11 @@ class Store(
         """Returns when the store can be written; raises StoreDown otherwise."""
 
     async def counts(self, visible: str | None = None) -> Counts:
-        """How much there is, of all tasks or of those whose id matches ``visible``."""
+        """The counts of tasks, jobs and executions: of all tasks, or only of tasks whose id matches ``visible``."""
 
     async def jobs_by_status(self, visible: str | None = None) -> Mapping[str, int]:
-        """How many jobs have each stored status that any has, of the same tasks. Looks at an index of all jobs."""
+        """How many jobs of the same tasks have each stored status; statuses without jobs are left out. Looks at an index of all jobs."""
 
     async def walk_statuses(self, now: int, after: str, limit: int) -> StatusWalk:
-        """Puts stored statuses right: of the next ``limit`` jobs by id after the named one, and wherever a wrong one is likely, such as
-        jobs that at ``now`` have expired before their tick came."""
+        """Corrects stored statuses: of the next ``limit`` jobs by id after the named one, and wherever a wrong one is likely, for example
+        on jobs that at ``now`` have expired before their tick came."""

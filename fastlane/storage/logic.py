@@ -1,4 +1,4 @@
-"""The parts of the store that are written once, above the verbs over records (``rows``): the same for every database."""
+"""The methods of the store that are the same for every database: written once, on top of the verbs over records (``rows``)."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +29,7 @@ MAX_DELIVERIES = 1_000
 
 
 class StoreLogic:
-    """The methods of ``Store`` that need only the verbs; see there for what they promise."""
+    """The methods of ``Store`` that need only the verbs; ``base`` documents them."""
 
     _rows: Rows
 
@@ -272,14 +272,14 @@ def _of_execution(row: records.Row, kind: EventKind, time: int, detail: Mapping[
 
 
 class Reading:
-    """How the events of a source are read: along which index by time, which columns of a row, and what makes an event of it."""
+    """How the events of a source are read: the index by time, the columns of a row, and the function that makes an event of it."""
 
     def __init__(self, index: Index[Any], columns: tuple[str, ...], make: Any, job: str = "job_id", execution: str = "id") -> None:
         self._index, self.columns, self._make = index, columns, make
         self._job, self._execution = job, execution
 
     def walk(self, span: Span) -> tuple[Index[Any], Mapping[str, str]]:
-        """The index to walk, and by what. What is narrowed to a job or an execution walks its own rows."""
+        """The index to walk, and the values of its first fields. A list that is narrowed to a job or an execution walks its own rows."""
         record, order = self._index.record, self._index.order
         if span.execution_id is not None and record is not records.JOBS:
             index = records.EVENTS_OF_EXECUTION if record is records.EVENTS else Index(record, "", ("id",), order)

@@ -1,4 +1,4 @@
-"""Logs above the verbs: stored chunks, and how they become what a reader asked for."""
+"""Logs on top of the verbs over records: stored chunks, and the slices that readers ask for."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ class LogLogic:
 
 
 async def delete_chunks(rows: Rows, execution_id: str, limit: int) -> int:
-    """Deletes the last chunks of a log, ``limit`` at most; how many."""
+    """Deletes the last chunks of a log, ``limit`` at most. Returns how many."""
     return await rows.delete_some(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, Part(limit, newest=True))
 
 

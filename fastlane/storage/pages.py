@@ -1,5 +1,5 @@
-"""What stores share about lists: how much a page may hold and which part of a list it is, which tasks a caller may see, and the words by
-which tasks are found."""
+"""Rules for lists that all stores share: the size of a page, its place in the list, the tasks that a caller may see, and the words by which
+tasks are found."""
 
 import re
 import unicodedata

@@ -1,7 +1,7 @@
-"""The tables of the store, each declared once: its value, how it is stored, its key, and the indexes along which it is read.
+"""The tables of the store. Each is declared once: its value, its stored form, its key, and the indexes along which it is read.
 
-Both databases take from here what they need: the columns, the documents, and the conditions of partial indexes. A row is flat: it has the
-value's fields under their own names, each a scalar that every database has, or a list of texts.
+Both databases take their columns, documents and conditions of partial indexes from here. A row is flat: it has the value's fields under
+their own names, each a scalar that every database has, or a list of texts.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -36,7 +36,7 @@ Row = Mapping[str, Any]
 LAST = 2**63 - 1
 """No moment is later."""
 MAX_UNDER_WAY = 100
-"""Executions under way that are read of a job. More come about by ``force`` alone."""
+"""Executions under way that are read for one job. More can only come about through ``force``."""
 NEVER_AGAIN = tuple(sorted(FINAL - {Status.FAILED}))
 """Final statuses after which no attempt follows. One that this version does not know may belong to a container that runs."""
 
@@ -99,14 +99,14 @@ class Without:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """A number between these, which count, too."""
+    """A number between these bounds, which are included."""
 
     low: int = -LAST - 1
     high: int = LAST
 
 
 Where = Mapping[str, Any]
-"""What the fields of a row must be: a value, or one of the above."""
+"""The condition on a field of a row: a value, or one of the above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +141,10 @@ class Index(Generic[Value]):
 
 
 class Record(Generic[Value]):
-    """A table of the values of one class. ``what`` they are called in an error. ``key``: the fields that name a row; () for a table of one
-    row, which is ``first`` at the beginning. ``names``: fields that are stored under another one. ``added``: what is stored beside the
-    fields. ``later``: fields that older versions of fastlane did not write, which have their defaults then. ``flags``: its conditions that
-    are fields."""
+    """A table of the values of one class. ``what``: their name in an error. ``key``: the fields that name a row; () for a table of one row,
+    which is ``first`` at the beginning. ``names``: fields that are stored under another name. ``added``: columns that are stored in
+    addition to the fields. ``later``: fields that older versions of fastlane did not write, which have their defaults then. ``flags``: its
+    conditions that are fields."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ OF_JOB, OF_EXECUTION = Condition[Event]("job_id IS NOT NULL"), Condition[Event](
 
 TASKS = Record("tasks", Task, "task")
 JOBS = Record("jobs", Job, "job", added={"labels": _labels}, later=("check_at", "late_since"), flags=(TO_COME, TO_CHECK))
-"""What is stored of a job beside its fields: the labels of its spec as a list, by which it is found."""
+"""Stored for a job in addition to its fields: the labels of its spec as a list, by which it is found."""
 TICKS = Record("ticks", Tick, "tick")
 EXECUTIONS = Record(
     "executions",
@@ -267,7 +267,7 @@ DELIVERIES = Record(
     added={"origin": lambda delivery: delivery.target.origin},
     flags=(TO_SEND,),
 )
-"""What is stored of a delivery beside its fields: the origin of its receiver, by which those to a slow one are left out."""
+"""Stored for a delivery in addition to its fields: the origin of its receiver, by which deliveries to a slow receiver are left out."""
 RECEIVERS = Record("receivers", Receiver, "receiver")
 QUOTAS = Record("mail_quotas", MailQuota, "the quota of mails")
 EVENTS = Record("events", Event, "an event of")

@@ -1,7 +1,8 @@
-"""Retention above the verbs: each step is a few writes in an order in which any of them may be the last.
+"""Retention on top of the verbs over records. Each step is a few writes, in an order that allows a process to end after any of them.
 
-First the job's floor is raised, so that nothing that goes can come back and run. Then logs, deliveries and executions go by their ids, and
-the rows of the ledger after them: those that a crash leaves have no execution any more, and go in a later step.
+First the job's floor is raised, so that a removed execution cannot come back and run. Then logs, deliveries and executions are removed by
+their ids, and the rows of the ledger after them: rows that a crash leaves behind have no execution any more, and are removed in a later
+step.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +22,7 @@ from fastlane.storage.values import FAULTS, unreadable
 FIRST = (-LAST - 1, "")
 """Less than every (moment, id)."""
 TOGETHER = 500
-"""Rows of which it is asked together whether they have an execution, a log, or something that is still to be sent."""
+"""Rows that are checked together for an execution, a log, or something that is still to be sent."""
 
 _JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "next_tick", "held_tick", "spec")
 _WAITS = ("id", "created_at", "sequence", "last_tick", "next_tick", "held_tick")
@@ -30,7 +31,7 @@ _LOG = ("id", "end_noted_at", "stdout_bytes", "stderr_bytes", "settled", "cleane
 
 
 class RetentionLogic(ABC):
-    """The methods of ``RetentionStore`` that need only the verbs and what else a database says of logs and ticks."""
+    """The methods of ``RetentionStore`` that need only the verbs, and a database's own methods for logs and ticks."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -50,7 +51,7 @@ class RetentionLogic(ABC):
         truncated."""
 
     def _ticks_of(self, job: JobHistory) -> records.Where:
-        """Which rows of the ledger are the job's."""
+        """The part of the ledger that belongs to the job."""
         return {"job_id": job.job_id}
 
     async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
@@ -201,7 +202,7 @@ def _to_come(row: records.Row) -> bool:
 
 
 def _history(row: records.Row) -> JobHistory:
-    """What retention is told of a job, with the rules in its spec. Raises Unreadable."""
+    """The facts about a job that retention needs, with the rules in its spec. Raises Unreadable."""
     try:
         rules = Retention(**orjson.loads(row["spec"]).get("retention", {}))
         ids = row["id"], row["task_id"], row["incarnation"]

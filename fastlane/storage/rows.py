@@ -1,7 +1,7 @@
-"""The verbs over records that each database has, and on which the store's logic stands (``logic``).
+"""The verbs over records that each database implements. The store's common methods (``logic``) use only these.
 
-Every write is a compare-and-set on one row, or an insert under an id that others derive, too. What a verb promises holds without
-transactions over several rows.
+Every write is a compare-and-set on one row, or an insert under an id that other processes derive, too. The verbs keep their promises
+without transactions over several rows.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,16 +19,16 @@ log = structlog.get_logger()
 Stored = TypeVar("Stored")
 Read = TypeVar("Read")
 Place = tuple[Any, ...]
-"""Where a row stands in the order of an index: its values of that order."""
+"""The place of a row in the order of an index: its values of that order."""
 
 REPORTED = 1024
-"""How many different unreadable rows are reported once. Each is met again and again, and would fill the log."""
+"""How many different unreadable rows are reported only once. Each is met again and again, and would fill the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which part of the rows is wanted, in the index's order, or from its end (``newest``): after one place, or from one to another, which
-    count; behind ``skip`` others; at most ``limit`` of them (None: all)."""
+    """The wanted part of the rows, in the index's order, or from its end (``newest``): after one place, or from one to another, both
+    included; behind ``skip`` others; at most ``limit`` of them (None: all)."""
 
     limit: int | None = None
     after: Place | None = None
@@ -42,8 +42,8 @@ ALL = Part()
 
 
 class Rows(Protocol):
-    """The verbs. They raise what the methods of the port raise. ``listed``: as a list, which has a deadline of its own and never delays the
-    others."""
+    """The verbs. They raise the same exceptions as the port's methods. ``listed``: the read is a list, which has a deadline of its own and
+    never delays the others."""
 
     async def catch_up(self, job_id: str | None = None) -> None:
         """Makes what was committed of a job, or of any (None), visible to the reads that follow, where a commit is not whole at once."""
@@ -90,7 +90,7 @@ async def write_version(rows: Rows, record: Record[Value], value: Value, version
 
 
 def readable(rows: Sequence[Stored], read: Callable[[Stored], Read]) -> list[Read]:
-    """The values of the rows that can be read. The others are reported, and do not fail these."""
+    """The values of the rows that can be read. The other rows are only reported."""
     values = []
     for row in rows:
         try:

@@ -1,5 +1,5 @@
-"""Parts of values as they are stored, and back: a spec, a failure, a schedule and a requester are JSON text, so that no key inside them can
-mean anything to a database; a log's pieces are packed bytes. All adapters use these functions; nothing here knows a database.
+"""Converts parts of values to their stored form, and back. A spec, a failure, a schedule and a requester are JSON text, so that no key
+inside them can mean anything to a database; a log's pieces are packed bytes. All adapters use these functions, which know no database.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
 """How many parsed specs are cached, and the length in characters of the longest: an execution's row is read several times on its way."""
 
 FAULTS = (LookupError, ValueError, TypeError, AttributeError, StructError, FastlaneError)
-"""What the reading of a stored value raises when it is damaged, or when a newer fastlane wrote it."""
+"""The exceptions from reading a stored value that is damaged, or that a newer fastlane wrote."""
 
 PIECE = Struct("<BqI")
 """A piece in a chunk's index: its stream, its time in nanoseconds, its length in bytes."""
@@ -133,7 +133,7 @@ def failure_from_json(text: str | None) -> Failure | None:
 
 
 def usage_to_json(usage: Usage | None) -> str | None:
-    """What a container used as JSON text; None for None."""
+    """A container's usage as JSON text; None for None."""
     return None if usage is None else orjson.dumps([usage.memory_peak, usage.cpu_ms, usage.read_bytes, usage.written_bytes]).decode()
 
 
@@ -143,7 +143,7 @@ def usage_from_json(text: str | None) -> Usage | None:
 
 
 MAIL = "mail"
-"""What a stored mailbox begins with, where a webhook has its trigger."""
+"""The first item of a stored mailbox, where a webhook has its trigger."""
 
 
 def target_to_json(target: Target) -> str:
@@ -154,7 +154,7 @@ def target_to_json(target: Target) -> str:
 
 
 def target_from_json(text: str) -> Target:
-    """What ``target_to_json`` wrote."""
+    """The target that ``target_to_json`` wrote."""
     kind, *values = stored = orjson.loads(text)
     return MAILBOX.read(values) if kind == MAIL else WEBHOOK.read(stored)
 

@@ -1,22 +1,23 @@
-"""The commits: a job is made, advanced or stopped by one write of its document, with an intent of what belongs to it, which is carried out
-afterwards.
+"""Commits. A job is made, advanced or stopped by one write of its document. The write includes an intent, which lists everything else that
+belongs to the commit, and is carried out afterwards.
 
-A commit reads the job's row, completes the intent that it may have, decides, and writes the row back where its ``rev`` is still what it
-was. Every write of the row but the end of an intent raises ``rev``. The row keeps the ``ops`` of its last commits, by which a commit
-whose answer was lost is recognised. Each function returns the row that it wrote, whose intent the caller is to complete.
+A commit reads the job's row, completes the intent that it may have, decides, and writes the row back if its ``rev`` has not changed. Every
+write of the row except the end of an intent raises ``rev``. The row keeps the ``ops`` of its last commits, by which a commit whose answer
+was lost is recognised. Each function returns the row that it wrote, whose intent the caller must complete.
 
 The intent has the finished documents of the ticks and the execution, the change of the task, and the record of the request. So the process
-that made it may end at any moment: whoever meets the intent carries it out, and takes it off the job. All of its parts may be done twice,
-at once or late:
+that made it may end at any moment: any process that finds the intent carries it out, and removes it from the job. All of its parts may be
+done twice, at the same time or late:
 
 - ticks and the execution are inserted under ids that derive from the job's incarnation; a second insert does nothing;
 - the task's times only grow;
 - the record is written only over its own reservation;
 - the job's status is computed from what is stored.
 
-A process may sleep between reading an intent and carrying it out, while others carry it out, and delete the job with all that it had. When
-it wakes, it inserts again what was deleted. It notices in the end, since the intent is no longer on the job, and removes what it inserted.
-If it ends before that, nothing runs either: the execution belongs to no job, and a tick is shown only of its own incarnation."""
+A process may sleep between reading an intent and carrying it out, while others carry it out, and delete the job with everything that it
+had. When it wakes, it inserts deleted documents again. It notices that in the end, since the intent is no longer on the job, and removes
+what it inserted. If it ends before that, nothing runs either: the execution belongs to no job, and a tick is shown only for its own
+incarnation."""
 
 import asyncio
 import contextlib
@@ -48,7 +49,7 @@ from fastlane.storage.records import LAST
 log = structlog.get_logger()
 
 AT_ONCE = 16
-"""Intents that are completed side by side."""
+"""Intents that are completed concurrently."""
 
 
 _FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
@@ -56,8 +57,8 @@ _FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What belongs to a commit beside the job: rows of its ledger, the execution of one of them, when its task changed (None: it did not),
-    the record of its request, and what is recorded of it."""
+    """The parts of a commit in addition to the job: rows of its ledger, the execution of one of them, when its task changed (None: it did
+    not), the record of its request, and its events."""
 
     ticks: Sequence[Tick] = ()
     execution: Execution | None = None
@@ -81,7 +82,7 @@ def intent_of(op: str, job: Job, effects: Effects, *, is_new: bool) -> Document:
 
 
 def tick_row(tick: Tick, incarnation: str, made: str) -> Document:
-    """A tick. With its job's incarnation, so that one that is inserted late is not shown of another job under the same id."""
+    """A tick with its job's incarnation, so that a tick that is inserted late is not shown for another job under the same id."""
     return {**document(records.TICKS, tick, made), "incarnation": incarnation}
 
 
@@ -96,7 +97,7 @@ async def complete(db: Database, job: Document) -> None:
             db.insert_missing(EVENTS, intent.get("events", ())),
         )
     )
-    if intent["execution"] is not None:  # after its tick, which whoever settles the execution may close
+    if intent["execution"] is not None:  # after its tick, which the process that settles the execution may close
         await db.insert_missing(EXECUTIONS, [intent["execution"]])
     if GONE_AT not in job and not (intent["is_new"] and job.get("job_status")):  # a new job comes with its status
         await statuses.write(db, job["_id"])
@@ -115,8 +116,8 @@ async def complete_pending(db: Database, seen: Iterable[str] | None = None) -> s
 
 
 async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None:
-    """Somebody else completed the intent. If its job, or all that it had until then, was deleted since, removes what was inserted again.
-    (Retention may have raised the floor since, too, but only up to what is older.)"""
+    """Handles an intent that another process completed. If its job, or everything that it had until then, was deleted since, removes the
+    documents that were inserted again. (Retention may have raised the floor since, too, but only over older executions.)"""
     intent = job["intent"]
     stored = await db.one(JOBS, job["_id"], ("incarnation", "floor", GONE_AT))
     is_there = stored is not None and GONE_AT not in stored and stored["incarnation"] == job.get("incarnation")
@@ -134,11 +135,11 @@ async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None
 REMEMBERED_OPS = 16
 """Commits of a job whose ops it keeps."""
 COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
-"""The fields in which a job must still be as it was seen."""
+"""The fields of a job that must not have changed since it was read."""
 
 
 async def current(db: Database, job_id: str) -> Document | None:
-    """A job's row, or its tombstone, without an intent: one that is there is completed."""
+    """A job's row, or its tombstone, without an intent: an existing one is completed first."""
     row = await db.one(JOBS, job_id)
     if row is not None and row["intent"] is not None:
         await complete(db, row)
@@ -181,7 +182,7 @@ async def advance(
     record: IdempotencyRecord | None,
     events: Sequence[Event] = (),
 ) -> tuple[bool, Document | None]:
-    """Replaces ``seen`` by ``job``: whether it did, and the row that it wrote. Raises Repeated or Conflict."""
+    """Replaces ``seen`` by ``job``. Returns whether it did, and the row that it wrote. Raises Repeated or Conflict."""
     modified_at = None if job.modified_at == seen.modified_at else job.modified_at
     effects, ops = Effects(ticks, execution, modified_at, record, events), list[str]()
     while True:
@@ -207,7 +208,7 @@ async def advance(
 async def stop(
     db: Database, job_id: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
 ) -> tuple[Job | None, Document | None]:
-    """Gives the job's next sequence to a stop: the job after it, and the row that was written. Raises Changed."""
+    """Gives the job's next sequence to a stop. Returns the job after it, and the row that was written. Raises Changed."""
     ops: list[str] = []
     while True:
         op, row = nonce(), await current(db, job_id)
@@ -228,7 +229,7 @@ async def stop(
 
 
 async def _write(db: Database, row: Document | None, job: Job, op: str, effects: Effects, *, is_new: bool = False) -> Document | None:
-    """Writes the job over the row that was read; what was written, None when another commit came before."""
+    """Writes the job over the row that was read. Returns the new row, None when another commit came before."""
     written = {
         **document(records.JOBS, job, op),
         "created_by": None if is_new or row is None else row.get("created_by") or row["requested_by"],
@@ -275,7 +276,7 @@ def _is_own(row: Document | None, ops: Sequence[str]) -> bool:
 
 
 async def _release(db: Database, record: IdempotencyRecord | None, ops: Sequence[str]) -> None:
-    """Gives the key back that was reserved for the last of these commits: none of them was made, and none can be any more."""
+    """Gives back the key that was reserved for the last of these commits: none of them was made, and none can be made any more."""
     if record is not None and ops:
         await idempotency.release(db, record, ops[-1])
 
@@ -283,7 +284,7 @@ async def _release(db: Database, record: IdempotencyRecord | None, ops: Sequence
 PATIENCE = 2.0
 """Seconds that a commit's caller waits for its intent to be completed. The commit is made, so it succeeds in any case."""
 ROUND = 2.0
-"""Seconds between two looks for intents. One that is seen twice was left behind."""
+"""Seconds between two checks for intents. One that is seen twice was left behind."""
 
 
 class Finisher:
@@ -332,7 +333,8 @@ _MARK = "deletion"
 
 
 async def change_task(db: Database, task_id: str, modified_at: int | None, *, is_new: bool) -> bool:
-    """Takes note of a change of one of the task's jobs. ``is_new``: a new job, which makes the task if need be. Whether it was made."""
+    """Records a change of one of the task's jobs in the task. ``is_new``: a new job, which makes the task if necessary. Returns whether the
+    task was made."""
     if modified_at is None:
         return False
     times = {"$max": {"modified_at": modified_at}, "$unset": {_MARK: ""}}
@@ -389,7 +391,7 @@ async def bounds(db: Database, job_id: str) -> JobBounds | None:
 
 
 async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBounds]:
-    """The same for several jobs, by id. Their intents are completed before, so that their executions can be read after it."""
+    """The bounds of several jobs, by id. Their intents are completed first, so that their executions can be read afterwards."""
     rows = await db.with_ids(JOBS, job_ids, _BOUNDS)
     for row in rows.values():
         if row["intent"] is not None:
@@ -398,7 +400,7 @@ async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBo
 
 
 async def whole(db: Database, job_id: str) -> JobBounds | None:
-    """A job's bounds once its intent is completed: what its last commit made can be read now."""
+    """A job's bounds once its intent is completed: the documents of its last commit can be read now."""
     return (await bounds_of_all(db, [job_id])).get(job_id)
 
 

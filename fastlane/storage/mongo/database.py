@@ -1,7 +1,7 @@
-"""The calls to MongoDB: the one module that knows Motor. Everything else of this adapter passes plain documents to it.
+"""The calls to MongoDB. This is the one module that knows Motor; the rest of the adapter passes plain documents to it.
 
-Each call is repeated until its caller's time is over while what it fails with may pass: a primary that steps down, a cut connection. So a
-write may be sent twice, and its answer may be lost. A document therefore carries a nonce of the write that made it (``made``) or changed it
+A call that fails for a passing reason (a primary that steps down, a cut connection) is repeated until its caller's time is over. So a write
+may be sent twice, and its answer may be lost. A document therefore carries a nonce of the write that made it (``made``) or changed it
 (``op``), by which a repeated write is recognised as the caller's own. The driver itself repeats nothing. Its exceptions become ours,
 without its words, since those may quote an address or a value."""
 
@@ -42,7 +42,7 @@ from pymongo.uri_parser import parse_uri
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 
 PASSING = frozenset({6, 7, 50, 64, 79, 89, 91, 100, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""The server's error codes for what may pass by itself: no primary, a network error between its members, a time limit, a conflict."""
+"""The server's error codes for passing faults: no primary, a network error between its members, a time limit, a conflict."""
 LOGIN = frozenset({13, 18, 8000})
 """The codes for a login that is missing, wrong, or not enough."""
 
@@ -57,7 +57,7 @@ PASSING_ERRORS = (
 """The driver's exceptions for the same. In a call, a fault of its configuration is a name (mongodb+srv) that DNS did not answer."""
 
 DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, UnicodeError)
-"""What a call of the driver raises."""
+"""The exceptions of the driver's calls."""
 
 
 def may_pass(error: Exception) -> bool:
@@ -68,7 +68,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def words_for(error: Exception) -> str:
-    """What has happened, in words that quote nothing."""
+    """The failure in words that quote nothing."""
     if isinstance(error, ServerSelectionTimeoutError):
         return "no primary can be reached"
     if isinstance(error, ConfigurationError):  # in a call; the URL was read before
@@ -109,7 +109,7 @@ class MongoUrl:
 
 
 def read_url(text: str) -> MongoUrl:
-    """The URL of a store. Raises FastlaneError, whose message quotes nothing of it."""
+    """The URL of a store. Raises FastlaneError, whose message quotes no part of it."""
     if text.startswith(SRV):  # its hosts are found in DNS, when it is opened
         return MongoUrl(text, text.removeprefix(SRV).partition("?")[0].partition("/")[2] or DEFAULT_DATABASE)
     try:
@@ -123,7 +123,7 @@ def read_url(text: str) -> MongoUrl:
 
 
 LONG = 10_000
-"""Rows up to which counting takes no time that anyone notices."""
+"""Rows up to which counting takes no noticeable time."""
 SHARE = 10
 MAX_LENGTHS = 256
 """Lengths that are kept."""
@@ -141,7 +141,7 @@ class Lengths:
         self._kept: dict[Hashable, tuple[float, Any]] = {}
 
     async def get(self, key: Hashable, count: Callable[[], Awaitable[Length]], rows: Callable[[Length], int]) -> Length:
-        """What ``count`` gives, or gave a moment ago for the same key. ``rows``: how many rows that is."""
+        """The result of ``count``, or its recent result for the same key. ``rows``: how many rows that is."""
         began = time.monotonic()
         until, kept = self._kept.get(key, (0.0, None))
         if began < until:
@@ -177,7 +177,7 @@ BATCH = 16
 """Documents that a walk fetches at once."""
 
 _TROUBLES: ContextVar[list[str]] = ContextVar("troubles")
-"""What the tries of the present ``call`` failed with, in words; unset outside of one."""
+"""The failures of the present ``call``'s tries, in words; unset outside of a call."""
 
 
 class PlainIntegers(TypeDecoder):
@@ -206,7 +206,7 @@ class Database:
             self._url.text,
             timeoutMS=int(self._deadline * 1000),
             connectTimeoutMS=int(self._deadline * 1000),
-            serverSelectionTimeoutMS=int(self._deadline * 1000),  # of its farewell
+            serverSelectionTimeoutMS=int(self._deadline * 1000),  # for its last message when it closes
             heartbeatFrequencyMS=HEARTBEAT * 1000,
             retryWrites=False,
             retryReads=False,
@@ -226,7 +226,7 @@ class Database:
             await asyncio.wait({closing}, timeout=FAREWELL)
 
     async def call(self, work: Callable[[], Awaitable[Answer]], deadline: float | None = None, advice: str = "") -> Answer:
-        """What ``work`` returns, within the deadline. ``advice`` is for the caller of a read that takes too long."""
+        """The result of ``work``, within the deadline. ``advice`` is for the caller of a read that takes too long."""
         if self._calls >= MAX_CALLS:
             raise StoreDown(f"{MAX_CALLS} operations wait for the store already")
         seconds = deadline or self._deadline
@@ -245,7 +245,7 @@ class Database:
             self._calls -= 1
 
     async def long_call(self, work: Callable[[], Awaitable[Answer]], deadline: float) -> Answer:
-        """The same of work that may take longer than a call, to the server too."""
+        """The same for work that may take longer than a call, on the server too."""
         with pymongo.timeout(deadline):
             return await self.call(work, deadline)
 
@@ -312,7 +312,7 @@ class Database:
         return int(found["size"])
 
     async def group(self, collection: str, pipeline: Sequence[Mapping[str, Any]], index: str) -> list[Document]:
-        """What a pipeline of stages makes of the documents, by this index."""
+        """The result of a pipeline of stages over the documents, by this index."""
         return await self._listed(lambda: self._of(collection).aggregate(list(pipeline), hint=index))
 
     # writes
@@ -430,14 +430,14 @@ def _projection(fields: Sequence[str] | None) -> Mapping[str, int] | None:
 
 
 class Turns:
-    """A queue for each key that anyone waits for."""
+    """Turns for each key that somebody waits for."""
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
-        """Inside it, it is the caller's turn."""
+        """Gives the caller its turn until the context ends."""
         lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, waiting + 1)
         try:

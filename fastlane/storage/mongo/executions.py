@@ -1,7 +1,7 @@
 """Reads and changes of executions: each list follows an index.
 
-A change is decided on the row as it was read, and written where its ``op`` is still the same. Each change has its own ``op``, so a row
-with the same one is the same row.
+A change is decided on the row as it was read, and written if its ``op`` is still the same. Each change has its own ``op``, so a row with
+the same ``op`` is the same row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,8 +80,8 @@ class MongoExecutions:
         return claimed
 
     async def discard(self, execution: Execution) -> bool:
-        """It is noted before, so that a process that dies in between has not deleted one that nobody knows of; a note of one that is there
-        does not count."""
+        """Notes the deletion first, so that a process that dies in between leaves no deleted execution without a note. A note about an
+        existing execution does not count."""
 
         async def delete() -> bool:
             row = await self._db.one(EXECUTIONS, execution.id)

@@ -1,15 +1,15 @@
 """Counts of ends, exactly once without a transaction.
 
-The change that ends an execution marks it as not counted (``UNCOUNTED``). Whoever counts takes some of these. Each belongs to one document
-of an hour, which keeps the ids that were counted into it last (its ``batch``):
+The change that ends an execution marks it as not counted (``UNCOUNTED``). A process that counts takes some of these. Each belongs to one
+document of an hour, which keeps the ids that were counted into it last (its ``batch``):
 
-1. It reads the document, and then which of its executions are still marked. Those in the batch are counted already: a process ended before
-   it took their marks away.
-2. It takes the marks of the batch away, and writes the new counts with a new batch, where the document is as it was read (its ``rev``).
+1. The process reads the document, and then which of its executions are still marked. Executions in the batch are counted already: a process
+   ended before it took their marks away.
+2. It takes the marks of the batch away, and writes the new counts with a new batch, if the document has not changed since (its ``rev``).
 3. It takes the marks of the new batch away.
 
-So an execution that is counted is in the batch until its mark is gone. A process that slept after its look finds another ``rev``. One that
-slept before it finds no mark.
+So a counted execution is in the batch until its mark is gone. A process that slept after reading finds another ``rev``. One that slept
+before reading finds no mark.
 """
 
 import re
@@ -29,7 +29,7 @@ SUMS = (*(status.value for status in ENDS), "started", "late")
 
 
 class MongoHistory:
-    """A ``HistoryStore`` beside the other verbs of the database."""
+    """The ``HistoryStore`` of the database."""
 
     def __init__(self, db: Database, rows: MongoRows) -> None:
         self._db = db

@@ -4,9 +4,10 @@
 2. The commit writes the job, with that ``op`` among its ``ops``, and the record in its intent.
 3. The completion of the intent makes the record ``done``. No other commit of the job comes before that, so until then the ``op`` is on it.
 
-A process may end after any of these. Who meets a reservation first gives it a moment. Then it looks at the job. If the ``op`` is there, the
-request had its effect, and the intent is completed. Otherwise it raises the job's ``rev`` (or puts a tombstone where there is no job), and
-takes the key over. The first process, should it only sleep, has read that ``rev`` before it reserved: its commit now fails.
+A process may end after any of these. Another process that finds a reservation waits for a moment, and then looks at the job. If the ``op``
+is there, the request had its effect, and the intent is completed. Otherwise the process raises the job's ``rev`` (or inserts a tombstone if
+there is no job), and takes the key over. If the first process was only asleep, it has read that ``rev`` before it reserved: its commit now
+fails.
 """
 
 import asyncio
@@ -86,7 +87,7 @@ async def _has_effect(reservation: Document, read_job: ReadJob) -> bool:
 
 
 async def _revoke(db: Database, reservation: Document, read_job: ReadJob) -> bool:
-    """Makes sure that the reservation's commit cannot be made any more. Whether it was made before."""
+    """Makes sure that the reservation's commit cannot be made any more. Returns whether it was made before."""
     while True:
         job = await read_job(reservation["job_id"])
         if job is None:
@@ -99,7 +100,8 @@ async def _revoke(db: Database, reservation: Document, read_job: ReadJob) -> boo
 
 
 def tombstone(job_id: str, rev: int) -> Document:
-    """A row for a job that there is not, or no more. It keeps a process that slept from making the job; it goes after a week."""
+    """A row for a job that does not exist, or no longer exists. It keeps a process that slept from making the job; it is removed after a
+    week."""
     return {"_id": job_id, "rev": rev, "ops": [], "intent": None, "made": nonce(), GONE_AT: datetime.now(UTC)}
 
 

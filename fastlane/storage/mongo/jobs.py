@@ -1,8 +1,9 @@
-"""Jobs: single ones, and their deletion in slices; and the stored statuses that no write puts right. The commits are in ``commits``.
+"""Single jobs, their deletion in slices, and the repair of stored statuses that no write corrects. The commits are in ``commits``.
 
 A deletion raises the job's floor first: an execution with a sequence up to the floor never runs, so an attempt that is inserted late does
-no harm. Then rows go whose ids were read. Before they go, the job is read again: while it is as it was then, all that was found is of it or
-of an earlier job under the same id. So a process that slept deletes nothing of a job that ran again, or was made again, meanwhile.
+no harm. Then rows are deleted by ids that were read before. Just before the deletion the job is read again: if it has not changed, all
+found rows belong to it or to an earlier job under the same id. So a process that slept deletes nothing from a job that ran again, or was
+made again, meanwhile.
 
 A stored status is missing or wrong where an older fastlane did not write it, where a crash left it behind, and where only the time has
 changed it."""
@@ -115,7 +116,7 @@ class MongoDeletion:
 async def delete_job(
     db: Database, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
 ) -> tuple[Deletion, Document | None]:
-    """Deletes one slice of a job's history, and with the last one the job: the row that was written then."""
+    """Deletes one slice of a job's history, and with the last one the job. Returns the row that was written then."""
     row = await _floored(db, job_id, incarnation, expected)
     if not isinstance(row, dict):
         return row, None
@@ -239,7 +240,7 @@ async def _open_ids(db: Database, task_id: str, after: str) -> tuple[list[str], 
 BATCH = 500
 """Jobs whose statuses are found together."""
 AT_ONCE = 16
-"""Statuses that are written side by side."""
+"""Statuses that are written concurrently."""
 
 _SHOWN = {"created_at": {"$gte": -LAST - 1, "$lte": LAST}}
 """All jobs, and no tombstone."""
@@ -247,8 +248,8 @@ _OLDEST = [("created_at", 1), ("_id", 1)]
 
 
 async def walk(db: Database, now: int, after: str, limit: int) -> StatusWalk:
-    """Puts the statuses of the next jobs by id right, and of those where one is likely to be wrong: jobs that are shown as under way, which
-    a crash leaves so, and jobs that may have expired before their tick."""
+    """Corrects the statuses of the next jobs by id, and of jobs whose status is likely to be wrong: jobs that are shown as under way, since
+    a crash leaves them so, and jobs that may have expired before their tick."""
     await complete_missing(db)
     page = await _page(db, after, limit)
     under_way = {"job_status": {"$in": sorted(UNDER_WAY)}, **_SHOWN}
@@ -283,7 +284,7 @@ async def _page(db: Database, after: str, limit: int) -> list[Document]:
 
 
 async def _put_right(db: Database, rows: Sequence[Document], now: int) -> int:
-    """How many of these jobs had another status stored than they have."""
+    """Corrects the stored statuses of these jobs. Returns how many were wrong."""
     jobs = {row["_id"]: row for row in rows if is_there(row)}
     latest = {id: execution.status for id, execution in (await latest_under_way(db, {id: bounds_of(jobs[id]) for id in jobs})).items()}
     unknown = [id for id, row in jobs.items() if id not in latest and depends_on_latest(job_of(row), now)]

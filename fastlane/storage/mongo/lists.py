@@ -1,11 +1,11 @@
-"""The paged lists, each a walk along an index in its order, newest first, and how much there is of everything.
+"""The paged lists, each a walk along an index in its order, newest first, and the counts of everything.
 
 Rows before the page are passed over in the index, from the nearer end. The length of a list is counted along an index: MongoDB has no
-triggers that could keep a number of them, and a number that each write would raise is wrong after some crashes. The length of a long list
-is kept for a moment (``Lengths``). Where a filter has several values, the server merges a walk for each. A job's status is the stored one.
+triggers to keep a counter, and a counter that each write raises is wrong after some crashes. The length of a long list is kept for a moment
+(``Lengths``). Where a filter has several values, the server merges a walk for each. A job's status is the stored one.
 
 A list of tasks that is filtered by words or by a pattern is found in the ids alone, which are short; the page's own rows are read whole.
-How many jobs each task of a page has is counted then."""
+The jobs of each task on a page are counted then."""
 
 import asyncio
 import re

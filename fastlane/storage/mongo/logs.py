@@ -30,7 +30,7 @@ class MongoLogs(LogLogic):
     _rows: MongoRows
 
     async def append(self, chunk: Chunk) -> bool:
-        """Raises ValueError for a chunk whose end is not what its start and pieces come to."""
+        """Raises ValueError for a chunk whose end does not follow from its start and pieces."""
         row = chunk_row(StoredChunk.of(chunk))
         return await self._rows.written(lambda: append(self._db, row))
 
@@ -54,7 +54,7 @@ async def append(db: Database, row: Document) -> bool:
 
 
 async def delete_chunks(db: Database, execution_id: str, limit: int) -> int:
-    """Deletes the last chunks of a log, ``limit`` at most; how many."""
+    """Deletes the last chunks of a log, ``limit`` at most. Returns how many."""
     filter, sort = {"execution_id": execution_id}, [("sequence", -1)]
     rows = await db.find(CHUNKS, filter, "chunks_of_execution", sort=sort, limit=limit, fields=("sequence",))
     if rows:

@@ -1,9 +1,9 @@
-"""The migrations, and how a database is brought up to date, part by part: one process does it, and the others wait.
+"""The migrations, and the process that applies them to a database, part by part, while the others wait.
 
 A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the
 database after a migration, so that workers of two versions can share it while they are being replaced.
 
-The one that does it has a claim, a document with a count that it raises every ``BEAT`` seconds. When the count stands still for
+The process that migrates has a claim, a document with a count that it raises every ``BEAT`` seconds. When the count stands still for
 ``LOST_AFTER`` seconds by another process's own clock, that process takes the claim over, and begins again with the version that was under
 way. No two clocks are compared.
 """

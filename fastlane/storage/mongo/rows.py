@@ -1,7 +1,7 @@
-"""The verbs over records in MongoDB: a document each, with what is under ``id`` in a row under ``_id``.
+"""The verbs over records in MongoDB. Each row is a document, whose ``_id`` is the row's ``id``.
 
-Some fields are added, from which indexes are made: the conditions of the record's indexes (``flags``), and what ``_ADDED`` names. A nonce
-of the write (``made``) tells a repeated one from another's."""
+Documents have additional fields for indexes: the conditions of the record's indexes (``flags``), and the fields that ``_ADDED`` names. A
+nonce of the write (``made``) distinguishes its repetition from another process's write."""
 
 import asyncio
 import contextlib
@@ -24,12 +24,12 @@ BY_ID = "_id_"
 MANY = 2**31 - 1
 """More rows than are read at once."""
 META = "meta"
-"""The collection of the records of one row, and of what says which store this is."""
+"""The collection of records with one row, and of the store's identity."""
 UNCOUNTED = "is_uncounted"
 """A field of an execution that has ended: ``history`` has not counted it. True, or missing."""
 
 _ADDED: Mapping[str, Callable[[Any], Document]] = {
-    # What a job's status follows from beside its fields; and its labels as a list.
+    # The inputs of a job's status in addition to its fields; and its labels as a list.
     records.JOBS.name: lambda job: {
         "labels": [records.label_text(*label) for label in sorted(job.spec.labels.items())],
         "is_cron": job.schedule.cron is not None,
@@ -71,8 +71,8 @@ _VERSION = "version"
 class CommitCounter:
     """Counts the commits of this process, in the document that has the store's id.
 
-    To raise the number in each write would double the writes, all of one document. So a process raises it for what it has written in the
-    last moment, and before it reads it; a write that was answered is counted within ``PAUSE`` seconds.
+    Raising the number in each write would double the writes, all to one document. So a process raises it for its recent writes together,
+    and before it reads the number; a write that was answered is counted within ``PAUSE`` seconds.
     """
 
     def __init__(self, db: Database) -> None:
@@ -93,7 +93,7 @@ class CommitCounter:
             await self._db.call(self._count)
 
     def committed(self) -> None:
-        """Takes note of a commit."""
+        """Counts a commit."""
         self._uncounted = True
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._count_soon(), name="commit counter")
@@ -135,14 +135,14 @@ class MongoRows:
         self.committed = commits.committed
 
     async def written(self, write: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What a write returns; it is counted as a commit when that says that something was written."""
+        """Passes on the result of a write, and counts it as a commit if something was written."""
         written = await self._db.call(write)
         if written:
             self.committed()
         return written
 
     async def catch_up(self, job_id: str | None = None) -> None:
-        """Rows that one write makes are there at once."""
+        """Does nothing: the rows of one write are visible at once."""
 
     async def get(self, record: Record[Value], *key: str) -> Value | None:
         collection, id = (record.name, " ".join(key)) if key else (META, record.name)

@@ -1,8 +1,8 @@
 """The collections and their indexes, which ``migration`` makes.
 
-A job, a tick, an execution, a chunk of a log, a task and a record are a document each, as ``rows`` makes them of what ``records`` declares.
-Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition over several fields. Every query names its
-index, so none scans a collection.
+A job, a tick, an execution, a chunk of a log, a task and a record are a document each, made by ``rows`` from the declarations in
+``records``. Documents have additional fields for indexes, because MongoDB cannot make an index from a condition over several fields. Every
+query names its index, so none scans a collection.
 """
 
 from collections.abc import Mapping, Sequence

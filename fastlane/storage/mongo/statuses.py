@@ -1,8 +1,8 @@
-"""A job's stored status, which follows each write from which it follows.
+"""A job's stored status, which is written after each write that may change it.
 
-It is computed after the write from what is stored then, and written where ``status_revision`` is still what it was before all that was
-read; each write raises that. So of two writers at once the later one has seen what both wrote. A process that dies in between leaves the
-status behind: ``jobs`` finds it, and the intent of a commit is only over once its job has its status.
+The status is computed after the write from the stored rows, and written if ``status_revision`` is the same as before these were read; each
+write raises it. So of two simultaneous writers the later one has seen both writes. A process that dies in between leaves the status
+outdated: ``jobs`` finds it, and the intent of a commit is only over once its job has its status.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ JOB_FIELDS = (
     *("task_id", "created_at", "incarnation", "floor", "stop_sequence", "armed", "next_tick", "held_tick", "is_cron", "expiration"),
     *("job_status", "status_revision", GONE_AT),
 )
-"""What of a job its status follows from, and the status."""
+"""The fields of a job that decide its status, and the status."""
 NEWEST = [("sequence", -1), ("attempt", -1)]
 _ENDED = {"status": {"$in": sorted(FINAL)}}
 _CRON = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
@@ -60,7 +60,7 @@ class JobStatuses:
         await asyncio.wait({task}, timeout=PATIENCE)
 
     async def close(self) -> None:
-        """Ends when what was begun is done."""
+        """Waits until the writes that have begun are done."""
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _write(self, job_id: str) -> None:
@@ -73,7 +73,7 @@ class JobStatuses:
 
 
 async def write(db: Database, job_id: str, now: int = 0) -> bool:
-    """Stores a job's status; whether another one was stored. Nothing happens when the job is gone."""
+    """Stores a job's status. Returns whether another one was stored. Does nothing when the job is gone."""
     while True:
         row = await db.one(JOBS, job_id, JOB_FIELDS)
         if row is None or GONE_AT in row:
@@ -93,7 +93,7 @@ async def store(db: Database, row: Document, status: str) -> bool:
 
 
 async def _latest(db: Database, row: Document, now: int) -> Status | None:
-    """The status of the execution that stands for a job; None where it has none, or where it does not matter how that ended."""
+    """The status of the execution that stands for a job; None where it has none, or where its end does not matter."""
     of_job = {"job_id": row["_id"]}
     under_way = await db.find(EXECUTIONS, {**of_job, UNDER_WAY: True}, "executions_under_way")
     if (one := standing_of(row, readable(under_way, partial(read, records.EXECUTIONS)))) is not None:

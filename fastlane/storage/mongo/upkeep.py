@@ -1,4 +1,4 @@
-"""Retention, exports and imports in MongoDB. WiredTiger gives the space that is freed to what is written next."""
+"""Retention, exports and imports in MongoDB. WiredTiger reuses freed space for later writes."""
 
 from collections import Counter
 from collections.abc import Sequence, Set
@@ -102,7 +102,7 @@ class MongoTransfer(TransferLogic):
         self._written, self._committed = rows.written, rows.committed
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
-        """A reservation is none."""
+        """Lists the records. A reservation is not a record."""
         filter = filter_of(_BY_AGE, {"created_at": Between(low=since), "done": True}, Part(after=after))
         sort = [("created_at", 1), ("_id", 1)]
 

@@ -1,8 +1,8 @@
-"""How a connection to the SQLite file is made, and how it waits for a lock; and the rewriting of a file without its free pages.
+"""Connections to the SQLite file: their settings, waiting for a lock, and the rewriting of a file without its free pages.
 
-Files that an older fastlane made keep what was deleted as free pages, which are only used again. SQLite's VACUUM changes that. It copies
-the whole file twice, into a temporary file and into the write-ahead log, and lets nobody write meanwhile. Ended half-way, it has changed
-nothing."""
+Files that an older fastlane made keep the space of deleted rows as free pages, which are reused but never returned. SQLite's VACUUM changes
+that. It copies the whole file twice, into a temporary file and into the write-ahead log, and blocks all writers meanwhile. If it ends
+half-way, nothing has changed."""
 
 import ctypes
 import os
@@ -20,7 +20,7 @@ from fastlane.errors import FastlaneError
 JOURNAL_BYTES = 64 * 1024 * 1024
 """The size to which the write-ahead log is truncated after it has grown larger."""
 LOG_PAGES = 4_000
-"""Pages of it (16 MiB) from which on a commit copies them into the file, if ``checkpointer`` has not done so."""
+"""Pages of the write-ahead log (16 MiB) from which on a commit copies them into the file, if the checkpointer has not done so."""
 
 
 def connect(path: Path, busy_timeout: float, made_of: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
@@ -91,8 +91,8 @@ COMPACTION_INSTRUCTIONS = 1_000_000
 
 
 def compact(path: Path, patience: float, progress: Callable[[], None]) -> tuple[int, int]:
-    """Rewrites the file: its size before and after, in bytes. Waits ``patience`` seconds for the lock. Raises FastlaneError when there is
-    too little free disk, or when the file cannot be rewritten now."""
+    """Rewrites the file. Returns its size before and after, in bytes. Waits ``patience`` seconds for the lock. Raises FastlaneError when
+    there is too little free disk, or when the file cannot be rewritten now."""
     before = path.stat().st_size
     os.environ["SQLITE_TMPDIR"] = str(path.parent)  # the temporary file may be as large as this one: not into a small /tmp
     try:

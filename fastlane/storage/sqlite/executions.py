@@ -1,7 +1,7 @@
 """Statements for executions: a change is an UPDATE whose condition is the change's rule, and each list follows an index.
 
-Changes and reads that wait together are made by one statement, which takes one JSON text and answers with one: a row that a statement takes
-or gives costs Python more than it costs SQLite (measured).
+Changes and reads that wait together are made by one statement, which takes one JSON text and answers with one: each row that a statement
+takes or returns costs Python more than it costs SQLite (measured).
 """
 
 import asyncio
@@ -69,7 +69,7 @@ StoredChange = tuple[ExecutionChange, Mapping[str, Any]]
 
 
 class SqliteExecutions:
-    """The part of ``ExecutionStore`` that has its own statements: those that are made most often, or of which a job's row is part."""
+    """The part of ``ExecutionStore`` that has its own statements: the most frequent ones, and ones that also read a job's row."""
 
     _file: SqliteFile
 
@@ -104,7 +104,7 @@ class SqliteExecutions:
         return await self._file.read(read)
 
     async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
-        """SQLite takes the image out of the spec, which is a hundred times as long: to read that in Python would be costly."""
+        """SQLite takes the image out of the spec, which is a hundred times as long and costly to read in Python."""
 
         def fetch(count: int) -> "asyncio.Future[list[tuple[Any, ...]]]":
             return self._file.list(lambda db: _running(db, count, visible))
@@ -126,8 +126,8 @@ def apply(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[Executi
 
 
 def _apply_to_seen(db: sqlite3.Connection, alike: Sequence[StoredChange]) -> list[Execution] | None:
-    """What these changes make of the rows that their writers saw; None when one of these is another row by now. Then some were changed,
-    and to apply all once more changes them no further."""
+    """Applies these changes to the rows that their writers saw, and returns the results; None when one of these rows has changed since.
+    Then some changes were made, and applying all of them again changes nothing more."""
     first, values = alike[0]
     seen = [change.seen for change, _ in alike if change.seen is not None]
     if len(seen) != len(alike):
@@ -150,7 +150,7 @@ def _apply_and_read(db: sqlite3.Connection, alike: Sequence[StoredChange]) -> li
 
 
 def claim(db: sqlite3.Connection, asked: Sequence[tuple[str, Decide]]) -> list[Claimed | None]:
-    """The executions with these ids, each after the change that was decided on, and the bounds of the jobs of those that were changed."""
+    """The executions with these ids, each after the change that was decided on, and the bounds of the changed ones' jobs."""
     answers = [None if row is None else Claimed(row) for row in executions_with(db, [id for id, _ in asked])]
     changes: dict[int, StoredChange] = {}
     for place, (read, (_, decide)) in enumerate(zip(answers, asked, strict=True)):

@@ -1,5 +1,5 @@
 """One SQLite file, for one machine: any number of processes may share it on a local disk. Writes go through one thread with group commit
-(``writer``), reads through a few others (``readers``)."""
+(``Writer``), reads through a few others (``Readers``); both are in ``threads``."""
 
 import asyncio
 import sqlite3
@@ -55,15 +55,15 @@ class SqliteFile:
         await self._list_readers.close()
 
     def write(self, operation: Operation[Answer]) -> "asyncio.Future[Answer]":
-        """What an operation returns, once it is committed."""
+        """The result of an operation, once it is committed."""
         return self._writer.run(operation)
 
     def read(self, query: Operation[Answer]) -> "asyncio.Future[Answer]":
-        """What a query returns."""
+        """The result of a query."""
         return self._readers.run(query)
 
     def list(self, query: Operation[Answer]) -> "asyncio.Future[Answer]":
-        """What a query returns that may take long."""
+        """The result of a query that may take long."""
         return self._list_readers.run(query)
 
     def _connect(self) -> sqlite3.Connection:
@@ -71,5 +71,5 @@ class SqliteFile:
 
 
 def _count_commit(db: sqlite3.Connection) -> None:
-    """Counts the commit that is to follow."""
+    """Counts the commit that follows."""
     db.execute("UPDATE version SET commits = commits + 1 WHERE id = 1")

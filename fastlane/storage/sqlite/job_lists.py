@@ -1,7 +1,8 @@
-"""The lists of jobs: of a task, of all tasks, or of those that a caller may see; by label and by status, or those that run next.
+"""The lists of jobs: the jobs of one task, of all tasks, or of the tasks that a caller may see; by label and by status; and the jobs that
+run next.
 
-A status is the stored one. Each filter has an index in the list's order; where several statuses are wanted, a walk for each is merged.
-Triggers write the statuses (``schema``), but for those that only the time has changed: a walk finds and writes them.
+A job's status is the stored one. Each filter has an index in the list's order; where several statuses are wanted, a walk for each is
+merged. Triggers write the statuses (``schema``), except when only the passing of time changes one: a walk finds and writes these.
 """
 
 import asyncio
@@ -127,7 +128,7 @@ def _walks(wanted: WantedJobs, *, each: bool) -> Walks:
 
 
 def _at_rest(wanted: WantedJobs, task: str) -> list[str]:
-    """A FROM and a WHERE for each part of a task's jobs that has an index in the list's order, but for those under way: these have no index
+    """A FROM and a WHERE for each part of a task's jobs that has an index in the list's order, except jobs under way: these have no index
     by task, because they are few."""
     if not wanted.statuses:
         return [f"jobs INDEXED BY jobs_of_task WHERE task_id = {task}"]
@@ -136,12 +137,12 @@ def _at_rest(wanted: WantedJobs, task: str) -> list[str]:
 
 
 def _under_way(wanted: WantedJobs) -> list[str]:
-    """The same of the jobs under way, of all tasks in question."""
+    """A FROM and a WHERE for the jobs under way, of all tasks in question."""
     return [found for status, found in zip(sorted(wanted.statuses), _of_all(wanted), strict=False) if status in UNDER_WAY]
 
 
 def _of_all(wanted: WantedJobs) -> list[str]:
-    """The same of all jobs. Those of other tasks are skipped along the index."""
+    """A FROM and a WHERE for all jobs. Jobs of other tasks are skipped along the index."""
     of_tasks = _of_tasks(wanted, "jobs.")
     if not wanted.statuses:
         return [f"jobs INDEXED BY jobs_by_creation WHERE TRUE{of_tasks}"]
@@ -149,7 +150,7 @@ def _of_all(wanted: WantedJobs) -> list[str]:
 
 
 def _next(first: str, second: str) -> str:
-    """As many of a walk's rows as the page may reach."""
+    """The next rows of a walk, as many as the page may reach."""
     return f" AND ({first}, {second}) < (:first, :second) ORDER BY {first} DESC, {second} DESC LIMIT :skipped + :size"
 
 

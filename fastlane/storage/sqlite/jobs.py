@@ -2,7 +2,7 @@
 ticks, its execution and the record, in one transaction. New jobs that wait together go into a few statements: a statement costs more than
 most of the rows that it inserts (measured: a tenth of what an enqueue costs when 32 come at once).
 
-They are deleted here, too, as are executions that belong to none. A job's history goes in slices of bounded size, each in its own
+Jobs are deleted here, too, as are executions that belong to no job. A job's history goes in slices of bounded size, each in its own
 transaction, so that no other writer waits for a long one. The job's floor is raised first: an execution with a sequence up to the floor
 must never run, so an attempt that is inserted late does no harm."""
 
@@ -35,7 +35,7 @@ from fastlane.storage.sqlite.threads import BatchOperation
 Row = Mapping[str, Any]
 
 COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
-"""The fields in which a job must still be as it was seen."""
+"""The fields of a job that must not have changed since it was read."""
 MAX_FORGOTTEN = 100
 """Old records that are deleted with each new one at most."""
 MAX_ROWS = 64
@@ -69,7 +69,7 @@ class SqliteJobs:
     async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
         stored = JOBS.row(job)
         shared = {name: stored[name] for name in ("spec", "requested_by") if getattr(job, name) is getattr(execution, name, None)}
-        row = None if execution is None else EXECUTIONS.row(execution, shared)  # what both share is written only once
+        row = None if execution is None else EXECUTIONS.row(execution, shared)  # shared parts are written only once
         stored["job_status"] = status_of(job, () if execution is None else (execution,))
         new = NewJob(stored, None if tick is None else TICKS.row(tick), row, record)
         await self._file.write(BatchOperation(new, create))
@@ -165,7 +165,7 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
 
 
 def _insert(db: sqlite3.Connection, table: str, fields: tuple[str, ...], rows: Sequence[Row], more: str = "") -> int:
-    """Inserts rows whose values are in the order of ``fields``; the number of inserted rows."""
+    """Inserts rows whose values are in the order of ``fields``. Returns the number of inserted rows."""
     if len(rows) == 1:
         return db.execute(_statement(table, fields, 1, more), [*rows[0].values()]).rowcount
     return sum(
@@ -202,7 +202,7 @@ def refuse_repeat(db: sqlite3.Connection, record: IdempotencyRecord) -> None:
 
 
 def record_events(db: sqlite3.Connection, events: Sequence[Event]) -> None:
-    """Records events, in the transaction of what they tell."""
+    """Records events, in the same transaction as the changes that they report."""
     if events:
         insert_missing(db, EVENTS, [tuple(EVENTS.row(event).values()) for event in events])
 
@@ -235,7 +235,7 @@ _LEAVE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = 
 
 
 class SqliteDeletion:
-    """The part of the store that deletes, and that finds what keeps something from being deleted."""
+    """The part of the store that deletes, and that finds the obstacles to a deletion."""
 
     _file: SqliteFile
 

@@ -1,4 +1,4 @@
-"""The paged lists and the counts: how a page is found, and the walk of each list along an index in its order.
+"""The paged lists and the counts. Each list is a walk along an index in its order, and ``page`` finds a page of it.
 
 Rows before the page are passed over in the index alone, from the nearer end of the list; only the page's own rows are read whole. Triggers
 keep the lengths of the lists (``schema``). Lists that are filtered by a moment, a pattern or a job's status are counted along an index,
@@ -53,7 +53,7 @@ class ListSource(Generic[Row]):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What is read of a row, behind its key."""
+        """The columns that are read behind a row's key."""
         return (*self.record.fields, *self.more)
 
 
@@ -120,7 +120,7 @@ def executions_of(db: sqlite3.Connection, job_id: str, window: Window) -> Page[E
 @dataclass(frozen=True, slots=True)
 class Walks:
     """Walks whose merged rows are a list: each is a FROM and a WHERE that follow an index in the list's order. ``before`` comes before the
-    query that has them. ``forwards``: they can't be walked from the end."""
+    query that contains them. ``forwards``: they cannot be walked from the end."""
 
     parts: Sequence[str]
     before: str = ""
@@ -185,7 +185,7 @@ def _shown(source: ListSource[Row], window: Window, total: int, rows: Sequence[t
 
 @contextmanager
 def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Makes all reads inside see the same moment, so that a list and its count agree."""
+    """Makes all reads inside see the same state, so that a list and its count agree."""
     db.execute("BEGIN")
     try:
         yield
@@ -200,7 +200,7 @@ def count_of_job(db: sqlite3.Connection, what: str, job_id: str) -> int:
 
 
 def number(db: sqlite3.Connection, query: str, given: Values) -> int:
-    """The number that a query gives; 0 when it gives no row."""
+    """The number that a query returns; 0 when it returns no row."""
     row = db.execute(query, given).fetchone()
     return int(row[0]) if row else 0
 

@@ -1,7 +1,7 @@
-"""Brings a file's tables up to date, part by part, while other processes go on with it.
+"""Brings a file's tables up to date, part by part, while other processes continue to use it.
 
-Each part of a migration is a commit of its own, and after a long one the others get the lock. What has been done is recorded in the same
-commit, so that the next process goes on from there when one ends in between. A new file gets all parts at once.
+Each part of a migration is a commit of its own, and after a long one the others get the lock. The same commit records that the part is
+done, so that another process can continue from there when one ends in between. A new file gets all parts at once.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ Part = tuple[Migration, int]
 
 
 class Progress:
-    """How far a preparation is. The thread that does it moves it on; another one may watch it or cancel it."""
+    """The progress of a preparation. The thread that does it moves it on; another one may watch it or cancel it."""
 
     def __init__(self) -> None:
         self._moved_at = time.monotonic()
@@ -46,13 +46,14 @@ class Progress:
         self._doing: dict[str, object] = {}
 
     def begin(self, **doing: object) -> None:
-        """A long step begins, which these fields describe in the log."""
+        """Begins a long step, which these fields describe in the log."""
         self._doing = doing
         self._said_at = time.monotonic() - REPORT_EVERY
         self.move()
 
     def move(self) -> int:
-        """Records a sign of progress, and reports it now and then; not 0 when the work was cancelled, as SQLite wants it."""
+        """Records a sign of progress, and reports it now and then. Returns a number other than 0 when the work was cancelled, as SQLite
+        expects."""
         self._moved_at = time.monotonic()
         if self._doing and self._moved_at - self._said_at >= REPORT_EVERY:
             self._said_at = self._moved_at

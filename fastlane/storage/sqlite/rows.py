@@ -1,4 +1,4 @@
-"""The verbs over records in SQLite: a statement each, made of what the record declares."""
+"""The verbs over records in SQLite. Each is one statement, made from the record's declaration."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ class SqliteRows:
         self._file = file
 
     async def catch_up(self, job_id: str | None = None) -> None:
-        """A commit is whole at once."""
+        """Does nothing: a commit is whole at once."""
 
     async def get(self, record: Record[Value], *key: str) -> Value | None:
         query = f"SELECT {', '.join(record.fields)} FROM {record.name}{_matching(record)}"
@@ -187,7 +187,7 @@ def fetched(db: sqlite3.Connection, query: str, given: Given) -> list[tuple[Any,
 
 
 def with_any_text(db: sqlite3.Connection, read: Callable[[], Answer]) -> Answer:
-    """What ``read`` gives. When a text is not UTF-8, it reads again and gets surrogates in it, by which reading it as JSON fails."""
+    """The result of ``read``. When a text is not UTF-8, it is read again with surrogates in it, which make reading it as JSON fail."""
     try:
         return read()
     except sqlite3.OperationalError as error:

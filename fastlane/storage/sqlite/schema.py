@@ -38,10 +38,10 @@ _DROP_LABELS = """DELETE FROM job_labels WHERE label IN (SELECT value FROM json_
     AND created_at = old.created_at AND job_id = old.id"""
 
 COMMIT = "COMMIT"
-"""Stands between two parts of a migration. Other processes write between the parts, so each leaves a file that older code can use. Nobody
-writes during a part, so an index of a large table is one by itself."""
+"""The mark between two parts of a migration. Other processes write between the parts, so each leaves a file that older code can use. They
+cannot write during a part, so an index of a large table is a part by itself."""
 EVENT_TABLES = (
-    # Who made a job, once somebody else may have changed it; until then it is who asked for it.
+    # The maker of a job, once somebody else may have changed it; until then it is the requester.
     "ALTER TABLE jobs ADD COLUMN created_by TEXT",
     # When a start and an end were written, which is later than they happened: events are read in this order.
     "ALTER TABLE executions ADD COLUMN start_noted_at INTEGER",
@@ -109,7 +109,7 @@ PARTS = 16
 
 
 def is_over(now: str) -> str:
-    """The condition that nothing of a job's next tick may start any more at ``now``, an expression."""
+    """The condition that no execution of a job's next tick may start any more at ``now``, an expression."""
     return f"ifnull(CASE WHEN json_valid(spec) THEN spec ->> '$.expiration' END <= {now}, FALSE)"
 
 
@@ -143,7 +143,7 @@ def job_status(now: str = "next_tick") -> str:
 
 _WRITE = f"UPDATE jobs SET job_status = {job_status()}"
 _FOLLOWED = ("held_tick", "next_tick", "stop_sequence", "armed", "floor", "incarnation", "schedule", "spec")
-"""The columns of a job from which its status follows."""
+"""The columns of a job that decide its status."""
 _IS_OTHER = " OR ".join(f"new.{name} IS NOT old.{name}" for name in _FOLLOWED)
 
 JOB_STATUSES = (
@@ -423,7 +423,7 @@ _STATEMENTS: Sequence[tuple[str, ...]] = (
     ),
     (f"CREATE INDEX deliveries_by_age ON deliveries (created_at, id) WHERE {OVER}",),
     (
-        # How many executions of a task ended within an hour, in which status, and how late the containers of those that started did.
+        # How many executions of a task ended within an hour, in which status, and how late their containers started.
         """CREATE TABLE hours (
             task_id TEXT NOT NULL, pool TEXT NOT NULL, hour INTEGER NOT NULL, done INTEGER NOT NULL, expired INTEGER NOT NULL,
             failed INTEGER NOT NULL, stopped INTEGER NOT NULL, timedout INTEGER NOT NULL, started INTEGER NOT NULL,

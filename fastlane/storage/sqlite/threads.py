@@ -1,5 +1,5 @@
-"""The threads of a process that read and write the SQLite file: the one that writes, the queue in which operations wait for a thread, and
-the thread that checkpoints.
+"""The threads of a process that use the SQLite file: ``Writer``, ``Readers`` and ``Checkpointer``, and the queue in which operations wait
+for a thread (``WorkQueue``).
 
 All operations that wait for the writer go into one transaction (a group commit). An operation must be a pure function of its connection,
 because it may run twice. A group runs without savepoints first. When an operation fails, the whole group is rolled back and runs again,
@@ -7,8 +7,8 @@ each operation under a savepoint, so that only the failing one is undone. (Savep
 the writes under it: SQLite keeps every page that changes.) Operations are answered after the commit: what was answered is on disk, and
 after a failed commit nothing is.
 
-What an event loop queues in one turn reaches the threads together and is answered together, because switching between two threads costs far
-more than most operations take. Waiting operations of one type may also run as one (``BatchOperation``).
+Operations that an event loop queues in one turn reach the threads together and are answered together, because switching between two threads
+costs far more than most operations take. Waiting operations of one type may also run as one (``BatchOperation``).
 
 The checkpointer copies the write-ahead log into the file, so that no commit has to wait for that. SQLite by itself does it in the commit
 that makes the log longer than 1,000 pages, which are the commits of some 20 jobs: one start in thirty waited for it. While this thread
@@ -350,7 +350,7 @@ def _check_transaction(db: sqlite3.Connection, error: Exception) -> None:
 
 
 def translated(error: Exception) -> Exception:
-    """Our exception for one of sqlite3; any other stays as it is. Only what may pass by itself becomes StoreDown."""
+    """Our exception for one of sqlite3; any other stays as it is. Only passing faults become StoreDown."""
     if not isinstance(error, sqlite3.Error):
         return error
     name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")  # errors of the sqlite3 module itself have none
@@ -413,7 +413,7 @@ class Checkpointer:
 
 class Readers:
     """Owns the threads and their connections. A call takes ``deadline`` seconds at most; then, and when its caller is cancelled, the read
-    is interrupted. At most ``MAX_READS`` reads wait or run. ``advice`` is told to a caller whose read takes too long."""
+    is interrupted. At most ``MAX_READS`` reads wait or run. A caller whose read takes too long gets ``advice``."""
 
     def __init__(
         self,
@@ -490,7 +490,7 @@ def _read(db: sqlite3.Connection, items: list[QueuedOperation]) -> None:
 
 
 def _read_while_wanted(db: sqlite3.Connection, item: QueuedOperation) -> None:
-    """Reads until nobody waits for the answer any more: a read that takes too long must not keep its thread from others."""
+    """Reads while somebody waits for the answer: a read that takes too long must not keep its thread from others."""
     db.set_progress_handler(item.is_given_up, INSTRUCTIONS)
     try:
         _read_alone(db, item)

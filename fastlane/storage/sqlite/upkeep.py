@@ -1,4 +1,4 @@
-"""What keeps a file in shape over the years, and moves what is in it: retention, the counts of ends, exports and imports.
+"""Upkeep of the SQLite file: retention, the counts of ended executions, exports and imports.
 
 Each write of retention is a transaction of some milliseconds. A trigger counts each execution in the commit that ends it."""
 
@@ -21,7 +21,7 @@ from fastlane.storage.sqlite.logs import delete_chunks
 from fastlane.storage.sqlite.rows import FIRST, as_json, fetched, insert_into
 
 FREE_PAGES, FREE_PART = 1_024, 16
-"""Free pages that stay in the file, or the part of it, for what is written next."""
+"""Free pages that stay in the file, as a number and as a part of the file, for later writes."""
 RELEASED_PAGES = 256
 """Pages that one step returns to the disk."""
 INCREMENTAL = 2
@@ -89,7 +89,7 @@ _BEFORE = "FROM hours INDEXED BY hours_by_age WHERE hour < ?"
 
 
 class SqliteHistory:
-    """A ``HistoryStore`` beside the other verbs of the file."""
+    """The ``HistoryStore`` of the file."""
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
@@ -181,7 +181,7 @@ class SqliteTransfer(TransferLogic):
 
 
 def _uncount(db: sqlite3.Connection, execution: Execution) -> None:
-    """Takes back what a trigger has counted; the latest of its hour, which has this one already, stays."""
+    """Takes back the counts of a trigger; the latest of its hour, which includes this one already, stays."""
     hour, started = hour_of(execution.finished_at or 0), execution.started_at
     late = 0 if started is None else max(0, started - execution.scheduled_for)
     key = {"task_id": execution.task_id, "hour": hour, "pool": execution.pool or ""}

@@ -1,11 +1,11 @@
-"""Writes what a store keeps as lines, while the store is used.
+"""Writes the content of a store as lines, while the store is in use.
 
-No moment of the whole store is written, but each job as it was at one moment: the job is read first, and what came to it later is left out.
-The importer fires what the job has not fired then. An execution that ended shortly before, or meanwhile, is written as not settled, so that
-its further attempt cannot be missed: settling it once more does no harm.
+An export is not a snapshot of the whole store, but each job is consistent: the job is read first, and everything that came to it later is
+left out. The importer fires the ticks that the job had not fired then. An execution that ended shortly before, or meanwhile, is written as
+not settled, so that its further attempt cannot be missed: settling it once more does no harm.
 
-The counts of hours are read first. What ended before the export began is in them, and is written as counted. Recorded events are read last,
-so that none is missing of anything that was written before.
+The counts of hours are read first. Executions that ended before the export began are in them, and are written as counted. Recorded events
+are read last, so that no event about anything written before is missing.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ async def export(store: Store, *, version: str, installation: str, with_logs: bo
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A job, and the first pages of what it has, read after it."""
+    """A job, and the first pages of its ticks and executions, read after it."""
 
     job: Job
     ticks: Page[Tick]
@@ -62,7 +62,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What there is of some executions, and of some jobs, by their ids."""
+    """The parts of some executions, and of some jobs, by their ids."""
 
     noted: Mapping[str, Noted]
     deliveries: Mapping[str, Sequence[Delivery]]
@@ -110,7 +110,7 @@ class _Exporter:
                 yield delivery
 
     async def _read(self, job_id: str) -> "_Read | None":
-        """A job, and then what it has; nothing if it is gone, or newer than the export."""
+        """A job, and then its parts; nothing if it is gone, or newer than the export."""
         job = await self._store.job(job_id)
         if job is None or job.created_at > self.started_at + MARGIN:
             return None
@@ -194,7 +194,7 @@ class _Exporter:
         return _after_each_other(lambda last: self._store.transfer.mail_quotas(PAGE, "" if last is None else last.id))
 
     async def _events(self) -> AsyncIterator[Event]:
-        """Recorded ones up to now; what is recorded meanwhile does not make the walk longer."""
+        """The events that are recorded up to now; later ones do not make the walk longer."""
         first, last = at(0), Position(int(time.time() * 1000) + MARGIN, "", LAST_RANK)
         while events := await self._store.events(Source.RECORDED, Span(first, last), MANY):
             for event in events:

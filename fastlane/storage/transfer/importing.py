@@ -1,7 +1,7 @@
 """Fills an empty store with the lines of an export.
 
-All dispatch is paused first, and stays so, since what the export tells of may have gone on elsewhere. A job gets its next tick only after
-all that it has had is there. So an import that ends half-way starts nothing; its store is to be thrown away.
+All dispatch is paused first, and stays paused, since the exported jobs may have continued elsewhere. A job gets its next tick only after
+its whole history is imported. So an import that ends half-way starts nothing; throw its store away.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from fastlane.storage.base import Store
 from fastlane.storage.transfer.lines import ExecutionLine, JobLine, Line, LogPart, Other, PausedPools
 
 MAX_LINES, MAX_LOG_BYTES = 500, 4 * 1024 * 1024
-"""How many lines, and how many bytes of logs, are written side by side at most."""
+"""How many lines, and how many bytes of logs, are written concurrently at most."""
 SHOWN = 20
 """How many jobs and executions a summary names at most."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What is to happen after an import: the jobs that are due already, soonest first, and the executions that were under way."""
+    """The next events after an import: the jobs that are due already, soonest first, and the executions that were under way."""
 
     due: int = 0
     first_due: list[Job] = field(default_factory=list)
@@ -134,14 +134,14 @@ class Importer:
                 await self._store.write_mail_quota(replace(line, version=1))
 
     async def _restore_host(self, host: HostRecord) -> None:
-        """Over what a process that began on the empty store may have written of the host."""
+        """Replaces the record of the host that a process may have written when it started on the empty store."""
         version = 1
         while not await self._store.write_host(replace(host, version=version)):
             version = 1 + max(stored.version for stored in await self._store.hosts() if stored.id == host.id)
 
 
 class _Wave:
-    """Lines that are written side by side."""
+    """Lines that are written concurrently."""
 
     def __init__(self) -> None:
         self.hours: list[TaskHour] = []
@@ -180,7 +180,7 @@ class _Wave:
 
 
 def _unarmed(line: JobLine) -> Job:
-    """The job as who made it left it, without a tick to come, and without a check."""
+    """The job as its maker left it, without a next tick, and without a check."""
     return replace(line.job, next_tick=None, held_tick=None, check_at=None, requested_by=line.created_by)
 
 

@@ -1,10 +1,9 @@
-"""The format of an export: a line of JSON for each thing that a store keeps; and exports as files, which appear whole or not at all, and
-are checked whole before any of them is imported.
+"""The format of an export, a line of JSON for each thing that a store keeps, and exports as files. A file appears whole or not at all, and
+is checked as a whole before any line of it is imported.
 
-The first line says which format this is, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has
-one key, its kind. The counts of hours come before the jobs, a job before its ticks, these before its executions, and these before their
-deliveries and logs. Values stand as ``storage.records`` stores them. A field that is missing has its default: an older fastlane did not
-have it.
+The first line names the format, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has one key,
+its kind. The counts of hours come before the jobs, a job before its ticks, ticks before executions, and executions before their deliveries
+and logs. Values are written as ``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
 """
 
 import base64
@@ -94,7 +93,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """A job, and who made it; its own field says who asked for it as it is now."""
+    """A job and its maker; the job's own field names the requester of its present form."""
 
     job: Job
     created_by: Requester | None
@@ -102,7 +101,7 @@ class JobLine:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLine:
-    """An execution, and what is noted of it. ``is_counted``: the counts of its hour, which came before, have it."""
+    """An execution, and the notes about it. ``is_counted``: the counts of its hour, which came before, include it."""
 
     execution: Execution
     noted: Noted = NOT_NOTED
@@ -110,11 +109,11 @@ class ExecutionLine:
 
 
 Other = PausedPools | HostRecord | PulledImage | TaskHour | Delivery | Task | IdempotencyRecord | MailQuota | Event
-"""What is written without regard to other lines."""
+"""The kinds of lines that are written without regard to other lines."""
 Line = Start | JobLine | Tick | ExecutionLine | LogPart | Other | End
 
 Progress = Callable[[Line], None]
-"""Hears of each line."""
+"""Called with each line."""
 
 KINDS: Mapping[type, str] = {
     Start: "export",
@@ -133,7 +132,7 @@ KINDS: Mapping[type, str] = {
     Event: "event",
     End: "end",
 }
-"""What may be on a line, and the key of its line."""
+"""The types of the values on lines, and the key of each line."""
 
 
 _RECORDS: Mapping[str, Record[Any]] = {
@@ -146,7 +145,7 @@ _RECORDS: Mapping[str, Record[Any]] = {
     "quota": records.QUOTAS,
     "event": records.EVENTS,
 }
-"""What is written as it is stored."""
+"""The kinds of lines whose values are written as they are stored."""
 
 
 def encode(line: Line) -> bytes:
@@ -155,7 +154,7 @@ def encode(line: Line) -> bytes:
 
 
 def decode(text: bytes) -> Line:
-    """What a line says. Raises FastlaneError for a line that is none, or that a newer fastlane wrote."""
+    """The value of a line. Raises FastlaneError for text that is not a line, or that a newer fastlane wrote."""
     try:
         ((kind, document),) = orjson.loads(text).items()
         return _checked(_value(kind, document))
