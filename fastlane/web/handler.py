@@ -1,4 +1,6 @@
-"""What every route does: authentication, origins, strict queries, bodies, problems and standard headers.
+"""The handler that answers every request, and the values that all handlers share (``AppContext``). ``Handler`` does the common work of all
+routes: authentication, origins, strict queries, bodies, problems, standard headers, and the request's place in a trace. It also sends
+finished pages.
 
 A route is a function, which takes a ``Handler`` and the path's parameters by name (``routing.route``). HEAD works where GET does. The
 function runs after the whole body has arrived, even when it refuses the request: an earlier answer would close the connection while the
@@ -46,7 +48,7 @@ from fastlane.web.static_files import StaticFiles
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What counts and bounds the requests and connections of a server."""
+    """The counters and bounds of a server's requests and connections."""
 
     rates: RequestRates
     active_requests: ActiveRequests = field(default_factory=ActiveRequests)
@@ -57,8 +59,8 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """What all handlers share. ``authenticator`` is None when the settings name neither users nor tokens: everyone may do everything.
-    ``recorder`` takes spans; None: nothing is traced."""
+    """The values that all handlers share. ``authenticator`` is None when the settings name neither users nor tokens: everyone may do
+    everything. ``recorder`` takes spans; None: nothing is traced."""
 
     services: Services
     settings: Settings
@@ -87,8 +89,8 @@ REFUSED = frozenset({401, 429})
 
 @dataclass(frozen=True, slots=True)
 class RequestTrace:
-    """``given``: the client's span, if it names one. ``own``: the request's, where it is recorded: of one that may change something, or
-    whose client traces it."""
+    """The trace context of a request. ``given``: the client's span, if it names one. ``own``: the request's own span, if it is recorded:
+    because the request may change something, or because its client traces it."""
 
     given: TraceContext | None
     own: TraceContext | None
@@ -103,7 +105,7 @@ class RequestTrace:
 
     @property
     def text(self) -> str | None:
-        """What the request hands on to a job, as a ``traceparent``."""
+        """The context that the request passes on to a job, as a ``traceparent``."""
         context = self.own or self.given
         return None if context is None else context.text
 
@@ -174,7 +176,7 @@ _date = lru_cache(maxsize=1)(format_timestamp)
 
 @stream_request_body
 class Handler(RequestHandler):
-    """Answers one request, by the routes of its path. It is what their functions know of the request."""
+    """Answers one request, by the routes of its path. Their functions get this object, and learn everything about the request from it."""
 
     principal: Principal | None = None
     """Who sent the request, once they have logged in; None on a server without users and tokens."""
@@ -183,11 +185,11 @@ class Handler(RequestHandler):
     """What the request's ticket gives access to, when the request was authenticated by one."""
 
     when_gone: Callable[[], None] | None = None
-    """What to call when the client has gone."""
+    """Called when the client has gone."""
 
     resource: PathRoutes
     near: Sequence[str]
-    """The routes that begin as a path without a route does."""
+    """The routes that begin like a path without a route."""
 
     base_url: str
     query: Mapping[str, str]
@@ -196,7 +198,7 @@ class Handler(RequestHandler):
 
     @cached_property
     def context(self) -> AppContext:
-        """What all handlers share."""
+        """The values that all handlers share."""
         context = self.application.settings["context"]
         assert isinstance(context, AppContext)
         return context
@@ -296,7 +298,7 @@ class Handler(RequestHandler):
         await self.deliver(self._finish_json(data, status, "application/json", compressed=compressed))
 
     async def deliver(self, written: Awaitable[None]) -> bool:
-        """Waits until the client has taken what was written. Returns False when it is gone, or took nothing for a minute and was
+        """Waits until the client has taken the written data. Returns False when it is gone, or took nothing for a minute and was
         disconnected."""
         try:
             if isinstance(written, asyncio.Future) and written.done():
@@ -320,7 +322,7 @@ class Handler(RequestHandler):
     # what Tornado calls
 
     def initialize(self, *, resource: PathRoutes, path: Mapping[str, str], near: Sequence[str] = ()) -> None:
-        """Takes what stands at the path, and the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in
+        """Takes the routes at the path, and the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in
         them."""
         self.resource = resource
         self.path_parameters = path
@@ -358,13 +360,13 @@ class Handler(RequestHandler):
             self.send_error(413, exc_info=(Problem, self._too_large(), None))
 
     def on_finish(self) -> None:
-        """The answer is complete, and the client has a minute to take it. Then the connection is closed; sooner, when a new client needs
-        its place."""
+        """Gives the client a minute to take the complete answer. Then the connection is closed, or sooner, when a new client needs its
+        place."""
         self.context.traffic.deadlines.set(self.request.server_connection, WRITE_DEADLINE)
         self._body.release()
 
     def on_connection_close(self) -> None:
-        """The client closed the connection, perhaps before its whole body arrived."""
+        """Ends the request of a client that closed the connection, perhaps before its whole body arrived."""
         if self.when_gone is not None:
             self.when_gone()
         self._clear_deadline()
@@ -394,14 +396,14 @@ class Handler(RequestHandler):
         for name, value in problem.headers.items():
             self.set_header(name, value)
         if problem.status == 401 and self.asks_for_login_by_page and "Authorization" not in self.request.headers:
-            with suppress(Problem):  # where the pages were not built, the problem itself must do
+            with suppress(Problem):  # if the pages were not built, the problem itself is sent
                 finish_page(self, "login.html", self.base_url, status=401)
                 return
         self.set_header("Cache-Control", "no-store")
         self._finish_json(self.encode(PROBLEM.serialize(problem, NO_CONTEXT)), problem.status, "application/problem+json")
 
     def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        """Logs only what operators can act on: outages and our own errors."""
+        """Logs only errors that operators can act on: outages and our own errors."""
         status = problem_of(value).status
         if status == 503:
             log.warning("http.unavailable", method=self.request.method, path=self.request.path, error=str(value))
@@ -409,10 +411,10 @@ class Handler(RequestHandler):
             log.error("http.failed", method=self.request.method, path=self.request.path, exc_info=(typ, value, tb))
 
     def compute_etag(self) -> None:
-        """None: a route whose answer has an ETag sets it."""
+        """Computes no ETag: a route whose answer has one sets it."""
 
     def check_etag_header(self) -> bool:
-        """False: a 304 would hide a changed status, of which an ETag says nothing."""
+        """Returns False: a 304 would hide a changed status, which is not part of an ETag."""
         return False
 
     # how a request is handled
@@ -446,7 +448,7 @@ class Handler(RequestHandler):
         await self._send(found, await found.act(self, **parameters))
 
     async def _send(self, route: Route, value: object) -> None:
-        """Sends what a route's function returned, unless that has answered itself."""
+        """Sends the value that a route's function returned, unless the function has answered itself."""
         if isinstance(value, Answer):
             await self.answer(value.serializer, value.value, status=value.status)
         elif route.serializer is not None:
@@ -460,7 +462,7 @@ class Handler(RequestHandler):
             raise Problem(503, words, headers={"Retry-After": "2"})
 
     async def _answer_preflight(self) -> None:
-        """Browsers send no credentials with a preflight, and the answer says nothing that the docs do not."""
+        """Answers a preflight. Browsers send it without credentials, and the answer reveals nothing beyond the docs."""
         for name, value in self.context.origins.preflight_headers(self.request, self.resource.methods).items():
             self.set_header(name, value)
         self.set_status(204)
@@ -510,4 +512,4 @@ async def _refuse_path(handler: Handler) -> None:
 NOWHERE = PathRoutes(
     "", (route(method, "", access=RouteAccess(Role.READ))(_refuse_path) for method in ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"))
 )
-"""What stands at a path without a route: a 404 for each method."""
+"""The routes of a path that has none: a 404 for each method."""

@@ -1,5 +1,5 @@
-"""The contract as OpenAPI 3.1, made from the table of routes, what their methods declare, the bodies of requests, and the serializers of
-responses. It describes this server under its settings: how to log in, where it has users or tokens, and how many retries it
+"""The contract as OpenAPI 3.1, made from the table of routes, the declarations of their methods, the bodies of requests, and the
+serializers of responses. It describes this server under its settings: how to log in, where it has users or tokens, and how many retries it
 allows."""
 
 import re
@@ -114,7 +114,7 @@ Json = dict[str, Any]
 ALWAYS = (400, 403, 503)
 """The refusals of every operation."""
 WITH_AUTH, LIMITED = (401, 429), (429,)
-"""Those of operations that need a login where there is one, and of all but the public ones."""
+"""The further refusals of operations that need a login where the server has one, and of all operations except the public ones."""
 ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
 """The headers of every response."""
 
@@ -212,7 +212,7 @@ def _ordered(resource: PathRoutes) -> list[Route]:
 
 
 def _told(id: str, when: str, event: Serializer[Any]) -> Json:
-    """What the webhooks of a job get."""
+    """The requests that the webhooks of a job get."""
     return {
         "operationId": id,
         "summary": f"Posted to the webhooks of a job {when}",
@@ -278,7 +278,7 @@ def _problem(name: str, description: str) -> Json:
 
 
 def _with_rules(content: Json, settings: Settings) -> Json:
-    """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the server's own limits."""
+    """Adds rules that the fields of a job's schema cannot express: which fields exclude each other, and the server's own limits."""
     job, change = (content["components"]["schemas"][body.component] for body in (JOB_BODY, JOB_CHANGE_BODY))
     job["properties"]["timezone"]["default"] = settings.timezone
     for schema in (job, change):

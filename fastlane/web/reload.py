@@ -1,4 +1,4 @@
-"""What a running server reads again when its file changes: users and tokens, and the certificate of TLS."""
+"""Reads files again in a running server when they change: users and tokens, and the certificate of TLS."""
 
 import asyncio
 import ssl
@@ -13,14 +13,14 @@ from fastlane.errors import FastlaneError, Invalid
 from fastlane.web.server import context_of
 
 EVERY = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 log = structlog.get_logger()
 
 
 class FileWatch:
-    """Calls ``on_change`` after each change of the files since they were as ``seen``. ``on_change`` reads them itself; when it fails, it is
-    called again only after the next change."""
+    """Calls ``on_change`` after each change of the files, beginning with a change since ``seen``. ``on_change`` reads them itself; when it
+    fails, it is called again only after the next change."""
 
     def __init__(self, files: Sequence[Path], seen: Fingerprint, on_change: Callable[[], Awaitable[None]]) -> None:
         self._files = tuple(files)
@@ -71,7 +71,7 @@ class TlsCertificate:
         self.context = self._load(_new_context())
 
     def watch(self) -> FileWatch:
-        """Watches the files. While they cannot be used, the server goes on with the certificate that it has."""
+        """Watches the files. While they cannot be used, the server continues with the certificate that it has."""
         return FileWatch((self._certificate, self._key), self._seen, self._reload)
 
     async def _reload(self) -> None:

@@ -1,4 +1,4 @@
-"""Routes: functions, each declared with its path, what it takes and what it answers.
+"""Routes: functions, each declared with its path, its input and its answers.
 
 ``route`` declares one. The handler checks requests against it (an unknown query name is refused) and sends what the function returns; the
 OpenAPI document is made from it, with the function's docstring as the summary.
@@ -35,7 +35,7 @@ Act = Callable[..., Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a route's function returns when its route has several answers: the value, what renders it, and the status."""
+    """The result of a route's function when its route has several answers: the value, its serializer, and the status."""
 
     serializer: Serializer[Any]
     value: object
@@ -44,8 +44,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route takes and answers. ``id`` is its name in clients generated from the document. ``refusals`` are the statuses of the
-    problems that it may answer in addition to those of every route. ``more`` adds to its summary."""
+    """The input and answers of a route. ``id`` is its name in clients generated from the document. ``refusals`` are the statuses of the
+    problems that it may answer in addition to the problems of every route. ``more`` adds to its summary."""
 
     id: str
     answers: Mapping[int, Response]
@@ -58,8 +58,8 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class RouteAccess:
-    """Who may use a route. ``role``: what its writes need; None: ``run`` where the path names a task, else ``admin``. ``public``: it needs
-    no login. ``exempts`` says of a handler's request whether it needs none."""
+    """Who may use a route. ``role``: the role that its writes need; None: ``run`` where the path names a task, else ``admin``. ``public``:
+    it needs no login. ``exempts`` decides whether a handler's request needs no login."""
 
     role: Role | None = None
     public: bool = False
@@ -86,18 +86,18 @@ class Route:
 
     @property
     def summary(self) -> str:
-        """What it does, in a line or two."""
+        """Its purpose, in a line or two."""
         return (self.act.__doc__ or "").strip().rstrip(".")
 
     @property
     def serializer(self) -> Serializer[Any] | None:
-        """What renders the value that the function returns. None where that is an ``Answer``, or where the function answers itself."""
+        """The serializer of the value that the function returns. None where that is an ``Answer``, or where the function answers itself."""
         usual = self.operation.answers.get(200)
         return usual.bodies[0] if usual is not None and len(usual.bodies) == 1 and not usual.media else None
 
     @property
     def query(self) -> Mapping[str, Parameter]:
-        """What a request may have in its query."""
+        """The names that a request may have in its query."""
         answers = self.operation.answers.values()
         answers_json = any(answer.bodies or "application/json" in answer.media for answer in answers)
         return {**self.operation.query, **PRETTY} if answers_json else self.operation.query
@@ -144,7 +144,7 @@ def route(
 
 
 class PathRoutes:
-    """The routes of one path, by method. ``label`` is the path as the docs have it, empty for what only our own pages use."""
+    """The routes of one path, by method. ``label`` is the path as the docs have it, empty for routes that only our own pages use."""
 
     __slots__ = ("accepts_tickets", "exempts", "handler", "keeps_body", "label", "public", "routes")
 
@@ -169,7 +169,7 @@ class PathRoutes:
 
 
 def routes_of(*modules: ModuleType) -> Mapping[str, PathRoutes]:
-    """What stands at each path, by the routes that these modules declare."""
+    """The routes of each path, from the declarations in these modules."""
     by_path: dict[str, list[Route]] = {}
     for module in modules:
         for one in vars(module).values():

@@ -1,5 +1,6 @@
-"""The Tornado application, the server that serves it, and how that server closes; and a server of its own for ``/metrics``, above all for a
-worker, which serves no other HTTP."""
+"""The Tornado application, and the HTTP server that serves it. ``PathRouter`` finds the routes of a path; ``LimitedHTTPServer`` and
+``ConnectionLimit`` bound the connections; ``bound`` makes the sockets, and ``close_server`` ends the server in order. ``measured`` also
+serves ``/metrics`` on a port of its own, mainly for a worker, which serves no other HTTP."""
 
 import asyncio
 import logging
@@ -103,20 +104,20 @@ class LimitedHTTPServer(HTTPServer):
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """A connection waits for its next request."""
+        """Sets the deadline for the next request of a connection."""
         self._client_deadlines.set(server_conn, HEADER_DEADLINE)
         return super().start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: object) -> None:
-        """A connection is closed."""
+        """Clears the deadline of a closed connection."""
         self._client_deadlines.clear(server_conn)
         super().on_close(server_conn)
 
 
 @dataclass(slots=True)
 class RouteNode:
-    """One segment of the routes' tree. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named one, whose
-    name is ``parameter_name``. ``resource`` serves the paths that end here."""
+    """One segment in the tree of routes. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named segment,
+    whose name is ``parameter_name``. ``resource`` serves the paths that end here."""
 
     resource: PathRoutes | None = None
     literals: "dict[str, RouteNode]" = field(default_factory=dict)
@@ -124,8 +125,8 @@ class RouteNode:
     parameter: "RouteNode | None" = None
 
     def add(self, path: str, resource: PathRoutes) -> None:
-        """Adds what stands at a path such as ``/tasks/{task_id}``. Paths that have a parameter in the same place use the same name for
-        it."""
+        """Adds the routes of a path, for example of ``/tasks/{task_id}``. Paths that have a parameter in the same place use the same name
+        for it."""
         node = self
         for segment in filter(None, path.split("/")):
             if segment.startswith("{"):
@@ -136,7 +137,7 @@ class RouteNode:
         node.resource = resource
 
     def near(self, path: str) -> tuple[str, ...]:
-        """The routes that begin as a path without a route does, each as far as the next resource."""
+        """The routes that begin like a path without a route, each as far as the next resource."""
         node = self
         for segment in filter(None, path.split("/")):
             below = node.literals.get(segment, node.parameter)
@@ -147,7 +148,7 @@ class RouteNode:
 
     @property
     def label(self) -> str:
-        """The form in the docs of the path that ends here, if there is one."""
+        """The form of the path that ends here, as the docs have it, if there is one."""
         return "" if self.resource is None else self.resource.label
 
     def labels_below(self) -> Iterator[str]:
@@ -159,7 +160,7 @@ class RouteNode:
                 yield from node.labels_below()
 
     def find(self, path: str) -> tuple[PathRoutes, dict[str, str]]:
-        """What stands at a path (its bytes as Latin-1), and the percent-decoded parameters. ``%2F`` does not separate segments. Repeated
+        """The routes at a path (its bytes as Latin-1), and the percent-decoded parameters. ``%2F`` does not separate segments. Repeated
         slashes count as one, and a trailing slash is ignored."""
         node, parameters = self, dict[str, str]()
         for segment in filter(None, path.split("/")):
@@ -208,7 +209,7 @@ UNLIMITED = 1 << 62
 """Handlers limit bodies themselves and answer with a problem; Tornado would only close the connection."""
 READ_BUFFER = 512 * 1024
 READ_CHUNK = 16 * 1024
-"""Bytes that are read at once. Tornado makes a buffer of zeros of that size for each read, and a small request takes two."""
+"""Bytes that are read at once. Tornado makes a buffer of zeros of that size for each read, and a small request takes two reads."""
 MAX_HEAD = 128 * 1024
 """Bytes of a request's head that are read, so that one which is only a little too long gets an answer. For a longer one the connection is
 closed."""
@@ -258,7 +259,7 @@ async def close_server(server: HTTPServer, app: Application, grace: float) -> No
 
 
 def context_of(app: Application) -> AppContext:
-    """What an application's handlers share."""
+    """The values that an application's handlers share."""
     context = app.settings["context"]
     assert isinstance(context, AppContext)
     return context
@@ -277,7 +278,7 @@ def _log_request(handler: RequestHandler) -> None:
 
 
 def bound(port: int, address: str, option: str) -> list[socket.socket]:
-    """Sockets that listen there. Raises FastlaneError, which names the option that chooses another port."""
+    """Sockets that listen on an address and a port. Raises FastlaneError, which names the option that chooses another port."""
     try:
         return bind_sockets(port, address)
     except OSError as error:
@@ -287,7 +288,7 @@ def bound(port: int, address: str, option: str) -> list[socket.socket]:
 
 
 def addresses_of(sockets: Sequence[socket.socket]) -> list[str]:
-    """The address and port of each."""
+    """The address and port of each socket."""
     return [":".join(map(str, sock.getsockname()[:2])) for sock in sockets]
 
 
@@ -317,7 +318,8 @@ async def measured(metrics: Metrics, settings: Settings, port: int | None, addre
 
 
 def make_metrics_server(metrics: Metrics, settings: Settings) -> HTTPServer:
-    """A server that does not listen yet. With users or tokens it asks for a login, except of the networks in ``metrics_allow``."""
+    """A server of ``/metrics`` that does not listen yet. With users or tokens it asks for a login, except from the networks in
+    ``metrics_allow``."""
     shared = {
         "metrics": metrics,
         "authenticator": make_authenticator(settings.users, settings.tokens),

@@ -33,7 +33,7 @@ class Asset:
 
 
 class StaticFiles:
-    """What was built below a folder, read on first use. Raises Problem (503) when nothing was built."""
+    """The built files below a folder, read on first use. Raises Problem (503) when nothing was built."""
 
     def __init__(self, root: Traversable | None = None) -> None:
         self._root = root or files("fastlane.static")

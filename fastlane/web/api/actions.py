@@ -1,4 +1,4 @@
-"""Replies to requests that change something; and the problems that any request may meet (RFC 9457)."""
+"""Replies to requests that change something, and the schema of the problems that any request may get (RFC 9457)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from fastlane.web.api.serializer import RenderContext, Serializer
 from fastlane.web.http.problems import Problem
 
 NOT_SEEN = "no worker is alive that sees it"
-"""Why a host that no worker reports cannot be used."""
+"""The reason for which a host that no worker reports cannot be used."""
 
 ENQUEUED = Serializer[Enqueued](
     "Enqueued",
@@ -131,7 +131,7 @@ DISPATCH_PAUSED = Serializer[DispatchPaused](
 
 @dataclass(frozen=True, slots=True)
 class TicketFor:
-    """A ticket, and what it opens: the ids of a job, or of an execution."""
+    """A ticket, and the ids of the job or execution that it opens."""
 
     ticket: Ticket
     ids: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Objects and lists in the body of a request: a field is declared once, and its reader and its JSON Schema both come from that.
+"""Objects and lists in the body of a request. A field is declared once, and its reader and its JSON Schema both follow from that.
 
 All faults are found at once. Each is named by the path to its field.
 """
@@ -19,7 +19,7 @@ from fastlane.web.api.serializer import Field, Serializer, Value
 Reader = Callable[[object], Any]
 """Turns a JSON value into a value of ours. Raises ValueError with what is wrong, or FieldFaults when parts of it are wrong."""
 Hints = Mapping[str, str]
-"""What to write instead of a name that belongs elsewhere, by that name in small letters."""
+"""Hints for names that belong elsewhere, by the name in small letters."""
 
 MAX_FAULTS = 50
 """Faults that one answer names. A random body would have a hundred thousand."""
@@ -41,7 +41,7 @@ def key_of(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class UnknownName:
-    """The fault of a name that an object does not have. ``noun`` is what the object is called."""
+    """The fault of a name that an object does not have. ``noun`` names the object."""
 
     name: str
     known: Collection[str]
@@ -49,7 +49,7 @@ class UnknownName:
     hinted: bool = True
 
     def words(self, hints: Hints) -> str:
-        """What to write instead."""
+        """The name to write instead."""
         own = {field.lower() for field in self.known}
         if self.hinted and self.name.lower() not in own and (hint := hints.get(self.name.lower())):
             return f"is not a field of {self.noun}; use {hint}"
@@ -92,8 +92,8 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """The option of ``fastlane run`` and ``fastlane schedule`` that gives a field: its flags, separated by spaces. ``kind``: what its value
-    is read as; words separated by ``|`` are those that it may be. ``scheduled``: only ``fastlane schedule`` has it."""
+    """The option of ``fastlane run`` and ``fastlane schedule`` that sets a field: its flags, separated by spaces. ``kind``: the type of its
+    value; or its allowed words, separated by ``|``. ``scheduled``: only ``fastlane schedule`` has it."""
 
     flags: str
     metavar: str
@@ -117,7 +117,7 @@ class BodyField:
 
     @property
     def described(self) -> JsonSchema:
-        """The schema with all that the field says."""
+        """The schema with everything that the field declares."""
         schema = nullable(self.schema) if self.null and not self.required else self.schema
         return {**schema, "description": self.about} if self.about else dict(schema)
 
@@ -144,7 +144,7 @@ class RoundTrip(Generic[Value]):
 
 
 class BodyObject:
-    """An object in a body: fields by their keys, and no others. ``noun`` is what a fault calls the object; ``component`` is the name of its
+    """An object in a body: fields by their keys, and no others. ``noun`` is the object's name in a fault; ``component`` is the name of its
     schema in the OpenAPI document, if it is a whole body. ``hinted``: names that belong elsewhere in a job get a hint."""
 
     def __init__(self, noun: str, component: str = "", hinted: bool = True, /, **fields: BodyField) -> None:

@@ -1,4 +1,6 @@
-"""``resources`` and ``container`` of a job: each field's reader, its JSON Schema, and how answers show it, so that it can be sent again."""
+"""The fields ``resources`` and ``container`` of a job. Each has its reader, its JSON Schema, and its form in answers, so that it can be
+sent again.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace

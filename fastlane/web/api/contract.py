@@ -1,4 +1,4 @@
-"""What routes declare of themselves: the names that a query takes, responses, and the headers of keys and versions."""
+"""The declarations of routes: names in a query, responses, and the headers of idempotency keys and versions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response other than a problem: JSON that one of ``bodies`` makes, or other media. ``headers``: those that it may have in
-    addition to the ones that every response has."""
+    """A response other than a problem: JSON that one of ``bodies`` makes, or other media. ``headers``: the headers that it may have in
+    addition to the ones of every response."""
 
     description: str
     bodies: Sequence[Serializer[Any]] = ()

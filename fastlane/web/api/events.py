@@ -1,4 +1,4 @@
-"""Events: what people did and what the system did."""
+"""Events: the actions of people and of the system."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Executions: in brief, in full, and in pages."""
+"""Executions in answers: in brief, in full, and in pages."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 
 def split_host(host: str | None) -> tuple[str | None, int | None]:
-    """An engine's address as host and port. A Unix socket has no port, and what ssh reaches is no port of the engine's."""
+    """An engine's address as host and port. A Unix socket has no port, and the port of an ssh address is not the engine's."""
     if host is None or host.startswith(("unix:", "ssh:")):
         return host, None
     name, _, port = host.rpartition("://")[2].rpartition(":")
@@ -42,7 +42,7 @@ def _duration(execution: Execution) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class FailureView:
-    """Why an execution failed. ``envs``: the variables that the message may quote."""
+    """The failure of an execution. ``envs``: the variables that the message may quote."""
 
     reason: FailureReason
     message: str

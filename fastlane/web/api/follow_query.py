@@ -1,4 +1,4 @@
-"""What a follower of a log asks for in its query: where to begin, and which stream."""
+"""The query of a log's reader or follower: where to begin, and which stream; and text with a time before each line."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +16,7 @@ PART_QUERY = {
     "tail": Parameter("Only this many of the last lines; 0 for none.", integer(0, MAX_LINES)),
     "since": Parameter(f"Only what was written at or after this time: {SINCE_WORDS}.", SINCE),
 }
-"""Which part of a log is wanted; of a log that is followed, where it begins."""
+"""The parameters for a part of a log, or for the beginning of a followed one."""
 FOLLOW_ONLY = {
     "from": Parameter(
         "Continues after the message with this cursor. Not together with tail or since.", {"type": "string", "maxLength": MAX_CURSOR}

@@ -1,4 +1,4 @@
-"""Hosts and pools: the bodies that register and drain a host or repair something by hand, and what answers show of hosts and pools."""
+"""Hosts and pools: the bodies that register and drain a host or repair something by hand, and the forms of hosts and pools in answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

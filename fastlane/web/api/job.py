@@ -1,8 +1,8 @@
-"""A job as it is posted, put and patched, and as answers give it back: each of its fields is declared once, in ``FIELDS``.
+"""A job as it is posted, put and patched, and as answers return it. Each of its fields is declared once, in ``FIELDS``.
 
-From a field's declaration follow the reading of bodies, with all faults at once; PATCH; the OpenAPI document, and with it docs/api.md, the
+A field's declaration determines the reading of bodies, with all faults at once; PATCH; the OpenAPI document, and with it docs/api.md, the
 Python client's types and the schema of files for ``fastlane apply``; the options of ``fastlane run`` and ``fastlane schedule``; the hint
-for a name that is in the wrong place; and what ``definition`` and ``spec`` show. How an attribute is stored follows from its type in
+for a name in the wrong place; and the contents of ``definition`` and ``spec``. The stored form of an attribute follows from its type in
 ``models.job.Spec``.
 """
 
@@ -120,7 +120,7 @@ def read_retention(value: object) -> Retention:
 
 
 Shown = Callable[[str, str], serializer.Field[Any]]
-"""Makes an answer's field of the attribute's path and the words about it."""
+"""Makes an answer's field from the attribute's path and its description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,9 @@ class JobType:
 
 @dataclass(frozen=True, slots=True)
 class JobField:
-    """A field of a job. ``about`` is what the OpenAPI document says of it in a body; ``defined`` and ``shown`` are what it says of it in an
-    answer's ``definition`` and ``spec``, or the field of the answer itself; None: it is not there. ``missing``: the fault of a body without
-    it, if it is required. ``scheduled``: it is a part of the schedule, and no attribute of the spec."""
+    """A field of a job. ``about`` is its description in a body, for the OpenAPI document; ``defined`` and ``shown`` are its descriptions in
+    an answer's ``definition`` and ``spec``, or the field of the answer itself; None: it is not there. ``missing``: the fault of a body
+    without it, if it is required. ``scheduled``: it is a part of the schedule, and no attribute of the spec."""
 
     type: JobType
     about: str
@@ -256,7 +256,7 @@ def _catch_up(job: Job) -> CatchUp | None:
 
 
 def _retries(job: Job) -> int | None:
-    """A retryDelay needs retries beside it, if only 0."""
+    """A retryDelay needs retries with it, even if only 0."""
     return job.spec.retries if job.spec.retries or job.spec.retry_delay is not None else None
 
 
@@ -451,11 +451,11 @@ JOB_CHANGE_BODY = BodyObject("a job", "JobChange", **{**JOB_BODY.fields, "image"
 """The body of ``PATCH /tasks/T/jobs/J``: the fields that change. Null removes a field."""
 
 ATTRIBUTES = {name: attribute_of(name) for name, one in FIELDS.items() if not one.scheduled}
-"""What a spec calls each field that makes it."""
+"""The attribute of a spec for each field."""
 
 
 def _ordered(fields: Mapping[str, Any], first: Sequence[str], last: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields that an answer has, in its order: these ``first``, these ``last``, and between them the order of ``FIELDS``."""
+    """The fields of an answer, in its order: these ``first``, these ``last``, and between them the order of ``FIELDS``."""
     between = [name for name in fields if name not in first and name not in last]
     return {name: fields[name] for name in (*first, *between, *last)}
 
@@ -508,7 +508,7 @@ HINTS: Hints = {
     "tz": "timezone",
     "volumes": "container.mounts",
 }
-"""Where a name belongs that is a field elsewhere in a job, or that other tools have for the same thing."""
+"""The right place of a name that is a field elsewhere in a job, or that other tools use for the same thing."""
 
 
 # reading
@@ -526,7 +526,7 @@ class JobRules:
     notify_allow: Sequence[str] | None = None
 
     def faults(self, wanted: Mapping[str, Any]) -> list[Fault]:
-        """What the server does not allow."""
+        """The faults of a job that the server does not allow."""
         faults: list[Fault] = []
         if wanted.get("retries", 0) > self.hard_retries:
             words = f"is more than this server allows ({self.hard_retries}); choose fewer, or ask for a higher hard_retries"
@@ -543,7 +543,7 @@ class JobRules:
 
 
 def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, Schedule]:
-    """What to run and when, of a decoded body; ``now`` in milliseconds. Raises Invalid with every fault."""
+    """The job in a decoded body: what to run and when; ``now`` in milliseconds. Raises Invalid with every fault."""
     given = {name: value for name, value in body.items() if value is not None}
     wanted, faults = _read_given(given, rules, partial=False)
     if faults:
@@ -563,8 +563,8 @@ def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> 
 
 
 def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], partial: bool) -> Iterator[tuple[str, str]]:
-    """What must hold between fields: a job has one kind of start, fields about a cron's ticks need a cron, and a delay of retries needs
-    retries. In a ``partial`` body these may be the job's own."""
+    """The faults between fields: a job has one kind of start, fields about a cron's ticks need a cron, and a delay of retries needs
+    retries. For a ``partial`` body the job itself may have the needed fields."""
     starts = [name for name in STARTS if name in given]
     if len(starts) > 1:
         yield starts[0], f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"
@@ -612,12 +612,11 @@ def _never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
 # PATCH
 
 _DEFAULTS = Spec("")
-"""What a removed field is then."""
+"""The value of a removed field."""
 
 
 def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) -> tuple[Spec, Schedule]:
-    """What to run and when, after the change that a body describes: the fields that it does not name stay, secrets too. Raises Invalid with
-    every fault."""
+    """The job after the change that a body describes: fields that it does not name stay, secrets too. Raises Invalid with every fault."""
     removed = {name for name, value in body.items() if value is None and name in FIELDS}
     given = {name: value for name, value in body.items() if name not in removed}
     wanted, faults = _read_given(given, rules, partial=True)
@@ -646,8 +645,8 @@ def _changed_spec(spec: Spec, wanted: Mapping[str, Any], removed: set[str]) -> S
 
 
 def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> dict[str, Any]:
-    """The fields that say when the job is due, after the change: a new kind of start takes the place of the old one, and what belongs to a
-    cron goes with it."""
+    """The fields that say when the job is due, after the change: a new kind of start takes the place of the old one, and a cron's own
+    fields are removed with it."""
     start = _fields(schedule)
     if any(name in wanted for name in STARTS):
         start = {name: value for name, value in start.items() if name not in STARTS}

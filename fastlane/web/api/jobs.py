@@ -1,4 +1,4 @@
-"""Jobs in lists and in full; tasks; and the ticks of jobs. ``job`` has what a job is made of."""
+"""Jobs in lists and in full, tasks, and the ticks of jobs, as answers show them. ``job`` has the fields of a job."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,8 @@
-"""Parts of JSON Schema: what the readers of bodies and queries take, as the OpenAPI document says it.
+"""Parts of JSON Schema: the values that the readers of bodies and queries take, for the OpenAPI document.
 
-A schema cannot say everything that a reader checks (that a range in a cron does not run backwards, that a moment is still to come). Where
-a schema is wider than its reader, the refusal says what is wrong. Where it is narrower, its description says what else is read.
+A schema cannot express everything that a reader checks (for example, that a range in a cron does not run backwards, or that a moment is in
+the future). Where a schema is wider than its reader, the refusal says what is wrong. Where it is narrower, its description names the other
+accepted forms.
 """
 
 import re

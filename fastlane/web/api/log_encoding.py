@@ -62,7 +62,7 @@ def attempt_event(execution: Execution) -> bytes:
 
 
 def failure_event(reason: str, message: str) -> bytes:
-    """The JSON that tells why an execution without a log failed."""
+    """The JSON with the failure of an execution without a log."""
     return orjson.dumps({"event": "failure", "reason": reason, "message": message})
 
 

@@ -1,4 +1,4 @@
-"""Whom a job notifies: its webhooks and its mailboxes, as bodies have them and as answers show them."""
+"""The receivers of a job's notifications: its webhooks and its mailboxes, in bodies and in answers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +50,7 @@ TRIGGERS = {
     NotificationTrigger.LATE: "When the job is late by its expectEvery.",
     NotificationTrigger.RECOVERED: "When it succeeds after that.",
 }
-"""What a notification of each list tells."""
+"""The meaning of a notification from each list."""
 
 
 def _lists(noun: str, item: Callable[[NotificationTrigger], Reader], schema: JsonSchema, most: int, example: str) -> BodyObject:
@@ -92,7 +92,7 @@ def shown_url(webhook: Webhook, render: RenderContext) -> str:
 
 
 def _shown_body(part: Any, render: RenderContext) -> Any:
-    """A part of a template. What has a secret name, such as a service's own key, is masked."""
+    """A part of a template. A value with a secret name, for example a service's own key, is masked."""
     match part:
         case dict():
             return {
@@ -159,12 +159,12 @@ WEBHOOKS_SCHEMA: JsonSchema = {
 
 
 def read_webhooks(value: object) -> tuple[Webhook, ...]:
-    """The lists of webhooks of a job, as one."""
+    """The lists of webhooks of a job, joined into one."""
     return tuple(chain.from_iterable(_WEBHOOK_LISTS.read(value).values()))
 
 
 def address_faults(webhooks: Sequence[Webhook], allowed: Sequence[str]) -> list[Fault]:
-    """A fault for each URL with an address to which nothing may be sent. Names are checked when something is sent to them."""
+    """A fault for each URL with a forbidden address. Names are checked when something is sent to them."""
     faults, places = [], {trigger: count() for trigger in NotificationTrigger}
     for webhook in webhooks:
         place = next(places[webhook.trigger])
@@ -199,12 +199,12 @@ NOTIFY_SCHEMA: JsonSchema = {**_MAILBOX_LISTS.schema, "examples": [{"fails": ["t
 
 
 def read_notify(value: object) -> tuple[Mailbox, ...]:
-    """The lists of addresses of a job, as one."""
+    """The lists of addresses of a job, joined into one."""
     return tuple(chain.from_iterable(_MAILBOX_LISTS.read(value).values()))
 
 
 def mail_faults(mailboxes: Sequence[Mailbox], allowed: Sequence[str] | None) -> list[Fault]:
-    """A fault for mailboxes that nobody could send a mail to, or for each that is not among the ``allowed``. None: there is no mail
+    """A fault for mailboxes that cannot get mail at all, or for each mailbox that is not among the ``allowed``. None: there is no mail
     server."""
     if allowed is None:
         return [Fault("notify", NO_SERVER)] if mailboxes else []

@@ -1,4 +1,4 @@
-"""One declaration of each JSON object that the API answers with: its JSON and its schema in the OpenAPI document both come from it.
+"""Declares each JSON object in the API's answers once: its JSON and its schema in the OpenAPI document both follow from that.
 
 A ``Serializer`` is a table of fields. Each field's line has its key, its type, its description, and where its value comes from::
 
@@ -37,7 +37,7 @@ class RenderContext:
         self.redaction = redaction_of(tuple(redact_words))
 
     def dispatch_url(self) -> str:
-        """The URL before what holds and releases all dispatch."""
+        """The base of the URLs that pause and resume all dispatch."""
         return f"{self._base}/dispatch/"
 
     def pool_url(self, pool: str) -> str:
@@ -76,7 +76,7 @@ Json = dict[str, Any]
 
 
 class Placement(Enum):
-    """How a field's reader is called, and where its result goes."""
+    """The ways to call a field's reader and to place its result."""
 
     PLAIN = auto()
     """``read(value)``"""
@@ -318,8 +318,8 @@ def flattened(inner: Serializer[Part], read: Callable[[Value], Part]) -> Field[V
 
 
 def variants(read: Callable[[Value], Any], known: Mapping[type, Mapping[str, Field[Any]]]) -> Field[Value]:
-    """The keys that belong to the type of a part, in this place; none for None. The field's own key is not used. The schema has the keys of
-    all types, requires none of them, and allows others, so that types may be added."""
+    """The keys for the type of a part, in this place; none for None. The field's own key is not used. The schema has the keys of all types,
+    requires none of them, and allows others, so that types may be added."""
     serializers = {kind: _compiled(fields) for kind, fields in known.items()}
 
     def show(value: Value, render: RenderContext) -> Json:
@@ -351,7 +351,7 @@ LINK = Serializer[tuple[str, ...]](
     id=string(lambda ids: ids[-1], "Its id."),
     url=url(lambda ids, render: render.resource_url(*ids), "Where it is read."),
 )
-"""Of the ids of a task, of its job, and of the job's execution: as far as they are given."""
+"""Serializes the ids of a task, of its job, and of the job's execution, as far as they are given: the last one names the resource."""
 
 
 LONG_LIST = 50
@@ -365,7 +365,8 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[View]):
-    """What a list's route shows: ``view`` has the page's rows, and may have more. ``list`` makes the URLs of the pages before and after."""
+    """The answer of a list's route: ``view`` has the page's rows, and may have more. ``list`` makes the URLs of the pages before and
+    after."""
 
     list: ListUrl
     page: Page[Any]
@@ -373,8 +374,7 @@ class Listing(Generic[View]):
 
     @property
     def takes_long(self) -> bool:
-        """Whether it takes long to render: because of its length, of logs, of long commands, or of messages in which secrets are looked
-        for."""
+        """Whether it takes long to render: because of its length, logs, long commands, or messages that are searched for secrets."""
         return len(self.page.rows) >= LONG_LIST or any(map(_takes_long, (self.view, *self.page.rows)))
 
 
@@ -412,6 +412,6 @@ def pagination() -> Field[Listing[Any]]:
 
 
 def page_of(name: str, description: str, row: Serializer[Row]) -> Serializer[Listing[Page[Row]]]:
-    """A page that is nothing but its rows."""
+    """A page that consists only of its rows."""
     rows: Callable[[Listing[Page[Row]]], tuple[Row, ...]] = lambda listing: listing.page.rows  # noqa: E731
     return Serializer(name, description, items=array(row, rows), page=pagination())

@@ -1,4 +1,4 @@
-"""The server itself: whether it is well, and what goes on."""
+"""The server itself: its health, its status at a glance, and the gauges of ``/metrics``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ HEALTH = Serializer[HealthReport](
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What goes on, and the version of the server that says so."""
+    """The status at a glance, and the version of the server that gives it."""
 
     version: str
     view: StatusView
@@ -288,7 +288,7 @@ Values = Sequence[tuple[tuple[str, ...], float]]
 
 
 def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
-    """One for each figure; what could not be read has no value."""
+    """One gauge for each figure; a figure that could not be read has no value."""
     return (*_of_installation(now), *_of_pools(now), *_of_deliveries(now), *_of_hosts(now))
 
 

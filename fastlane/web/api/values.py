@@ -25,8 +25,8 @@ _QUOTES = re.compile(r"['\"\\]")
 
 
 def split(text: str) -> list[str]:
-    """The words of a command: what ``shlex.split`` gives, which takes a step of Python for each character, 80 ms for 64 KiB, and keeps all
-    other requests waiting. Raises ValueError for a quote that is never closed and for a backslash at the end."""
+    """The words of a command, the same as from ``shlex.split``, which takes a step of Python for each character, 80 ms for 64 KiB, and
+    keeps all other requests waiting. Raises ValueError for a quote that is never closed and for a backslash at the end."""
     whole = _WHOLE.match(text)
     end = whole.end() if whole else 0
     if end < len(text):
@@ -137,7 +137,7 @@ def line_of(most: int, noun: str, example: str) -> Reader:
 
 
 def line_schema(most: int) -> JsonSchema:
-    """What ``line_of`` reads."""
+    """The schema of text that ``line_of`` reads."""
     pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
     return {"type": "string", "minLength": 1, "maxLength": most, "pattern": pattern}
 
@@ -154,7 +154,7 @@ def read_labels(value: object) -> dict[str, str]:
 
 
 def read_retries(value: object) -> int:
-    """How many attempts may follow the first. ``read_job`` holds it against the setting ``hard_retries``."""
+    """How many attempts may follow the first. ``read_job`` compares it with the setting ``hard_retries``."""
     number = as_integer(value)
     if number is None or number < 0:
         raise ValueError("is not a whole number, 0 or more")

@@ -1,4 +1,4 @@
-"""What is posted to a webhook: when an execution has ended, when a job is late, and when it has recovered."""
+"""The body of a post to a webhook: when an execution has ended, when a job is late, and when it has recovered."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from fastlane.web.api.serializer import RenderContext, Serializer
 from fastlane.web.http.problems import encode_json
 
 VERSION = 1
-"""Of the schema. Fields may be added under the same one."""
+"""The version of the schema. Fields may be added without a new version."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEvent:
-    """An execution that has ended, and the delivery that tells of it."""
+    """An execution that has ended, and the delivery about it."""
 
     delivery: Delivery
     view: ExecutionView
@@ -57,7 +57,7 @@ EXECUTION_EVENT = Serializer[ExecutionEvent](
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """A job that is late or has recovered, and the delivery that tells of it. ``latest``: its last execution."""
+    """A job that is late or has recovered, and the delivery about it. ``latest``: its last execution."""
 
     delivery: Delivery
     job: Job
@@ -93,8 +93,8 @@ JOB_EVENT = Serializer[JobEvent](
 
 
 def event_maker(public_url: str | None, redact_words: Sequence[str]) -> Callable[[Subject, Delivery], Mapping[str, Any]]:
-    """Makes the event that a delivery tells. Without a ``public_url``, its URLs are paths: a worker does not know where the API is
-    reached."""
+    """Returns a function that makes the event of a delivery. Without a ``public_url``, its URLs are paths, since a worker does not know the
+    API's address."""
     context = RenderContext(public_url or "", redact_words)
 
     def make(subject: Subject, delivery: Delivery) -> Mapping[str, Any]:
@@ -107,7 +107,7 @@ def event_maker(public_url: str | None, redact_words: Sequence[str]) -> Callable
 
 
 def body_writer(make: Callable[[Subject, Delivery], Mapping[str, Any]]) -> Callable[[Subject, Delivery], bytes]:
-    """Writes what is posted to a webhook: the event, or the template of the webhook with its values."""
+    """Returns a function that writes the body of a post to a webhook: the event, or the webhook's template with the event's values."""
 
     def write(subject: Subject, delivery: Delivery) -> bytes:
         template = delivery.target.body if isinstance(delivery.target, Webhook) else None

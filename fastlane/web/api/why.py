@@ -1,4 +1,4 @@
-"""What a job or an execution waits for."""
+"""The reasons for which a job or an execution waits, as answers show them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from fastlane.web.api.serializer import Field, RenderContext, Serializer
 
 @dataclass(frozen=True, slots=True)
 class WaitView:
-    """One thing that is waited for. ``envs``: the variables that its message may quote."""
+    """One reason to wait. ``envs``: the variables that its message may quote."""
 
     reason: WaitReason
     envs: Mapping[str, str]

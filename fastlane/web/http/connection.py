@@ -1,4 +1,7 @@
-"""The requests that this process is answering."""
+"""Keeps track of a server's requests and connections. ``ActiveRequests`` lets a closing server wait for the requests under way.
+``RequestBody`` receives a body, within the memory that all bodies share (``BodyMemory``). ``ClientDeadlines`` closes connections whose
+clients are too slow, and ``Heartbeats`` calls functions at regular intervals.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -131,7 +134,7 @@ class ClientDeadlines:
         return len(self._until)
 
     def set(self, connection: object, seconds: float) -> None:
-        """Gives the client this long from now. Replaces an earlier deadline. A closed connection waits for no one."""
+        """Gives the client this long from now. Replaces an earlier deadline. A closed connection gets none."""
         if isinstance(connection, HTTP1ServerConnection) and connection.stream.closed():
             return
         loop = asyncio.get_running_loop()
@@ -172,7 +175,7 @@ class ClientDeadlines:
 PING_EVERY = 20.0
 """Seconds between pings of a WebSocket while nothing else is sent."""
 AT_ONCE = 0.01
-"""The share of the interval by which a beat may be late, so that those that are due together need one timer."""
+"""The part of the interval by which a beat may be late, so that beats that are due together need only one timer."""
 
 
 class Heartbeats:
@@ -184,16 +187,16 @@ class Heartbeats:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, beat: Callable[[], None]) -> None:
-        """Calls it from now on; the first time after a whole interval."""
+        """Calls the function from now on; the first time after a whole interval."""
         self._due[beat] = asyncio.get_running_loop().time() + self.every
         self._set_timer()
 
     def stop(self, beat: Callable[[], None]) -> None:
-        """Calls it no more. Safe to repeat."""
+        """Stops calling the function. Safe to repeat."""
         self._due.pop(beat, None)
 
     def close(self) -> None:
-        """Calls nothing more."""
+        """Stops calling all functions."""
         self._due.clear()
         if self._timer is not None:
             self._timer.cancel()

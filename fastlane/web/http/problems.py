@@ -1,4 +1,6 @@
-"""Errors as answers: RFC 9457 problems, and the problem of each of our exceptions."""
+"""Errors as answers, and the encoding of JSON answers. ``problem_of`` makes an RFC 9457 problem of each of our exceptions. ``encode_json``,
+``indent_json`` and ``gzipped`` write and compress the bodies of problems and other answers.
+"""
 
 import gzip
 import re
@@ -25,7 +27,7 @@ from fastlane.errors import (
 )
 
 MAX_NAMED = 10
-"""Faulty fields that a detail names."""
+"""Faulty fields that a detail names at most."""
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the store or the queue is down, or when it has too many of something."""
 
@@ -95,7 +97,8 @@ def problem_of(error: BaseException | None) -> Problem:
 
 
 def _problem_of_faults(status: int, faults: Sequence[Fault]) -> Problem:
-    """The detail says one fault in full. Of several, the detail names the fields, and ``errors`` says what to do about each."""
+    """The problem of an invalid input. The detail describes a single fault in full. For several faults, it names the fields, and ``errors``
+    says what to do about each."""
     fields = list(dict.fromkeys(fault.field or "the body" for fault in faults))
     if len(fields) == 1:
         return Problem(status, "; ".join(map(str, faults)), faults=faults)

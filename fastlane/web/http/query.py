@@ -1,4 +1,6 @@
-"""Reads the query and the Range header strictly, and names every fault."""
+"""Reads a request's query, path parameters and Range header strictly, and names every fault. ``check_length`` bounds the URL and the
+headers. ``ListUrl`` reads the page that a query asks for, and makes the URLs of the pages before and after.
+"""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -21,7 +23,7 @@ from fastlane.web.http.problems import Problem
 
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
 MAX_NAMES = 50
-"""No route knows that many. Later ones are ignored, since one of the first must be unknown."""
+"""Names in a query that are read: more than any route has. Later ones are ignored, since one of the first must be unknown."""
 
 
 def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, str]:
@@ -141,7 +143,7 @@ BY_NUMBER = (int, int)
 class ListUrl:
     """A list as its URLs name it: the full URL of its route, which ends in a slash, and the filters in its query. ``key_types`` are the
     types of its key's parts. ``visible``: the pattern of the task ids that a list over several tasks shows to its reader; None: all.
-    ``display``: what else its links carry."""
+    ``display``: the other parameters in its links."""
 
     url: str
     filters: Mapping[str, str] = field(default_factory=dict)

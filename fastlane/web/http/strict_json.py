@@ -1,4 +1,6 @@
-"""Reads a body as JSON, strictly: what other readers would take in different ways is refused, with what is wrong and where."""
+"""Reads a body as JSON, strictly. JSON that different readers could understand differently is refused, with the fault and its place. The
+size and depth of a body are checked before it is parsed, because parsing keeps all other requests waiting.
+"""
 
 import json
 import math
@@ -27,7 +29,7 @@ def read_object(data: bytes) -> dict[str, Any]:
         raise _invalid(_words(text, error)) from None
     if not isinstance(value, dict):
         raise _invalid(f"the body is a JSON {_kind(value)}, not an object; write {{…}}")
-    if "\\u" in text:  # else there is none of what it refuses: the decoder refuses plain NULs, and UTF-8 has no surrogates
+    if "\\u" in text:  # nothing to refuse without an escape: the decoder refuses plain NULs, and UTF-8 has no surrogates
         for part in _texts(value):
             _check_text(part)
     return value

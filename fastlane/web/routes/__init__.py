@@ -4,6 +4,6 @@ from fastlane.web.routes import events, executions, health, jobs, logs, operatio
 from fastlane.web.routing import routes_of
 
 ALL_ROUTES = routes_of(tasks, jobs, executions, logs, events, operations, health, pages)
-"""What stands at each path, also what only our own pages use."""
+"""The routes of each path, including routes that only our own pages use."""
 ROUTES = {path: resource for path, resource in ALL_ROUTES.items() if resource.label}
 """The public API, which the OpenAPI document describes."""

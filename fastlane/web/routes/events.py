@@ -1,4 +1,4 @@
-"""``/events``: what people did and what fastlane did, in pages, or as it happens."""
+"""``/events``: the actions of people and of fastlane, in pages, or as they happen."""
 
 from collections.abc import Mapping
 from functools import partial

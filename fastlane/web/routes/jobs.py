@@ -1,4 +1,4 @@
-"""Jobs: their lists, one of them with its ticks, and what can be done to it: stop, retry, run, pause and resume."""
+"""Jobs: their lists, a single job with its ticks, and the actions on it: stop, retry, run, pause and resume."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,7 @@ ENQUEUE_QUERY = {
 
 
 def read_job_body(handler: Handler, task_id: str) -> tuple[Spec, Schedule]:
-    """What to run and when. Raises Invalid with every fault."""
+    """The job in the request's body: what to run and when. Raises Invalid with every fault."""
     return read_job(read_object(bytes(handler.body)), handler.services.clock.now(), _rules(handler, task_id))
 
 
@@ -76,9 +76,9 @@ def read_stop_first(handler: Handler) -> bool:
 
 
 def read_idempotency_key(handler: Handler, *scope: str, wish: str = "") -> IdempotencyKey | None:
-    """The request's idempotency key. ``wish``: what the query asks for, which counts like a part of the body. Raises Invalid."""
+    """The request's idempotency key. ``wish``: the query's own wishes, which count like a part of the body. Raises Invalid."""
     if IDEMPOTENCY_KEY not in handler.request.headers:
-        return None  # without making up who asks, and a copy of the body
+        return None  # without computing the requester, and without a copy of the body
     return read_key(handler.request.headers, handler.requester.user, bytes(handler.body) + wish.encode(), *scope)
 
 
@@ -88,7 +88,7 @@ def read_expected(handler: Handler) -> ExpectedVersions | None:
 
 
 async def preview(handler: Handler, task_id: str, spec: Spec, schedule: Schedule) -> Answer:
-    """What a job would be."""
+    """The preview of a job."""
     return Answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
 
 

@@ -115,7 +115,7 @@ async def _pieces(parts: AsyncIterator[Sequence[Piece]], timed: TimedLines | Non
 
 
 async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, execution_id: str | None) -> None:
-    """Answers with one stream: all of it so far, a range, its last lines, or what came since a moment."""
+    """Answers with one stream: all of it so far, a range, its last lines, or the output since a moment."""
     part = _read_part(handler)
     view = await find_log(handler, task_id, job_id, execution_id)
     set_log_headers(handler, view)
@@ -147,7 +147,7 @@ async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int |
 
 
 def set_log_headers(handler: Handler, view: LogView) -> None:
-    """Says in headers which execution's log it is, and how that execution ended."""
+    """Sets the headers that name the log's execution, and how that execution ended."""
     execution = view.execution
     handler.set_header("Fastlane-Execution-Id", execution.id)
     handler.set_header("Fastlane-Status", execution.status.value)
@@ -222,7 +222,7 @@ LARGEST_MESSAGE = 4 * 1024
 
 
 class SocketHandler(Handler, WebSocketHandler):
-    """What Tornado needs to make a WebSocket of a request."""
+    """The handler that Tornado needs to turn a request into a WebSocket."""
 
     @property
     def ping_interval(self) -> float | None:

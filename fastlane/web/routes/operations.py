@@ -1,4 +1,4 @@
-"""What people who operate fastlane do: pause dispatch, change pools and hosts, and put right by hand what a crash left."""
+"""The actions of operators: pausing dispatch, changing pools and hosts, and repairing by hand what a crash left behind."""
 
 from fastlane.errors import Fault, Forbidden
 from fastlane.web.api.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
@@ -99,7 +99,7 @@ async def _drain(handler: Handler, *, drained: bool) -> object:
 
 
 def refuse_open_server(handler: Handler) -> None:
-    """Raises Forbidden on a server that anyone may use."""
+    """Raises Forbidden on a server without logins."""
     if handler.context.authenticator is None:
         raise Forbidden([Fault("", OPEN_SERVER)])
 

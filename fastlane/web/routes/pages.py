@@ -36,7 +36,7 @@ DOCS_POLICY = f"{OWN_FILES}; img-src 'self' data:"
 
 
 class LogPageHandler(Handler):
-    """For a log that does not exist, the page itself says so, with a 404."""
+    """Serves the page of a log. For a log that does not exist, the page itself says so, with a 404."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answers with a problem, but with the page in two cases: the log does not exist, or a ticket was refused and a browser has no

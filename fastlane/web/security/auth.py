@@ -1,8 +1,9 @@
-"""Authenticates requests by HTTP Basic and bearer tokens, if the settings name any. ``models/access.py`` says what each principal may do.
+"""Authenticates requests by HTTP Basic and bearer tokens, if the settings name any (``Authenticator``), slows down repeated failures
+(``LoginThrottle``), checks a principal's rights (``authorize``), and limits the rate of each caller's requests (``RequestRates``).
+``models/access.py`` defines what each principal may do.
 
-A valid credential is remembered by a keyed digest, so only its first request pays for the password hash. One thread computes the hashes and
-few may wait for it, of each network fewer, so no client can take over the event loop, the memory or the places; repeated failures are
-slowed down (``throttle``).
+A valid credential is remembered by a keyed digest, so only its first request pays for the password hash. One thread computes the hashes.
+Only a few logins may wait for it, and fewer from each network, so no client can take over the event loop, the memory or the places.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from fastlane.web.http.problems import Problem
 FREE_FAILURES = 10
 """This many recent failures of an address cost nothing; each further one doubles the wait."""
 FREE_IN_NETWORK = 40
-"""The same for a wider network: several machines, or one that has all of it."""
+"""The same for a wider network: several machines, or a single one that has the whole network."""
 FREE_FOR_NAME = 100
 """The same for a user name."""
 MAX_WAIT = 60.0
@@ -173,9 +174,9 @@ def _network(address: str, of_4: int, of_6: int) -> str:
 
 MAX_REMEMBERED = 1_024
 MAX_VERIFYING = 32
-"""Different passwords that may wait for their hash. The next one gets a 503."""
+"""Different passwords that may wait for their hash. A further one gets a 503."""
 MAX_OF_NETWORK = 10
-"""How many of them may come from one network (/24, /48)."""
+"""How many waiting passwords may come from one network (/24, /48)."""
 
 log = structlog.get_logger()
 
@@ -217,7 +218,7 @@ class Authenticator:
 
     @property
     def takes_passwords(self) -> bool:
-        """Whether there are users, as whom a browser can log in by its own form."""
+        """Whether there are users, whose passwords a browser can ask for in its own form."""
         return bool(self._users)
 
     def seal(self, principal: Principal) -> str:
@@ -409,8 +410,8 @@ class RequestRates:
             raise Problem(429, words, headers={"Retry-After": str(ceil(wait))})
 
     def take(self, caller: str | None) -> float:
-        """Counts a request: 0 when the caller may make it, else the seconds until it may. None is no caller in particular, and has no
-        limit."""
+        """Counts a request. Returns 0 when the caller may make it, else the seconds until it may. None stands for no caller in particular,
+        and has no limit."""
         if self._rate is None or caller is None:
             return 0.0
         now, most = self._now(), self._rate * BURST

@@ -1,9 +1,9 @@
 """Checks of Host and Origin, the client's address behind proxies, and the base of the URLs in answers.
 
 A server on loopback answers only to loopback names and to the name in ``public_url``, so a page whose host name points to 127.0.0.1 (DNS
-rebinding) gets no answer. On other addresses, without users, a page under such a name cannot write: the server believes only names from the
-settings, and those that no one can point here, which are IP addresses and loopback's names. With ``open_reads = false`` it answers to no
-other name at all, since a page under such a name could read.
+rebinding) gets no answer. On other addresses, without users, a page under a rebound name cannot write: the server trusts only names from
+the settings, and names that no one can point here: IP addresses and loopback's names. With ``open_reads = false`` it does not answer to any
+other name, since a page under a rebound name could read.
 """
 
 import re
@@ -60,9 +60,9 @@ EXPOSED = (
 """Our headers that pages of other origins may read."""
 READABLE_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
 SENDABLE = "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, Range, Traceparent, X-Request-Id"
-"""The headers that a page of another origin may send in addition to those that browsers always allow."""
+"""The headers that a page of another origin may send in addition to the ones that browsers always allow."""
 PREFLIGHT_MAX_AGE = "600"
-"""Seconds."""
+"""Seconds for which a browser may remember a preflight's answer."""
 
 
 class RequestOrigins:
@@ -163,8 +163,8 @@ class RequestOrigins:
         return netloc in {_without_default_port(host) for host in self._proven_hosts(request)}
 
     def _proven_hosts(self, request: HTTPServerRequest) -> list[str]:
-        """The hosts of a request that are this server's beyond doubt. The owner of any name can point it here, and a proxy may pass any
-        name on. With users that gives a page nothing, since the browser has no login under such a name."""
+        """The hosts of a request that certainly name this server. The owner of any name can point it here, and a proxy may pass any name
+        on. With users that does not help a page, since the browser has no login under that name."""
         sent, *forwarded = self._hosts(request)
         if not self._has_auth:
             return [host for host in (sent, *forwarded) if _is_address(host)]

@@ -1,8 +1,9 @@
-"""Tickets and browser sessions: access for a browser, which cannot send a token when it opens a WebSocket or a page.
+"""Tickets, browser sessions, and the login of a request (``log_in``). Tickets and sessions give access to a browser, which cannot send a
+token when it opens a WebSocket or a page.
 
-A ticket in the query is good once. A page that was opened with a ticket starts a session: its secret is in a cookie for that job's
-addresses, which no script sees and no other site can make a browser send. A session may read that job, by GET and HEAD only. See
-docs/decisions.
+A ticket in the query works once. A page that was opened with a ticket starts a session: its secret is in a cookie for that job's addresses,
+which no script sees and no other site can make a browser send. That session may read the job, by GET and HEAD only. A login in the browser
+starts a session, too. See docs/decisions.
 """
 
 from collections.abc import Mapping
@@ -30,8 +31,8 @@ def ticket_in(request: HTTPServerRequest) -> str | None:
 async def use_ticket(
     request: HTTPServerRequest, ticket: str, path: Mapping[str, str], authenticator: Authenticator, tickets: Tickets
 ) -> tuple[Principal, Grant] | None:
-    """Who made the ticket and what it grants; None when it does not open this path. GET uses the ticket up, whether it is good here or not;
-    HEAD only looks at it."""
+    """The ticket's maker and its grant; None when it does not open this path. GET uses the ticket up, even if it is not valid here; HEAD
+    only looks at it."""
     grant = await (tickets.peek(ticket) if request.method == "HEAD" else tickets.redeem(ticket))
     if grant is None or not _is_for(grant, path):
         return None
@@ -68,7 +69,7 @@ def _is_for_job(grant: Grant, path: Mapping[str, str]) -> bool:
 
 
 def _is_for(grant: Grant, path: Mapping[str, str]) -> bool:
-    """Whether a path names the very job or execution of a grant."""
+    """Whether a path names exactly the job or execution of a grant."""
     execution_id = path.get("execution_id")
     return _is_for_job(grant, path) and grant.execution_id == (execution_id.lower() if execution_id is not None else None)
 

@@ -1,7 +1,8 @@
-"""``/events?follow=1``: events as they happen, as server-sent events. The id of each is the cursor by which a browser goes on.
+"""Answers with server-sent events. ``EventFollowing`` answers ``/events?follow=1`` with events as they happen; the id of each is the cursor
+from which a browser continues. ``send_events`` answers with the events of a log so far.
 
-Events are read from the store as the client takes them, so one that reads slowly costs a page of them; one that takes nothing for a minute
-is disconnected.
+Events are read from the store as the client takes them, so a client that reads slowly costs one page of events; a client that takes nothing
+for a minute is disconnected.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from fastlane.web.handler import Handler
 from fastlane.web.streaming.logs import PING_EVERY, RECONNECT_AFTER, event_format, keep_alive, last_events
 
 POLL = 0.5
-"""Seconds between two looks for events."""
+"""Seconds between two checks for events."""
 AT_ONCE = 100
 """Events that are sent together."""
 END = server_sent_event("end", b'{"reason":"retry"}')
@@ -43,7 +44,7 @@ class EventFollowing:
         self._caller = handler.caller
 
     def interrupt(self) -> None:
-        """Ends it, because the client has gone."""
+        """Ends the stream, because the client has gone."""
         self._gone.set()
 
     async def answer(self) -> None:
@@ -64,7 +65,7 @@ class EventFollowing:
             await handler.deliver(handler.finish())
 
     def _beginning(self) -> Position:
-        """After the last event that the client got; from ``since`` on; or what happens from now on."""
+        """The beginning of the stream: after the last event that the client got, from ``since`` on, or from now on."""
         handler = self._handler
         header = handler.request.headers.get("Last-Event-ID")
         text = header or handler.query.get("from")
@@ -76,7 +77,7 @@ class EventFollowing:
         return handler.services.event_reader.position_now() if self._since is None else at(self._since)
 
     async def _send(self, position: Position) -> bool:
-        """Whether the client is still there at the end."""
+        """Sends events. Returns whether the client is still there at the end."""
         handler, silent_since = self._handler, asyncio.get_running_loop().time()
         while self._may_go_on():
             events: Sequence[Event] = ()
@@ -102,7 +103,7 @@ class EventFollowing:
             return
 
     def _may_go_on(self) -> bool:
-        """Whether the client is there, and its login has the rights that it began with."""
+        """Whether the client is there, and its login still has the rights that it began with."""
         handler = self._handler
         authenticator, principal = handler.context.authenticator, handler.principal
         if self._gone.is_set():
@@ -160,7 +161,7 @@ def _final_state(view: LogView) -> FinalState:
 async def _beginning(
     handler: Handler, view: LogView, cursor: Cursor | None, tail: int | None, since: int | None, stream: int | None
 ) -> Cursor:
-    """Where the events begin: after a cursor of this log, or where ``tail`` and ``since`` let it; both apply."""
+    """The offset where the events begin: after a cursor of this log, or where ``tail`` and ``since`` allow; both apply."""
     id, logs = view.execution.id, handler.services.logs
     if cursor is not None:
         if cursor.execution_id != id or cursor.offset > view.head.offset:

@@ -1,7 +1,8 @@
-"""``…/logs?follow=1``: a log over plain HTTP as it grows, as chunked text (``curl -N``) or as server-sent events.
+"""``…/logs?follow=1``: sends a log over plain HTTP as it grows, as chunked text (``curl -N``) or as server-sent events. ``LogFollowing``
+answers the request through a ``TextSink`` or an ``EventSink``. Here are also the readers of the query's parameters for logs.
 
 Text ends when the last attempt has ended. If it has to end earlier, the connection is closed without the last chunk, so that the client
-sees that the text is incomplete. An event stream says so by its missing last event, and browsers resume it by themselves.
+sees that the text is incomplete. An incomplete event stream lacks its last event, and browsers resume it by themselves.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: st
 
 
 def failure_words(context: RenderContext, execution: Execution) -> str:
-    """Why an execution failed, without the secrets that the message may quote."""
+    """The reason for an execution's failure, without the secrets that the message may quote."""
     failure = execution.failure
     return "" if failure is None else context.redaction.message(failure.message, execution.spec.envs)
 
@@ -162,7 +163,7 @@ class LogFollowing:
 
 
 class ResponseSink(ABC):
-    """A chunked answer, as the sink of a follower. ``begun``: whether a part of it was sent, and be it only its headers."""
+    """A chunked answer, as the sink of a follower. ``begun``: whether a part of it was sent, even if only its headers."""
 
     media: str
 
@@ -175,11 +176,11 @@ class ResponseSink(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """The follower starts."""
+        """Prepares the answer when the follower starts."""
 
     @abstractmethod
     def close(self) -> None:
-        """The follower has ended."""
+        """Cleans up when the follower has ended."""
 
     @abstractmethod
     def begin(self, execution: Execution, *, first: bool) -> None:
@@ -187,7 +188,7 @@ class ResponseSink(ABC):
 
     @abstractmethod
     def end(self, closing: Closing) -> bool:
-        """Sends what comes last. Returns False if the connection must be closed without the last chunk."""
+        """Sends the last part. Returns False if the connection must be closed without the last chunk."""
 
     def encode(self, batch: Batch) -> bytes:
         """See ``streams.follower.Sink``."""
@@ -221,7 +222,7 @@ class ResponseSink(ABC):
 
 
 class TextSink(ResponseSink):
-    """The bytes that the command wrote. Of an execution that wrote nothing and failed, the words of its failure."""
+    """Sends the bytes that the command wrote, or the failure's message for an execution that wrote nothing and failed."""
 
     media = "text/plain; charset=utf-8"
     _wrote = False
@@ -241,7 +242,7 @@ class TextSink(ResponseSink):
         """Sends nothing yet: the answer's headers name the execution."""
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Does nothing: there is nothing to close."""
 
     def send(self, data: bytes) -> None:
         """Sends a part of the log."""
@@ -255,7 +256,7 @@ class TextSink(ResponseSink):
             self._flush()
 
     def end(self, closing: Closing) -> bool:
-        """Text has no last word: only a complete answer says that the log has ended."""
+        """Sends nothing: in text, only a complete answer shows that the log has ended."""
         if closing.end is not None and closing.end.failed is not None and not self._wrote:
             if not self.begun:
                 self._handler.set_header("Fastlane-Execution-Id", closing.end.failed.id)
@@ -298,7 +299,7 @@ class EventSink(ResponseSink):
 
 
 def keep_alive(handler: Handler) -> None:
-    """Has the connection find out when its peer is dead."""
+    """Makes the connection detect a dead peer."""
     connection = handler.request.connection
     if not isinstance(connection, HTTP1Connection) or not isinstance(connection.stream, IOStream):
         return

@@ -1,7 +1,8 @@
-"""A follower's WebSocket: Tornado speaks the protocol, and this stands in for its handler, whose methods Tornado calls.
+"""A follower's WebSocket. Tornado speaks the protocol, and ``FollowerSocket`` takes the place of its handler, whose methods Tornado calls.
+``SocketSink`` sends the log, and measures by pings how far the client has read.
 
-After the handshake it has the connection alone. The request and its handler are gone by then: for thousands of clients that only listen,
-they would take most of the memory.
+After the handshake, ``FollowerSocket`` owns the connection. The request and its handler are gone by then: for thousands of clients that
+only listen, they would take most of the memory.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from fastlane.web.streaming.logs import failure_words
 
 
 def write(stream: IOStream, data: bytes) -> None:
-    """Writes the data. What the socket does not take at once waits in Tornado's buffer, and so does what is written after that. Raises
+    """Writes the data. Data that the socket does not take at once waits in Tornado's buffer, and so does all later data. Raises
     StreamClosedError."""
     if type(stream) is IOStream and not stream.closed() and not stream.writing():  # TLS has a state of its own for what it could not write
         try:
@@ -69,7 +70,7 @@ class SocketSink:
         return batch.rendered(self._encode)
 
     def ready(self) -> bool:
-        """Whether the client has read enough of what was sent."""
+        """Whether the client has read enough of the sent data."""
         return self._open and self._sent - self._read <= WINDOW
 
     def send(self, data: bytes) -> None:
@@ -89,8 +90,8 @@ class SocketSink:
         self._write(websocket_ping(payload))
 
     def on_pong(self, data: bytes) -> None:
-        """The client has read all that came before a ping, and may leave earlier pings without an answer. A pong that answers none of ours
-        means nothing."""
+        """Records that the client has read everything before a ping; it may leave earlier pings without an answer. A pong that answers none
+        of our pings means nothing."""
         if data not in self._pings:
             return
         self._read = self._pings[data]
@@ -203,7 +204,7 @@ class FollowerSocket:
         self._connection: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Answers the handshake; returns when that is done. From then on it goes on by itself, until the connection is closed."""
+        """Answers the handshake, and returns when that is done. From then on it runs by itself, until the connection is closed."""
         accepted = self._accepted = asyncio.get_running_loop().create_future()
         protocol: Any = self._protocol
         protocol.handler = self
@@ -220,7 +221,7 @@ class FollowerSocket:
         return self._handshake_handler.request
 
     def select_subprotocol(self, names: list[str]) -> str | None:
-        """None: there are no subprotocols."""
+        """Returns None: there are no subprotocols."""
         return self._handshake_handler.select_subprotocol(names)
 
     def set_status(self, status: int) -> None:
@@ -260,7 +261,7 @@ class FollowerSocket:
     # the connection
 
     def open(self) -> None:
-        """The handshake is done."""
+        """Starts following, since the handshake is done."""
         assert self._sink is not None
         self._protocol.set_nodelay(True)
         self._following = asyncio.create_task(self._follow(self._sink), name="follower")
@@ -271,15 +272,15 @@ class FollowerSocket:
         """Ignores the message."""
 
     def on_ping(self, _data: bytes) -> None:
-        """Tornado has answered it."""
+        """Does nothing: Tornado has answered the ping."""
 
     def on_pong(self, data: bytes) -> None:
-        """The client has read up to a ping."""
+        """Passes on that the client has read up to a ping."""
         if self._sink is not None:
             self._sink.on_pong(data)
 
     def on_ws_connection_close(self, _code: int | None = None, _reason: str | None = None) -> None:
-        """The connection is closed."""
+        """Ends the follower of a closed connection."""
         self._context.traffic.heartbeats.stop(self._beat)
         if self._following is not None:
             self._following.cancel()
@@ -322,7 +323,7 @@ class FollowerSocket:
             self._follower.interrupt()
 
     def _forget(self, _task: object) -> None:
-        """The server waits for it no longer once both of its tasks have ended."""
+        """Removes it from the server's active requests once both of its tasks have ended."""
         self._end_handshake()
         if all(task is None or task.done() for task in (self._connection, self._following)):
             self._context.traffic.heartbeats.stop(self._beat)
