@@ -66,7 +66,7 @@ COMPACT_PATIENCE = 5.0
 
 
 class Resource(Protocol):
-    """Anything that is opened before its use and closed after it."""
+    """Something that is opened before use and closed afterwards."""
 
     async def open(self) -> None:
         """Opens it."""
@@ -88,7 +88,7 @@ def make_store(settings: Settings) -> Store:
 
 
 def make_hub(settings: Settings, redis_url: str) -> RedisHints:
-    """The hub, by which readers of a log hear that there is more of it."""
+    """The hub, which tells readers of a log that the log has grown."""
     return RedisHints(redis_url, settings.installation)
 
 
@@ -137,26 +137,26 @@ def worker_id() -> str:
 
 
 def make_pruner(settings: Settings, store: Store) -> Pruner:
-    """What removes old history by these settings, outside of a worker."""
+    """The pruner that removes old history by these settings, outside of a worker."""
     return Pruner(store, SystemClock(), settings.pools, retention_rules(settings))
 
 
 def compact_store(settings: Settings, progress: Callable[[], None]) -> tuple[int, int]:
-    """Rewrites the SQLite file without its free space: its bytes before and after. Raises FastlaneError, for MongoDB too."""
+    """Rewrites the SQLite file without its free space. Returns its bytes before and after. Raises FastlaneError, for MongoDB too."""
     if settings.store_is_mongo:
         raise FastlaneError("this is for a SQLite file; MongoDB reuses free space, and returns it by its own command compact")
     return compact(settings.store_path, COMPACT_PATIENCE, progress)
 
 
 def make_recorder(role: Role, settings: Settings) -> Recorder | None:
-    """What takes spans, if the settings name a collector."""
+    """The recorder that takes spans, if the settings name a collector."""
     if settings.traces_url is None:
         return None
     return OtelRecorder(settings.traces_url, version=__version__, installation=settings.installation, role=role)
 
 
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
-    """What the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: those of the settings."""
+    """The services that the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: the settings' pools."""
     directory = directory or Directory(store, CurrentPools(settings.pools), clock)
     return build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait)
 
@@ -217,7 +217,7 @@ async def running(
     read_pools: Callable[[], Sequence[Pool]] | None = None,
 ) -> AsyncIterator[Running]:
     """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
-    again when they change. ``sockets``: what is bound already, to serve on; closed at the end. ``read_pools`` reads the pools again."""
+    again when they change. ``sockets``: bound sockets to serve on; closed at the end. ``read_pools`` reads the pools again."""
     sockets = bind(role, settings) if sockets is None else sockets
     machine, metrics = factories.clock(), Metrics(settings.metrics_tasks)
     clock = AlignedClock(machine)
@@ -260,7 +260,7 @@ async def running(
 async def served(
     settings: Settings, factories: Factories, parts: Running, access: AccessFiles | None, sockets: Sequence[socket.socket]
 ) -> AsyncIterator[Running]:
-    """These parts, and those that serve HTTP, until the context ends."""
+    """Adds the parts that serve HTTP to these, until the context ends."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         await enter(opened(HighWaterMark(parts.store, parts.queue.generation, parts.clock)))
@@ -337,7 +337,7 @@ async def embedded_redis(settings: Settings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def repeating(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Runs what has no end of its own."""
+    """Runs work that has no end of its own."""
     task = asyncio.create_task(work, name=name)
     try:
         yield
@@ -357,8 +357,8 @@ async def watching(watch: FileWatch | None) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def tls(settings: Settings) -> AsyncIterator[SSLContext | None]:
-    """What serves HTTPS, with a certificate that is read again when it changes; None: plain HTTP. Raises FastlaneError when its files
-    cannot be used."""
+    """The TLS context for HTTPS, with a certificate that is read again when it changes; None: plain HTTP. Raises FastlaneError when its
+    files cannot be used."""
     if settings.tls_certificate is None or settings.tls_key is None:
         yield None
         return

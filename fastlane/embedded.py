@@ -1,7 +1,8 @@
-"""The Redis server of ``fastlane up``: a valkey-server that this process starts, keeps alive, and ends.
+"""The Redis server of ``fastlane up``: a valkey-server that this process starts, restarts when it ends, and stops.
 
-It keeps nothing on disk, since the queue is rebuilt from the store at each start. It listens on a unix socket in the data folder, which one
-process at a time may use, and ends with this process, even by ``kill -9``.
+The server keeps nothing on disk, since the queue is rebuilt from the store at each start. It listens on a unix socket in the data folder,
+which a lock reserves for one process at a time. It ends with this process, even after ``kill -9``; a server that an earlier run left is
+ended first.
 """
 
 import asyncio
@@ -190,7 +191,7 @@ def _program() -> Path:
 
 
 async def _command(pid: int) -> list[str]:
-    """The words of a process's command line; none for a process that does not exist, or is a zombie."""
+    """The words of a process's command line; empty for a process that does not exist, or is a zombie."""
     if sys.platform == "linux":
         return _command_on_linux(pid)
     process = await asyncio.create_subprocess_exec("ps", "-ww", "-o", "command=", "-p", str(pid), stdout=asyncio.subprocess.PIPE)

@@ -1,6 +1,6 @@
-"""Reports errors to Sentry, or to what speaks its protocol: the lines of the log from ``error`` up, as the log has them, with every secret
-cut out of them. The SDK, an extra of this package, is imported only here and only when a reporter is made. It has a thread and a bounded
-queue of its own. None of its integrations is used, so nothing else is collected: no requests, no local variables, no environment.
+"""Reports errors to Sentry, or to a service that speaks its protocol: the log lines of level ``error`` and above, as the log has them, with
+every secret cut out. The SDK, an extra of this package, is imported only here and only when a reporter is made. It has a thread and a
+bounded queue of its own. None of its integrations is used, so nothing else is collected: no requests, no local variables, no environment.
 """
 
 import contextlib
@@ -12,13 +12,13 @@ from fastlane.errors import FastlaneError
 
 REPORTED = frozenset({"error", "critical"})
 CLOSE_WITHIN = 3.0
-"""Seconds for what is left at the end."""
+"""Seconds to send the remaining reports at the end."""
 MISSING = "sentry_dsn needs the extra 'sentry', which is not installed: pip install 'fastlane-swarm[sentry]'"
 
 
 class SentryReporter:
-    """Sends to the project that this DSN names. ``role``: of this process. Raises FastlaneError when the SDK is not installed, or does not
-    take the DSN."""
+    """Sends to the project that this DSN names. ``role``: the role of this process. Raises FastlaneError when the SDK is not installed, or
+    does not accept the DSN."""
 
     def __init__(self, dsn: str, *, version: str, installation: str, role: str) -> None:
         try:
@@ -35,14 +35,14 @@ class SentryReporter:
                 include_source_context=False,
                 max_breadcrumbs=0,
             )
-        except ValueError as error:  # its words may have the key
+        except ValueError as error:  # its message may contain the key
             raise FastlaneError(f"sentry_dsn is not taken by Sentry's SDK ({type(error).__name__})") from None
         self._tags = {"role": role, "installation": installation}
 
     def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """A structlog processor, to stand after those that cut out secrets and bound the fields."""
+        """Reports a line, as a structlog processor. It must come after the processors that cut out secrets and bound the fields."""
         if event.get("level") in REPORTED:
-            with contextlib.suppress(Exception):  # whatever fails in here must not become a failure of who writes a line
+            with contextlib.suppress(Exception):  # a failure in here must not become a failure of the code that writes a line
                 self._client.capture_event(report_of(event, self._tags))
         return event
 
@@ -52,7 +52,7 @@ class SentryReporter:
 
 
 def report_of(line: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-    """What Sentry is told of a line of the log. Lines of one event with one kind of exception are one issue there."""
+    """The report that Sentry gets for a log line. Lines with the same event and the same kind of exception are one issue there."""
     name, stack = str(line["event"]), str(line.get("exception", ""))
     report: dict[str, Any] = {
         "level": line["level"],

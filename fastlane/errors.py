@@ -26,8 +26,8 @@ class ReadTooLong(StoreDown):
 
 
 class Unreadable(FastlaneError):
-    """A stored row cannot be read: a newer fastlane wrote it, or it is damaged. Of an execution that has a service, it names that, its host
-    and its swarm."""
+    """A stored row cannot be read: a newer fastlane wrote it, or it is damaged. For an execution that has a service, it names the service,
+    its host and its swarm."""
 
     def __init__(self, message: str, *, service_id: str | None = None, host: str | None = None, swarm_id: str | None = None) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class NoHost(HostDown):
 
 
 class NoPool(NoHost):
-    """No pool of this worker takes the task; a worker with other settings may come that has one."""
+    """No pool of this worker takes the task; a worker that has one may still come."""
 
 
 class RegistryDown(TransientError):
@@ -69,11 +69,11 @@ class ImageRefused(FastlaneError):
 
 
 class OrderRefused(FastlaneError):
-    """The engine answered that it will not do this: a fault of what it was asked, not of the host."""
+    """The engine refused a request: the request is at fault, not the host."""
 
 
 class RefusedForNow(OrderRefused, TransientError):
-    """The engine answered with an error that fastlane does not know. It may pass, but what waits for that needs a deadline."""
+    """The engine answered with an error that fastlane does not know. It may pass, but anything that waits for that needs a deadline."""
 
 
 class ServiceGone(FastlaneError):
@@ -89,8 +89,8 @@ class NotFound(FastlaneError):
 
 
 class NotStarted(NotFound):
-    """There is no log, because nothing has started. ``status`` is that of the job or the execution; ``execution_id``: the execution that
-    has not started, None where there is none yet; ``exit_code``: what the engine gave for a container that could not start."""
+    """There is no log, because nothing has started. ``status``: the status of the job or the execution; ``execution_id``: the execution
+    that has not started, None if there is none yet; ``exit_code``: the engine's exit code for a container that could not start."""
 
     def __init__(self, message: str, status: str, execution_id: str | None = None, exit_code: int | None = None) -> None:
         super().__init__(message)
@@ -112,7 +112,7 @@ class Repeated(FastlaneError):
 
 
 class Changed(FastlaneError):
-    """What the request is about has changed since the client read it (HTTP 412)."""
+    """The subject of the request has changed since the client read it (HTTP 412)."""
 
 
 class KeyReused(FastlaneError):
@@ -125,13 +125,13 @@ NEAR = 0.6
 
 
 def quoted(value: object) -> str:
-    """A wrong value as a fault quotes it: cut when it is long."""
+    """A wrong value as a fault quotes it; a long value is cut."""
     text = repr(value)
     return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that someone who wrote this one probably meant; None when none is near."""
+    """The known name that was probably meant by this one; None when none is near."""
 
     def similarity(candidate: str) -> float:
         return SequenceMatcher(None, candidate.lower(), name[:80].lower()).ratio()
@@ -160,7 +160,7 @@ class Invalid(FastlaneError):
 
 
 class Forbidden(FastlaneError):
-    """An input sets what is not allowed here (HTTP 403). Has every fault."""
+    """An input sets something that is not allowed here (HTTP 403). Has every fault."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(str(fault) for fault in faults))

@@ -1,4 +1,4 @@
-"""Shows whether this process works: its event loop answers ``fastlane check`` on a unix socket.
+"""Shows whether a process works: its event loop answers ``fastlane check`` on a unix socket.
 
 An outage of Redis, the store or an engine does not show here, because a restart would not end it.
 """
@@ -42,14 +42,15 @@ log = structlog.get_logger()
 
 
 def check_socket(named: Path | None, data_dir: Path) -> Path:
-    """Where a process with these settings answers. Raises Conflict when the path is too long and its short form cannot be used."""
+    """The socket on which a process with these settings answers. Raises Conflict when the path is too long and its short form cannot be
+    used."""
     return named or socket_path(data_dir.resolve(), "check.sock")
 
 
 @contextlib.asynccontextmanager
 async def answering(named: Path | None, data_dir: Path, *, create: bool = False) -> AsyncIterator[None]:
-    """Answers in this event loop until the context ends. If it cannot, it logs that, and the process works without. ``create``: makes the
-    data folder if it is missing; only ``up`` may, since to a worker that would hide a wrong path."""
+    """Answers in this event loop until the context ends. If it cannot, it logs the fault, and the process works without a socket.
+    ``create``: makes the data folder if it is missing; only ``up`` may, since to a worker that would hide a wrong path."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             path = _place(named, data_dir, create)

@@ -19,11 +19,11 @@ MAX_TRACEBACK = 16_000
 MAX_ITEMS = 50
 DEEPEST = 4
 CLIENT_FAULTS = ("SSL Error on ",)
-"""How the library's warnings about faults of a client begin."""
+"""The beginnings of the library's warnings about a client's faults."""
 MASK = "********"
 OWN_FIELDS = ("time", "level", "event")
 WORDS = ("error", "exception", "message", "reason", "said")
-"""The fields with words of other programs. They may quote secrets; ids, hosts and the like do not."""
+"""The fields that contain other programs' words, and so may quote secrets; ids, hosts and the like do not."""
 
 _USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*@")
 _CUT_USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*\Z")
@@ -46,7 +46,7 @@ def one_line(text: str) -> str:
 
 
 Redact = Callable[[str, Mapping[str, str]], str]
-"""Makes a text that may quote environment variables into one without those that are secret."""
+"""Cuts the secret ones out of a text that may quote environment variables."""
 
 _quotable: ContextVar[Mapping[str, str]] = ContextVar("quotable")
 
@@ -95,13 +95,13 @@ def configure(
 
 
 def may_quote(envs: Mapping[str, str]) -> None:
-    """From now on, log lines of this asyncio task, and of those that it starts, may quote these environment variables, for instance in the
-    words of an engine. Secret ones are cut out of the fields ``WORDS``."""
+    """Declares that log lines of this asyncio task, and of tasks that it starts, may quote these environment variables from now on, for
+    instance in an engine's message. Secret ones are cut out of the fields ``WORDS``."""
     _quotable.set(envs)
 
 
 def bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """A structlog processor: scrubs and bounds every field, and converts it to a value that any renderer can write."""
+    """Scrubs and bounds every field, and converts it to a value that any renderer can write. A structlog processor."""
     return {key: _plain(value, MAX_TRACEBACK if key == "exception" else MAX_FIELD) for key, value in event.items()}
 
 
@@ -143,7 +143,7 @@ def _console() -> structlog.types.Processor:
 
 
 class Redactor:
-    """A structlog processor: cuts the secrets of the variables that a line may quote out of the words of others in it."""
+    """Cuts the secrets of the variables that a line may quote out of the fields with other programs' words. A structlog processor."""
 
     def __init__(self, redact: Redact) -> None:
         self._redact = redact
@@ -175,7 +175,7 @@ class _Libraries(logging.Handler):
     """Passes records of the standard library's logging to structlog; the event is the logger's name."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Logs one record. What any client can cause as often as it likes has level debug."""
+        """Logs one record. Lines that any client can cause as often as it likes have level debug."""
         level = logging.DEBUG if isinstance(record.msg, str) and record.msg.startswith(CLIENT_FAULTS) else record.levelno
         try:
             fields = {"exc_info": record.exc_info} if record.exc_info else {}

@@ -1,4 +1,4 @@
-"""Counts one process's work, in Prometheus's types.
+"""The metrics of one process: counters, gauges and figures by task, in Prometheus's types and text format.
 
 Labels are bounded: routes, pools, statuses and reasons, never a job or a caller. ``tasks`` has the figures that name tasks.
 """
@@ -26,7 +26,7 @@ LOG_EVENTS = Counter(
     ("event", "level"),
     registry=None,
 )
-"""One for the process, as its log is."""
+"""The counter of log lines: one for the process, as it has one log."""
 
 
 def count(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -44,7 +44,7 @@ Sees = Callable[[str], bool]
 
 @dataclass
 class TaskUsage:
-    """The sums over a task's executions that were measured; ``memory_peak`` is the last one's."""
+    """The sums over a task's measured executions; ``memory_peak`` is from the last one."""
 
     measured: int = 0
     cpu_seconds: float = 0.0
@@ -54,14 +54,14 @@ class TaskUsage:
 
 
 class TaskFigures:
-    """Figures of the first ``most`` tasks that were measured, and of the others together."""
+    """The figures of the first ``most`` tasks that were measured, and one sum for all others."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._tasks: dict[str, TaskUsage] = {}
 
     def measured(self, task_id: str, *, cpu_seconds: float, memory_peak: int, read_bytes: int, written_bytes: int) -> None:
-        """Adds what an ended execution of this task used."""
+        """Adds the usage of an ended execution of this task."""
         if self._most == 0:
             return
         named = task_id if task_id in self._tasks or len(self._tasks) - (OTHERS in self._tasks) < self._most else OTHERS
@@ -78,7 +78,7 @@ class TaskFigures:
 
 
 class _Seen(Collector):
-    """Figures as they are now."""
+    """A collector of the present figures."""
 
     def __init__(self, tasks: dict[str, TaskUsage]) -> None:
         self._tasks = tasks
@@ -120,7 +120,7 @@ LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 
 
 class Repair(StrEnum):
-    """What the reconciler put right."""
+    """The kinds of repairs that the reconciler makes."""
 
     ENTRY = "entry"
     STOP = "stop"
@@ -135,7 +135,7 @@ PRUNED = ("jobs", "executions", "ticks", "logs", "deliveries", "hours", "events"
 
 @dataclass(frozen=True, slots=True)
 class GaugeValues:
-    """A gauge that is read when it is asked for: its values, each with the values of its labels."""
+    """A gauge that is read on request: its values, each with the values of its labels."""
 
     name: str
     help: str
@@ -144,7 +144,7 @@ class GaugeValues:
 
 
 class Metrics:
-    """The counters of one process. ``text`` is what Prometheus reads; ``tasks``: of how many tasks there are figures at most."""
+    """The counters of one process. ``text`` writes them for Prometheus; ``tasks``: how many tasks get figures of their own at most."""
 
     def __init__(self, tasks: int = 0) -> None:
         self.tasks = TaskFigures(tasks)
@@ -188,12 +188,12 @@ class Metrics:
         self._lag = histogram("fastlane_event_loop_lag_seconds", words, buckets=LAG_BUCKETS)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered. ``route``: empty when there is none."""
+        """Counts an answered request. ``route``: empty when there is none."""
         self._request_counter(method if method in METHODS else "other", route or "none", str(status)).inc()
         self._request_histogram(route or "none").observe(seconds)
 
     def enqueued(self, pool: str | None) -> None:
-        """A job was accepted, for a task of this pool (None: of no pool)."""
+        """Counts an accepted job, for a task of this pool (None: no pool)."""
         self._enqueued_counter(pool or "").inc()
 
     def claimed(self, pool: str | None, lateness: float) -> None:
@@ -209,20 +209,20 @@ class Metrics:
         self._log_bytes.labels("stderr").inc(stderr)
 
     def repaired(self, kind: Repair, count: int) -> None:
-        """Counts what the reconciler put right."""
+        """Counts a repair by the reconciler."""
         self._repairs.labels(kind.value).inc(count)
 
     def pruned(self, counts: Mapping[str, int]) -> None:
-        """Counts what retention removed, by kind."""
+        """Adds the numbers of things that retention removed, by kind."""
         for kind, count in counts.items():
             self._pruned.labels(kind).inc(count)
 
     def rebuilt(self) -> None:
-        """The queue was rebuilt."""
+        """Counts a rebuild of the queue."""
         self._rebuilds.inc()
 
     def delivery_tried(self, kind: str, outcome: str) -> None:
-        """An attempt of a delivery is over."""
+        """Counts a finished attempt of a delivery."""
         self._deliveries.labels(kind, outcome).inc()
 
     async def measure_loop(self) -> None:
@@ -234,7 +234,8 @@ class Metrics:
             self._lag.observe(max(0.0, loop.time() - before - LAG_EVERY))
 
     def text(self, gauges: Sequence[GaugeValues] = (), sees: Sees | None = None) -> bytes:
-        """All of it, and these gauges, in Prometheus's text format; of single tasks only those that the reader sees (None: all)."""
+        """All counters and these gauges in Prometheus's text format. Single tasks are left out unless the reader may see them (None:
+        all)."""
         own: bytes = generate_latest(self._registry)
         tasks = CollectorRegistry()
         tasks.register(self.tasks.seen_by(sees))
@@ -249,7 +250,7 @@ def text_of(gauges: Sequence[GaugeValues]) -> bytes:
 
 
 class _Moment(Collector):
-    """Gauges with the values of this moment."""
+    """A collector of gauges with their present values."""
 
     def __init__(self, gauges: Sequence[GaugeValues]) -> None:
         self._gauges = gauges

@@ -1,4 +1,5 @@
-"""The process that fastlane runs in: its event loop, its signals, and how many files it may open.
+"""The processes that fastlane runs in: the event loop, signals, garbage collection and limit of open files of one, and groups of several
+that serve together (``run_together``).
 
 SIGTERM and SIGINT end it in order. A second one ends it at once. SIGHUP makes it read its pools again; at a terminal, which sends it
 when it is closed, SIGHUP ends it.
@@ -23,8 +24,8 @@ log = structlog.get_logger()
 
 SECOND_SIGNAL_EXIT_CODE = 130
 STOP = signal.SIGUSR1
-"""What a process sends the processes that it watches: it ends them in order too, but does not count as one of the two signals, since a
-supervisor like systemd may signal all of them itself."""
+"""The signal that a process sends to the processes that it watches. It ends them in order too, but does not count as one of the two
+signals, since a supervisor like systemd may signal all of them itself."""
 SWITCH_INTERVAL = 0.0001
 """Seconds for which a thread may keep the interpreter. With Python's default of 5 ms, a busy event loop starved the store's threads: single
 calls waited 1 to 3 s (measured)."""
@@ -39,15 +40,14 @@ MIN_CONNECTIONS = 50
 
 
 class Reloadable(Protocol):
-    """What runs in the process."""
+    """The parts that run in the process."""
 
     async def reload(self) -> None:
         """Reads the pools again. Never raises."""
 
 
 def run(parts: AbstractAsyncContextManager[Reloadable]) -> int:
-    """Opens ``parts`` in a new event loop, and closes them when a signal comes, also while they are still being opened. Returns the exit
-    code."""
+    """Opens ``parts`` in a new event loop, and closes them when a signal comes, even while they are being opened. Returns the exit code."""
 
     async def until_signal() -> None:
         stop, signalled, hang_up, opened = (asyncio.Event() for _ in range(4))
@@ -93,8 +93,8 @@ def tune_interpreter() -> None:
 
 
 def freeze_loaded() -> None:
-    """Leaves all that a process has loaded by its start out of garbage collections. A full one looked at 120,000 objects, in which the
-    event loop stood still for 83 ms; without them it takes 5 (measured, while lists of 1,000 jobs were read)."""
+    """Leaves everything that a process has loaded by its start out of garbage collections. A full collection looked at 120,000 objects and
+    stopped the event loop for 83 ms; without them it takes 5 ms (measured, while lists of 1,000 jobs were read)."""
     gc.collect()
     gc.freeze()
 
@@ -129,14 +129,14 @@ MIN_LIFE = 1.0
 BUG_EXIT_CODE = 1
 
 Work = Callable[[int], int]
-"""What the process of this number does, from 0; returns its exit code."""
+"""Runs the process of this number, counted from 0; returns its exit code."""
 
 
 def run_together(count: int, work: Work) -> int:
     """Starts ``count`` processes, and returns the exit code when all have ended. SIGTERM and SIGINT end them in order, a second
     one at once; SIGHUP is passed on to them.
 
-    A process that something else ended (``kill``, too little memory) is replaced. When one ends by itself with an error, which it has
+    A process that was ended from outside (``kill``, too little memory) is replaced. When one ends by itself with an error, which it has
     reported, the others are ended too. Call this before the process has threads or an event loop.
     """
     return _Group(count, work).run()
