@@ -33,8 +33,7 @@ from fastlane.models.delivery import (
     receiver_id,
     succeeded,
 )
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.notify import FAILURES, Mailbox, NotificationTrigger, Webhook, may_mail
 from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.models.status import Status

@@ -16,11 +16,10 @@ import orjson
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Attempt, Delivery, MailQuota, Receiver, Target
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution, Failure, Usage
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Job, Spec, Task
+from fastlane.models.job import Execution, Failure, Job, Spec, Task, Usage
 from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import FINAL, Status

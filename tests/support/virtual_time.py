@@ -11,8 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from fastlane.models import job_change, transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
-from fastlane.models.job import Job
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, Job, Started
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.schedule import ScheduleKind as When

@@ -16,8 +16,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from fastlane.clock import unless_cancelled
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, Task
+from fastlane.models.job import Execution, Job, Task
 from fastlane.models.paging import After, JobPage, Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick

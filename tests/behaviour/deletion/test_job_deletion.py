@@ -14,8 +14,8 @@ from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler.cleaner import UNKNOWN_AFTER
 from fastlane.scheduler.launcher import order_of
-from fastlane.services.deletions import MAX_WAIT
 from fastlane.services.results import Deleted, Enqueued
+from fastlane.services.stops import MAX_WAIT
 from tests.support.factories import chunk, make_execution, make_spec
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, Died, dies, intercept

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pull
 from fastlane.models.schedule import Schedule
 from fastlane.queue.port import EntryKind, Lane, Lease
