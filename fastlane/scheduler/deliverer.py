@@ -376,10 +376,6 @@ CHECK_EVERY = 2.0
 JOBS_PAGE = 100
 
 
-class LatenessStore(JobStore, ExecutionStore, DeliveryStore, PoolStore, Protocol):
-    """What is needed of the store."""
-
-
 class Lateness:
     """Watches for jobs that are late: those without a success for as long as they are expected to have one. ``pools`` have the webhooks of
     jobs that name none.

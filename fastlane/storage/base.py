@@ -313,9 +313,6 @@ class HostStore(Protocol):
         """Replaces the record of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and
         nothing written, when the stored one has another version."""
 
-    async def prune_hosts(self, before: int) -> None:
-        """Deletes the records of hosts that were removed before that moment."""
-
     async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
         """What is placed on a host, by its address: of ``placed``, those that were placed at ``since`` or later. What is bound in another
         swarm than ``swarm_id`` (None: any) is another host's."""

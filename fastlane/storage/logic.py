@@ -108,11 +108,6 @@ class StoreLogic:
     async def write_host(self, record: HostRecord) -> bool:
         return await write_version(self._rows, records.HOSTS, record, record.version)
 
-    async def prune_hosts(self, before: int) -> None:
-        for host in await self.hosts():
-            if host.removed_at is not None and host.removed_at < before:
-                await self._rows.delete(records.HOSTS, [(host.id,)], {"version": host.version})
-
     async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
         fields = ("status", "service_id", "swarm_id", "placed_at")
         rows = await self._rows.select(records.EXECUTIONS_ON_HOST, {"host": address}, fields)

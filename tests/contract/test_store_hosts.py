@@ -83,17 +83,6 @@ async def test_each_change_gives_another_mark(store, open_store):
     assert await other.directory_mark() == marks[-1]
 
 
-async def test_hosts_that_were_removed_long_ago_are_pruned(store):
-    gone, kept = RECORD.changed(removed_at=10), HostRecord("kept", "x:1")
-    await store.write_host(RECORD)
-    await store.write_host(gone)
-    await store.write_host(kept)
-    await store.prune_hosts(10)
-    assert list(await store.hosts()) == [gone, kept]
-    await store.prune_hosts(11)
-    assert list(await store.hosts()) == [kept]
-
-
 async def test_the_load_of_a_host_is_what_is_placed_there_and_not_clean(store):
     assert await store.host_load(ADDRESS, "S") == HostLoad()
     here = {"host": ADDRESS, "placed_at": 10}

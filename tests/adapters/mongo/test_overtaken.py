@@ -7,7 +7,6 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.delivery import Receiver
-from fastlane.models.host import HostRecord
 from fastlane.models.job import Job
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
@@ -138,17 +137,6 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
     task = await stores[1].task("t")
     assert task is not None
     assert task.jobs_count == 1
-
-
-async def test_a_removed_host_that_comes_back_as_it_is_pruned_is_kept(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = HostRecord("h", "a:1")
-    removed = host.changed(removed_at=10)
-    back = removed.changed(removed_at=None)
-    for version in (host, removed):
-        assert await stores[0].write_host(version)
-    monkeypatch.setattr(Database, "delete", once(lambda: stores[1].write_host(back), Database.delete, before=True))
-    await stores[0].prune_hosts(11)
-    assert list(await stores[1].hosts()) == [back]
 
 
 async def test_a_change_that_another_overtakes_is_decided_anew(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
