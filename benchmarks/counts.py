@@ -26,8 +26,7 @@ from benchmarks.figures import Comparison, Figure, Target
 from fastlane import log
 from fastlane.executors.port import Activation
 from fastlane.models.delivery import DeliveryState
-from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.queue.port import execution_entry

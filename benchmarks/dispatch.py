@@ -23,9 +23,8 @@ from benchmarks.peers.__main__ import WARM
 from benchmarks.processes import AT_ONCE, HOST, child, settings_for
 from fastlane.clock import SystemClock
 from fastlane.models import tick
-from fastlane.models.execution import Execution
 from fastlane.models.ids import new_id
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Execution, Job, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import UNDER_WAY, Status

@@ -17,8 +17,7 @@ from fastlane import app, log
 from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.models import transitions
-from fastlane.models.execution import Started
-from fastlane.models.job import Spec
+from fastlane.models.job import Spec, Started
 from fastlane.models.log import STDOUT, Mark, Piece, Portion
 from fastlane.models.schedule import Schedule
 from fastlane.streams.pump import Pump

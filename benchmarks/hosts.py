@@ -24,8 +24,7 @@ import uvloop
 from benchmarks import dispatch
 from benchmarks.figures import Comparison, Figure, Target, percentile
 from benchmarks.processes import child, cpu_seconds, started
-from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.port import execution_entry

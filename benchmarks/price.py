@@ -14,8 +14,7 @@ import uvloop
 from benchmarks.figures import Comparison, Figure
 from benchmarks.hosts import HOLD, Ground, ground, pool, simulated
 from benchmarks.processes import resident_bytes
-from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Spec
 from tests.support.engine import remove_all
 
 Say = Callable[[str], None]

@@ -50,7 +50,7 @@ from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
 from fastlane.storage.sqlite.store import SqliteStore
-from fastlane.streams.hub import Hub
+from fastlane.streams.reader import Hub
 from fastlane.tracing.otel import OtelRecorder
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.webhook_payload import body_writer, event_maker

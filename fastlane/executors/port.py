@@ -15,9 +15,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
-from fastlane.models.execution import Usage
 from fastlane.models.host import HostView
 from fastlane.models.image import ImageRemoval
+from fastlane.models.job import Usage
 from fastlane.models.log import Mark, Portion
 from fastlane.models.pool import KnownHost, Pull
 

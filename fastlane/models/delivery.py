@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 
-from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_triggered, one_each
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import Status

@@ -10,8 +10,7 @@ from fastlane.models.access import Requester
 from fastlane.models.cron import Cron, last_tick, next_tick
 from fastlane.models.delivery import watched
 from fastlane.models.event import Event, EventKind
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Execution, Job, Spec
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import (
     STARTS,

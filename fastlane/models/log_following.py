@@ -6,9 +6,7 @@ the next. Read the rows in the order in which the functions name them: then a ro
 
 from dataclasses import dataclass
 
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
-from fastlane.models.retry import is_under_way
+from fastlane.models.job import Execution, Job, is_under_way
 
 
 @dataclass(frozen=True, slots=True)

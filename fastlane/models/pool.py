@@ -10,9 +10,8 @@ from functools import lru_cache
 
 from fastlane.errors import Fault
 from fastlane.models.container import DEFAULT_POLICY, NO_CONTAINER, NO_RESOURCES, Policy, Resources, limit_faults, policy_faults
-from fastlane.models.execution import Execution
 from fastlane.models.host import NO_SSH_FILES, Endpoint, EngineIdentity, HostRecord, Refusals, SshFiles, TlsFiles, is_local
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.notify import Webhook
 from fastlane.models.retention import NO_RETENTION, Retention
 

@@ -35,6 +35,7 @@ class StoredDocument(Generic[T]):
         self._rest = [(name, defaults[name], forms[name][0]) for name in rest]
         self._values, self._defaults = _values_of(rest), tuple(defaults[name] for name in rest)
         self._readers = {name: read for name, (_, read) in forms.items()}
+        self._needed = frozenset(always)
 
     def write(self, value: T) -> dict[str, Any]:
         """The document of a value: what orjson takes."""
@@ -52,6 +53,8 @@ class StoredDocument(Generic[T]):
         found = {name: readers[name](own) for name, own in stored.items() if name in readers}
         if len(found) < len(stored) and not self._tolerant:
             raise TypeError(f"{self._kind.__name__} has no {', '.join(stored.keys() - readers.keys())}")
+        if not self._needed <= found.keys():
+            raise LookupError(f"{self._kind.__name__} lacks {', '.join(sorted(self._needed - found.keys()))}")
         return self._kind(**found)
 
 

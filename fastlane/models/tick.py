@@ -6,10 +6,8 @@ from enum import StrEnum
 
 from fastlane.models.access import Requester
 from fastlane.models.cron import Cron, last_tick, next_tick, ticks_between
-from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id, new_id
-from fastlane.models.job import Job
-from fastlane.models.retry import is_under_way
+from fastlane.models.job import Execution, Job, is_under_way
 from fastlane.models.schedule import CatchUp, Overlap, expiry
 
 

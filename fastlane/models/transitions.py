@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from fastlane.models.execution import Ending, Execution, Started
 from fastlane.models.ids import nonce
+from fastlane.models.job import Ending, Execution, Started
 from fastlane.models.status import FINAL, STARTING, Status
 
 

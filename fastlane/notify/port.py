@@ -74,7 +74,7 @@ class MailParts:
 @dataclass(frozen=True, slots=True)
 class Mail:
     """How a worker sends mail: ``write`` writes one, ``sender`` sends it. To one address it sends at most one mail about failures of one
-    job in ``interval`` milliseconds (0: all). It sends only to ``allowed`` addresses, as ``is_allowed`` decides."""
+    job in ``interval`` milliseconds (0: all). It sends only to ``allowed`` addresses, as ``may_mail`` decides."""
 
     write: Callable[[Subject, Delivery, MailParts], MailMessage]
     sender: MailSender

@@ -10,7 +10,7 @@ from typing import Protocol
 from fastlane.clock import Clock
 from fastlane.errors import TooMany
 from fastlane.models import transitions
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pool, pool_for, waiting_refusal
 from fastlane.models.status import Status
 from fastlane.queue.port import TimedQueue, needs_entry, slotless_entry

@@ -20,9 +20,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.event import Note
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostView
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.pool import Pauses, Pool, pool_for
 from fastlane.models.store_version import StoreVersion
 

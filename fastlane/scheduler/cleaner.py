@@ -15,9 +15,9 @@ import structlog
 from fastlane.errors import FastlaneError, HostDown, TransientError, Unreadable
 from fastlane.executors.port import EngineService, Image
 from fastlane.metrics import Repair
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostView, reachable_manager
 from fastlane.models.image import ImageRemoval, PulledImage, may_need, pulled_name
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pull
 from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.ports import Ports

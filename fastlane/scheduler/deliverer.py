@@ -35,8 +35,7 @@ from fastlane.models.delivery import (
     receiver_id,
     succeeded,
 )
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.notify import FAILURES, Mailbox, NotificationTrigger, Webhook, may_mail
 from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.models.status import Status
@@ -377,10 +376,6 @@ class Deliverer:
 CHECK_EVERY = 2.0
 """Seconds between two looks for jobs whose check is due."""
 JOBS_PAGE = 100
-
-
-class LatenessStore(JobStore, ExecutionStore, DeliveryStore, PoolStore, Protocol):
-    """The part of the store that the check for late jobs needs."""
 
 
 class Lateness:

@@ -13,8 +13,8 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import FastlaneError, QueueDown, TransientError
 from fastlane.models.event import Event, EventKind
-from fastlane.models.execution import Execution
 from fastlane.models.host import IN_NO_POOL, EngineIdentity, HostRecord, HostView, is_local, record_id
+from fastlane.models.job import Execution
 from fastlane.models.pool import KnownHost, hosts_to_know, record_of, removed_with
 from fastlane.scheduler.cleaner import Leftovers
 from fastlane.scheduler.known_workers import KnownWorkers, knows_host

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from fastlane.clock import Clock
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostView
+from fastlane.models.job import Execution
 from fastlane.queue.port import Report, WorkerReports
 
 FRESH = 500

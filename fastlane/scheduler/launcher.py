@@ -15,8 +15,8 @@ from fastlane.clock import iso
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, NoPool, OrderRefused, RefusedForNow, RegistryDown, TransientError
 from fastlane.executors.port import Activation, Image, Order
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.host import HostView, reachable_manager
+from fastlane.models.job import Ending, Execution, Failure, FailureReason
 from fastlane.models.placement import Ranking, place
 from fastlane.models.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Status

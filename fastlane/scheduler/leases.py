@@ -19,9 +19,8 @@ from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, NoHost, OrderRefused, QueueDown, RegistryDown, StoreDown
 from fastlane.executors.port import EngineTask, Phase
 from fastlane.models.event import Note, Obstacle
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostView
-from fastlane.models.job import JobBounds
+from fastlane.models.job import Execution, JobBounds
 from fastlane.models.placement import has_place, slots_of
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status

@@ -32,6 +32,9 @@ ONE = Window(1, 1)
 LOOKED_AT, LOGS = 1_000, 50
 """When all logs together are too large: the executions in one search for logs, and the logs that are removed before the size is measured
 again."""
+REMOVED_HOSTS_STAY = 7 * 86_400_000
+"""Milliseconds for which the record of a removed host stays, as a deleted job's does. Until then it says that what was placed there is
+lost, and that the host's engine is not used again by mistake."""
 MOST_COUNTED = 10_000
 """Events that are counted when nothing is to be removed."""
 
@@ -221,6 +224,7 @@ class Pruner:
             pruned.hours += await self._in_pages(partial(history.prune_hours, hour_of(now - self._rules.history)))
         if self._rules.events is not None:
             pruned.events += await self._in_pages(partial(retention.prune_events, now - self._rules.events))
+        await self._store.prune_hosts(now - REMOVED_HOSTS_STAY)
 
     async def _fit_logs(self, pruned: Pruned) -> None:
         """Removes logs, the oldest first, until all logs together fit into their limit. It continues where it stopped the last time, since

@@ -19,8 +19,8 @@ from fastlane.clock import unless_cancelled
 from fastlane.errors import QueueDown, TransientError, Unreadable
 from fastlane.metrics import Repair
 from fastlane.models.event import Event, EventKind
-from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id
+from fastlane.models.job import Execution
 from fastlane.models.pool import RESTORED
 from fastlane.models.status import STARTING, Status
 from fastlane.models.store_version import StoreVersion

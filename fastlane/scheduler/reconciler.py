@@ -12,7 +12,7 @@ import structlog
 
 from fastlane.errors import TransientError, Unreadable
 from fastlane.metrics import Repair
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.status import STARTING, UNDER_WAY
 from fastlane.queue.port import Entry, execution_entry, job_entry, slotless_entry
 from fastlane.scheduler.cleaner import Cleaner, Leftovers

@@ -12,7 +12,7 @@ import structlog
 from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
 from fastlane.log import may_quote
 from fastlane.models import transitions
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.status import STARTING, Status
 from fastlane.models.trace import spans_of
 from fastlane.queue.port import EntryKind

@@ -10,10 +10,9 @@ import structlog
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models import transitions
 from fastlane.models.delivery import deliveries_of, targets_notified
-from fastlane.models.execution import Ending, Execution
 from fastlane.models.host import reachable_manager
+from fastlane.models.job import Ending, Execution, retry_due
 from fastlane.models.pool import Pool, pool_for
-from fastlane.models.retry import retry_due
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, awaited, next_execution, replaced
 from fastlane.queue.port import execution_entry

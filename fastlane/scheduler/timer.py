@@ -2,8 +2,7 @@
 
 import structlog
 
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.job_change import fire
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status

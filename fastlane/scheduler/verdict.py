@@ -19,7 +19,7 @@ from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.log import one_line, scrub
 from fastlane.models.container import STOP_GRACE
 from fastlane.models.event import Note, Obstacle
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import Status
 

@@ -19,8 +19,8 @@ from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused, Serv
 from fastlane.executors.port import ClusterSnapshot, EngineService, EngineTask, Executor, Phase
 from fastlane.models import transitions
 from fastlane.models.event import Note
-from fastlane.models.execution import Ending, Execution, Started, Usage
 from fastlane.models.host import reachable_manager, reachable_managers
+from fastlane.models.job import Ending, Execution, Started, Usage
 from fastlane.models.log import Hint
 from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.leases import Assignment, note_of_tasks

@@ -49,6 +49,7 @@ class WorkerParts:
     watcher: Watcher
     runner: Runner
     reconciler: Reconciler
+    leftovers: Leftovers
     lanes: LaneKeeper
     hosts: HostKeeper
     images: ImageKeeper
@@ -91,7 +92,10 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(ports, Cleaner(ports, settler), leftovers, rebuilder, pruner, every)
     lanes = LaneKeeper(ports, workers, known_pools, every=settings.reconcile)
-    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images, deliverer, lateness)
+    return WorkerParts(
+        *(leases, rebuilder, settler, timer, launcher, watcher, runner),
+        *(reconciler, leftovers, lanes, hosts, images, deliverer, lateness),
+    )
 
 
 class Worker:

@@ -5,27 +5,23 @@ from dataclasses import dataclass
 from fastlane.clock import Clock
 from fastlane.directory import Directory
 from fastlane.queue.port import Queue
-from fastlane.services.changes import Edits, JobChanges, JobPauses
-from fastlane.services.deletions import Deletions
 from fastlane.services.deliveries import Deliveries
 from fastlane.services.events import AccessEvents, EventFeeds, EventReader
 from fastlane.services.hosts import HostRegistry
-from fastlane.services.manual_runs import ManualRuns
-from fastlane.services.operator import OperatorActions
+from fastlane.services.jobs import Edits, JobChanges, JobPauses, ManualRuns, Previewer, Submissions
 from fastlane.services.outbox import QueueOutbox
 from fastlane.services.parts import ServiceParts
-from fastlane.services.pools import Pools
+from fastlane.services.pools import OperatorActions, Pools
 from fastlane.services.reads.lists import Details, History, Lists
 from fastlane.services.reads.logs import CompletionWaiter, Logs
 from fastlane.services.reads.pools import PoolReader
 from fastlane.services.reads.status import GaugeReader, Health, StatusReader
 from fastlane.services.reads.why import WaitExplainer
-from fastlane.services.stops import Stops
-from fastlane.services.submissions import Previewer, Submissions
+from fastlane.services.stops import Deletions, Stops
 from fastlane.services.tickets import Tickets
 from fastlane.storage.base import Store
 from fastlane.streams.followers import Followers
-from fastlane.streams.hub import Hub
+from fastlane.streams.reader import Hub
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.pool import Pauses, Pool
 from fastlane.queue.port import Entry, TimedQueue, execution_entry, job_entry, needs_entry, slotless_entry
 

@@ -7,7 +7,7 @@ from fastlane.directory import CurrentPools, Directory
 from fastlane.queue.port import Queue
 from fastlane.services.outbox import QueueOutbox
 from fastlane.storage.base import Store
-from fastlane.streams.hub import Hub
+from fastlane.streams.reader import Hub
 
 
 @dataclass(frozen=True, slots=True)

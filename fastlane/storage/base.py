@@ -18,11 +18,10 @@ from typing import Protocol
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, Source, Span
-from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task
+from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, RunningContainer, Task
 from fastlane.models.log import Chunk, Head, Piece
 from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
 from fastlane.models.pool import Pauses, PoolsRevision
@@ -184,7 +183,7 @@ class JobStore(Protocol):
     async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
         """Jobs of all tasks, newest first.
 
-        Lists by status and ``jobs_by_status`` go by a status that is stored with each job (``models.execution.status_of``). It follows each
+        Lists by status and ``jobs_by_status`` go by a status that is stored with each job (``models.job.status_of``). It follows each
         write of the job or its executions, in MongoDB after it, so a list may be a moment late. It changes neither the job's revision nor
         its version."""
 
@@ -315,7 +314,7 @@ class HostStore(Protocol):
         nothing written, when the stored one has another version."""
 
     async def prune_hosts(self, before: int) -> None:
-        """Deletes the records of hosts that were removed before that moment."""
+        """Deletes the records of hosts that were removed before that time."""
 
     async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
         """The load of a host, by its address: the executions that are placed there, of ``placed`` only if they were placed at ``since`` or

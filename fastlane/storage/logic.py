@@ -10,10 +10,9 @@ import orjson
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, EventKind, Source, Span
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Outcome

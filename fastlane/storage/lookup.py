@@ -1,8 +1,7 @@
 """Finds a task, a job or an execution by the ids of a request, or raises NotFound."""
 
 from fastlane.errors import NotFound
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, Task
+from fastlane.models.job import Execution, Job, Task
 from fastlane.storage.base import ExecutionStore, JobStore
 
 

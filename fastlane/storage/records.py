@@ -16,11 +16,10 @@ import orjson
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Attempt, Delivery, MailQuota, Receiver, Target
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution, Failure, Usage
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Job, Spec, Task
+from fastlane.models.job import Execution, Failure, Job, Spec, Task, Usage
 from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import FINAL, Status
@@ -140,11 +139,19 @@ class Index(Generic[Value]):
         return (*self.equal, *self.order, *self.also)
 
 
+@dataclass(frozen=True, slots=True)
+class RowFormat(Generic[Value]):
+    """What a row differs in from the fields of its value. ``names``: fields that are stored under another one. ``added``: what is stored
+    beside the fields. ``later``: fields that older versions of fastlane did not write, which have their defaults then."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    added: Mapping[str, Callable[[Value], Any]] = field(default_factory=dict)
+    later: Collection[str] = ()
+
+
 class Record(Generic[Value]):
-    """A table of the values of one class. ``what``: their name in an error. ``key``: the fields that name a row; () for a table of one row,
-    which is ``first`` at the beginning. ``names``: fields that are stored under another name. ``added``: columns that are stored in
-    addition to the fields. ``later``: fields that older versions of fastlane did not write, which have their defaults then. ``flags``: its
-    conditions that are fields."""
+    """A table of the values of one class. ``what`` they are called in an error. ``key``: the fields that name a row; () for a table of one
+    row, which is ``first`` at the beginning. ``flags``: its conditions that are fields."""
 
     def __init__(
         self,
@@ -154,19 +161,18 @@ class Record(Generic[Value]):
         *,
         key: tuple[str, ...] = ("id",),
         first: Value | None = None,
-        names: Mapping[str, str] | None = None,
-        added: Mapping[str, Callable[[Value], Any]] | None = None,
-        later: Collection[str] = (),
+        format: RowFormat[Value] | None = None,
         flags: Sequence[Condition[Value]] = (),
     ) -> None:
         own = fields(value)  # type: ignore[arg-type]
-        hints, names, added = get_type_hints(value), names or {}, added or {}
+        format = format or RowFormat()
+        hints, names, added = get_type_hints(value), format.names, format.added
         self.name, self.key, self.first, self.flags = name, key, first, flags
         self.fields = tuple(names.get(one.name, one.name) for one in own)
         self.columns = (*self.fields, *added)
         self._what, self._value, self._added = what, value, added
         self.defaults = {one.name: one.default for one in own if one.default is not MISSING}
-        self._later = {name: default for name, default in self.defaults.items() if name in later}
+        self._later = {name: default for name, default in self.defaults.items() if name in format.later}
         self._values: Callable[[Value], tuple[Any, ...]] = attrgetter(*(one.name for one in own))
         codecs = [(name, *_codec(hints[one.name])) for name, one in zip(self.fields, own, strict=True)]
         self._writes = {name: write for name, write, _ in codecs if write is not None}
@@ -246,25 +252,25 @@ OVER = Condition[Delivery]("due IS NULL", where={"due": None})
 OF_JOB, OF_EXECUTION = Condition[Event]("job_id IS NOT NULL"), Condition[Event]("execution_id IS NOT NULL")
 
 TASKS = Record("tasks", Task, "task")
-JOBS = Record("jobs", Job, "job", added={"labels": _labels}, later=("check_at", "late_since"), flags=(TO_COME, TO_CHECK))
-"""Stored for a job in addition to its fields: the labels of its spec as a list, by which it is found."""
+JOBS = Record("jobs", Job, "job", format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since")), flags=(TO_COME, TO_CHECK))
+"""What is stored of a job beside its fields: the labels of its spec as a list, by which it is found."""
 TICKS = Record("ticks", Tick, "tick")
 EXECUTIONS = Record(
     "executions",
     Execution,
     "execution",
-    later=("usage",),
+    format=RowFormat(later=("usage",)),
     flags=(UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, ON_HOST, WAITING),
 )
-HOSTS = Record("hosts", HostRecord, "the host", later=[one.name for one in fields(HostRecord)])
+HOSTS = Record("hosts", HostRecord, "the host", format=RowFormat(later=[one.name for one in fields(HostRecord)]))
 RECEIPTS = Record("receipts", IdempotencyRecord, "the record of key", key=("key",))
 IMAGES = Record("images", PulledImage, "the image", key=("engine_id", "reference"))
 DELIVERIES = Record(
     "deliveries",
     Delivery,
     "delivery",
-    names={"target": "webhook"},  # as it was called when there were only webhooks
-    added={"origin": lambda delivery: delivery.target.origin},
+    # the name is from when there were only webhooks
+    format=RowFormat(names={"target": "webhook"}, added={"origin": lambda delivery: delivery.target.origin}),
     flags=(TO_SEND,),
 )
 """Stored for a delivery in addition to its fields: the origin of its receiver, by which deliveries to a slow receiver are left out."""

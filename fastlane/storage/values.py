@@ -14,8 +14,7 @@ from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import Attempt, Target
-from fastlane.models.execution import Failure, FailureReason, Usage
-from fastlane.models.job import Spec
+from fastlane.models.job import Failure, FailureReason, Spec, Usage
 from fastlane.models.log import Mark, Piece
 from fastlane.models.notify import Mailbox
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind

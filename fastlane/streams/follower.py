@@ -17,8 +17,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import StoreDown, TransientError
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, job_status
+from fastlane.models.job import Execution, Job, is_under_way, job_status
 from fastlane.models.log import Cursor
 from fastlane.models.log_following import (
     AwaitStart,
@@ -31,13 +30,11 @@ from fastlane.models.log_following import (
     first_step_of_execution,
     next_step,
 )
-from fastlane.models.retry import is_under_way
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import execution_id as attempt_id
 from fastlane.storage.base import Store
 from fastlane.streams.batch import Batch, BatchCache
-from fastlane.streams.hub import Hub
-from fastlane.streams.reader import Detached, HintWait, Reader, last_lines
+from fastlane.streams.reader import Detached, HintWait, Hub, Reader, last_lines
 
 log = structlog.get_logger()
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from fastlane.clock import Clock
 from fastlane.errors import Fault, Invalid, TooMany, TransientError
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.log import Cursor
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
 from fastlane.streams.follower import Admitted, Followed, Follower, FollowLimits, SharedReads, StartPosition
-from fastlane.streams.hub import Hub
+from fastlane.streams.reader import Hub
 
 MAX_FOLLOWERS = 5_000
 """Followers at once in one process."""

@@ -14,11 +14,25 @@ from typing import Protocol
 import structlog
 
 from fastlane.errors import TransientError
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.log import Cursor, Hint, Piece
 from fastlane.storage.base import LogStore, Store
 from fastlane.streams.batch import Batch, BatchCache, batch_of, cut, last_batch
-from fastlane.streams.hub import Hub
+
+OnHint = Callable[[Hint | None], None]
+"""Called with a hint; with None when some may have been missed."""
+
+
+class Hub(Protocol):
+    """Publishes hints and subscribes to them, over one connection in each direction for a process."""
+
+    def publish(self, hint: Hint) -> None:
+        """Sends the hint soon, or drops it when that is not possible. Never waits and never fails."""
+
+    def subscribe(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
+        """Calls back with each hint about this execution, and with None once the subscription has begun and after each gap, until the
+        function that it returns is called."""
+
 
 EVERY = 1.0
 """Seconds after which a reader reads although no hint came."""

@@ -43,7 +43,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class RouteOperation:
     """The input and answers of a route. ``id`` is its name in clients generated from the document. ``refusals`` are the statuses of the
     problems that it may answer in addition to the problems of every route. ``more`` adds to its summary."""
 
@@ -78,7 +78,7 @@ class Route:
 
     method: str
     paths: tuple[str, ...]
-    operation: Operation
+    operation: RouteOperation
     act: Act
     access: RouteAccess = USUAL
     handler: type[RequestHandler] | None = None
@@ -130,7 +130,7 @@ def route(
     value that this renders, one with several an ``Answer``, and one with other media answers by the handler's own methods.
     ``idempotent``: it takes an ``Idempotency-Key``; ``conditional``: it takes an ``If-Match``; ``etag``: its answer has an ``ETag``."""
     response = Response("What was asked for.", bodies, headers=(*((REPLAYED,) if idempotent else ()), *((ETAG,) if etag else ())))
-    operation = Operation(
+    operation = RouteOperation(
         id,
         {**({200: response} if bodies else {}), **(answers or {})},
         query or {},

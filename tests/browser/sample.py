@@ -10,8 +10,8 @@ from playwright.async_api import BrowserContext, Route
 
 from fastlane.clock import AlignedClock, SystemClock
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Failure, FailureReason, Usage
 from fastlane.models.host import Disk, HostView
+from fastlane.models.job import Ending, Failure, FailureReason, Usage
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.port import Lane, Report

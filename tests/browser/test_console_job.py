@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
-from fastlane.models.execution import Ending, Failure, FailureReason, Usage
+from fastlane.models.job import Ending, Failure, FailureReason, Usage
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from tests.browser.console import inspect, open_console

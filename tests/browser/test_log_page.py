@@ -8,8 +8,8 @@ from playwright.async_api import expect
 
 from fastlane.models import transitions
 from fastlane.models.event import Note, Obstacle
-from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.host import HostView
+from fastlane.models.job import Ending, Failure, FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.queue.port import Report

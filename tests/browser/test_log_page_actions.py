@@ -7,7 +7,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending
+from fastlane.models.job import Ending
 from fastlane.models.status import Status
 from tests.browser.console import FIRST_VIEW
 from tests.browser.logpage import DESK, PHONE, LogPage, open_log, violations

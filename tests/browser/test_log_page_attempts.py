@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending
+from fastlane.models.job import Ending
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from tests.browser.logpage import open_log, shoot, violations

@@ -1,6 +1,6 @@
 """Compares the statuses that a store keeps of its jobs with the rule."""
 
-from fastlane.models.execution import status_of
+from fastlane.models.job import status_of
 from fastlane.models.paging import WantedJobs, Window
 from fastlane.storage.base import Store
 

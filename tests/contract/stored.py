@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.status import Status
 from fastlane.storage.base import Store
 from tests.support.factories import new

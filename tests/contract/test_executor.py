@@ -15,7 +15,7 @@ from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.port import Activation, EngineService, EngineTask, Executor, Image, Order, Phase, TaskEnd
 from fastlane.models.container import Container
-from fastlane.models.execution import Usage
+from fastlane.models.job import Usage
 from fastlane.models.log import STDERR, STDOUT, Mark, Portion
 from fastlane.models.pool import Pull
 from tests.support.defaults import default_executor

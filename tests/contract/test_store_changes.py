@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.status import FINAL, Status
 from fastlane.models.transitions import RULES, ExecutionChange
 from tests.contract.stored import created

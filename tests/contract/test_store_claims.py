@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from fastlane.models import transitions
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Claimed, Store

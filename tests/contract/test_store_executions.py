@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, RunningContainer, Started, Usage
 from fastlane.models.host import Uncleaned
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, RunningContainer, Started, Usage
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution

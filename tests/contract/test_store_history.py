@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Started
+from fastlane.models.job import Ending, Execution, Started
 from fastlane.models.retention import HOUR, HourCount, WantedHours, all_hours
 from fastlane.models.status import Status
 from fastlane.storage.base import Store

@@ -11,8 +11,7 @@ import pytest
 
 from fastlane.errors import NotFound
 from fastlane.models.cron import Cron
-from fastlane.models.execution import Ending
-from fastlane.models.job import Job, Spec, job_status
+from fastlane.models.job import Ending, Job, Spec, job_status
 from fastlane.models.paging import After, Wanted, WantedJobs, Window
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, UNDER_WAY, Status

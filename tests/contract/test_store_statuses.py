@@ -10,8 +10,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
-from fastlane.models.execution import Ending, Execution, standing
-from fastlane.models.job import STATUS_RULE, Job, Spec
+from fastlane.models.job import STATUS_RULE, Ending, Execution, Job, Spec, standing
 from fastlane.models.paging import WantedJobs, Window
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import UNDER_WAY, Status

@@ -10,7 +10,7 @@ from fastlane.models import transitions
 from fastlane.models.access import Requester
 from fastlane.models.delivery import MailQuota
 from fastlane.models.event import Event, EventKind, Source
-from fastlane.models.execution import Ending, Execution, Started
+from fastlane.models.job import Ending, Execution, Started
 from fastlane.models.retention import HOUR, HourCount, TaskHour
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion, Store

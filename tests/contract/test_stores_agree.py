@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from fastlane.errors import FastlaneError
-from fastlane.models.execution import Ending, Execution
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Job
+from fastlane.models.job import Ending, Execution, Job
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.schedule import Overlap

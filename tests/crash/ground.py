@@ -20,8 +20,7 @@ import orjson
 
 from fastlane.clock import SystemClock
 from fastlane.config.access import make_token
-from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status

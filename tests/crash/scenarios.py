@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.models import transitions
-from fastlane.models.execution import FailureReason
+from fastlane.models.job import FailureReason
 from fastlane.models.log import STDERR, STDOUT
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from tests.support.clock import ShiftedClock

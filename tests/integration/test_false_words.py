@@ -13,7 +13,7 @@ from fastlane.executors.port import Image
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models import transitions
 from fastlane.models.event import Obstacle
-from fastlane.models.execution import Execution, FailureReason
+from fastlane.models.job import Execution, FailureReason
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease

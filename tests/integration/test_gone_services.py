@@ -12,8 +12,7 @@ import pytest
 
 from fastlane.executors.port import Phase
 from fastlane.models.container import NO_CONTAINER, Container, Mount, MountKind, Policy
-from fastlane.models.execution import Execution, FailureReason
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, FailureReason, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status

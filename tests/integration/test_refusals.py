@@ -13,8 +13,7 @@ import pytest
 from fastlane.executors.port import Order
 from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.execution import Execution, FailureReason
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, FailureReason, Spec
 from fastlane.models.pool import Pool, Pull
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status

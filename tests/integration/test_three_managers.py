@@ -142,7 +142,7 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
             assert len(await theirs.services(hosts[2])) == 3  # two of them are strangers with the very label
             rows = [row["Spec"] for row in list_services(three_managers.nodes[0])]
             kept |= {row["Name"] for row in rows if row["Labels"].get(LABEL) == "install-2"}
-            await Leftovers(ports_of(store, queue, clock, executor=ours, pools=(Pool("default", "", tuple(hosts)),))).remove()
+            await Leftovers(ports_of(store, queue, clock, executor=ours, pools=(Pool("default", "", tuple(hosts)),))).remove_leftovers()
             assert {row["Spec"]["Name"] for row in list_services(three_managers.nodes[1])} == kept
 
 

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastlane.models.execution import Execution, FailureReason
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, FailureReason, Job
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
 from tests.model.changes import gaps

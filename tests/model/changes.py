@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from fastlane.models.cron import next_tick, ticks_between
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Execution, Job, Spec
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import Outcome, Tick
 

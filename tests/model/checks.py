@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.pool import Pauses, pool_for
 from fastlane.models.status import STARTING, Status
 from fastlane.models.tick import Tick

@@ -10,8 +10,7 @@ from unittest.mock import patch
 
 from fastlane import app
 from fastlane.models import job_change, transitions
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.pool import Pool
 from fastlane.models.status import UNDER_WAY
 from fastlane.models.transitions import RULES, ExecutionChange
@@ -24,9 +23,9 @@ from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Overlaps, Settler
-from fastlane.services import submissions
+from fastlane.services import jobs as submissions
 from fastlane.services.assembly import Services
-from fastlane.services.manual_runs import ManualRuns
+from fastlane.services.jobs import ManualRuns
 from fastlane.services.outbox import QueueOutbox
 from fastlane.storage.sqlite import jobs
 from tests.support.intercept import Around, Call, Intercepted, answering

@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from fastlane.errors import FastlaneError, KeyReused, TransientError
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.services.results import Enqueued
 from fastlane.services.stops import CLOCK_SKEW
 from tests.model.jobbook import OPENING, JobBook

@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from fastlane import app
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.scheduler import cleaner, watcher
 from fastlane.storage.mongo import jobs as mongo_jobs
 from fastlane.storage.sqlite import jobs

@@ -11,8 +11,8 @@ from fastlane.directory import CurrentPools
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.hosts import HostRules
 from fastlane.executors.swarm.registries import Registries
-from fastlane.models.execution import Execution
 from fastlane.models.host import Endpoint, HostView
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pool, endpoints_of
 from fastlane.notify.port import Notifier
 from fastlane.scheduler.ports import Ports, WorkerSettings

@@ -8,8 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from fastlane.models.access import Requester
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Execution, Job, Spec
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import Tick, make_tick, once_key

@@ -23,9 +23,8 @@ from fastlane.config.settings import Settings
 from fastlane.errors import QueueDown
 from fastlane.executors.port import Executor
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.host import HostView
-from fastlane.models.job import Spec
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, Spec, Started
 from fastlane.models.log import Hint, Piece
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule, ScheduleKind

@@ -10,7 +10,7 @@ import aiohttp
 
 from fastlane.app import ResourceHub
 from fastlane.models.log import Hint
-from fastlane.streams.hub import OnHint
+from fastlane.streams.reader import OnHint
 from tests.support.fastlane import Fastlane
 
 PATIENCE = 30.0

@@ -20,9 +20,9 @@ from pathlib import Path
 from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
 from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
-from fastlane.models.execution import Usage
 from fastlane.models.host import EngineIdentity, HostView
 from fastlane.models.image import ImageRemoval, pulled_name
+from fastlane.models.job import Usage
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.pool import KnownHost, Pull
 

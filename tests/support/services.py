@@ -8,7 +8,7 @@ from fastlane.clock import Clock
 from fastlane.config.settings import Settings
 from fastlane.models.pool import Pool
 from fastlane.services.assembly import Services
-from fastlane.streams.hub import OnHint
+from fastlane.streams.reader import OnHint
 
 METHODS = {
     "enqueue": "submissions.enqueue",

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from fastlane.config.types import SQLITE
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.tick import Tick
 from fastlane.storage.mongo.commits import tick_row
 from fastlane.storage.mongo.rows import document

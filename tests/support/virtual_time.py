@@ -11,8 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from fastlane.models import job_change, transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
-from fastlane.models.job import Job
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, Job, Started
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.schedule import ScheduleKind as When
@@ -71,7 +70,7 @@ class VirtualFastlane:
         self.executor = InstantExecutor((HOST,), self.clock)
         parts = self._parts("me", self.worker_store)
         self.timer, self.settler, self.reconciler, self.launcher = parts.timer, parts.settler, parts.reconciler, parts.launcher
-        self.leases = parts.leases
+        self.leases, self.leftovers = parts.leases, parts.leftovers
         self.leases.enter_generation("1")
         self.generation = "1"
 

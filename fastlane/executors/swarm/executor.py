@@ -32,9 +32,9 @@ from fastlane.executors.swarm.probe import Pace
 from fastlane.executors.swarm.registries import Registries
 from fastlane.executors.swarm.spec import ids_for
 from fastlane.executors.swarm.states import container_id, node_details, node_states, task_views, wait_for_engine, with_times
-from fastlane.models.execution import Usage
 from fastlane.models.host import Endpoint, HostView
 from fastlane.models.image import ImageRemoval
+from fastlane.models.job import Usage
 from fastlane.models.log import Mark, Portion
 from fastlane.models.pool import KnownHost, Pull
 

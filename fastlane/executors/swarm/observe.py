@@ -20,7 +20,7 @@ from fastlane.executors.swarm.faults import readable
 from fastlane.executors.swarm.hosts import SwarmHost, SwarmHosts
 from fastlane.executors.swarm.spec import INSTALLATION
 from fastlane.executors.swarm.states import by_service, node_states
-from fastlane.models.execution import Usage
+from fastlane.models.job import Usage
 
 log = structlog.get_logger()
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastlane.errors import Invalid, NotFound
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, Task, job_status
+from fastlane.models.job import Execution, Job, Task, job_status
 from fastlane.models.log import STDERR, STDOUT
 from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from fastlane.clock import iso
 from fastlane.errors import NotStarted, TransientError
 from fastlane.models import tick
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution, is_under_way, retry_due
 from fastlane.models.log import Head, Piece
-from fastlane.models.retry import is_under_way, retry_due
 from fastlane.models.status import FINAL
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.lists import ExecutionView, JobView, view_execution, view_jobs

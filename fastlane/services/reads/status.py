@@ -10,9 +10,8 @@ from typing import Generic, TypeVar
 from fastlane.directory import Directory
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.delivery import Receiver
-from fastlane.models.execution import RunningContainer
 from fastlane.models.host import Uncleaned
-from fastlane.models.job import Job
+from fastlane.models.job import Job, RunningContainer
 from fastlane.models.pool import Pauses, Pool, PoolsRevision
 from fastlane.queue.port import LaneCounts, Report, WorkerReports, stranded_lanes
 from fastlane.services.parts import Service, ServiceParts

@@ -9,13 +9,11 @@ from enum import StrEnum
 from fastlane.clock import iso
 from fastlane.errors import QueueDown, Unreadable
 from fastlane.models.event import Note, Obstacle
-from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.host import HostView
-from fastlane.models.job import Job, job_status
+from fastlane.models.job import Execution, FailureReason, Job, job_status, retry_due
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement import has_place, place, slots_of
 from fastlane.models.pool import RESTORED, Pool, pool_for
-from fastlane.models.retry import retry_due
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import STARTING, Status
 from fastlane.models.tick import Tick, awaited

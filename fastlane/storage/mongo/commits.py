@@ -32,9 +32,8 @@ import structlog
 from fastlane.clock import unless_cancelled
 from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution, status_of
 from fastlane.models.ids import IdempotencyRecord, nonce
-from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, status_of
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records

@@ -13,9 +13,7 @@ from typing import Any
 import orjson
 
 from fastlane.errors import Unreadable
-from fastlane.models.execution import Execution, RunningContainer, standing
-from fastlane.models.job import JobBounds
-from fastlane.models.retry import is_under_way
+from fastlane.models.job import Execution, JobBounds, RunningContainer, is_under_way, standing
 from fastlane.models.status import FINAL, Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage import records

@@ -15,9 +15,8 @@ from functools import partial
 
 from fastlane.clock import unless_cancelled
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution
 from fastlane.models.ids import IdempotencyRecord, nonce
-from fastlane.models.job import ExpectedVersions, Job, JobBounds, depends_on_latest, job_status
+from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, depends_on_latest, job_status
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Tick
 from fastlane.storage import records

@@ -16,8 +16,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from fastlane.clock import unless_cancelled
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job, Task
+from fastlane.models.job import Execution, Job, Task
 from fastlane.models.paging import After, JobPage, Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick
@@ -88,7 +87,7 @@ Filter = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class ListSource(Generic[Row]):
+class MongoListSource(Generic[Row]):
     """How rows of a collection become values, newest first by the two fields of ``key``."""
 
     collection: str
@@ -96,12 +95,12 @@ class ListSource(Generic[Row]):
     read: Callable[[Document], Row]
 
 
-JOB_ROWS: ListSource[tuple[Job, str | None]] = ListSource(
+JOB_ROWS: MongoListSource[tuple[Job, str | None]] = MongoListSource(
     JOBS, ("created_at", "_id"), lambda row: (read(records.JOBS, row), row.get("job_status"))
 )
-TICK_ROWS = ListSource(TICKS, ("due", "_id"), partial(read, records.TICKS))
-EXECUTIONS_OF_JOB = ListSource(EXECUTIONS, ("sequence", "attempt"), partial(read, records.EXECUTIONS))
-EXECUTION_ROWS = ListSource(EXECUTIONS, ("scheduled_for", "_id"), partial(read, records.EXECUTIONS))
+TICK_ROWS = MongoListSource(TICKS, ("due", "_id"), partial(read, records.TICKS))
+EXECUTIONS_OF_JOB = MongoListSource(EXECUTIONS, ("sequence", "attempt"), partial(read, records.EXECUTIONS))
+EXECUTION_ROWS = MongoListSource(EXECUTIONS, ("scheduled_for", "_id"), partial(read, records.EXECUTIONS))
 
 
 async def ticks(db: Database, job_id: str, window: Window) -> Page[Tick]:
@@ -118,7 +117,7 @@ async def executions_of(db: Database, job_id: str, window: Window) -> Page[Execu
     return await page(db, EXECUTIONS_OF_JOB, {"job_id": job_id}, "executions_of_job", window)
 
 
-async def page(db: Database, source: ListSource[Row], filter: Filter, index: str, window: Window) -> Page[Row]:
+async def page(db: Database, source: MongoListSource[Row], filter: Filter, index: str, window: Window) -> Page[Row]:
     """A page of the rows that match, along this index."""
     if window.after is not None:
         after, size = window.after, window.per_page
@@ -134,7 +133,7 @@ async def page(db: Database, source: ListSource[Row], filter: Filter, index: str
 
 
 async def rows_of(
-    db: Database, source: ListSource[Any], filter: Filter, index: str, *, skip: int = 0, limit: int, backwards: bool = False
+    db: Database, source: MongoListSource[Any], filter: Filter, index: str, *, skip: int = 0, limit: int, backwards: bool = False
 ) -> list[Document]:
     """These rows, newest first. Raises Invalid when their specs are too large to hold."""
     direction, budget, found = (1 if backwards else -1), TextBudget(), list[Document]()
@@ -146,13 +145,13 @@ async def rows_of(
     return found[::-1] if backwards else found
 
 
-def shown(source: ListSource[Row], window: Window, total: int, rows: Sequence[Document], *, more: bool) -> Page[Row]:
+def shown(source: MongoListSource[Row], window: Window, total: int, rows: Sequence[Document], *, more: bool) -> Page[Row]:
     """The page of these rows."""
     key = (rows[-1][source.key[0]], rows[-1][source.key[1]]) if more and rows else None
     return Page(window, total, tuple(readable(rows, source.read)), None if key is None else After(total, key))
 
 
-def _after(source: ListSource[Any], filter: Filter, after: After) -> Filter:
+def _after(source: MongoListSource[Any], filter: Filter, after: After) -> Filter:
     """The rows after this key. The range of the first field is where the walk begins in the index."""
     first, second = source.key
     moment, id = after.key[:2]
@@ -264,7 +263,7 @@ def _length(found: Counts) -> int:
 
 
 _NEWEST = [("modified_at", -1), ("_id", -1)]
-TASK_ROWS: ListSource[Document] = ListSource(TASKS, ("modified_at", "_id"), lambda row: row)
+TASK_ROWS: MongoListSource[Document] = MongoListSource(TASKS, ("modified_at", "_id"), lambda row: row)
 _ALL_TASKS = {"modified_at": {"$gte": -LAST - 1, "$lte": LAST}}
 
 

@@ -46,7 +46,7 @@ Part = Callable[[Database], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Migration:
+class MongoMigration:
     """The step to a schema version: its parts, and the oldest version that may use the database after it and between its parts."""
 
     version: int
@@ -62,15 +62,15 @@ def _indexes_of(*collections: str) -> tuple[Part, ...]:
     return tuple(partial(_make_indexes, collection) for collection in collections)
 
 
-MIGRATIONS: Sequence[Migration] = (
-    Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
-    Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
-    Migration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
-    Migration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
-    Migration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
-    Migration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
-    Migration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
-    Migration(version=8, min_reader=1, parts=(write_all, *_indexes_of(JOBS))),
+MIGRATIONS: Sequence[MongoMigration] = (
+    MongoMigration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
+    MongoMigration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
+    MongoMigration(version=3, min_reader=1, parts=_indexes_of(QUOTAS)),
+    MongoMigration(version=4, min_reader=1, parts=_indexes_of(DELIVERIES)),
+    MongoMigration(version=5, min_reader=1, parts=_indexes_of(EXECUTIONS, HOURS)),
+    MongoMigration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
+    MongoMigration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
+    MongoMigration(version=8, min_reader=1, parts=(write_all, *_indexes_of(JOBS))),
 )
 
 VERSION = MIGRATIONS[-1].version
@@ -87,9 +87,9 @@ LONGEST_PART = 24 * 3600.0
 """Seconds that one part may take, such as an index of a large collection."""
 
 
-async def prepare(db: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+async def prepare(db: Database, migrations: Sequence[MongoMigration] = MIGRATIONS) -> None:
     """Returns when the database is up to date. Raises FastlaneError for one that only a newer fastlane may use."""
-    claim = Claim(db)
+    claim = MigrationClaim(db)
     while await _missing(db, migrations):
         if await claim.take():
             await _migrate(db, migrations, claim)
@@ -97,7 +97,7 @@ async def prepare(db: Database, migrations: Sequence[Migration] = MIGRATIONS) ->
         await asyncio.sleep(LOOK)
 
 
-class Claim:
+class MigrationClaim:
     """The right to bring a database up to date, which one process has at a time."""
 
     def __init__(self, db: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -146,7 +146,7 @@ class Claim:
         return bool(stored["made"] == self._mine["made"])
 
 
-async def _migrate(db: Database, migrations: Sequence[Migration], claim: Claim) -> None:
+async def _migrate(db: Database, migrations: Sequence[MongoMigration], claim: MigrationClaim) -> None:
     """Applies what is missing, while this process has the claim. Says how far it is, unless the database is new."""
     began, doing = time.monotonic(), dict[str, Any]()
     try:
@@ -160,7 +160,7 @@ async def _migrate(db: Database, migrations: Sequence[Migration], claim: Claim) 
         await claim.release()
 
 
-async def _apply(db: Database, left: Sequence[Migration], doing: dict[str, Any]) -> None:
+async def _apply(db: Database, left: Sequence[MongoMigration], doing: dict[str, Any]) -> None:
     for migration in left:
         for number, part in enumerate(migration.parts):
             doing.update(version=migration.version, part=number + 1, parts=len(migration.parts))
@@ -169,7 +169,7 @@ async def _apply(db: Database, left: Sequence[Migration], doing: dict[str, Any])
         await db.call(partial(db.upsert, META, SCHEMA, {"$max": reached}))
 
 
-async def _missing(db: Database, migrations: Sequence[Migration]) -> list[Migration]:
+async def _missing(db: Database, migrations: Sequence[MongoMigration]) -> list[MongoMigration]:
     """The migrations that the database does not have yet. Raises FastlaneError for one that only a newer fastlane may use."""
     stored = await db.call(lambda: db.one(META, SCHEMA)) or {"version": 0, "min_reader": 0}
     newest = migrations[-1].version

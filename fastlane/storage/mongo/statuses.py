@@ -14,8 +14,7 @@ import structlog
 
 from fastlane.errors import FastlaneError
 from fastlane.models.cron import Cron
-from fastlane.models.execution import Execution, standing
-from fastlane.models.job import Job, JobBounds, Spec, depends_on_latest, job_status
+from fastlane.models.job import Execution, Job, JobBounds, Spec, depends_on_latest, job_status, standing
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
 from fastlane.storage import records

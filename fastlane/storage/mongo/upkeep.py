@@ -5,9 +5,8 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from functools import partial
 
-from fastlane.models.execution import Execution
 from fastlane.models.ids import IdempotencyRecord, nonce
-from fastlane.models.job import Task
+from fastlane.models.job import Execution, Task
 from fastlane.models.retention import Cuts, JobHistory, TaskHour
 from fastlane.storage import records
 from fastlane.storage.base import Noted, Removed

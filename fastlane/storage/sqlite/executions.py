@@ -16,9 +16,7 @@ from typing import Any
 import orjson
 
 from fastlane.errors import Unreadable
-from fastlane.models.execution import Execution, RunningContainer
-from fastlane.models.job import JobBounds
-from fastlane.models.retry import is_under_way
+from fastlane.models.job import Execution, JobBounds, RunningContainer, is_under_way
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.base import Claimed, Decide

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastlane.errors import StoreDown
 from fastlane.storage.sqlite.connection import connect, keep_freed_memory
 from fastlane.storage.sqlite.migration import Progress, prepare
-from fastlane.storage.sqlite.threads import Answer, Checkpointer, Operation, Readers, Writer
+from fastlane.storage.sqlite.threads import Answer, Checkpointer, DatabaseCall, Readers, Writer
 
 GRACE = 2.0
 """Seconds beyond ``busy_timeout`` after which a call is given up."""
@@ -54,15 +54,15 @@ class SqliteFile:
         await self._readers.close()
         await self._list_readers.close()
 
-    def write(self, operation: Operation[Answer]) -> "asyncio.Future[Answer]":
+    def write(self, operation: DatabaseCall[Answer]) -> "asyncio.Future[Answer]":
         """The result of an operation, once it is committed."""
         return self._writer.run(operation)
 
-    def read(self, query: Operation[Answer]) -> "asyncio.Future[Answer]":
+    def read(self, query: DatabaseCall[Answer]) -> "asyncio.Future[Answer]":
         """The result of a query."""
         return self._readers.run(query)
 
-    def list(self, query: Operation[Answer]) -> "asyncio.Future[Answer]":
+    def list(self, query: DatabaseCall[Answer]) -> "asyncio.Future[Answer]":
         """The result of a query that may take long."""
         return self._list_readers.run(query)
 

@@ -15,9 +15,8 @@ from typing import Any
 
 from fastlane.errors import Conflict, Repeated
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution, status_of
 from fastlane.models.ids import DAY, IdempotencyRecord
-from fastlane.models.job import ExpectedVersions, Job, JobBounds, Task, job_version
+from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, Task, job_version, status_of
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick

@@ -15,8 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
-from fastlane.models.execution import Execution
-from fastlane.models.job import Task
+from fastlane.models.job import Execution, Task
 from fastlane.models.paging import After, Page, Row, Wanted, Window
 from fastlane.models.status import FINAL, Status
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES

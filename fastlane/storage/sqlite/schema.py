@@ -119,7 +119,7 @@ _HAS_ENDED = " AND ".join(f"status <> '{status}'" for status in sorted(UNDER_WAY
 _NEWEST_ENDED = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {_HAS_ENDED} {_NEWEST})"
 _OF_JOB_UNDER_WAY = f"FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} AND {BELONGS}"
 _UNDER_WAY = f"coalesce((SELECT status {_OF_JOB_UNDER_WAY} AND NOT ({WAITING}) {_NEWEST}), (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}))"
-"""The two parts of ``models.execution.standing`` in SQL."""
+"""The two parts of ``models.job.standing`` in SQL."""
 _CRON = """substr(schedule, 1, 14) = '{"kind":"cron"'"""
 """As ``schedule_to_json`` writes it: reading the JSON takes longer than all else."""
 

@@ -35,7 +35,7 @@ from fastlane.storage.sqlite.connection import execute_patiently
 
 Input = TypeVar("Input")
 Answer = TypeVar("Answer")
-Operation = Callable[[sqlite3.Connection], Answer]
+DatabaseCall = Callable[[sqlite3.Connection], Answer]
 RunBatch = Callable[[sqlite3.Connection, Sequence[Input]], Sequence[Answer]]
 
 
@@ -59,7 +59,7 @@ class QueuedOperation:
     """An operation, the future of its caller, and the time (by the loop's clock) at which the caller gives up; later its answer or
     error."""
 
-    operation: Operation[Any]
+    operation: DatabaseCall[Any]
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
     until: float
@@ -101,7 +101,7 @@ class WorkQueue:
         self._unanswered: dict[asyncio.AbstractEventLoop, dict[QueuedOperation, None]] = {}
         self._closed = False
 
-    def run(self, operation: Operation[Answer], most: int) -> "asyncio.Future[Answer]":
+    def run(self, operation: DatabaseCall[Answer], most: int) -> "asyncio.Future[Answer]":
         """Queues an operation. The future gets its answer, or what it raised, or StoreDown. Raises StoreDown when ``most`` operations wait
         or run already. An operation whose caller is cancelled or gives up before its turn does not run."""
         loop = asyncio.get_running_loop()
@@ -257,7 +257,7 @@ class Writer:
         """Starts the thread."""
         self._thread.start()
 
-    def run(self, operation: Operation[Answer]) -> "asyncio.Future[Answer]":
+    def run(self, operation: DatabaseCall[Answer]) -> "asyncio.Future[Answer]":
         """Queues an operation. The future gets its answer once it is committed, or what it raised, or StoreDown. An operation whose caller
         is cancelled or gives up before its turn does not run. Raises StoreDown when too many wait."""
         return self._queue.run(operation, MAX_WAITING)

@@ -5,9 +5,8 @@ Each write of retention is a transaction of some milliseconds. A trigger counts 
 import sqlite3
 from collections.abc import Sequence, Set
 
-from fastlane.models.execution import Execution
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Task
+from fastlane.models.job import Execution, Task
 from fastlane.models.retention import ENDS, Cuts, HourCount, JobHistory, TaskHour, WantedHours, hour_of
 from fastlane.storage.base import Noted
 from fastlane.storage.logic import TransferLogic

@@ -17,9 +17,8 @@ from typing import TypeVar
 
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
-from fastlane.models.execution import Execution
 from fastlane.models.ids import DAY, IdempotencyRecord
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.log import Mark, Piece
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.retention import TaskHour

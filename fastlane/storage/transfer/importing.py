@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from fastlane.errors import FastlaneError
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Job, Task
+from fastlane.models.job import Execution, Job, Task
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head
 from fastlane.models.pool import RESTORED
 from fastlane.models.retention import TaskHour

@@ -24,11 +24,10 @@ from fastlane.errors import FastlaneError
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import Event
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Job, Task
+from fastlane.models.job import Execution, Job, Task
 from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import HourCount, TaskHour
 from fastlane.models.status import Status

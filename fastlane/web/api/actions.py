@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from fastlane.clock import iso
 from fastlane.errors import Fault
+from fastlane.services.jobs import Preview
 from fastlane.services.reads.lists import ExecutionView
 from fastlane.services.reads.pools import HostRow
 from fastlane.services.results import CurrentStatus, Deleted, DispatchPaused, Enqueued, PoolPaused, TaskStopped
-from fastlane.services.submissions import Preview
 from fastlane.services.tickets import Ticket
 from fastlane.web.api import serializer as show
 from fastlane.web.api.container import RESOURCES, asked_resources

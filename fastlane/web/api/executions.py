@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fastlane.models.access import Requester
-from fastlane.models.execution import Execution, FailureReason, Usage
+from fastlane.models.job import Execution, FailureReason, Usage
 from fastlane.models.retention import HourCount
 from fastlane.models.status import Status
 from fastlane.services.reads.lists import ExecutionView, HistoryView

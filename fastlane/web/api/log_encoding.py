@@ -13,7 +13,7 @@ import orjson
 
 from fastlane.clock import iso
 from fastlane.models.event import Position
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.log import STDERR, STDOUT, Cursor, Piece
 from fastlane.streams.batch import Batch, Message, parts
 from fastlane.streams.follower import FinalState

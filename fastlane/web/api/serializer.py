@@ -75,7 +75,7 @@ Part = TypeVar("Part")
 Json = dict[str, Any]
 
 
-class Placement(Enum):
+class FieldPlacement(Enum):
     """The ways to call a field's reader and to place its result."""
 
     PLAIN = auto()
@@ -90,7 +90,7 @@ class Placement(Enum):
     """As FLATTENED, but which keys there are depends on the value."""
 
 
-EXPANDED = (Placement.FLATTENED, Placement.VARIANT)
+EXPANDED = (FieldPlacement.FLATTENED, FieldPlacement.VARIANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Field(Generic[Value]):
 
     schema: JsonSchema
     read: Callable[..., Any]
-    placement: Placement = Placement.PLAIN
+    placement: FieldPlacement = FieldPlacement.PLAIN
     inner: "Serializer[Any] | None" = None
 
 
@@ -128,8 +128,8 @@ class Serializer(Generic[Value]):
             "type": "object",
             "description": self.description,
             "properties": {key: dict(field.schema) for key, field in fields.items()},
-            "required": [key for key, field in fields.items() if field.placement is not Placement.OPTIONAL],
-            "additionalProperties": any(field.placement is Placement.VARIANT for field in self._fields.values()),
+            "required": [key for key, field in fields.items() if field.placement is not FieldPlacement.OPTIONAL],
+            "additionalProperties": any(field.placement is FieldPlacement.VARIANT for field in self._fields.values()),
         }
 
     def family(self) -> "Iterator[Serializer[Any]]":
@@ -155,10 +155,10 @@ def _compiled(fields: Mapping[str, Field[Value]]) -> Callable[[Value, RenderCont
     parts = []
     for number, (key, field) in enumerate(fields.items()):
         names[f"read{number}"] = field.read
-        call = f"read{number}(value)" if field.placement is Placement.PLAIN else f"read{number}(value, render)"
+        call = f"read{number}(value)" if field.placement is FieldPlacement.PLAIN else f"read{number}(value, render)"
         if field.placement in EXPANDED:
             parts.append(f"**{call}")
-        elif field.placement is Placement.OPTIONAL:
+        elif field.placement is FieldPlacement.OPTIONAL:
             parts.append(f"**({{}} if (found := {call}) is None else {{{key!r}: found}})")
         else:
             parts.append(f"{key!r}: {call}")
@@ -257,7 +257,7 @@ def envs(read: Callable[[Value], Mapping[str, str]], *, optional: bool = False) 
     def show(value: Value, render: RenderContext) -> Mapping[str, str] | None:
         return render.redaction.envs(read(value)) or (None if optional else {})
 
-    return Field(schema, show, Placement.OPTIONAL if optional else Placement.RENDERED)
+    return Field(schema, show, FieldPlacement.OPTIONAL if optional else FieldPlacement.RENDERED)
 
 
 def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]], about: str) -> Field[Value]:
@@ -272,7 +272,7 @@ def rendered_text(read: Callable[[Value, RenderContext], str | None], about: str
 
 def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, about: str) -> Field[Value]:
     """Anything that depends on the request; no key where it is None."""
-    return Field(_described(schema, about), read, Placement.OPTIONAL)
+    return Field(_described(schema, about), read, FieldPlacement.OPTIONAL)
 
 
 def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False, optional: bool = False) -> Field[Value]:
@@ -284,7 +284,7 @@ def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, nul
         return None if part is None else serialize(part, render)
 
     schema = {"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference
-    return Field(schema, show, Placement.OPTIONAL if optional else Placement.RENDERED, inner)
+    return Field(schema, show, FieldPlacement.OPTIONAL if optional else FieldPlacement.RENDERED, inner)
 
 
 def array(
@@ -298,7 +298,7 @@ def array(
         return None if parts is None else [serialize(part, render) for part in parts]
 
     schema = _described({"type": "array", "items": inner.reference}, about)
-    return Field(schema, show, Placement.OPTIONAL if optional else Placement.RENDERED, inner)
+    return Field(schema, show, FieldPlacement.OPTIONAL if optional else FieldPlacement.RENDERED, inner)
 
 
 def table(inner: Serializer[Part], read: Callable[[Value], Mapping[str, Part]], about: str) -> Field[Value]:
@@ -308,13 +308,13 @@ def table(inner: Serializer[Part], read: Callable[[Value], Mapping[str, Part]], 
         return {name: inner.serialize(part, render) for name, part in read(value).items()}
 
     schema = _described({"type": "object", "additionalProperties": inner.reference}, about)
-    return Field(schema, show, Placement.RENDERED, inner)
+    return Field(schema, show, FieldPlacement.RENDERED, inner)
 
 
 def flattened(inner: Serializer[Part], read: Callable[[Value], Part]) -> Field[Value]:
     """The keys of another object, in this place. The field's own key is not used."""
     serialize = inner.serialize
-    return Field({}, lambda value, render: serialize(read(value), render), Placement.FLATTENED, inner)
+    return Field({}, lambda value, render: serialize(read(value), render), FieldPlacement.FLATTENED, inner)
 
 
 def variants(read: Callable[[Value], Any], known: Mapping[type, Mapping[str, Field[Any]]]) -> Field[Value]:
@@ -326,19 +326,19 @@ def variants(read: Callable[[Value], Any], known: Mapping[type, Mapping[str, Fie
         part = read(value)
         return {} if part is None else serializers[type(part)](part, render)
 
-    keys = {key: replace(field, placement=Placement.OPTIONAL) for fields in known.values() for key, field in fields.items()}
-    return Field({}, show, Placement.VARIANT, Serializer("", "", **keys))
+    keys = {key: replace(field, placement=FieldPlacement.OPTIONAL) for fields in known.values() for key, field in fields.items()}
+    return Field({}, show, FieldPlacement.VARIANT, Serializer("", "", **keys))
 
 
 def _plain(
     read: Callable[[Value], Any], schema: Mapping[str, Any], about: str = "", null: bool = False, optional: bool = False
 ) -> Field[Value]:
     schema = _described(nullable(schema) if null else schema, about)
-    return Field(schema, (lambda value, _: read(value)), Placement.OPTIONAL) if optional else Field(schema, read)
+    return Field(schema, (lambda value, _: read(value)), FieldPlacement.OPTIONAL) if optional else Field(schema, read)
 
 
 def _rendered(read: Callable[[Value, RenderContext], Any], schema: Mapping[str, Any], about: str, null: bool = False) -> Field[Value]:
-    return Field(_described(nullable(schema) if null else schema, about), read, Placement.RENDERED)
+    return Field(_described(nullable(schema) if null else schema, about), read, FieldPlacement.RENDERED)
 
 
 def _described(schema: JsonSchema, about: str) -> JsonSchema:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from fastlane.metrics import GaugeValues
 from fastlane.models.delivery import Receiver
-from fastlane.models.execution import RunningContainer
 from fastlane.models.host import Disk, Node, Uncleaned
-from fastlane.models.job import Job
+from fastlane.models.job import Job, RunningContainer
 from fastlane.models.pool import REQUESTED, RESTORED
 from fastlane.models.status import Status
 from fastlane.services.reads.pools import HostRow

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastlane.models.delivery import Delivery, JobState, Subject
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.notify import Webhook, filled
 from fastlane.models.schedule import show_duration
 from fastlane.services.reads.lists import ExecutionView

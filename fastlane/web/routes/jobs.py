@@ -8,7 +8,7 @@ from fastlane.models.job import ExpectedVersions, Job, Spec
 from fastlane.models.paging import WantedJobs
 from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
-from fastlane.services.changes import Edit
+from fastlane.services.jobs import Edit
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key

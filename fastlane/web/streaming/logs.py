@@ -15,7 +15,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.services.reads.logs import LogView
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, Closing, FinalState, Follower

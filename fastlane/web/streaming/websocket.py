@@ -15,7 +15,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, FinalState, Follower
 from fastlane.streams.followers import SLOW_AFTER

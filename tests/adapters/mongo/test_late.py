@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending
-from fastlane.models.job import Job, Task
+from fastlane.models.job import Ending, Job, Task
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion

@@ -14,7 +14,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.storage.mongo import database, migration
 from fastlane.storage.mongo.database import Database, read_url
-from fastlane.storage.mongo.migration import CLAIM, MIGRATIONS, SCHEMA, VERSION, Migration, prepare
+from fastlane.storage.mongo.migration import CLAIM, MIGRATIONS, SCHEMA, VERSION, MongoMigration, prepare
 from fastlane.storage.mongo.rows import META
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
@@ -37,9 +37,9 @@ class Part:
         self.ended += 1
 
     @property
-    def migrations(self) -> list[Migration]:
+    def migrations(self) -> list[MongoMigration]:
         """Those that there are, and one with this part in the middle."""
-        return [*MIGRATIONS, Migration(VERSION + 1, VERSION, (nothing, self, nothing))]
+        return [*MIGRATIONS, MongoMigration(VERSION + 1, VERSION, (nothing, self, nothing))]
 
 
 async def nothing(_: Database) -> None:
@@ -104,7 +104,7 @@ async def test_what_a_process_that_died_had_begun_is_done_by_another(
 
 async def test_a_claim_is_taken_over_only_when_its_count_stands_still_for_long(two: tuple[Database, Database]) -> None:
     now = 0.0
-    claim = migration.Claim(two[0], lambda: now)
+    claim = migration.MigrationClaim(two[0], lambda: now)
     assert await two[1].insert(META, OTHER)
     for beat in range(4, 8):
         assert not await claim.take()

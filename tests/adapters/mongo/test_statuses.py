@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Ending, Execution, Job
 from fastlane.models.paging import Window
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution

@@ -9,11 +9,10 @@ import pytest
 from fastlane.errors import StoreDown
 from fastlane.models import transitions
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import PoolsRevision

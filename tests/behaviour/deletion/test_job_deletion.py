@@ -14,8 +14,8 @@ from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler.cleaner import UNKNOWN_AFTER
 from fastlane.scheduler.launcher import order_of
-from fastlane.services.deletions import MAX_WAIT
 from fastlane.services.results import Deleted, Enqueued
+from fastlane.services.stops import MAX_WAIT
 from tests.support.factories import chunk, make_execution, make_spec
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, Died, dies, intercept
@@ -251,10 +251,10 @@ async def test_a_service_of_a_deleted_job_is_removed_in_the_next_round_if_it_nev
     await virtual.settle(str(job.execution_id))
     await virtual.services.deletions.delete_job("t", job.job_id)
     service = await parked(virtual, order, activated=activated)
-    await virtual.reconciler.remove_leftovers()
+    await virtual.leftovers.remove_leftovers()
     assert await services(virtual) == ([service] if activated else [])
     virtual.clock.set(virtual.clock.now() + UNKNOWN_AFTER + 1)
-    await virtual.reconciler.remove_leftovers()
+    await virtual.leftovers.remove_leftovers()
     assert await services(virtual) == ([service] if activated else [])
 
 
@@ -264,7 +264,7 @@ async def test_a_service_that_the_store_never_knew_is_removed_after_an_hour_if_i
     service = await parked(virtual, order_of(make_execution(id="unknown"), None), activated=activated)
     for wait, left in ((UNKNOWN_AFTER, True), (1, activated)):
         virtual.clock.set(virtual.clock.now() + wait)
-        await virtual.reconciler.remove_leftovers()
+        await virtual.leftovers.remove_leftovers()
         assert await services(virtual) == ([service] if left else [])
 
 
@@ -307,7 +307,7 @@ async def test_what_a_worker_that_died_had_parked_for_a_deleted_job_is_removed_i
     await virtual.place(str(job.execution_id))
     await virtual.settle(str(job.execution_id))
     assert await virtual.services.deletions.delete_job("t", job.job_id) == Deleted("t", job.job_id)
-    await virtual.reconciler.remove_leftovers()
+    await virtual.leftovers.remove_leftovers()
     assert await services(virtual) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.clock import iso
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Failure, FailureReason
+from fastlane.models.job import Ending, Failure, FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.web.streaming import logs as log_following

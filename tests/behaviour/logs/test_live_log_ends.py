@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.tick import next_execution
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket

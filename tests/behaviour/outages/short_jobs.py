@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from fastlane.config.types import SQLITE
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS
 from fastlane.queue.redis.queue import RedisQueue

@@ -13,7 +13,7 @@ from fastlane import app
 from fastlane.config.settings import Settings
 from fastlane.errors import HostDown
 from fastlane.executors.port import Image, Order
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pool, Pull
 from fastlane.models.status import Status
 from fastlane.scheduler import cleaner, launcher

@@ -128,7 +128,7 @@ async def test_the_reconciler_does_its_work_on_all_other_rows(virtual: VirtualFa
     damage(virtual.store_url, "jobs", jobs[1].job_id)
     await virtual.reconciler.requeue()
     await virtual.reconciler.stop()
-    await virtual.reconciler.remove_leftovers()
+    await virtual.leftovers.remove_leftovers()
     flagged = await virtual.real_store.execution(str(jobs[2].execution_id))
     assert flagged is not None
     assert flagged.stop_requested_at is not None

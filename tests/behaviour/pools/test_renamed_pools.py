@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import Unreadable
-from fastlane.models.execution import FailureReason
+from fastlane.models.job import FailureReason
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status

@@ -8,8 +8,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.container import Container, Mount, MountKind, Policy
-from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status

@@ -9,8 +9,7 @@ import structlog
 
 from fastlane.errors import QueueDown, RegistryDown
 from fastlane.models.event import Obstacle
-from fastlane.models.execution import Execution, FailureReason
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, FailureReason, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status

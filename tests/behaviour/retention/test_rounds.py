@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from fastlane.models.host import HostRecord
 from fastlane.models.retention import Retention
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -65,3 +66,18 @@ async def test_jobs_that_ended_long_ago_and_stay_cost_no_look_each(virtual: Virt
     await ended(virtual, 60)
     virtual.clock.set(virtual.clock.now() + 10 * HOUR)
     assert await calls_of_a_round(virtual, rules) == few
+
+
+async def test_records_of_hosts_that_were_removed_a_week_ago_go(virtual: VirtualFastlane) -> None:
+    now = virtual.clock.now()
+    for host in (HostRecord("stays", "a:1"), HostRecord("late", "b:1"), HostRecord("early", "c:1")):
+        await virtual.real_store.write_host(host)
+    await virtual.real_store.write_host(HostRecord("early", "c:1").changed(removed_at=now - 1))
+    await virtual.real_store.write_host(HostRecord("late", "b:1").changed(removed_at=now))
+    pruner = Pruner(virtual.real_store, virtual.clock, POOLS, RULES)
+    virtual.clock.set(now + 7 * DAY)
+    await pruner.prune()
+    assert sorted(host.id for host in await virtual.real_store.hosts()) == ["late", "stays"]
+    virtual.clock.set(now + 7 * DAY + 1)
+    await pruner.prune()
+    assert [host.id for host in await virtual.real_store.hosts()] == ["stays"]

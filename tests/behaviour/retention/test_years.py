@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.models.cron import Cron
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.job_change import fire
 from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.retention import Retention

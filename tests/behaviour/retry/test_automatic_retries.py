@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason
+from fastlane.models.job import Ending, Execution, Failure, FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import execution_id, next_execution
 from fastlane.scheduler.settler import Settler

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick

@@ -16,8 +16,7 @@ from typing import Any
 from fastlane.errors import QueueDown
 from fastlane.models import transitions
 from fastlane.models.cron import read_cron
-from fastlane.models.execution import Ending, Execution, Started
-from fastlane.models.job import Spec
+from fastlane.models.job import Ending, Execution, Spec, Started
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status

@@ -19,6 +19,7 @@ from fastlane.config.settings import Settings
 from fastlane.executors.swarm.hosts import HostRules
 from fastlane.executors.swarm.registries import Registries
 from fastlane.models.host import Endpoint, Reserve
+from fastlane.scheduler.ports import Ports
 from fastlane.web.server import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -133,11 +134,11 @@ class Wiring:
 
     @property
     def worker(self) -> Any:
-        return self.positional["Worker"][6]
+        return self.positional["Worker"][1]
 
     @property
-    def worker_notifier(self) -> Any:
-        return self.positional["Worker"][7]
+    def ports(self) -> Ports:
+        return self.positional["Worker"][0]
 
 
 def unreachable(endpoints: tuple[Endpoint, ...], *_arguments: Any, **_named: Any) -> InstantExecutor:
@@ -200,7 +201,7 @@ async def test_the_metrics_are_served_where_the_settings_say(wiring: Wiring) -> 
 
 async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     made, settings = wiring.worker, wiring.settings
-    assert (tuple(made.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
+    assert (tuple(wiring.ports.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
     assert (made.unused_images_after, made.usage_every) == (900.0, 18.0)
     kept, day = made.retention, 86_400_000
     assert (kept.rules.jobs, kept.rules.executions, kept.rules.max_executions, kept.rules.logs) == (31 * day, 32 * day, 33, 3 * day)
@@ -210,10 +211,10 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
 
 
 async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring) -> None:
-    store, queue, _, _, _, clock, _, _, publish, _, metrics = wiring.positional["Worker"]
-    assert (store, queue, clock) == (wiring.running.store, wiring.running.queue, wiring.running.clock)
-    assert publish == wiring.running.hub.publish
-    assert metrics is wiring.running.metrics is context_of(wiring.running.application).metrics
+    ports = wiring.ports
+    assert (ports.store, ports.queue, ports.clock) == (wiring.running.store, wiring.running.queue, wiring.running.clock)
+    assert ports.publish == wiring.running.hub.publish
+    assert ports.metrics is wiring.running.metrics is context_of(wiring.running.application).metrics
 
 
 async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wiring: Wiring) -> None:
@@ -234,14 +235,15 @@ async def test_settings_of_mail_reach_what_writes_and_sends_it(wiring: Wiring) -
     assert wiring.positional["MailServer"] == server
     assert wiring.positional["SmtpSender"][1] == 24.0
     assert wiring.positional["mail_writer"][2] == 1500.0
-    assert wiring.worker_notifier.mail.interval == 1_500_000
-    assert wiring.worker_notifier.mail.allowed == ("example.net",)
+    assert wiring.ports.notifier.mail is not None
+    assert wiring.ports.notifier.mail.interval == 1_500_000
+    assert wiring.ports.notifier.mail.allowed == ("example.net",)
 
 
 async def test_spans_go_to_the_collector_that_the_settings_name(wiring: Wiring) -> None:
     assert wiring.positional["OtelRecorder"] == ("http://127.0.0.9:4318/v1/traces",)
     assert wiring.named["OtelRecorder"] == {"version": __version__, "installation": "wired", "role": "up"}
-    assert context_of(wiring.running.application).recorder is wiring.running.recorder is wiring.named["Worker"]["recorder"]
+    assert context_of(wiring.running.application).recorder is wiring.running.recorder is wiring.ports.recorder
     assert wiring.running.recorder is not None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.clock import iso
 from fastlane.models import transitions
-from fastlane.models.execution import Ending
+from fastlane.models.job import Ending
 from fastlane.models.status import Status
 from fastlane.queue.port import Lane, Renewal
 

@@ -24,7 +24,7 @@ KILLED = """
 import os, signal, sys
 from fastlane.cli.main import main
 from fastlane.storage.{kind}.store import {store}
-from fastlane.storage.{kind}.transfer import {transfer}
+from fastlane.storage.{kind}.upkeep import {transfer}
 
 verb, sys.argv = sys.argv[1], ["fastlane", *sys.argv[2:]]
 owner = {transfer} if hasattr({transfer}, verb) else {store}

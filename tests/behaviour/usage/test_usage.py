@@ -9,7 +9,7 @@ import pytest
 from fastlane.config.access import Token, make_token, token_digest
 from fastlane.models.access import Principal, Role
 from fastlane.models.container import Resources
-from fastlane.models.execution import Execution, Usage
+from fastlane.models.job import Execution, Usage
 from fastlane.models.pool import Pool
 from tests.http.test_metrics import Figures, figures, of_worker
 from tests.support.credentials import bearer

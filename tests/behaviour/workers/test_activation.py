@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pull
 from fastlane.models.schedule import Schedule
 from fastlane.queue.port import EntryKind, Lane, Lease
@@ -83,5 +83,5 @@ async def test_a_parked_service_is_removed_when_its_execution_is_bound_to_anothe
     order = order_of(replace(bound, epoch=bound.epoch + 1), POOLS[1])
     await virtual.executor.park(HOST, order, await virtual.executor.resolve(HOST, bound.spec.image, Pull.MISSING))
     assert len(await virtual.executor.services(HOST)) == 2
-    await virtual.reconciler.remove_leftovers()
+    await virtual.leftovers.remove_leftovers()
     assert [service.id for service in await virtual.executor.services(HOST)] == [bound.service_id]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastlane.errors import OrderRefused
 from fastlane.models import transitions
-from fastlane.models.execution import Ending
+from fastlane.models.job import Ending
 from fastlane.models.job_change import fire
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status

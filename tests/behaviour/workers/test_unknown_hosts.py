@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.errors import HostDown, RefusedForNow
-from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.host import HostView
+from fastlane.models.job import Execution, FailureReason
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.port import Report

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.execution import Failure, FailureReason
+from fastlane.models.job import Failure, FailureReason
 from fastlane.models.log_following import (
     AwaitStart,
     Follow,

@@ -4,8 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.execution import FailureReason
-from fastlane.models.retry import backoff, next_attempt
+from fastlane.models.job import FailureReason, backoff, next_attempt
 
 TICK = "5f2c1f0e-7f0b-5b7e-9a53-0d1f2f3a4b5c"
 ENDED = 1_800_000_000_000

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.log import Head
 from fastlane.models.status import FINAL, STARTING, Status
 from fastlane.models.transitions import RULES, ExecutionChange

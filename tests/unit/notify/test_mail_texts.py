@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastlane.models.delivery import Delivery, MailQuota, deliveries_of
-from fastlane.models.execution import Failure, FailureReason
+from fastlane.models.job import Failure, FailureReason
 from fastlane.models.notify import MAX_ADDRESS, Mailbox, NotificationTrigger, read_address
 from fastlane.models.status import Status
 from fastlane.notify.mail import mail_writer

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.executions import QueueMessages, Stopper

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.log import Head
 from fastlane.models.transitions import ExecutionChange
 from fastlane.scheduler.leases import Assignment

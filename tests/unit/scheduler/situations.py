@@ -3,8 +3,7 @@
 from typing import Any
 
 from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
-from fastlane.models.execution import Ending, Execution
-from fastlane.models.job import Spec
+from fastlane.models.job import Ending, Execution, Spec
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import RecordEnd, verdict_of
 from tests.support.defaults import default_limits

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.models.delivery import Delivery, Reply, deliveries_of, quota_id
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.log import Head, Piece
 from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.status import Status

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from fastlane.executors.port import EngineService, Phase, TaskEnd
-from fastlane.models.execution import Execution, FailureReason, Started
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, FailureReason, Spec, Started
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import Limits, RecordEnd, verdict_of
 from tests.support.defaults import default_limits

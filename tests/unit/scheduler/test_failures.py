@@ -4,7 +4,7 @@ import pytest
 
 from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container import Resources
-from fastlane.models.execution import Failure, FailureReason
+from fastlane.models.job import Failure, FailureReason
 from fastlane.scheduler.verdict import failure_of, host_lost, no_image, no_node, plain
 from tests.support.factories import make_execution, make_spec
 

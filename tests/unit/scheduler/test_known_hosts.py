@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.models.execution import Execution
 from fastlane.models.host import HostView
+from fastlane.models.job import Execution
 from fastlane.queue.port import Report
 from fastlane.scheduler.host_keeper import HostKeeper
 from fastlane.scheduler.known_workers import KnownWorkers

@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models import job_change
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status

@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
-from fastlane.models.job import Spec
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, Spec, Started, backoff, retry_due
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
-from fastlane.models.retry import backoff, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.scheduler.settler import is_last_word
 from tests.support.factories import make_execution

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 from fastlane.executors.port import EngineTask, Phase
-from fastlane.models.execution import Usage
+from fastlane.models.job import Usage
 from fastlane.scheduler.watcher import UsageMeter
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
-from fastlane.models.execution import Execution, Failure, FailureReason, Started
-from fastlane.models.job import Spec
+from fastlane.models.job import Execution, Failure, FailureReason, Spec, Started
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import ActivateService, Limits, RecordEnd, RecordStart, StopService, WaitUntil, task_of, verdict_of

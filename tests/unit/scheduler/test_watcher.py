@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 
 from fastlane.executors.port import Activation, ClusterSnapshot, Order
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease

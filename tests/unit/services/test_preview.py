@@ -5,7 +5,7 @@ import pytest
 from fastlane.models.cron import Cron
 from fastlane.models.job import Spec, next_runs
 from fastlane.models.schedule import Schedule, ScheduleKind
-from fastlane.services.submissions import first_run
+from fastlane.services.jobs import first_run
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.delivery import Delivery
-from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import Execution, Job
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status

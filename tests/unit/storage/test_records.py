@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from fastlane.models.access import Requester
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.cron import Cron
-from fastlane.models.execution import Execution, Failure, FailureReason
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
 from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import NO_RETENTION, Retention
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from fastlane.errors import StoreDown
-from fastlane.models.execution import Execution
+from fastlane.models.job import Execution
 from fastlane.models.log import Cursor, Hint, Piece
 from fastlane.models.status import Status
 from fastlane.storage.base import Slice, Store
@@ -17,8 +17,7 @@ from fastlane.streams import batch as batch_module
 from fastlane.streams import reader
 from fastlane.streams import reader as hint_wait
 from fastlane.streams.batch import Batch, BatchCache
-from fastlane.streams.hub import OnHint
-from fastlane.streams.reader import Detached, Reader
+from fastlane.streams.reader import Detached, OnHint, Reader
 from tests.support.factories import make_execution
 from tests.support.waiting import until
 

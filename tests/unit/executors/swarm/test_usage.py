@@ -10,7 +10,7 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.port import Phase
 from fastlane.executors.swarm import observe
 from fastlane.executors.swarm.observe import usage_of
-from fastlane.models.execution import Usage
+from fastlane.models.job import Usage
 from fastlane.models.pool import Pull
 from tests.contract.test_executor import INSTANT, order
 from tests.support.defaults import default_executor

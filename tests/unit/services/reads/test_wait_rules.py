@@ -6,9 +6,8 @@ import pytest
 
 from fastlane.models.cron import Cron
 from fastlane.models.event import Note, Obstacle
-from fastlane.models.execution import Failure, FailureReason
 from fastlane.models.host import HostView
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Failure, FailureReason, Job, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status

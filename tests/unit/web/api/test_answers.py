@@ -10,14 +10,14 @@ from fastlane.errors import Fault
 from fastlane.models.access import Requester
 from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret
 from fastlane.models.cron import Cron
-from fastlane.models.execution import Execution, Failure, FailureReason, RunningContainer, Usage
 from fastlane.models.host import HostView, Uncleaned
-from fastlane.models.job import Job, Spec, Task
+from fastlane.models.job import Execution, Failure, FailureReason, Job, RunningContainer, Spec, Task, Usage
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.pool import RESTORED, HostRule, Pool
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
+from fastlane.services.jobs import Preview
 from fastlane.services.reads.lists import ExecutionView, JobDetail, JobView, TaskJobsView, TicksView
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.reads.status import HealthProblem, HealthReport, QueueRow, StatusView, StrandedRow, WorkerRow
@@ -40,7 +40,6 @@ from fastlane.services.reads.why import (
     WaitReason,
 )
 from fastlane.services.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
-from fastlane.services.submissions import Preview
 from fastlane.services.tickets import Ticket
 from fastlane.storage.base import Counts
 from fastlane.web.api.actions import (

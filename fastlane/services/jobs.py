@@ -1,0 +1,438 @@
+"""Creates jobs and replaces them (POST and PUT), previews what a job would run and where, and runs a job now, outside its schedule.
+
+Changes a job by compare-and-set: reads it, decides by a pure rule, writes, and starts over when another process wrote first. Edits,
+pauses and resumes are such changes; so are the changes of the other services.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from fastlane.clock import iso
+from fastlane.errors import Conflict, StoreDown, Unreadable
+from fastlane.models import job_change, transitions
+from fastlane.models.access import Requester
+from fastlane.models.container import Resources
+from fastlane.models.event import EventKind
+from fastlane.models.ids import IdempotencyKey, IdempotencyRecord, new_id
+from fastlane.models.job import Execution, ExpectedVersions, Job, Spec, is_under_way, job_status, next_runs
+from fastlane.models.job_change import JobChange
+from fastlane.models.pool import Pool, pool_for
+from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
+from fastlane.models.tick import STARTS, Outcome, OverlapDecision, meet
+from fastlane.queue.executions import WaitingQuotas
+from fastlane.services.admission import Idempotency, admit, check_allowed, enqueued, record_of
+from fastlane.services.parts import Service, ServiceParts
+from fastlane.services.reads.pools import HostRow, host_rows
+from fastlane.services.results import CurrentStatus, Enqueued
+from fastlane.storage.lookup import find_job
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+Step = Callable[[Job, int], Awaitable[JobChange | None]]
+"""Decides on a change of the job that was read, at a moment (milliseconds). None leaves the job as it is."""
+Record = Callable[[JobChange, int], IdempotencyRecord | None]
+"""Makes the record that is written with a change, for a request that has an idempotency key."""
+
+MAX_TRIES = 200
+"""Writes that may lose to another process's before a job counts as too busy."""
+
+
+def check_version(seen: Job | None, job_id: str, expected: ExpectedVersions | None) -> None:
+    """Raises Changed when a request expects another version of the job than the one that was read."""
+    if expected is not None:
+        expected.check(job_id, None if seen is None else seen.version)
+
+
+def no_record(_change: JobChange, _now: int) -> None:
+    """For requests without an idempotency key."""
+
+
+class JobChanges(Service):
+    """Applies changes to jobs in the store. The caller writes to the queue afterwards."""
+
+    async def apply(self, task_id: str, job_id: str, step: Step, record: Record = no_record) -> JobChange:
+        """Applies ``step`` to the job and returns what was written, together with ``record``. Reads the job again and repeats the step when
+        another process changed it in between. Raises NotFound."""
+
+        async def write() -> JobChange | None:
+            seen, now = await find_job(self._store, task_id, job_id), self._clock.now()
+            change = await step(seen, now)
+            if change is None:
+                return JobChange(seen)
+            return change if await self.replace(seen, change, record(change, now)) else None
+
+        return await until_written(job_id, write)
+
+    async def replace(self, seen: Job, change: JobChange, record: IdempotencyRecord | None) -> bool:
+        """Writes the change, if the job is still as it was ``seen``."""
+        events = change.recorded(self._clock.now())
+        return await self._store.advance(seen, change.job, change.ticks, change.execution, record, events)
+
+    async def release_waiting(self, job: Job) -> Execution | None:
+        """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what to put into the queue. The
+        job has been written by then, so a store that is down fails nothing: a worker looks again in half a minute."""
+        if job.schedule.overlap is not Overlap.ALLOW:
+            return None
+        try:
+            waiting = await self._store.waiting(job.id)
+            released = None if waiting is None else await self._store.change(transitions.release(waiting))
+        except (StoreDown, Unreadable) as error:
+            log.warning("execution.release_deferred", task_id=job.task_id, job_id=job.id, error=str(error))
+            return None
+        if released is not None:
+            log.info("execution.released", task_id=released.task_id, job_id=job.id, execution_id=released.id)
+        return released
+
+    async def current_status(self, job: Job) -> CurrentStatus:
+        """The job's status, by its latest execution."""
+        latest = (await self._store.latest([job.id])).get(job.id)
+        status = job_status(job, latest.status if latest else None, self._clock.now())
+        return CurrentStatus(job.task_id, job.id, None, status, latest is not None and latest.is_stopping)
+
+
+async def until_written(job_id: str, write: Callable[[], Awaitable[T | None]]) -> T:
+    """Repeats a read and write of a job until the write wins (``write`` returns something). Raises StoreDown when it never does."""
+    for _ in range(MAX_TRIES):
+        if (written := await write()) is not None:
+            return written
+    raise StoreDown(f"job {job_id} changes too often just now; try again")
+
+
+Edit = Callable[[Job, int], tuple[Spec, Schedule]]
+"""What a job runs and when, after a change of the job that was read, at a moment (milliseconds). Raises Invalid."""
+
+
+class JobService(Service):
+    """Gives a service what changes a job, and what lets a request with an idempotency key have its effect once."""
+
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._changes = JobChanges(parts)
+        self._idempotency = Idempotency(parts)
+        self._quotas = WaitingQuotas(parts.queue, parts.store, parts.pools)
+
+
+class Edits(JobService):
+    """Changes jobs. A change that another process made in between is kept: the edit is repeated on the job as it is then.
+
+    Both methods raise NotFound, Changed when the job has none of the expected versions, and what the edit raises. A new start makes the job
+    active again, as ``Submissions.put`` does, and raises the same; any other change leaves its next tick, pause and stop as they are.
+    """
+
+    async def preview(self, task_id: str, job_id: str, edit: Edit, expected: ExpectedVersions | None = None) -> JobChange:
+        """The change that ``edit`` would write. Writes nothing."""
+        return self._change(await find_job(self._store, task_id, job_id), edit, self._clock.now(), None, expected)
+
+    async def edit(
+        self,
+        task_id: str,
+        job_id: str,
+        edit: Edit,
+        by: Requester | None = None,
+        key: IdempotencyKey | None = None,
+        expected: ExpectedVersions | None = None,
+    ) -> Enqueued:
+        """Changes the job. Raises KeyReused for a known idempotency key with another body; with the same body the first answer comes
+        again."""
+
+        async def step(seen: Job, now: int) -> JobChange:
+            return self._change(seen, edit, now, by, expected)
+
+        async def apply() -> Enqueued:
+            await self._outbox.check()
+            change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
+            await self._outbox.enqueue(change.execution, change.job)
+            await self._outbox.enqueue(await self._changes.release_waiting(change.job))
+            if change.job.next_tick is None:
+                await self._outbox.withdraw(change.job)
+            log.info("job.edited", task_id=task_id, job_id=job_id, revision=change.job.revision, next_tick=change.job.next_tick)
+            return enqueued(change)
+
+        return await self._idempotency.run_once(key, apply)
+
+    def _change(self, seen: Job, edit: Edit, now: int, by: Requester | None, expected: ExpectedVersions | None) -> JobChange:
+        check_version(seen, seen.id, expected)
+        spec, schedule = edit(seen, now)
+        if _would_revive(seen, spec, schedule):
+            raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not schedule it again; send a PUT")
+        if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
+            admit(self._pools, seen.task_id, spec)
+        return job_change.edit(seen, spec, schedule, now=now, by=by).with_event(EventKind.JOB_CHANGED, now, by, how="PATCH")
+
+
+def _would_revive(job: Job, spec: Spec, schedule: Schedule) -> bool:
+    """Whether a cron that has expired would only get another expiration."""
+    over = job.next_tick is None and not job.stopped and not job.paused and schedule.cron is not None
+    return over and schedule.starts_as(job.schedule) and spec.expiration != job.spec.expiration
+
+
+def _admitted(spec: Spec) -> tuple[object, ...]:
+    """The parts of a spec that a pool may refuse. The rest changes even when the pool has since become stricter."""
+    return spec.resources, spec.container, spec.timeout
+
+
+class JobPauses(JobService):
+    """Pauses and resumes jobs. Executions that are under way are left alone."""
+
+    async def pause(self, task_id: str, job_id: str, by: Requester | None = None) -> CurrentStatus:
+        """Lets no tick of the job fire until it is resumed; safe to repeat. Raises NotFound, and Conflict when the job has no tick
+        to come."""
+
+        async def step(seen: Job, now: int) -> JobChange | None:
+            if seen.paused:
+                return None
+            if seen.next_run(now) is None:
+                raise Conflict(f"job {job_id} has no tick to come, so there is nothing to pause; a PUT gives it a schedule")
+            return JobChange(job_change.pause(seen, now=now)).with_event(EventKind.JOB_PAUSED, now, by)
+
+        job = (await self._changes.apply(task_id, job_id, step)).job
+        log.info("job.paused", task_id=task_id, job_id=job_id, held_tick=job.held_tick)
+        await self._outbox.withdraw(job)
+        return await self._changes.current_status(job)
+
+    async def resume(self, task_id: str, job_id: str, by: Requester | None = None) -> CurrentStatus:
+        """Resumes a paused job: at its due time, at once when that has passed, or at its cron's next tick. A job that is not paused stays
+        as it is. Raises NotFound, and Conflict when it was stopped."""
+
+        async def step(seen: Job, now: int) -> JobChange | None:
+            if seen.stopped:
+                raise Conflict(f"job {job_id} was stopped, so there is nothing to resume; a PUT gives it a schedule again")
+            return job_change.resume(seen, now=now).with_event(EventKind.JOB_RESUMED, now, by) if seen.paused else None
+
+        await self._outbox.check()
+        change = await self._changes.apply(task_id, job_id, step)
+        log.info("job.resumed", task_id=task_id, job_id=job_id, next_tick=change.job.next_tick, rows=len(change.ticks))
+        await self._outbox.enqueue(None, change.job)
+        return await self._changes.current_status(change.job)
+
+
+class Submissions(JobService):
+    """Takes jobs that clients submit, new ones and new versions.
+
+    Both methods raise Invalid when no pool takes the task, Forbidden when the pool does not allow the container that the spec asks for,
+    TooMany when it is to run at once and as many wait as the pool allows, and KeyReused for a known idempotency key with another body. A
+    known key with the same body gets the first answer and changes nothing.
+    """
+
+    async def enqueue(
+        self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
+    ) -> Enqueued:
+        """Creates a job of the task, and the task if it is new. ``by`` is who asks for it."""
+
+        async def create() -> Enqueued:
+            await self._admit(task_id, spec, schedule)
+            now = self._clock.now()
+            change = job_change.create(task_id, spec, schedule, id=new_id(now), incarnation=new_id(now), revision=1, now=now, by=by)
+            await self._create(change, key)
+            await self._outbox.enqueue(change.execution, change.job)
+            return _accepted(change)
+
+        return await self._idempotency.run_once(key, create)
+
+    async def put(
+        self,
+        task_id: str,
+        job_id: str,
+        spec: Spec,
+        schedule: Schedule,
+        by: Requester | None = None,
+        key: IdempotencyKey | None = None,
+        expected: ExpectedVersions | None = None,
+    ) -> Enqueued:
+        """Creates the job under that id, or replaces its spec and schedule as if it were new: a stopped or paused job is active again, its
+        next tick moves, and what runs is left alone. Raises Conflict when another task has the id, and Changed when the job has none of the
+        expected versions."""
+
+        async def write() -> tuple[JobChange, bool] | None:
+            """What was written, and whether it replaced a job; None when another process created or changed the job at the same time."""
+            seen, now = await self._read(task_id, job_id, expected), self._clock.now()
+            if seen is None:
+                created = create_under(job_id, task_id, spec, schedule, now, by)
+                return (created, False) if await self._create_if_absent(created, key) else None
+            change = job_change.put(seen, spec, schedule, now=now, by=by).with_event(EventKind.JOB_CHANGED, now, by, how="PUT")
+            return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
+
+        async def create_or_replace() -> Enqueued:
+            await self._admit(task_id, spec, schedule)
+            change, replaced = await until_written(job_id, write)
+            await self._outbox.enqueue(change.execution, change.job)
+            if replaced:
+                await self._outbox.enqueue(await self._changes.release_waiting(change.job))
+            if replaced and change.job.next_tick is None:
+                await self._outbox.withdraw(change.job)
+            return _accepted(change)
+
+        return await self._idempotency.run_once(key, create_or_replace)
+
+    async def check_put(self, task_id: str, job_id: str, expected: ExpectedVersions | None) -> None:
+        """Raises what ``put`` would raise about the job that has the id now."""
+        await self._read(task_id, job_id, expected)
+
+    async def _admit(self, task_id: str, spec: Spec, schedule: Schedule) -> None:
+        admit(self._pools, task_id, spec)
+        await self._outbox.check()
+        if schedule.kind is ScheduleKind.NOW:
+            await self._quotas.check(task_id)
+
+    async def _read(self, task_id: str, job_id: str, expected: ExpectedVersions | None) -> Job | None:
+        """The job that has the id now."""
+        seen = await self._store.job(job_id)
+        if seen is not None and seen.task_id != task_id:
+            raise Conflict(f"job {seen.id} is in another task than {task_id!r}; choose another id")
+        check_version(seen, job_id, expected)
+        return seen
+
+    async def _create_if_absent(self, change: JobChange, key: IdempotencyKey | None) -> bool:
+        try:
+            await self._create(change, key)
+        except Conflict:
+            return False
+        return True
+
+    async def _create(self, change: JobChange, key: IdempotencyKey | None) -> None:
+        record = record_of(key, change, change.job.created_at)
+        await self._store.create(change.job, change.ticks[0] if change.ticks else None, change.execution, record)
+
+
+def create_under(job_id: str, task_id: str, spec: Spec, schedule: Schedule, now: int, by: Requester | None) -> JobChange:
+    """Creates a job under an id that a deleted job may have had: its revision begins with the time, so that the queue sees that the deleted
+    job's entry is older."""
+    return job_change.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
+
+
+def _accepted(change: JobChange) -> Enqueued:
+    """Logs a job that was created or replaced, and makes the answer."""
+    job, answer = change.job, enqueued(change)
+    event = "job.enqueued" if answer.execution_id else "job.scheduled"
+    log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=answer.tick_id, execution_id=answer.execution_id, due=job.next_tick)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a job would run and where: its pool's hosts as workers see them, its next due times (milliseconds; five at most), and the
+    resources of its container (those that the spec asks for, or else the pool's limits)."""
+
+    spec: Spec
+    schedule: Schedule
+    pool: Pool
+    hosts: tuple[HostRow, ...]
+    next_runs: tuple[int, ...]
+    resources: Resources
+
+
+class Previewer(Service):
+    """Previews jobs, and writes nothing. Raises QueueDown, because the job itself would be refused."""
+
+    async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
+        """A job that would be created now. Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the
+        container."""
+        return await self._preview(admit(self._pools, task_id, spec), spec, schedule, first_run(schedule, self._clock.now()))
+
+    async def preview_change(self, change: JobChange) -> Preview:
+        """A job after a change that was admitted. Raises Invalid when no pool takes its task."""
+        job = change.job
+        pool = pool_for(self._pools, job.task_id) or admit(self._pools, job.task_id, job.spec)
+        first = job.next_run(self._clock.now()) if change.execution is None else change.execution.scheduled_for
+        return await self._preview(pool, job.spec, job.schedule, first)
+
+    async def _preview(self, pool: Pool, spec: Spec, schedule: Schedule, first: int | None) -> Preview:
+        resources = spec.resources.within(pool.limits)
+        hosts = tuple(_for(resources, row) for row in host_rows([pool], await self._reports.current()))
+        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, first), resources)
+
+
+def _for(resources: Resources, row: HostRow) -> HostRow:
+    """The host as seen by a container with these resources: not usable when it is too small."""
+    if row.view is None or not row.view.usable or (shortage := row.view.shortage(resources)) is None:
+        return row
+    return replace(row, view=replace(row.view, usable=False, reason=shortage))
+
+
+def first_run(schedule: Schedule, now: int) -> int | None:
+    """When a job that is created now is first due; None for a cron that never is."""
+    moment = schedule.first_tick(now)
+    return moment if schedule.cron is not None else max(moment or now, now)
+
+
+class ManualRuns(JobService):
+    """Adds a tick to a job that is due now. A stop that was answered earlier does not cover it; a later stop does.
+
+    Both methods raise NotFound, Conflict when the job's ``expiration`` is over, Forbidden when the pool no longer allows its container,
+    TooMany when as many executions wait as the pool allows, and KeyReused for a known idempotency key with another body. A known key with
+    the same body gets the first answer and runs nothing.
+    """
+
+    async def run(
+        self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None, *, force: bool = False
+    ) -> Enqueued:
+        """Runs the job once now. Its schedule, stop and pause stay as they are. While it runs, its ``overlap`` says what follows, as for a
+        tick; Conflict is raised in place of a skipped tick. With ``force`` it runs at once, beside anything else of it."""
+
+        async def step(seen: Job, now: int) -> JobChange:
+            change = self._run_now(seen, seen.spec, now, by, STARTS if force else await self._met(seen))
+            return change.with_event(EventKind.JOB_RUN, now, by)
+
+        return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
+
+    async def retry(self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None) -> Enqueued:
+        """Runs the job's last execution again with the same spec, even if the job is stopped. Raises Conflict when the job never ran, while
+        it runs, and before a retry that is due."""
+
+        async def step(seen: Job, now: int) -> JobChange:
+            change = self._run_now(seen, await self._last_spec(seen, now), now, by)
+            return change.with_event(EventKind.JOB_RETRIED, now, by)
+
+        return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
+
+    async def _met(self, job: Job) -> OverlapDecision:
+        """Applies the overlap rule to a manual run. The executions under way are read after the job: a newer execution changes the job, and
+        the step is repeated."""
+        if job.schedule.overlap is Overlap.ALLOW:
+            return STARTS
+        try:
+            others = await self._store.under_way_of(job.task_id, job.id)
+        except Unreadable as error:
+            raise Conflict(f"whether the job runs is not known: {error}; or add ?force=1 to start it whatever else of it runs") from error
+        met = meet(job.schedule.overlap, others)
+        if met.outcome is Outcome.SKIPPED:
+            raise Conflict(f"{met.reason}; run it when that has ended, or add ?force=1 to start it beside that")
+        return met
+
+    def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
+        if spec.is_over(now):
+            moment = iso(spec.expiration or 0)
+            raise Conflict(f"the expiration of job {seen.id} was {moment}, so it would not start; send a PUT with a later one")
+        pool = pool_for(self._pools, seen.task_id)
+        if pool is not None:
+            check_allowed(pool, spec)
+        return job_change.run_now(seen, spec, now=now, by=by, met=met)
+
+    async def _last_spec(self, job: Job, now: int) -> Spec:
+        """What the job's last execution ran. The execution is read after the job: a newer one changes the job, and the step is repeated."""
+        if job.next_run(now) is not None or job.paused:
+            state = "paused" if job.paused else "scheduled"
+            raise Conflict(f"job {job.id} is {state}: it has a tick to come; use run to run it once now")
+        last = (await self._store.latest([job.id])).get(job.id)
+        if last is None:
+            raise Conflict(f"job {job.id} never ran, so there is nothing to retry; use run")
+        if not last.status.final:
+            stopping = job.stops(last.sequence) or last.stop_requested_at is not None
+            raise Conflict(f"execution {last.id} of job {job.id} is {'stopping' if stopping else last.status}; try again when it has ended")
+        if is_under_way(last):
+            raise Conflict(f"execution {last.id} of job {job.id} failed, and is about to be retried")
+        return last.spec
+
+    async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None) -> Enqueued:
+        await self._outbox.check()
+        await self._quotas.check(task_id)
+        change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
+        job, answer = change.job, enqueued(change)
+        log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=answer.execution_id, sequence=job.sequence)
+        await self._outbox.enqueue(change.execution)
+        return answer
