@@ -64,6 +64,7 @@ DRIVERS = {
     "httpx": ("client",),
     "environs": ("config",),
     "bson": ("storage",),
+    "marshmallow": ("web",),
     "motor": ("storage",),
     "pymongo": ("storage",),
     "redis": ("queue", "embedded"),

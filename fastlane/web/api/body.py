@@ -1,14 +1,18 @@
-"""Objects and lists in the body of a request. A field is declared once, and its reader and its JSON Schema both follow from that.
+"""Objects and lists in the body of a request. A field is declared once, and its reader, its JSON Schema and its marshmallow field follow
+from that.
 
-All faults are found at once. Each is named by the path to its field.
+The readers alone read what has no fault. Once there is one, marshmallow collects all, each named by the path to its field.
 """
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import islice
 from typing import Any, Generic
+
+from marshmallow import Schema, ValidationError, fields
 
 from fastlane.errors import Fault, Invalid, nearest
 from fastlane.models.container import as_integer
@@ -17,26 +21,14 @@ from fastlane.web.api.json_schema import JsonSchema, nullable
 from fastlane.web.api.serializer import Field, Serializer, Value
 
 Reader = Callable[[object], Any]
-"""Turns a JSON value into a value of ours. Raises ValueError with what is wrong, or FieldFaults when parts of it are wrong."""
+"""Turns a JSON value into a value of ours. Raises ValueError with what is wrong, or marshmallow's ValidationError when parts of it are
+wrong, with a list of faults, or a tree of them, for each name of a field or place in a list."""
 Hints = Mapping[str, str]
 """Hints for names that belong elsewhere, by the name in small letters."""
 
 MAX_FAULTS = 50
 """Faults that one answer names. A random body would have a hundred thousand."""
 _CAPITAL = re.compile("[A-Z]")
-
-
-class FieldFaults(ValueError):
-    """Faults in the parts of a value. ``tree`` has a list of faults, or another tree, for each name of a field or place in a list."""
-
-    def __init__(self, tree: Mapping[Any, Any]) -> None:
-        super().__init__(f"has faults in {', '.join(map(str, tree))}")
-        self.tree = tree
-
-
-def key_of(name: str) -> str:
-    """The name under which an answer reports a fault."""
-    return name[:80] or "(empty)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +48,6 @@ class UnknownName:
         near = nearest(self.name, self.known)
         fields = f"its fields are: {', '.join(self.known)}"
         return f"is not a field of {self.noun}; " + (f'the nearest is "{near}" ({fields})' if near else fields)
-
-
-class Faults:
-    """The faults of an object's fields, by name, or of a list's items, by index."""
-
-    def __init__(self) -> None:
-        self.tree: dict[str | int, Any] = {}
-        self._count = 0
-
-    @property
-    def enough(self) -> bool:
-        """Whether an answer can name no more."""
-        return self._count >= MAX_FAULTS
-
-    def add(self, field: str | int, messages: Any) -> None:
-        """Adds the faults of a field: a list of them or, for a field with fields, a tree."""
-        name = key_of(field) if isinstance(field, str) else field
-        self.tree[name] = [*self.tree[name], *messages] if name in self.tree and isinstance(messages, list) else messages
-        self._count += len(messages)
-
-    def read(self, field: str | int, read: Reader, value: object) -> Any:
-        """The value of a field; None when it has a fault."""
-        try:
-            return read(value)
-        except ValueError as error:
-            self.add(field, error.tree if isinstance(error, FieldFaults) else [str(error)])
-        return None
-
-    def raise_if_any(self) -> None:
-        """Raises FieldFaults if there are any faults."""
-        if self.tree:
-            raise FieldFaults(self.tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +99,22 @@ class RoundTrip(Generic[Value]):
         self.answer = Serializer[Value](component, description, **{name: field.answer for name, field in fields.items()})
 
     def read(self, value: object) -> dict[str, Any]:
-        """The given fields, by attribute. Raises ValueError."""
+        """The given fields, by attribute. Raises as a reader does."""
         return {attribute_of(name): part for name, part in self.body.read(value).items()}
+
+
+def _part(read: Callable[[Any], Any], missing: str | None = None) -> fields.Function:
+    """A part of a body as marshmallow reads it; ``missing`` is the fault of a body without it, if it is required."""
+
+    def deserialize(value: Any) -> Any:
+        try:
+            return read(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        except ValidationError as error:
+            raise ValidationError(error.messages) from None  # without what can be read of it, since a part counts as a whole
+
+    return fields.Function(deserialize=deserialize, required=missing is not None, error_messages={"required": [missing]})
 
 
 class BodyObject:
@@ -155,35 +129,41 @@ class BodyObject:
         self._hinted = hinted
         self._readers = {name: field.read for name, field in fields.items()}
 
-    def read(self, value: object) -> dict[str, Any]:
-        """The fields that are given, by name; null counts as not given. Raises FieldFaults with all faults."""
+    def read(self, value: object, *, partial: bool = False) -> dict[str, Any]:
+        """The fields that are given, by name; null counts as not given. A ``partial`` object may lack fields. Raises ValidationError with
+        all faults and, as ``valid_data``, the values of the fields that can be read."""
         if not isinstance(value, dict):
             raise ValueError(f'is not an object; write {{"{next(iter(self.fields))}": …}}')
-        found, faults = self.read_parts(value)
-        faults.raise_if_any()
+        found, readers = {}, self._readers
+        try:
+            for name, given in value.items():
+                read = readers[name]
+                if given is not None:
+                    found[name] = read(given)
+        except (KeyError, ValueError, ValidationError):
+            raise self._all_faults(value, partial) from None
+        for name in () if partial else self.required:
+            if name not in found:
+                raise self._all_faults(value, partial)
         return found
 
-    def read_parts(self, given: Mapping[str, Any], *, partial: bool = False) -> tuple[dict[str, Any], Faults]:
-        """The values of the fields that can be read, and the faults of the others. A ``partial`` object may lack fields."""
-        found, faults, readers = {}, Faults(), self._readers
-        for name, value in given.items():
-            read = readers.get(name)
-            if read is None:
-                faults.add(name, [UnknownName(name, self.fields, self._noun, self._hinted)])
-            elif value is not None:
-                try:
-                    found[name] = read(value)
-                    continue
-                except FieldFaults as error:
-                    faults.add(name, error.tree)
-                except ValueError as error:
-                    faults.add(name, [str(error)])
-            if faults.enough:
-                break
-        for name in () if partial else self.required:
-            if given.get(name) is None:
-                faults.add(name, [self.fields[name].missing or f"is missing; {self._noun} needs one"])
-        return found, faults
+    @cached_property
+    def _collector(self) -> Schema:
+        """Reads every field, and collects the faults."""
+        missing = {name: self.fields[name].missing or f"is missing; {self._noun} needs one" for name in self.required}
+        return Schema.from_dict({name: _part(read, missing.get(name)) for name, read in self._readers.items()})()
+
+    def _all_faults(self, value: Mapping[str, Any], partial: bool) -> ValidationError:
+        """The faults of what is given, in its order, and then of what is missing."""
+        known = {name: value[name] for name in self.fields if value.get(name) is not None}
+        looked_at = islice(value, len(self.fields) + MAX_FAULTS)  # all names, or more unknown ones than an answer has room for
+        names = [name for name in looked_at if name in known or name not in self.fields]
+        tree: dict[str, Any] = {name: [UnknownName(name, self.fields, self._noun, self._hinted)] for name in names if name not in known}
+        try:
+            found = self._collector.load(known, partial=partial)
+        except ValidationError as error:
+            found, tree = error.valid_data, tree | error.messages_dict
+        return ValidationError({name: tree[name] for name in (*names, *tree) if name in tree}, valid_data=found)
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -195,26 +175,27 @@ class BodyObject:
 
 def read_body(body: BodyObject, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a whole body. Raises Invalid with every fault."""
-    found, faults = body.read_parts({name: value for name, value in given.items() if value is not None})
-    if faults.tree:
-        raise Invalid(faults_of(faults.tree, given))
-    return found
+    try:
+        return body.read({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise Invalid(faults_of(error.messages_dict, given)) from None
 
 
 def faults_of(tree: Mapping[Any, Any], given: Mapping[str, Any], hints: Hints | None = None) -> list[Fault]:
     """Lists a body's faults under dotted paths: missing fields first, then the body's order."""
-    places = {key_of(name): place for place, name in enumerate(given)}
+    places = {name: place for place, name in enumerate(given)}
     in_order = dict(sorted(tree.items(), key=lambda item: places.get(item[0], -1)))
     return list(islice(_flat(in_order, hints or {}, ""), MAX_FAULTS))
 
 
 def _flat(tree: Mapping[Any, Any], hints: Hints, path: str) -> Iterator[Fault]:
     for name, below in tree.items():
+        field = path + (str(name)[:80] or "(empty)")
         if isinstance(below, Mapping):
-            yield from _flat(below, hints, f"{path}{name}.")
+            yield from _flat(below, hints, f"{field}.")
         else:
             for message in below:
-                yield Fault(f"{path}{name}", message.words(hints) if isinstance(message, UnknownName) else message)
+                yield Fault(field, message.words(hints) if isinstance(message, UnknownName) else message)
 
 
 def attribute_of(name: str) -> str:
@@ -228,17 +209,18 @@ def attribute_of(name: str) -> str:
 def list_of(read: Reader, most: int, example: str) -> Callable[[object], tuple[Any, ...]]:
     """A reader of lists with at most this many items."""
 
+    collector = fields.List(_part(lambda boxed: read(boxed[0])))
+    """Reads items in a tuple each, since marshmallow does not hand on null."""
+
     def read_list(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise ValueError(f"is not a list; write [{example}]")
         if len(value) > most:
             raise ValueError(f"has more than {most} parts; leave some out")
-        faults, found = Faults(), []
-        for index, item in enumerate(value):
-            if not faults.enough:
-                found.append(faults.read(index, read, item))
-        faults.raise_if_any()
-        return tuple(found)
+        try:
+            return tuple(map(read, value))
+        except (ValueError, ValidationError):
+            return tuple(collector.deserialize([(item,) for item in value]))
 
     return read_list
 

@@ -2,18 +2,20 @@
 sent again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
+
+from marshmallow import ValidationError
 
 from fastlane.errors import quoted
 from fastlane.models import container
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.schedule import show_duration
 from fastlane.web.api import serializer
-from fastlane.web.api.body import BodyField, BodyObject, Both, Faults, FieldFaults, Option, RoundTrip, array, attribute_of, list_of, word_of
+from fastlane.web.api.body import BodyField, BodyObject, Both, Option, RoundTrip, array, attribute_of, list_of, word_of
 from fastlane.web.api.json_schema import JsonSchema, integer
 from fastlane.web.api.serializer import boolean, enum, mapping, nested, number, string, strings
 
@@ -118,19 +120,26 @@ def read_mount(value: object) -> Mount:
         raise ValueError('is neither text nor an object; write "/srv/data:/data:ro" or {"type": "tmpfs", "target": "/tmp"}')
     given = _MOUNT.read(value)
     kind = given["type"]
-    faults = Faults()
-    source = None
-    if kind is MountKind.TMPFS:
-        if "source" in given:
-            faults.add("source", ["is for a bind or a volume; leave it out of a tmpfs"])
-    elif "source" in given:
-        source = faults.read("source", (_HOST_PATH if kind is MountKind.BIND else _VOLUME_NAME).read, given["source"])
-    else:
-        faults.add("source", [f"is missing; name the {'path of the node' if kind is MountKind.BIND else 'volume'}"])
+    faults, source = {}, None
+    try:
+        source = _read_source(kind, given.get("source"))
+    except ValueError as error:
+        faults["source"] = [str(error)]
     if kind is not MountKind.TMPFS and "size" in given:
-        faults.add("size", ["is for tmpfs; leave it out"])
-    faults.raise_if_any()
+        faults["size"] = ["is for tmpfs; leave it out"]
+    if faults:
+        raise ValidationError(faults)
     return Mount(kind, given["target"], source, given.get("readOnly", False), given.get("size"))
+
+
+def _read_source(kind: MountKind, source: str | None) -> str | None:
+    if kind is MountKind.TMPFS:
+        if source is not None:
+            raise ValueError("is for a bind or a volume; leave it out of a tmpfs")
+        return None
+    if source is None:
+        raise ValueError(f"is missing; name the {'path of the node' if kind is MountKind.BIND else 'volume'}")
+    return str((_HOST_PATH if kind is MountKind.BIND else _VOLUME_NAME).read(source))
 
 
 _SECRET = RoundTrip[Secret](
@@ -179,15 +188,21 @@ def read_hosts(value: object) -> dict[str, str]:
         raise ValueError('is not an object; write {"db.internal": "10.0.0.7"}')
     if len(value) > MAX_HOSTS:
         raise ValueError(f"has more than {MAX_HOSTS} hosts; put them into a name server")
-    faults, hosts = Faults(), {}
-    for given, address in value.items():
-        if not faults.enough:
-            name = faults.read(given or "(empty)", container.read_host_name, given)
-            hosts[name] = faults.read(given or "(empty)", container.read_address, address)
-    faults.raise_if_any()
+    try:
+        hosts = {container.read_host_name(name): container.read_address(address) for name, address in value.items()}
+    except ValueError:
+        raise ValidationError({name: faults for name, address in value.items() if (faults := [*_host_faults(name, address)])}) from None
     if len(hosts) < len(value):
         raise ValueError("has two names that differ only in capitals, which host names ignore; leave one")
     return hosts
+
+
+def _host_faults(name: str, address: object) -> Iterator[str]:
+    for read, value in ((container.read_host_name, name), (container.read_address, address)):
+        try:
+            read(value)
+        except ValueError as error:
+            yield str(error)
 
 
 def _unique(
@@ -197,11 +212,12 @@ def _unique(
 
     def read_all(value: object) -> tuple[Any, ...]:
         items = read(value)
-        faults = Faults()
+        faults: dict[int, Any] = {}
         for place in _repeated(map(key, items)):
             messages = [f"{quoted(key(items[place]))} is there twice; leave one, or choose another"]
-            faults.add(place, {field: messages} if field else messages)
-        faults.raise_if_any()
+            faults[place] = {field: messages} if field else messages
+        if faults:
+            raise ValidationError(faults)
         return items
 
     return read_all
@@ -342,7 +358,7 @@ def read_container(value: object) -> Container:
     given = CONTAINER_BODY.read(value)
     old = given.pop(OLD_HOSTS, None)
     if differs(old, given.get("extraHosts")):
-        raise FieldFaults({OLD_HOSTS: [NOT_THE_SAME]})
+        raise ValidationError({OLD_HOSTS: [NOT_THE_SAME]})
     if old:
         given["extraHosts"] = old
     return Container(**{attribute_of(name): part for name, part in given.items()})
@@ -408,5 +424,5 @@ def read_resources(value: object) -> Resources:
     reserve = given.pop("reserve", {})
     above = [name for name in reserve if reserve[name] > given.get(name, reserve[name])]
     if above:
-        raise FieldFaults({"reserve": {name: [f"is more than resources.{name}; ask for that or less"] for name in above}})
+        raise ValidationError({"reserve": {name: [f"is more than resources.{name}; ask for that or less"] for name in above}})
     return Resources(**given, reserve_cpus=reserve.get("cpus"), reserve_memory=reserve.get("memory"))

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
+
+from marshmallow import ValidationError
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import NO_CONTAINER
@@ -556,10 +558,14 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, 
 
 def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> tuple[Mapping[str, Any], list[Fault]]:
     """The values of a body's fields that can be read, and the faults of the others. A ``partial`` body may lack fields."""
-    wanted, faults = JOB_BODY.read_parts(given, partial=partial)
+    tree: dict[str, Any] = {}
+    try:
+        wanted = JOB_BODY.read(given, partial=partial)
+    except ValidationError as error:
+        wanted, tree = cast(dict[str, Any], error.valid_data), error.messages_dict
     for name, words in _combination_faults(given, wanted, partial):
-        faults.add(name, [words])
-    return wanted, [*(faults_of(faults.tree, given, HINTS) if faults.tree else ()), *rules.faults(wanted)]
+        tree.setdefault(name, []).append(words)
+    return wanted, [*(faults_of(tree, given, HINTS) if tree else ()), *rules.faults(wanted)]
 
 
 def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], partial: bool) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,8 @@ import re
 from itertools import islice
 from typing import Any
 
+from marshmallow import ValidationError
+
 from fastlane.log import MASK
 from fastlane.models.container import ESCAPED, OPENING, as_integer, literal_size
 from fastlane.models.image import EXAMPLES, reference_fault
@@ -13,7 +15,7 @@ from fastlane.models.job import CONTROL
 from fastlane.models.schedule import read_duration_or_seconds
 from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema
-from fastlane.web.api.body import MAX_FAULTS, FieldFaults, Reader
+from fastlane.web.api.body import MAX_FAULTS, Reader
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
 
 _PART = r"""[^ \t\r\n'"\\]++|'[^']*+'|"(?:[^"\\]++|\\.)*+"|\\."""
@@ -99,9 +101,9 @@ def read_envs(value: object) -> dict[str, str]:
         raise ValueError('is not an object; write {"NAME": "value"}')
     if len(value) > MAX_ENVS:
         raise ValueError(f"has more than {MAX_ENVS} variables; put them into a file of the image")
-    faults = {name[:80] or "(empty)": [fault] for name, given in value.items() if (fault := _env_fault(name, given))}
+    faults = {name: [fault] for name, given in value.items() if (fault := _env_fault(name, given))}
     if faults:
-        raise FieldFaults(faults)
+        raise ValidationError(faults)
     envs = {name: given if isinstance(given, str) else json.dumps(given) for name, given in value.items()}
     sizes = [len(name) + 1 + len(given.encode()) for name, given in envs.items()]
     if sizes and (max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_ENVS_BYTES):
@@ -148,8 +150,8 @@ def read_labels(value: object) -> dict[str, str]:
         raise ValueError('is not an object; write {"team": "data"}')
     if len(value) > MAX_LABELS:
         raise ValueError(f"has more than {MAX_LABELS} labels; put the others into metadata")
-    if faults := {name[:80] or "(empty)": [fault] for name, given in value.items() if (fault := _label_fault(name, given))}:
-        raise FieldFaults(faults)
+    if faults := {name: [fault] for name, given in value.items() if (fault := _label_fault(name, given))}:
+        raise ValidationError(faults)
     return value
 
 
@@ -226,7 +228,7 @@ def _listed(value: object) -> tuple[str, ...]:
         raise ValueError('is neither text nor a list of texts; write "ls -lah" or ["ls", "-lah"]')
     faults = {place: ["is not text; put it in quotes"] for place, part in enumerate(value) if not isinstance(part, str)}
     if faults:
-        raise FieldFaults(dict(islice(faults.items(), MAX_FAULTS)))
+        raise ValidationError(dict(islice(faults.items(), MAX_FAULTS)))
     return tuple(value)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from marshmallow import Schema, ValidationError
+from marshmallow.fields import List
 
 from fastlane.errors import Invalid
 from fastlane.models.job import Spec
@@ -96,9 +98,17 @@ def is_read(name: str, value: object) -> bool:
     """Whether the field takes this value."""
     try:
         JOB_BODY.fields[name].read(value)
-    except ValueError:
+    except (ValueError, ValidationError):
         return False
     return True
+
+
+def read_parts(body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The values of the fields that can be read, and the faults of the others."""
+    try:
+        return JOB_BODY.read(body), {}
+    except ValidationError as error:
+        return error.valid_data, error.messages_dict
 
 
 @given(bodies())
@@ -107,11 +117,11 @@ def is_read(name: str, value: object) -> bool:
 @example({"command": "true"})
 @example({})
 def test_a_field_is_read_whatever_is_wrong_with_the_others(body: dict[str, Any]) -> None:
-    found, faults = JOB_BODY.read_parts(body)
+    found, tree = read_parts(body)
     good = {name: value for name, value in body.items() if name in JOB_BODY.fields and is_read(name, value)}
     assert found == {name: JOB_BODY.fields[name].read(value) for name, value in good.items()}
     missing = set(JOB_BODY.required) - body.keys()
-    assert {*faults.tree} == {name or "(empty)" for name in body.keys() - good.keys()} | missing
+    assert {*tree} == body.keys() - good.keys() | missing
 
 
 def test_the_faults_of_a_body_are_told_in_its_order_after_what_is_missing() -> None:
@@ -128,6 +138,18 @@ def test_the_faults_of_a_body_are_told_in_its_order_after_what_is_missing() -> N
         read_job(body, NOW, JobRules(hard_retries=10, hard_timeout=1800))
     fields = ["image", "timezone", "colour", "retries", "cmd", "startIn", "startIn", "container.user", "container.usr"]
     assert [fault.field for fault in caught.value.faults] == fields
+
+
+def test_only_a_body_with_a_fault_is_read_with_marshmallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+    monkeypatch.setattr(Schema, "load", lambda schema, data, **_: reads.append(data) or data)
+    monkeypatch.setattr(List, "deserialize", lambda field, value: reads.append(value) or value)
+    rules, options = JobRules(hard_retries=10, hard_timeout=1800), {"mounts": [{"type": "tmpfs", "target": "/tmp"}], "secrets": ["a"]}
+    read_job({"image": "ubuntu", "container": options, "retries": None}, NOW, rules)
+    assert reads == []
+    with pytest.raises(Invalid):
+        read_job({"image": "ubuntu", "container": options, "cmd": "ls"}, NOW, rules)
+    assert reads == [{"image": "ubuntu", "container": options}]
 
 
 def test_every_field_without_a_part_in_the_schedule_is_an_attribute_of_the_spec() -> None:
