@@ -209,8 +209,7 @@ def attribute_of(name: str) -> str:
 def list_of(read: Reader, most: int, example: str) -> Callable[[object], tuple[Any, ...]]:
     """A reader of lists with at most this many items."""
 
-    collector = fields.List(_part(lambda boxed: read(boxed[0])))
-    """Reads items in a tuple each, since marshmallow does not hand on null."""
+    collector = fields.List(_part(lambda boxed: read(boxed[0])))  # each item in a tuple, since marshmallow hands on no null
 
     def read_list(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):

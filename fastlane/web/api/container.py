@@ -120,26 +120,22 @@ def read_mount(value: object) -> Mount:
         raise ValueError('is neither text nor an object; write "/srv/data:/data:ro" or {"type": "tmpfs", "target": "/tmp"}')
     given = _MOUNT.read(value)
     kind = given["type"]
-    faults, source = {}, None
-    try:
-        source = _read_source(kind, given.get("source"))
-    except ValueError as error:
-        faults["source"] = [str(error)]
+    faults, source = {}, given.get("source")
+    if kind is MountKind.TMPFS:
+        if source is not None:
+            faults["source"] = ["is for a bind or a volume; leave it out of a tmpfs"]
+    elif source is None:
+        faults["source"] = [f"is missing; name the {'path of the node' if kind is MountKind.BIND else 'volume'}"]
+    else:
+        try:
+            source = (_HOST_PATH if kind is MountKind.BIND else _VOLUME_NAME).read(source)
+        except ValueError as error:
+            faults["source"] = [str(error)]
     if kind is not MountKind.TMPFS and "size" in given:
         faults["size"] = ["is for tmpfs; leave it out"]
     if faults:
         raise ValidationError(faults)
     return Mount(kind, given["target"], source, given.get("readOnly", False), given.get("size"))
-
-
-def _read_source(kind: MountKind, source: str | None) -> str | None:
-    if kind is MountKind.TMPFS:
-        if source is not None:
-            raise ValueError("is for a bind or a volume; leave it out of a tmpfs")
-        return None
-    if source is None:
-        raise ValueError(f"is missing; name the {'path of the node' if kind is MountKind.BIND else 'volume'}")
-    return str((_HOST_PATH if kind is MountKind.BIND else _VOLUME_NAME).read(source))
 
 
 _SECRET = RoundTrip[Secret](
@@ -212,12 +208,11 @@ def _unique(
 
     def read_all(value: object) -> tuple[Any, ...]:
         items = read(value)
-        faults: dict[int, Any] = {}
-        for place in _repeated(map(key, items)):
-            messages = [f"{quoted(key(items[place]))} is there twice; leave one, or choose another"]
-            faults[place] = {field: messages} if field else messages
+        faults = {
+            place: [f"{quoted(key(items[place]))} is there twice; leave one, or choose another"] for place in _repeated(map(key, items))
+        }
         if faults:
-            raise ValidationError(faults)
+            raise ValidationError({place: {field: words} for place, words in faults.items()} if field else faults)
         return items
 
     return read_all
