@@ -3,18 +3,44 @@
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from itertools import zip_longest
+from string import Template
 from typing import Any
 
 import click
 
 from fastlane.cli.common import CONFIG, DATA_DIR, load_or_exit, say, with_options
 from fastlane.config.access import hash_password, hash_token, make_token
+from fastlane.config.legacy import LEGACY_NAMES, PASSWORD, USER, USERNAME
 from fastlane.config.load import LoadedSettings
-from fastlane.config.page import markdown
+from fastlane.config.pools import LIMIT_KEYS, POLICY_KEYS, POOL_KEYS
 from fastlane.config.settings import SETTINGS, Setting
 from fastlane.config.types import Role
+
+
+def markdown() -> str:
+    """The whole page."""
+    secret = [f"`{row.variable}_FILE`" for row in SETTINGS if row.secret]
+    old = [(f"`{row.old}`", f"`{row.new}`", row.difference) for row in LEGACY_NAMES]
+    parts = {
+        "settings": _table((f"`{row.name}`", row.default, f"{row.meaning}{' (secret)' if row.secret else ''}") for row in SETTINGS),
+        "pools": _table((f"`{name}`", key.default, key.meaning) for name, key in POOL_KEYS.items()),
+        "old": _table([*old, (f"`{USERNAME}` (also `{USER}`) with `{PASSWORD}`", "`users`", "see below")]),
+        "secrets": f"{', '.join(secret[:-1])} and {secret[-1]}",
+        "policy": _listed(POLICY_KEYS),
+        "limits": _listed(LIMIT_KEYS),
+    }
+    return Template((files("fastlane.config") / "page.md").read_text("utf-8")).substitute(parts)
+
+
+def _table(rows: Iterable[tuple[str, str, str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 @click.command("config")

@@ -57,7 +57,7 @@ JOBS, LOOK, CONTROL, SERVER, FILES = "Run jobs", "Look", "Control", "Servers", "
 
 COMMANDS = {
     "run": CommandEntry("fastlane.cli.client.commands.run:run", "Run a command in a container, follow it, pass on its exit code.", JOBS),
-    "schedule": CommandEntry("fastlane.cli.client.commands.schedule:schedule", "Run a command later, or again and again.", JOBS),
+    "schedule": CommandEntry("fastlane.cli.client.commands.run:schedule", "Run a command later, or again and again.", JOBS),
     "ps": CommandEntry("fastlane.cli.client.commands.listings:ps", "What runs and what waits.", LOOK),
     "tasks": CommandEntry("fastlane.cli.client.commands.listings:tasks", "All tasks.", LOOK),
     "jobs": CommandEntry("fastlane.cli.client.commands.listings:jobs", "Jobs, their schedules and how they are.", LOOK),
@@ -81,7 +81,7 @@ COMMANDS = {
     "pools": CommandEntry("fastlane.cli.client.commands.listings:pools", "Pools, their limits and what runs there.", SERVER),
     "hosts": CommandEntry("fastlane.cli.client.commands.hosts:hosts", "Docker hosts: list, add, drain and remove them.", SERVER),
     "dispatch": CommandEntry("fastlane.cli.client.commands.control:dispatch", "Hold and release all that waits.", SERVER),
-    "repair": CommandEntry("fastlane.cli.client.commands.repair:repair", "Put right by hand what fastlane cannot.", SERVER),
+    "repair": CommandEntry("fastlane.cli.client.commands.control:repair", "Put right by hand what fastlane cannot.", SERVER),
     "reload": CommandEntry("fastlane.cli.client.commands.control:reload", "Read the pools from the settings again.", SERVER),
     "up": CommandEntry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
     "api": CommandEntry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
@@ -96,9 +96,9 @@ COMMANDS = {
     "token": CommandEntry("fastlane.cli.config:token", "Make a bearer token.", SERVER),
     "apply": CommandEntry("fastlane.cli.client.commands.apply:apply", "Make the schedules on the server equal to a file.", FILES),
     "diff": CommandEntry("fastlane.cli.client.commands.apply:diff", "What apply would change.", FILES),
-    "import-crontab": CommandEntry("fastlane.cli.client.commands.crontab:import_crontab", "Write such a file from a crontab.", FILES),
+    "import-crontab": CommandEntry("fastlane.cli.client.commands.apply:import_crontab", "Write such a file from a crontab.", FILES),
     "context": CommandEntry("fastlane.cli.client.commands.contexts:context", "Which server is asked, and as whom.", FILES),
-    "completion": CommandEntry("fastlane.cli.client.completion:completion", "Completion for bash, zsh and fish.", FILES),
+    "completion": CommandEntry("fastlane.cli.client.reference:completion", "Completion for bash, zsh and fish.", FILES),
     "version": CommandEntry("fastlane.cli.main:version", "Show the version.", FILES),
 }
 

@@ -17,7 +17,7 @@ from fastlane.errors import FastlaneError, TransientError
 
 if TYPE_CHECKING:
     from fastlane.config.settings import Settings
-    from fastlane.storage.transfer.importing import Summary
+    from fastlane.storage.transfer.files import Summary
     from fastlane.storage.transfer.lines import Line
 
 REPORT_EVERY = 5.0
@@ -133,7 +133,7 @@ def import_store(file: Path, config: str | None, data_dir: str | None, without_r
 
 async def _export(settings: "Settings", output: Path | None, *, with_logs: bool) -> None:
     from fastlane.app import make_store, opened
-    from fastlane.storage.transfer.exporting import export
+    from fastlane.storage.transfer.files import export
     from fastlane.storage.transfer.lines import write, write_to
 
     check_store(settings)
@@ -150,7 +150,7 @@ async def _export(settings: "Settings", output: Path | None, *, with_logs: bool)
 
 async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
     from fastlane.app import make_store, opened
-    from fastlane.storage.transfer.importing import Importer
+    from fastlane.storage.transfer.files import Importer
     from fastlane.storage.transfer.lines import check, read
 
     check(file, _TransferProgress("checked"))

@@ -7,11 +7,10 @@ from fastlane.directory import Directory
 from fastlane.queue.port import Queue
 from fastlane.services.deliveries import Deliveries
 from fastlane.services.events import AccessEvents, EventFeeds, EventReader
-from fastlane.services.hosts import HostRegistry
 from fastlane.services.jobs import Edits, JobChanges, JobPauses, ManualRuns, Previewer, Submissions
+from fastlane.services.operations import HostRegistry, OperatorActions, Pools
 from fastlane.services.outbox import QueueOutbox
 from fastlane.services.parts import ServiceParts
-from fastlane.services.pools import OperatorActions, Pools
 from fastlane.services.reads.lists import Details, History, Lists
 from fastlane.services.reads.logs import CompletionWaiter, Logs
 from fastlane.services.reads.pools import PoolReader

@@ -11,7 +11,7 @@ from fastlane.models.delivery import Delivery, Receiver, receiver_id
 from fastlane.models.event import Event, EventKind
 from fastlane.models.ids import new_id
 from fastlane.services.parts import Service
-from fastlane.storage.lookup import find_execution, find_job
+from fastlane.storage.base import find_execution, find_job
 
 log = structlog.get_logger()
 

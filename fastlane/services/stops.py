@@ -22,8 +22,7 @@ from fastlane.services.jobs import JobChanges, check_version
 from fastlane.services.outbox import QueueOutbox
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.results import CurrentStatus, Deleted, TaskStopped
-from fastlane.storage.base import Deletion, Store
-from fastlane.storage.lookup import find_execution, find_job, find_task, no_such_job
+from fastlane.storage.base import Deletion, Store, find_execution, find_job, find_task, no_such_job
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from fastlane.errors import NotFound
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, Source, Span
@@ -631,3 +632,32 @@ class Store(
     async def walk_statuses(self, now: int, after: str, limit: int) -> StatusWalk:
         """Corrects stored statuses: of the next ``limit`` jobs by id after the named one, and wherever a wrong one is likely, for example
         on jobs that at ``now`` have expired before their tick came."""
+
+
+async def find_task(store: JobStore, task_id: str) -> Task:
+    """The task with this id."""
+    task = await store.task(task_id)
+    if task is None:
+        raise NotFound(f"there is no task {task_id!r}")
+    return task
+
+
+async def find_job(store: JobStore, task_id: str, job_id: str) -> Job:
+    """The job with this id, if it belongs to the task."""
+    job = await store.job(job_id)
+    if job is None or job.task_id != task_id:
+        raise no_such_job(task_id, job_id)
+    return job
+
+
+async def find_execution(store: ExecutionStore, task_id: str, job_id: str, execution_id: str) -> Execution:
+    """The execution with this id, if it belongs to the job and the task."""
+    execution = await store.execution(execution_id)
+    if execution is None or execution.job_id != job_id or execution.task_id != task_id:
+        raise NotFound(f"job {job_id} of task {task_id!r} has no execution {execution_id}")
+    return execution
+
+
+def no_such_job(task_id: str, job_id: str) -> NotFound:
+    """The error for a job that does not exist in its task."""
+    return NotFound(f"task {task_id!r} has no job {job_id}")

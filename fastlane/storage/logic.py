@@ -1,4 +1,4 @@
-"""The methods of the store that are the same for every database: written once, on top of the verbs over records (``rows``)."""
+"""The methods of the store that are the same for every database: written once, on top of the verbs over records (``records``)."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -19,8 +19,7 @@ from fastlane.models.tick import Outcome
 from fastlane.storage import records
 from fastlane.storage.base import Generation, Noted
 from fastlane.storage.logs import logged
-from fastlane.storage.records import Among, Between, Index, Without, by_key
-from fastlane.storage.rows import Part, Rows, filled, readable, write_version
+from fastlane.storage.records import Among, Between, Index, Part, Rows, Without, by_key, filled, readable, write_version
 from fastlane.storage.values import FAULTS, failure_from_json, requester_from_json, unreadable
 
 MAX_DELIVERIES = 1_000

@@ -6,8 +6,7 @@ from itertools import takewhile
 from typing import Any
 
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
-from fastlane.storage.records import EXECUTIONS, Among, Index, Record
-from fastlane.storage.rows import Part, Rows
+from fastlane.storage.records import EXECUTIONS, Among, Index, Part, Record, Rows
 from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
 
 MAX_CHUNKS = 32

@@ -15,8 +15,7 @@ from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Re
 from fastlane.storage import records
 from fastlane.storage.base import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
 from fastlane.storage.logs import MAX_CHUNKS, delete_chunks, logged
-from fastlane.storage.records import LAST, Among, Between
-from fastlane.storage.rows import Part, Rows, readable
+from fastlane.storage.records import LAST, Among, Between, Part, Rows, readable
 from fastlane.storage.values import FAULTS, unreadable
 
 FIRST = (-LAST - 1, "")

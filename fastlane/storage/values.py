@@ -4,8 +4,7 @@ inside them can mean anything to a database; a log's pieces are packed bytes. Al
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from struct import Struct
-from struct import error as StructError
+from struct import Struct, error as StructError
 from typing import Any
 
 import orjson
@@ -18,8 +17,7 @@ from fastlane.models.job import Failure, FailureReason, Spec, Usage
 from fastlane.models.log import Mark, Piece
 from fastlane.models.notify import Mailbox
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.stored import MAILBOX, WEBHOOK
-from fastlane.models.stored import SPEC as STORED_SPEC
+from fastlane.models.stored import MAILBOX, SPEC as STORED_SPEC, WEBHOOK
 
 REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
 """How many parsed specs are cached, and the length in characters of the longest: an execution's row is read several times on its way."""

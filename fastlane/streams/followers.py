@@ -8,8 +8,7 @@ from fastlane.clock import Clock
 from fastlane.errors import Fault, Invalid, TooMany, TransientError
 from fastlane.models.job import Execution
 from fastlane.models.log import Cursor
-from fastlane.storage.base import Store
-from fastlane.storage.lookup import find_execution, find_job
+from fastlane.storage.base import Store, find_execution, find_job
 from fastlane.streams.follower import Admitted, Followed, Follower, FollowLimits, SharedReads, StartPosition
 from fastlane.streams.reader import Hub
 

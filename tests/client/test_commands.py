@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from jsonschema import Draft202012Validator
 
-from fastlane.cli.client.times import duration, relative
+from fastlane.cli.client.output import duration, relative
 from fastlane.models.pool import Pool
 from fastlane.web.openapi import Document
 from fastlane.web.routes import ROUTES

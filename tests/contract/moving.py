@@ -7,8 +7,7 @@ from fastlane.models.event import Position, Source, Span, at
 from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.retention import TaskHour
 from fastlane.storage.base import Store
-from fastlane.storage.transfer.exporting import export
-from fastlane.storage.transfer.importing import Importer
+from fastlane.storage.transfer.files import Importer, export
 from fastlane.storage.transfer.lines import Line, PausedPools, decode, encode
 from tests.support.factories import joined
 

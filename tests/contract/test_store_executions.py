@@ -10,8 +10,8 @@ from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
 from fastlane.storage.base import Counts
-from fastlane.storage.mongo import executions as mongo_executions
-from fastlane.storage.sqlite import executions as sqlite_executions
+from fastlane.storage.mongo import jobs as mongo_executions
+from fastlane.storage.sqlite import jobs as sqlite_executions
 from tests.contract.stored import created, ended
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of

@@ -20,8 +20,8 @@ from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import RESTORED
 from fastlane.models.status import Status
 from fastlane.storage.base import Store
-from fastlane.storage.transfer import exporting
-from fastlane.storage.transfer.importing import Importer
+from fastlane.storage.transfer import files
+from fastlane.storage.transfer.files import Importer
 from fastlane.storage.transfer.lines import ExecutionLine
 from tests.contract.moving import ALL, content, exported, imported, without_start
 from tests.contract.test_stores_agree import History
@@ -192,7 +192,7 @@ async def test_deliveries_go_along_and_are_not_made_again_when_their_execution_s
 
 
 async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "PAGE", 2)
+    monkeypatch.setattr(files, "PAGE", 2)
     now = int(time.time() * 1000)
     for number in range(5):
         job, tick, execution = new()

@@ -14,8 +14,8 @@ from fastlane.models.job import Ending, Execution, Started
 from fastlane.models.retention import HOUR, HourCount, TaskHour
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion, Store
-from fastlane.storage.transfer import exporting
-from fastlane.storage.transfer.importing import Importer
+from fastlane.storage.transfer import files
+from fastlane.storage.transfer.files import Importer
 from fastlane.storage.transfer.lines import ExecutionLine, JobLine, Line, decode, encode
 from tests.contract.moving import EVER, content, exported, hours, imported
 from tests.support.factories import first_of, new
@@ -70,8 +70,8 @@ async def past(store: Store) -> Store:
 
 
 async def test_events_and_counts_and_quotas_go_along(past: Store, other: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "MANY", 2)
-    monkeypatch.setattr(exporting, "PAGE", 2)
+    monkeypatch.setattr(files, "MANY", 2)
+    monkeypatch.setattr(files, "PAGE", 2)
     await imported(other, await exported(past))
     before, after = await content(past), await content(other)
     for events in before["events"].values():
@@ -166,7 +166,7 @@ async def test_counts_are_written_over_and_executions_that_are_in_them_do_not_co
     for number, is_counted in enumerate((True, False), 2):
         _, more = first_of(job, key=f"r:{number}", sequence=number)
         more = replace(more, status=Status.DONE, scheduled_for=0, started_at=10, finished_at=20, settled=True, cleaned=True)
-        assert await store.transfer.restore_execution(more, exporting.NOT_NOTED, is_counted=is_counted)
-        assert not await store.transfer.restore_execution(more, exporting.NOT_NOTED, is_counted=is_counted)
+        assert await store.transfer.restore_execution(more, files.NOT_NOTED, is_counted=is_counted)
+        assert not await store.transfer.restore_execution(more, files.NOT_NOTED, is_counted=is_counted)
     assert await hours(store) == [TaskHour("t", "", HourCount(0, {Status.DONE: 4, Status.FAILED: 1}, started=3, late=80, latest=60))]
-    assert await store.transfer.noted([execution.id, "x"]) == {execution.id: exporting.NOT_NOTED}
+    assert await store.transfer.noted([execution.id, "x"]) == {execution.id: files.NOT_NOTED}

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tests.crash import api_and_reconciler as others
-from tests.crash import deletions, hosts_and_pools, mails, overlaps, owners, webhooks
+from tests.crash import api_and_reconciler as others, deletions, hosts_and_pools, mails, overlaps, owners, webhooks
 from tests.crash.scenarios import (
     Case,
     Covered,
@@ -23,8 +22,7 @@ from tests.crash.scenarios import (
     TakenOver,
     UnservedLane,
 )
-from tests.support.seams import NAMES as NAMES
-from tests.support.seams import Trip
+from tests.support.seams import NAMES as NAMES, Trip
 
 SCENARIOS: Mapping[str, type[Scenario]] = {
     "now": Scenario,

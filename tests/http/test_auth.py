@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from fastlane.cli.config import markdown
 from fastlane.config.access import PasswordHash
-from fastlane.config.page import markdown
 from fastlane.services.reads.status import MAX_SCHEDULED
 from fastlane.web.routes import ROUTES
-from fastlane.web.security import auth
-from fastlane.web.security import auth as throttle
+from fastlane.web.security import auth, auth as throttle
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import until

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.web import handler
-from fastlane.web import server as http_server
+from fastlane.web import handler, server as http_server
 from fastlane.web.http import connection
 from tests.support.intercept import Call, intercept
 from tests.support.waiting import PATIENCE, until

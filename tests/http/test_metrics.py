@@ -12,8 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastlane.config.access import Token, make_token, token_digest
-from fastlane.metrics import Repair
-from fastlane.metrics import count as count_line
+from fastlane.metrics import Repair, count as count_line
 from fastlane.models import transitions
 from fastlane.models.access import Principal, Role
 from fastlane.models.delivery import PAUSED_AFTER, Delivery, Receiver

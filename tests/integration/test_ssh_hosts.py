@@ -28,8 +28,7 @@ from tests.support.installation import installed
 from tests.support.redis import RealRedis
 from tests.support.relay import Relay
 from tests.support.sshd import SshServer, make_key, ssh_processes
-from tests.support.waiting import LONG_PATIENCE, wait_until
-from tests.support.waiting import until as wait
+from tests.support.waiting import LONG_PATIENCE, until as wait, wait_until
 
 PAGE = section(ROOT / "docs/security.md", "With ssh")
 CALLS = 40

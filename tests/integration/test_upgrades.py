@@ -23,7 +23,7 @@ import aiohttp
 import pytest
 from pymongo import MongoClient
 
-from fastlane.storage.mongo.schema import INDEXES
+from fastlane.storage.mongo.rows import INDEXES
 from tests.support.checkout import plain_environment
 from tests.support.credentials import bearer
 from tests.support.followers import follow_on

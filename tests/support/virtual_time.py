@@ -13,8 +13,7 @@ from uuid import uuid4
 from fastlane.models import job_change, transitions
 from fastlane.models.job import Ending, Execution, Failure, FailureReason, Job, Started
 from fastlane.models.pool import Pool
-from fastlane.models.schedule import Schedule
-from fastlane.models.schedule import ScheduleKind as When
+from fastlane.models.schedule import Schedule, ScheduleKind as When
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue

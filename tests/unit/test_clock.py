@@ -5,8 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.clock import ROUNDING, AlignedClock, SystemClock, corrected, first_of, iso
 from tests.support.clock import FakeClock, ShiftedClock, settle

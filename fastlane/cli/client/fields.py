@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from fastlane.cli.client.completion import complete_task
+from fastlane.cli.client.reference import complete_task
 
 if TYPE_CHECKING:
     from fastlane.client.contract import JobFields

@@ -14,8 +14,7 @@ from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Windo
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
 from fastlane.models.tick import Tick
 from fastlane.services.parts import Service
-from fastlane.storage.base import ExecutionStore, LogStore
-from fastlane.storage.lookup import find_execution, find_job
+from fastlane.storage.base import ExecutionStore, LogStore, find_execution, find_job
 from fastlane.streams.reader import read_slices
 
 TEXT = 64 * 1024

@@ -15,7 +15,7 @@ from fastlane.models.status import FINAL
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.lists import ExecutionView, JobView, view_execution, view_jobs
 from fastlane.services.results import Enqueued
-from fastlane.storage.lookup import find_execution, find_job
+from fastlane.storage.base import find_execution, find_job
 from fastlane.streams.reader import HintWait, last_lines, last_lines_before, read_slices
 
 ENDED = frozenset(map(str, FINAL))

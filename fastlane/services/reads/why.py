@@ -20,7 +20,7 @@ from fastlane.models.tick import Tick, awaited
 from fastlane.queue.port import TICKS, LaneCounts, Report
 from fastlane.services.parts import Service
 from fastlane.services.reads.pools import distinct_views
-from fastlane.storage.lookup import find_execution, find_job
+from fastlane.storage.base import find_execution, find_job
 
 
 class Cause(StrEnum):

@@ -20,8 +20,7 @@ from fastlane.models.ids import nonce
 from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours, hour_of
 from fastlane.storage.mongo.commits import visible_tasks
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import BY_ID, UNCOUNTED, MongoRows
-from fastlane.storage.mongo.schema import EXECUTIONS, HOURS
+from fastlane.storage.mongo.rows import BY_ID, EXECUTIONS, HOURS, UNCOUNTED, MongoRows
 from fastlane.storage.records import LAST
 
 _COUNTED = ("task_id", "pool", "status", "scheduled_for", "started_at", "finished_at", UNCOUNTED)

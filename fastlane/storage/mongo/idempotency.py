@@ -18,8 +18,7 @@ from fastlane.errors import Repeated
 from fastlane.models.ids import DAY, IdempotencyRecord, nonce
 from fastlane.storage import records
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import document, read
-from fastlane.storage.mongo.schema import GONE_AT, JOBS, RECEIPTS
+from fastlane.storage.mongo.rows import GONE_AT, JOBS, RECEIPTS, document, read
 
 MAX_FORGOTTEN = 100
 """Old records that are deleted with each new one at most."""

@@ -10,8 +10,7 @@ from fastlane.storage import logs
 from fastlane.storage.base import Slice
 from fastlane.storage.logs import OFFSETS, LogLogic, SliceBuilder, StoredChunk
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import MongoRows
-from fastlane.storage.mongo.schema import CHUNKS
+from fastlane.storage.mongo.rows import CHUNKS, MongoRows
 from fastlane.storage.records import LAST
 from fastlane.storage.values import unpack_pieces
 

@@ -22,8 +22,7 @@ from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.ids import nonce
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import write_all
-from fastlane.storage.mongo.rows import META
-from fastlane.storage.mongo.schema import (
+from fastlane.storage.mongo.rows import (
     CHUNKS,
     DELETED,
     DELIVERIES,
@@ -32,6 +31,7 @@ from fastlane.storage.mongo.schema import (
     HOURS,
     INDEXES,
     JOBS,
+    META,
     QUOTAS,
     RECEIPTS,
     RECEIVERS,

@@ -1,23 +1,165 @@
 """The store in a MongoDB database, which processes on several machines share.
 
-The calls are in the modules named for what they read and write, the collections and indexes in ``schema``, the driver in ``database``.
+The calls are in the modules named for what they read and write, the collections and indexes in ``rows``, the driver in ``database``.
+
+Retention, exports and imports in MongoDB. WiredTiger reuses freed space for later writes.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence, Set
+from dataclasses import replace
+from functools import partial
 
+from fastlane.models.ids import IdempotencyRecord, nonce
+from fastlane.models.job import Execution, Task
+from fastlane.models.retention import Cuts, JobHistory, TaskHour
 from fastlane.models.store_version import StoreVersion
-from fastlane.storage.logic import StoreLogic
-from fastlane.storage.mongo.commits import CommittedRows, Finisher, complete_pending
+from fastlane.storage import records
+from fastlane.storage.base import Noted, Removed
+from fastlane.storage.logic import StoreLogic, TransferLogic
+from fastlane.storage.logs import delete_chunks, logged
+from fastlane.storage.mongo import history, jobs
+from fastlane.storage.mongo.commits import CommittedRows, Finisher, JobStatuses, complete_pending, current, is_there, task_words
 from fastlane.storage.mongo.database import Database, Turns, read_url
-from fastlane.storage.mongo.executions import MongoExecutions
 from fastlane.storage.mongo.history import MongoHistory
-from fastlane.storage.mongo.jobs import MongoDeletion, MongoJobs
+from fastlane.storage.mongo.jobs import MongoDeletion, MongoExecutions, MongoJobs
 from fastlane.storage.mongo.lists import MongoLists
 from fastlane.storage.mongo.logs import MongoLogs
 from fastlane.storage.mongo.migration import prepare
-from fastlane.storage.mongo.rows import CommitCounter
-from fastlane.storage.mongo.statuses import JobStatuses
-from fastlane.storage.mongo.upkeep import MongoRetention, MongoTransfer
+from fastlane.storage.mongo.rows import (
+    CHUNKS,
+    EXECUTIONS,
+    JOBS,
+    RECEIPTS,
+    TASKS,
+    UNCOUNTED,
+    CommitCounter,
+    MongoRows,
+    document,
+    filter_of,
+    read,
+)
+from fastlane.storage.records import Among, Between, Part, Where
+from fastlane.storage.retention import RetentionLogic
+
+A_FEW = 4
+"""Executions, and ticks, of a job that has given out one number at most; it has more after retries and pauses."""
+_EXECUTIONS, _TICKS = replace(records.EXECUTIONS_OF_JOB, order=()), replace(records.TICKS_OF_JOB, order=())
+
+
+class MongoRetention(RetentionLogic):
+    """A ``RetentionStore`` of the database."""
+
+    def __init__(self, db: Database, rows: MongoRows, statuses: JobStatuses) -> None:
+        super().__init__(rows)
+        self._db = db
+        self._written = rows.written
+        self._statuses = statuses
+
+    async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
+        found, short = {job.job_id for job in jobs if job.sequence > 1}, [job.job_id for job in jobs if job.sequence <= 1]
+        where, part = {"job_id": Among(short)}, Part(A_FEW * len(short))
+        if not short:
+            return found
+        rows = await self._rows.select(_EXECUTIONS, where, ("id", "job_id", "finished_at", "settled", "cleaned"), part)
+        ticks = await self._rows.select(_TICKS, where, ("id", "job_id", "due", "execution_id"), part)
+        if part.limit in (len(rows), len(ticks)):
+            return found | set(short)
+        found |= {job_id for some in (rows, ticks) for job_id, count in Counter(row["job_id"] for row in some).items() if count > 1}
+        without = await self._without_execution([tick for tick in ticks if tick["due"] < cuts.executions])
+        ended = [row["id"] for row in rows if row["settled"] and row["cleaned"] and (row["finished_at"] or cuts.logs) < cuts.logs]
+        there = await logged(self._rows, ended)
+        return found | {row["job_id"] for row in rows if row["id"] in there} | {tick["job_id"] for tick in ticks if tick["id"] in without}
+
+    async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
+        removed = await super().prune(job, cuts)
+        if removed.executions:
+            await self._statuses.follow(job.job_id)
+        return removed
+
+    async def log_bytes(self) -> int:
+        return await self._db.call(lambda: self._db.size(CHUNKS))
+
+    async def release_space(self) -> bool:
+        return False
+
+    def _ticks_of(self, job: JobHistory) -> Where:
+        return {"job_id": job.job_id, "incarnation": job.incarnation}
+
+    async def _raise_floor(self, job: JobHistory, floor: int) -> bool:
+        async def raise_it() -> bool:
+            row = await current(self._db, job.job_id)
+            if row is None or not is_there(row) or row["incarnation"] != job.incarnation:
+                return False
+            raised = {"$set": {"floor": floor, "rev": row["rev"] + 1}}
+            return floor <= row["floor"] or await self._db.update(JOBS, job.job_id, {"rev": row["rev"]}, raised)
+
+        return await self._written(raise_it)
+
+    async def _delete_executions(self, ids: Sequence[str]) -> tuple[int, int]:
+        return await self._written(lambda: jobs.delete_executions(self._db, ids))
+
+    async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
+        for number, id in enumerate(execution_ids):
+            await self._rows.update(records.EXECUTIONS, id, {"truncated": True})
+            chunks -= await delete_chunks(self._rows, id, chunks)
+            if chunks == 0:
+                return number + (id not in await logged(self._rows, [id]))
+        return len(execution_ids)
+
+
+_BY_AGE = records.Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"))
+
+
+class MongoTransfer(TransferLogic):
+    """A ``TransferStore`` of the database."""
+
+    def __init__(self, db: Database, rows: MongoRows, statuses: JobStatuses) -> None:
+        super().__init__(rows)
+        self._db = db
+        self._statuses = statuses
+        self._written, self._committed = rows.written, rows.committed
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        """Lists the records. A reservation is not a record."""
+        filter = filter_of(_BY_AGE, {"created_at": Between(low=since), "done": True}, Part(after=after))
+        sort = [("created_at", 1), ("_id", 1)]
+
+        async def look() -> list[IdempotencyRecord]:
+            await complete_pending(self._db)
+            rows = await self._db.find(RECEIPTS, filter, _BY_AGE.name, sort=sort, limit=limit)
+            return [read(records.RECEIPTS, row) for row in rows]
+
+        return await self._db.call(look)
+
+    async def restore_task(self, task: Task) -> None:
+        times = {"created_at": task.created_at, "modified_at": task.modified_at}
+        change = {"$set": times, "$setOnInsert": {"words": task_words(task.id)}}
+        await self._db.call(lambda: self._db.upsert(TASKS, task.id, change))
+        self._committed()
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        op = nonce()
+        row = {**document(records.RECEIPTS, record, op), "op": op, "done": True}
+        await self._written(lambda: self._db.insert(RECEIPTS, row))
+
+    async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
+        times = {"start_noted_at": noted.start, "end_noted_at": noted.end}
+        row = document(records.EXECUTIONS, execution) | {name: time for name, time in times.items() if time is not None}
+        if is_counted:
+            row.pop(UNCOUNTED, None)
+        if inserted := await self._written(lambda: self._db.insert(EXECUTIONS, row)):
+            await self._statuses.follow(execution.job_id)
+        return inserted
+
+    async def hour_rows(self, limit: int, after: TaskHour | None = None) -> Sequence[TaskHour]:
+        return await self._db.call(lambda: history.rows(self._db, limit, after))
+
+    async def restore_hours(self, rows: Sequence[TaskHour]) -> None:
+        for row in rows:
+            await self._written(partial(history.restore, self._db, row))
+
 
 DEADLINE = 5.0
 """Seconds that a call may take."""

@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from fastlane.storage.records import Among, Between, Index, Record, Value, Where, Without
-from fastlane.storage.rows import ALL, Part, Place, filled
+from fastlane.storage.records import ALL, Among, Between, Index, Part, Place, Record, Value, Where, Without, filled
 from fastlane.storage.sqlite.file import SqliteFile
 
 Answer = TypeVar("Answer")

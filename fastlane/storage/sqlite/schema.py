@@ -99,7 +99,7 @@ SHORT_LISTS = (
 
 # A job's stored status: the rule of ``models.job`` in SQL, and the triggers that write the status with each change that it follows from. A
 # trigger writes in the statement that changes an execution or a job, so the status is exact, and so it is after the writes of an older
-# fastlane. Only the time changes it without a write: see ``job_lists``. The triggers are made from ``STATUS_RULE`` when a file gets them.
+# fastlane. Only the time changes it without a write: see ``lists``. The triggers are made from ``STATUS_RULE`` when a file gets them.
 # After a change of the rule, a further migration must drop them, make them again, and write the statuses of all jobs.
 
 BELONGS = "executions.incarnation IN ('', jobs.incarnation) AND executions.sequence > jobs.floor"

@@ -8,7 +8,7 @@ from fastlane.models.event import MAX_DETAIL
 from fastlane.models.host import HostView, read_address
 from fastlane.models.pool import PoolsRevision, Pull
 from fastlane.models.schedule import show_duration
-from fastlane.services.hosts import HostState, Registration
+from fastlane.services.operations import HostState, Registration
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.results import ExecutionCleaned, HostDrained, HostRemoved, QueueRebuild, WorkerForgotten
 from fastlane.web.api import serializer as show

@@ -1,4 +1,5 @@
-"""Jobs: their lists, a single job with its ticks, and the actions on it: stop, retry, run, pause and resume."""
+"""Tasks and their jobs: lists of both, enqueueing into a task, one job with its ticks, and what can be done to it: stop, retry, run, pause
+and resume."""
 
 from collections.abc import Mapping
 
@@ -10,19 +11,19 @@ from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
 from fastlane.services.jobs import Edit
 from fastlane.services.results import Enqueued
-from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED, WaitedFor
+from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, JobRules, read_change, read_job
-from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TICK_PAGE
+from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.serializer import Listing
 from fastlane.web.api.values import LABEL, MAX_LABEL
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_flag, read_integer
+from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer
 from fastlane.web.http.strict_json import read_object
-from fastlane.web.routes.executions import EXECUTION, JOB, read_task
+from fastlane.web.routes.executions import EXECUTION, JOB, TASK, read_task
 from fastlane.web.routing import Answer, route
 
 MAX_WAIT = 60
@@ -102,6 +103,126 @@ async def accepted(handler: Handler, made: Enqueued, seconds: int = 0) -> Answer
     if not seconds:
         return Answer(ENQUEUED, made)
     return Answer(WAITED, WaitedFor(made, await handler.services.completion.wait(made, seconds)))
+
+
+JOBS, FEWER_JOBS, MAX_JOBS = 1_000, (100, 10), 1_000
+"""Jobs in a task's answer unless the query asks for a page; how many there are instead when they are too large; and the most of a page."""
+MAX_SEARCH, MAX_WORDS = 1_000, 20
+"""Characters and different words of a search: each word is a search of its own."""
+
+SEARCH = Parameter(
+    f"Words in task ids, or the beginnings of words; at most {MAX_WORDS}.",
+    {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
+    required=True,
+)
+
+
+JOB_FILTERS = {"status": Parameter("Only jobs with this status.", enum(JOB_STATUSES))}
+
+
+@route("GET", "/tasks", "listTasks", TASK_PAGE, query=pages(), refusals=(404,))
+async def list_tasks(handler: Handler) -> object:
+    """All tasks, most recently changed first."""
+    url = ListUrl.of_query(f"{handler.base_url}/tasks/", handler.query, visible=handler.visible_tasks)
+    window = url.window(handler.query, default=handler.config.per_page)
+    page = await handler.services.lists.tasks(window, handler.visible_tasks)
+    return Listing(url, page, page)
+
+
+@route("GET", "/search", "searchTasks", TASK_PAGE, query={"query": SEARCH, **pages()}, refusals=(404,))
+async def search_tasks(handler: Handler) -> object:
+    """Tasks by the words in their ids."""
+    url = ListUrl.of_query(f"{handler.base_url}/search/", handler.query, visible=handler.visible_tasks)
+    words, window = read_all(lambda: _words(handler.query), lambda: url.window(handler.query, default=handler.config.per_page))
+    page = await handler.services.lists.search(words, window, handler.visible_tasks)
+    return Listing(url, page, page)
+
+
+def _words(query: Mapping[str, str]) -> list[str]:
+    text = query.get("query", "").replace("\0", " ")
+    if not text.strip():
+        raise Invalid([Fault("query", "is missing; add words of task ids, or their beginnings: /search?query=nightly+back")])
+    if len(text) > MAX_SEARCH:
+        raise Invalid([Fault("query", f"is longer than {MAX_SEARCH} characters; a task id has 255 bytes at most")])
+    words = list(dict.fromkeys(text.split()))
+    if len(words) > MAX_WORDS:
+        raise Invalid([Fault("query", f"has {len(words)} words; name at most {MAX_WORDS}, the ones that tell the task from others")])
+    return words
+
+
+@route(
+    "GET",
+    TASK,
+    "listJobs",
+    TASK_JOBS,
+    query={**JOB_FILTERS, **pages(f"{JOBS:,}, fewer if the jobs are large", MAX_JOBS)},
+    refusals=(404,),
+)
+async def list_jobs(handler: Handler, task_id: str) -> object:
+    """The task and its jobs, newest first."""
+    url = ListUrl.of_query(handler.render_context.task_url(task_id), handler.query)
+    status, window = read_all(lambda: _read_status(handler.query), lambda: url.window(handler.query, default=JOBS, most=MAX_JOBS))
+    view = await handler.services.lists.task(task_id, window, status, () if handler.query.keys() & NAMES else FEWER_JOBS)
+    return Listing(url, view.jobs, view)
+
+
+@route(
+    "POST",
+    TASK,
+    "enqueue",
+    *(ENQUEUED, WAITED, DRY_RUN),
+    query=ENQUEUE_QUERY,
+    idempotent=True,
+    body=JOB_BODY,
+    more="Creates the task if it is new. With wait the reply includes the execution; with dryRun it is a preview.",
+)
+async def enqueue(handler: Handler, task_id: str) -> object:
+    """Creates a job and enqueues or schedules it; or previews it."""
+    if not handler.body.strip():
+        raise _empty_body(handler.render_context.task_url(task_id))
+    dry_run, seconds = read_enqueue_query(handler)
+    key = read_idempotency_key(handler, "enqueue", task_id)
+    spec, schedule = read_job_body(handler, task_id)
+    if dry_run:
+        return await preview(handler, task_id, spec, schedule)
+    made = await handler.services.submissions.enqueue(task_id, spec, schedule, handler.requester, key)
+    return await accepted(handler, made, seconds)
+
+
+@route("DELETE", TASK, "deleteTask", DELETED, query=DELETE_QUERY, refusals=(404, 409))
+async def delete_task(handler: Handler, task_id: str) -> object:
+    """Deletes the task and everything in it."""
+    return await handler.services.deletions.delete_task(task_id, stop=read_stop_first(handler), by=handler.requester)
+
+
+def _empty_body(url: str) -> Problem:
+    return Problem(
+        400,
+        f"the body is empty. To list the jobs of this task: curl {url}. "
+        f'To run one: curl -XPOST -d\'{{"image": "ubuntu:latest", "command": "ls -lah"}}\' {url} (only image is required)',
+    )
+
+
+@route("POST", TASK + "/stop", "stopTask", TASK_STOPPED, refusals=(404,))
+async def stop_task(handler: Handler, task_id: str) -> object:
+    """Stops every job of the task."""
+    return await handler.services.stops.stop_task(task_id, handler.requester)
+
+
+@route("GET", TASK + "/jobs", "listJobsOfTask", JOB_PAGE, query={**JOB_FILTERS, **pages()}, refusals=(404,))
+async def list_jobs_of_task(handler: Handler, task_id: str) -> object:
+    """The task's jobs, newest first, as other lists."""
+    url = ListUrl.of_query(f"{handler.render_context.task_url(task_id)}jobs/", handler.query)
+    status, window = read_all(lambda: _read_status(handler.query), lambda: url.window(handler.query, default=handler.config.per_page))
+    view = await handler.services.lists.task(task_id, window, status)
+    return Listing(url, view.jobs, view.jobs)
+
+
+def _read_status(query: Mapping[str, str]) -> str | None:
+    status = query.get("status")
+    if status is not None and status not in JOB_STATUSES:
+        raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)}")])
+    return status
 
 
 RUN_QUERY = {"force": flag("Starts it at once, whatever the job's overlap says while it runs.")}

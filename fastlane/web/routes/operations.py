@@ -1,25 +1,9 @@
 """The actions of operators: pausing dispatch, changing pools and hosts, and repairing by hand what a crash left behind."""
 
 from fastlane.errors import Fault, Forbidden
+from fastlane.web.api import hosts
 from fastlane.web.api.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
 from fastlane.web.api.contract import flag
-from fastlane.web.api.hosts import (
-    DRAIN_BODY,
-    EXECUTION_CLEANED,
-    HOST_BODY,
-    HOST_DRAINED,
-    HOST_REMOVED,
-    KNOWN_HOST,
-    KNOWN_HOSTS,
-    POOLS,
-    QUEUE_REBUILD,
-    REASON_BODY,
-    RELOADED,
-    WORKER_FORGOTTEN,
-    read_drained,
-    read_reason,
-    read_registration,
-)
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
@@ -45,18 +29,18 @@ OPEN_SERVER = (
 )
 
 
-@route("GET", "/hosts", "listHosts", KNOWN_HOSTS)
+@route("GET", "/hosts", "listHosts", hosts.KNOWN_HOSTS)
 async def list_hosts(handler: Handler) -> object:
     """All hosts: those of the settings, and registered ones."""
     handler.set_header("Cache-Control", "no-store")
     return await handler.services.hosts.read()
 
 
-@route("POST", "/hosts", "registerHost", KNOWN_HOST, body=HOST_BODY, refusals=(409,), access=ADMIN)
+@route("POST", "/hosts", "registerHost", hosts.KNOWN_HOST, body=hosts.HOST_BODY, refusals=(409,), access=ADMIN)
 async def register_host(handler: Handler) -> object:
     """Registers a host in a pool; every worker connects to it within a second."""
     refuse_open_server(handler)
-    wanted = read_registration(read_object(bytes(handler.body)))
+    wanted = hosts.read_registration(read_object(bytes(handler.body)))
     return await handler.services.hosts.register(wanted, handler.requester)
 
 
@@ -64,7 +48,7 @@ async def register_host(handler: Handler) -> object:
     "DELETE",
     "/hosts/{host}",
     "removeHost",
-    HOST_REMOVED,
+    hosts.HOST_REMOVED,
     query={"force": flag("Removes it with all that is left there: what is bound to it ends as host-lost.")},
     refusals=(404, 409),
     access=ADMIN,
@@ -75,26 +59,26 @@ async def remove_host(handler: Handler, host: str) -> object:
     return await handler.services.hosts.remove(host, force=read_flag(handler.query, "force"), requester=handler.requester)
 
 
-@route("POST", "/docker-executor/blacklist", "drainHost", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409), access=ADMIN)
+@route("POST", "/docker-executor/blacklist", "drainHost", hosts.HOST_DRAINED, body=hosts.DRAIN_BODY, refusals=(404, 409), access=ADMIN)
 async def drain_host(handler: Handler) -> object:
     """Drains a host: it gets no new work, and what runs there goes on."""
     return await _drain(handler, drained=True)
 
 
-@route("PUT", "/docker-executor/blacklist", "drainHostByPut", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409), access=ADMIN)
+@route("PUT", "/docker-executor/blacklist", "drainHostByPut", hosts.HOST_DRAINED, body=hosts.DRAIN_BODY, refusals=(404, 409), access=ADMIN)
 async def drain_host_by_put(handler: Handler) -> object:
     """Drains a host, as POST does."""
     return await _drain(handler, drained=True)
 
 
-@route("DELETE", "/docker-executor/blacklist", "undrainHost", HOST_DRAINED, body=DRAIN_BODY, refusals=(404, 409), access=ADMIN)
+@route("DELETE", "/docker-executor/blacklist", "undrainHost", hosts.HOST_DRAINED, body=hosts.DRAIN_BODY, refusals=(404, 409), access=ADMIN)
 async def undrain_host(handler: Handler) -> object:
     """Gives a drained host work again."""
     return await _drain(handler, drained=False)
 
 
 async def _drain(handler: Handler, *, drained: bool) -> object:
-    name = read_drained(read_object(bytes(handler.body)))
+    name = hosts.read_drained(read_object(bytes(handler.body)))
     return await handler.services.hosts.drain(name, drained=drained, requester=handler.requester)
 
 
@@ -105,7 +89,7 @@ def refuse_open_server(handler: Handler) -> None:
 
 
 def _reason(handler: Handler) -> str:
-    return read_reason(read_object(bytes(handler.body)))
+    return hosts.read_reason(read_object(bytes(handler.body)))
 
 
 @route(
@@ -113,7 +97,7 @@ def _reason(handler: Handler) -> str:
     EXECUTION + "/end",
     "endExecution",
     EXECUTION_STOPPED,
-    body=REASON_BODY,
+    body=hosts.REASON_BODY,
     refusals=(404, 409),
     more="It must have been asked to stop. Its container may still be running until its host answers.",
     access=ADMIN,
@@ -123,32 +107,40 @@ async def end_execution(handler: Handler, task_id: str, job_id: str, execution_i
     return await handler.services.operator.end_execution(task_id, job_id, execution_id, _reason(handler), handler.requester)
 
 
-@route("POST", EXECUTION + "/mark-cleaned", "markExecutionCleaned", EXECUTION_CLEANED, body=REASON_BODY, refusals=(404, 409), access=ADMIN)
+@route(
+    "POST",
+    EXECUTION + "/mark-cleaned",
+    "markExecutionCleaned",
+    hosts.EXECUTION_CLEANED,
+    body=hosts.REASON_BODY,
+    refusals=(404, 409),
+    access=ADMIN,
+)
 async def mark_execution_cleaned(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
     """Counts the service of an execution that has ended as removed."""
     return await handler.services.operator.mark_cleaned(task_id, job_id, execution_id, _reason(handler), handler.requester)
 
 
-@route("POST", "/queue/rebuild", "rebuildQueue", QUEUE_REBUILD, body=REASON_BODY, access=ADMIN)
+@route("POST", "/queue/rebuild", "rebuildQueue", hosts.QUEUE_REBUILD, body=hosts.REASON_BODY, access=ADMIN)
 async def rebuild_queue(handler: Handler) -> object:
     """Has the workers build the queue anew from the store. What runs goes on."""
     return await handler.services.operator.rebuild_queue(_reason(handler), handler.requester)
 
 
-@route("POST", "/workers/{worker}/forget", "forgetWorker", WORKER_FORGOTTEN, body=REASON_BODY, refusals=(404,), access=ADMIN)
+@route("POST", "/workers/{worker}/forget", "forgetWorker", hosts.WORKER_FORGOTTEN, body=hosts.REASON_BODY, refusals=(404,), access=ADMIN)
 async def forget_worker(handler: Handler, worker: str) -> object:
     """Drops what a worker last said of itself; one that is alive reports itself again."""
     return await handler.services.operator.forget_worker(worker, _reason(handler), handler.requester)
 
 
-@route("GET", "/pools", "listPools", POOLS)
+@route("GET", "/pools", "listPools", hosts.POOLS)
 async def list_pools(handler: Handler) -> object:
     """All pools: their rules, their hosts, and what runs and waits there."""
     handler.set_header("Cache-Control", "no-store")
     return await handler.services.pool_reader.read()
 
 
-@route("POST", "/pools/reload", "reloadPools", RELOADED, refusals=(409,), access=ADMIN)
+@route("POST", "/pools/reload", "reloadPools", hosts.RELOADED, refusals=(409,), access=ADMIN)
 async def reload_pools(handler: Handler) -> object:
     """Reads the pools from the settings again, here and then in every other process; if any has a fault, none changes."""
     return await handler.services.directory.reload(handler.requester)

@@ -9,7 +9,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from fastlane.storage.mongo.schema import INDEXES
+from fastlane.storage.mongo.rows import INDEXES
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import make_job
 from tests.support.recorded_calls import Command, recorded_commands

@@ -12,7 +12,7 @@ from fastlane.models.job import Job
 from fastlane.storage.mongo import commits, idempotency
 from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database
-from fastlane.storage.mongo.schema import RECEIPTS
+from fastlane.storage.mongo.rows import RECEIPTS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job

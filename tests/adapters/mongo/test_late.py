@@ -11,10 +11,10 @@ from fastlane.models.job import Ending, Job, Task
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import commits, executions, jobs
+from fastlane.storage.mongo import commits, jobs, jobs as executions
 from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
+from fastlane.storage.mongo.rows import EXECUTIONS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job

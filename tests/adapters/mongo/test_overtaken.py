@@ -11,9 +11,9 @@ from fastlane.models.host import HostRecord
 from fastlane.models.job import Job
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import commits, executions, jobs
+from fastlane.storage.mongo import commits, jobs, jobs as executions
 from fastlane.storage.mongo.database import Database
-from fastlane.storage.mongo.schema import EXECUTIONS, TASKS
+from fastlane.storage.mongo.rows import EXECUTIONS, TASKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job

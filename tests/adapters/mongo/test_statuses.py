@@ -11,11 +11,10 @@ from fastlane.models.paging import Window
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.storage.base import Store
-from fastlane.storage.mongo import statuses
+from fastlane.storage.mongo import commits
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.migration import SCHEMA
-from fastlane.storage.mongo.rows import META
-from fastlane.storage.mongo.schema import JOBS
+from fastlane.storage.mongo.rows import JOBS, META
 from fastlane.storage.mongo.store import MongoStore
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import first_of, new
@@ -74,7 +73,7 @@ async def test_a_writer_that_sleeps_between_its_reads_and_its_write_finds_the_st
     one, other = stores
     job, tick, execution = new("t")
     await one.create(job, tick, execution)
-    write, slept = statuses.store, list[bool]()
+    write, slept = commits.store, list[bool]()
 
     async def sleep(db: Database, row: dict[str, object], status: str) -> bool:
         if not slept:
@@ -82,8 +81,8 @@ async def test_a_writer_that_sleeps_between_its_reads_and_its_write_finds_the_st
             await ended(other, job, execution)
         return await write(db, row, status)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(statuses, "store", sleep)
-    await statuses.write(db, job.id)
+    monkeypatch.setattr(commits, "store", sleep)
+    await commits.write(db, job.id)
     assert slept
     assert await stored_statuses(one) == {job.id: "failed"}
 

@@ -12,8 +12,7 @@ from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
 from fastlane.storage import pages
-from fastlane.storage.sqlite import connection, job_lists, lists
-from fastlane.storage.sqlite import file as store
+from fastlane.storage.sqlite import connection, file as store, lists, lists as job_lists
 from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job

@@ -11,8 +11,7 @@ import pytest
 import structlog
 
 from fastlane.errors import StoreDown
-from fastlane.storage.sqlite import file as store
-from fastlane.storage.sqlite import migration
+from fastlane.storage.sqlite import file as store, migration
 from fastlane.storage.sqlite.migration import prepare
 from fastlane.storage.sqlite.schema import COMMIT, MIGRATIONS, VERSION, Migration
 from fastlane.storage.sqlite.store import SqliteStore

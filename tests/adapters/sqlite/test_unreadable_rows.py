@@ -16,7 +16,7 @@ from fastlane.models import transitions
 from fastlane.models.host import Uncleaned
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.storage import rows as readable
+from fastlane.storage import records as readable
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from fastlane.streams.batch import MOST_PIECES, batch_of
-from fastlane.web.streaming import events as stored_events
+from fastlane.web.streaming import logs as stored_events
 
 EVENTS = {"Accept": "text/event-stream"}
 LOG = ((1, b"one\n"), (2, b"\xff\x00two\n"), (1, "ä".encode()[:1]), (2, b"three\n"), (1, "ä".encode()[1:] + b"\r\n"))

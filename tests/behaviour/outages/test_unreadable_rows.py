@@ -18,8 +18,7 @@ from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted, intercepted, keeping
 from tests.support.redis import RealRedis
 from tests.support.stored_data import damage
-from tests.support.virtual_time import HOST as VIRTUAL_HOST
-from tests.support.virtual_time import VirtualFastlane
+from tests.support.virtual_time import HOST as VIRTUAL_HOST, VirtualFastlane
 
 ONE_SLOT = (Pool("default", "", (HOST,), max_running=1),)
 

@@ -13,8 +13,7 @@ from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
-from tests.support.virtual_time import POOLS as VIRTUAL
-from tests.support.virtual_time import VirtualFastlane
+from tests.support.virtual_time import POOLS as VIRTUAL, VirtualFastlane
 
 POOLS = (
     Pool("narrow", "narrow", (HOST,), max_waiting=2),

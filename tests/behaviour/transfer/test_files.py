@@ -10,7 +10,7 @@ import pytest
 from fastlane.errors import FastlaneError
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.storage.transfer import lines as files
-from fastlane.storage.transfer.exporting import export
+from fastlane.storage.transfer.files import export
 from fastlane.storage.transfer.lines import Line
 from tests.support.factories import new, new_job
 

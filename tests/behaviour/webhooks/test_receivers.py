@@ -12,8 +12,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown
-from fastlane.models.delivery import PAUSED_AFTER, TRIAL_EVERY, receiver_id
-from fastlane.models.delivery import Receiver as FailingReceiver
+from fastlane.models.delivery import PAUSED_AFTER, TRIAL_EVERY, Receiver as FailingReceiver, receiver_id
 from fastlane.models.notify import origin_of
 from fastlane.models.pool import RESTORED
 from fastlane.scheduler import deliverer

@@ -1,8 +1,7 @@
 """Hashes of passwords and tokens, as they are written and checked."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from fastlane.config import access
 from tests.support.credentials import quick_hash

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
+from fastlane.cli.config import markdown
 from fastlane.config import types
 from fastlane.config.access import hash_token
 from fastlane.config.load import load
-from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
 from fastlane.config.settings import SETTINGS, Settings
 from fastlane.errors import Invalid

@@ -4,8 +4,7 @@ from datetime import date
 
 import pytest
 from croniter import croniter
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.cron import FIELDS, parse_fields
 

@@ -12,8 +12,7 @@ from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from fastlane.models.cron import next_tick, read_cron, ticks_between
 

@@ -1,8 +1,7 @@
 """What people read in place of a cron expression."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.cron import FIELDS, describe, parse_fields
 

@@ -1,8 +1,7 @@
 """The cursor: written and read back as it is, and what is none refused."""
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from fastlane.models.log import Cursor, decode, read_cursor
 

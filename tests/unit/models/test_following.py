@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.job import Failure, FailureReason
-from fastlane.models.log_following import (
+from fastlane.models.status import Status
+from fastlane.streams.follower import (
     AwaitStart,
     Follow,
     JobProgress,
@@ -16,7 +17,6 @@ from fastlane.models.log_following import (
     first_step_of_execution,
     next_step,
 )
-from fastlane.models.status import Status
 from tests.support.factories import make_execution, make_job, make_spec
 
 NOW, UNTIL = 1_000_000, 1_025_000

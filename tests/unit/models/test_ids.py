@@ -2,8 +2,7 @@
 
 from uuid import RFC_4122, UUID
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.ids import derived_id, new_id, nonce
 

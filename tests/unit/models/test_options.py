@@ -3,8 +3,7 @@
 from string import ascii_letters, digits
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from fastlane.models import container
 from fastlane.models.container import Mount, MountKind

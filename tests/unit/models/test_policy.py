@@ -4,8 +4,7 @@ import re
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.container import (
     ANYTHING,

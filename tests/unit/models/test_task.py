@@ -1,8 +1,7 @@
 """What may be a task's id."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.job import MAX_TASK_ID_BYTES, task_id_fault
 

@@ -4,8 +4,7 @@ import itertools
 from dataclasses import replace
 from uuid import UUID
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.access import Requester
 from fastlane.models.job import Job

@@ -1,7 +1,6 @@
 """Parts of a log as text: no character is split, and each message's cursor is a place to go on from."""
 
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from fastlane.models.log import NOTHING, STDERR, STDOUT, Cursor, Piece
 from fastlane.streams.batch import LARGEST_PART, MOST_PIECES, Batch, BatchCache, batch_of, cut, last_batch

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.log import Head, Mark, Piece, Portion
 from fastlane.streams.pump import append_to

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from fastlane.errors import HostDown, StoreDown
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece

@@ -13,9 +13,7 @@ from fastlane.models.job import Execution
 from fastlane.models.log import Cursor, Hint, Piece
 from fastlane.models.status import Status
 from fastlane.storage.base import Slice, Store
-from fastlane.streams import batch as batch_module
-from fastlane.streams import reader
-from fastlane.streams import reader as hint_wait
+from fastlane.streams import batch as batch_module, reader, reader as hint_wait
 from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.reader import Detached, OnHint, Reader
 from tests.support.factories import make_execution

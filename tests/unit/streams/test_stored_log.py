@@ -2,8 +2,7 @@
 
 from typing import cast
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.storage.base import Slice, Store

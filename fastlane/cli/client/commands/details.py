@@ -6,9 +6,8 @@ from typing import Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
-from fastlane.cli.client.output import formatted
+from fastlane.cli.client.output import duration, formatted, relative
 from fastlane.cli.client.reference import JOB, find_job
-from fastlane.cli.client.times import duration, relative
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")
 FORMAT = click.option("--format", metavar="TEXT", help="A line with fields in braces: '{status} {nextRunAt}'.")

@@ -8,10 +8,8 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
 from fastlane.cli.client.commands.listings import LAST
-from fastlane.cli.client.completion import complete_task
-from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, formatted, printable, show
-from fastlane.cli.client.reference import JOB, JobName, find_job, short
-from fastlane.cli.client.times import relative
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, formatted, printable, relative, show
+from fastlane.cli.client.reference import JOB, JobName, complete_task, find_job, short
 
 if TYPE_CHECKING:
     from fastlane.client import Client

@@ -6,10 +6,8 @@ from typing import Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
-from fastlane.cli.client.completion import complete_task
-from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, show
-from fastlane.cli.client.reference import JOB, find_job, short
-from fastlane.cli.client.times import duration, relative
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, duration, form_options, relative, show
+from fastlane.cli.client.reference import JOB, complete_task, find_job, short
 
 UNDER_WAY = "enqueued,pulling,running"
 MOST = 100

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.executors.swarm.clocks import milliseconds, nanoseconds
 from fastlane.executors.swarm.logs import LARGEST_FRAME, SLACK, Demultiplexer, begin

@@ -1,7 +1,6 @@
 """The text of a log that begins in the middle of a character."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.services.reads.lists import from_whole_character
 

@@ -4,8 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from marshmallow import Schema, ValidationError
 from marshmallow.fields import List
 

@@ -2,8 +2,7 @@ import shlex
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.web.api.values import read_command, split
 

@@ -1,8 +1,7 @@
 """The token of a walk comes back as it was given, and nothing else passes for one."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.errors import Invalid
 from fastlane.models.paging import After, Page, Window

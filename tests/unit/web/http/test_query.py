@@ -1,8 +1,7 @@
 """Ranges of bytes."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.errors import nearest
 from fastlane.web.http.problems import Problem

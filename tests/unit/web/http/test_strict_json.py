@@ -5,8 +5,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastlane.errors import Invalid
 from fastlane.web.http.strict_json import MAX_DEPTH, MAX_INTEGER, read_object
