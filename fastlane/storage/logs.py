@@ -84,8 +84,7 @@ class LogLogic:
         return offset_since(row[start], unpack_pieces(row["pieces"], row["data"]), stream, moment)
 
     async def prune_logs(self, after: str, limit: int) -> str | None:
-        rows = await self._rows.select(LOGS, {"sequence": 0}, ("execution_id",), Part(limit, (after,)))
-        ids = [row["execution_id"] for row in rows]
+        ids = await self._logs_after(after, limit)
         there = await self._rows.select_keys(EXECUTIONS, ids, ("id",))
         left = MAX_CHUNKS
         for id in ids:
@@ -94,6 +93,11 @@ class LogLogic:
             if left == 0:
                 return after
         return ids[-1] if len(ids) == limit else None
+
+    async def _logs_after(self, after: str, limit: int) -> list[str]:
+        """The executions that have a log, by id after the named one."""
+        rows = await self._rows.select(LOGS, {"sequence": 0}, ("execution_id",), Part(limit, (after,)))
+        return [row["execution_id"] for row in rows]
 
     async def _chunk(self, execution_id: str, sequence: int, fields: Sequence[str]) -> Mapping[str, Any] | None:
         where = {"execution_id": execution_id, "sequence": sequence}

@@ -102,8 +102,8 @@ class MongoExecutions:
     _turns: Turns
 
     async def insert(self, execution: Execution) -> bool:
-        if inserted := await self._rows.insert(records.EXECUTIONS, execution):
-            await self._statuses.follow(execution.job_id)
+        inserted = await self._rows.insert(records.EXECUTIONS, execution)
+        await self._statuses.follow(execution.job_id)  # also if it was there: the insert's answer, and this, may have been lost
         return inserted
 
     async def execution(self, execution_id: str) -> Execution | None:

@@ -15,6 +15,14 @@ _INSERT = insert_into("log_chunks", CHUNKS.columns)
 _END = "SELECT sequence + 1, end_offset FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"
 _DELETE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
 
+_LOGS_AFTER = """
+    WITH RECURSIVE page(id) AS (
+        SELECT min(execution_id) FROM log_chunks WHERE execution_id > ?
+        UNION ALL SELECT (SELECT min(execution_id) FROM log_chunks WHERE execution_id > page.id) FROM page WHERE page.id IS NOT NULL
+    )
+    SELECT id FROM page WHERE id IS NOT NULL LIMIT ?"""
+"""Jumps from log to log: the key has an entry for each chunk, and no index holds the first chunks alone."""
+
 
 class SqliteLogs(LogLogic):
     """A ``LogStore`` of the file."""
@@ -31,6 +39,9 @@ class SqliteLogs(LogLogic):
             return db.execute(_INSERT, row).rowcount == 1
 
         return await self._file.write(append)
+
+    async def _logs_after(self, after: str, limit: int) -> list[str]:
+        return await self._file.read(lambda db: [id for (id,) in db.execute(_LOGS_AFTER, (after, limit))])
 
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         return await self._file.read(lambda db: read(db, execution_id, offset, limit, stream))

@@ -151,6 +151,11 @@ def _walk(index: Index[Any], where: Where, fields: Sequence[str], part: Part, gi
 def _source(index: Index[Any], where: Where, part: Part, given: list[Any]) -> str:
     """A FROM and a WHERE; adds the values of its parameters to ``given``."""
     conditions = [] if index.where is None else [index.where.sql]
+    place = f"({', '.join(index.order)})" if len(index.order) > 1 else "".join(index.order)
+    marks = f"({', '.join('?' * len(index.order))})" if len(index.order) > 1 else "?"
+    if part.after is not None:  # first, because SQLite begins its walk at the first of several lower bounds
+        conditions.append(f"{place} > {marks}")
+        given += part.after
     for name, wanted in where.items():
         match wanted:
             case Among(values):
@@ -167,9 +172,7 @@ def _source(index: Index[Any], where: Where, part: Part, given: list[Any]) -> st
             case _:
                 conditions.append(f"{name} = ?")
                 given.append(wanted)
-    place = f"({', '.join(index.order)})" if len(index.order) > 1 else "".join(index.order)
-    marks = f"({', '.join('?' * len(index.order))})" if len(index.order) > 1 else "?"
-    for sign, bound in ((">", part.after), (">=", part.first), ("<=", part.last)):
+    for sign, bound in ((">=", part.first), ("<=", part.last)):
         if bound is not None:
             conditions.append(f"{place} {sign} {marks}")
             given += bound

@@ -131,3 +131,18 @@ async def test_a_query_scans_no_table_and_sorts_nothing(traced, tmp_path, name):
     assert name not in COVERED or not [step for step in plan if "executions" in step and "COVERING" not in step], plan
     if name in PARTIAL:
         assert any(re.search(rf"INDEX {PARTIAL[name]}\b", step) for step in plan), plan
+
+
+PAGED = {"jobs_due after": "(next_tick,id)>(?,?)", "uncleaned after": "(finished_at,id)>(?,?)", "list_jobs after": "(created_at,id)<(?,?)"}
+"""How the rows of a further page are looked up: at the row before them, not at the first of the list."""
+
+
+@pytest.mark.parametrize("name", PAGED)
+async def test_a_further_page_begins_at_the_row_before_it(traced, tmp_path, name):
+    store, statements = traced
+    await QUERIES_HERE[name](store)
+    db = connect(tmp_path / "store.db", 1.0)
+    queries = [statement for statement in statements if re.match(r"\s*(WITH|SELECT)", statement)]
+    plan = [row[3] for statement in queries for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    db.close()
+    assert any(PAGED[name] in step for step in plan), plan
