@@ -126,9 +126,10 @@ class Launcher:
         self._images = images
         self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
-    async def claim(self, assignment: Assignment, *, without_pool: bool = False) -> Execution | None:
-        """The execution, claimed if ``decide`` says so. Raises Unreadable."""
-        if assignment.epoch is not None:  # this worker has it
+    async def claim(self, assignment: Assignment, *, without_pool: bool = False, anew: bool = False) -> Execution | None:
+        """The execution, claimed if ``decide`` says so. ``anew``: even if this worker has claimed it before, because its row has come back
+        as it was before that. Raises Unreadable."""
+        if assignment.epoch is not None and not anew:  # this worker has it
             return await self._store.execution(assignment.id)
         situation = self._situation(assignment.lease, without_pool=without_pool)
         self._leases.place(assignment, situation.host)
@@ -137,6 +138,8 @@ class Launcher:
             self._leases.place(assignment, None)
             return None if claimed is None else claimed.execution
         execution = claimed.execution
+        if execution.host is None:  # claimed without a pool
+            self._leases.place(assignment, None)
         assignment.take_over(execution.epoch)
         assignment.keep_bounds(claimed.bounds)
         self._metrics.claimed(execution.pool, (situation.now - execution.scheduled_for) / 1000)
@@ -165,7 +168,7 @@ class Launcher:
                 may_start = job is not None and execution.belongs_to(job) and not job.stops(execution.sequence)
                 if may_start and await self._is_left_to_others(assignment, execution):
                     return None
-                return await self.claim(assignment, without_pool=True)
+                return await self.claim(assignment, without_pool=True, anew=True)
             case Declined.OTHER_LANE if pool is not None:
                 await self._queue.requeue(self._leases.owner, execution.id, min(now, execution.scheduled_for), lane=pool.name)
                 return None
@@ -175,7 +178,7 @@ class Launcher:
                 full = bool(pool.rules)  # its hosts may have become full since the claim: do not claim it again at once
                 await self._queue.requeue(self._leases.owner, execution.id, now + MIN_BACK_OFF if full else now)
                 return None
-        return await self.claim(assignment)  # by now there is a host, or another process has changed the row
+        return await self.claim(assignment, anew=True)  # by now there is a host, or another process has changed the row
 
     async def bind(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """pulling without a service → bound to one parked service, or ended because it can never have one."""

@@ -52,9 +52,10 @@ class Overlaps:
         first = awaited(job, waiting, await self._store.under_way_of(waiting.task_id, job_id))
         if not await self._is_held(waiting):
             for execution in replaced(waiting, first):
-                stopped = await self._stopper.stop(execution)
+                stopped = await self._stopper.mark(execution)
                 if stopped is not None:  # else the next look finds it as another process has changed it
                     log.info("execution.replaced", task_id=stopped.task_id, job_id=job_id, execution_id=stopped.id, by=waiting.id)
+                    await self._stopper.pass_on(stopped)
         if not first and (released := await self._store.change(transitions.release(waiting))) is not None:
             log.info("execution.released", task_id=released.task_id, job_id=job_id, execution_id=released.id)
             await self._queue.put([execution_entry(released, self._pools)])

@@ -121,7 +121,7 @@ class EngineClient:
             if began is None or began > latest:
                 raise NotHostsFault(f"{self.host} was not asked in time: no connection became free in {deadline:g} s") from None
             raise HostTimeout(f"{self.host} {timeout_words(deadline)}") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # RuntimeError: the session was closed, as the host is removed
             raise self._transport.explain(HostDown(f"{self.host} {connection_words(error) or 'broke off the connection'}")) from error
         return self._read(request, response.status, body)
 

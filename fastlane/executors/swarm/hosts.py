@@ -314,6 +314,7 @@ class SwarmHost:
             facts = self._recognized(await probe(self.client, before if was_well else None, self._clock, info_too=info_too))
             if info_too:  # many hosts that come up together are not asked again together
                 self._info_at = now if was_well else now - random.random() * self._pace.info_pause
+            self._registry.version = self.client.version
             self.facts = facts if facts != before else before
             await self.disk.measure(facts)  # before it counts as usable
         except NotHostsFault:

@@ -89,7 +89,7 @@ _MALFORMED = (DockerException, ValueError, TypeError, AttributeError, KeyError)
 
 class Registries:
     """Finds credentials. ``docker_config``: the path of a Docker configuration, which may not exist. One thread of its own reads the files,
-    so that a file system that hangs holds up nothing else."""
+    so that a file system that hangs holds up no other call. (It may hold up the end of the process.)"""
 
     def __init__(self, logins: Sequence[RegistryLogin] = (), docker_config: Path | None = None) -> None:
         self._logins = {login.host: login for login in logins}
