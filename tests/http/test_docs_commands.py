@@ -29,6 +29,7 @@ ELSEWHERE = {
     "pipx ": "test_make_commands.py installs the wheel with pip, as pipx does",
     "venv/bin/": "test_make_commands.py",
     ".venv-test/bin/python -m pytest": "this run",
+    ".venv-test/bin/python -m tests.support.generated": "test_docs.py compares what it writes",
     "FASTLANE_TEST_ENGINE=": "this run",
     "scripts/test-engine": "scripts/test",
     "scripts/swarms": "test_swarms_script.py",

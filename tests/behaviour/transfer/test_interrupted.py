@@ -23,8 +23,7 @@ from tests.support.installation import ROOT
 KILLED = """
 import os, signal, sys
 from fastlane.cli.main import main
-from fastlane.storage.{kind}.store import {store}
-from fastlane.storage.{kind}.upkeep import {transfer}
+from fastlane.storage.{kind}.store import {store}, {transfer}
 
 verb, sys.argv = sys.argv[1], ["fastlane", *sys.argv[2:]]
 owner = {transfer} if hasattr({transfer}, verb) else {store}
