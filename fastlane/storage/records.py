@@ -237,26 +237,34 @@ def _one_of(statuses: Collection[Status]) -> str:
     return f"status IN ({', '.join(repr(status.value) for status in Status if status in statuses)})"
 
 
-TO_COME = Condition[Job](
+# Annotated, since Python 3.11 cannot make a frozen dataclass with slots as ``Condition[Job](…)``.
+TO_COME: Condition[Job] = Condition(
     "(next_tick IS NOT NULL OR held_tick IS NOT NULL)", "is_to_come", lambda job: job.next_tick is not None or job.held_tick is not None
 )
-TO_CHECK = Condition[Job]("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
-AT_REST = Condition[Job](" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
+TO_CHECK: Condition[Job] = Condition("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
+AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
-UNDER_WAY = Condition[Execution](_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
-ENDED = Condition[Execution](_one_of(FINAL))
-UNSETTLED = Condition[Execution](f"settled = 0 AND {ENDED.sql}", "is_unsettled", lambda one: one.status in FINAL and not one.settled)
-UNCLEANED = Condition[Execution]("settled = 1 AND cleaned = 0", "is_uncleaned", lambda one: one.settled and not one.cleaned)
-UNFINISHED = Condition[Execution]("(settled = 0 OR cleaned = 0)", "is_unfinished", lambda one: not one.settled or not one.cleaned)
-ON_HOST = Condition[Execution]("host IS NOT NULL AND cleaned = 0", "is_on_host", lambda one: one.host is not None and not one.cleaned)
-WAITING = Condition[Execution](
+UNDER_WAY: Condition[Execution] = Condition(_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
+ENDED: Condition[Execution] = Condition(_one_of(FINAL))
+UNSETTLED: Condition[Execution] = Condition(
+    f"settled = 0 AND {ENDED.sql}", "is_unsettled", lambda one: one.status in FINAL and not one.settled
+)
+UNCLEANED: Condition[Execution] = Condition("settled = 1 AND cleaned = 0", "is_uncleaned", lambda one: one.settled and not one.cleaned)
+UNFINISHED: Condition[Execution] = Condition(
+    "(settled = 0 OR cleaned = 0)", "is_unfinished", lambda one: not one.settled or not one.cleaned
+)
+ON_HOST: Condition[Execution] = Condition(
+    "host IS NOT NULL AND cleaned = 0", "is_on_host", lambda one: one.host is not None and not one.cleaned
+)
+WAITING: Condition[Execution] = Condition(
     "waits IS NOT NULL AND status = 'enqueued'", "is_waiting", lambda one: one.waits is not None and one.status is Status.ENQUEUED
 )
-START_NOTED = Condition[Execution]("start_noted_at IS NOT NULL", where={"start_noted_at": Between(low=1)})
-END_NOTED = Condition[Execution]("end_noted_at IS NOT NULL", where={"end_noted_at": Between(low=1)})
-TO_SEND = Condition[Delivery]("due IS NOT NULL", "is_to_send", lambda delivery: delivery.due is not None)
-OVER = Condition[Delivery]("due IS NULL", where={"due": None})
-OF_JOB, OF_EXECUTION = Condition[Event]("job_id IS NOT NULL"), Condition[Event]("execution_id IS NOT NULL")
+START_NOTED: Condition[Execution] = Condition("start_noted_at IS NOT NULL", where={"start_noted_at": Between(low=1)})
+END_NOTED: Condition[Execution] = Condition("end_noted_at IS NOT NULL", where={"end_noted_at": Between(low=1)})
+TO_SEND: Condition[Delivery] = Condition("due IS NOT NULL", "is_to_send", lambda delivery: delivery.due is not None)
+OVER: Condition[Delivery] = Condition("due IS NULL", where={"due": None})
+OF_JOB: Condition[Event] = Condition("job_id IS NOT NULL")
+OF_EXECUTION: Condition[Event] = Condition("execution_id IS NOT NULL")
 
 TASKS = Record("tasks", Task, "task")
 JOBS = Record("jobs", Job, "job", format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since")), flags=(TO_COME, TO_CHECK))
