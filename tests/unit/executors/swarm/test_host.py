@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fastlane.executors.swarm import hosts as module
-from fastlane.executors.swarm.client import Breaker
+from fastlane.executors.swarm.client import Breaker, EngineClient
 from fastlane.executors.swarm.clocks import SetBack, set_back
 from fastlane.executors.swarm.hosts import SwarmHost
 from fastlane.executors.swarm.probe import EngineFacts, Pace
@@ -33,8 +33,9 @@ class Probes:
         )
         monkeypatch.setattr(module, "probe", self._probe)
 
-    async def _probe(self, *_: object, info_too: bool) -> EngineFacts:
+    async def _probe(self, client: EngineClient, *_: object, info_too: bool) -> EngineFacts:
         self.made += info_too
+        client.version = "1.44"
         return EngineFacts("swarm", "node", 5, {"node": "ready"}, skew=self.ahead - self.clock.ahead)
 
     async def seen(self) -> SetBack | None:
@@ -70,6 +71,17 @@ async def test_what_a_clock_showed_twice_is_known_once_it_was_set_back(probes: P
     assert both is not None
     assert both.earliest < first.earliest
     assert both.latest == first.latest
+
+
+async def test_questions_about_images_use_the_version_that_the_probe_agreed_on(probes: Probes, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions: list[str] = []
+
+    async def remove(client: EngineClient, _reference: str) -> None:
+        versions.append(client.version)
+
+    monkeypatch.setattr(module, "remove_image", remove)
+    await probes.host.remove_image("busybox:1")
+    assert versions == ["1.44"]
 
 
 async def test_a_worker_whose_own_clock_is_set_forward_takes_no_hosts_clock_for_set_back(probes: Probes) -> None:
