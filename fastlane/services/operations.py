@@ -1,9 +1,9 @@
-"""Registers, drains and removes hosts.
+"""The changes that operators make: hosts, pauses of pools, and repairs by hand.
 
-Each change is one write to the host's record in the store, which every process reads within a second. So a process that ends at any moment
-leaves nothing half-done, and two callers at once build on each other's write.
+Each change of a host is one write to the host's record in the store, which every process reads within a second. So a process that ends at
+any moment leaves nothing half-done, and two callers at once build on each other's write.
 
-Pauses and resumes pools, or all dispatch: nothing is dispatched to a paused pool; what runs there goes on, and what expires there ends.
+Pauses and resumes pools, or all dispatch: nothing is dispatched to a paused pool; what runs there continues, and what expires there ends.
 
 Actions by which an operator puts right what fastlane cannot are here, too. Each is recorded with its reason before it is done, and is safe
 to repeat.

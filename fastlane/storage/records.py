@@ -1,9 +1,10 @@
-"""The tables of the store. Each is declared once: its value, its stored form, its key, and the indexes along which it is read.
+"""The tables of the store, and the verbs over them. Each table is declared once: its value, its stored form, its key, and the indexes along
+which it is read.
 
 Both databases take their columns, documents and conditions of partial indexes from here. A row is flat: it has the value's fields under
 their own names, each a scalar that every database has, or a list of texts.
 
-The verbs over records that each database implements. The store's common methods (``logic``) use only these.
+Each database implements the verbs over records. The store's common methods (``logic``) use only these.
 
 Every write is a compare-and-set on one row, or an insert under an id that other processes derive, too. The verbs keep their promises
 without transactions over several rows.

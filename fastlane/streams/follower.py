@@ -4,10 +4,9 @@ It knows no protocol: it writes to a sink. It ends as ``done`` when nothing will
 on: nothing has started for too long, the sink is too slow, or the process ends. Followers of one execution share its reader, and followers
 that wait for the same rows share a poll.
 
-The next step of a log's follower: pure rules on what the store says.
-
-A job's follower follows the newest tick that has started, through all its attempts. While none has started, it waits a limited time for
-the next. Read the rows in the order in which the functions name them: then a row that is written in between is seen or not needed.
+Its next step is decided by pure rules on what the store says. A job's follower follows the newest tick that has started, through all its
+attempts. While none has started, it waits a limited time for the next. Read the rows in the order in which the functions name them: then a
+row that is written in between is seen or not needed.
 """
 
 import asyncio

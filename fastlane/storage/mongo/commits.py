@@ -1,5 +1,5 @@
-"""Commits. A job is made, advanced or stopped by one write of its document. The write includes an intent, which lists everything else that
-belongs to the commit, and is carried out afterwards.
+"""Commits, and the stored status that follows them. A job is made, advanced or stopped by one write of its document. The write includes an
+intent, which lists everything else that belongs to the commit, and is carried out afterwards.
 
 A commit reads the job's row, completes the intent that it may have, decides, and writes the row back if its ``rev`` has not changed. Every
 write of the row except the end of an intent raises ``rev``. The row keeps the ``ops`` of its last commits, by which a commit whose answer
@@ -19,11 +19,9 @@ had. When it wakes, it inserts deleted documents again. It notices that in the e
 what it inserted. If it ends before that, nothing runs either: the execution belongs to no job, and a tick is shown only for its own
 incarnation.
 
-A job's stored status, which is written after each write that may change it.
-
-The status is computed after the write from the stored rows, and written if ``status_revision`` is the same as before these were read; each
-write raises it. So of two simultaneous writers the later one has seen both writes. A process that dies in between leaves the status
-outdated: ``jobs`` finds it, and the intent of a commit is only over once its job has its status.
+A job's status is written after each write that may change it. It is computed from the stored rows, and written if ``status_revision`` is
+the same as before these were read; each write raises it. So of two simultaneous writers the later one has seen both writes. A process that
+dies in between leaves the status outdated: ``jobs`` finds it, and the intent of a commit is only over once its job has its status.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""Single jobs, their deletion in slices, and the repair of stored statuses that no write corrects. The commits are in ``commits``.
+"""Single jobs and their executions, deletion in slices, and the repair of stored statuses that no write corrects. The commits are in
+``commits``.
 
 A deletion raises the job's floor first: an execution with a sequence up to the floor never runs, so an attempt that is inserted late does
 no harm. Then rows are deleted by ids that were read before. Just before the deletion the job is read again: if it has not changed, all
@@ -8,10 +9,8 @@ made again, meanwhile.
 A stored status is missing or wrong where an older fastlane did not write it, where a crash left it behind, and where only the time has
 changed it.
 
-Reads and changes of executions: each list follows an index.
-
-A change is decided on the row as it was read, and written if its ``op`` is still the same. Each change has its own ``op``, so a row with
-the same ``op`` is the same row.
+Each list of executions follows an index. A change is decided on the row as it was read, and written if its ``op`` is still the same. Each
+change has its own ``op``, so a row with the same ``op`` is the same row.
 """
 
 import asyncio

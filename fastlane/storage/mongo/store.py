@@ -1,8 +1,7 @@
 """The store in a MongoDB database, which processes on several machines share.
 
 The calls are in the modules named for what they read and write, the collections and indexes in ``rows``, the driver in ``database``.
-
-Retention, exports and imports in MongoDB. WiredTiger reuses freed space for later writes.
+Retention, exports and imports are here. WiredTiger reuses freed space for later writes.
 """
 
 import asyncio

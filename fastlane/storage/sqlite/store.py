@@ -1,6 +1,5 @@
 """The store on one SQLite file. Its statements are in the modules named for what they read and write, the tables in ``schema``.
-
-Upkeep of the SQLite file: retention, the counts of ended executions, exports and imports.
+Retention, the counts of ended executions, exports and imports are here.
 
 Each write of retention is a transaction of some milliseconds. A trigger counts each execution in the commit that ends it.
 """

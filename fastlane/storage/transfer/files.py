@@ -1,4 +1,5 @@
-"""Writes the content of a store as lines, while the store is in use.
+"""Exports and imports. An export writes the content of a store as lines, while the store is in use; an import fills an empty store with
+them.
 
 An export is not a snapshot of the whole store, but each job is consistent: the job is read first, and everything that came to it later is
 left out. The importer fires the ticks that the job had not fired then. An execution that ended shortly before, or meanwhile, is written as
@@ -7,10 +8,8 @@ not settled, so that its further attempt cannot be missed: settling it once more
 The counts of hours are read first. Executions that ended before the export began are in them, and are written as counted. Recorded events
 are read last, so that no event about anything written before is missing.
 
-Fills an empty store with the lines of an export.
-
-All dispatch is paused first, and stays paused, since the exported jobs may have continued elsewhere. A job gets its next tick only after
-its whole history is imported. So an import that ends half-way starts nothing; throw its store away.
+An import pauses all dispatch first, which stays paused, since the exported jobs may have continued elsewhere. A job gets its next tick only
+after its whole history is imported. So an import that ends half-way starts nothing; throw its store away.
 """
 
 import asyncio
