@@ -142,6 +142,7 @@ async def test_a_host_that_came_back_while_no_worker_ran_is_cleared_by_the_next_
         grown.executor.up(NEW)
         assert left_on(grown) == [lost.id]
         parked = note_leftovers(grown)
+        grown.executor.down(OTHER)  # or the job could start there while NEW is being cleared
         waiting = await grown.submit("hold", task="grown-task")
         await grown.hire()
         assert (await grown.reaches(waiting, "running")).host == NEW
