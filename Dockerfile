@@ -48,7 +48,7 @@ ENV PATH=/opt/fastlane/bin:$PATH \
 WORKDIR /var/lib/fastlane
 USER 10000:10000
 EXPOSE 10000
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --start-interval=2s --retries=3 CMD ["fastlane", "check"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10m --start-interval=2s --retries=3 CMD ["fastlane", "check"]
 ENTRYPOINT ["fastlane"]
 CMD ["up"]
 

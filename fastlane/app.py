@@ -24,7 +24,7 @@ from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.directory import CurrentPools, Directory
 from fastlane.embedded import RedisServer
-from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
+from fastlane.errors import FastlaneError, QueueDown, QueueRefused, QueueUnfit
 from fastlane.executors.port import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.hosts import HostRules
@@ -45,7 +45,7 @@ from fastlane.scheduler.ports import Ports, WorkerSettings
 from fastlane.scheduler.pruner import Pruner
 from fastlane.scheduler.worker import Worker, retention_rules, worker_settings
 from fastlane.services.assembly import Services, build_services
-from fastlane.services.startup import HighWaterMark, aligned, awaited
+from fastlane.services.startup import HighWaterMark, StartProgress, aligned, opened_store
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
@@ -56,6 +56,7 @@ from fastlane.tracing.port import Recorder
 from fastlane.web.api.webhook_payload import body_writer, event_maker
 from fastlane.web.reload import FileWatch, TlsCertificate, access_watch
 from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server, measured
+from fastlane.web.starting import answering_meanwhile
 
 log = structlog.get_logger()
 
@@ -215,10 +216,13 @@ async def running(
     access: AccessFiles | None = None,
     sockets: Sequence[socket.socket] | None = None,
     read_pools: Callable[[], Sequence[Pool]] | None = None,
+    progress: StartProgress | None = None,
 ) -> AsyncIterator[Running]:
     """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
-    again when they change. ``sockets``: bound sockets to serve on; closed at the end. ``read_pools`` reads the pools again."""
+    again when they change. ``sockets``: bound sockets to serve on; closed at the end. ``read_pools`` reads the pools again. ``progress``
+    learns what the start waits for."""
     sockets = bind(role, settings) if sockets is None else sockets
+    progress = progress or StartProgress()
     machine, metrics = factories.clock(), Metrics(settings.metrics_tasks)
     clock = AlignedClock(machine)
     worker = None
@@ -231,8 +235,12 @@ async def running(
         if recorder is not None:
             await enter(opened(recorder))
         redis_url = settings.redis_url if settings.redis_url is not None else await enter(embedded_redis(settings))
-        opening = awaited if settings.store_is_mongo else opened
-        store = await enter(opening(factories.store(settings)))
+        meanwhile, secure, most = AsyncExitStack(), None, 0
+        if role != "worker":
+            secure, most = await enter(tls(settings)), factories.connection_limit()
+            await enter(meanwhile)
+            await meanwhile.enter_async_context(answering_meanwhile(sockets, settings, metrics, progress, most, secure))
+        store = await enter(opened_store(factories.store(settings), progress, awaited=settings.store_is_mongo))
         directory = await enter(opened(Directory(store, CurrentPools(settings.pools), clock, read_pools)))
         hub = await enter(opened(factories.hub(settings, redis_url)))
         queue = factories.queue(settings, redis_url)
@@ -244,7 +252,7 @@ async def running(
             ports = Ports(worker_id(), store, queue, executor, clock, directory.pools, notifier, metrics, hub.publish, recorder)
             worker = Worker(ports, factories.worker_settings(settings), machine)
         await enter(opened(queue))  # after the worker has subscribed to it
-        await refuse_eviction(queue.generation)
+        await refuse_unfit_queue(queue.generation)
         await enter(aligned(clock, queue.time))
         if worker is not None:
             await enter(opened(executor))
@@ -253,12 +261,21 @@ async def running(
             parts_of = (store, queue.reports, factories.notifier(settings), clock, directory.pools)
             await enter(repeating(FallbackDeliverer(*parts_of, factories.stands_in_after, metrics).run(), "fallback deliverer"))
         parts = Running(store, queue, hub, clock, directory, metrics, metrics_port, recorder, worker)
-        yield parts if role == "worker" else await enter(served(settings, factories, parts, access, sockets))
+        if role != "worker":
+            await meanwhile.aclose()
+            parts = await enter(served(settings, parts, access, sockets, most, secure))
+        progress.end()
+        yield parts
 
 
 @asynccontextmanager
 async def served(
-    settings: Settings, factories: Factories, parts: Running, access: AccessFiles | None, sockets: Sequence[socket.socket]
+    settings: Settings,
+    parts: Running,
+    access: AccessFiles | None,
+    sockets: Sequence[socket.socket],
+    most_connections: int,
+    secure: SSLContext | None,
 ) -> AsyncIterator[Running]:
     """Adds the parts that serve HTTP to these, until the context ends."""
     async with AsyncExitStack() as stack:
@@ -267,7 +284,7 @@ async def served(
         services = make_services(settings, parts.store, parts.queue, parts.hub, parts.clock, parts.directory)
         await enter(opened(services.access_events))
         application = make_application(services, settings, parts.metrics, parts.recorder)
-        server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
+        server = make_server(application, most_connections, secure)
         await enter(watching(None if access is None else access_watch(application, access)))
         await enter(serving(services, application, server, sockets))
         port = sockets[0].getsockname()[1]
@@ -287,13 +304,17 @@ def run(
     sockets = bind(role, settings) if sockets is None else sockets
     if role == "up":
         prepare_engines(endpoints_of(settings.pools))
-    return process.run(_checkable(role, settings, _announced(running(role, settings, factories, access, sockets, read_pools), announce)))
+    progress = StartProgress()
+    parts = _announced(running(role, settings, factories, access, sockets, read_pools, progress), announce)
+    return process.run(_checkable(role, settings, parts, progress))
 
 
 @asynccontextmanager
-async def _checkable(role: Role, settings: Settings, parts: AbstractAsyncContextManager[Running]) -> AsyncIterator[Running]:
+async def _checkable(
+    role: Role, settings: Settings, parts: AbstractAsyncContextManager[Running], progress: StartProgress
+) -> AsyncIterator[Running]:
     """The parts, of a process that answers `fastlane check` before they are open and until they are closed."""
-    async with answering(settings.check_socket, settings.data_dir, create=role == "up"), parts as running:
+    async with answering(settings.check_socket, settings.data_dir, lambda: progress.whole, create=role == "up"), parts as running:
         yield running
 
 
@@ -315,11 +336,11 @@ async def opened(resource: R) -> AsyncIterator[R]:
         await resource.close()
 
 
-async def refuse_eviction(queue: QueueGeneration) -> None:
-    """Raises QueueUnfit. While Redis does not answer, the workers ask it again before they first use it."""
+async def refuse_unfit_queue(queue: QueueGeneration) -> None:
+    """Raises QueueUnfit and QueueRefused. While Redis does not answer, the workers ask it again before they first use it."""
     try:
         await queue.refuse_eviction()
-    except QueueUnfit:
+    except (QueueUnfit, QueueRefused):
         raise
     except QueueDown as error:
         log.warning("queue.not_checked", error=str(error))

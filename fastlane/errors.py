@@ -21,6 +21,10 @@ class StoreDown(TransientError):
     """The store cannot be read or written now: it is locked, full or unreachable."""
 
 
+class StoreRefused(StoreDown):
+    """The store refuses the login."""
+
+
 class ReadTooLong(StoreDown):
     """A read was given up because it took too long; the message says how to ask for less."""
 
@@ -38,6 +42,10 @@ class Unreadable(FastlaneError):
 
 class QueueDown(TransientError):
     """The queue (Redis) is unreachable, hangs, or refuses writes now."""
+
+
+class QueueRefused(QueueDown):
+    """The queue (Redis) refuses the login."""
 
 
 class QueueUnfit(QueueDown):

@@ -1,6 +1,6 @@
-"""Shows whether a process works: its event loop answers ``fastlane check`` on a unix socket.
+"""Shows whether a process works: its event loop answers ``fastlane check`` on a unix socket, and says whether it has started.
 
-An outage of Redis, the store or an engine does not show here, because a restart would not end it.
+An outage of Redis, the store or an engine does not show here once it has, because a restart would not end it.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import structlog
@@ -37,6 +37,8 @@ def socket_path(folder: Path, name: str) -> Path:
 
 
 ANSWER = b"ok\n"
+LONGEST_ANSWER = 4096
+"""Bytes of an answer that are read."""
 
 log = structlog.get_logger()
 
@@ -48,15 +50,26 @@ def check_socket(named: Path | None, data_dir: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def answering(named: Path | None, data_dir: Path, *, create: bool = False) -> AsyncIterator[None]:
-    """Answers in this event loop until the context ends. If it cannot, it logs the fault, and the process works without a socket.
-    ``create``: makes the data folder if it is missing; only ``up`` may, since to a worker that would hide a wrong path."""
+async def answering(
+    named: Path | None, data_dir: Path, waits_for: Callable[[], str | None], *, create: bool = False
+) -> AsyncIterator[None]:
+    """Answers in this event loop until the context ends: ok, or what the process waits for before it has started. If it cannot, it logs the
+    fault, and the process works without a socket. ``create``: makes the data folder if it is missing; only ``up`` may, since to a worker
+    that would hide a wrong path."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        what = waits_for()
+        with contextlib.suppress(ConnectionError):
+            writer.write(ANSWER if what is None else what.encode()[:LONGEST_ANSWER])
+            writer.close()
+            await writer.wait_closed()
+
     async with contextlib.AsyncExitStack() as stack:
         try:
             path = _place(named, data_dir, create)
             listener = stack.enter_context(_bound(path))
             stack.callback(path.unlink, missing_ok=True)
-            server = await asyncio.start_unix_server(_answer, sock=listener)
+            server = await asyncio.start_unix_server(answer, sock=listener)
             stack.callback(server.close)
         except (OSError, Conflict) as error:
             log.warning("check.not_answered", error=str(error))
@@ -67,13 +80,6 @@ def _place(named: Path | None, data_dir: Path, create: bool) -> Path:
     if create:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return check_socket(named, data_dir)
-
-
-async def _answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        writer.write(ANSWER)
-        writer.close()
-        await writer.wait_closed()
 
 
 def _bound(path: Path) -> socket.socket:

@@ -197,9 +197,11 @@ TIMEOUT = 5.0
 @with_options(DATA_DIR, CONFIG)
 @click.option("--timeout", type=click.FloatRange(0, 3600, min_open=True), default=TIMEOUT, help="Wait this many seconds for an answer (5).")
 def check(config: str | None, data_dir: str | None, timeout: float) -> None:
-    """Checks whether the up, api or worker with these settings works: exits with 0 if its event loop answers, else with 1.
+    """Checks whether the up, api or worker with these settings works: exits with 0 if it has started and its event loop answers, else
+    with 1.
 
-    An outage of Redis, of the store or of a Docker host does not matter here: a restart would not end it.
+    It has started once its store has opened. From then on an outage of Redis, of the store or of a Docker host does not matter here: a
+    restart would not end it.
 
     \b
     Examples:
@@ -227,12 +229,15 @@ def _socket(config: str | None, data_dir: str | None) -> Path:
 
 def _fault(path: Path, timeout: float) -> str | None:
     """What is wrong with the process that answers at ``path``; None for nothing."""
+    from fastlane.liveness import ANSWER, LONGEST_ANSWER
+
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)
             connection.connect(str(path))
-            if connection.recv(16):
-                return None
+            answer = b"".join(iter(lambda: connection.recv(LONGEST_ANSWER), b""))
+            if answer:
+                return None if answer == ANSWER else f"the process at {path} is starting and waits for {answer.decode(errors='replace')}"
     except (TimeoutError, BlockingIOError):
         return f"the process at {path} has not answered within {timeout:g} s: it is frozen, or its event loop is blocked"
     except OSError as error:

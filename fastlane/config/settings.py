@@ -112,6 +112,12 @@ class Settings:
         "how many processes `fastlane api` serves that port with, to use more than one core; each counts metrics, rates and failed logins "
         "by itself",
     )
+    stop_wait: float = setting(
+        types.STOP_WAIT,
+        "0",
+        "how long a server that was told to stop still answers while its /readyz says 503, so that a load balancer finds out before "
+        "connections are refused; at most 10m",
+    )
     tls_certificate: Path | None = optional(
         types.TLS_FILE,
         "PEM file of the certificate, with its chain, to serve HTTPS with; read again when it changes",

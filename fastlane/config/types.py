@@ -211,8 +211,19 @@ def _unused_after(value: object) -> float:
     return seconds
 
 
+def _is_zero(value: object) -> bool:
+    return value == 0 or (isinstance(value, str) and value.strip() in ("0", "0s"))
+
+
+def _stop_wait(value: object) -> float:
+    seconds = 0.0 if _is_zero(value) else _duration(value)
+    if seconds > 600:
+        raise ValueError("must be at most 10m")
+    return seconds
+
+
 def _usage_every(value: object) -> float:
-    if value == 0 or (isinstance(value, str) and value.strip() in ("0", "0s")):
+    if _is_zero(value):
         return 0.0
     seconds = _duration(value)
     if seconds < 1:
@@ -401,6 +412,7 @@ ORIGINS = SettingType(_origins, ",".join, empty=())
 REDACT_WORDS = SettingType(_redact_words, ",".join)
 INSTALLATION = SettingType(read_text_if(r"[a-z0-9-]{1,40}", "is not a name; use 1 to 40 of a-z, 0-9 and '-'", quotes=True))
 DURATION = SettingType(_duration, show_duration)
+STOP_WAIT = SettingType(_stop_wait, lambda seconds: show_duration(seconds) if seconds else "0")
 USAGE_EVERY = SettingType(_usage_every, lambda seconds: show_duration(seconds) if seconds else "0")
 MAIL_INTERVAL = SettingType(_mail_interval, show_duration)
 MAIL_HOST = SettingType(_mail_host)

@@ -1,5 +1,5 @@
-"""What a process does at its start and goes on with: keeps its clock at the queue's time, marks how far the store has come, and waits for
-the store.
+"""What a process does at its start and goes on with: waits for the store, keeps its clock at the queue's time, and marks how far the store
+has come.
 
 The queue's time counts however wrong the machine's clock is. So what a client asks for now is due now, and a worker ends nothing before its
 time. The high-water mark is kept in the queue: a store that has come less far than its mark was restored from a backup.
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from fastlane.clock import AlignedClock, Clock
-from fastlane.errors import StoreDown, TransientError
+from fastlane.errors import StoreDown, StoreRefused, TransientError
 from fastlane.models.pool import RESTORED
 from fastlane.models.store_version import StoreVersion
 from fastlane.queue.port import QueueGeneration, mark_went_back
@@ -112,25 +112,47 @@ PAUSE = 1.0
 """Seconds between two tries. A try may take some seconds itself."""
 
 
+class StartProgress:
+    """What a process that starts is waiting for: ``waits_for``, None once it has started. ``details`` may name servers and users."""
+
+    def __init__(self) -> None:
+        self.waits_for: str | None = "its parts to open"
+        self.details = ""
+
+    @property
+    def whole(self) -> str | None:
+        """All that is known of the wait."""
+        return f"{self.waits_for}: {self.details}" if self.waits_for and self.details else self.waits_for
+
+    def wait_for(self, what: str, details: str = "") -> None:
+        """Notes what the process is waiting for."""
+        self.waits_for, self.details = what, details
+
+    def end(self) -> None:
+        """Notes that the process has started."""
+        self.waits_for, self.details = None, ""
+
+
 @asynccontextmanager
-async def awaited(store: Store) -> AsyncIterator[Store]:
-    """The store, open until the context ends. Waits, and says so, while it cannot be reached or used."""
-    await _open(store)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-async def _open(store: Store) -> None:
+async def opened_store(store: Store, progress: StartProgress, *, awaited: bool) -> AsyncIterator[Store]:
+    """The store, open until the context ends. Raises StoreRefused. With ``awaited`` it waits, and says so, while the store cannot be
+    reached or used for another reason: a restart would not end that."""
+    progress.wait_for("the store to open, which may have to be brought up to date first")
     waited = False
     while True:
         try:
             await store.open()
             break
         except StoreDown as error:
+            if not awaited or isinstance(error, StoreRefused):
+                raise
             log.warning("store.waiting", error=str(error))
             waited = True
+            progress.wait_for("the store to answer", str(error))
         await asyncio.sleep(PAUSE)
     if waited:
         log.info("store.opened")
+    try:
+        yield store
+    finally:
+        await store.close()

@@ -48,13 +48,14 @@ from fastlane.web.static_files import StaticFiles
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The counters and bounds of a server's requests and connections."""
+    """The counters and bounds of a server's requests and connections. ``stopping``: set once the server ends."""
 
     rates: RequestRates
     active_requests: ActiveRequests = field(default_factory=ActiveRequests)
     body_memory: BodyMemory = field(default_factory=BodyMemory)
     deadlines: ClientDeadlines = field(default_factory=ClientDeadlines)
     heartbeats: Heartbeats = field(default_factory=lambda: Heartbeats(PING_EVERY))
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +339,8 @@ class Handler(RequestHandler):
         headers["X-Fastlane-Version"] = __version__
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Vary"] = "Accept-Encoding, Origin"
+        if self.context.traffic.stopping.is_set():
+            headers["Connection"] = "close"
         for name, value in self.context.origins.cors_headers(self.request).items():
             self.set_header(name, value)
         self._write_buffer: list[bytes] = []

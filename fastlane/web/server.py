@@ -86,9 +86,9 @@ class LimitedHTTPServer(HTTPServer):
     _client_deadlines: ClientDeadlines
     _connection_limit: ConnectionLimit
 
-    def limit(self, connections: ConnectionLimit, deadlines: ClientDeadlines) -> None:
+    def limit(self, most_connections: int, deadlines: ClientDeadlines) -> None:
         """Sets the limits."""
-        self._connection_limit = connections
+        self._connection_limit = ConnectionLimit(most_connections)
         self._client_deadlines = deadlines
         self.conn_params.header_timeout = None
 
@@ -236,14 +236,18 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     router = PathRouter(app, ALL_ROUTES, urlsplit(public_url).path if public_url else "")
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
-    server.limit(ConnectionLimit(most_connections), context_of(app).traffic.deadlines)
+    server.limit(most_connections, context_of(app).traffic.deadlines)
     return server
 
 
 async def close_server(server: HTTPServer, app: Application, grace: float) -> None:
     """Stops accepting connections, ends followers of logs, gives requests under way ``grace`` seconds to end and then closes all
-    connections, which may take as long again."""
+    connections, which may take as long again. Before that, it answers for another ``stop_wait`` seconds while ``/readyz`` says 503."""
     context = context_of(app)
+    context.traffic.stopping.set()
+    if context.settings.stop_wait:
+        log.info("api.stopping", seconds=context.settings.stop_wait)
+        await asyncio.sleep(context.settings.stop_wait)
     server.stop()
     context.services.followers.close()
     context.services.completion.close()
@@ -320,13 +324,15 @@ async def measured(metrics: Metrics, settings: Settings, port: int | None, addre
 def make_metrics_server(metrics: Metrics, settings: Settings) -> HTTPServer:
     """A server of ``/metrics`` that does not listen yet. With users or tokens it asks for a login, except from the networks in
     ``metrics_allow``."""
-    shared = {
-        "metrics": metrics,
-        "authenticator": make_authenticator(settings.users, settings.tokens),
-        "networks": Networks(settings.metrics_allow),
-    }
-    application = Application([("/metrics", _MetricsHandler, shared)], log_function=lambda _handler: None)
+    application = Application([metrics_route(metrics, settings)], log_function=lambda _handler: None)
     return HTTPServer(application, max_header_size=METRICS_HEAD, max_body_size=0, idle_connection_timeout=60)
+
+
+def metrics_route(metrics: Metrics, settings: Settings, prefix: str = "") -> tuple[str, type[RequestHandler], dict[str, Any]]:
+    """The route of a process's figures, for Tornado. ``prefix``: a regular expression."""
+    authenticator = make_authenticator(settings.users, settings.tokens)
+    shared = {"metrics": metrics, "authenticator": authenticator, "networks": Networks(settings.metrics_allow)}
+    return f"{prefix}/metrics", _MetricsHandler, shared
 
 
 class _MetricsHandler(RequestHandler):

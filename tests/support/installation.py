@@ -238,7 +238,7 @@ class Installation:
     def _alive(self, process: subprocess.Popen[bytes]) -> bool:
         assert process.poll() is None, f"it ended with {process.returncode}: {self.log('up')}{self.log('api')}"
         with contextlib.suppress(OSError):
-            return self.get("/livez").status == 200
+            return b"fastlane is starting" not in self.get("/readyz").body
         return False
 
 

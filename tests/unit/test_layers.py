@@ -160,7 +160,7 @@ def test_the_tables_have_no_way_back_up():
 
 
 WEB = (
-    *("reload", "server", "routes", "streaming", "openapi", "handler", "routing"),
+    *("reload", "starting", "server", "routes", "streaming", "openapi", "handler", "routing"),
     *("api", "security", "static_files", "http"),
 )
 """The parts of web. Each may import only those after it."""

@@ -21,9 +21,18 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError, TimeoutError as RedisTimeout
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError as RedisTimeout,
+)
 
-from fastlane.errors import QueueDown
+from fastlane.errors import QueueDown, QueueRefused
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -134,6 +143,8 @@ def pack(command: Sequence[str | int]) -> bytes:
 
 def down(error: BaseException, deadline: float) -> QueueDown:
     """Translates a driver's exception into a QueueDown whose text says what to do."""
+    if isinstance(error.__cause__, RedisError):  # redis-py wraps errors of a login into a ConnectionError
+        error = error.__cause__
     match error:
         case TimeoutError() | RedisTimeout():
             return QueueDown(f"Redis did not answer within {deadline:g} s")
@@ -143,6 +154,8 @@ def down(error: BaseException, deadline: float) -> QueueDown:
             return QueueDown("Redis is full and takes no more writes: raise its maxmemory")
         case ReadOnlyError():
             return QueueDown("Redis takes no writes: it is a read-only replica")
+        case AuthenticationError() | NoPermissionError():
+            return QueueRefused(f"Redis refuses the login, or what it may do: {error}")
         case ResponseError():
             return QueueDown(f"Redis answered with an error: {error}")
         case _:

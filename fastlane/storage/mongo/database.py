@@ -39,7 +39,7 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
-from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
+from fastlane.errors import FastlaneError, ReadTooLong, StoreDown, StoreRefused
 
 PASSING = frozenset({6, 7, 50, 64, 79, 89, 91, 100, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """The server's error codes for passing faults: no primary, a network error between its members, a time limit, a conflict."""
@@ -90,7 +90,7 @@ def translated(error: Exception) -> FastlaneError:
     if may_pass(error):
         return StoreDown(f"the store cannot be used: {words_for(error)}")
     if isinstance(error, OperationFailure) and error.code in LOGIN:
-        return StoreDown("the store refuses the login: check the user, the password, authSource and the user's roles")
+        return StoreRefused("the store refuses the login: check the user, the password, authSource and the user's roles")
     if isinstance(error, DocumentTooLarge):
         return FastlaneError("the store refuses this: it is larger than a document of MongoDB may be")
     return FastlaneError(f"the store refuses this: {words_for(error)}")

@@ -24,8 +24,11 @@ async def get_liveness(handler: Handler) -> None:
 
 @route("GET", "/readyz", "getReadiness", READY, access=PUBLIC)
 async def get_readiness(handler: Handler) -> None:
-    """200 while this process can take requests: the store answers. Redis or a host that is down does not matter."""
+    """200 while this process can take requests: it was not told to stop, and the store answers. Redis or a host that is down does not
+    matter."""
     handler.set_header("Cache-Control", "no-store")
+    if handler.context.traffic.stopping.is_set():
+        raise Problem(503, "this server stops; send requests to another fastlane api", headers={"Retry-After": str(RETRY_AFTER)})
     if not await handler.services.health.is_ready():
         words = "the store does not answer; send requests to another fastlane api, or send them again in a few seconds"
         raise Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})

@@ -115,6 +115,20 @@ def test_faults_of_other_settings_do_not_fail_the_check_but_its_own_do_even_with
     assert "missing.toml: does not exist" in missing.stderr
 
 
+def test_a_server_that_was_told_to_stop_still_answers_for_a_while_but_is_not_ready(installation):
+    installation.settings["STOP_WAIT"] = "10m"
+    api = installation.serve("api")
+    assert "Connection" not in installation.get("/readyz").headers
+    api.send_signal(signal.SIGTERM)
+    ready = wait_until(lambda: (found := installation.get("/readyz")).status == 503 and found, "the server to say that it stops")
+    assert ready.headers["Connection"] == "close"
+    assert ready.json["detail"] == "this server stops; send requests to another fastlane api"
+    reply = installation.post("/tasks/task", {"image": "ubuntu", "startIn": "1h", "command": ["true"]})
+    assert (reply.status, reply.headers["Connection"]) == (200, "close")
+    api.send_signal(signal.SIGTERM)
+    assert api.wait(LONG_PATIENCE) == 130
+
+
 def test_up_answers_in_a_data_folder_that_it_makes(installation):
     installation.settings["DATA_DIR"] = str(installation.folder / "new")
     started(installation, "up")

@@ -1,4 +1,5 @@
-"""A process that starts before its store, as services of one stack do: it waits, and says so."""
+"""A process that starts before its store, as services of one stack do: it waits, says so, and is not healthy until the store has opened.
+A login that is refused ends it."""
 
 import json
 import signal
@@ -12,7 +13,7 @@ from tests.support.engine_views import NoDocker
 from tests.support.installation import Installation, installed
 from tests.support.mongo import RealMongo
 from tests.support.redis import RealRedis
-from tests.support.waiting import wait_until
+from tests.support.waiting import LONG_PATIENCE, wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -44,11 +45,40 @@ def test_an_api_and_a_worker_wait_for_the_store_and_for_redis(installation, own_
     for role in ("api", "worker"):
         wait_until(lambda role=role: waits(installation, role), f"{role} to say what it waits for: {installation.log(role)}")
     assert (api.poll(), worker.poll()) == (None, None)
-    assert check(installation).returncode == 0
+    waiting = check(installation)
+    assert (waiting.returncode, waiting.stdout) == (1, "")
+    assert "is starting and waits for the store to answer: the store did not answer" in waiting.stderr
 
     absent.start()
     own_redis.start()
-    wait_until(lambda: installation.run("true")["jobId"], "the api to take a job")
+    wait_until(lambda: installation.get("/readyz").status == 200, "the api to be ready")
+    assert installation.run("true")["jobId"]
+    wait_until(lambda: check(installation).returncode == 0, "the check to be good")
+
+
+def test_until_then_an_api_is_alive_and_not_ready_and_refuses_the_rest_with_the_reason(installation, absent):
+    installation.token = None
+    installation.start("api")
+    wait_until(lambda: waits(installation, "api"), f"api to say what it waits for: {installation.log('api')}")
+    alive, ready, healthy = (installation.get(path) for path in ("/livez", "/readyz", "/healthcheck"))
+    assert (alive.status, alive.json) == (200, {"alive": True})
+    for answer in (ready, healthy, installation.get("/tasks"), installation.post("/tasks/t", {"command": ["x" * 300_000]})):
+        assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json")
+        assert answer.json["detail"] == "fastlane is starting and waits for the store to answer; send this again in a few seconds"
+        assert answer.headers["Retry-After"] == "2"
+    assert b"fastlane_build_info" in installation.get("/metrics").body
+    absent.start()
+    wait_until(lambda: installation.get("/readyz").status == 200, "the api to be ready")
+
+
+def test_a_password_that_redis_refuses_ends_a_process_that_starts(tmp_path):
+    with RealRedis(password="right") as redis:
+        wrong = redis.url.replace("unix://", "unix://:wrong@")
+        with installed(tmp_path, NoDocker("unix:///nowhere/docker.sock"), redis=wrong) as installation:
+            for role in ("api", "worker"):
+                assert installation.start(role).wait(LONG_PATIENCE) == 1
+                assert "Redis refuses the login" in installation.log(role)
+                assert ":wrong@" not in installation.log(role)
 
 
 def test_a_signal_ends_a_process_that_waits_for_the_store(installation):

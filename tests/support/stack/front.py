@@ -22,7 +22,7 @@ listen front
     bind 127.0.0.1:{port}
     balance roundrobin
     default-server check inter 200ms fastinter 100ms fall 1 rise 1 on-marked-down shutdown-sessions
-    option httpchk GET /livez
+    option httpchk GET /readyz
 {servers}
 """
 
