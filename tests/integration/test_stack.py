@@ -343,6 +343,20 @@ def test_an_image_that_does_not_start_is_taken_back_while_jobs_go_on(stack: Stac
 
 
 @pytest.mark.repeated
+@pytest.mark.parametrize(("secret", "words"), [("store", "the store refuses the login"), ("redis", "Redis refuses the login")])
+def test_a_wrong_password_is_taken_back_and_nothing_that_worked_is_stopped(stack: Stack, secret: str, words: str) -> None:
+    name, working = f"fastlane_{secret}_url", {id for _node, id in stack.containers("worker")}
+    wrong = {"store": "mongodb://fastlane:wrong@mongo/fastlane?replicaSet=fastlane&authSource=admin", "redis": "redis://:wrong@redis"}
+    stack.shell(f"printf '%s' '{wrong[secret]}' | docker secret create {name}_wrong -")
+    changes = ("--secret-rm", name, "--secret-add", f"source={name}_wrong,target={name}")
+    stack.docker("service", "update", "-d", *changes, "fastlane_worker")
+    wait_until(lambda: stack.update_state("worker") == "rollback_completed", "the worker's rollback", 4 * LONG_PATIENCE)
+    assert words in stack.logs("worker")
+    assert {id for _node, id in stack.containers("worker")} & working == working
+    stack.until_up()
+
+
+@pytest.mark.repeated
 def test_a_node_that_dies_takes_only_its_own_containers_with_it(stack: Stack, client: Client) -> None:
     """Its power fails: the engine and all containers are gone at once. It comes back later."""
     lost = stack.nodes[2]
