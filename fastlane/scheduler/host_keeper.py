@@ -54,7 +54,7 @@ class HostEvents:
 
     def _event(self, view: HostView, now: int) -> Event:
         kind = EventKind.HOST_USABLE if view.usable else EventKind.HOST_UNUSABLE
-        detail: Mapping[str, Any] = {} if view.usable else {"reason": view.reason, "circuit": view.circuit}
+        detail: Mapping[str, Any] = {} if view.usable else {"reason": view.reason, "circuit": view.circuit, "executions": view.running}
         return Event.now(kind, now, host=view.name, worker=self._owner, **detail)
 
 

@@ -97,11 +97,16 @@ _ORDER_WORDS = ("raft message is too large", "message larger than max", "constra
 CLOSED = "closed the connection"
 NOT_HTTP = "answered what is not HTTP: is it a Docker engine?"
 
+UNKNOWN_NAME = (
+    "has a host name that cannot be looked up: it is wrong or, if it is a service of a stack, such as an engine filter, none of its tasks "
+    "runs; `docker service ps STACK_NAME` says on which node one should, and why it does not"
+)
+
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "refused the connection"),
     (FileNotFoundError, "has no socket there: is the engine running?"),
     (PermissionError, "does not let this user in: join the group of its socket"),
-    (socket.gaierror, "has a host name that cannot be looked up"),
+    (socket.gaierror, UNKNOWN_NAME),
     (ssl.SSLEOFError, CLOSED),
     (ConnectionResetError, CLOSED),
     (BrokenPipeError, CLOSED),

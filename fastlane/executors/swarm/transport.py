@@ -209,7 +209,7 @@ _WORDS = (
     ("UNPROTECTED PRIVATE KEY FILE", "cannot be logged in to: others may read the identity file, so ssh does not use it; chmod 600 it"),
     ("Permission denied", "does not let fastlane log in by ssh: add its public key to authorized_keys there"),
     ("Connection refused", "refused the connection of ssh"),
-    ("Could not resolve hostname", "has a host name that cannot be looked up"),
+    ("Could not resolve hostname", "has a host name that cannot be looked up: correct its address, or the name service of the worker"),
     ("not responding", "stopped answering ssh"),
     ("timed out", "did not answer ssh in time"),
 )

@@ -231,6 +231,9 @@ class HealthReport:
         return replace(self, errors=tuple(HealthProblem(source, HIDDEN) for source in sources))
 
 
+UNKNOWN = "not known while Redis does not answer, since workers report there; see to Redis first"
+
+
 class Health:
     """Asks all parts at the same time, and answers within two seconds even when a part hangs. Answers are up to a second old."""
 
@@ -248,6 +251,9 @@ class Health:
         """Checks all parts."""
         store, redis, reports = await asyncio.gather(self._store.answer(), self._queue.answer(), self._reports.answer())
         errors = [HealthProblem(source, words) for source, words in (("store", store), ("redis", redis)) if words]
+        if reports is None:
+            unknown = [HealthProblem(source, UNKNOWN) for source in ("workers", "docker")]
+            return HealthReport(redis is None, store is None, False, False, (*errors, *unknown))
         if not reports:
             errors.append(HealthProblem("workers", "no worker is alive; start one with `fastlane worker`"))
         docker = [HealthProblem("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
@@ -278,13 +284,13 @@ async def _fault(answer: Awaitable[None]) -> str | None:
     return None
 
 
-async def _alive(reports: WorkerReports) -> Sequence[Report]:
-    """The workers' reports; none when the queue does not answer, which its own check reports."""
+async def _alive(reports: WorkerReports) -> Sequence[Report] | None:
+    """The workers' reports; None when the queue does not answer, which its own check reports."""
     try:
         async with asyncio.timeout(CHECK_WITHIN):
             return await reports.current()
     except (TimeoutError, FastlaneError):
-        return ()
+        return None
 
 
 GAUGES_WITHIN = 2.0
