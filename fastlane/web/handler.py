@@ -39,6 +39,7 @@ from fastlane.web.api.serializer import Listing, RenderContext, Serializer
 from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
 from fastlane.web.http.problems import GZIP_FROM, LARGE, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.routing import Answer, PathRoutes, Route, RouteAccess, route
 from fastlane.web.security.auth import Authenticator, RequestRates, address_key, authorize
 from fastlane.web.security.origins import RequestOrigins
@@ -188,6 +189,7 @@ class Handler(RequestHandler):
     """Called when the client has gone."""
 
     resource: PathRoutes
+    route: Route
     near: Sequence[str]
     """The routes that begin like a path without a route."""
 
@@ -217,6 +219,12 @@ class Handler(RequestHandler):
     def body(self) -> bytearray:
         """The request's body, if the route accepts one."""
         return self._body.data
+
+    def read_body(self) -> dict[str, Any]:
+        """The fields of the body, as the route declares it. Raises Invalid with every fault."""
+        declared = self.route.operation.body
+        assert declared is not None
+        return declared.read_whole(read_object(bytes(self._body.data)))
 
     @property
     def requester(self) -> Requester:
@@ -435,6 +443,7 @@ class Handler(RequestHandler):
         found = self.resource.routes.get(method)
         if found is None:
             raise HTTPError(405)
+        self.route = found
         if method != "GET":
             self.context.origins.refuse_foreign_write(self.request)
         self._check_body()

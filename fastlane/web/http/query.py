@@ -64,6 +64,22 @@ def read_text(values: Mapping[str, str], name: str, most: int) -> str | None:
     return text
 
 
+def read_word(values: Mapping[str, str], name: str, known: Collection[str]) -> str | None:
+    """One of a few words; None when it is absent."""
+    word = values.get(name)
+    if word is not None and word not in known:
+        raise Invalid([Fault(name, f"is not one of {', '.join(known)}")])
+    return word
+
+
+def read_words(values: Mapping[str, str], name: str, known: Collection[str]) -> frozenset[str]:
+    """Some of a few words, separated by commas; none when it is absent."""
+    words = values[name].split(",") if name in values else []
+    if any(word not in known for word in words):
+        raise Invalid([Fault(name, f"is not one of {', '.join(known)} (separate several with commas)")])
+    return frozenset(words)
+
+
 def read_integer(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     """A whole number from ``least`` to ``most``; ``default`` when it is absent."""
     text = values.get(name)
