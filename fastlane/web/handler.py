@@ -155,11 +155,6 @@ def static_files(handler: RequestHandler) -> StaticFiles:
     return found
 
 
-def wants_html(request: HTTPServerRequest) -> bool:
-    """Whether a browser asks for a page."""
-    return "text/html" in request.headers.get("Accept", "").lower()
-
-
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
@@ -261,7 +256,13 @@ class Handler(RequestHandler):
         """Whether a browser that is not logged in gets a page with a form for a token. Browsers have a form of their own for passwords, but
         none for tokens."""
         authenticator = self.context.authenticator
-        return authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and wants_html(self.request)
+        return (
+            authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and self.accepts("text/html")
+        )
+
+    def accepts(self, media: str) -> bool:
+        """Whether the client asks for this media type: a browser for a page, or an ``EventSource`` for events."""
+        return media in self.request.headers.get("Accept", "").lower()
 
     @property
     def encode(self) -> Callable[[Any], bytes]:

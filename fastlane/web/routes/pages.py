@@ -15,7 +15,7 @@ from fastlane.models.access import Principal
 from fastlane.services.tickets import TooManyTickets
 from fastlane.web.api.contract import Parameter, Response, flag, pages
 from fastlane.web.api.server import HEALTH
-from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files, wants_html
+from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files
 from fastlane.web.http.problems import Problem, accepts_gzip, problem_of
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
@@ -109,7 +109,7 @@ async def read_docs(handler: Handler) -> None:
 async def get_root(handler: Handler) -> Answer | None:
     """The health, or the console."""
     handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
-    if not wants_html(handler.request):
+    if not handler.accepts("text/html"):
         return await health(handler)
     await handler.log_in()
     await show_page(handler, "console.html")
