@@ -159,24 +159,21 @@ CONTAINERS = Serializer[Sequence[RunningContainer]](
     running=show.array(RUNNING, lambda containers: containers),
 )
 
-QUEUE = Serializer[QueueRow](
-    "Lane",
-    "How many entries of a pool's queue are in each state, and how many may run.",
-    ready=show.integer(lambda queue: queue.ready, "How many wait for a slot."),
-    timed=show.integer(lambda queue: queue.timed, "How many wait for their time."),
-    running=show.integer(lambda queue: queue.running, "How many hold a slot."),
-    blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
-    maxRunning=show.integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
-    paused=show.boolean(lambda queue: queue.paused, "Whether the pool is paused."),
-)
-
-STRANDED = Serializer[StrandedRow](
+STRANDED = Serializer[QueueRow | StrandedRow](
     "StrandedLane",
     "How many entries of a queue that no worker serves are in each state.",
     ready=show.integer(lambda queue: queue.ready, "How many wait for a slot."),
     timed=show.integer(lambda queue: queue.timed, "How many wait for their time."),
     running=show.integer(lambda queue: queue.running, "How many hold a slot."),
     blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
+)
+
+QUEUE = Serializer[QueueRow](
+    "Lane",
+    "How many entries of a pool's queue are in each state, and how many may run.",
+    states=show.flattened(STRANDED, lambda queue: queue),
+    maxRunning=show.integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
+    paused=show.boolean(lambda queue: queue.paused, "Whether the pool is paused."),
 )
 
 HOLD_REASONS = {REQUESTED: "requested", RESTORED: "restored"}

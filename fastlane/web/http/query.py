@@ -177,19 +177,12 @@ class ListUrl:
 
     def window(self, query: Mapping[str, str], *, default: int, most: int = MAX_ROWS) -> Window:
         """The page that a query asks for. ``default`` and ``most`` are for ``perPage``. Raises Invalid with every fault."""
-        faults: list[Fault] = []
-        numbers: dict[str, int] = {}
-        for name, otherwise, top in (("page", 1, MAX_PAGE), ("perPage", default, most)):
-            try:
-                numbers[name] = read_integer(query, name, otherwise, 1, top)
-            except Invalid as error:
-                faults += error.faults
-        after = self._decode_token(query["after"]) if "after" in query else None
-        if "after" in query and after is None:
-            faults.append(Fault("after", FOREIGN_TOKEN))
-        if faults:
-            raise Invalid(faults)
-        return Window(numbers["page"], numbers["perPage"], after)
+        page, per_page, after = read_all(
+            lambda: read_integer(query, "page", 1, 1, MAX_PAGE),
+            lambda: read_integer(query, "perPage", default, 1, most),
+            lambda: self._read_after(query),
+        )
+        return Window(page, per_page, after)
 
     def next_url(self, page: Page[Any]) -> str | None:
         """The URL of the page after this one; None after the last."""
@@ -205,6 +198,12 @@ class ListUrl:
     def _encode_token(self, after: After) -> str:
         text = orjson.dumps([after.total, *after.key])
         return urlsafe_b64encode(self._checksum(text) + text).decode().rstrip("=")
+
+    def _read_after(self, query: Mapping[str, str]) -> After | None:
+        after = self._decode_token(query["after"]) if "after" in query else None
+        if after is None and "after" in query:
+            raise Invalid([Fault("after", FOREIGN_TOKEN)])
+        return after
 
     def _decode_token(self, token: str) -> After | None:
         """The position in a token; None when the token is not from this list."""
