@@ -13,7 +13,8 @@ from fastlane.services.jobs import Edit
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
-from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, JobRules, read_change, read_job
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
+from fastlane.web.api.job_body import JobRules, read_change, read_job
 from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.serializer import Listing

@@ -16,7 +16,8 @@ from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import pages
-from fastlane.web.api.job import CRON_FIELDS, JOB_BODY, JobRules, read_job
+from fastlane.web.api.job import CRON_FIELDS, JOB_BODY
+from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.http import query
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import EXAMPLES, Document
