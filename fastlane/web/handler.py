@@ -37,7 +37,7 @@ from fastlane.tracing.port import Recorder
 from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
 from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
-from fastlane.web.http.problems import GZIP_FROM, LARGE, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
+from fastlane.web.http.problems import GZIP_FROM, LARGE, RETRY_AFTER, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.routing import Answer, PathRoutes, Route, RouteAccess, route
@@ -469,7 +469,7 @@ class Handler(RequestHandler):
             raise self._too_large()
         if self._body.out_of_memory:
             words = "too many large bodies are arriving at the same time; send it again in a few seconds"
-            raise Problem(503, words, headers={"Retry-After": "2"})
+            raise Problem(503, words, retry_after=RETRY_AFTER)
 
     async def _answer_preflight(self) -> None:
         """Answers a preflight. Browsers send it without credentials, and the answer reveals nothing beyond the docs."""

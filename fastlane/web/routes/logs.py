@@ -13,7 +13,7 @@ from fastlane.errors import FastlaneError, Fault, Invalid
 from fastlane.models.access import Role
 from fastlane.models.log import STDERR, STDOUT, Piece
 from fastlane.services.reads.logs import LogView
-from fastlane.services.tickets import Grant, Ticket, TooManyTickets
+from fastlane.services.tickets import Grant
 from fastlane.web.api.actions import TICKET, TicketFor
 from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag
 from fastlane.web.api.follow_query import FOLLOW_QUERY, LOG_QUERY, PART_QUERY, read_follow_query, read_part, wants_follow, wants_timestamps
@@ -199,19 +199,13 @@ TICKET_QUERY: Mapping[str, Parameter] = {
 async def make_ticket(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> object:
     """A ticket to follow its log."""
     await handler.services.details.check_exists(task_id, job_id, execution_id)
-    ticket = await _make_ticket(handler, task_id, job_id, execution_id)
-    handler.set_header("Cache-Control", "no-store")
-    return TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id))
-
-
-async def _make_ticket(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> Ticket:
     tickets, authenticator = handler.services.tickets, handler.context.authenticator
     if authenticator is None or handler.principal is None:
-        return tickets.unchecked()
-    try:
-        return await tickets.create(Grant(authenticator.seal(handler.principal), task_id, job_id, execution_id))
-    except TooManyTickets as error:
-        raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
+        ticket = tickets.unchecked()
+    else:
+        ticket = await tickets.create(Grant(authenticator.seal(handler.principal), task_id, job_id, execution_id))
+    handler.set_header("Cache-Control", "no-store")
+    return TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id))
 
 
 VERSION = "13"

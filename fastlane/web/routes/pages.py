@@ -12,7 +12,6 @@ import structlog
 
 from fastlane.errors import Fault, Invalid, NotFound, NotStarted, TransientError
 from fastlane.models.access import Principal
-from fastlane.services.tickets import TooManyTickets
 from fastlane.web.api.contract import Parameter, Response, flag, pages
 from fastlane.web.api.server import HEALTH
 from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files
@@ -204,10 +203,7 @@ async def start_session(handler: Handler) -> None:
     authenticator = _authenticator(handler)
     address = handler.context.origins.client_address(handler.request) or "unknown"
     principal = authenticator.principal_of_token(_read_token(bytes(handler.body)), address)
-    try:
-        secret = await handler.services.tickets.start_login(authenticator.seal(principal))
-    except TooManyTickets as error:
-        raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
+    secret = await handler.services.tickets.start_login(authenticator.seal(principal))
     handler.services.access_events.logged_in(principal.name, address)
     log.info("auth.logged_in", user=principal.name, address=address)
     handler.set_header("Set-Cookie", session_cookie(secret, handler.base_url))

@@ -24,7 +24,7 @@ from fastlane.web.openapi import EXAMPLES, Document
 from fastlane.web.routes import ROUTES
 from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
-from tests.unit.web.api.test_job import bodies
+from tests.unit.web.api.test_job_body import bodies
 
 NOW = 1_700_000_000_000
 """Milliseconds."""
