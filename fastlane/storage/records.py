@@ -331,6 +331,8 @@ EVENTS_OF_JOB = Index(EVENTS, "events_of_job", ("job_id",), ("time", "id"), wher
 EVENTS_OF_EXECUTION = Index(EVENTS, "events_of_execution", ("execution_id",), ("time", "id"), where=OF_EXECUTION)
 
 INDEXES: Sequence[Index[Any]] = tuple(one for one in list(globals().values()) if isinstance(one, Index))
+EXECUTIONS_ENDED = Index(EXECUTIONS, "executions_ended", ("task_id", "status"), ("scheduled_for", "id"), where=ENDED)
+"""In SQLite alone. MongoDB has it without the condition, as ``executions_of_task_by_status``."""
 
 
 def by_key(record: Record[Value]) -> Index[Value]:
