@@ -58,9 +58,9 @@ async def page(rows: PagedRows[Row], window: Window) -> Page[Row]:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A list over all tasks, and the indexes in whose order it is: of all rows, of a task's, of those with a status, and of a task's rows
-    at rest with a status (a task's rows under way are few)."""
+class ListIndexes:
+    """The indexes in whose order a list over all tasks is: along all rows, the rows of a task, the rows with a status, and the rows of a
+    task with a status (on SQLite only its rows at rest, since few are under way)."""
 
     every: Index[Any]
     of_task: Index[Any]
@@ -68,16 +68,16 @@ class Listing:
     at_rest: Index[Any]
 
 
-JOBS = Listing(records.JOBS_BY_CREATION, records.JOBS_OF_TASK, records.JOBS_BY_STATUS, records.JOBS_OF_TASK_BY_STATUS)
-EXECUTIONS = Listing(records.EXECUTIONS_BY_STATUS, records.EXECUTIONS_OF_TASK, records.EXECUTIONS_BY_STATUS, records.EXECUTIONS_ENDED)
+JOBS = ListIndexes(records.JOBS_BY_CREATION, records.JOBS_OF_TASK, records.JOBS_BY_STATUS, records.JOBS_OF_TASK_BY_STATUS)
+EXECUTIONS = ListIndexes(records.EXECUTIONS_BY_STATUS, records.EXECUTIONS_OF_TASK, records.EXECUTIONS_BY_STATUS, records.EXECUTIONS_ENDED)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The wanted rows of a listing: with one of ``statuses`` (none: any), of ``tasks`` (None: all), due at ``since`` or later, with a
+    """The wanted rows of a list: with one of ``statuses`` (none: any), of ``tasks`` (None: all), due at ``since`` or later, with a
     label."""
 
-    listing: Listing
+    indexes: ListIndexes
     statuses: Sequence[str]
     tasks: Sequence[str] | None
     since: int | None = None
@@ -86,7 +86,7 @@ class Selection:
     @property
     def walked(self) -> Sequence[str]:
         """The statuses whose rows a walk over all tasks merges; none: it needs no status."""
-        return self.statuses or (sorted(Status) if self.listing.every is self.listing.by_status else ())
+        return self.statuses or (sorted(Status) if self.indexes.every is self.indexes.by_status else ())
 
 
 class ListReader(Protocol):

@@ -402,8 +402,18 @@ class Database:
         return int(answer.deleted_count)
 
     async def make_indexes(self, collection: str, indexes: Sequence[IndexModel]) -> None:
-        """Makes the indexes that the collection does not have yet."""
-        await self._repeated(lambda: self._of(collection).create_indexes(list(indexes)))
+        """Makes the indexes that the collection does not have yet, once a majority has them: otherwise a server waits for all members, and
+        an upgrade for one that is down. A server that is alone, or not MongoDB's own, may refuse that."""
+
+        async def make(**options: str) -> None:
+            await self._repeated(lambda: self._of(collection).create_indexes(list(indexes), **options))
+
+        try:
+            await make(commitQuorum="majority")
+        except StoreDown:
+            raise
+        except FastlaneError:
+            await make()
 
     def _of(self, collection: str) -> Any:
         return self._database()[collection]

@@ -22,7 +22,7 @@ from fastlane.models.paging import Key, Row, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage import records
 from fastlane.storage.base import Counts, StatusWalk
-from fastlane.storage.lists import JOBS as JOB_LISTING, ListLogic, ListReader, PagedRows, Selection
+from fastlane.storage.lists import JOBS as JOB_INDEXES, ListLogic, ListReader, PagedRows, Selection
 from fastlane.storage.mongo.commits import complete_pending, visible_tasks, whole
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Filter, behind
 from fastlane.storage.mongo.jobs import complete_missing, walk
@@ -95,9 +95,9 @@ class MongoListReader:
 
     async def selected(self, wanted: Selection, _window: Window, /) -> PagedRows[Any]:
         """Many tasks are filtered on the way."""
-        listing, tasks = wanted.listing, wanted.tasks
-        await (complete_missing if listing is JOB_LISTING and wanted.statuses else complete_pending)(self._db)
-        (first, *_), status = listing.every.order, listing.by_status.equal[0]
+        indexes, tasks = wanted.indexes, wanted.tasks
+        await (complete_missing if indexes is JOB_INDEXES and wanted.statuses else complete_pending)(self._db)
+        (first, *_), status = indexes.every.order, indexes.by_status.equal[0]
         filter: dict[str, Any] = {} if tasks is None else {"task_id": {"$in": list(tasks)} if len(tasks) != 1 else tasks[0]}
         filter |= {status: {"$in": list(wanted.statuses)}} if wanted.statuses else {}
         if wanted.label is not None:
@@ -105,12 +105,12 @@ class MongoListReader:
         else:
             filter[first] = ANY if wanted.since is None else {**ANY, "$gte": wanted.since}
             if tasks is not None and len(tasks) * max(1, len(wanted.statuses)) <= FEW_TASKS:
-                name = f"{listing.of_task.name}{'_by_status' if wanted.statuses else ''}"
+                name = f"{indexes.of_task.name}{'_by_status' if wanted.statuses else ''}"
             else:
-                name = (listing.by_status if wanted.walked else listing.every).name
+                name = (indexes.by_status if wanted.walked else indexes.every).name
                 filter |= {status: {"$in": list(wanted.walked)}} if wanted.walked else {}
-        found = MongoJobList if listing is JOB_LISTING else MongoList
-        return found(self._db, Index(listing.every.record, name, (), listing.every.order), filter)
+        found = MongoJobList if indexes is JOB_INDEXES else MongoList
+        return found(self._db, Index(indexes.every.record, name, (), indexes.every.order), filter)
 
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
         await complete_pending(self._db)
@@ -118,7 +118,7 @@ class MongoListReader:
         return await self._db.lengths.get(("counts", _digest(of_tasks)), lambda: self._counts(tasks, of_tasks), _length)
 
     async def _counts(self, tasks: Sequence[str] | None, of_tasks: Filter) -> Counts:
-        """Executions under way are few, and counted together. A count of those that ended reads nothing but the index."""
+        """Executions under way are few, and counted together. A count of ended ones reads nothing but the index."""
         jobs = ({"created_at": ANY}, "jobs_by_creation") if tasks is None else (of_tasks, "jobs_of_task")
         index, ended = "executions_by_status" if tasks is None else "executions_of_task_by_status", sorted(FINAL)
         under_way = {**of_tasks, "status": {"$in": sorted(UNDER_WAY)}}

@@ -113,8 +113,8 @@ class SqliteListReader:
         given: dict[str, Any] = {"task": next(iter(tasks), None), "tasks": as_json(tasks), "since": wanted.since, "label": wanted.label}
         given |= {"statuses": as_json(wanted.statuses), **{f"status_{place}": status for place, status in enumerate(wanted.walked)}}
         walks = _walks(wanted, each=is_near(window, len(tasks)))
-        more = ("job_status",) if wanted.listing is JOBS else ()
-        return self._rows(wanted.listing.of_task, walks, given, _total(wanted), more)
+        more = ("job_status",) if wanted.indexes is JOBS else ()
+        return self._rows(wanted.indexes.of_task, walks, given, _total(wanted), more)
 
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
         if tasks is None:
@@ -232,7 +232,7 @@ _HAS_STATUS = "jobs.job_status IN (SELECT value FROM json_each(:statuses))"
 
 def _walks(wanted: Selection, *, each: bool) -> Walks:
     """``each``: several tasks are walked one by one, and the walks merged, each as far as the page may reach."""
-    before, table, (first, second) = _before(wanted), wanted.listing.every.record.name, wanted.listing.every.order
+    before, table, (first, second) = _before(wanted), wanted.indexes.every.record.name, wanted.indexes.every.order
     if wanted.label is not None:
         status = f" AND {_HAS_STATUS}" if wanted.statuses else ""
         found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')}{status}{_next('job_labels.created_at', 'job_labels.job_id')}"
@@ -251,14 +251,14 @@ def _before(wanted: Selection) -> str:
 
 
 def _at_rest(wanted: Selection, task: str) -> list[str]:
-    """A FROM and a WHERE for each part of a task's rows that has an index in the list's order, except rows with a status of those under
-    way: these have no index by task, because they are few."""
-    listing = wanted.listing
+    """A FROM and a WHERE for each part of a task's rows that has an index in the list's order. Rows under way have no index by
+    task, because they are few."""
+    indexes = wanted.indexes
     if not wanted.statuses:
-        return [_source(wanted, listing.of_task, f"task_id = {task}")]
-    assert listing.at_rest.where is not None
-    found = f"task_id = {task} AND {listing.at_rest.where.sql} AND {listing.at_rest.equal[1]} = :status_"
-    return [_source(wanted, listing.at_rest, f"{found}{place}") for place, status in enumerate(wanted.statuses) if status not in UNDER_WAY]
+        return [_source(wanted, indexes.of_task, f"task_id = {task}")]
+    assert indexes.at_rest.where is not None
+    found = f"task_id = {task} AND {indexes.at_rest.where.sql} AND {indexes.at_rest.equal[1]} = :status_"
+    return [_source(wanted, indexes.at_rest, f"{found}{place}") for place, status in enumerate(wanted.statuses) if status not in UNDER_WAY]
 
 
 def _under_way(wanted: Selection) -> list[str]:
@@ -268,12 +268,12 @@ def _under_way(wanted: Selection) -> list[str]:
 
 def _of_all(wanted: Selection) -> list[str]:
     """A FROM and a WHERE for all rows. Rows of other tasks are skipped along the index."""
-    listing = wanted.listing
-    of_tasks = _of_tasks(wanted, f"{listing.every.record.name}.")
+    indexes = wanted.indexes
+    of_tasks = _of_tasks(wanted, f"{indexes.every.record.name}.")
     if not wanted.walked:
-        return [_source(wanted, listing.every, f"TRUE{of_tasks}")]
-    found = f"{listing.by_status.equal[0]} = :status_"
-    return [_source(wanted, listing.by_status, f"{found}{place}{of_tasks}") for place in range(len(wanted.walked))]
+        return [_source(wanted, indexes.every, f"TRUE{of_tasks}")]
+    found = f"{indexes.by_status.equal[0]} = :status_"
+    return [_source(wanted, indexes.by_status, f"{found}{place}{of_tasks}") for place in range(len(wanted.walked))]
 
 
 def _source(wanted: Selection, index: Index[Any], condition: str) -> str:
@@ -291,7 +291,7 @@ def _of_tasks(wanted: Selection, table: str) -> str:
 
 
 def _is_wanted(wanted: Selection) -> str:
-    """The condition that a task is one of those in question."""
+    """The condition that a task is wanted."""
     return IS_SEEN if _before(wanted) else "= :task"
 
 
@@ -302,7 +302,7 @@ def _total(wanted: Selection) -> str:
         found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')} AND {_HAS_STATUS}"
         indexed = f"job_labels WHERE label = :label{_of_tasks(wanted, '')}"
         return f"{before}SELECT count(*) FROM {found if wanted.statuses else indexed}"
-    is_kept = wanted.since is None and (wanted.listing is EXECUTIONS or not wanted.statuses)
+    is_kept = wanted.since is None and (wanted.indexes is EXECUTIONS or not wanted.statuses)
     if wanted.tasks is None:
         kept = ", ".join(f"'{name}'" for name in wanted.walked or ("jobs",))
         return f"SELECT sum(value) FROM counters WHERE name IN ({kept})" if is_kept else f"SELECT {_counts(_of_all(wanted))}"
@@ -316,7 +316,7 @@ def _total(wanted: Selection) -> str:
 
 def _kept(wanted: Selection) -> str:
     """The sum of the counters of some tasks. Executions under way have none, since they are few."""
-    if wanted.listing is JOBS:
+    if wanted.indexes is JOBS:
         return f"(SELECT ifnull(sum(jobs_count), 0) FROM tasks WHERE id {_is_wanted(wanted)})"
     names = ", ".join(f"'{status}'" for status in wanted.statuses if status in FINAL) if wanted.statuses else "'executions'"
     return f"(SELECT ifnull(sum(value), 0) FROM task_counts WHERE name IN ({names}) AND task_id {_is_wanted(wanted)})"

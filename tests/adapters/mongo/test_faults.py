@@ -12,8 +12,8 @@ from pymongo.errors import AutoReconnect
 
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models import transitions
-from fastlane.models.paging import Window
-from fastlane.storage.mongo import database
+from fastlane.models.paging import Wanted, WantedJobs, Window
+from fastlane.storage.mongo import commits, database
 from fastlane.storage.mongo.database import Database, Document, read_url
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
@@ -237,3 +237,22 @@ async def test_a_read_that_takes_too_long_says_so_whatever_befalls_others_meanwh
     troubled = db.call(lambda: db._repeated(cut))
     slow = db.call(lambda: asyncio.sleep(60), advice="ask for less")
     assert [type(end) for end in await asyncio.gather(troubled, slow, return_exceptions=True)] == [StoreDown, ReadTooLong]
+
+
+async def test_tasks_that_no_filter_can_name_are_refused_and_fewer_are_listed(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "MAX_VISIBLE", 150)
+    async with opened(mongo_url, PATIENCE) as store:
+        for number in range(10):
+            await store.create(*new(f"{number % 2}-task-{number}"))
+        reads = (
+            lambda visible: store.list_all_jobs(WantedJobs(visible=visible), Window(1, 10)),
+            lambda visible: store.list_executions(Wanted(visible=visible), Window(1, 10)),
+            store.counts,
+            store.jobs_by_status,
+            lambda visible: store.next_jobs(10, 1, visible),
+            lambda visible: store.running_containers(10, visible),
+        )
+        for read in reads:
+            with pytest.raises(ReadTooLong, match="10 tasks, which is too much at once; ask for less"):
+                await read(".*task")
+            await read("1-")
