@@ -122,15 +122,13 @@ class MongoListReader:
         jobs = ({"created_at": ANY}, "jobs_by_creation") if tasks is None else (of_tasks, "jobs_of_task")
         index, ended = "executions_by_status" if tasks is None else "executions_of_task_by_status", sorted(FINAL)
         under_way = {**of_tasks, "status": {"$in": sorted(UNDER_WAY)}}
-        counts = (
-            self._db.count(TASKS, {"modified_at": ANY}, "tasks_by_change"),
-            self._db.count(JOBS, *jobs),
-            *(self._db.count(EXECUTIONS, {**of_tasks, "status": status.value}, index) for status in ended),
-        )
+        counts = [self._db.count(JOBS, *jobs)]
+        counts += [self._db.count(EXECUTIONS, {**of_tasks, "status": status.value}, index) for status in ended]
+        counts += [self._db.count(TASKS, {"modified_at": ANY}, "tasks_by_change")] if tasks is None else []
         grouped = _grouped(self._db, EXECUTIONS, under_way, index, "status")
-        found, (all_tasks, all_jobs, *counted) = await unless_cancelled(asyncio.gather(grouped, asyncio.gather(*counts)))
-        executions = {status: found.get(status.value, 0) for status in Status} | dict(zip(ended, counted, strict=True))
-        return Counts(all_tasks if tasks is None else len(tasks), all_jobs, executions)
+        found, (count, *counted) = await unless_cancelled(asyncio.gather(grouped, asyncio.gather(*counts)))
+        executions = {status: found.get(status.value, 0) for status in Status} | dict(zip(ended, counted, strict=False))
+        return Counts(counted[-1] if tasks is None else len(tasks), count, executions)
 
     async def job_statuses(self, tasks: Sequence[str] | None) -> Mapping[str, int]:
         await complete_missing(self._db)
