@@ -35,7 +35,7 @@ from typing import Any
 import structlog
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import Conflict, FastlaneError
+from fastlane.errors import Conflict, FastlaneError, ReadTooLong
 from fastlane.models.cron import Cron
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord, nonce
@@ -46,7 +46,7 @@ from fastlane.models.status import FINAL, Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records
 from fastlane.storage.mongo import idempotency
-from fastlane.storage.mongo.database import Database, Document, Turns
+from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
 from fastlane.storage.mongo.rows import (
     BY_ID,
     EVENTS,
@@ -533,9 +533,17 @@ def belonging(bounds: JobBounds) -> Mapping[str, Any]:
     return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
 
 
+MAX_VISIBLE, ID_MARGIN = 12 * 1024 * 1024, 13
+"""Bytes that the ids in a filter may take, since a command has 16 MiB at most; and the bytes that each takes beside its own."""
+
+
 async def visible_tasks(db: Database, pattern: str) -> list[str]:
-    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read. Raises ReadTooLong for more than a
+    filter can name."""
     start = literal_start(pattern)
     range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
     rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
-    return [row["_id"] for row in rows if re.match(pattern, row["_id"])]
+    found = [row["_id"] for row in rows if re.match(pattern, row["_id"])]
+    if sum(len(id.encode()) + ID_MARGIN for id in found) > MAX_VISIBLE:
+        raise ReadTooLong(f"this covers {len(found)} tasks, which is too much at once; {LIST_ADVICE}")
+    return found

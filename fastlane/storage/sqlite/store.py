@@ -20,7 +20,7 @@ from fastlane.storage.retention import RetentionLogic
 from fastlane.storage.sqlite import jobs
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import SqliteDeletion, SqliteExecutions, SqliteJobs
-from fastlane.storage.sqlite.lists import SqliteJobLists, SqliteLists
+from fastlane.storage.sqlite.lists import SqliteLists
 from fastlane.storage.sqlite.logs import SqliteLogs, delete_chunks
 from fastlane.storage.sqlite.rows import FIRST, SqliteRows, as_json, fetched, insert_into
 
@@ -199,7 +199,7 @@ def _values(row: TaskHour) -> tuple[str | int, ...]:
     return (row.task_id, row.pool, count.hour, *ended, count.started, count.late, count.latest)
 
 
-class SqliteStore(SqliteJobs, SqliteExecutions, SqliteDeletion, SqliteLists, SqliteJobLists, SqliteLogs, StoreLogic):
+class SqliteStore(SqliteJobs, SqliteExecutions, SqliteDeletion, SqliteLists, SqliteLogs, StoreLogic):
     """A ``Store`` on the file at ``path``, see ``SqliteFile``."""
 
     def __init__(self, path: Path | str, *, busy_timeout: float = 5.0) -> None:
