@@ -122,8 +122,8 @@ async def unless_cancelled(gathered: "asyncio.Future[Answers]") -> Answers:
 
 def end_if_cancelled() -> None:
     """Raises CancelledError when this task was asked to end. A loop that goes on after faults calls it after each one, because a fault may
-    have come out in place of the cancellation: that of a part that fails as it ends, or, on Python 3.11 and 3.12, that of a ``TaskGroup``
-    one of whose parts failed in the same turn of the event loop."""
+    have come out in place of the cancellation: a part failed as it ended, or, on Python 3.11 and 3.12, a part of a ``TaskGroup`` failed in
+    the same turn of the event loop."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError from None
