@@ -67,7 +67,7 @@ FAILED_CODE = 128
 OF_CONTAINER = re.compile(
     r"OCI runtime|unable to find (user|group)|no matching entries in (passwd|group)|no users found|uids and gids|error mounting"
 )
-"""Words of a start that failed by the container's own settings, although its code is that of a failure of the engine."""
+"""Words of a start that failed by the container's own settings, although its code means a failure of the engine."""
 PULL_FAILED = re.compile(
     r"No such image|pull access denied|manifest (for .* not found|unknown)|failed to resolve reference|no matching manifest"
     r"|unauthorized: |no basic auth credentials|toomanyrequests"
