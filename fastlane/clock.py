@@ -116,7 +116,14 @@ async def unless_cancelled(gathered: "asyncio.Future[Answers]") -> Answers:
     try:
         return await gathered
     except Exception:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError from None
+        end_if_cancelled()
         raise
+
+
+def end_if_cancelled() -> None:
+    """Raises CancelledError when this task was asked to end. A loop that goes on after faults calls it after each one, because a fault may
+    have come out in place of the cancellation: a part failed as it ended, or, on Python 3.11 and 3.12, a part of a ``TaskGroup`` failed in
+    the same turn of the event loop."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from None

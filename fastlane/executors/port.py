@@ -66,8 +66,8 @@ class Phase(StrEnum):
 
 class TaskEnd(StrEnum):
     """How an engine's task ended: its command exited, memory ran out, it was killed, its image or container was refused, its node's disk
-    had no space for its start, it was shut down (by our stop, a drained node or a changed service), or it is lost: the state of its
-    container is unknown."""
+    had no space for its start, its engine failed to start it, it was shut down (by our stop, a drained node or a changed service), or it is
+    lost: the state of its container is unknown."""
 
     EXITED = "exited"
     OOM = "oom"
@@ -75,6 +75,7 @@ class TaskEnd(StrEnum):
     IMAGE = "image"
     REJECTED = "rejected"
     NO_SPACE = "no-space"
+    ENGINE = "engine"
     SHUTDOWN = "shutdown"
     LOST = "lost"
 

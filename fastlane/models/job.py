@@ -298,6 +298,7 @@ class FailureReason(StrEnum):
     REJECTED = "rejected"
     UNSCHEDULABLE = "unschedulable"
     HOST_LOST = "host-lost"
+    ENGINE = "engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,7 +477,7 @@ class Ending:
         return replace(self, stdout_bytes=head.stdout, stderr_bytes=head.stderr, truncated=head.truncated or lost)
 
 
-RETRIED = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST})
+RETRIED = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST, FailureReason.ENGINE})
 """Failures that another attempt may cure, unlike a bad image, a refused order, or an order that fits no node."""
 
 FIRST_DELAY = 1_000

@@ -245,7 +245,8 @@ class TimedQueue(Protocol):
     async def claim(
         self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = (), ahead: int = 0
     ) -> Claim:
-        """Leases at most ``count`` entries to ``owner`` for ``lease`` milliseconds. First come entries of any lane whose lease ran out.
+        """Leases at most ``count`` entries to ``owner`` for ``lease`` milliseconds. First come entries of any lane whose lease ran out
+        (at the latest in two such times, so that a Redis whose clock was set back keeps none for longer).
         Then come expired entries of these lanes, and of the lanes to ``watch``: as ``expired``, without a slot. They take half of
         what is left of ``count``, and the rest when nothing else wants it. Then come the best ready entries of these lanes that find
         a free slot and room in their group. An entry whose group is full is set aside until the group has room, and keeps its rank. What is
@@ -259,9 +260,9 @@ class TimedQueue(Protocol):
         """Ends the leases now but keeps the slots, so that other workers take the entries over at once."""
 
     async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, strict: bool = False) -> None:
-        """Gives an entry back, claimable from ``due`` on, in ``lane`` if one is named, and frees its slot. One that is to be stopped, or
-        has expired, is claimable at once, unless ``strict``. Does nothing when the lease is not the owner's. If a higher revision was
-        put in between, the entry takes its due time and lane."""
+        """Gives an entry back, claimable from ``due`` on, in ``lane`` if one is named, and frees its slot. One whose stop was asked for
+        since its claim, or that has expired, is claimable at once, unless ``strict``. Does nothing when the lease is not the owner's. If a
+        higher revision was put in between, the entry takes its due time and lane."""
 
     async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
         """Removes an entry that is not leased; notifies the owner of a leased one to stop it. When ``revision`` is given, an entry with a

@@ -129,12 +129,22 @@ class Leftovers:
                 continue
             if row is None:
                 await self._remove_unknown(host, service)
-            elif not is_leftover(row, service):
+            elif not is_leftover(row, service) and (not row.status.final or await self._can_be_settled(row)):
                 needed.append(row)
             else:
                 log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
                 failed += not await self._remove(host, service)
         return needed, failed
+
+    async def _can_be_settled(self, row: Execution) -> bool:
+        """Whether a worker can settle an ended execution: not while its job cannot be read, which may be forever. Nothing that follows the
+        end needs its service."""
+        try:
+            await self._store.job(row.job_id)
+        except Unreadable as error:
+            log.warning("execution.not_settled", **row.names, error=str(error))
+            return False
+        return True
 
     async def _remove(self, host: str, service: EngineService) -> bool:
         """Removes a service. Returns False when that failed through the host's own fault. (An engine may refuse a removal forever.)"""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from fastlane.clock import Clock, first_of
+from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.errors import QueueDown, TransientError, Unreadable
 from fastlane.metrics import Metrics
 from fastlane.models.delivery import (
@@ -505,6 +505,7 @@ class FallbackDeliverer:
                 await part.run()
             except Exception:
                 log.exception("stand_in.failed")
+                end_if_cancelled()
             await self._clock.sleep(1.0)
 
     async def _is_needed(self) -> bool:

@@ -89,7 +89,8 @@ class Rebuilder:
         version = await self._store.version()  # read after what the queue has seen of it, or a commit in between would look like a loss
         replaced = identity.store is not None and not version.continues(identity.store)
         held = not replaced and stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
-        alive = stored.builder is None or moment - stored.since < BUILDER_LOST_AFTER
+        # A sign of life that is to come was given before Redis's clock was set back: a live builder gives another one at its next page.
+        alive = stored.builder is None or abs(moment - stored.since) < BUILDER_LOST_AFTER
         if not (held and alive and self._fit):
             await self._data.refuse_eviction()  # Redis was away at the start; or data was lost, perhaps by eviction
             self._fit = True

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from fastlane.clock import end_if_cancelled
 from fastlane.errors import TransientError, Unreadable
 from fastlane.metrics import Repair
 from fastlane.models.job import Execution
@@ -65,6 +66,7 @@ class Reconciler:
                     log.warning("reconciler.waiting", part=part.__name__, error=str(error))
                 except Exception:
                     log.exception("reconciler.failed", part=part.__name__)
+                end_if_cancelled()
 
     async def pause(self) -> None:
         """Passes the paused pools to the queue, in case the process that paused one ended before it did."""

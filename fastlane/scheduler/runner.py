@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import structlog
 
+from fastlane.clock import end_if_cancelled
 from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
 from fastlane.log import may_quote
 from fastlane.models import transitions
@@ -74,6 +75,7 @@ class Runner:
                     log.exception("assignment.failed", id=assignment.id)
                 assignment.explain(note_of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
                 pause = MAX_PAUSE
+            end_if_cancelled()
             if assignment.lease.kind is EntryKind.JOB:
                 self._leases.count_failed_tick(assignment)
             await self._clock.sleep(pause * (0.5 + random.random() / 2))

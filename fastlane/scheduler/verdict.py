@@ -61,6 +61,8 @@ def failure_of(execution: Execution, task: EngineTask, service: EngineService) -
             return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
         case TaskEnd.NO_SPACE:
             return _failure(FailureReason.HOST_LOST, f"{NO_SPACE}: {plain(task.message)}")
+        case TaskEnd.ENGINE:
+            return _failure(FailureReason.ENGINE, f"its engine could not start the container: {plain(task.message)}")
         case TaskEnd.LOST:
             return _failure(FailureReason.HOST_LOST, LOST)
         case TaskEnd.SHUTDOWN:

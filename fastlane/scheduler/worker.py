@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from fastlane.clock import Clock, first_of
+from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.config.settings import Settings
 from fastlane.errors import QueueDown, TransientError
 from fastlane.models.retention import Retention
@@ -158,6 +158,7 @@ class Worker:
                 await loop()
             except Exception:
                 log.exception("worker.loop_failed", loop=loop.__qualname__)
+                end_if_cancelled()
             await self._clock.sleep(1.0)
 
     def _hosts_changed(self) -> None:

@@ -35,7 +35,7 @@ export interface Schedule {
 
 /** Why an execution failed. */
 export interface Failure {
-  reason: "exit" | "oom" | "killed" | "image" | "rejected" | "unschedulable" | "host-lost";
+  reason: "exit" | "oom" | "killed" | "image" | "rejected" | "unschedulable" | "host-lost" | "engine";
   message: string;
 }
 

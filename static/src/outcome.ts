@@ -4,7 +4,7 @@ import { type Execution, FINAL, statusWords } from "./api";
 import { duration, moment } from "./words";
 
 /** The failures that are tried again. */
-const RETRIED = new Set(["exit", "oom", "killed", "host-lost"]);
+const RETRIED = new Set(["exit", "oom", "killed", "host-lost", "engine"]);
 
 /** How long the execution ran, or has run so far, in milliseconds; null before its start. */
 export function running(one: Execution): number | null {

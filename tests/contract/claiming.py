@@ -5,6 +5,7 @@ from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
 
 MINUTE = 60_000
+HOUR = 60 * MINUTE
 LEASE = 10_000
 MAIN = Lane("main", 10)
 OTHER = Lane("other", 10)

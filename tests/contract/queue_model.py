@@ -19,6 +19,7 @@ class Row:
     owner: str = ""
     slot: bool = False
     stop: bool = False
+    stop_given: bool = False
     ended: bool = False
     pending: Entry | None = None
 
@@ -60,6 +61,8 @@ class Model:
         names = [*limits][first:] + [*limits][:first]
         served = [name for name in names if name in {lane.name for lane in lanes}]
         given: list[Lease] = []
+        for row in self._in("leased"):
+            row.when = min(row.when, now + 2 * lease)
         for row in self._in("leased"):
             if row.when <= now and len(given) < count:
                 given.append(self._lend(row, owner, now + lease, resume=True))
@@ -104,7 +107,7 @@ class Model:
             row.entry, row.owner = replace(row.entry, lane=lane or row.entry.lane), ""
             if strict and row.entry.expires is not None:
                 row.entry = replace(row.entry, expires=max(row.entry.expires, due))
-            self._place(row, now if row.stop and not strict else due, now)
+            self._place(row, now if row.stop and not row.stop_given and not strict else due, now)
         self._unblock()
 
     def cancel(self, id: str) -> Cancelled:
@@ -112,7 +115,7 @@ class Model:
         if row is None:
             return Cancelled.ABSENT
         if row.place == "leased":
-            row.stop, row.pending = True, None
+            row.stop, row.stop_given, row.pending = True, False, None
             return Cancelled.NOTIFIED
         self._displace(row)
         del self.rows[id]
@@ -238,7 +241,7 @@ class Model:
         self._touched = set()
 
     def _lend(self, row: Row, owner: str, deadline: int, *, resume: bool = False, slot: bool = False, ended: bool = False) -> Lease:
-        row.place, row.when, row.owner = "leased", deadline, owner
+        row.place, row.when, row.owner, row.stop_given = "leased", deadline, owner, row.stop
         if not resume:
             row.slot, row.ended = slot, ended
         entry = row.entry

@@ -7,7 +7,7 @@ from uuid import uuid4
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.host import Disk, HostView, Node
 from fastlane.queue.port import TICKS, EntryKind, Lane, LaneCounts, Renewal, Report
-from tests.contract.claiming import LEASE, MAIN, MINUTE, claim, claimed
+from tests.contract.claiming import HOUR, LEASE, MAIN, MINUTE, claim, claimed
 from tests.support.factories import NOW, make_entry
 
 
@@ -95,6 +95,14 @@ async def test_reports_of_workers_are_kept_for_their_time(queue):
     assert {report.worker: report.hosts for report in await queue.at(NOW + 999).reports.current()} == {"one": (host,), "two": (host, other)}
     assert [report.worker for report in await queue.at(NOW + 1000).reports.current()] == ["two"]
     assert await queue.at(NOW + 3000).reports.current() == []
+
+
+async def test_a_report_from_before_the_clock_was_set_back_is_dropped_a_minute_after_another_one(queue):
+    await queue.at(NOW + HOUR).reports.announce(Report("dead", 1, ()), ttl=5000)
+    await queue.at(NOW).reports.announce(Report("alive", 1, ()), ttl=5000)
+    assert [report.worker for report in await queue.at(NOW + MINUTE).reports.current()] == []
+    await queue.at(NOW + HOUR - 1).reports.announce(Report("alive", 1, ()), ttl=5000)
+    assert [report.worker for report in await queue.at(NOW + HOUR).reports.current()] == ["alive"]
 
 
 async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):

@@ -1,7 +1,7 @@
 """What every queue does with an entry that is leased, or was put again: until it is finished, lost, given back or cancelled."""
 
 from fastlane.queue.port import Cancelled, Lane, LaneCounts, Renewal
-from tests.contract.claiming import LEASE, MAIN, MINUTE, claim, claimed
+from tests.contract.claiming import HOUR, LEASE, MAIN, MINUTE, claim, claimed
 from tests.support.factories import NOW, make_entry
 
 
@@ -115,6 +115,16 @@ async def test_a_lease_that_another_took_over_is_lost(queue):
     assert await queue.at(NOW + LEASE).renew("1", "other", ["a"], lease=LEASE) == {"a": Renewal.OK}
 
 
+async def test_a_lease_from_before_the_clock_was_set_back_ends_soon_unless_its_owner_renews_it(queue):
+    await queue.put([make_entry("a"), make_entry("b")])
+    (alive,) = await claimed(queue, owner="me", count=1, now=NOW + HOUR)
+    (dead,) = await claimed(queue, owner="dead", now=NOW + HOUR)
+    assert (await claim(queue, owner="other")).next_at == NOW + 2 * LEASE
+    assert await queue.at(NOW + 2 * LEASE - 1).renew("1", "me", [alive], lease=LEASE) == {alive: Renewal.OK}
+    (lease,) = (await claim(queue, owner="other", now=NOW + 2 * LEASE)).leases
+    assert (lease.id, lease.resume) == (dead, True)
+
+
 async def test_a_released_lease_is_resumed_at_once_with_its_slot(queue):
     await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue, Lane("main", 1))
@@ -174,6 +184,23 @@ async def test_what_is_to_be_stopped_is_claimed_at_once_after_a_requeue(queue):
     await queue.requeue("me", "a", NOW + 90_000)
     (lease,) = (await claim(queue)).leases
     assert lease.stop
+
+
+async def test_an_owner_that_got_the_stop_with_its_claim_says_when_the_entry_is_claimed_again(queue):
+    """Such as the entry of a job that was stopped, and then changed: its next tick is to come."""
+    await queue.put([make_entry("a")])
+    await claim(queue)
+    await queue.cancel("a")
+    await queue.requeue("me", "a", NOW + 90_000)
+    assert await claimed(queue) == ["a"]
+    assert await queue.renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.STOP}
+    await queue.requeue("me", "a", NOW + 90_000)
+    assert (await claim(queue)).next_at == NOW + 90_000
+    (lease,) = (await claim(queue, now=NOW + 90_000)).leases
+    assert lease.stop
+    await queue.cancel("a")
+    await queue.requeue("me", "a", NOW + 180_000)
+    assert await claimed(queue, now=NOW + 90_000) == ["a"]
 
 
 async def test_what_is_requeued_strictly_is_not_claimed_before_that_although_it_is_to_be_stopped_and_has_expired(queue):

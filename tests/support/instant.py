@@ -316,7 +316,7 @@ class InstantExecutor:
         state = {TaskEnd.SHUTDOWN: "shutdown", TaskEnd.IMAGE: "rejected", TaskEnd.REJECTED: "rejected"}.get(
             end, "failed" if code else "complete"
         )
-        ran = end not in {TaskEnd.IMAGE, TaskEnd.REJECTED}
+        ran = end not in {TaskEnd.IMAGE, TaskEnd.REJECTED, TaskEnd.ENGINE}
         now = self._clock.now()
         run.task = replace(
             run.task,

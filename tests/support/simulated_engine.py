@@ -42,6 +42,7 @@ VERSION = re.compile(r"^/v1\.\d+")
 NAMELESS = "registry.invalid"
 """A registry that cannot be looked up; every other image is on the node."""
 IMAGE_ID = "sha256:" + "1f" * 32
+NO_ENDPOINT = "starting container failed: failed to set up container networking: failed to create endpoint e on network bridge: no address"
 PARTS = 20
 """In how many parts of a second lines are written, so that they do not all come at once."""
 
@@ -360,7 +361,9 @@ def _task(task: EngineTask, node: str) -> Raw:
     status: Raw = {"State": task.state, "Timestamp": _time(task.changed_at), "Message": task.message or task.state}
     if task.started_at is not None:
         status["ContainerStatus"] = {"ContainerID": task.container_id, "PID": 0, "ExitCode": task.exit_code or 0}
-    if ended and task.state in {"failed", "rejected"}:
+    if task.end is TaskEnd.ENGINE:
+        status |= {"State": "failed", "Err": NO_ENDPOINT, "ContainerStatus": {"ContainerID": task.container_id, "ExitCode": 128}}
+    elif ended and task.state in {"failed", "rejected"}:
         status["Err"] = "No such image" if task.end is TaskEnd.IMAGE else task.message
     created = _time(task.started_at or task.changed_at)
     return {"ID": task.id, "ServiceID": task.service_id, "NodeID": node, "CreatedAt": created, "UpdatedAt": _now(), "Status": status}

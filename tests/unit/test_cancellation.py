@@ -4,12 +4,20 @@ import ast
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from fastlane.clock import unless_cancelled
+from fastlane.clock import SystemClock, unless_cancelled
 from fastlane.errors import StoreDown
+from fastlane.queue.port import EntryKind, Lease
+from fastlane.scheduler.deliverer import Deliverer, FallbackDeliverer
+from fastlane.scheduler.leases import Assignment
+from fastlane.scheduler.reconciler import Reconciler
+from fastlane.scheduler.runner import Runner
+from fastlane.scheduler.worker import Worker
+from tests.support.defaults import ports_of
+from tests.support.waiting import PATIENCE
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 LOOPING = ("scheduler", "executors", "storage/sqlite", "storage/mongo", "queue", "directory", "streams")
@@ -67,6 +75,87 @@ async def test_a_time_limit_is_told_from_a_cancellation() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await unless_cancelled(asyncio.gather(fails_when_cancelled(), asyncio.sleep(0)))
+
+
+async def fails_as_it_ends(began: asyncio.Event, error: Exception) -> None:
+    """A part whose fault comes out in place of its cancellation."""
+    try:
+        began.set()
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise error from None
+
+
+async def fails_in_the_turn_of_a_cancellation(began: asyncio.Event, _error: Exception) -> None:
+    """A group of tasks that its owner cancels in the turn in which one of them fails: before Python 3.13, only the fault comes out."""
+    owner = asyncio.current_task()
+    assert owner is not None
+
+    async def fail() -> None:
+        began.set()
+        await asyncio.sleep(0.01)
+        owner.cancel()
+        raise ValueError("a mistake")
+
+    async with asyncio.TaskGroup() as parts:
+        parts.create_task(fail())
+
+
+Part = Callable[[asyncio.Event, Exception], Awaitable[None]]
+
+
+class Parts:
+    """Stands in place of what a loop calls: each part is the same one."""
+
+    def __init__(self, part: Part, error: Exception) -> None:
+        self.began = asyncio.Event()
+        self._part = part
+        self._error = error
+
+    async def run(self, *_arguments: object) -> None:
+        await self._part(self.began, self._error)
+
+    claim = run
+
+
+def loop_of_a_worker(parts: Parts) -> Awaitable[None]:
+    worker = Worker.__new__(Worker)
+    worker._clock = SystemClock()
+    return worker._repeat(parts.run)
+
+
+def loop_in_place_of_workers(parts: Parts) -> Awaitable[None]:
+    fallback = FallbackDeliverer.__new__(FallbackDeliverer)
+    fallback._clock = SystemClock()
+    return fallback._repeat(cast(Deliverer, parts))
+
+
+def rounds_of_repairs(parts: Parts) -> Awaitable[None]:
+    reconciler = Reconciler.__new__(Reconciler)
+    reconciler._clock, reconciler._every = SystemClock(), 0.0
+    return reconciler._rounds(parts.run)
+
+
+def work_on_an_execution(parts: Parts) -> Awaitable[None]:
+    given = cast(Any, [ports_of(None, None, SystemClock()), None, None, None, parts, None, None])
+    return Runner(*given).run(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0)), 0)
+
+
+@pytest.mark.parametrize("loop", [loop_of_a_worker, loop_in_place_of_workers, rounds_of_repairs, work_on_an_execution])
+@pytest.mark.parametrize("part", [fails_as_it_ends, fails_in_the_turn_of_a_cancellation])
+@pytest.mark.parametrize("error", [ValueError("a mistake"), StoreDown("gone")])
+async def test_a_loop_ends_although_a_part_of_it_fails_as_it_is_cancelled(
+    loop: Callable[[Parts], Awaitable[None]], part: Part, error: Exception
+) -> None:
+    parts = Parts(part, error)
+    task = asyncio.ensure_future(loop(parts))
+    await asyncio.wait_for(parts.began.wait(), PATIENCE)
+    if part is fails_as_it_ends:
+        task.cancel()
+    done, _ = await asyncio.wait([task], timeout=PATIENCE)
+    task.cancel()
+    assert done == {task}, "it goes on"
+    assert task.cancelled()
 
 
 def bare_gathers(path: Path) -> Iterator[int]:

@@ -181,6 +181,10 @@ class Breaker:
         self._visible = False
         self._on_change: Callable[[Circuit], None] = lambda _circuit: None
 
+    def anew(self) -> "Breaker":
+        """Another breaker that opens after as many faults, for as long."""
+        return Breaker(self._max_fails, self._reset)
+
     def subscribe(self, on_change: Callable[[Circuit], None]) -> None:
         """Calls ``on_change`` with OPEN when it opens, HALF_OPEN when it tries a call, and CLOSED when it has closed."""
         self._on_change = on_change

@@ -255,7 +255,7 @@ class SwarmExecutor:
             raw_views = task_views(tasks, node_states(nodes), await self._containers(found, tasks), node_details(nodes), clocks)
             views = await self._hosts.explained(raw_views, spec.image(raw), asked=found)
             silent = self._hosts.silent_nodes(found)
-            self._hosts.note_full_disks(views, self._clock.now())
+            self._hosts.note_starts(views, self._clock.now())
             return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
     async def detail(self, host: str, task: EngineTask) -> EngineTask | None:

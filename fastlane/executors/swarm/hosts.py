@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from fastlane.clock import Clock, first_of, unless_cancelled
+from fastlane.clock import Clock, end_if_cancelled, first_of, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.port import EngineTask, Image, TaskEnd
 from fastlane.executors.swarm.client import Breaker, CallTimeouts, Circuit, EngineClient, Request
@@ -24,6 +24,7 @@ from fastlane.executors.swarm.images import ASKED_AT_ONCE, FailedPulls, Images, 
 from fastlane.executors.swarm.probe import NO_RESERVE, EngineDisk, EngineFacts, Pace, probe
 from fastlane.executors.swarm.registries import Registries
 from fastlane.executors.swarm.transport import EngineTransport
+from fastlane.log import one_line
 from fastlane.models.host import Endpoint, EngineIdentity, HostView, Refusals, Reserve
 from fastlane.models.image import ImageRemoval
 from fastlane.models.pool import Pull
@@ -101,6 +102,7 @@ class SwarmHost:
         self._removals = asyncio.Semaphore(REMOVED_AT_ONCE)
         self._view: tuple[tuple[object, ...], HostView] | None = None
         self.disk = EngineDisk(endpoint, reserve, clock, on_change)
+        self.starts = EngineStarts(endpoint.address, clock, breaker.anew(), on_change)
         self._viewed: tuple[object, ...] = ()
         self._info_at = 0.0
 
@@ -157,7 +159,7 @@ class SwarmHost:
     def view(self) -> HostView:
         """Its known state; the same view until something changes."""
         marks = (self.facts, self._seen, self._fault, self._since, self.disk.now())
-        quiet = not self._parked and not self._breaker.faults  # nothing that time alone changes
+        quiet = not self._parked and not self._breaker.faults and not self.starts.faults  # nothing that time alone changes
         if quiet and self._view is not None and len(self._viewed) == len(marks) and all(map(is_, marks, self._viewed)):
             return self._view[1]
         self._viewed = marks if quiet else ()
@@ -165,7 +167,7 @@ class SwarmHost:
         self._parked = {service: at for service, at in self._parked.items() if 0 <= now - at < PARK_SEEN_WITHIN}
         reason, running, disk = self.reason, len(self._seen) + len(self._parked), self.disk.now()
         breaker = (self._breaker.circuit(now), self._breaker.faults, self._breaker.retry_at(now))
-        shown = (reason, self._since, self.facts, running, disk, breaker)
+        shown = (reason, self._since, self.facts, running, disk, breaker, self.starts.failing)
         if self._view is None or self._view[0] != shown:  # facts are compared first by identity
             self._view = (shown, self._make_view(now, reason, running))
         return self._view[1]
@@ -187,7 +189,7 @@ class SwarmHost:
             engine_id=self.facts.engine_id if self.facts else None,
             cpus=self.facts.cpus if self.facts else None,
             memory=self.facts.memory if self.facts else None,
-            closed=self.disk.short,
+            closed=self.disk.short or self.starts.failing,
             disk=self.disk.now(),
             members=self.facts.members if self.facts else (),
         )
@@ -299,6 +301,7 @@ class SwarmHost:
                 await self._probe()
             except Exception:
                 log.exception("host.probe_raised", host=self.name)
+                end_if_cancelled()
                 self._fault = "could not be probed: see the log"
                 self._compare()
             self._probed.set()
@@ -369,11 +372,56 @@ class SwarmHost:
         self._on_change()
 
 
+class EngineStarts:
+    """The containers that one engine failed to start, by its own fault. After as many in a row as open the breaker of its host, and for as
+    long, the host gets no new work; then the next one decides. It calls ``on_change`` when the host gets work again, or no more."""
+
+    def __init__(self, host: str, clock: Clock, breaker: Breaker, on_change: Callable[[], None]) -> None:
+        self._host = host
+        self._clock = clock
+        self._breaker = breaker
+        self._last = 0
+        self._words = ""
+        self._on_change = on_change
+        breaker.subscribe(self._circuit_changed)
+
+    @property
+    def faults(self) -> int:
+        """How many starts have failed since the last one that succeeded."""
+        return self._breaker.faults
+
+    @property
+    def failing(self) -> str | None:
+        """The reason for which the host gets no new work, in words that follow its name; None when it may."""
+        if self._breaker.circuit(self._clock.now()) is not Circuit.OPEN:
+            return None
+        return f"failed to start {self.faults} containers in a row: {self._words}"
+
+    def failed(self, at: int, words: str) -> None:
+        """Counts a start that failed at that moment (milliseconds), once: it is seen in each look until its service is removed."""
+        if at > self._last:
+            self._last, self._words = at, words
+            self._breaker.failed(self._clock.now(), visible=False)
+
+    def succeeded(self, at: int) -> None:
+        """Takes in a container that started at that moment: if that was after the last failure, they are over."""
+        if at > self._last and self.faults:
+            self._breaker.succeeded()
+
+    def _circuit_changed(self, circuit: Circuit) -> None:
+        if circuit is Circuit.OPEN:
+            log.warning("host.starts_fail", host=self._host, failed=self.faults, reason=self._words)
+        elif circuit is Circuit.CLOSED:
+            log.info("host.starts_again", host=self._host)
+        self._on_change()
+
+
 class SwarmHosts:
     """All hosts by name."""
 
     def __init__(self, hosts: Sequence[SwarmHost]) -> None:
         self._hosts = {host.name: host for host in hosts}
+        self._failing: set[str] = set()
         self._refusals: dict[str, Refusals] = {}
 
     def __iter__(self) -> Iterator[SwarmHost]:
@@ -434,18 +482,32 @@ class SwarmHosts:
             return task
         return replace(task, message=words, end=TaskEnd.NO_SPACE if NO_SPACE in words else TaskEnd.IMAGE)
 
-    def note_full_disks(self, tasks: Iterable[EngineTask], now: int) -> None:
-        """Notes which of these tasks found no space on their node's disk. If the node is not a host, only this process knows."""
+    def note_starts(self, tasks: Iterable[EngineTask], now: int) -> None:
+        """Notes which of these tasks their node's engine failed to start, by its own fault or for its full disk. If a node with a full disk
+        is not a host, only this process knows."""
+        failing = {host.facts.node_id: host for host in map(self._hosts.get, self._failing) if host is not None and host.facts is not None}
         for task in tasks:
-            if task.end is not TaskEnd.NO_SPACE or task.node_id is None:
+            if task.node_id is None:
                 continue
+            if task.started_at is not None and task.node_id in failing:
+                failing[task.node_id].starts.succeeded(task.started_at)
             at = min(task.changed_at or now, now)
-            own = [host for host in self if host.facts is not None and host.facts.node_id == task.node_id]
+            if task.end is TaskEnd.ENGINE:
+                for host in self._at(task.node_id):
+                    host.starts.failed(at, one_line(task.message))
+                    self._failing.add(host.name)
+            if task.end is not TaskEnd.NO_SPACE:
+                continue
+            own = self._at(task.node_id)
             for host in own:
                 host.disk.refused_at(at)
             if not own:
                 known = self._refusals.get(task.node_id)
                 self._refusals[task.node_id] = Refusals(at, at) if known is None else known.and_at(at)
+        self._failing = {host.name for host in map(self._hosts.get, self._failing) if host is not None and host.starts.faults}
+
+    def _at(self, node_id: str) -> list[SwarmHost]:
+        return [host for host in self if host.facts is not None and host.facts.node_id == node_id]
 
     def full_nodes(self, swarm: SwarmHost, now: int) -> Sequence[str]:
         """The nodes of a host's swarm that are short of disk, if the swarm has other ones."""

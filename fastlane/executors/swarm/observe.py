@@ -149,7 +149,7 @@ class Observer:
                 with readable(host.name):
                     tasks = by_service(raws, nodes, self._hosts.clocks(host, among=managers))
                 self._answered[swarm] = host.name
-                self._hosts.note_full_disks((view for views in tasks.values() for view in views), self._clock.now())
+                self._hosts.note_starts((view for views in tasks.values() for view in views), self._clock.now())
                 return tasks
             except FastlaneError as error:
                 log.info("host.look_failed", host=host.name, error=str(error))

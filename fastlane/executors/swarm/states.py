@@ -9,6 +9,7 @@ failed     code 137                                               KILLED    137
 failed     code 143 or 255, from before its node came back        KILLED    143; of 255 none: the engine did not see it
 failed     ``starting container failed: context canceled``        SHUTDOWN  none: it was called off amid its start (128)
 failed     ``starting container failed: … no space left …``       NO_SPACE  none: it never started (128)
+failed     ``starting container failed: …``, of the engine        ENGINE    none: it never started (128)
 failed     another code than 0                                    EXITED    that one (126 to 128: it could not start)
 failed     code 0, or none (``No such container``)                KILLED    none: the engine went away under it
 rejected   ``assigned node no longer meets constraints``          SHUTDOWN  the container's, if its node reports it
@@ -20,6 +21,9 @@ shutdown   (by our stop, a drained node, a changed service)       SHUTDOWN  the 
 orphaned   (its node was removed, or down for a day)              LOST      none: the container may still run
 remove     (its service was removed)                              SHUTDOWN  none
 ========== ====================================================== ========= =============================================
+
+An engine gives 128 where a start failed without a code of its own. The words of the runtime (a bad option, too little memory) and words
+about a user or group blame the container; all others, such as a network or a runtime that does not work, blame the engine.
 
 A failed pull has only these words, whatever its cause; ``FailedPulls`` (``images.py``) finds the cause.
 
@@ -59,6 +63,11 @@ LATE = 200
 """Milliseconds within which a running engine records a container's end."""
 EVICTED = "assigned node no longer meets constraints"
 START_FAILED = "starting container failed"
+FAILED_CODE = 128
+OF_CONTAINER = re.compile(
+    r"OCI runtime|unable to find (user|group)|no matching entries in (passwd|group)|no users found|uids and gids|error mounting"
+)
+"""Words of a start that failed by the container's own settings, although its code means a failure of the engine."""
 PULL_FAILED = re.compile(
     r"No such image|pull access denied|manifest (for .* not found|unknown)|failed to resolve reference|no matching manifest"
     r"|unauthorized: |no basic auth credentials|toomanyrequests"
@@ -164,6 +173,12 @@ def _had_no_space(raw: Raw) -> bool:
     return NO_SPACE in error and (_state(raw) == "rejected" or error.startswith(START_FAILED))
 
 
+def _failed_by_engine(raw: Raw) -> bool:
+    """Whether its engine could not start its container, for a reason that lies in the engine."""
+    error = _error(raw)
+    return _state(raw) == "failed" and error.startswith(START_FAILED) and _code(raw) == FAILED_CODE and not OF_CONTAINER.search(error)
+
+
 def wait_for_engine(task: EngineTask, silent_nodes: Collection[str]) -> EngineTask:
     """The task, lingering where its exit code may come from an engine that came back, and that engine does not answer yet."""
     unsure = task.end is TaskEnd.EXITED and task.exit_code in AT_RETURN and task.node_id in silent_nodes
@@ -186,6 +201,8 @@ def _end(raw: Raw, state: str, container: Raw | None, *, missed: bool) -> TaskEn
         return TaskEnd.SHUTDOWN
     if _had_no_space(raw):
         return TaskEnd.NO_SPACE
+    if _failed_by_engine(raw):
+        return TaskEnd.ENGINE
     if state == "rejected":
         return TaskEnd.IMAGE if PULL_FAILED.search(_error(raw)) else TaskEnd.REJECTED
     if container is not None and _container_state(container).get("OOMKilled"):
@@ -199,7 +216,8 @@ def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None,
         found = _container_state(container or {})
         return int(found.get("ExitCode", 0)) if started is not None and found.get("Status") == "exited" else None
     if state == "failed":
-        return None if (missed and code == MISSED_CODE) or _is_called_off(raw) or _had_no_space(raw) else code or None
+        never_started = _is_called_off(raw) or _had_no_space(raw) or _failed_by_engine(raw)
+        return None if never_started or (missed and code == MISSED_CODE) else code or None
     if state == "complete":
         return code
     return code if state == "shutdown" and started is not None else None

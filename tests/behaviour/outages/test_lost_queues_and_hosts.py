@@ -61,6 +61,16 @@ async def test_a_worker_whose_clock_is_ahead_leaves_a_rebuild_to_its_builder(cre
         await rebuilder.ensure()
 
 
+async def test_a_builder_that_died_before_the_clock_of_redis_was_set_back_is_not_waited_for(crew: Fastlane) -> None:
+    """Its last sign of life lies an hour ahead."""
+    seen = await crew.store.generation()
+    building = Generation(seen.number + 1, "run", "builder", await crew.queue.time() + HOUR)
+    assert await crew.store.change_generation(seen, building)
+    job = await crew.submit()
+    await crew.hire()
+    assert (await crew.cleaned(job)).status is Status.DONE
+
+
 @pytest.mark.parametrize("write", [2, 3], ids=["before anything may start", "amid the rest"])
 async def test_a_rebuild_that_a_worker_leaves_undone_as_it_stops_is_begun_anew_at_once(crew: Fastlane, write: int) -> None:
     """The other workers do not wait until its sign of life is old, which would take longer than this test waits."""

@@ -134,3 +134,19 @@ async def test_the_reconciler_does_its_work_on_all_other_rows(virtual: VirtualFa
     left = {service.execution_id for service in await virtual.executor.services(VIRTUAL_HOST)}
     assert left == {job.execution_id for job in jobs[:3]}
     await virtual.rebuild()
+
+
+async def test_a_host_that_is_back_gets_work_although_the_job_of_what_was_lost_there_cannot_be_read(
+    shared_redis: RealRedis, tmp_path: Path
+) -> None:
+    """The execution that was lost has ended, and whether it is to be retried, which follows from its job, remains unknown."""
+    async with Fastlane(tmp_path, shared_redis.url, workers=1, host_lost_after=0.2) as server:
+        bad = await server.submit("hold", retries=1, retry_delay=0)
+        lost = await server.reaches(bad, "running")
+        damage(server.settings.store_url, "jobs", bad.job_id)
+        server.executor.down(HOST)
+        assert (await server.reaches(bad, "failed")).settled is False
+        server.executor.up(HOST)
+        assert (await server.cleaned(await server.submit("exit", "0"))).status is Status.DONE
+        assert [run.order.execution_id for run in server.executor.world[HOST].values()] == []
+        assert server.executor.starts[0] == lost.id

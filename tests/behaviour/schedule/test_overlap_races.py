@@ -4,16 +4,18 @@ and who falls. What waits starts once, and never beside the other."""
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
-from fastlane.errors import Conflict, StoreDown
+from fastlane.errors import Conflict, QueueDown, StoreDown
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Spec
 from fastlane.models.pool import REQUESTED
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.settler import LOOK_AGAIN
 from tests.support.factories import make_spec
-from tests.support.intercept import Died, dies, failing
+from tests.support.intercept import Died, dies, failing, intercepted
 from tests.support.stored_data import damage
 from tests.support.virtual_time import VirtualFastlane
 
@@ -230,3 +232,13 @@ async def test_nothing_is_stopped_for_one_that_a_pause_keeps_from_starting(virtu
     assert (await virtual.real_store.execution(first)).stop_requested_at is not None
     await over(virtual, first)
     assert await virtual.work() == [second]
+
+
+async def test_the_log_names_the_execution_that_replaces_another_before_its_owner_is_told(virtual: VirtualFastlane) -> None:
+    """The owner may end it at once; and it may never be told, because the queue is away."""
+    job_id, first = await running(virtual, Overlap.REPLACE)
+    second = await run(virtual, job_id)
+    with capture_logs() as logs, intercepted(RedisQueue, "cancel", failing(QueueDown("away"))), pytest.raises(QueueDown):
+        await virtual.work()
+    (line,) = [line for line in logs if line["event"] == "execution.replaced"]
+    assert (line["job_id"], line["execution_id"], line["by"]) == (job_id, first, second)

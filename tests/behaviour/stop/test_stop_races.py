@@ -157,3 +157,21 @@ async def test_who_takes_over_what_another_claimed_reads_the_stop_of_its_job(vir
     await virtual.real_store.stop_job(job.job_id, virtual.clock.now())
     placed = await virtual.place(id)
     assert (placed.status, placed.service_id, placed.epoch) == (Status.STOPPED, None, 2)
+
+
+async def test_an_entry_that_was_stopped_under_its_owner_waits_for_the_next_tick_although_a_put_died_before_its_word(virtual):
+    """It kept being claimed at once, hundreds of times a second, until that tick."""
+    job = await virtual.others.submissions.enqueue("t", make_spec(), virtual.at(1))
+    virtual.clock.set(virtual.clock.now() + 1_000)
+    (lease,) = await virtual.claim()
+    await virtual.others.stops.stop_job("t", job.job_id)
+    virtual.queue.before("put", dies)
+    with pytest.raises(Died):
+        await virtual.services.submissions.put("t", job.job_id, make_spec(), virtual.at(3600))
+    claims = 0
+    while lease is not None and claims < 20:
+        await virtual.timer.handle(lease, virtual.clock.now())
+        lease = next(iter(await virtual.claim()), None)
+        claims += lease is not None
+    assert claims <= 1
+    assert len(await virtual.until((await virtual.job(job.job_id)).next_tick)) == 1

@@ -43,6 +43,11 @@ def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more
             'the command could not be started (exit code 127): exec: "nosuch": executable file not found in $PATH',
         ),
         (
+            task(TaskEnd.ENGINE, None, "starting container failed: failed to set up container networking: no such device", started_at=None),
+            FailureReason.ENGINE,
+            "its engine could not start the container: failed to set up container networking: no such device",
+        ),
+        (
             task(TaskEnd.OOM, 137, "task: non-zero exit (137)"),
             FailureReason.OOM,
             "memory ran out, and the container was killed (exit code 137)",

@@ -31,6 +31,7 @@ def failed(reason: FailureReason | None = FailureReason.EXIT, **values: Any) -> 
         (failed(FailureReason.OOM), ENDED + 5_000),
         (failed(FailureReason.KILLED), ENDED + 5_000),
         (failed(FailureReason.HOST_LOST), ENDED + 5_000),
+        (failed(FailureReason.ENGINE), ENDED + 5_000),
         (failed(FailureReason.IMAGE), None),
         (failed(FailureReason.REJECTED), None),
         (failed(FailureReason.UNSCHEDULABLE), None),

@@ -5,7 +5,7 @@
 -- Arguments: the worker's name, how long to keep the report in milliseconds, the report; by which the report is known that this one follows
 -- (empty: it has all hosts), and this one; how many hosts are gone, then their names; then the name and the JSON of each changed host.
 -- Answer: 'OK'; 'WHOLE' when Redis has another report: the hosts were left as they are, and a report with all of them has to follow.
-local WORKERS, REPORTS, MOST_DROPPED, AT_ONCE = KEYS[FIRST_KEY], KEYS[FIRST_KEY + 1], 64, 1000
+local WORKERS, REPORTS, MOST_DROPPED, AT_ONCE, LONGEST = KEYS[FIRST_KEY], KEYS[FIRST_KEY + 1], 64, 1000, MINUTE
 local name, ttl, report, before, number, gone = unpack(ARGV, FIRST_ARGUMENT, FIRST_ARGUMENT + 5)
 -- A host's field begins with its worker's name and a line feed; no name contains one.
 local first_gone, first_changed = FIRST_ARGUMENT + 6, FIRST_ARGUMENT + 6 + gone
@@ -19,6 +19,11 @@ local function drop_hosts(names)
   for at = 1, #fields, AT_ONCE do redis.call('HDEL', REPORTS, unpack(fields, at, math.min(at + AT_ONCE - 1, #fields))) end
 end
 
+-- What is kept for longer was announced before Redis's clock was set back; a worker that is alive announces itself again.
+local farthest = string.format('%.0f', NOW + LONGEST)
+for _, one in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '(' .. farthest, '+inf', 'LIMIT', 0, AT_ONCE)) do
+  redis.call('ZADD', WORKERS, farthest, one)
+end
 redis.call('ZADD', WORKERS, NOW + ttl, name)
 redis.call('HSET', REPORTS, name, report)
 local dropped = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', NOW, 'LIMIT', 0, MOST_DROPPED)

@@ -32,12 +32,19 @@ local SHARE = math.max(1, math.floor(MOST / math.max(1, #served)))
 
 local function lease_entry(id, resume, due)
   local entry = entries[id]
-  entry.owner = owner
+  entry.owner, entry.stop = owner, entry.stop and GIVEN
   save_entry(id)
   redis.call('ZADD', LEASES, NOW + lease, id)
   local values = { id, entry.kind, entry.lane, entry.revision, resume, entry.stop and 1 or 0, entry.ended and 1 or 0, due or 0 }
   for _, value in ipairs(values) do leases[#leases + 1] = value end
   left = left - 1
+end
+
+-- No deadline is beyond two leases, unless Redis's clock was set back. A live owner renews such a lease; that of a dead one would hold its
+-- slot until the clock shows the old time again.
+local farthest = string.format('%.0f', NOW + 2 * lease)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '(' .. farthest, '+inf', 'LIMIT', 0, MOST)) do
+  redis.call('ZADD', LEASES, farthest, id)
 end
 
 local run_out = redis.call('ZRANGEBYSCORE', LEASES, '-inf', NOW, 'LIMIT', 0, left)

@@ -8,8 +8,9 @@
 --
 -- Layout:
 -- entries   hash: id -> packed array {kind, lane, priority, revision, arrival, owner, stop, pending or false}, then, for an entry that has
---           one of them, {group, concurrency, expires or false, ended}. ended: it was leased because it had expired. pending: what a put
---           asked for while the entry was leased: {revision, due, lane, priority, group, concurrency, expires or false}
+--           one of them, {group, concurrency, expires or false, ended}. stop: false, true, or 'given' once an owner got it with its claim.
+--           ended: it was leased because it had expired. pending: what a put asked for while the entry was leased: {revision, due, lane,
+--           priority, group, concurrency, expires or false}
 -- timed     sorted set: id -> due
 -- ready     sorted set: arrival (12 digits) ':' id -> due - priority * 60000
 -- waiting   sorted set: id -> its score in ready; the entries of the lane that are in blocked
@@ -36,6 +37,8 @@ local MOST = 256
 local SCORE_OFFSET = 2 ^ 52
 -- The lane in which no entry takes a slot: TICKS of queue/port.py.
 local SLOTLESS = '@ticks'
+-- A stop that the owner of the lease got with its claim.
+local GIVEN = 'given'
 
 if not NOW then
   local time = redis.call('TIME')

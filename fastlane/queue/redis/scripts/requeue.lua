@@ -1,6 +1,6 @@
 -- requeue: gives a leased entry back, to be claimed from a given time on, and frees its slot. A put that came in between takes precedence;
--- an entry that must be stopped, or has expired, can be claimed at once, unless the time is strict. Unblocks entries that waited for its
--- group.
+-- an entry that must be stopped since its claim, or has expired, can be claimed at once, unless the time is strict. An owner that got the
+-- stop with its claim has looked at what must be stopped, and names the time all the same. Unblocks entries that waited for its group.
 -- Keys: those of entries.lua; the lane to go to is declared.
 -- Arguments: owner, id, due, the lane to go to (empty: its own), 1 for a strict time, or 0.
 -- Answer: 1, or 0 when the lease is not the owner's, or LANE.
@@ -21,7 +21,7 @@ else
   entry.owner = ''
   if lane ~= '' then entry.lane = lane end
   if strict and entry.expires then entry.expires = math.max(entry.expires, due) end
-  if entry.stop and not strict then due = NOW end
+  if entry.stop and entry.stop ~= GIVEN and not strict then due = NOW end
 end
 save_entry(id)
 wakes = insert(id, due) or wakes

@@ -123,6 +123,16 @@ async def test_an_engine_that_is_too_old_says_so(engine: Engine) -> None:
     await client.close()
 
 
+async def test_a_call_after_the_client_was_closed_fails_as_one_to_a_host_that_is_away(engine: Engine) -> None:
+    """A call that is about to be made when its host is removed."""
+    engine.says(b"[]")
+    client = EngineClient(EngineTransport(Endpoint(engine.url)))
+    assert await client.get("/nodes") == []
+    await client.close()
+    with pytest.raises(HostDown):
+        await client.get("/nodes")
+
+
 async def test_nothing_in_the_environment_leads_a_call_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")

@@ -26,6 +26,11 @@ def container(*, oom: bool = False, started: str = AT, finished: str = AT) -> di
     return {"State": {"OOMKilled": oom, "StartedAt": started, "FinishedAt": finished}}
 
 
+NO_ENDPOINT = "failed to set up container networking: failed to create endpoint fastlane-e.1 on network bridge: adding interface failed"
+BAD_USER = "unable to find user nosuch: no matching entries in passwd file"
+BAD_OPTION = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: memory"
+
+
 @pytest.mark.parametrize(
     ("raw", "end", "code"),
     [
@@ -36,6 +41,11 @@ def container(*, oom: bool = False, started: str = AT, finished: str = AT) -> di
         (task("failed", "task: non-zero exit (137)", 137), TaskEnd.KILLED, 137),
         (task("failed", "starting container failed: no such file", 127), TaskEnd.EXITED, 127),
         (task("failed", "starting container failed: context canceled", 128), TaskEnd.SHUTDOWN, None),
+        (task("failed", f"starting container failed: {NO_ENDPOINT}", 128), TaskEnd.ENGINE, None),
+        (task("failed", "starting container failed: failed to create task for container: ttrpc: closed", 128), TaskEnd.ENGINE, None),
+        (task("failed", f"starting container failed: {BAD_USER}", 128), TaskEnd.EXITED, 128),
+        (task("failed", f"starting container failed: {BAD_OPTION}", 128), TaskEnd.EXITED, 128),
+        (task("failed", f"task: non-zero exit (128): {NO_ENDPOINT}", 128), TaskEnd.EXITED, 128),
         (task("failed", "No such container: c", 0), TaskEnd.KILLED, None),
         (task("failed", "No such container: c"), TaskEnd.KILLED, None),
         (task("failed", "odd", -1), TaskEnd.KILLED, None),
