@@ -71,11 +71,14 @@ log = structlog.get_logger()
 PATIENCE = 2.0
 """Seconds that the caller of a write waits until the status has followed it. The write is made, so it succeeds in any case."""
 
+MAX_CLAIMED = 4_096
+"""Jobs whose rows are kept from the claim of an execution to its end."""
+
 JOB_FIELDS = (
     *("task_id", "created_at", "incarnation", "floor", "stop_sequence", "armed", "next_tick", "held_tick", "is_cron", "expiration"),
-    *("job_status", "status_revision", GONE_AT),
+    *("sequence", "rev", "job_status", "status_revision", GONE_AT),
 )
-"""The fields of a job that decide its status, and the status."""
+"""The fields of a job that decide its status, the status, and the numbers by which a change of either is noticed."""
 NEWEST = [("sequence", -1), ("attempt", -1)]
 _ENDED = {"status": {"$in": sorted(FINAL)}}
 _CRON = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
@@ -83,17 +86,55 @@ _ONCE = Schedule()
 
 
 class JobStatuses:
-    """Lets statuses follow this process's writes. Writes of one job that end at the same time share what follows."""
+    """Lets statuses follow this process's writes. Writes of one job that end at the same time share what follows.
+
+    The status of most jobs follows from the one execution that this process claimed. So the claim keeps the job's row, and while nobody
+    has changed the job or its status, the next changes of this execution need no look at what is stored.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._turns = Turns()
+        self._claimed: dict[str, Document] = {}
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
+
+    async def follow_claim(self, before: Execution, after: Execution) -> JobBounds | None:
+        """Writes the status after a claim, and returns the job's bounds, which are read after the claim. None when the job is gone.
+
+        One command does both for the latest execution of a job that still shows the status of before. It may come late, after another
+        process took the execution over. Then the claimer's next change is refused, and the status is computed (``follow_refused``).
+        """
+        condition = {**_shows(before), "floor": {"$lt": after.sequence}, "job_status": before.status.value}
+        change = {"$set": {"job_status": after.status.value}, "$inc": {"status_revision": 1}}
+        row = await self._db.change(JOBS, after.job_id, condition, change, JOB_FIELDS)
+        if row is not None and job_status(job_of(row), after.status) == after.status:
+            self._claimed[after.job_id] = row
+            if len(self._claimed) > MAX_CLAIMED:
+                del self._claimed[next(iter(self._claimed))]
+            return bounds_of(row)
+        found = await bounds(self._db, after.job_id)
+        await self.follow(after.job_id)
+        return found
+
+    async def follow_change(self, changed: Execution) -> None:
+        """Writes the status after this change of an execution."""
+        try:
+            if await self._db.call(lambda: self._write_claimed(changed), PATIENCE):
+                return
+        except FastlaneError as error:
+            log.info("store.status_delayed", job_id=changed.job_id, error=str(error))
+        await self.follow(changed.job_id)
+
+    async def follow_refused(self, job_id: str) -> None:
+        """Writes the status of a job if this process claimed an execution of it: another has taken it over."""
+        if job_id in self._claimed:
+            await self.follow(job_id)
 
     async def follow(self, job_id: str) -> None:
         """Writes the job's status as it is after what was written before this call. Returns without an error when that takes long or
         fails: the reconciler finds it."""
+        self._claimed.pop(job_id, None)
         task = self._waiting.get(job_id)
         if task is None:
             task = self._waiting[job_id] = asyncio.create_task(self._write(job_id), name="job status")
@@ -113,6 +154,28 @@ class JobStatuses:
         except FastlaneError as error:
             log.warning("store.status_left", job_id=job_id, error=str(error))
 
+    async def _write_claimed(self, changed: Execution) -> bool:
+        """Writes the status if the row that the claim kept tells it; False, and nothing written, otherwise."""
+        row = self._claimed.get(changed.job_id)
+        if row is None or changed.is_waiting or not _shows(changed).items() <= row.items():
+            return False
+        latest = changed.status
+        if latest.final and (changed.sequence, changed.attempt) != (1, 1):  # the first of all has no other beside it
+            latest = await under_way_status(self._db, row) or latest
+        status = job_status(job_of(row), latest)
+        if not await store(self._db, row, status, rev=row["rev"]):
+            return False
+        if latest.final:
+            self._claimed.pop(changed.job_id, None)
+        else:
+            self._claimed[changed.job_id] = {**row, "job_status": status, "status_revision": row["status_revision"] + 1}
+        return True
+
+
+def _shows(execution: Execution) -> Mapping[str, Any]:
+    """The fields of a job whose latest number is this execution's."""
+    return {"incarnation": execution.incarnation, "sequence": execution.sequence}
+
 
 async def write(db: Database, job_id: str, now: int = 0) -> bool:
     """Stores a job's status. Returns whether another one was stored. Does nothing when the job is gone."""
@@ -125,30 +188,32 @@ async def write(db: Database, job_id: str, now: int = 0) -> bool:
             return status != row.get("job_status")
 
 
-async def store(db: Database, row: Document, status: str) -> bool:
+async def store(db: Database, row: Document, status: str, **also: Any) -> bool:
     """Writes a status that was computed from this row of a job, and from executions that were read after it. False when another was
-    written meanwhile, or the job was made anew."""
+    written meanwhile, or the job was made anew, or has not ``also`` these values."""
     seen = row.get("status_revision")
-    condition = {"incarnation": row["incarnation"], "status_revision": seen}
+    condition = {"incarnation": row["incarnation"], "status_revision": seen, **also}
     after = {"job_status": status, "status_revision": (seen or 0) + 1}
     return await db.update(JOBS, row["_id"], condition, {"$set": after}, lambda stored: after.items() <= stored.items())
 
 
 async def _latest(db: Database, row: Document, now: int) -> Status | None:
     """The status of the execution that stands for a job; None where it has none, or where its end does not matter."""
-    of_job = {"job_id": row["_id"]}
-    under_way = await db.find(EXECUTIONS, {**of_job, UNDER_WAY: True}, "executions_under_way")
-    if (one := standing_of(row, readable(under_way, partial(read, records.EXECUTIONS)))) is not None:
-        return one.status
+    if (status := await under_way_status(db, row)) is not None:
+        return status
     if not depends_on_latest(job_of(row), now):
         return None
-    ended = await db.find(EXECUTIONS, {**of_job, **_ENDED}, "executions_of_job", sort=NEWEST, limit=1, fields=("status",))
+    filter = {"job_id": row["_id"], **_ENDED}
+    ended = await db.find(EXECUTIONS, filter, "executions_of_job", sort=NEWEST, limit=1, fields=("status",))
     return Status(ended[0]["status"]) if ended else None
 
 
-def standing_of(row: Document, under_way: Iterable[Execution]) -> Execution | None:
-    """Which of these stands for the job of this row; one that has ended since it was found does not."""
-    return standing((execution for execution in under_way if not execution.status.final), bounds_of(row))
+async def under_way_status(db: Database, row: Document) -> Status | None:
+    """The status of the execution under way that stands for the job of this row. One that has ended since it was found does not."""
+    found = await db.find(EXECUTIONS, {"job_id": row["_id"], UNDER_WAY: True}, "executions_under_way")
+    under_way = (execution for execution in readable(found, partial(read, records.EXECUTIONS)) if not execution.status.final)
+    one = standing(under_way, bounds_of(row))
+    return None if one is None else one.status
 
 
 def bounds_of(row: Mapping[str, Any]) -> JobBounds:

@@ -116,8 +116,10 @@ class MongoExecutions:
                 return await apply(self._db, change)
 
         changed = await self._rows.written(make)
-        if changed is not None and SHOWN.intersection(change.values):
-            await self._statuses.follow(changed.job_id)
+        if changed is None and change.seen is not None:
+            await self._statuses.follow_refused(change.seen.job_id)
+        elif changed is not None and SHOWN.intersection(change.values):
+            await self._statuses.follow_change(changed)
         return changed
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
@@ -128,12 +130,9 @@ class MongoExecutions:
                 after = None if asked is None else await apply(self._db, asked)
             if before is None or after is None:
                 return None if before is None else Claimed(before)
-            return Claimed(after, True, await bounds(self._db, after.job_id))
+            return Claimed(after, True, await self._statuses.follow_claim(before, after))
 
-        claimed = await self._rows.written(make)
-        if claimed is not None and claimed.changed:
-            await self._statuses.follow(claimed.execution.job_id)
-        return claimed
+        return await self._rows.written(make)
 
     async def discard(self, execution: Execution) -> bool:
         """Notes the deletion first, so that a process that dies in between leaves no deleted execution without a note. A note about an
@@ -167,11 +166,7 @@ class MongoExecutions:
         return await self._db.call(look)
 
     async def waiting(self, job_id: str) -> Execution | None:
-        async def look() -> Execution | None:
-            await whole(self._db, job_id)
-            return await waiting(self._db, job_id)
-
-        return await self._db.call(look)
+        return await self._db.call(lambda: waiting(self._db, job_id))
 
     async def waiting_of(self, task_id: str, most: int) -> int:
         filter = {"task_id": task_id, "status": Status.ENQUEUED.value}
