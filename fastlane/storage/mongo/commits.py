@@ -26,9 +26,7 @@ dies in between leaves the status outdated: ``jobs`` finds it, and the intent of
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -39,16 +37,14 @@ from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.cron import Cron
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord, nonce
-from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, Spec, depends_on_latest, job_status, standing, status_of
-from fastlane.models.job_change import STOPPED, unfired
+from fastlane.models.job import Execution, Job, JobBounds, Spec, depends_on_latest, job_status, standing, status_of
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
-from fastlane.models.tick import Outcome, Tick
+from fastlane.models.tick import Tick
 from fastlane.storage import records
 from fastlane.storage.mongo import idempotency
 from fastlane.storage.mongo.database import Database, Document, Turns
 from fastlane.storage.mongo.rows import (
-    BY_ID,
     EVENTS,
     EXECUTIONS,
     GONE_AT,
@@ -59,12 +55,11 @@ from fastlane.storage.mongo.rows import (
     TO_CHECK,
     TO_COME,
     UNDER_WAY,
-    MongoRows,
     document,
     read,
 )
-from fastlane.storage.pages import after_all_with, literal_start, words_of
-from fastlane.storage.records import LAST, readable
+from fastlane.storage.pages import words_of
+from fastlane.storage.records import Commit, Effects, readable
 
 log = structlog.get_logger()
 
@@ -113,7 +108,7 @@ class JobStatuses:
             if len(self._claimed) > MAX_CLAIMED:
                 del self._claimed[next(iter(self._claimed))]
             return bounds_of(row)
-        found = await bounds(self._db, after.job_id)
+        found = await whole(self._db, after.job_id)
         await self.follow(after.job_id)
         return found
 
@@ -246,26 +241,16 @@ AT_ONCE = 16
 _FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """The parts of a commit in addition to the job: rows of its ledger, the execution of one of them, when its task changed (None: it did
-    not), the record of its request, and its events."""
-
-    ticks: Sequence[Tick] = ()
-    execution: Execution | None = None
-    task_modified_at: int | None = None
-    record: IdempotencyRecord | None = None
-    events: Sequence[Event] = ()
-
-
-def intent_of(op: str, job: Job, effects: Effects, *, is_new: bool) -> Document:
-    """An intent as it is stored with the job of its commit. ``is_new``: the commit makes the job, and perhaps its task."""
+def intent_of(op: str, commit: Commit) -> Document:
+    """An intent as it is stored with the job of its commit."""
+    effects = commit.effects
+    incarnation = "" if commit.job is None else commit.job.incarnation
     return {
         "op": op,
-        "task_id": job.task_id,
-        "task_modified_at": effects.task_modified_at,
-        "is_new": is_new,
-        "ticks": [tick_row(tick, job.incarnation, op) for tick in effects.ticks],
+        "task_id": commit.task_id,
+        "task_modified_at": commit.task_modified_at,
+        "is_new": commit.seen is None,
+        "ticks": [tick_row(tick, incarnation, op) for tick in effects.ticks],
         "execution": None if effects.execution is None else document(records.EXECUTIONS, effects.execution, op),
         "record": None if effects.record is None else document(records.RECEIPTS, effects.record, op),
         "events": [document(records.EVENTS, event, op) for event in effects.events],
@@ -325,8 +310,6 @@ async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None
 
 REMEMBERED_OPS = 16
 """Commits of a job whose ops it keeps."""
-COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
-"""The fields of a job that must not have changed since it was read."""
 
 
 async def current(db: Database, job_id: str) -> Document | None:
@@ -343,48 +326,21 @@ def is_there(row: Document | None) -> bool:
     return row is not None and GONE_AT not in row
 
 
-async def create(
-    db: Database, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None
-) -> Document | None:
-    """Inserts a job. Raises Repeated or Conflict. None: an earlier try had made it, and nothing is left to do."""
-    effects = Effects(() if tick is None else (tick,), execution, job.modified_at, record)
-    ops: list[str] = []
+async def commit_job(db: Database, commit: Commit) -> tuple[bool, Document | None]:
+    """Makes a commit. Returns whether it was made, and the row that was written; None when an earlier try had written it, and nothing is
+    left to do. Raises Repeated or Conflict."""
+    record, ops = commit.effects.record, list[str]()
     while True:
         op = nonce()
-        row, is_taken = await _look(db, job.id, effects)
-        if _is_own(row, ops):
-            return None
-        if record is not None:
-            await idempotency.reserve(db, record, op, ops, lambda id: current(db, id))
-        ops.append(op)
-        if is_there(row) or is_taken:
-            await _release(db, record, ops)
-            raise Conflict("there is a job with this id already, or a tick or an execution that the job is to get")
-        if (written := await _write(db, row, job, op, effects, is_new=True)) is not None:
-            return written
-
-
-async def advance(
-    db: Database,
-    seen: Job,
-    job: Job,
-    ticks: Sequence[Tick],
-    execution: Execution | None,
-    record: IdempotencyRecord | None,
-    events: Sequence[Event] = (),
-) -> tuple[bool, Document | None]:
-    """Replaces ``seen`` by ``job``. Returns whether it did, and the row that it wrote. Raises Repeated or Conflict."""
-    modified_at = None if job.modified_at == seen.modified_at else job.modified_at
-    effects, ops = Effects(ticks, execution, modified_at, record, events), list[str]()
-    while True:
-        op = nonce()
-        row, is_taken = await _look(db, seen.id, effects)
-        if _is_own(row, ops):
+        row, is_taken = await _look(db, commit.job_id, commit.effects)
+        if row is not None and not set(ops).isdisjoint(row["ops"]):
             return True, None
-        if record is not None:
-            await idempotency.refuse_repeat(db, record, lambda id: current(db, id))
-        if row is None or not is_there(row) or any(row.get(name) != getattr(seen, name) for name in COMPARED):
-            await _release(db, record, ops)
+        if not _is_as_seen(row, commit.seen):
+            if record is not None:
+                await idempotency.refuse_repeat(db, record, lambda id: current(db, id))
+                await _release(db, record, ops)
+            if commit.seen is None:
+                raise Conflict("there is a job with this id already")
             return False, None
         if record is not None:
             await idempotency.reserve(db, record, op, ops, lambda id: current(db, id))
@@ -392,52 +348,39 @@ async def advance(
         if is_taken:
             await _release(db, record, ops)
             raise Conflict("there is a tick or an execution already that the job is to get")
-        if (written := await _write(db, row, job, op, effects)) is not None:
+        if (written := await _write(db, row, commit, op)) is not None:
             return True, written
 
 
-async def stop(
-    db: Database, job_id: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
-) -> tuple[Job | None, Document | None]:
-    """Gives the job's next sequence to a stop. Returns the job after it, and the row that was written. Raises Changed."""
-    ops: list[str] = []
-    while True:
-        op, row = nonce(), await current(db, job_id)
-        if row is None or not is_there(row):
-            return None, None
-        seen = read(records.JOBS, row)
-        if _is_own(row, ops):
-            return seen, None
-        if expected is not None:
-            expected.check(job_id, seen.version)
-        ticks, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
-        sequence = seen.sequence + 1
-        after = replace(seen, sequence=sequence, stop_sequence=sequence, next_tick=None, held_tick=None, last_tick=last, modified_at=now)
-        ops.append(op)
-        events = () if event is None else (event,)
-        if (written := await _write(db, row, after, op, Effects(ticks, None, now, events=events))) is not None:
-            return after, written
+def _is_as_seen(row: Document | None, seen: Mapping[str, Any] | None) -> bool:
+    """Whether the stored job has these values; None: whether there is none."""
+    if seen is None or row is None or not is_there(row):
+        return seen is None and not is_there(row)
+    return all(row.get(name) == value for name, value in seen.items())
 
 
-async def _write(db: Database, row: Document | None, job: Job, op: str, effects: Effects, *, is_new: bool = False) -> Document | None:
+async def _write(db: Database, row: Document | None, commit: Commit, op: str) -> Document | None:
     """Writes the job over the row that was read. Returns the new row, None when another commit came before."""
+    job, effects, is_new = commit.job, commit.effects, commit.seen is None
+    more = {"rev": 1 if row is None else row["rev"] + 1, "intent": intent_of(op, commit), PENDING: True}
+
+    def is_mine(stored: Document) -> bool:
+        return op in stored["ops"]
+
+    if job is None:
+        gone = {**idempotency.tombstone(commit.job_id, 0), **more, "ops": [op]}
+        return gone if row and await db.replace(JOBS, commit.job_id, {"rev": row["rev"]}, gone, is_mine) else None
     written = {
         **document(records.JOBS, job, op),
         "created_by": None if is_new or row is None else row.get("created_by") or row["requested_by"],
-        "rev": 1 if row is None else row["rev"] + 1,
         "ops": [*([] if row is None else row["ops"]), op][-REMEMBERED_OPS:],
         "made": op if row is None else row["made"],
-        "intent": intent_of(op, job, effects, is_new=is_new),
-        PENDING: True,
+        **more,
     }
     if row is None:
         new = {"job_status": status_of(job, () if effects.execution is None else (effects.execution,)), "status_revision": 1}
         return written | new if await db.insert(JOBS, written | new) else None
     condition = {"rev": row["rev"]}
-
-    def is_mine(stored: Document) -> bool:
-        return op in stored["ops"]
-
     if not is_there(row):
         return written if await db.replace(JOBS, row["_id"], condition, written, is_mine) else None
     values = {name: value for name, value in written.items() if name != "_id"}
@@ -460,10 +403,6 @@ async def _is_taken(db: Database, effects: Effects) -> bool:
         asyncio.gather(db.with_ids(TICKS, [tick.id for tick in effects.ticks], ("_id",)), db.with_ids(EXECUTIONS, executions, ("_id",)))
     )
     return any(found)
-
-
-def _is_own(row: Document | None, ops: Sequence[str]) -> bool:
-    return row is not None and not set(ops).isdisjoint(row["ops"])
 
 
 async def _release(db: Database, record: IdempotencyRecord | None, ops: Sequence[str]) -> None:
@@ -563,20 +502,7 @@ def task_words(task_id: str) -> list[str]:
     return sorted(set(words_of(task_id)))
 
 
-class CommittedRows(MongoRows):
-    """``Rows`` of a database whose commits are carried out after they are made."""
-
-    async def catch_up(self, job_id: str | None = None) -> None:
-        await self._db.call(lambda: complete_pending(self._db) if job_id is None else current(self._db, job_id))
-
-
 _BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
-
-
-async def bounds(db: Database, job_id: str) -> JobBounds | None:
-    """Which of a job's executions may start."""
-    row = await db.one(JOBS, job_id, _BOUNDS)
-    return None if row is None or not is_there(row) else bounds_of(row)
 
 
 async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBounds]:
@@ -591,16 +517,3 @@ async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBo
 async def whole(db: Database, job_id: str) -> JobBounds | None:
     """A job's bounds once its intent is completed: the documents of its last commit can be read now."""
     return (await bounds_of_all(db, [job_id])).get(job_id)
-
-
-def belonging(bounds: JobBounds) -> Mapping[str, Any]:
-    """``JobBounds.include`` as a filter. A test compares both over generated rows."""
-    return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
-
-
-async def visible_tasks(db: Database, pattern: str) -> list[str]:
-    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
-    start = literal_start(pattern)
-    range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
-    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
-    return [row["_id"] for row in rows if re.match(pattern, row["_id"])]

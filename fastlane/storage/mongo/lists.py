@@ -22,10 +22,10 @@ from fastlane.models.status import Status
 from fastlane.models.tick import Tick
 from fastlane.storage import records
 from fastlane.storage.base import Counts, StatusWalk
-from fastlane.storage.mongo.commits import complete_pending, visible_tasks, whole
+from fastlane.storage.mongo.commits import complete_pending, whole
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document
 from fastlane.storage.mongo.jobs import complete_missing, walk
-from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TASKS, TICKS, MongoRows, read
+from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TASKS, TICKS, MongoRows, read, visible_tasks
 from fastlane.storage.pages import FEW_TASKS, TextBudget, contains, stretch_of, words_of
 from fastlane.storage.records import LAST, label_text, readable
 
