@@ -159,7 +159,7 @@ class RowFormat(Generic[Value]):
 
 class Record(Generic[Value]):
     """A table of the values of one class. ``what`` they are called in an error. ``key``: the fields that name a row; () for a table of one
-    row, which is ``first`` at the beginning. ``flags``: its conditions that are fields."""
+    row, which is ``first`` at the beginning. ``flags``: its conditions that are fields. ``hints``: the types of its fields."""
 
     def __init__(
         self,
@@ -179,6 +179,7 @@ class Record(Generic[Value]):
         self.fields = tuple(names.get(one.name, one.name) for one in own)
         self.columns = (*self.fields, *added)
         self._what, self._value, self._added = what, value, added
+        self.hints = {names.get(one.name, one.name): hints[one.name] for one in own}
         self.defaults = {one.name: one.default for one in own if one.default is not MISSING}
         self._later = {name: default for name, default in self.defaults.items() if name in format.later}
         self._values: Callable[[Value], tuple[Any, ...]] = attrgetter(*(one.name for one in own))
@@ -268,6 +269,7 @@ def _one_of(statuses: Collection[Status]) -> str:
 TO_COME: Condition[Job] = Condition(
     "(next_tick IS NOT NULL OR held_tick IS NOT NULL)", "is_to_come", lambda job: job.next_tick is not None or job.held_tick is not None
 )
+DUE: Condition[Job] = Condition("next_tick IS NOT NULL")
 TO_CHECK: Condition[Job] = Condition("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
 AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
@@ -323,18 +325,18 @@ GENERATION = Record("generation", Generation, "the generation of the queue", key
 PAUSES = Record("pauses", Pauses, "the paused pools", key=(), first=Pauses())
 POOLS_REVISION = Record("pools_revision", PoolsRevision, "the revision of the pools", key=(), first=PoolsRevision())
 
+# Each database makes the next two in its own way.
 DELETED = Record("deleted_executions", DeletedExecution, "a deletion of")
 HOURS = Record("hours", TaskHours, "the counts of", key=("task_id", "hour", "pool"))
 
-RECORDS: Sequence[Record[Any]] = tuple(one for one in list(globals().values()) if isinstance(one, Record) and one.key)
-"""The tables of more than one row."""
+RECORDS: Sequence[Record[Any]] = (TASKS, JOBS, TICKS, EXECUTIONS, HOSTS, RECEIPTS, IMAGES, DELIVERIES, RECEIVERS, QUOTAS, EVENTS)
 
 TASKS_BY_CHANGE = Index(TASKS, "tasks_by_change", (), ("modified_at", "id"))
 JOBS_OF_TASK = Index(JOBS, "jobs_of_task", ("task_id",), ("created_at", "id"))
 JOBS_BY_CREATION = Index(JOBS, "jobs_by_creation", (), ("created_at", "id"), ("task_id",))
 JOBS_BY_STATUS = Index(JOBS, "jobs_by_status", ("job_status",), ("created_at", "id"), ("task_id",))
 JOBS_OF_TASK_BY_STATUS = Index(JOBS, "jobs_of_task_by_status", ("task_id", "job_status"), ("created_at", "id"), where=AT_REST)
-JOBS_DUE = Index(JOBS, "jobs_due", (), ("next_tick", "id"))
+JOBS_DUE = Index(JOBS, "jobs_due", (), ("next_tick", "id"), where=DUE)
 JOBS_TO_COME = Index(JOBS, "jobs_to_come", ("task_id",), ("id",), where=TO_COME)
 JOBS_TO_CHECK = Index(JOBS, "jobs_to_check", (), ("check_at", "id"), where=TO_CHECK)
 TICKS_OF_JOB = Index(TICKS, "ticks_of_job", ("job_id",), ("due", "id"))
@@ -356,13 +358,15 @@ DELIVERIES_BY_AGE = Index(DELIVERIES, "deliveries_by_age", (), ("created_at", "i
 RECEIVERS_BY_AGE = Index(RECEIVERS, "receivers_by_age", (), ("failing_since", "id"))
 RECEIVERS_BY_FAILURE = Index(RECEIVERS, "receivers_by_failure", (), ("failed_at",))
 QUOTAS_BY_AGE = Index(QUOTAS, "mail_quotas_by_age", (), ("told_at",))
-HOURS_OF_TASK = Index(HOURS, "hours_of_task", ("task_id",), ("hour", "pool"))
-HOURS_BY_AGE = Index(HOURS, "hours_by_age", (), ("hour",))
 EVENTS_BY_TIME = Index(EVENTS, "events_by_time", (), ("time", "id"), ("task_id",))
 EVENTS_OF_JOB = Index(EVENTS, "events_of_job", ("job_id",), ("time", "id"), where=OF_JOB)
 EVENTS_OF_EXECUTION = Index(EVENTS, "events_of_execution", ("execution_id",), ("time", "id"), where=OF_EXECUTION)
 
 INDEXES: Sequence[Index[Any]] = tuple(one for one in list(globals().values()) if isinstance(one, Index))
+HOURS_OF_TASK = Index(HOURS, "hours_of_task", ("task_id",), ("hour", "pool"))
+HOURS_BY_AGE = Index(HOURS, "hours_by_age", (), ("hour",))
+EXECUTIONS_ENDED = Index(EXECUTIONS, "executions_ended", ("task_id", "status"), ("scheduled_for", "id"), where=ENDED)
+"""In SQLite alone. MongoDB has it without the condition, as ``executions_of_task_by_status``."""
 
 
 def by_key(record: Record[Value]) -> Index[Value]:

@@ -4,7 +4,14 @@ It is a file of the tests, since a clone may have neither tags nor history: the 
 of SQLite's schema. See decision 0044.
 """
 
+import json
+import sqlite3
+import subprocess
+import sys
 import tarfile
+import tempfile
+from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 ARCHIVE = Path(__file__).parent / "previous" / "fastlane.tar.xz"
@@ -15,3 +22,27 @@ def unpack(folder: Path) -> Path:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+def make_file(path: Path) -> None:
+    """Makes an empty SQLite file as it does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in _statements():
+            db.execute(statement)
+
+
+@lru_cache(maxsize=1)
+def _statements() -> list[str]:
+    code = """
+import json
+from fastlane.storage.sqlite.schema import MIGRATIONS
+print(json.dumps([statement for one in MIGRATIONS for part in one.parts for statement in part]))
+print(json.dumps([[one.version, one.min_reader] for one in MIGRATIONS]))
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONPATH": str(unpack(Path(folder)))}, cwd=folder, check=True, capture_output=True
+        )
+    statements, versions = map(json.loads, run.stdout.splitlines())
+    schema = "CREATE TABLE schema (version INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL) STRICT"
+    return [*statements, schema, *(f"INSERT INTO schema VALUES ({version}, {reader})" for version, reader in versions)]

@@ -41,8 +41,9 @@ from pymongo.uri_parser import parse_uri
 
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 
-PASSING = frozenset({6, 7, 50, 64, 79, 89, 91, 100, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""The server's error codes for passing faults: no primary, a network error between its members, a time limit, a conflict."""
+PASSING = frozenset({6, 7, 43, 50, 64, 79, 89, 91, 100, 112, 133, 134, 189, 262, 365, 9001, 10107, 11600, 11602, 13435, 13436})
+"""The server's error codes for passing faults: no primary, a network error between its members, a cursor that is gone, a time limit, a
+conflict."""
 LOGIN = frozenset({13, 18, 8000})
 """The codes for a login that is missing, wrong, or not enough."""
 
@@ -290,16 +291,35 @@ class Database:
         fields: Sequence[str] | None = None,
         batch: int = BATCH,
     ) -> AsyncGenerator[Document]:
-        """The documents that match, a few at a time; the reader may leave whenever it has enough."""
-        options: dict[str, Any] = {"sort": list(sort), "skip": skip, "limit": limit, "hint": index, "batch_size": batch}
-        cursor = self._of(collection).find(filter, _projection(fields), **options)
+        """The documents that match, ``batch`` at a time, in an order in which each has its own place; the reader may leave whenever it has
+        enough. After a passing fault the walk continues behind the last one."""
+        fields = None if fields is None else (*fields, *(name for name, _ in sort))
+        cursor: Any = None
+        last: Document | None = None
+        left = limit
+
+        async def fetch() -> list[Document]:
+            nonlocal cursor
+            if cursor is None:
+                options: dict[str, Any] = {"sort": list(sort), "hint": index, "batch_size": batch, "limit": left}
+                options |= {"skip": skip} if last is None else {}
+                cursor = self._of(collection).find(filter if last is None else behind(filter, sort, last), _projection(fields), **options)
+            try:
+                return list(await cursor.to_list(batch))
+            except BaseException:
+                cursor = None  # not closed: a thread may still read from it, and ends it
+                raise
+
         try:
-            async for document in cursor:
-                yield document
-        except DRIVER_ERRORS as error:
-            raise translated(error) from error
+            while found := (await self._repeated(fetch))[0]:
+                for last in found:
+                    yield last
+                left -= len(found) if limit else 0
+                if limit and not left:
+                    return
         finally:
-            await cursor.close()
+            if cursor is not None:
+                await cursor.close()
 
     async def count(self, collection: str, filter: Filter, index: str) -> int:
         """How many documents match, by this index."""
@@ -396,8 +416,18 @@ class Database:
         return int(answer.deleted_count)
 
     async def make_indexes(self, collection: str, indexes: Sequence[IndexModel]) -> None:
-        """Makes the indexes that the collection does not have yet."""
-        await self._repeated(lambda: self._of(collection).create_indexes(list(indexes)))
+        """Makes the indexes that the collection does not have yet, once a majority has them: otherwise a server waits for all members, and
+        an upgrade for one that is down. A server that is alone, or not MongoDB's own, may refuse that."""
+
+        async def make(**options: str) -> None:
+            await self._repeated(lambda: self._of(collection).create_indexes(list(indexes), **options))
+
+        try:
+            await make(commitQuorum="majority")
+        except StoreDown:
+            raise
+        except FastlaneError:
+            await make()
 
     def _of(self, collection: str) -> Any:
         return self._database()[collection]
@@ -437,6 +467,16 @@ async def _paused(seconds: float) -> float:
     """Waits about as long before the next try; the pause after that."""
     await asyncio.sleep(random.uniform(seconds / 2, seconds))
     return min(2 * seconds, LONGEST_PAUSE)
+
+
+def behind(filter: Filter, sort: Sort, last: Mapping[str, Any]) -> Filter:
+    """The documents that match behind this one in the order of ``sort``. A walk along the index begins at the range of the first field."""
+    ways: list[Filter] = []
+    for place, (name, direction) in enumerate(sort):
+        same = {other: last[other] for other, _ in sort[:place]}
+        ways.append({**same, name: {"$gt" if direction > 0 else "$lt": last[name]}})
+    first, direction = sort[0]
+    return {"$and": [filter, {first: {"$gte" if direction > 0 else "$lte": last[first]}}, {"$or": ways}]}
 
 
 def _projection(fields: Sequence[str] | None) -> Mapping[str, int] | None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from pymongo import ASCENDING, IndexModel
 
-from fastlane.errors import FastlaneError, StoreDown
+from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models.ids import nonce
 from fastlane.models.status import FINAL
 from fastlane.models.store_version import StoreVersion
@@ -253,12 +253,20 @@ class MongoRows:
         return await self.written(lambda: self._db.delete(index.record.name, filter)) if ids else 0
 
 
+MAX_VISIBLE, ID_MARGIN = 12 * 1024 * 1024, 13
+"""Bytes that the ids in a filter may take, since a command has 16 MiB at most; and the bytes that each takes beside its own."""
+
+
 async def visible_tasks(db: Database, pattern: str) -> list[str]:
-    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read. Raises ReadTooLong for more than a
+    filter can name."""
     start = literal_start(pattern)
     range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
     rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
-    return [row["_id"] for row in rows if re.match(pattern, row["_id"])]
+    found = [row["_id"] for row in rows if re.match(pattern, row["_id"])]
+    if sum(len(id.encode()) + ID_MARGIN for id in found) > MAX_VISIBLE:
+        raise ReadTooLong(f"this covers {len(found)} tasks, which is too much at once; {LIST_ADVICE}")
+    return found
 
 
 def filter_of(index: Index[Any], where: Where, part: Part = ALL) -> Document:
@@ -361,6 +369,7 @@ _OWN: Mapping[str, Sequence[IndexModel]] = {
         _index("chunks_by_stderr", "execution_id", "start_stderr", where={"stderr_bytes": {"$gt": 0}}),
     ),
     RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
+    HOURS: (_declared(records.HOURS_OF_TASK), _declared(records.HOURS_BY_AGE)),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 INDEXES: Mapping[str, Sequence[IndexModel]] = {

@@ -17,7 +17,7 @@ import structlog
 
 from fastlane.errors import FastlaneError
 from fastlane.storage.sqlite.connection import connect, execute_patiently, is_busy
-from fastlane.storage.sqlite.schema import MIGRATIONS, Migration
+from fastlane.storage.sqlite.schema import MIGRATIONS, NEW, OLDEST, Migration
 
 log = structlog.get_logger()
 
@@ -169,8 +169,11 @@ def _missing(db: sqlite3.Connection, migrations: Sequence[Migration]) -> list[Pa
         if min_reader > newest:
             words = f"the store was made by a newer fastlane (it needs schema {min_reader}, this one has {newest}); install that one"
             raise FastlaneError(words)
+    if 0 < version < OLDEST:
+        words = f"the store has schema {version}, from before 0.1.0; this fastlane brings files up to date from {OLDEST} on"
+        raise FastlaneError(f"{words}: start 0.1.0 with it once, then this one")
     done = dict(db.execute("SELECT version, done FROM schema_parts").fetchall()) if _has(db, "schema_parts") else {}
-    later = [migration for migration in migrations if migration.version > version]
+    later = [*([NEW] if version == 0 else []), *(one for one in migrations if one.version > (version or NEW.version))]
     return [(one, number) for one in later for number in range(done.get(one.version, 0), len(one.parts))]
 
 

@@ -16,7 +16,7 @@ from fastlane.storage.records import EXECUTIONS, HOURS, HOURS_OF_TASK, Part, Row
 from fastlane.storage.retention import RetentionLogic
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import SqliteCommits, SqliteJobs
-from fastlane.storage.sqlite.lists import SqliteJobLists, SqliteLists
+from fastlane.storage.sqlite.lists import SqliteLists
 from fastlane.storage.sqlite.logs import SqliteLogs
 from fastlane.storage.sqlite.rows import as_json, insert_into
 
@@ -117,7 +117,7 @@ def _uncount(db: sqlite3.Connection, execution: Execution) -> None:
     db.execute(_FORGET_EMPTY, key)
 
 
-class SqliteStore(SqliteJobs, SqliteLists, SqliteJobLists, SqliteLogs, StoreLogic):
+class SqliteStore(SqliteJobs, SqliteLists, SqliteLogs, StoreLogic):
     """A ``Store`` on the file at ``path``, see ``SqliteFile``."""
 
     def __init__(self, path: Path | str, *, busy_timeout: float = 5.0) -> None:

@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+from pymongo import IndexModel
 from pymongo.errors import AutoReconnect
 
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models import transitions
-from fastlane.models.paging import Window
-from fastlane.storage.mongo import database
+from fastlane.models.paging import Wanted, WantedJobs, Window
+from fastlane.storage.mongo import database, rows as mongo_rows
 from fastlane.storage.mongo.database import Database, Document, read_url
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
@@ -93,6 +94,18 @@ async def test_a_frozen_server_is_store_down_in_time_and_loses_nothing(own_mongo
         assert [await store.job(one[0].id) for one in (made, late)] == [made[0], late[0]]
 
 
+async def test_a_server_that_freezes_during_a_walk_is_store_down_in_time(own_mongo: RealMongo) -> None:
+    db = Database(read_url(own_mongo.url("test")), deadline=1.0)
+    db.open()
+    await make_rows(db)
+    began = time.monotonic()
+    with pytest.raises(StoreDown):
+        await db.call(lambda: walked(db, {}, own_mongo.pause))
+    assert time.monotonic() - began < 1.0 + 10
+    own_mongo.go_on()
+    await db.close()
+
+
 @contextmanager
 def failing(server: RealMongo, command: str, fault: dict[str, Any], times: int) -> Iterator[None]:
     """The server fails so at the next calls of this command."""
@@ -118,6 +131,52 @@ async def test_what_may_pass_is_tried_again_and_made_once(
         assert claimed is not None
         assert await store.executions_of(made[0].id, 10) == [claimed]
         assert (await store.counts()).jobs == 1
+
+
+WALK_FAULTS = {**{fault: FAULTS[fault] for fault in FAULTS if "majority" not in fault}, "cursor gone": {"errorCode": 43}}
+ROWS = 3 * database.BATCH + 5
+
+
+async def walked(db: Database, part: Mapping[str, int], meanwhile: Callable[[], object] = lambda: None) -> list[str]:
+    """The ids of a walk. ``meanwhile`` happens behind its fifth row."""
+    ids: list[str] = []
+    by_age = [("hour", 1), ("_id", -1)]
+    async with aclosing(db.walk("hours", {"hour": {"$gte": 0, "$lte": ROWS}}, "hours_by_age", by_age, **part)) as rows:
+        async for row in rows:
+            ids.append(row["_id"])
+            if len(ids) == 5:
+                meanwhile()
+    return ids
+
+
+async def make_rows(db: Database) -> list[str]:
+    """Rows to walk over: their ids in the order of the walk."""
+    await db.make_indexes("hours", [IndexModel([("hour", 1)], name="hours_by_age")])
+    made = {f"{number:03}": number // 10 for number in range(ROWS)}
+    await db.insert_missing("hours", [{"_id": id, "made": "me", "hour": hour} for id, hour in made.items()])
+    return sorted(made, key=lambda id: (made[id], -int(id)))
+
+
+@pytest.fixture
+async def own_db(own_mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    monkeypatch.setattr(database, "HEARTBEAT", 0.5)
+    db = Database(read_url(own_mongo_url), PATIENCE)
+    db.open()
+    yield db
+    await db.close()
+
+
+@pytest.mark.parametrize("part", [{}, {"skip": 3}, {"skip": 3, "limit": ROWS - 10}, {"limit": database.BATCH}, {"limit": 6, "batch": 6}])
+@pytest.mark.parametrize("fault", ["connection closed", *(pytest.param(fault, marks=pytest.mark.thorough) for fault in WALK_FAULTS)])
+async def test_a_walk_continues_behind_its_last_row_after_a_passing_fault(
+    mongo_server: RealMongo, own_db: Database, fault: str, part: dict[str, int]
+) -> None:
+    rows = await make_rows(own_db)
+    start = part.get("skip", 0)
+    expected = rows[start : start + part["limit"]] if "limit" in part else rows[start:]
+    for command in ("find", "getMore"):
+        with failing(mongo_server, command, WALK_FAULTS[fault], times=1):
+            assert await own_db.call(lambda: walked(own_db, part)) == expected
 
 
 @pytest.mark.thorough
@@ -178,3 +237,22 @@ async def test_a_read_that_takes_too_long_says_so_whatever_befalls_others_meanwh
     troubled = db.call(lambda: db._repeated(cut))
     slow = db.call(lambda: asyncio.sleep(60), advice="ask for less")
     assert [type(end) for end in await asyncio.gather(troubled, slow, return_exceptions=True)] == [StoreDown, ReadTooLong]
+
+
+async def test_tasks_that_no_filter_can_name_are_refused_and_fewer_are_listed(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongo_rows, "MAX_VISIBLE", 150)
+    async with opened(mongo_url, PATIENCE) as store:
+        for number in range(10):
+            await store.create(*new(f"{number % 2}-task-{number}"))
+        reads = (
+            lambda visible: store.list_all_jobs(WantedJobs(visible=visible), Window(1, 10)),
+            lambda visible: store.list_executions(Wanted(visible=visible), Window(1, 10)),
+            store.counts,
+            store.jobs_by_status,
+            lambda visible: store.next_jobs(10, 1, visible),
+            lambda visible: store.running_containers(10, visible),
+        )
+        for read in reads:
+            with pytest.raises(ReadTooLong, match="10 tasks, which is too much at once; ask for less"):
+                await read(".*task")
+            await read("1-")

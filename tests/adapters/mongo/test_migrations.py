@@ -15,9 +15,10 @@ from fastlane.errors import FastlaneError, StoreDown
 from fastlane.storage.mongo import database, migration
 from fastlane.storage.mongo.database import Database, read_url
 from fastlane.storage.mongo.migration import CLAIM, MIGRATIONS, SCHEMA, VERSION, MongoMigration, prepare
-from fastlane.storage.mongo.rows import META
+from fastlane.storage.mongo.rows import INDEXES, META
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
+from tests.support.mongo import RealMongo
 from tests.support.waiting import PATIENCE, until
 
 OTHER = {"_id": CLAIM, "made": "another process", "beat": 3}
@@ -147,15 +148,17 @@ async def test_a_database_of_a_newer_fastlane_is_used_when_that_allows_it_and_re
 
 
 class Times(CommandListener):
-    """The milliseconds that the server may take for each command of this name."""
+    """The milliseconds that the server may take for each command of this name, and which members it waits for."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.allowed: list[Any] = []
+        self.quorums: list[Any] = []
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.command_name == self._name:
             self.allowed.append(event.command.get("maxTimeMS"))
+            self.quorums.append(event.command.get("commitQuorum"))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Is of no interest."""
@@ -174,3 +177,22 @@ async def test_an_index_of_a_large_collection_may_take_longer_than_a_call(mongo_
     await db.close()
     assert len(times.allowed) == sum(isinstance(part, partial) for one in MIGRATIONS for part in one.parts)
     assert all(allowed is None or allowed > 3_600_000 for allowed in times.allowed)
+
+
+@pytest.mark.parametrize("refusals", [0, 1])
+async def test_an_index_waits_for_a_majority_where_the_server_can_be_told_so(
+    mongo_server: RealMongo, own_mongo_url: str, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    times = Times("createIndexes")
+    monkeypatch.setattr(database, "AsyncIOMotorClient", lambda url, **options: AsyncIOMotorClient(url, event_listeners=[times], **options))
+    db = Database(read_url(own_mongo_url), PATIENCE)
+    db.open()
+    point = {"configureFailPoint": "failCommand", "mode": {"times": refusals}, "data": {"failCommands": ["createIndexes"], "errorCode": 2}}
+    with mongo_server.client() as client:
+        client.admin.command(point if refusals else {**point, "mode": "off"})
+        try:
+            await db.make_indexes("hours", INDEXES["hours"])
+        finally:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+    await db.close()
+    assert times.quorums[: refusals + 1] == ["majority", None][: refusals + 1]

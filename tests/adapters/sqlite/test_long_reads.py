@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,11 +13,14 @@ from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
 from fastlane.storage import pages
-from fastlane.storage.sqlite import connection, file as store, lists, lists as job_lists
+from fastlane.storage.lists import ListLogic, ListReader
+from fastlane.storage.sqlite import connection, file as store, lists
 from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
 from tests.support.waiting import until
+
+T = TypeVar("T")
 
 MIXED = frozenset({Status.DONE, Status.PULLING})
 ENDLESS = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number) SELECT count(*) FROM number"
@@ -41,14 +45,14 @@ def running(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """Makes each list of tasks endless; one entry for each that runs."""
     began: list[None] = []
 
-    def endless(db: Any, *_: object) -> Any:
+    async def endless(reader: Any, *_: object) -> Any:
         began.append(None)
         try:
-            return db.execute(ENDLESS).fetchall()
+            return reader._db.execute(ENDLESS).fetchall()
         finally:
             began.pop()
 
-    monkeypatch.setattr(lists, "tasks", endless)
+    monkeypatch.setattr(lists.SqliteListReader, "tasks", endless)
     return began
 
 
@@ -93,7 +97,17 @@ def write(path: Path, statement: str, rows: list[tuple[str, str]]) -> None:
     db.close()
 
 
-def effort(path: Path, wanted: Wanted, window: Window) -> tuple[int, Page[Any]]:
+class Lists(ListLogic):
+    """The lists of a connection."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    async def _listed(self, read: Callable[[ListReader], Coroutine[Any, Any, T]], _: bool = False, /) -> T:
+        return lists.result_of(self._db, read)
+
+
+async def effort(path: Path, wanted: Wanted, window: Window) -> tuple[int, Page[Any]]:
     """What a list costs, in hundreds of SQLite's instructions; and the page."""
     cost = 0
 
@@ -104,7 +118,7 @@ def effort(path: Path, wanted: Wanted, window: Window) -> tuple[int, Page[Any]]:
 
     db = connect(path, 5.0)
     db.set_progress_handler(count, 100)
-    page = lists.executions(db, wanted, window)
+    page = await Lists(db).list_executions(wanted, window)
     db.close()
     return cost, page
 
@@ -117,10 +131,10 @@ async def test_what_a_caller_may_not_see_makes_its_list_no_slower(
     await fill(opened, path, "mine", 40, due=2_000)
     await fill(opened, path, "theirs", 300, due=3_000)
     wanted, window = Wanted(statuses, since=since, visible="mine"), Window(1, 10)
-    before, page = effort(path, wanted, window)
+    before, page = await effort(path, wanted, window)
     assert len(page.rows) == min(10, page.total) > 0
     await fill(opened, path, "others", 1_000, due=4_000)
-    after, again = effort(path, wanted, window)
+    after, again = await effort(path, wanted, window)
     assert again == page
     assert after <= before + 5
 
@@ -133,7 +147,7 @@ async def test_a_pattern_is_asked_once_for_each_task_that_can_match(
     monkeypatch.setattr(connection, "_visible", lambda pattern, task: (asked.append(task), matches(pattern, task))[1])
     for task in ("other", "team-a", "team-b", "zebra"):
         await fill(opened, path, task, 30)
-    _, page = effort(path, Wanted(visible="team-[ab]$"), Window(1, 10))
+    _, page = await effort(path, Wanted(visible="team-[ab]$"), Window(1, 10))
     assert page.total == 60
     assert sorted(asked) == ["team-a", "team-b"]
 
@@ -154,16 +168,17 @@ async def test_jobs_of_few_visible_tasks_and_of_many_are_the_same_pages(
         task = ("other", "team-a", "team-b")[number % 3]
         await opened.create(new_job(task, now=1_000 + number // 4, sequence=0), None, None)
     db = connect(path, 5.0)
+    seen = Lists(db)
     for statuses, page in itertools.product((frozenset[str](), frozenset({"expired"})), (1, 2, 4, 5)):
         wanted, window = WantedJobs(statuses, visible="team"), Window(page, 7)
-        by_task = job_lists.all_jobs(db, wanted, window)
+        by_task = await seen.list_all_jobs(wanted, window)
         with monkeypatch.context() as patched:
             patched.setattr(pages, "FEW_TASKS", -1)
-            assert job_lists.all_jobs(db, wanted, window) == by_task
+            assert await seen.list_all_jobs(wanted, window) == by_task
         assert by_task.total == 26
         if by_task.next is not None:
             following = Window(page + 1, 7, by_task.next)
-            assert job_lists.all_jobs(db, wanted, following).rows == job_lists.all_jobs(db, wanted, Window(page + 1, 7)).rows
+            assert (await seen.list_all_jobs(wanted, following)).rows == (await seen.list_all_jobs(wanted, Window(page + 1, 7))).rows
     db.close()
 
 
@@ -176,11 +191,11 @@ async def test_few_visible_tasks_and_many_give_the_same_pages(
         await fill(opened, path, task, 24)
     for statuses, page in itertools.product((frozenset(), FINAL, frozenset({Status.RUNNING}), MIXED), (1, 2, 5)):
         wanted, window = Wanted(frozenset(statuses), since=since, visible=visible), Window(page, 7)
-        _, by_task = effort(path, wanted, window)
+        _, by_task = await effort(path, wanted, window)
         with monkeypatch.context() as patched:
             patched.setattr(pages, "FEW_TASKS", -1)
-            _, passed_over = effort(path, wanted, window)
+            _, passed_over = await effort(path, wanted, window)
         assert by_task == passed_over, (statuses, page)
         if by_task.next is not None:
             following = Window(page + 1, 7, by_task.next)
-            assert effort(path, wanted, following)[1].rows == effort(path, wanted, Window(page + 1, 7))[1].rows
+            assert (await effort(path, wanted, following))[1].rows == (await effort(path, wanted, Window(page + 1, 7)))[1].rows

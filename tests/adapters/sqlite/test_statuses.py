@@ -16,6 +16,7 @@ from fastlane.storage.sqlite.schema import JOB_STATUSES, MIGRATIONS
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import new, new_job
+from tests.support.previous_release import make_file
 
 INSERT_JOB, INSERT_EXECUTION = insert_into("jobs", JOBS.columns), insert_into("executions", EXECUTIONS.fields)
 """As an older fastlane has them."""
@@ -36,6 +37,7 @@ def insert(db: sqlite3.Connection, *statuses: Status) -> list[str]:
 
 async def test_a_file_of_the_version_before_gets_the_statuses_of_all_its_jobs(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
+    make_file(path)
     with closing(connect(path, 5.0)) as db:
         migrate(db, 5.0, [one for one in MIGRATIONS if one.version < 25])
         ids = insert(db, *Status)

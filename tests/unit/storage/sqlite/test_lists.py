@@ -18,6 +18,7 @@ from fastlane.storage.sqlite.rows import insert_into
 from fastlane.storage.sqlite.schema import MIGRATIONS
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
+from tests.support.previous_release import make_file
 
 WIDE = Window(1, 100)
 
@@ -29,10 +30,12 @@ def write(db, table, document):
     db.execute(insert_into(table, list(known)), tuple(known.values()))
 
 
-@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
-async def test_an_older_file_is_counted_and_its_tasks_are_named(tmp_path, version):
+@pytest.mark.parametrize("steps", range(len(MIGRATIONS)))
+async def test_an_older_file_is_counted_and_its_tasks_are_named(tmp_path, steps):
+    make_file(tmp_path / "store.db")
     db = connect(tmp_path / "store.db", 1.0)
-    migrate(db, 1.0, MIGRATIONS[:version])
+    if steps:
+        migrate(db, 1.0, MIGRATIONS[:steps])
     job, tick, execution = new("old-task")
     failed = replace(execution, status=Status.FAILED, finished_at=5)
     single = new("old-task")

@@ -13,6 +13,7 @@ from fastlane.storage.sqlite.migration import migrate, prepare
 from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import new
+from tests.support.previous_release import make_file
 
 LATER = Migration(
     VERSION + 1, VERSION, ("ALTER TABLE executions ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'", "CREATE TABLE extra (id TEXT)")
@@ -44,14 +45,14 @@ def test_each_field_of_a_value_has_its_column(path, record):
     assert sorted(column for column in columns if column not in OWN) == sorted(record.columns)
 
 
-@pytest.mark.parametrize("index", records.INDEXES, ids=lambda index: index.name)
+@pytest.mark.parametrize("index", [*records.INDEXES, records.EXECUTIONS_ENDED], ids=lambda index: index.name)
 def test_each_index_has_the_fields_and_the_condition_that_its_record_declares(path, index):
     db = connect(path, 5.0)
     (text,) = db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", (index.name,)).fetchone()
     db.close()
     on, _, condition = text.partition(" WHERE ")
     assert on.endswith(f"ON {index.record.name} ({', '.join(index.keys)})")
-    assert condition in ("" if index.where is None else index.where.sql, "next_tick IS NOT NULL")
+    assert condition == ("" if index.where is None else index.where.sql)
 
 
 def test_each_status_has_a_counter_and_stands_in_one_partial_condition(path):
@@ -132,17 +133,63 @@ async def test_a_file_that_is_not_a_database_is_refused_and_left_alone(tmp_path)
     assert path.read_text().startswith("not a database")
 
 
-async def test_a_file_of_the_first_version_opens_and_its_jobs_are_neither_paused_nor_armed_again(tmp_path):
+def shape(path):
+    """The tables of a file with their columns, and its indexes and triggers, however they came about."""
+    db = connect(path, 5.0)
+    tables, rest = {}, {}
+    for kind, name, text in db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"):
+        if kind == "table":
+            columns = {column[1:4] + column[5:] for column in db.execute(f"PRAGMA table_info({name})")}
+            tables[name] = columns, "WITHOUT ROWID" in text, "STRICT" in text
+        else:
+            rest[name] = "".join(text.split())
+    db.close()
+    return {name: table for name, table in tables.items() if name != "schema_parts"}, rest
+
+
+def test_a_new_file_has_the_tables_of_a_file_of_the_release_before_that_was_brought_up_to_date(path, tmp_path):
+    make_file(tmp_path / "old.db")
+    before = shape(tmp_path / "old.db")
+    migrated(tmp_path / "old.db")
+    new = shape(path)
+    assert new == shape(tmp_path / "old.db")
+    assert new != before
+    assert len(new[0]) > 20
+    assert len(new[1]) > 50
+
+
+def test_each_migration_from_the_release_before_is_a_step_of_one(tmp_path):
+    make_file(tmp_path / "old.db")
+    db = connect(tmp_path / "old.db", 5.0)
+    assert db.execute("SELECT max(version) FROM schema").fetchone() == (schema.OLDEST,)
+    db.close()
+    assert [one.version for one in MIGRATIONS] == list(range(schema.OLDEST + 1, VERSION + 1))
+
+
+async def test_a_file_from_before_the_release_before_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "old.db"
+    make_file(path)
+    db = connect(path, 5.0)
+    db.execute("DELETE FROM schema WHERE version = ?", (schema.OLDEST,))
+    db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+    content = path.read_bytes()
+    with pytest.raises(FastlaneError, match=f"has schema {schema.OLDEST - 1}, from before 0.1.0; .* start 0.1.0 with it once"):
+        await SqliteStore(path).open()
+    assert path.read_bytes() == content
+
+
+async def test_jobs_of_a_file_of_the_release_before_are_neither_paused_nor_armed_again(tmp_path):
     job, tick, execution = new(requested_by=None)
     execution = replace(execution, incarnation="")
+    make_file(tmp_path / "store.db")
     db = connect(tmp_path / "store.db", 5.0)
-    migrate(db, 5.0, MIGRATIONS[:1])
     for table, document in (
         ("jobs", records.JOBS.row(job)),
         ("ticks", records.TICKS.row(tick)),
         ("executions", records.EXECUTIONS.row(execution)),
     ):
-        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] in document]
         values = [document[name] for name in columns]
         db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", values)
     db.execute("INSERT INTO tasks VALUES (?, 1, 1, 1)", (job.task_id,))
