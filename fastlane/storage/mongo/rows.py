@@ -1,13 +1,9 @@
-"""The verbs over records in MongoDB. Each row is a document, whose ``_id`` is the row's ``id``.
+"""The verbs over records in MongoDB, and the collections with their indexes, which ``migration`` makes.
 
-Documents have additional fields for indexes: the conditions of the record's indexes (``flags``), and the fields that ``_ADDED`` names. A
-nonce of the write (``made``) distinguishes its repetition from another process's write.
-
-The collections and their indexes, which ``migration`` makes.
-
-A job, a tick, an execution, a chunk of a log, a task and a record are a document each, made by ``rows`` from the declarations in
-``records``. Documents have additional fields for indexes, because MongoDB cannot make an index from a condition over several fields. Every
-query names its index, so none scans a collection.
+Each row is a document, whose ``_id`` is the row's ``id``. Documents have additional fields for indexes, because MongoDB cannot make an
+index from a condition over several fields: the conditions of the record's indexes (``flags``), and the fields that ``_ADDED`` names. A
+nonce of the write (``made``) distinguishes its repetition from another process's write. Every query names its index, so none scans a
+collection.
 """
 
 import asyncio

@@ -234,7 +234,6 @@ MAX_ROWS = 64
 
 JOB_COLUMNS = ", ".join(JOBS.fields)
 _COLUMNS = (*JOBS.columns, "job_status")
-_INSERT_TICK, _INSERT_EXECUTION = insert_into("ticks", TICKS.fields), insert_into("executions", EXECUTIONS.fields)
 _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET modified_at = max(modified_at, excluded.modified_at), jobs_count = jobs_count + excluded.jobs_count"""
 _AS_SEEN = " AND ".join(["id = ?", *(f"{name} IS ?" for name in COMPARED)])
@@ -305,23 +304,22 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
 
 def _carry_out(db: sqlite3.Connection, commit: Commit) -> bool:
     """Replaces or deletes a job, and writes what belongs to that; False when the job is not as it was seen."""
-    effects, seen = commit.effects, (commit.seen or {}).values()
+    effects, seen = commit.effects, commit.seen or {}
+    as_seen = (commit.job_id, *(seen[name] for name in COMPARED))
     if effects.record is not None:
         refuse_repeat(db, effects.record)
     if commit.job is None:
-        written = db.execute(f"DELETE FROM jobs WHERE {_AS_SEEN}", (commit.job_id, *seen))
+        written = db.execute(f"DELETE FROM jobs WHERE {_AS_SEEN}", as_seen)
     else:
-        written = db.execute(_REPLACE, (*JOBS.row(commit.job).values(), commit.job_id, *seen))
+        written = db.execute(_REPLACE, (*JOBS.row(commit.job).values(), *as_seen))
     if written.rowcount != 1:
         return False
     if commit.task_modified_at is not None:
         db.execute(_CHANGE_TASK, (commit.task_modified_at, int(commit.job is None), commit.task_id))
     if effects.record is not None:
         keep_record(db, effects.record)
-    for tick in effects.ticks:
-        db.execute(_INSERT_TICK, tuple(TICKS.row(tick).values()))
-    if effects.execution is not None:
-        db.execute(_INSERT_EXECUTION, tuple(EXECUTIONS.row(effects.execution).values()))
+    _insert(db, "ticks", TICKS.columns, [TICKS.row(tick) for tick in effects.ticks])
+    _insert(db, "executions", EXECUTIONS.columns, [EXECUTIONS.row(one) for one in (effects.execution,) if one is not None])
     record_events(db, effects.events)
     return True
 
