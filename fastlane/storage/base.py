@@ -232,7 +232,8 @@ class ExecutionStore(Protocol):
         else the newest that has ended."""
 
     async def waiting(self, job_id: str) -> Execution | None:
-        """A job's newest execution that waits for others of the job; None when none does. Cheap: it is read at each execution's end."""
+        """A job's newest execution that waits for others of the job; None when none does. Cheap: it is read at each execution's end. May
+        miss one that is being committed, which looks itself when it is claimed."""
 
     async def waiting_of(self, task_id: str, most: int) -> int:
         """How many executions of a task are enqueued; ``most`` when there are more, or more."""

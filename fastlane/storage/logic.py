@@ -1,26 +1,62 @@
 """The methods of the store that are the same for every database: written once, on top of the verbs over records (``records``)."""
 
 import asyncio
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from fastlane.clock import unless_cancelled
+from fastlane.errors import Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, EventKind, Source, Span
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Execution, Job
+from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, RunningContainer, Task, is_under_way, job_version
+from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours
 from fastlane.models.status import UNDER_WAY, Status
-from fastlane.models.tick import Outcome
+from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records
-from fastlane.storage.base import Generation, Noted
+from fastlane.storage.base import ONE_STEP, Deletion, Generation, Noted
 from fastlane.storage.logs import logged
-from fastlane.storage.records import Among, Between, Index, Part, Rows, Without, by_key, filled, readable, write_version
+from fastlane.storage.records import (
+    COMPARED,
+    MAX_UNDER_WAY,
+    NEVER_AGAIN,
+    Among,
+    Between,
+    Commit,
+    Condition,
+    Effects,
+    Index,
+    Part,
+    Rows,
+    Without,
+    by_key,
+    filled,
+    readable,
+    write_version,
+)
+from fastlane.storage.retention import delete_executions
 from fastlane.storage.values import FAULTS, failure_from_json, requester_from_json, unreadable
+
+CANDIDATES = 100
+"""Jobs, and executions, that are looked at together."""
+UNBOUND = frozenset({Status.ENQUEUED, Status.PULLING})
+"""Statuses in which an execution may not be bound to a service yet."""
+_BOUNDS = ("incarnation", "floor", "stop_sequence")
+_DELETED = (*COMPARED, "task_id", "stop_sequence", "held_tick")
+_CONTAINER = ("id", "task_id", "job_id", "host", "container_id", "spec")
+_TICKS = replace(records.TICKS_OF_JOB, order=())
+_UNFINISHED_BY_JOB = replace(records.EXECUTIONS_UNFINISHED, equal=("task_id",), order=("job_id",))
+_RECORDS = Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"), where=Condition("TRUE", "done"))
+"""All records; but for reservations, which MongoDB has in the same collection."""
 
 MAX_DELIVERIES = 1_000
 """Deliveries of an execution that are read: more than there can be."""
@@ -31,7 +67,127 @@ class StoreLogic:
 
     _rows: Rows
 
-    # jobs and executions
+    # jobs
+
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
+        effects = Effects(() if tick is None else (tick,), execution, record)
+        await self._rows.commit(Commit(job.id, job.task_id, None, job, job.modified_at, effects))
+
+    async def advance(
+        self,
+        seen: Job,
+        job: Job,
+        ticks: Sequence[Tick],
+        execution: Execution | None,
+        record: IdempotencyRecord | None = None,
+        events: Sequence[Event] = (),
+    ) -> bool:
+        changed_at = None if job.modified_at == seen.modified_at else job.modified_at
+        compared = {name: getattr(seen, name) for name in COMPARED}
+        return await self._rows.commit(Commit(seen.id, job.task_id, compared, job, changed_at, Effects(ticks, execution, record, events)))
+
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
+        while (seen := await self.job(job_id)) is not None:
+            if expected is not None:
+                expected.check(job_id, seen.version)
+            ticks, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
+            sequence = seen.sequence + 1
+            after = replace(
+                seen, sequence=sequence, stop_sequence=sequence, next_tick=None, held_tick=None, last_tick=last, modified_at=now
+            )
+            if await self.advance(seen, after, ticks, None, events=[] if event is None else [event]):
+                return after
+        return None
+
+    async def delete_job(
+        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
+    ) -> Deletion:
+        """Raises the job's floor first, so that an attempt that is inserted late never runs. Rows are deleted by ids that were read while
+        the job was as it is seen: so a process that slept deletes nothing from a job that ran again, or was made again, meanwhile."""
+        row = await self._floored(job_id, incarnation, expected)
+        if isinstance(row, Deletion):
+            return row
+        seen = {name: row[name] for name in COMPARED}
+        ticks, executions = await unless_cancelled(
+            asyncio.gather(
+                self._rows.select(_TICKS, {"job_id": job_id}, ("id",), Part(ONE_STEP.ticks)),
+                self._rows.select(records.EXECUTIONS_OF_JOB, {"job_id": job_id}, ("id",), Part(ONE_STEP.executions)),
+            )
+        )
+        stored = (await self._rows.select_keys(records.JOBS, [job_id], COMPARED)).get(job_id, {})
+        if any(stored.get(name) != value for name, value in seen.items()):
+            return Deletion.MORE
+        await self._rows.delete(records.TICKS, [(tick["id"],) for tick in ticks])
+        if len(ticks) == ONE_STEP.ticks:
+            return Deletion.MORE
+        _, chunks = await delete_executions(self._rows, [execution["id"] for execution in executions])
+        if len(executions) == ONE_STEP.executions or chunks == 0:
+            return Deletion.MORE
+        commit = Commit(job_id, row["task_id"], seen, None, now, Effects(events=() if event is None else (event,)))
+        return Deletion.DONE if await self._rows.commit(commit) else Deletion.MORE
+
+    async def _floored(self, job_id: str, incarnation: str, expected: ExpectedVersions | None) -> records.Row | Deletion:
+        """The job's row with its floor raised, or how the deletion ends before that. Raises Changed."""
+        while True:
+            await self._rows.catch_up(job_id)
+            row = (await self._rows.select_keys(records.JOBS, [job_id], _DELETED)).get(job_id)
+            if row is None or row["incarnation"] != incarnation:
+                return Deletion.DONE
+            if expected is not None:
+                expected.check(job_id, job_version(incarnation, row["revision"], row["stop_sequence"]))
+            is_to_come = row["next_tick"] is not None or row["held_tick"] is not None
+            if is_to_come or await self.unfinished(row["task_id"], job_id, 1):
+                return Deletion.KEPT
+            after = {"floor": row["sequence"]}
+            seen = {name: row[name] for name in COMPARED}
+            if row["floor"] == row["sequence"] or await self._rows.update(records.JOBS, job_id, after, seen):
+                return {**row, **after}
+
+    async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
+        record = await self._rows.get(records.RECEIPTS, key)
+        return None if record is None or record.created_at < since else record
+
+    async def job(self, job_id: str) -> Job | None:
+        return await self._rows.get(records.JOBS, job_id)
+
+    async def task(self, task_id: str) -> Task | None:
+        return await self._rows.get(records.TASKS, task_id)
+
+    async def job_bounds(self, job_id: str) -> JobBounds | None:
+        return (await self._bounds([job_id])).get(job_id)
+
+    async def _bounds(self, job_ids: Sequence[str]) -> dict[str, JobBounds]:
+        """The bounds of several jobs, by id."""
+        rows = await self._rows.select_keys(records.JOBS, job_ids, _BOUNDS)
+        return {id: JobBounds(*(row[name] for name in _BOUNDS)) for id, row in rows.items() if row["incarnation"] is not None}
+
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        await self._rows.catch_up()
+        found: list[Job] = []
+        until: str | None = after
+        while until is not None and len(found) < limit:
+            ids, until = await self._open_ids(task_id, until)
+            rows = await self._rows.select_keys(records.JOBS, ids, records.JOBS.fields)
+            found += readable([rows[id] for id in ids if id in rows and rows[id]["incarnation"] is not None], records.JOBS.read)
+        return found[:limit]
+
+    async def _open_ids(self, task_id: str, after: str) -> tuple[list[str], str | None]:
+        """Ids of the next open jobs after this one, and up to which id it was looked; None: there are no more."""
+        part, of_task = Part(CANDIDATES, (after,)), {"task_id": task_id}
+        fields = ("job_id", "incarnation", "sequence")
+        to_come = [row["id"] for row in await self._rows.select(records.JOBS_TO_COME, of_task, ("id",), part)]
+        unsettled = await self._rows.select(_UNFINISHED_BY_JOB, {**of_task, "settled": False}, fields, part)
+        looked_at = [row["job_id"] for row in unsettled]
+        until = min((ids[-1] for ids in (to_come, looked_at) if len(ids) == CANDIDATES), default=None)
+        bounds = await self._bounds(sorted(set(looked_at)))
+        belonging = {
+            row["job_id"]
+            for row in unsettled
+            if (limits := bounds.get(row["job_id"])) is not None and limits.include(row["incarnation"], row["sequence"])
+        }
+        if until is not None and until not in belonging and await self.unfinished(task_id, until, 1):
+            belonging.add(until)  # the page ends amid its executions
+        return [id for id in sorted({*to_come, *belonging}) if until is None or id <= until], until
 
     async def jobs_of(self, task_id: str, limit: int) -> Sequence[Job]:
         return await self._rows.find(records.JOBS_OF_TASK, {"task_id": task_id}, Part(limit, newest=True))
@@ -45,8 +201,72 @@ class StoreLogic:
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._rows.update(records.TICKS, tick_id, {"outcome": outcome, "reason": reason})
 
+    # executions
+
     async def insert(self, execution: Execution) -> bool:
         return await self._rows.insert(records.EXECUTIONS, execution)
+
+    async def discard(self, execution: Execution) -> bool:
+        fields = ("epoch", "service_id", "status", "op")
+        row = (await self._rows.select_keys(records.EXECUTIONS, [execution.id], fields)).get(execution.id)
+        if row is None or row["epoch"] != execution.epoch or row["service_id"] is not None or row["status"] not in UNBOUND:
+            return False
+        return await self._rows.delete(records.EXECUTIONS, [(execution.id,)], {"op": row["op"]}) == 1
+
+    async def was_deleted(self, execution_id: str) -> bool:
+        if not await self._rows.select_keys(records.DELETED, [execution_id], ("id",)):
+            return False
+        return not await self._rows.select_keys(records.EXECUTIONS, [execution_id], ("id",))
+
+    async def waiting(self, job_id: str) -> Execution | None:
+        found = await self._rows.find(records.EXECUTIONS_WAITING, {"job_id": job_id}, Part(1, newest=True))
+        return found[0] if found else None
+
+    async def waiting_of(self, task_id: str, most: int) -> int:
+        return await self._rows.count(records.EXECUTIONS_UNFINISHED, {"task_id": task_id, "status": Status.ENQUEUED.value}, most)
+
+    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
+        return await self._unfinished(await self._belonging(task_id, job_id), Part(limit))
+
+    async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
+        """They are read from the oldest on. A failed one is settled after the attempt after it was inserted, so a read that comes too late
+        for the first still comes to the second."""
+        where = await self._belonging(task_id, job_id)
+        if where is not None:
+            where |= {"settled": False, "status": Without(NEVER_AGAIN)}
+        found, page = list[Execution](), await self._unfinished(where, Part(MAX_UNDER_WAY))
+        while len(found := [*found, *filter(is_under_way, page)]) < MAX_UNDER_WAY:
+            if len(page) < MAX_UNDER_WAY:
+                return found
+            page = await self._unfinished(where, Part(MAX_UNDER_WAY, (page[-1].sequence, page[-1].attempt)))
+        oldest, last = found[:MAX_UNDER_WAY], await self.waiting(job_id)
+        return oldest if last is None or last in oldest else [*oldest, last]
+
+    async def _belonging(self, task_id: str, job_id: str) -> dict[str, Any] | None:
+        """``JobBounds.include`` as a condition on the executions of a job, whose commits can be seen from now on; None when it is gone."""
+        await self._rows.catch_up(job_id)
+        bounds = await self.job_bounds(job_id)
+        if bounds is None:
+            return None
+        own = {"incarnation": Among(("", bounds.incarnation)), "sequence": Between(low=bounds.floor + 1)}
+        return {"task_id": task_id, "job_id": job_id, **own}
+
+    async def _unfinished(self, where: dict[str, Any] | None, part: Part) -> list[Execution]:
+        """Unfinished executions, oldest first. Raises Unreadable: one that cannot be read may run."""
+        if where is None:
+            return []
+        rows = await self._rows.select(records.EXECUTIONS_UNFINISHED, where, records.EXECUTIONS.fields, part)
+        return [records.EXECUTIONS.read(row) for row in rows]
+
+    async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
+        where: dict[str, Any] = {"status": Status.RUNNING.value}
+        if visible is not None:
+            where["task_id"] = Among(await self._rows.visible_tasks(visible))
+
+        async def fetch(count: int) -> list[dict[str, Any]]:
+            return await self._rows.select(records.EXECUTIONS_BY_STATUS, where, _CONTAINER, Part(count), listed=True)
+
+        return await filled(fetch, limit, _container)
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
@@ -205,11 +425,78 @@ class StoreLogic:
         return await write_version(self._rows, records.QUOTAS, quota, quota.version)
 
 
+def _container(row: records.Row) -> RunningContainer:
+    try:
+        image = orjson.loads(row["spec"])["image"]
+    except (ValueError, LookupError, TypeError):
+        image = None
+    if not isinstance(image, str) or not image.isascii():
+        raise Unreadable(f"execution {row['id']} cannot be read from the store: its spec has no image")
+    return RunningContainer(row["id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image)
+
+
+class HistoryLogic:
+    """The methods of ``HistoryStore`` that need only the verbs. The store counts each end in the commit that writes it."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    async def count_ends(self, limit: int) -> int:
+        del limit
+        return 0
+
+    async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
+        where: dict[str, Any] = {"hour": Between(wanted.since, wanted.until - 1)}
+        if wanted.task_id is not None:
+            if wanted.visible is not None and not re.match(wanted.visible, wanted.task_id):
+                return []
+            where["task_id"] = wanted.task_id
+        elif wanted.visible is not None:
+            where["task_id"] = Among(await self._rows.visible_tasks(wanted.visible))
+        if wanted.pool is not None:
+            where["pool"] = wanted.pool
+        index = records.HOURS_BY_AGE if wanted.task_id is None else records.HOURS_OF_TASK
+        rows = await self._rows.sums(index, where, "hour", (*ENDS, "started", "late"), ("latest",))
+        return [count_of(row) for row in rows]
+
+    async def overdue_hours(self, before: int) -> int:
+        return await self._rows.count(records.HOURS_BY_AGE, {"hour": Between(high=before - 1)})
+
+    async def prune_hours(self, before: int, limit: int) -> int:
+        return await self._rows.delete_some(records.HOURS_BY_AGE, {"hour": Between(high=before - 1)}, Part(limit))
+
+
+def count_of(row: records.Row) -> HourCount:
+    """The counts of an hour in a row of ``HOURS``."""
+    ended = {status: row[status] for status in ENDS if row[status]}
+    return HourCount(row["hour"], ended, row["started"], row["late"], row["latest"])
+
+
+def task_hour_of(row: records.Row) -> TaskHour:
+    """The counts of a task and a pool in an hour."""
+    return TaskHour(row["task_id"], row["pool"], count_of(row))
+
+
+def hours_row(one: TaskHour) -> dict[str, Any]:
+    """The counts of a task and a pool in an hour, as they are stored."""
+    count = one.count
+    ended = {status.value: count.ended.get(status, 0) for status in ENDS}
+    sums = {"started": count.started, "late": count.late, "latest": count.latest}
+    return {"task_id": one.task_id, "pool": one.pool, "hour": count.hour, **ended, **sums}
+
+
 class TransferLogic:
     """The methods of ``TransferStore`` that need only the verbs."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        await self._rows.catch_up()
+        return await self._rows.find(_RECORDS, {"created_at": Between(low=since)}, Part(limit, after))
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        await self._rows.insert(records.RECEIPTS, record)
 
     async def creators(self, job_ids: Sequence[str]) -> Mapping[str, Requester | None]:
         rows = await self._rows.select_keys(records.JOBS, job_ids, ("created_by", "requested_by"))

@@ -1,10 +1,12 @@
 """Logs on top of the verbs over records: stored chunks, and the slices that readers ask for."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from fastlane.clock import unless_cancelled
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
 from fastlane.storage.records import EXECUTIONS, Among, Index, Part, Record, Rows
 from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
@@ -86,12 +88,10 @@ class LogLogic:
     async def prune_logs(self, after: str, limit: int) -> str | None:
         ids = await self._logs_after(after, limit)
         there = await self._rows.select_keys(EXECUTIONS, ids, ("id",))
-        left = MAX_CHUNKS
-        for id in ids:
-            if id not in there:
-                left -= await delete_chunks(self._rows, id, left)
-            if left == 0:
-                return after
+        cut = await cut_logs(self._rows, [id for id in ids if id not in there], MAX_CHUNKS)
+        await self._rows.delete(CHUNKS, cut.keys)
+        if cut.left == 0:
+            return after
         return ids[-1] if len(ids) == limit else None
 
     async def _logs_after(self, after: str, limit: int) -> list[str]:
@@ -104,9 +104,36 @@ class LogLogic:
         return next(iter(await self._rows.select(CHUNKS_OF_EXECUTION, where, fields, Part(1))), None)
 
 
-async def delete_chunks(rows: Rows, execution_id: str, limit: int) -> int:
-    """Deletes the last chunks of a log, ``limit`` at most. Returns how many."""
-    return await rows.delete_some(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, Part(limit, newest=True))
+@dataclass(frozen=True, slots=True)
+class LogCut:
+    """The chunks of logs that one step deletes: their keys, the logs that it comes to, how many of these go whole, and how many chunks it
+    may delete beside these."""
+
+    keys: Sequence[tuple[str, int]]
+    touched: Sequence[str]
+    gone: int
+    left: int
+
+
+async def cut_logs(rows: Rows, execution_ids: Sequence[str], most: int) -> LogCut:
+    """The last chunks of these logs, in order, ``most`` at most. A log goes from its end, so that its beginning is left."""
+    keys, touched, gone, left = list[tuple[str, int]](), list[str](), 0, most
+    lengths = await unless_cancelled(asyncio.gather(*(_length(rows, id) for id in execution_ids)))
+    for id, length in zip(execution_ids, lengths, strict=True):
+        if left == 0:
+            break
+        first = max(0, length - left)
+        keys += [(id, sequence) for sequence in range(first, length)]
+        touched.append(id)
+        left -= length - first
+        gone += first == 0
+    return LogCut(keys, touched, gone, left)
+
+
+async def _length(rows: Rows, execution_id: str) -> int:
+    """How many chunks a log has."""
+    last = await rows.select(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, ("sequence",), Part(1, newest=True))
+    return last[0]["sequence"] + 1 if last else 0
 
 
 async def logged(rows: Rows, execution_ids: Sequence[str]) -> frozenset[str]:

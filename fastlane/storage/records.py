@@ -225,6 +225,32 @@ class Record(Generic[Value]):
         return self.of(stored)
 
 
+@dataclass(frozen=True, slots=True)
+class DeletedExecution:
+    """When an execution that a worker had claimed was deleted, in the database's own form."""
+
+    id: str
+    deleted_at: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHours:
+    """``TaskHour`` as it is stored: how many executions of a task and a pool ended in an hour in each of ``retention.ENDS``, how many had
+    started, and how late they started in total and at most."""
+
+    task_id: str
+    pool: str
+    hour: int
+    done: int
+    expired: int
+    failed: int
+    stopped: int
+    timedout: int
+    started: int
+    late: int
+    latest: int
+
+
 def label_text(name: str, value: str) -> str:
     """A label as it is stored and found."""
     return f"{name}={value}"
@@ -299,6 +325,10 @@ GENERATION = Record("generation", Generation, "the generation of the queue", key
 PAUSES = Record("pauses", Pauses, "the paused pools", key=(), first=Pauses())
 POOLS_REVISION = Record("pools_revision", PoolsRevision, "the revision of the pools", key=(), first=PoolsRevision())
 
+# Each database makes the next two in its own way.
+DELETED = Record("deleted_executions", DeletedExecution, "a deletion of")
+HOURS = Record("hours", TaskHours, "the counts of", key=("task_id", "hour", "pool"))
+
 RECORDS: Sequence[Record[Any]] = (TASKS, JOBS, TICKS, EXECUTIONS, HOSTS, RECEIPTS, IMAGES, DELIVERIES, RECEIVERS, QUOTAS, EVENTS)
 
 TASKS_BY_CHANGE = Index(TASKS, "tasks_by_change", (), ("modified_at", "id"))
@@ -333,6 +363,8 @@ EVENTS_OF_JOB = Index(EVENTS, "events_of_job", ("job_id",), ("time", "id"), wher
 EVENTS_OF_EXECUTION = Index(EVENTS, "events_of_execution", ("execution_id",), ("time", "id"), where=OF_EXECUTION)
 
 INDEXES: Sequence[Index[Any]] = tuple(one for one in list(globals().values()) if isinstance(one, Index))
+HOURS_OF_TASK = Index(HOURS, "hours_of_task", ("task_id",), ("hour", "pool"))
+HOURS_BY_AGE = Index(HOURS, "hours_by_age", (), ("hour",))
 EXECUTIONS_ENDED = Index(EXECUTIONS, "executions_ended", ("task_id", "status"), ("scheduled_for", "id"), where=ENDED)
 """In SQLite alone. MongoDB has it without the condition, as ``executions_of_task_by_status``."""
 
@@ -369,6 +401,34 @@ class Part:
 ALL = Part()
 
 
+COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
+"""The fields of a job that must not have changed since it was read, before a commit replaces or deletes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The parts of a commit in addition to the job: rows of its ledger, the execution of one of them, the record of its request, and its
+    events."""
+
+    ticks: Sequence[Tick] = ()
+    execution: Execution | None = None
+    record: IdempotencyRecord | None = None
+    events: Sequence[Event] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The next state of a job (None: it is deleted), and everything that is written with it. ``seen``: the fields of the stored job that
+    must not have changed, ``COMPARED``; None for a new job. ``task_modified_at``: when its task changed; None when it did not."""
+
+    job_id: str
+    task_id: str
+    seen: Where | None
+    job: Job | None
+    task_modified_at: int | None
+    effects: Effects = Effects()
+
+
 class Rows(Protocol):
     """The verbs. They raise the same exceptions as the port's methods. ``listed``: the read is a list, which has a deadline of its own and
     never delays the others."""
@@ -390,8 +450,14 @@ class Rows(Protocol):
     async def select_keys(self, record: Record[Any], keys: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         """These fields of the rows with these keys, by key."""
 
-    async def count(self, index: Index[Any], where: Where) -> int:
-        """How many rows there are."""
+    async def count(self, index: Index[Any], where: Where, most: int | None = None) -> int:
+        """How many rows there are; ``most`` when there are more."""
+
+    async def sums(self, index: Index[Any], where: Where, by: str, added: Sequence[str], highest: Sequence[str]) -> list[dict[str, int]]:
+        """For each value of ``by``, in order: it, the sums of these fields, and the highest values of others."""
+
+    async def visible_tasks(self, pattern: str) -> Sequence[str]:
+        """The ids of the tasks that a regular expression matches. Tasks whose ids begin differently are not read."""
 
     async def insert_missing(self, record: Record[Value], values: Sequence[Value]) -> int:
         """Inserts those whose keys no row has; how many. Safe to repeat, but for a repeat's number."""
@@ -406,10 +472,16 @@ class Rows(Protocol):
         """Changes fields of a row, where others are as they were seen; whether it is there and they were. Safe to repeat."""
 
     async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
-        """Deletes the rows with these keys, where their fields are as they were seen; how many."""
+        """Deletes the rows with these keys, where their fields are as they were seen; how many. An execution goes with its deliveries, is
+        counted before, and is noted as deleted when a worker had claimed it."""
 
     async def delete_some(self, index: Index[Any], where: Where, part: Part = ALL) -> int:
         """Deletes the rows of a part, but for those that have changed meanwhile; how many."""
+
+    async def commit(self, commit: Commit) -> bool:
+        """Writes or deletes a job with all that goes with it; a new job's task is made if necessary, and a deleted job is no longer counted
+        there. False, and nothing written, when the stored job is not as it was seen. Raises Repeated when a record with the key of this one
+        is at most a day old, and Conflict when there is a job, a tick or an execution with the id of a new one."""
 
 
 async def write_version(rows: Rows, record: Record[Value], value: Value, version: int) -> bool:

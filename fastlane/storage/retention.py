@@ -5,16 +5,17 @@ their ids, and the rows of the ledger after them: rows that a crash leaves behin
 step.
 """
 
-from abc import ABC, abstractmethod
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
+from fastlane.clock import unless_cancelled
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, overdue_executions, ticks_of
 from fastlane.storage import records
 from fastlane.storage.base import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
-from fastlane.storage.logs import MAX_CHUNKS, delete_chunks, logged
+from fastlane.storage.logs import CHUNKS, MAX_CHUNKS, cut_logs, logged
 from fastlane.storage.records import LAST, Among, Between, Part, Rows, readable
 from fastlane.storage.values import FAULTS, unreadable
 
@@ -23,31 +24,17 @@ FIRST = (-LAST - 1, "")
 TOGETHER = 500
 """Rows that are checked together for an execution, a log, or something that is still to be sent."""
 
-_JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "next_tick", "held_tick", "spec")
+_JOB = ("task_id", "incarnation", "floor", "created_at", "modified_at", "sequence", "next_tick", "held_tick", "spec")
 _WAITS = ("id", "created_at", "sequence", "last_tick", "next_tick", "held_tick")
 _PAST = ("id", "tick_id", "sequence", "finished_at", "settled", "cleaned")
 _LOG = ("id", "end_noted_at", "stdout_bytes", "stderr_bytes", "settled", "cleaned")
 
 
-class RetentionLogic(ABC):
-    """The methods of ``RetentionStore`` that need only the verbs, and a database's own methods for logs and ticks."""
+class RetentionLogic:
+    """The methods of ``RetentionStore`` that need only the verbs."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-
-    @abstractmethod
-    async def _raise_floor(self, job: JobHistory, floor: int) -> bool:
-        """Raises the job's floor; False when it has changed meanwhile, or is another one."""
-
-    @abstractmethod
-    async def _delete_executions(self, ids: Sequence[str]) -> tuple[int, int]:
-        """Deletes these executions with their logs, as far as one step may: how many, and how many chunks it may still delete. A log goes
-        from its end, so that its beginning is left."""
-
-    @abstractmethod
-    async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
-        """Deletes up to ``chunks`` chunks of these logs, each from its end. Returns how many logs are gone. The executions count as
-        truncated."""
 
     def _ticks_of(self, job: JobHistory) -> records.Where:
         """The part of the ledger that belongs to the job."""
@@ -82,19 +69,25 @@ class RetentionLogic(ABC):
         return Removed(len(executions), len(ticks), len(logs), more)
 
     async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
-        if await self._job(job) is None:
+        row = await self._job(job)
+        if row is None:
             return Removed()
         executions = await self._oldest(job, cuts)
-        if executions and not await self._raise_floor(job, executions[-1].sequence):
-            return Removed(more=True)  # it has changed meanwhile: the next step looks again
-        gone, chunks = await self._delete_executions([execution.id for execution in executions[: ONE_STEP.executions]])
+        if executions and executions[-1].sequence > row["floor"]:
+            seen = {"incarnation": job.incarnation, "floor": row["floor"]}
+            if not await self._rows.update(records.JOBS, job.job_id, {"floor": executions[-1].sequence}, seen):
+                return Removed(more=True)  # it has changed meanwhile: the next step looks again
+        gone, chunks = await delete_executions(self._rows, [execution.id for execution in executions[: ONE_STEP.executions]])
         left = set(ticks_of(executions[gone:]))
         ticks = [id for id in ticks_of(executions[:gone]) if id not in left]
         without = await self._old_ticks(job, cuts)
         rows = await self._rows.delete(records.TICKS, [(id,) for id in (*ticks, *without)])
         logs = await self._old_logs(job, cuts) if gone == len(executions) else []
         more = bool(logs) or len(executions) >= ONE_STEP.executions or gone < len(executions) or len(without) >= ONE_STEP.ticks
-        return Removed(gone, rows, await self._delete_logs(logs, chunks) if logs else 0, more)
+        cut = await cut_logs(self._rows, logs, chunks)
+        await unless_cancelled(asyncio.gather(*(self._rows.update(records.EXECUTIONS, id, {"truncated": True}) for id in cut.touched)))
+        await self._rows.delete(CHUNKS, cut.keys)
+        return Removed(gone, rows, cut.gone, more)
 
     async def overdue_deliveries(self, before: int) -> int:
         return await self._rows.count(records.DELIVERIES_BY_AGE, {"created_at": _before(before)})
@@ -108,7 +101,9 @@ class RetentionLogic(ABC):
     async def prune_log(self, execution_id: str) -> bool:
         if not await self._rows.update(records.EXECUTIONS, execution_id, {"truncated": True}, {"settled": True, "cleaned": True}):
             return False
-        return await delete_chunks(self._rows, execution_id, MAX_CHUNKS) == MAX_CHUNKS
+        cut = await cut_logs(self._rows, [execution_id], MAX_CHUNKS)
+        await self._rows.delete(CHUNKS, cut.keys)
+        return cut.left == 0
 
     async def stored_logs(self, limit: int, after: tuple[int, str] | None = None) -> LogPage:
         rows = await self._rows.select(records.EXECUTIONS_BY_END, {}, _LOG, Part(limit, after or FIRST))
@@ -187,6 +182,14 @@ class RetentionLogic(ABC):
                 break
             after = (page[-1]["sequence"], page[-1]["attempt"])
         return found[: most.logs]
+
+
+async def delete_executions(rows: Rows, ids: Sequence[str]) -> tuple[int, int]:
+    """Deletes these executions with their logs, as far as one step may: how many, and how many chunks it may still delete."""
+    cut = await cut_logs(rows, ids, MAX_CHUNKS)
+    going = [(id,) for id in ids[: cut.gone]]
+    await unless_cancelled(asyncio.gather(rows.delete(CHUNKS, cut.keys), rows.delete(records.EXECUTIONS, going)))
+    return cut.gone, cut.left
 
 
 _DELIVERIES = records.Index(records.DELIVERIES, "deliveries_of_execution", ("execution_id",))

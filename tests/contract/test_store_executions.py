@@ -9,9 +9,8 @@ from fastlane.models.job import Ending, Execution, Failure, FailureReason, Runni
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
+from fastlane.storage import logic
 from fastlane.storage.base import Counts
-from fastlane.storage.mongo import jobs as mongo_executions
-from fastlane.storage.sqlite import jobs as sqlite_executions
 from tests.contract.stored import created, ended
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
@@ -150,8 +149,7 @@ async def test_of_very_many_under_way_the_oldest_are_found_and_the_newest_that_w
 
 
 async def test_one_that_waits_among_the_oldest_is_found_once(store, monkeypatch):
-    for module in (mongo_executions, sqlite_executions):
-        monkeypatch.setattr(module, "MAX_UNDER_WAY", 3)
+    monkeypatch.setattr(logic, "MAX_UNDER_WAY", 3)
     job, _, first = new()
     await store.create(job, None, None)
     made = [replace(first, id=f"{number}", sequence=number, waits=Overlap.QUEUE if number == 2 else None) for number in range(1, 5)]

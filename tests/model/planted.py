@@ -27,6 +27,7 @@ from fastlane.services import jobs as submissions
 from fastlane.services.assembly import Services
 from fastlane.services.jobs import ManualRuns
 from fastlane.services.outbox import QueueOutbox
+from fastlane.storage.logic import StoreLogic
 from fastlane.storage.sqlite import jobs
 from tests.support.intercept import Around, Call, Intercepted, answering
 
@@ -178,7 +179,11 @@ def same_incarnation(right: Callable[..., Any]) -> Callable[..., Any]:
 
 def nothing_unfinished(stack: ExitStack) -> None:
     """A deletion that does not look at what is under way."""
-    stack.enter_context(patch.object(jobs, "_UNFINISHED", jobs._UNFINISHED.replace("ORDER BY", "AND 0 ORDER BY")))
+
+    async def unfinished(*_arguments: Any) -> list[Execution]:
+        return []
+
+    stack.enter_context(patch.object(StoreLogic, "unfinished", unfinished))
 
 
 def beside(right: Callable[..., Any]) -> Callable[..., Any]:

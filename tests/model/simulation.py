@@ -19,8 +19,8 @@ import structlog
 from fastlane import app
 from fastlane.models.job import Execution
 from fastlane.scheduler import cleaner, watcher
-from fastlane.storage.mongo import jobs as mongo_jobs
-from fastlane.storage.sqlite import jobs
+from fastlane.storage import logic, retention
+from fastlane.storage.base import Most
 from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
@@ -138,8 +138,8 @@ def _scaled(world: World) -> Iterator[None]:
         stack.enter_context(patch.object(watcher, "thread_time", lambda: world.clock.now() / 1000))
         stack.enter_context(patch.object(cleaner, "UNKNOWN_AFTER", UNKNOWN_AFTER))
         if world.random.random() < SLICED:
-            stack.enter_context(patch.multiple(jobs, MAX_TICKS=2, MAX_EXECUTIONS=2, MAX_CHUNKS=1))
-            stack.enter_context(patch.multiple(mongo_jobs, TICKS_AT_ONCE=2, EXECUTIONS_AT_ONCE=2, CHUNKS_AT_ONCE=1))
+            stack.enter_context(patch.object(logic, "ONE_STEP", Most(2, 2, 1)))
+            stack.enter_context(patch.object(retention, "MAX_CHUNKS", 1))
         yield
 
 

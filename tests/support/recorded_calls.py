@@ -36,7 +36,7 @@ class Commands(CommandListener):
         self.sent: list[Command] = []
 
     def started(self, event: CommandStartedEvent) -> None:
-        if event.command_name in ("find", "aggregate", "update", "delete", "insert", "count", "distinct"):
+        if event.command_name in ("find", "aggregate", "update", "delete", "insert", "count", "distinct", "findAndModify"):
             self.sent.append((event.command_name, dict(event.command)))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:

@@ -26,29 +26,25 @@ dies in between leaves the status outdated: ``jobs`` finds it, and the intent of
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import structlog
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import Conflict, FastlaneError, ReadTooLong
+from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.cron import Cron
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord, nonce
-from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, Spec, depends_on_latest, job_status, standing, status_of
-from fastlane.models.job_change import STOPPED, unfired
+from fastlane.models.job import Execution, Job, JobBounds, Spec, depends_on_latest, job_status, standing, status_of
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
-from fastlane.models.tick import Outcome, Tick
+from fastlane.models.tick import Tick
 from fastlane.storage import records
 from fastlane.storage.mongo import idempotency
-from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
+from fastlane.storage.mongo.database import Database, Document, Turns
 from fastlane.storage.mongo.rows import (
-    BY_ID,
     EVENTS,
     EXECUTIONS,
     GONE_AT,
@@ -59,23 +55,25 @@ from fastlane.storage.mongo.rows import (
     TO_CHECK,
     TO_COME,
     UNDER_WAY,
-    MongoRows,
     document,
     read,
 )
-from fastlane.storage.pages import after_all_with, literal_start, words_of
-from fastlane.storage.records import LAST, readable
+from fastlane.storage.pages import words_of
+from fastlane.storage.records import Commit, Effects, readable
 
 log = structlog.get_logger()
 
 PATIENCE = 2.0
 """Seconds that the caller of a write waits until the status has followed it. The write is made, so it succeeds in any case."""
 
+MAX_CLAIMED = 4_096
+"""Jobs whose rows are kept from the claim of an execution to its end."""
+
 JOB_FIELDS = (
     *("task_id", "created_at", "incarnation", "floor", "stop_sequence", "armed", "next_tick", "held_tick", "is_cron", "expiration"),
-    *("job_status", "status_revision", GONE_AT),
+    *("sequence", "rev", "job_status", "status_revision", GONE_AT),
 )
-"""The fields of a job that decide its status, and the status."""
+"""The fields of a job that decide its status, the status, and the numbers by which a change of either is noticed."""
 NEWEST = [("sequence", -1), ("attempt", -1)]
 _ENDED = {"status": {"$in": sorted(FINAL)}}
 _CRON = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
@@ -83,17 +81,55 @@ _ONCE = Schedule()
 
 
 class JobStatuses:
-    """Lets statuses follow this process's writes. Writes of one job that end at the same time share what follows."""
+    """Lets statuses follow this process's writes. Writes of one job that end at the same time share what follows.
+
+    The status of most jobs follows from the one execution that this process claimed. So the claim keeps the job's row, and while nobody
+    has changed the job or its status, the next changes of this execution need no look at what is stored.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._turns = Turns()
+        self._claimed: dict[str, Document] = {}
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
+
+    async def follow_claim(self, before: Execution, after: Execution) -> JobBounds | None:
+        """Writes the status after a claim, and returns the job's bounds, which are read after the claim. None when the job is gone.
+
+        One command does both for the latest execution of a job that still shows the status of before. It may come late, after another
+        process took the execution over. Then the claimer's next change is refused, and the status is computed (``follow_refused``).
+        """
+        condition = {**_shows(before), "floor": {"$lt": after.sequence}, "job_status": before.status.value}
+        change = {"$set": {"job_status": after.status.value}, "$inc": {"status_revision": 1}}
+        row = await self._db.change(JOBS, after.job_id, condition, change, JOB_FIELDS)
+        if row is not None and job_status(job_of(row), after.status) == after.status:
+            self._claimed[after.job_id] = row
+            if len(self._claimed) > MAX_CLAIMED:
+                del self._claimed[next(iter(self._claimed))]
+            return bounds_of(row)
+        found = await whole(self._db, after.job_id)
+        await self.follow(after.job_id)
+        return found
+
+    async def follow_change(self, changed: Execution) -> None:
+        """Writes the status after this change of an execution."""
+        try:
+            if await self._db.call(lambda: self._write_claimed(changed), PATIENCE):
+                return
+        except FastlaneError as error:
+            log.info("store.status_delayed", job_id=changed.job_id, error=str(error))
+        await self.follow(changed.job_id)
+
+    async def follow_refused(self, job_id: str) -> None:
+        """Writes the status of a job if this process claimed an execution of it: another has taken it over."""
+        if job_id in self._claimed:
+            await self.follow(job_id)
 
     async def follow(self, job_id: str) -> None:
         """Writes the job's status as it is after what was written before this call. Returns without an error when that takes long or
         fails: the reconciler finds it."""
+        self._claimed.pop(job_id, None)
         task = self._waiting.get(job_id)
         if task is None:
             task = self._waiting[job_id] = asyncio.create_task(self._write(job_id), name="job status")
@@ -113,6 +149,28 @@ class JobStatuses:
         except FastlaneError as error:
             log.warning("store.status_left", job_id=job_id, error=str(error))
 
+    async def _write_claimed(self, changed: Execution) -> bool:
+        """Writes the status if the row that the claim kept tells it; False, and nothing written, otherwise."""
+        row = self._claimed.get(changed.job_id)
+        if row is None or changed.is_waiting or not _shows(changed).items() <= row.items():
+            return False
+        latest = changed.status
+        if latest.final and (changed.sequence, changed.attempt) != (1, 1):  # the first of all has no other beside it
+            latest = await under_way_status(self._db, row) or latest
+        status = job_status(job_of(row), latest)
+        if not await store(self._db, row, status, rev=row["rev"]):
+            return False
+        if latest.final:
+            self._claimed.pop(changed.job_id, None)
+        else:
+            self._claimed[changed.job_id] = {**row, "job_status": status, "status_revision": row["status_revision"] + 1}
+        return True
+
+
+def _shows(execution: Execution) -> Mapping[str, Any]:
+    """The fields of a job whose latest number is this execution's."""
+    return {"incarnation": execution.incarnation, "sequence": execution.sequence}
+
 
 async def write(db: Database, job_id: str, now: int = 0) -> bool:
     """Stores a job's status. Returns whether another one was stored. Does nothing when the job is gone."""
@@ -125,30 +183,32 @@ async def write(db: Database, job_id: str, now: int = 0) -> bool:
             return status != row.get("job_status")
 
 
-async def store(db: Database, row: Document, status: str) -> bool:
+async def store(db: Database, row: Document, status: str, **also: Any) -> bool:
     """Writes a status that was computed from this row of a job, and from executions that were read after it. False when another was
-    written meanwhile, or the job was made anew."""
+    written meanwhile, or the job was made anew, or has not ``also`` these values."""
     seen = row.get("status_revision")
-    condition = {"incarnation": row["incarnation"], "status_revision": seen}
+    condition = {"incarnation": row["incarnation"], "status_revision": seen, **also}
     after = {"job_status": status, "status_revision": (seen or 0) + 1}
     return await db.update(JOBS, row["_id"], condition, {"$set": after}, lambda stored: after.items() <= stored.items())
 
 
 async def _latest(db: Database, row: Document, now: int) -> Status | None:
     """The status of the execution that stands for a job; None where it has none, or where its end does not matter."""
-    of_job = {"job_id": row["_id"]}
-    under_way = await db.find(EXECUTIONS, {**of_job, UNDER_WAY: True}, "executions_under_way")
-    if (one := standing_of(row, readable(under_way, partial(read, records.EXECUTIONS)))) is not None:
-        return one.status
+    if (status := await under_way_status(db, row)) is not None:
+        return status
     if not depends_on_latest(job_of(row), now):
         return None
-    ended = await db.find(EXECUTIONS, {**of_job, **_ENDED}, "executions_of_job", sort=NEWEST, limit=1, fields=("status",))
+    filter = {"job_id": row["_id"], **_ENDED}
+    ended = await db.find(EXECUTIONS, filter, "executions_of_job", sort=NEWEST, limit=1, fields=("status",))
     return Status(ended[0]["status"]) if ended else None
 
 
-def standing_of(row: Document, under_way: Iterable[Execution]) -> Execution | None:
-    """Which of these stands for the job of this row; one that has ended since it was found does not."""
-    return standing((execution for execution in under_way if not execution.status.final), bounds_of(row))
+async def under_way_status(db: Database, row: Document) -> Status | None:
+    """The status of the execution under way that stands for the job of this row. One that has ended since it was found does not."""
+    found = await db.find(EXECUTIONS, {"job_id": row["_id"], UNDER_WAY: True}, "executions_under_way")
+    under_way = (execution for execution in readable(found, partial(read, records.EXECUTIONS)) if not execution.status.final)
+    one = standing(under_way, bounds_of(row))
+    return None if one is None else one.status
 
 
 def bounds_of(row: Mapping[str, Any]) -> JobBounds:
@@ -181,26 +241,16 @@ AT_ONCE = 16
 _FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """The parts of a commit in addition to the job: rows of its ledger, the execution of one of them, when its task changed (None: it did
-    not), the record of its request, and its events."""
-
-    ticks: Sequence[Tick] = ()
-    execution: Execution | None = None
-    task_modified_at: int | None = None
-    record: IdempotencyRecord | None = None
-    events: Sequence[Event] = ()
-
-
-def intent_of(op: str, job: Job, effects: Effects, *, is_new: bool) -> Document:
-    """An intent as it is stored with the job of its commit. ``is_new``: the commit makes the job, and perhaps its task."""
+def intent_of(op: str, commit: Commit) -> Document:
+    """An intent as it is stored with the job of its commit."""
+    effects = commit.effects
+    incarnation = "" if commit.job is None else commit.job.incarnation
     return {
         "op": op,
-        "task_id": job.task_id,
-        "task_modified_at": effects.task_modified_at,
-        "is_new": is_new,
-        "ticks": [tick_row(tick, job.incarnation, op) for tick in effects.ticks],
+        "task_id": commit.task_id,
+        "task_modified_at": commit.task_modified_at,
+        "is_new": commit.seen is None,
+        "ticks": [tick_row(tick, incarnation, op) for tick in effects.ticks],
         "execution": None if effects.execution is None else document(records.EXECUTIONS, effects.execution, op),
         "record": None if effects.record is None else document(records.RECEIPTS, effects.record, op),
         "events": [document(records.EVENTS, event, op) for event in effects.events],
@@ -260,8 +310,6 @@ async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None
 
 REMEMBERED_OPS = 16
 """Commits of a job whose ops it keeps."""
-COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
-"""The fields of a job that must not have changed since it was read."""
 
 
 async def current(db: Database, job_id: str) -> Document | None:
@@ -278,48 +326,21 @@ def is_there(row: Document | None) -> bool:
     return row is not None and GONE_AT not in row
 
 
-async def create(
-    db: Database, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None
-) -> Document | None:
-    """Inserts a job. Raises Repeated or Conflict. None: an earlier try had made it, and nothing is left to do."""
-    effects = Effects(() if tick is None else (tick,), execution, job.modified_at, record)
-    ops: list[str] = []
+async def commit_job(db: Database, commit: Commit) -> tuple[bool, Document | None]:
+    """Makes a commit. Returns whether it was made, and the row that was written; None when an earlier try had written it, and nothing is
+    left to do. Raises Repeated or Conflict."""
+    record, ops = commit.effects.record, list[str]()
     while True:
         op = nonce()
-        row, is_taken = await _look(db, job.id, effects)
-        if _is_own(row, ops):
-            return None
-        if record is not None:
-            await idempotency.reserve(db, record, op, ops, lambda id: current(db, id))
-        ops.append(op)
-        if is_there(row) or is_taken:
-            await _release(db, record, ops)
-            raise Conflict("there is a job with this id already, or a tick or an execution that the job is to get")
-        if (written := await _write(db, row, job, op, effects, is_new=True)) is not None:
-            return written
-
-
-async def advance(
-    db: Database,
-    seen: Job,
-    job: Job,
-    ticks: Sequence[Tick],
-    execution: Execution | None,
-    record: IdempotencyRecord | None,
-    events: Sequence[Event] = (),
-) -> tuple[bool, Document | None]:
-    """Replaces ``seen`` by ``job``. Returns whether it did, and the row that it wrote. Raises Repeated or Conflict."""
-    modified_at = None if job.modified_at == seen.modified_at else job.modified_at
-    effects, ops = Effects(ticks, execution, modified_at, record, events), list[str]()
-    while True:
-        op = nonce()
-        row, is_taken = await _look(db, seen.id, effects)
-        if _is_own(row, ops):
+        row, is_taken = await _look(db, commit.job_id, commit.effects)
+        if row is not None and not set(ops).isdisjoint(row["ops"]):
             return True, None
-        if record is not None:
-            await idempotency.refuse_repeat(db, record, lambda id: current(db, id))
-        if row is None or not is_there(row) or any(row.get(name) != getattr(seen, name) for name in COMPARED):
-            await _release(db, record, ops)
+        if not _is_as_seen(row, commit.seen):
+            if record is not None:
+                await idempotency.refuse_repeat(db, record, lambda id: current(db, id))
+                await _release(db, record, ops)
+            if commit.seen is None:
+                raise Conflict("there is a job with this id already")
             return False, None
         if record is not None:
             await idempotency.reserve(db, record, op, ops, lambda id: current(db, id))
@@ -327,52 +348,39 @@ async def advance(
         if is_taken:
             await _release(db, record, ops)
             raise Conflict("there is a tick or an execution already that the job is to get")
-        if (written := await _write(db, row, job, op, effects)) is not None:
+        if (written := await _write(db, row, commit, op)) is not None:
             return True, written
 
 
-async def stop(
-    db: Database, job_id: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
-) -> tuple[Job | None, Document | None]:
-    """Gives the job's next sequence to a stop. Returns the job after it, and the row that was written. Raises Changed."""
-    ops: list[str] = []
-    while True:
-        op, row = nonce(), await current(db, job_id)
-        if row is None or not is_there(row):
-            return None, None
-        seen = read(records.JOBS, row)
-        if _is_own(row, ops):
-            return seen, None
-        if expected is not None:
-            expected.check(job_id, seen.version)
-        ticks, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
-        sequence = seen.sequence + 1
-        after = replace(seen, sequence=sequence, stop_sequence=sequence, next_tick=None, held_tick=None, last_tick=last, modified_at=now)
-        ops.append(op)
-        events = () if event is None else (event,)
-        if (written := await _write(db, row, after, op, Effects(ticks, None, now, events=events))) is not None:
-            return after, written
+def _is_as_seen(row: Document | None, seen: Mapping[str, Any] | None) -> bool:
+    """Whether the stored job has these values; None: whether there is none."""
+    if seen is None or row is None or not is_there(row):
+        return seen is None and not is_there(row)
+    return all(row.get(name) == value for name, value in seen.items())
 
 
-async def _write(db: Database, row: Document | None, job: Job, op: str, effects: Effects, *, is_new: bool = False) -> Document | None:
+async def _write(db: Database, row: Document | None, commit: Commit, op: str) -> Document | None:
     """Writes the job over the row that was read. Returns the new row, None when another commit came before."""
+    job, effects, is_new = commit.job, commit.effects, commit.seen is None
+    more = {"rev": 1 if row is None else row["rev"] + 1, "intent": intent_of(op, commit), PENDING: True}
+
+    def is_mine(stored: Document) -> bool:
+        return op in stored["ops"]
+
+    if job is None:
+        gone = {**idempotency.tombstone(commit.job_id, 0), **more, "ops": [op]}
+        return gone if row and await db.replace(JOBS, commit.job_id, {"rev": row["rev"]}, gone, is_mine) else None
     written = {
         **document(records.JOBS, job, op),
         "created_by": None if is_new or row is None else row.get("created_by") or row["requested_by"],
-        "rev": 1 if row is None else row["rev"] + 1,
         "ops": [*([] if row is None else row["ops"]), op][-REMEMBERED_OPS:],
         "made": op if row is None else row["made"],
-        "intent": intent_of(op, job, effects, is_new=is_new),
-        PENDING: True,
+        **more,
     }
     if row is None:
         new = {"job_status": status_of(job, () if effects.execution is None else (effects.execution,)), "status_revision": 1}
         return written | new if await db.insert(JOBS, written | new) else None
     condition = {"rev": row["rev"]}
-
-    def is_mine(stored: Document) -> bool:
-        return op in stored["ops"]
-
     if not is_there(row):
         return written if await db.replace(JOBS, row["_id"], condition, written, is_mine) else None
     values = {name: value for name, value in written.items() if name != "_id"}
@@ -395,10 +403,6 @@ async def _is_taken(db: Database, effects: Effects) -> bool:
         asyncio.gather(db.with_ids(TICKS, [tick.id for tick in effects.ticks], ("_id",)), db.with_ids(EXECUTIONS, executions, ("_id",)))
     )
     return any(found)
-
-
-def _is_own(row: Document | None, ops: Sequence[str]) -> bool:
-    return row is not None and not set(ops).isdisjoint(row["ops"])
 
 
 async def _release(db: Database, record: IdempotencyRecord | None, ops: Sequence[str]) -> None:
@@ -498,20 +502,7 @@ def task_words(task_id: str) -> list[str]:
     return sorted(set(words_of(task_id)))
 
 
-class CommittedRows(MongoRows):
-    """``Rows`` of a database whose commits are carried out after they are made."""
-
-    async def catch_up(self, job_id: str | None = None) -> None:
-        await self._db.call(lambda: complete_pending(self._db) if job_id is None else current(self._db, job_id))
-
-
 _BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)
-
-
-async def bounds(db: Database, job_id: str) -> JobBounds | None:
-    """Which of a job's executions may start."""
-    row = await db.one(JOBS, job_id, _BOUNDS)
-    return None if row is None or not is_there(row) else bounds_of(row)
 
 
 async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBounds]:
@@ -526,24 +517,3 @@ async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBo
 async def whole(db: Database, job_id: str) -> JobBounds | None:
     """A job's bounds once its intent is completed: the documents of its last commit can be read now."""
     return (await bounds_of_all(db, [job_id])).get(job_id)
-
-
-def belonging(bounds: JobBounds) -> Mapping[str, Any]:
-    """``JobBounds.include`` as a filter. A test compares both over generated rows."""
-    return {"incarnation": {"$in": ["", bounds.incarnation]}, "sequence": {"$gt": bounds.floor, "$lte": LAST}}
-
-
-MAX_VISIBLE, ID_MARGIN = 12 * 1024 * 1024, 13
-"""Bytes that the ids in a filter may take, since a command has 16 MiB at most; and the bytes that each takes beside its own."""
-
-
-async def visible_tasks(db: Database, pattern: str) -> list[str]:
-    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read. Raises ReadTooLong for more than a
-    filter can name."""
-    start = literal_start(pattern)
-    range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
-    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
-    found = [row["_id"] for row in rows if re.match(pattern, row["_id"])]
-    if sum(len(id.encode()) + ID_MARGIN for id in found) > MAX_VISIBLE:
-        raise ReadTooLong(f"this covers {len(found)} tasks, which is too much at once; {LIST_ADVICE}")
-    return found

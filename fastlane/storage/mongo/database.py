@@ -20,7 +20,7 @@ from bson.codec_options import TypeDecoder, TypeRegistry
 from bson.errors import BSONError
 from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import IndexModel
+from pymongo import IndexModel, ReturnDocument
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -374,6 +374,20 @@ class Database:
         an earlier try was lost."""
         answer, repeated = await self._repeated(lambda: self._of(collection).update_one({"_id": id, **condition}, change))
         return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
+
+    async def change(
+        self, collection: str, id: str, condition: Filter, change: Mapping[str, Any], fields: Sequence[str]
+    ) -> Document | None:
+        """Changes the document with this id where the condition holds, and returns these fields of it as they are after that. None where it
+        does not hold, and perhaps when the answer to an earlier try was lost."""
+
+        async def act() -> Any:
+            return await self._of(collection).find_one_and_update(
+                {"_id": id, **condition}, change, _projection(fields), return_document=ReturnDocument.AFTER
+            )
+
+        found: Document | None = (await self._repeated(act))[0]
+        return found
 
     async def update_all(self, collection: str, ids: Sequence[str], change: Mapping[str, Any]) -> None:
         """Changes the documents with these ids; the change must be one that may be made twice."""

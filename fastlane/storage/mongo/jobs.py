@@ -1,109 +1,132 @@
-"""Single jobs and their executions, deletion in slices, and the repair of stored statuses that no write corrects. The commits are in
-``commits``.
-
-A deletion raises the job's floor first: an execution with a sequence up to the floor never runs, so an attempt that is inserted late does
-no harm. Then rows are deleted by ids that were read before. Just before the deletion the job is read again: if it has not changed, all
-found rows belong to it or to an earlier job under the same id. So a process that slept deletes nothing from a job that ran again, or was
-made again, meanwhile.
+"""The calls for executions that the verbs over records do not have, and the repair of stored statuses that no write corrects. The commits
+are in ``commits``.
 
 A stored status is missing or wrong where an older fastlane did not write it, where a crash left it behind, and where only the time has
 changed it.
 
-Each list of executions follows an index. A change is decided on the row as it was read, and written if its ``op`` is still the same. Each
-change has its own ``op``, so a row with the same ``op`` is the same row.
+A change is decided on the row as it was read, and written if its ``op`` is still the same. Each change has its own ``op``, so a row with
+the same ``op`` is the same row.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from datetime import UTC, datetime
-from functools import partial
-from operator import attrgetter
 from typing import Any
 
 import orjson
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import Unreadable
 from fastlane.models.event import Event
-from fastlane.models.ids import IdempotencyRecord, nonce
-from fastlane.models.job import (
-    Execution,
-    ExpectedVersions,
-    Job,
-    JobBounds,
-    RunningContainer,
-    depends_on_latest,
-    is_under_way,
-    job_status,
-    standing,
-)
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import Execution, JobBounds, depends_on_latest, job_status, standing
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
-from fastlane.models.tick import Tick
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage import records
-from fastlane.storage.base import Claimed, Decide, Deletion, StatusWalk
-from fastlane.storage.mongo import commits, history, idempotency, logs
+from fastlane.storage.base import Claimed, Decide, StatusWalk
+from fastlane.storage.mongo import history, idempotency
 from fastlane.storage.mongo.commits import (
     JOB_FIELDS,
     Finisher,
     JobStatuses,
-    belonging,
-    bounds,
     bounds_of,
     bounds_of_all,
+    commit_job,
     complete_pending,
     current,
     delete_task,
     is_there,
     job_of,
     store,
-    visible_tasks,
-    whole,
     write,
 )
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
-from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.rows import (
     BY_ID,
     DELETED,
     DELIVERIES,
     EXECUTIONS,
     JOBS,
-    PENDING,
-    TICKS,
-    TO_COME,
     UNCOUNTED,
     UNDER_WAY,
-    UNFINISHED,
-    WAITING,
+    CommitCounter,
     MongoRows,
-    document,
     flag_changes,
     read,
 )
-from fastlane.storage.records import JOBS as JOB_RECORD, LAST, MAX_UNDER_WAY, NEVER_AGAIN, filled, readable
+from fastlane.storage.records import LAST, Commit, Place, Record, Value, Where, readable
 
-OLDEST = [("sequence", 1), ("attempt", 1)]
 SHOWN = frozenset({"status", "waits"})
 """Values of an execution from which its job's status follows."""
-UNBOUND = ("enqueued", "pulling")
-"""Statuses in which an execution may not be bound to a service yet."""
 NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
 
 
-class MongoExecutions:
-    """The part of ``ExecutionStore`` that has its own calls: changes, and what a job's row decides."""
+class CommittedRows(MongoRows):
+    """``Rows`` of a database, with its commits, and with what follows a write: the job's status, the counts of ends, and notes of what was
+    deleted. In SQLite, triggers do that."""
+
+    def __init__(self, db: Database, commits: CommitCounter) -> None:
+        super().__init__(db, commits)
+        self.statuses = JobStatuses(db)
+        self.finisher = Finisher(db)
+
+    async def catch_up(self, job_id: str | None = None) -> None:
+        await self._db.call(lambda: complete_pending(self._db) if job_id is None else current(self._db, job_id))
+
+    async def commit(self, commit: Commit) -> bool:
+        if commit.job is None:
+            await self._db.call(lambda: _drop_deliveries(self._db, [commit.job_id]))
+        made, written = await self._db.call(lambda: commit_job(self._db, commit))
+        if made:
+            self.committed()
+        await self.finisher.finish(written)
+        return made
+
+    async def insert(self, record: Record[Value], value: Value) -> bool:
+        inserted = await super().insert(record, value)
+        if isinstance(value, Execution):  # also if it was there: the insert's answer, and this, may have been lost
+            await self.statuses.follow(value.job_id)
+        return inserted
+
+    async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
+        if record is not records.EXECUTIONS or not keys:
+            return await super().delete(record, keys, seen)
+        ids = [id for (id,) in keys]
+        rows = await self._db.call(lambda: self._before_deletion(ids))
+        deleted = await super().delete(record, keys, seen)
+        for job_id in {row["job_id"] for row in rows}:
+            await self.statuses.follow(job_id)
+        return deleted
+
+    async def _before_deletion(self, ids: Sequence[str]) -> Sequence[Document]:
+        """Writes what must be written before executions are deleted, so that a process that dies in between leaves none without it. A note
+        about an existing execution does not count: it may have left a parked service on a host only once it is gone."""
+        await history.count(self._db, ids)
+        rows = list((await self._db.with_ids(EXECUTIONS, ids, ("epoch", "job_id"))).values())
+        await note_deleted(self._db, rows)
+        await _drop_deliveries(self._db, ids)
+        return rows
+
+
+async def note_deleted(db: Database, rows: Sequence[Document]) -> None:
+    """Notes that these executions are deleted, if a worker had claimed them."""
+    for row in rows:
+        if row["epoch"] > 0:
+            await db.upsert(DELETED, row["_id"], {"$set": {"deleted_at": datetime.now(UTC)}})
+
+
+async def _drop_deliveries(db: Database, ids: Sequence[str]) -> None:
+    """Deletes the deliveries of these executions, or jobs."""
+    rows = await db.find(DELIVERIES, {"execution_id": {"$in": list(ids)}}, "deliveries_of_execution", fields=("_id",))
+    if rows:
+        await db.delete(DELIVERIES, {"_id": {"$in": [row["_id"] for row in rows]}})
+
+
+class MongoJobs:
+    """The methods of the store that have their own calls."""
 
     _db: Database
-    _rows: MongoRows
-    _statuses: JobStatuses
+    _rows: CommittedRows
     _turns: Turns
-
-    async def insert(self, execution: Execution) -> bool:
-        inserted = await self._rows.insert(records.EXECUTIONS, execution)
-        await self._statuses.follow(execution.job_id)  # also if it was there: the insert's answer, and this, may have been lost
-        return inserted
 
     async def execution(self, execution_id: str) -> Execution | None:
         return await self._db.call(lambda: get(self._db, execution_id))
@@ -116,8 +139,10 @@ class MongoExecutions:
                 return await apply(self._db, change)
 
         changed = await self._rows.written(make)
-        if changed is not None and SHOWN.intersection(change.values):
-            await self._statuses.follow(changed.job_id)
+        if changed is None and change.seen is not None:
+            await self._rows.statuses.follow_refused(change.seen.job_id)
+        elif changed is not None and SHOWN.intersection(change.values):
+            await self._rows.statuses.follow_change(changed)
         return changed
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
@@ -128,33 +153,9 @@ class MongoExecutions:
                 after = None if asked is None else await apply(self._db, asked)
             if before is None or after is None:
                 return None if before is None else Claimed(before)
-            return Claimed(after, True, await bounds(self._db, after.job_id))
+            return Claimed(after, True, await self._rows.statuses.follow_claim(before, after))
 
-        claimed = await self._rows.written(make)
-        if claimed is not None and claimed.changed:
-            await self._statuses.follow(claimed.execution.job_id)
-        return claimed
-
-    async def discard(self, execution: Execution) -> bool:
-        """Notes the deletion first, so that a process that dies in between leaves no deleted execution without a note. A note about an
-        existing execution does not count."""
-
-        async def delete() -> bool:
-            row = await self._db.one(EXECUTIONS, execution.id)
-            if row is None or row["epoch"] != execution.epoch or row["service_id"] is not None or row["status"] not in UNBOUND:
-                return False
-            await note_deleted(self._db, [row])
-            return await self._db.delete(EXECUTIONS, {"_id": execution.id, "op": row["op"]}) == 1
-
-        if discarded := await self._rows.written(delete):
-            await self._statuses.follow(execution.job_id)
-        return discarded
-
-    async def was_deleted(self, execution_id: str) -> bool:
-        async def look() -> bool:
-            return await self._db.one(DELETED, execution_id) is not None and await self._db.one(EXECUTIONS, execution_id, ("_id",)) is None
-
-        return await self._db.call(look)
+        return await self._rows.written(make)
 
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         async def look() -> dict[str, Execution]:
@@ -166,36 +167,12 @@ class MongoExecutions:
 
         return await self._db.call(look)
 
-    async def waiting(self, job_id: str) -> Execution | None:
-        async def look() -> Execution | None:
-            await whole(self._db, job_id)
-            return await waiting(self._db, job_id)
+    async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
+        """A reservation whose request had no effect is not a record."""
+        return await self._db.call(lambda: idempotency.get(self._db, key, since, lambda id: current(self._db, id)))
 
-        return await self._db.call(look)
-
-    async def waiting_of(self, task_id: str, most: int) -> int:
-        filter = {"task_id": task_id, "status": Status.ENQUEUED.value}
-        return min(most, await self._db.call(lambda: self._db.count(EXECUTIONS, filter, "executions_of_task_by_status")))
-
-    async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
-        return await self._db.call(lambda: under_way_of(self._db, task_id, job_id))
-
-    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
-        return await self._db.call(lambda: unfinished(self._db, task_id, job_id, limit))
-
-    async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
-        sort, fields = [("scheduled_for", 1), ("_id", 1)], ("task_id", "job_id", "host", "container_id", "spec")
-
-        async def look() -> list[RunningContainer]:
-            tasks = None if visible is None else await visible_tasks(self._db, visible)
-            filter = {"status": Status.RUNNING.value, **({} if tasks is None else {"task_id": {"$in": tasks}})}
-
-            async def fetch(count: int) -> list[Document]:
-                return await self._db.find(EXECUTIONS, filter, "executions_by_status", sort=sort, limit=count, fields=fields)
-
-            return await filled(fetch, limit, _container)
-
-        return await self._db.call(look, advice=LIST_ADVICE)
+    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
+        return await self._rows.written(lambda: delete_task(self._db, task_id, event))
 
     async def images_under_way(self) -> frozenset[str]:
         stages = ({"$match": {UNDER_WAY: True}}, {"$group": {"_id": {"spec": "$spec", "reference": "$image_reference"}}})
@@ -248,13 +225,6 @@ async def apply(db: Database, asked: ExecutionChange) -> Execution | None:
     return None
 
 
-async def note_deleted(db: Database, rows: Sequence[Document]) -> None:
-    """Notes that these are deleted, if a worker had claimed them: each may have left a parked service on a host."""
-    for row in rows:
-        if row["epoch"] > 0:
-            await db.upsert(DELETED, row["_id"], {"$set": {"deleted_at": datetime.now(UTC)}})
-
-
 async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[str, Execution]:
     """For each of these jobs that has executions under way, the newest of them, one that waits only without others."""
     if not bounds:
@@ -282,264 +252,6 @@ async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
 async def _newest(db: Database, filter: Mapping[str, Any]) -> list[Document]:
     newest = {"_id": "$job_id", "execution": {"$first": "$_id"}, "status": {"$first": "$status"}}
     return await db.group(EXECUTIONS, [{"$match": filter}, {"$sort": NEWEST_OF_JOBS}, {"$group": newest}], "executions_of_job")
-
-
-async def unfinished(db: Database, task_id: str, job_id: str, limit: int) -> list[Execution]:
-    """The executions that belong to the job and are under way, not settled or not cleaned, oldest first."""
-    bounds = await whole(db, job_id)
-    if bounds is None:
-        return []
-    filter = {"task_id": task_id, "job_id": job_id, UNFINISHED: True, **belonging(bounds)}
-    rows = await db.find(EXECUTIONS, filter, "executions_unfinished", sort=OLDEST, limit=limit)
-    return [read_execution(row) for row in rows]
-
-
-async def under_way_of(db: Database, task_id: str, job_id: str) -> list[Execution]:
-    """The oldest ``MAX_UNDER_WAY`` executions of the job that are under way, and its newest one that waits, oldest first. Raises
-    Unreadable: one that cannot be read may run.
-
-    They are walked from the oldest on. A failed one is settled after the attempt after it was inserted, so a walk that comes too late
-    for the first still comes to the second.
-    """
-    bounds = await whole(db, job_id)
-    if bounds is None:
-        return []
-    found: list[Execution] = []
-    filter = {
-        "task_id": task_id,
-        "job_id": job_id,
-        UNFINISHED: True,
-        **belonging(bounds),
-        "settled": False,
-        "status": {"$nin": list(NEVER_AGAIN)},
-    }
-    async with aclosing(db.walk(EXECUTIONS, filter, "executions_unfinished", OLDEST)) as rows:
-        async for row in rows:
-            if is_under_way(execution := read_execution(row)):
-                found.append(execution)
-            if len(found) == MAX_UNDER_WAY:
-                break
-    if len(found) < MAX_UNDER_WAY:
-        return found
-    last = await waiting(db, job_id)
-    return found if last is None or last in found else [*found, last]
-
-
-async def waiting(db: Database, job_id: str) -> Execution | None:
-    rows = await db.find(EXECUTIONS, {"job_id": job_id, WAITING: True}, "executions_waiting")
-    return max(readable(rows, read_execution), key=attrgetter("sequence"), default=None)
-
-
-def _container(row: Document) -> RunningContainer:
-    try:
-        image = orjson.loads(row["spec"])["image"]
-    except (ValueError, LookupError, TypeError):
-        image = None
-    if not isinstance(image, str) or not image.isascii():
-        raise Unreadable(f"execution {row['_id']} cannot be read from the store: its spec has no image")
-    return RunningContainer(row["_id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image)
-
-
-class MongoJobs:
-    """The part of ``JobStore`` that writes jobs, and reads single ones."""
-
-    _db: Database
-    _rows: MongoRows
-    _finisher: Finisher
-
-    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
-        written = await self._db.call(lambda: commits.create(self._db, job, tick, execution, record))
-        await self._finished(written, is_written=True)
-
-    async def advance(
-        self,
-        seen: Job,
-        job: Job,
-        ticks: Sequence[Tick],
-        execution: Execution | None,
-        record: IdempotencyRecord | None = None,
-        events: Sequence[Event] = (),
-    ) -> bool:
-        advanced, written = await self._db.call(lambda: commits.advance(self._db, seen, job, ticks, execution, record, events))
-        await self._finished(written, is_written=advanced)
-        return advanced
-
-    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
-        stopped, written = await self._db.call(lambda: commits.stop(self._db, job_id, now, expected, event))
-        await self._finished(written, is_written=stopped is not None)
-        return stopped
-
-    async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
-        return await self._db.call(lambda: idempotency.get(self._db, key, since, lambda id: commits.current(self._db, id)))
-
-    async def job(self, job_id: str) -> Job | None:
-        row = await self._db.call(lambda: self._db.one(JOBS, job_id))
-        return read(JOB_RECORD, row) if row is not None and is_there(row) else None
-
-    async def job_bounds(self, job_id: str) -> JobBounds | None:
-        return await self._db.call(lambda: bounds(self._db, job_id))
-
-    async def _finished(self, written: Document | None, *, is_written: bool) -> None:
-        """Counts a commit, and completes its intent."""
-        if is_written:
-            self._rows.committed()
-        await self._finisher.finish(written)
-
-
-TICKS_AT_ONCE, EXECUTIONS_AT_ONCE, CHUNKS_AT_ONCE = 250, 100, 32
-"""Rows that one step deletes at most."""
-CANDIDATES = 100
-"""Jobs that are looked at together."""
-
-
-class MongoDeletion:
-    """The part of the store that deletes, and that finds the open jobs of a task."""
-
-    _db: Database
-    _rows: MongoRows
-    _finisher: Finisher
-    _statuses: JobStatuses
-
-    async def delete_job(
-        self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None
-    ) -> Deletion:
-        step, written = await self._db.call(lambda: delete_job(self._db, job_id, incarnation, now, expected, event))
-        if step is not Deletion.KEPT:
-            self._rows.committed()
-        await self._finisher.finish(written)
-        if step is Deletion.MORE:
-            await self._statuses.follow(job_id)
-        return step
-
-    async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
-        return await self._rows.written(lambda: delete_task(self._db, task_id, event))
-
-    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
-        return await self._db.call(lambda: open_of_task(self._db, task_id, limit, after))
-
-
-async def delete_job(
-    db: Database, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None, event: Event | None = None
-) -> tuple[Deletion, Document | None]:
-    """Deletes one slice of a job's history, and with the last one the job. Returns the row that was written then."""
-    row = await _floored(db, job_id, incarnation, expected)
-    if not isinstance(row, dict):
-        return row, None
-    more = await _delete_ticks(db, row) or await _delete_oldest(db, row)
-    if more:
-        return Deletion.MORE, None
-    await _drop_deliveries(db, [job_id])
-    op = nonce()
-    change = {"op": op, "task_id": row["task_id"], "task_modified_at": now, "is_new": False, "ticks": [], "execution": None, "record": None}
-    change |= {"events": [] if event is None else [document(records.EVENTS, event)]}
-    gone = {**tombstone(job_id, row["rev"] + 1), "ops": [op], "intent": change, PENDING: True}
-    if await db.replace(JOBS, job_id, {"rev": row["rev"]}, gone, lambda stored: op in stored["ops"]):
-        return Deletion.DONE, gone
-    return Deletion.MORE, None  # it has changed meanwhile: the next step looks again
-
-
-async def _floored(db: Database, job_id: str, incarnation: str, expected: ExpectedVersions | None) -> Document | Deletion:
-    """The job's row with its floor raised, or how the deletion ends before that. Raises Changed."""
-    while True:
-        row = await current(db, job_id)
-        if row is None or not is_there(row) or row["incarnation"] != incarnation:
-            return Deletion.DONE
-        if expected is not None:
-            expected.check(job_id, read(records.JOBS, row).version)
-        if row.get(TO_COME) or await unfinished(db, row["task_id"], job_id, 1):
-            return Deletion.KEPT
-        if row["floor"] == row["sequence"]:
-            return row
-        after = {"floor": row["sequence"], "rev": row["rev"] + 1}
-        if await db.update(JOBS, job_id, {"rev": row["rev"]}, {"$set": after}):
-            return row | after
-
-
-async def _delete_ticks(db: Database, job: Document) -> bool:
-    """Deletes the oldest rows of the ledger; whether there may be more."""
-    sort = [("incarnation", 1), ("due", 1), ("_id", 1)]
-    rows = await db.find(TICKS, {"job_id": job["_id"]}, "ticks_of_job", sort=sort, limit=TICKS_AT_ONCE, fields=("job_id",))
-    if rows:
-        if not await _is_still(db, job):
-            return True
-        await db.delete(TICKS, {"_id": {"$in": [row["_id"] for row in rows]}})
-    return len(rows) == TICKS_AT_ONCE
-
-
-async def _delete_oldest(db: Database, job: Document) -> bool:
-    """Deletes the oldest executions with their logs; whether there may be more."""
-    filter, limit = {"job_id": job["_id"]}, EXECUTIONS_AT_ONCE
-    rows = await db.find(EXECUTIONS, filter, "executions_of_job", sort=OLDEST, limit=limit, fields=("_id",))
-    if rows and not await _is_still(db, job):
-        return True
-    _, chunks = await delete_executions(db, [row["_id"] for row in rows])
-    return chunks == 0 or len(rows) == limit
-
-
-async def delete_executions(db: Database, ids: Sequence[str]) -> tuple[int, int]:
-    """Deletes these executions with their logs, as far as one step may: how many, and how many chunks it may still delete. A log goes from
-    its end, so that its beginning is left."""
-    chunks, gone = CHUNKS_AT_ONCE, list[str]()
-    for id in ids:
-        chunks -= await logs.delete_chunks(db, id, chunks)
-        if chunks == 0:
-            break
-        gone.append(id)
-    await history.count(db, gone)
-    await note_deleted(db, list((await db.with_ids(EXECUTIONS, gone, ("epoch",))).values()))
-    await _drop_deliveries(db, gone)
-    if gone:
-        await db.delete(EXECUTIONS, {"_id": {"$in": gone}})
-    return len(gone), chunks
-
-
-async def _drop_deliveries(db: Database, execution_ids: Sequence[str]) -> None:
-    """Deletes the deliveries of these executions, or jobs."""
-    if execution_ids:
-        rows = await db.find(DELIVERIES, {"execution_id": {"$in": list(execution_ids)}}, "deliveries_of_execution", fields=("_id",))
-        if rows:
-            await db.delete(DELIVERIES, {"_id": {"$in": [row["_id"] for row in rows]}})
-
-
-async def _is_still(db: Database, job: Document) -> bool:
-    """Whether the job was not changed, deleted or made again since its floor was raised."""
-    stored = await db.one(JOBS, job["_id"], ("rev",))
-    return stored is not None and stored["rev"] == job["rev"]
-
-
-async def open_of_task(db: Database, task_id: str, limit: int, after: str) -> list[Job]:
-    """A task's jobs with a tick to come, or an execution under way or not settled, by id."""
-    await complete_pending(db)
-    found: list[Job] = []
-    until: str | None = after
-    while until is not None and len(found) < limit:
-        ids, until = await _open_ids(db, task_id, until)
-        rows = await db.with_ids(JOBS, ids)
-        found += readable([rows[id] for id in ids if is_there(rows.get(id))], partial(read, records.JOBS))
-    return found[:limit]
-
-
-async def _open_ids(db: Database, task_id: str, after: str) -> tuple[list[str], str | None]:
-    """Ids of the next open jobs after this one, and up to which id it was looked; None: there are no more."""
-    filter = {"task_id": task_id, TO_COME: True, "_id": {"$gt": after}}
-    to_come = await db.find(JOBS, filter, "jobs_to_come", sort=[("_id", 1)], limit=CANDIDATES, fields=("task_id",))
-    ends = [to_come[-1]["_id"]] if len(to_come) == CANDIDATES else []
-    candidates: dict[str, list[Document]] = {}
-    unsettled = {"task_id": task_id, "job_id": {"$gt": after}, UNFINISHED: True, "settled": False}
-    sort = [("job_id", 1), ("sequence", 1), ("attempt", 1)]
-    fields = ("job_id", "sequence", "incarnation")
-    async with aclosing(db.walk(EXECUTIONS, unsettled, "executions_unfinished", sort, fields=fields)) as found:
-        async for row in found:
-            if row["job_id"] not in candidates and len(candidates) == CANDIDATES:
-                ends.append(max(candidates))
-                break
-            candidates.setdefault(row["job_id"], []).append(row)
-    bounds = await bounds_of_all(db, list(candidates))
-    pairs = [(row, bounds[id]) for id, rows in candidates.items() if id in bounds for row in rows]
-    belonging = {row["job_id"] for row, limits in pairs if limits.include(row["incarnation"], row["sequence"])}
-    until = min(ends, default=None)
-    ids = sorted({row["_id"] for row in to_come} | belonging)
-    return [id for id in ids if until is None or id <= until], until
 
 
 BATCH = 500

@@ -23,10 +23,10 @@ from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage import records
 from fastlane.storage.base import Counts, StatusWalk
 from fastlane.storage.lists import JOBS as JOB_INDEXES, ListLogic, ListReader, PagedRows, Selection
-from fastlane.storage.mongo.commits import complete_pending, visible_tasks, whole
+from fastlane.storage.mongo.commits import complete_pending, whole
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Filter, behind
 from fastlane.storage.mongo.jobs import complete_missing, walk
-from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TASKS, MongoRows, read
+from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TASKS, MongoRows, read, visible_tasks
 from fastlane.storage.pages import FEW_TASKS, Stretch, TextBudget, contains, words_of
 from fastlane.storage.records import LAST, Index, readable
 

@@ -10,7 +10,8 @@ from fastlane.storage import logs
 from fastlane.storage.base import Slice
 from fastlane.storage.logs import OFFSETS, LogLogic, SliceBuilder, StoredChunk
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import CHUNKS, MongoRows
+from fastlane.storage.mongo.jobs import CommittedRows
+from fastlane.storage.mongo.rows import CHUNKS
 from fastlane.storage.records import LAST
 from fastlane.storage.values import unpack_pieces
 
@@ -26,7 +27,7 @@ class MongoLogs(LogLogic):
     """A ``LogStore`` of the database."""
 
     _db: Database
-    _rows: MongoRows
+    _rows: CommittedRows
 
     async def append(self, chunk: Chunk) -> bool:
         """Raises ValueError for a chunk whose end does not follow from its start and pieces."""
@@ -50,15 +51,6 @@ async def append(db: Database, row: Document) -> bool:
         return row["start_offset"] == 0 and await db.insert(CHUNKS, row)
     before = await db.one(CHUNKS, _id(row["execution_id"], row["sequence"] - 1), ("end_offset",))
     return before is not None and before["end_offset"] == row["start_offset"] and await db.insert(CHUNKS, row)
-
-
-async def delete_chunks(db: Database, execution_id: str, limit: int) -> int:
-    """Deletes the last chunks of a log, ``limit`` at most. Returns how many."""
-    filter, sort = {"execution_id": execution_id}, [("sequence", -1)]
-    rows = await db.find(CHUNKS, filter, "chunks_of_execution", sort=sort, limit=limit, fields=("sequence",))
-    if rows:
-        await db.delete(CHUNKS, {"_id": {"$in": [row["_id"] for row in rows]}})
-    return len(rows)
 
 
 async def read(db: Database, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:

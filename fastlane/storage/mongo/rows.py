@@ -1,29 +1,27 @@
-"""The verbs over records in MongoDB. Each row is a document, whose ``_id`` is the row's ``id``.
+"""The verbs over records in MongoDB, and the collections with their indexes, which ``migration`` makes.
 
-Documents have additional fields for indexes: the conditions of the record's indexes (``flags``), and the fields that ``_ADDED`` names. A
-nonce of the write (``made``) distinguishes its repetition from another process's write.
-
-The collections and their indexes, which ``migration`` makes.
-
-A job, a tick, an execution, a chunk of a log, a task and a record are a document each, made by ``rows`` from the declarations in
-``records``. Documents have additional fields for indexes, because MongoDB cannot make an index from a condition over several fields. Every
-query names its index, so none scans a collection.
+Each row is a document, whose ``_id`` is the row's ``id``. Documents have additional fields for indexes, because MongoDB cannot make an
+index from a condition over several fields: the conditions of the record's indexes (``flags``), and the fields that ``_ADDED`` names. A
+nonce of the write (``made``) distinguishes its repetition from another process's write. Every query names its index, so none scans a
+collection.
 """
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pymongo import ASCENDING, IndexModel
 
-from fastlane.errors import FastlaneError, StoreDown
+from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models.ids import nonce
 from fastlane.models.status import FINAL
 from fastlane.models.store_version import StoreVersion
 from fastlane.storage import records
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document
+from fastlane.storage.pages import after_all_with, literal_start
 from fastlane.storage.records import ALL, LAST, Among, Between, Index, Part, Place, Record, Value, Where, Without, filled
 
 Answer = TypeVar("Answer")
@@ -43,6 +41,8 @@ _ADDED: Mapping[str, Callable[[Any], Document]] = {
         "is_cron": job.schedule.cron is not None,
         "expiration": job.spec.expiration,
     },
+    # A record, and not a reservation.
+    records.RECEIPTS.name: lambda _: {"op": nonce(), "done": True},
     records.EXECUTIONS.name: lambda execution: {UNCOUNTED: True} if execution.status in FINAL else {},
 }
 
@@ -155,7 +155,7 @@ class MongoRows:
     async def get(self, record: Record[Value], *key: str) -> Value | None:
         collection, id = (record.name, " ".join(key)) if key else (META, record.name)
         row = await self._db.call(lambda: self._db.one(collection, id))
-        return record.first if row is None else read(record, row)
+        return record.first if row is None or GONE_AT in row else read(record, row)
 
     async def find(self, index: Index[Value], where: Where, part: Part = ALL, *, listed: bool = False) -> list[Value]:
         async def fetch(count: int) -> list[Document]:
@@ -192,8 +192,18 @@ class MongoRows:
         rows = await self._db.call(lambda: self._db.with_ids(record.name, keys, ("_id", *fields)))
         return {id: {key: id, **{name: row.get(name) for name in fields if name != key}} for id, row in rows.items()}
 
-    async def count(self, index: Index[Any], where: Where) -> int:
-        return await self._db.call(lambda: self._db.count(index.record.name, filter_of(index, where), index.name or BY_ID))
+    async def count(self, index: Index[Any], where: Where, most: int | None = None) -> int:
+        found = await self._db.call(lambda: self._db.count(index.record.name, filter_of(index, where), index.name or BY_ID))
+        return found if most is None else min(most, found)
+
+    async def sums(self, index: Index[Any], where: Where, by: str, added: Sequence[str], highest: Sequence[str]) -> list[dict[str, int]]:
+        sums = {**{name: {"$sum": f"${name}"} for name in added}, **{name: {"$max": f"${name}"} for name in highest}}
+        stages: list[Document] = [{"$match": filter_of(index, where)}, {"$group": {"_id": f"${by}", **sums}}, {"$sort": {"_id": 1}}]
+        rows = await self._db.call(lambda: self._db.group(index.record.name, stages, index.name or BY_ID), advice=LIST_ADVICE)
+        return [{by: row.pop("_id"), **row} for row in rows]
+
+    async def visible_tasks(self, pattern: str) -> Sequence[str]:
+        return await self._db.call(lambda: visible_tasks(self._db, pattern))
 
     async def insert_missing(self, record: Record[Value], values: Sequence[Value]) -> int:
         rows = [document(record, value) for value in values]
@@ -223,19 +233,36 @@ class MongoRows:
         return await self._db.update(META, record.name, seen, {"$set": row}, lambda stored: stored.get("made") == row["made"])
 
     async def update(self, record: Record[Any], key: str, changes: Where, seen: Where | None = None) -> bool:
-        change = {"$set": record.changes(changes)}
+        change: Document = {"$set": record.changes(changes)} | ({"$inc": {"rev": 1}} if record is records.JOBS else {})
         return await self.written(lambda: self._db.update(record.name, key, seen or {}, change))
 
     async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
         if not keys:
             return 0
-        filter = {"_id": {"$in": [" ".join(key) for key in keys]}, **(seen or {})}
+        between = "/" if record.name == CHUNKS else " "
+        filter = {"_id": {"$in": [between.join(map(str, key)) for key in keys]}, **(seen or {})}
         return await self.written(lambda: self._db.delete(record.name, filter))
 
     async def delete_some(self, index: Index[Any], where: Where, part: Part = ALL) -> int:
         ids = [row["_id"] for row in await self._rows(index, where, ("_id",), part, part.limit, listed=False)]
         filter = filter_of(index, where) | {"_id": {"$in": ids}}  # one may have changed meanwhile
         return await self.written(lambda: self._db.delete(index.record.name, filter)) if ids else 0
+
+
+MAX_VISIBLE, ID_MARGIN = 12 * 1024 * 1024, 13
+"""Bytes that the ids in a filter may take, since a command has 16 MiB at most; and the bytes that each takes beside its own."""
+
+
+async def visible_tasks(db: Database, pattern: str) -> list[str]:
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read. Raises ReadTooLong for more than a
+    filter can name."""
+    start = literal_start(pattern)
+    range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
+    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
+    found = [row["_id"] for row in rows if re.match(pattern, row["_id"])]
+    if sum(len(id.encode()) + ID_MARGIN for id in found) > MAX_VISIBLE:
+        raise ReadTooLong(f"this covers {len(found)} tasks, which is too much at once; {LIST_ADVICE}")
+    return found
 
 
 def filter_of(index: Index[Any], where: Where, part: Part = ALL) -> Document:
@@ -290,7 +317,7 @@ JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
     one.name for one in (records.JOBS, records.TICKS, records.EXECUTIONS, records.TASKS, records.RECEIPTS)
 )
 DELIVERIES, RECEIVERS, QUOTAS, EVENTS = (one.name for one in (records.DELIVERIES, records.RECEIVERS, records.QUOTAS, records.EVENTS))
-CHUNKS, HOURS, DELETED = "log_chunks", "hours", "deleted_executions"
+HOURS, DELETED, CHUNKS = records.HOURS.name, records.DELETED.name, "log_chunks"
 
 DAY, WEEK = 86_400, 7 * 86_400
 
@@ -338,7 +365,7 @@ _OWN: Mapping[str, Sequence[IndexModel]] = {
         _index("chunks_by_stderr", "execution_id", "start_stderr", where={"stderr_bytes": {"$gt": 0}}),
     ),
     RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
-    HOURS: (_index("hours_of_task", "task_id", "hour", "pool"), _index("hours_by_age", "hour")),
+    HOURS: (_declared(records.HOURS_OF_TASK), _declared(records.HOURS_BY_AGE)),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 INDEXES: Mapping[str, Sequence[IndexModel]] = {

@@ -10,36 +10,22 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from functools import partial
 
-from fastlane.models.ids import IdempotencyRecord, nonce
 from fastlane.models.job import Execution, Task
 from fastlane.models.retention import Cuts, JobHistory, TaskHour
 from fastlane.models.store_version import StoreVersion
 from fastlane.storage import records
-from fastlane.storage.base import Noted, Removed
-from fastlane.storage.logic import StoreLogic, TransferLogic
-from fastlane.storage.logs import delete_chunks, logged
-from fastlane.storage.mongo import history, jobs
-from fastlane.storage.mongo.commits import CommittedRows, Finisher, JobStatuses, complete_pending, current, is_there, task_words
+from fastlane.storage.base import Noted
+from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic
+from fastlane.storage.logs import logged
+from fastlane.storage.mongo import history
+from fastlane.storage.mongo.commits import complete_pending, task_words
 from fastlane.storage.mongo.database import Database, Turns, read_url
-from fastlane.storage.mongo.history import MongoHistory
-from fastlane.storage.mongo.jobs import MongoDeletion, MongoExecutions, MongoJobs
+from fastlane.storage.mongo.jobs import CommittedRows, MongoJobs
 from fastlane.storage.mongo.lists import MongoLists
 from fastlane.storage.mongo.logs import MongoLogs
 from fastlane.storage.mongo.migration import prepare
-from fastlane.storage.mongo.rows import (
-    CHUNKS,
-    EXECUTIONS,
-    JOBS,
-    RECEIPTS,
-    TASKS,
-    UNCOUNTED,
-    CommitCounter,
-    MongoRows,
-    document,
-    filter_of,
-    read,
-)
-from fastlane.storage.records import Among, Between, Part, Where
+from fastlane.storage.mongo.rows import CHUNKS, EXECUTIONS, TASKS, UNCOUNTED, CommitCounter, document
+from fastlane.storage.records import Among, Part, Rows, Where
 from fastlane.storage.retention import RetentionLogic
 
 A_FEW = 4
@@ -47,14 +33,24 @@ A_FEW = 4
 _EXECUTIONS, _TICKS = replace(records.EXECUTIONS_OF_JOB, order=()), replace(records.TICKS_OF_JOB, order=())
 
 
-class MongoRetention(RetentionLogic):
-    """A ``RetentionStore`` of the database."""
+class MongoHistory(HistoryLogic):
+    """The ``HistoryStore`` of the database."""
 
-    def __init__(self, db: Database, rows: MongoRows, statuses: JobStatuses) -> None:
+    def __init__(self, db: Database, rows: CommittedRows) -> None:
         super().__init__(rows)
         self._db = db
         self._written = rows.written
-        self._statuses = statuses
+
+    async def count_ends(self, limit: int) -> int:
+        return await self._written(lambda: history.count_some(self._db, limit))
+
+
+class MongoRetention(RetentionLogic):
+    """A ``RetentionStore`` of the database."""
+
+    def __init__(self, db: Database, rows: Rows) -> None:
+        super().__init__(rows)
+        self._db = db
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
         found, short = {job.job_id for job in jobs if job.sequence > 1}, [job.job_id for job in jobs if job.sequence <= 1]
@@ -71,12 +67,6 @@ class MongoRetention(RetentionLogic):
         there = await logged(self._rows, ended)
         return found | {row["job_id"] for row in rows if row["id"] in there} | {tick["job_id"] for tick in ticks if tick["id"] in without}
 
-    async def prune(self, job: JobHistory, cuts: Cuts) -> Removed:
-        removed = await super().prune(job, cuts)
-        if removed.executions:
-            await self._statuses.follow(job.job_id)
-        return removed
-
     async def log_bytes(self) -> int:
         return await self._db.call(lambda: self._db.size(CHUNKS))
 
@@ -86,62 +76,21 @@ class MongoRetention(RetentionLogic):
     def _ticks_of(self, job: JobHistory) -> Where:
         return {"job_id": job.job_id, "incarnation": job.incarnation}
 
-    async def _raise_floor(self, job: JobHistory, floor: int) -> bool:
-        async def raise_it() -> bool:
-            row = await current(self._db, job.job_id)
-            if row is None or not is_there(row) or row["incarnation"] != job.incarnation:
-                return False
-            raised = {"$set": {"floor": floor, "rev": row["rev"] + 1}}
-            return floor <= row["floor"] or await self._db.update(JOBS, job.job_id, {"rev": row["rev"]}, raised)
-
-        return await self._written(raise_it)
-
-    async def _delete_executions(self, ids: Sequence[str]) -> tuple[int, int]:
-        return await self._written(lambda: jobs.delete_executions(self._db, ids))
-
-    async def _delete_logs(self, execution_ids: Sequence[str], chunks: int) -> int:
-        for number, id in enumerate(execution_ids):
-            await self._rows.update(records.EXECUTIONS, id, {"truncated": True})
-            chunks -= await delete_chunks(self._rows, id, chunks)
-            if chunks == 0:
-                return number + (id not in await logged(self._rows, [id]))
-        return len(execution_ids)
-
-
-_BY_AGE = records.Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"))
-
 
 class MongoTransfer(TransferLogic):
     """A ``TransferStore`` of the database."""
 
-    def __init__(self, db: Database, rows: MongoRows, statuses: JobStatuses) -> None:
+    def __init__(self, db: Database, rows: CommittedRows) -> None:
         super().__init__(rows)
         self._db = db
-        self._statuses = statuses
+        self._statuses = rows.statuses
         self._written, self._committed = rows.written, rows.committed
-
-    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
-        """Lists the records. A reservation is not a record."""
-        filter = filter_of(_BY_AGE, {"created_at": Between(low=since), "done": True}, Part(after=after))
-        sort = [("created_at", 1), ("_id", 1)]
-
-        async def look() -> list[IdempotencyRecord]:
-            await complete_pending(self._db)
-            rows = await self._db.find(RECEIPTS, filter, _BY_AGE.name, sort=sort, limit=limit)
-            return [read(records.RECEIPTS, row) for row in rows]
-
-        return await self._db.call(look)
 
     async def restore_task(self, task: Task) -> None:
         times = {"created_at": task.created_at, "modified_at": task.modified_at}
         change = {"$set": times, "$setOnInsert": {"words": task_words(task.id)}}
         await self._db.call(lambda: self._db.upsert(TASKS, task.id, change))
         self._committed()
-
-    async def restore_record(self, record: IdempotencyRecord) -> None:
-        op = nonce()
-        row = {**document(records.RECEIPTS, record, op), "op": op, "done": True}
-        await self._written(lambda: self._db.insert(RECEIPTS, row))
 
     async def restore_execution(self, execution: Execution, noted: Noted, *, is_counted: bool) -> bool:
         times = {"start_noted_at": noted.start, "end_noted_at": noted.end}
@@ -164,21 +113,19 @@ DEADLINE = 5.0
 """Seconds that a call may take."""
 
 
-class MongoStore(MongoJobs, MongoExecutions, MongoDeletion, MongoLists, MongoLogs, StoreLogic):
+class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
     """A ``Store`` in the database that a URL names. Every call ends within ``deadline`` seconds, with StoreDown if it must."""
 
     _rows: CommittedRows
 
     def __init__(self, url: str, *, deadline: float = DEADLINE) -> None:
         self._db = Database(read_url(url), deadline)
-        self._finisher = Finisher(self._db)
         self._commits = CommitCounter(self._db)
         self._turns = Turns()
-        self._statuses = JobStatuses(self._db)
         self._rows = CommittedRows(self._db, self._commits)
         self.history = MongoHistory(self._db, self._rows)
-        self.retention = MongoRetention(self._db, self._rows, self._statuses)
-        self.transfer = MongoTransfer(self._db, self._rows, self._statuses)
+        self.retention = MongoRetention(self._db, self._rows)
+        self.transfer = MongoTransfer(self._db, self._rows)
 
     async def open(self) -> None:
         """Raises FastlaneError for a database that only a newer fastlane may use."""
@@ -190,11 +137,11 @@ class MongoStore(MongoJobs, MongoExecutions, MongoDeletion, MongoLists, MongoLog
         except BaseException:
             await self._db.close()
             raise
-        self._finisher.start()
+        self._rows.finisher.start()
 
     async def close(self) -> None:
-        await self._finisher.close()
-        await self._statuses.close()
+        await self._rows.finisher.close()
+        await self._rows.statuses.close()
         await self._commits.close()
         await self._db.close()
 

@@ -13,7 +13,6 @@ from fastlane.storage.values import unpack_pieces
 
 _INSERT = insert_into("log_chunks", CHUNKS.columns)
 _END = "SELECT sequence + 1, end_offset FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"
-_DELETE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
 
 _LOGS_AFTER = """
     WITH RECURSIVE page(id) AS (
@@ -45,11 +44,6 @@ class SqliteLogs(LogLogic):
 
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         return await self._file.read(lambda db: read(db, execution_id, offset, limit, stream))
-
-
-def delete_chunks(db: sqlite3.Connection, execution_id: str, limit: int) -> int:
-    """Deletes the last chunks of a log, ``limit`` at most; how many."""
-    return db.execute(_DELETE, (execution_id, limit)).rowcount
 
 
 def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:

@@ -2,12 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
 
 from fastlane.storage.records import ALL, Among, Between, Index, Part, Place, Record, Value, Where, Without, filled
 from fastlane.storage.sqlite.file import SqliteFile
+from fastlane.storage.sqlite.threads import BatchOperation, RunBatch
 
 Answer = TypeVar("Answer")
 Given = Sequence[Any] | Mapping[str, Any]
@@ -28,6 +30,8 @@ class SqliteRows:
         """Does nothing: a commit is whole at once."""
 
     async def get(self, record: Record[Value], *key: str) -> Value | None:
+        if len(key) == 1:
+            return await self._file.read(BatchOperation(key[0], _reader(record)))
         query = f"SELECT {', '.join(record.fields)} FROM {record.name}{_matching(record)}"
         rows = await self._file.read(lambda db: fetched(db, query, key))
         return record.of(list(rows[0])) if rows else None
@@ -65,10 +69,17 @@ class SqliteRows:
         rows = await self._file.read(lambda db: fetched(db, query, (as_json(keys),)))
         return {row[0]: dict(zip((key, *fields), row, strict=True)) for row in rows}
 
-    async def count(self, index: Index[Any], where: Where) -> int:
+    async def count(self, index: Index[Any], where: Where, most: int | None = None) -> int:
         given: list[Any] = []
-        query = f"SELECT count(*) FROM {_source(index, where, ALL, given)}"
-        return await self._file.read(lambda db: int(db.execute(query, given).fetchone()[0]))
+        query = f"SELECT count(*) FROM (SELECT 1 FROM {_source(index, where, ALL, given)} LIMIT ?) AS one_page"
+        return await self._file.read(lambda db: int(db.execute(query, (*given, MANY if most is None else most)).fetchone()[0]))
+
+    async def sums(self, index: Index[Any], where: Where, by: str, added: Sequence[str], highest: Sequence[str]) -> list[dict[str, int]]:
+        given: list[Any] = []
+        columns = [by, *(f"sum({name})" for name in added), *(f"max({name})" for name in highest)]
+        query = f"SELECT {', '.join(columns)} FROM {_source(index, where, ALL, given)} GROUP BY {by} ORDER BY {by}"
+        rows = await self._file.list(lambda db: fetched(db, query, given))
+        return [dict(zip((by, *added, *highest), row, strict=True)) for row in rows]
 
     async def insert_missing(self, record: Record[Value], values: Sequence[Value]) -> int:
         rows = [_plain(record.row(value)) for value in values]
@@ -102,6 +113,21 @@ class SqliteRows:
             statement = f"DELETE FROM {index.record.name} WHERE rowid IN ({_walk(index, where, ('rowid',), part, given)} LIMIT ?)"
             given.append(part.limit)
         return await self._file.write(lambda db: db.execute(statement, given).rowcount)
+
+
+@lru_cache
+def _reader(record: Record[Value]) -> RunBatch[str, Value | None]:
+    """Reads the rows with these keys, in their order, by one statement."""
+    (key,) = record.key
+    columns = ", ".join(f"{record.name}.{name}" for name in record.fields)
+    query = f"SELECT {columns} FROM json_each(?) AS asked CROSS JOIN {record.name} ON {record.name}.{key} = asked.value"
+    place = record.fields.index(key)
+
+    def read(db: sqlite3.Connection, keys: Sequence[str]) -> list[Value | None]:
+        found = {row[place]: row for row in fetched(db, query, (as_json(keys),))}
+        return [record.of(list(found[key])) if key in found else None for key in keys]
+
+    return read
 
 
 def insert_missing(db: sqlite3.Connection, record: Record[Any], rows: Sequence[Sequence[Any]]) -> int:

@@ -5,8 +5,25 @@ from typing import Any
 
 import pytest
 
-from fastlane.storage.mongo.database import Database
+from fastlane.models.ids import IdempotencyRecord
+from fastlane.models.job import Execution, Job
+from fastlane.models.tick import Tick
+from fastlane.storage.mongo.commits import commit_job
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.records import COMPARED, Commit, Effects
 from tests.support.intercept import Died
+
+
+async def commit_alone(
+    db: Database, job: Job, tick: Tick, execution: Execution, record: IdempotencyRecord | None = None, *, seen: Job | None = None
+) -> Document:
+    """A commit by a process that ends before it carries anything out: the job's row as that process has it."""
+    compared = None if seen is None else {name: getattr(seen, name) for name in COMPARED}
+    commit = Commit(job.id, job.task_id, compared, job, job.modified_at, Effects((tick,), execution, record))
+    made, row = await commit_job(db, commit)
+    assert made
+    assert row is not None
+    return row
 
 
 def end_at(monkeypatch: pytest.MonkeyPatch, verbs: Collection[str], number: int, *, after: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from pymongo.errors import AutoReconnect
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models import transitions
 from fastlane.models.paging import Wanted, WantedJobs, Window
-from fastlane.storage.mongo import commits, database
+from fastlane.storage.mongo import database, rows as mongo_rows
 from fastlane.storage.mongo.database import Database, Document, read_url
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
@@ -240,7 +240,7 @@ async def test_a_read_that_takes_too_long_says_so_whatever_befalls_others_meanwh
 
 
 async def test_tasks_that_no_filter_can_name_are_refused_and_fewer_are_listed(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commits, "MAX_VISIBLE", 150)
+    monkeypatch.setattr(mongo_rows, "MAX_VISIBLE", 150)
     async with opened(mongo_url, PATIENCE) as store:
         for number in range(10):
             await store.create(*new(f"{number % 2}-task-{number}"))

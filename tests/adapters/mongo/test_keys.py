@@ -14,6 +14,7 @@ from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.rows import RECEIPTS
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.ending import commit_alone
 from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions
@@ -129,7 +130,7 @@ async def test_an_old_key_that_is_used_again_as_it_is_about_to_be_forgotten_is_k
 
 async def test_the_record_of_a_process_that_died_after_its_commit_is_read(stores: Stores, db: Database) -> None:
     made = new("t")
-    assert await commits.create(db, *made, record_for(made[0]))
+    await commit_alone(db, *made, record_for(made[0]))
     assert await stores[0].idempotency_record("key", 0) == record_for(made[0])
 
 
@@ -144,8 +145,7 @@ async def test_a_key_is_given_back_by_the_one_that_has_it(stores: Stores, db: Da
 
 async def test_a_request_that_is_completed_late_leaves_a_later_one_with_its_key_alone(stores: Stores, db: Database) -> None:
     made, later = new("t"), new_job("t")
-    row = await commits.create(db, *made, record_for(made[0]))
-    assert row is not None
+    row = await commit_alone(db, *made, record_for(made[0]))
     await complete(db, row)
     await idempotency.reserve(db, record_for(later, now=NOW + DAY + 1), "later", [], lambda id: commits.current(db, id))
     await complete(db, row)

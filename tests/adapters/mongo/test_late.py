@@ -11,13 +11,16 @@ from fastlane.models.job import Ending, Job, Task
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import commits, jobs, jobs as executions
+from fastlane.storage.mongo import commits, jobs as executions
 from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.jobs import CommittedRows
 from fastlane.storage.mongo.rows import EXECUTIONS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.ending import commit_alone
 from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job
+from tests.support.intercept import Died
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.waiting import until
 
@@ -26,10 +29,8 @@ Stores = tuple[MongoStore, MongoStore]
 
 async def committed(db: Database, task_id: str = "t") -> tuple[Job, Document]:
     """A commit by a process that carried nothing out: the job, and its row as that process has it."""
-    job, tick, execution = new(task_id)
-    row = await commits.create(db, job, tick, execution, None)
-    assert row is not None
-    return job, row
+    made = new(task_id)
+    return made[0], await commit_alone(db, *made)
 
 
 async def ended(store: MongoStore, job: Job) -> None:
@@ -130,19 +131,23 @@ async def test_a_process_that_wakes_leaves_the_intent_of_the_next_commit_to_be_c
     job, row = await committed(db)
     await complete(db, row)
     tick, execution = first_of(job, key="r:2", sequence=2)
-    assert (await commits.advance(db, job, replace(job, sequence=2), [tick], execution, None))[0]
+    await commit_alone(db, replace(job, sequence=2), tick, execution, seen=job)
     await complete(db, row)
     assert execution in await stores[0].executions_of(job.id, 10)
 
 
-async def test_a_process_that_wakes_while_the_job_is_deleted_brings_nothing_back(stores: Stores, db: Database) -> None:
+async def test_a_process_that_wakes_while_the_job_is_deleted_brings_nothing_back(
+    stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: Any) -> bool:
+        raise Died
+
     job, row = await committed(db)
     await complete(db, row)
     await ended(stores[0], job)
-    row_of_job = await jobs._floored(db, job.id, job.incarnation, None)
-    assert isinstance(row_of_job, dict)
-    await jobs._delete_ticks(db, row_of_job)
-    await jobs._delete_oldest(db, row_of_job)
+    monkeypatch.setattr(CommittedRows, "commit", die)
+    with pytest.raises(Died):  # before the job itself goes
+        await stores[0].delete_job(job.id, job.incarnation, 9)
     await complete(db, row)
     tick, execution = first_of(job)
     assert [await db.one(*key) for key in ((TICKS, tick.id), (EXECUTIONS, execution.id))] == [None, None]

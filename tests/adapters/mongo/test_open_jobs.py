@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.storage.mongo import jobs
+from fastlane.storage import logic
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new, new_job
 
@@ -16,7 +16,7 @@ async def test_all_are_found_however_few_candidates_are_looked_at_together(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, candidates: int
 ) -> None:
     """Of each job that runs, the first execution in the index is one of an earlier job under its id, which opens none."""
-    monkeypatch.setattr(jobs, "CANDIDATES", candidates)
+    monkeypatch.setattr(logic, "CANDIDATES", candidates)
     store, opened = stores[0], []
     for number in range(6):
         job = replace(new_job("t", at=5_000), id=f"{2 * number}")

@@ -10,9 +10,12 @@ from fastlane.models.delivery import Receiver
 from fastlane.models.host import HostRecord
 from fastlane.models.job import Job
 from fastlane.models.status import Status
+from fastlane.storage import logic
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import commits, jobs, jobs as executions
+from fastlane.storage.logic import StoreLogic
+from fastlane.storage.mongo import commits, jobs
 from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.jobs import CommittedRows
 from fastlane.storage.mongo.rows import EXECUTIONS, TASKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
@@ -30,17 +33,17 @@ async def kept(stores: Stores, job: Job, after: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "step", "before", "sequence", "answer"),
+    ("owner", "step", "sequence", "answer"),
     [
-        (jobs, "current", False, 0, Deletion.KEPT),
-        (executions, "unfinished", False, 1, Deletion.KEPT),
-        (jobs, "_delete_oldest", True, 0, Deletion.MORE),
+        (CommittedRows, "catch_up", 0, Deletion.KEPT),
+        (StoreLogic, "unfinished", 1, Deletion.KEPT),
+        (StoreLogic, "_floored", 0, Deletion.MORE),
     ],
 )
 async def test_a_job_that_runs_again_amid_its_deletion_is_kept(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, module: Any, step: str, before: bool, sequence: int, answer: Deletion
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, sequence: int, answer: Deletion
 ) -> None:
-    """With a sequence above 0, it is before its floor is raised."""
+    """It runs again after the named step. With a sequence above 0, that is before its floor is raised."""
     job = new_job(sequence=sequence)
     after = replace(job, sequence=sequence + 1)
     await stores[0].create(job, None, None)
@@ -49,14 +52,14 @@ async def test_a_job_that_runs_again_amid_its_deletion_is_kept(
     async def run() -> None:
         assert await stores[1].advance(job, after, [tick], execution)
 
-    monkeypatch.setattr(module, step, once(run, getattr(module, step), before=before))
+    monkeypatch.setattr(owner, step, once(run, getattr(owner, step), before=False))
     assert await stores[0].delete_job(job.id, job.incarnation, 9) is answer
     await kept(stores, job, after)
 
 
-@pytest.mark.parametrize("step", ["_delete_ticks", "_delete_oldest"])
+@pytest.mark.parametrize(("owner", "step", "before"), [(StoreLogic, "_floored", False), (logic, "delete_executions", True)])
 async def test_a_deletion_that_sleeps_deletes_nothing_of_a_job_that_was_made_again_under_its_id(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, step: str
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, before: bool
 ) -> None:
     job = new_job(sequence=0)
     again = replace(job, incarnation="another", sequence=1)
@@ -67,7 +70,7 @@ async def test_a_deletion_that_sleeps_deletes_nothing_of_a_job_that_was_made_aga
         assert await stores[1].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
         await stores[1].create(again, tick, execution)
 
-    monkeypatch.setattr(jobs, step, once(make_again, getattr(jobs, step), before=True))
+    monkeypatch.setattr(owner, step, once(make_again, getattr(owner, step), before=before))
     await stores[0].delete_job(job.id, job.incarnation, 9)
     assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
     assert await stores[1].job(job.id) == again
@@ -86,7 +89,7 @@ async def test_an_execution_that_is_claimed_as_it_is_discarded_stays(
     async def change() -> None:
         await db.update(EXECUTIONS, execution.id, {}, {"$set": {"op": "another", "epoch": 2}})
 
-    monkeypatch.setattr(executions, "note_deleted", once(change, executions.note_deleted, before=False))
+    monkeypatch.setattr(jobs, "note_deleted", once(change, jobs.note_deleted, before=False))
     assert not await stores[0].discard(execution)
     assert (await stores[1].execution(execution.id)) == replace(execution, epoch=2, op="another")
     assert not await stores[1].was_deleted(execution.id)
@@ -101,7 +104,7 @@ async def test_a_job_that_is_deleted_amid_a_list_of_open_jobs_is_left_out(stores
         assert await stores[1].stop_job(gone.id, 2_000)
         assert await stores[1].delete_job(gone.id, gone.incarnation, 3_000) is Deletion.DONE
 
-    monkeypatch.setattr(jobs, "bounds_of_all", once(delete, jobs.bounds_of_all, before=True))
+    monkeypatch.setattr(StoreLogic, "_bounds", once(delete, StoreLogic._bounds, before=True))
     assert await stores[0].open_jobs("t", 10) == [left]
 
 

@@ -1,5 +1,8 @@
 """What leaves a stored status behind on MongoDB, and who puts it right."""
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -16,6 +19,7 @@ from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.migration import SCHEMA
 from fastlane.storage.mongo.rows import JOBS, META
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.overtaking import once
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import first_of, new
 from tests.support.waiting import PATIENCE
@@ -50,12 +54,94 @@ async def test_a_process_that_ends_before_the_status_follows_leaves_it_to_the_re
     one, other = stores
     job, tick, execution = new("t")
     await one.create(job, tick, execution)
-    monkeypatch.setattr(one._statuses, "follow", never)
+    for step in ("follow", "follow_claim", "follow_change"):
+        monkeypatch.setattr(one._rows.statuses, step, never)
     await CHANGES[name](one, job, execution)
     assert await stored_statuses(other) == {job.id: "enqueued"} != await ruled_statuses(other)
     walk = await other.walk_statuses(1, "~", 10)  # whichever page of all jobs it is at
     assert (walk.after, walk.repaired) == (None, 1)
     assert await stored_statuses(other) == await ruled_statuses(other)
+
+
+def kill_after_a_change(act: str, url: str, execution_id: str) -> None:
+    command = [sys.executable, "-m", "tests.adapters.mongo.child", act, url, execution_id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "changed\n"
+        process.kill()
+
+
+KILLED_AT = {"claim": ("enqueued", "pulling"), "end": ("pulling", "failed"), "insert": ("failed", "enqueued")}
+"""What is stored when the process is killed, and what follows from the executions."""
+
+
+@pytest.mark.parametrize("act", KILLED_AT)
+async def test_a_process_that_is_killed_between_a_change_and_the_status_leaves_it_to_the_reconciler(
+    store: MongoStore, mongo_url: str, act: str
+) -> None:
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, status=Status.FAILED) if act == "insert" else execution)
+    await asyncio.to_thread(kill_after_a_change, act, mongo_url, execution.id)
+    stored, ruled = KILLED_AT[act]
+    assert (await stored_statuses(store), await ruled_statuses(store)) == ({job.id: stored}, {job.id: ruled})
+    assert (await store.walk_statuses(1, "", 10)).repaired == 1
+    assert await stored_statuses(store) == {job.id: ruled}
+
+
+async def test_a_claim_whose_status_comes_late_is_put_right_when_its_worker_is_refused(
+    stores: tuple[MongoStore, MongoStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile the execution has failed elsewhere, and the next attempt waits, so the job looks as it did before the claim."""
+    one, other = stores
+    job, tick, execution = new("t")
+    await one.create(job, tick, execution)
+
+    async def sleep() -> None:
+        row = await other.execution(execution.id)
+        assert row is not None
+        taken = await other.change(transitions.take_over(row))
+        assert taken is not None
+        failed = await other.change(transitions.give_up(taken, Ending(Status.FAILED, 5)))
+        assert failed is not None
+        assert await other.insert(next_execution(failed, due=1, now=1))
+
+    monkeypatch.setattr(Database, "change", once(sleep, Database.change, before=True))
+    claimed = await one.claim(execution.id, lambda row: transitions.claim(row, host="h", pool="p", now=1))
+    assert claimed is not None
+    assert await stored_statuses(other) == {job.id: "pulling"}
+    assert await one.change(transitions.give_up(claimed.execution, Ending(Status.FAILED, 9))) is None
+    assert await stored_statuses(other) == await ruled_statuses(other) == {job.id: "enqueued"}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_the_end_of_a_claimed_execution_gives_way_to_what_another_process_changed(
+    stores: tuple[MongoStore, MongoStore], number: int
+) -> None:
+    """The claim has kept the job's row, which is no longer the stored one. ``number``: of its ticks, the one that runs."""
+    one, other = stores
+    job, tick, execution = new("t")
+    await one.create(job, tick, execution)
+    if number == 2:
+        later, execution = first_of(job, key="r:2", sequence=2)
+        assert await one.advance(job, replace(job, sequence=2), [later], execution)
+        job = replace(job, sequence=2)
+    claimed = await one.claim(execution.id, lambda row: transitions.claim(row, host="h", pool="p", now=1))
+    assert claimed is not None
+    assert await stored_statuses(other) == {job.id: "pulling"}
+    assert await other.advance(job, replace(job, revision=2, next_tick=9), [], None)
+    assert await one.change(transitions.give_up(claimed.execution, Ending(Status.FAILED, 5)))
+    assert await stored_statuses(other) == await ruled_statuses(other)
+
+
+async def test_the_end_of_a_claimed_execution_shows_another_that_still_runs(stores: tuple[MongoStore, MongoStore]) -> None:
+    one, other = stores
+    job, tick, execution = new("t")
+    await one.create(job, tick, replace(execution, status=Status.RUNNING))
+    later, second = first_of(job, key="r:2", sequence=2)
+    assert await one.advance(job, replace(job, sequence=2), [later], second)
+    claimed = await one.claim(second.id, lambda row: transitions.claim(row, host="h", pool="p", now=1))
+    assert claimed is None or await one.change(transitions.give_up(claimed.execution, Ending(Status.FAILED, 5)))
+    assert await stored_statuses(other) == await ruled_statuses(other) == {job.id: "running"}
 
 
 async def test_the_walk_through_all_jobs_finds_a_status_that_nothing_else_tells_of(store: MongoStore, db: Database) -> None:

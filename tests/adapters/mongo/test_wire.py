@@ -155,7 +155,7 @@ class Delete(Act):
         return True
 
 
-WRITES = {Create: 7, Advance: 8, Stop: 5, Delete: 10}
+WRITES = {Create: 7, Advance: 8, Stop: 5, Delete: 11}
 """How many writes each commit consists of, with what completes it."""
 EACH = [(kind, number) for kind, count in WRITES.items() for number in range(1, count + 1)]
 
