@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from fastlane.clock import unless_cancelled
 from fastlane.errors import FastlaneError, HostDown, TransientError, Unreadable
 from fastlane.executors.port import EngineService, Image
 from fastlane.metrics import Repair
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 
 WITHIN = 30.0
 """Seconds after which a host's part of a round ends, finished or not. The next round continues with it."""
+AT_ONCE = 16
+"""Services of a host that are looked at, and removed, at once."""
 
 HostWork = Callable[[], Awaitable[object]]
 
@@ -118,23 +121,30 @@ class Leftovers:
             raise TransientError(f"{left} of the services that were given up there are not removed yet")
 
     async def remove_of(self, host: str) -> tuple[list[Execution], int]:
-        """Removes the leftovers of one host, in another order each time: a few removals that hang must not keep the others waiting. Returns
-        the executions whose services are needed, and how many removals failed through the host's own fault."""
+        """Removes the leftovers of one host, some at a time, in another order each time: a few removals that hang must not keep the others
+        waiting. Returns the executions whose services are needed, and how many removals failed through the host's own fault."""
         services, needed, failed = await self._executor.services(host), list[Execution](), 0
-        for service in random.sample(services, len(services)):
-            try:
-                row = await self._store.execution(service.execution_id)
-            except Unreadable as error:
-                log.warning("service.left_alone", host=host, service_id=service.id, error=str(error))
-                continue
-            if row is None:
-                await self._remove_unknown(host, service)
-            elif not is_leftover(row, service) and (not row.status.final or await self._can_be_settled(row)):
-                needed.append(row)
-            else:
-                log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
-                failed += not await self._remove(host, service)
+        order = random.sample(services, len(services))
+        for start in range(0, len(order), AT_ONCE):
+            async with asyncio.timeout(WITHIN):
+                kept = await unless_cancelled(asyncio.gather(*(self._look_at(host, one) for one in order[start : start + AT_ONCE])))
+            needed += [row for row in kept if isinstance(row, Execution)]
+            failed += kept.count(False)
         return needed, failed
+
+    async def _look_at(self, host: str, service: EngineService) -> Execution | bool:
+        """Removes a service if it is a leftover, and returns whether that has not failed through the host's own fault; the execution if its
+        service is needed."""
+        try:
+            row = await self._store.execution(service.execution_id)
+        except Unreadable as error:
+            log.warning("service.left_alone", host=host, service_id=service.id, error=str(error))
+            return True
+        if row is None:
+            return await self._remove_unknown(host, service)
+        if not is_leftover(row, service) and (not row.status.final or await self._can_be_settled(row)):
+            return row
+        return await self._remove(host, service)
 
     async def _can_be_settled(self, row: Execution) -> bool:
         """Whether a worker can settle an ended execution: not while its job cannot be read, which may be forever. Nothing that follows the
@@ -148,6 +158,7 @@ class Leftovers:
 
     async def _remove(self, host: str, service: EngineService) -> bool:
         """Removes a service. Returns False when that failed through the host's own fault. (An engine may refuse a removal forever.)"""
+        log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=service.execution_id)
         try:
             await self._executor.remove(host, service.id)
             self._metrics.repaired(Repair.SERVICE, 1)
@@ -156,18 +167,19 @@ class Leftovers:
             return not isinstance(error, HostDown)
         return True
 
-    async def _remove_unknown(self, host: str, service: EngineService) -> None:
-        """Handles a service whose execution the store does not have. A parked one whose execution was deleted goes at once, since nothing
-        can bind it any more. If it names no execution, fastlane did not make it, whatever its labels say."""
-        parked = not service.activated and bool(service.execution_id)
-        deleted = parked and await self._store.was_deleted(service.execution_id)
-        if not deleted and self._clock.now() - service.created_at <= UNKNOWN_AFTER:
-            return
-        if not parked:
-            log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
-        else:
-            log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=service.execution_id)
-            await self._remove(host, service)
+    async def _remove_unknown(self, host: str, service: EngineService) -> bool:
+        """Handles a service whose execution the store does not have. It goes at once if the execution was deleted, since that had ended. A
+        parked one goes after an hour. If it names no execution, fastlane did not make it, whatever its labels say. Returns what ``_remove``
+        does."""
+        named = bool(service.execution_id)
+        if named and await self._store.was_deleted(service.execution_id):
+            return await self._remove(host, service)
+        if self._clock.now() - service.created_at <= UNKNOWN_AFTER:
+            return True
+        if named and not service.activated:
+            return await self._remove(host, service)
+        log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
+        return True
 
 
 def is_leftover(row: Execution, service: EngineService) -> bool:

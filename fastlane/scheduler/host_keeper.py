@@ -16,7 +16,7 @@ from fastlane.models.event import Event, EventKind
 from fastlane.models.host import IN_NO_POOL, EngineIdentity, HostRecord, HostView, is_local, record_id
 from fastlane.models.job import Execution
 from fastlane.models.pool import KnownHost, hosts_to_know, record_of, removed_with
-from fastlane.scheduler.cleaner import Leftovers
+from fastlane.scheduler.cleaner import WITHIN, Leftovers
 from fastlane.scheduler.known_workers import KnownWorkers, knows_host
 from fastlane.scheduler.ports import Ports
 from fastlane.storage.base import EventStore
@@ -63,8 +63,9 @@ log = structlog.get_logger()
 LOOK_AT_LEAST = 30.0
 """Seconds between two looks when nothing changes."""
 DRAINED, REMOVED, CLEARING = "is drained", "was removed", "is being cleared of what was left there"
-CLEAR_WITHIN, CLEAR_AGAIN = 30.0, 1.0
-"""Seconds that clearing a host may take, and after which it is tried again."""
+CLEAR_AGAIN = 1.0
+"""Seconds after which clearing a host is tried again. It may take as long as it needs: a host with many services would never be clear, if
+it began anew."""
 
 
 class HostKeeper:
@@ -213,10 +214,9 @@ class HostKeeper:
 
     async def _clear_one(self, host: str) -> None:
         try:
-            async with asyncio.timeout(CLEAR_WITHIN):
-                await self._leftovers.clear(host, self)
+            await self._leftovers.clear(host, self)
         except (FastlaneError, TimeoutError) as error:
-            log.warning("host.not_cleared", host=host, error=str(error) or f"took over {CLEAR_WITHIN:g} s")
+            log.warning("host.not_cleared", host=host, error=str(error) or f"some of it took over {WITHIN:g} s")
             await self._clock.sleep(CLEAR_AGAIN)
             self._returned.set()
         else:

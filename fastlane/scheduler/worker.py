@@ -90,7 +90,7 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
     runner = Runner(ports, hosts, leases, timer, launcher, watcher, settler)
     pruner = Pruner(ports.store, ports.clock, ports.pools, settings.retention, workers.is_least, ports.metrics.pruned)
     every = settings.reconcile * (0.75 + random.random() / 2)
-    reconciler = Reconciler(ports, Cleaner(ports, settler), leftovers, rebuilder, pruner, every)
+    reconciler = Reconciler(ports, Cleaner(ports, settler), leftovers, rebuilder, pruner, workers.is_least, every)
     lanes = LaneKeeper(ports, workers, known_pools, every=settings.reconcile)
     return WorkerParts(
         *(leases, rebuilder, settler, timer, launcher, watcher, runner),

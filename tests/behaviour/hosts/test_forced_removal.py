@@ -10,6 +10,7 @@ import pytest
 
 from fastlane.errors import HostDown
 from fastlane.models.host import EngineIdentity
+from fastlane.scheduler import cleaner
 from tests.behaviour.hosts.conftest import NEW, OTHER, Administered
 from tests.support.fastlane import HOST
 from tests.support.intercept import Call, intercepted
@@ -169,6 +170,24 @@ async def test_a_host_that_takes_long_to_clear_keeps_no_other_one_waiting(grown:
     grown.executor.up(OTHER)
     assert (await grown.reaches(await grown.submit("hold", task="grown-task"), "running")).host == OTHER
     assert (await grown.seen(NEW, available=False))["error"] == "is being cleared of what was left there"
+
+
+async def test_a_host_with_more_services_than_can_be_looked_at_in_time_is_cleared_nevertheless(named: Administered, monkeypatch) -> None:
+    """Each part of the work has its own time. Clearing as a whole had one, began anew when that was over, and never ended."""
+    for _ in range(8):
+        await named.reaches(await named.submit("hold"), "running")
+    monkeypatch.setattr(cleaner, "AT_ONCE", 2)
+    monkeypatch.setattr(cleaner, "WITHIN", 0.5)
+
+    async def slowly(call: Call) -> object:
+        await asyncio.sleep(0.2)  # as a store that is busy
+        return await call.carry()
+
+    with intercepted(named.store, "execution", slowly):
+        named.executor.down(HOST)
+        await named.seen(HOST, available=False)
+        named.executor.up(HOST)
+        await named.seen(HOST, available=True)
 
 
 @pytest.fixture

@@ -65,6 +65,9 @@ class SetClock:
     def now(self) -> int:
         return self.moment
 
+    def elapsed(self) -> float:
+        return self.moment / SECOND
+
     async def sleep(self, seconds: float) -> None:
         """Time does not pass in here: who waits lets others go first."""
         await asyncio.sleep(0)
@@ -356,10 +359,11 @@ class TickSimulation:
             self.later(last + delay, self._repair)
 
     async def _repair(self) -> None:
-        """A round of the reconciler, as each worker makes one every so often."""
+        """A round of the reconciler, as one worker makes one every so often, and the walk with which a new one begins."""
         for worker in self.workers[:1]:
             try:
                 await worker.reconciler.requeue()
+                await worker.reconciler.requeue_all()
                 await worker.reconciler.settle()
             except Died:
                 return
