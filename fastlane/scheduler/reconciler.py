@@ -160,11 +160,13 @@ class Reconciler:
             await self._stopper.pass_on(flagged)
 
     async def settle(self) -> None:
-        """Puts entries of final rows that are not settled into the lane without a limit, so that a worker settles them."""
+        """Puts entries of final rows that are not settled into the lane without a limit, so that a worker settles them. Some cannot be
+        settled, while their job cannot be read, and must not hide the others."""
         now = self._clock.now()
-        rows = await self._store.unsettled(PAGE)
-        if rows:
-            await self._put([slotless_entry(row, due=now) for row in rows], Repair.SETTLEMENT)
+        after: tuple[int, str] | None = None
+        while page := await self._store.unsettled(PAGE, after):
+            await self._put([slotless_entry(row, due=now) for row in page], Repair.SETTLEMENT)
+            after = (page[-1].finished_at or 0, page[-1].id)
 
     async def _put(self, entries: Sequence[Entry], kind: Repair) -> None:
         self._metrics.repaired(kind, await self._queue.put(entries))

@@ -249,8 +249,8 @@ class ExecutionStore(Protocol):
     async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
         """The running containers of tasks whose id matches ``visible``, by (scheduled_for, id). Reads no execution whole."""
 
-    async def unsettled(self, limit: int) -> Sequence[Execution]:
-        """Final executions that are not settled yet, oldest first."""
+    async def unsettled(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        """Final executions that are not settled yet, by (finished_at, id), after the named one."""
 
     async def uncleaned(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         """Settled executions whose service's removal has not been verified yet, by (finished_at, id), after the named one."""

@@ -289,8 +289,8 @@ class StoreLogic:
         where = {"status": Among([status.value for status in statuses])}
         return await self._rows.find(records.EXECUTIONS_BY_STATUS, where, Part(limit, after))
 
-    async def unsettled(self, limit: int) -> Sequence[Execution]:
-        return await self._rows.find(records.EXECUTIONS_UNSETTLED, {}, Part(limit))
+    async def unsettled(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        return await self._rows.find(records.EXECUTIONS_UNSETTLED, {}, Part(limit, after))
 
     async def uncleaned(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         return await self._rows.find(records.EXECUTIONS_UNCLEANED, {}, Part(limit, after))

@@ -195,6 +195,7 @@ async def test_what_ended_is_unsettled_until_settled_then_uncleaned_until_cleane
     await created(store, status=Status.RUNNING)
     assert await store.unsettled(10) == [early, late]
     assert await store.unsettled(1) == [early]
+    assert await store.unsettled(1, (early.finished_at, early.id)) == [late]
     assert await store.uncleaned(10) == []
     late, early = [await store.change(transitions.settle(execution)) for execution in (late, early)]
     assert await store.unsettled(10) == []

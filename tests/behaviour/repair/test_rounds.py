@@ -64,6 +64,19 @@ async def test_the_walk_puts_back_all_that_waits_in_pages_and_takes_an_hour(virt
     assert virtual.clock.now() == began + 60 * MINUTE
 
 
+async def test_each_execution_that_is_not_settled_is_put_back_however_many_there_are(virtual: VirtualFastlane, monkeypatch) -> None:
+    """The first ones may be such as cannot be settled: their job cannot be read."""
+    monkeypatch.setattr(reconciler, "PAGE", 1)
+    jobs = [await virtual.others.submissions.enqueue("t", make_spec(retries=1), Schedule()) for _ in range(3)]
+    await virtual.work()
+    for job in jobs:
+        await virtual.run(str(job.execution_id))
+        await virtual.end(str(job.execution_id), 1)
+        await virtual.real_queue.finish({str(job.execution_id): 0})
+    await virtual.reconciler.settle()
+    assert [await is_back(virtual, job) for job in jobs] == [True] * 3
+
+
 async def test_one_worker_makes_the_rounds_for_all_and_another_one_once_it_has_gone(shared_redis: RealRedis, tmp_path: Path) -> None:
     calls: list[Call] = []
     async with Fastlane(tmp_path, shared_redis.url, reconcile=0.05) as server:
