@@ -28,6 +28,8 @@ class NotificationTrigger(StrEnum):
     RECOVERED = "recovered"
 
 
+JOB_TRIGGERS = frozenset({NotificationTrigger.LATE, NotificationTrigger.RECOVERED})
+"""Those that are about a job, and not about one of its executions."""
 FAILURES = frozenset({Status.FAILED, Status.TIMEDOUT, Status.EXPIRED})
 
 
@@ -306,20 +308,61 @@ def signature(secrets: Sequence[str], id: str, timestamp: int, body: bytes) -> s
 
 
 NAME = re.compile(r"\{\{\s*([A-Za-z0-9_.-]{1,200})\s*\}\}")
+MAX_POST = 1024 * 1024
+"""Bytes that a template may become."""
+
+
+class TooLong(ValueError):
+    """A template would become longer than ``MAX_POST``."""
+
+    def __init__(self) -> None:
+        super().__init__(f"would become longer than {MAX_POST >> 20} MiB with the job's values; name fewer fields in it, or shorter ones")
 
 
 def filled(template: Any, event: Mapping[str, Any]) -> Any:
-    """The template with an event's values. A field that the event does not have is null, and nothing in a longer text."""
-    match template:
-        case str():
-            whole = NAME.fullmatch(template)
-            return _value(event, whole[1]) if whole else NAME.sub(lambda found: _text(_value(event, found[1])), template)
-        case dict():
-            return {key: filled(value, event) for key, value in template.items()}
-        case list():
-            return [filled(value, event) for value in template]
-        case _:
-            return template
+    """The template with an event's values. A field that the event does not have is null, and nothing in a longer text. Raises TooLong as
+    soon as it would become too long, and holds no more than that until then."""
+    return _Filling(event, MAX_POST - _size(template)).fill(template)
+
+
+class _Filling:
+    """Fills the parts of a template with an event's values. ``room``: how many bytes they may add."""
+
+    def __init__(self, event: Mapping[str, Any], room: int) -> None:
+        self._event = event
+        self._room = room
+        self._texts: dict[str, tuple[str, int]] = {}
+
+    def fill(self, template: Any) -> Any:
+        match template:
+            case str():
+                whole = NAME.fullmatch(template)
+                return self._value(whole[1]) if whole else NAME.sub(lambda found: self._text(found[1]), template)
+            case dict():
+                return {key: self.fill(value) for key, value in template.items()}
+            case list():
+                return [self.fill(value) for value in template]
+            case _:
+                return template
+
+    def _value(self, name: str) -> Any:
+        self._text(name)  # takes at least as much room
+        return _value(self._event, name)
+
+    def _text(self, name: str) -> str:
+        if name not in self._texts:
+            text = _text(_value(self._event, name))
+            self._texts[name] = (text, _size(text))
+        text, size = self._texts[name]
+        self._room -= size
+        if self._room < 0:
+            raise TooLong
+        return text
+
+
+def _size(value: Any) -> int:
+    """Bytes of a value as JSON."""
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def _value(event: Mapping[str, Any], name: str) -> Any:

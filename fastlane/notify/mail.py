@@ -253,7 +253,7 @@ def _rows(payload: WebhookPayload) -> Iterator[Row]:
     )
     for heading, value in found:
         if value is not None and value != "":
-            yield heading, _printable(str(value))[:MAX_VALUE]
+            yield heading, _printable(str(value)[:MAX_VALUE])
 
 
 def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
@@ -275,7 +275,7 @@ def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
     )
     for heading, value in found:
         if value is not None and value != "":
-            yield heading, _printable(str(value))[:MAX_VALUE]
+            yield heading, _printable(str(value)[:MAX_VALUE])
 
 
 def _held(quota: MailQuota | None, payload: WebhookPayload, interval: float) -> list[str]:

@@ -10,6 +10,7 @@ from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, Receiver, receiver_id
 from fastlane.models.event import Event, EventKind
 from fastlane.models.ids import new_id
+from fastlane.models.pool import pool_for
 from fastlane.services.parts import Service
 from fastlane.storage.base import find_execution, find_job
 
@@ -86,4 +87,4 @@ class Deliveries(Service):
                 return await self._view(again)
 
     async def _view(self, row: Delivery) -> DeliveryView:
-        return DeliveryView(row, await self._store.receiver(receiver_id(row.target.url)))
+        return DeliveryView(row, await self._store.receiver(receiver_id(pool_for(self._pools, row.task_id), row.target)))
