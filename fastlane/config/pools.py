@@ -38,7 +38,7 @@ from fastlane.models.container import (
     read_text,
     show_size,
 )
-from fastlane.models.host import LOCAL_ENGINE, SshFiles, TlsFiles, read_address
+from fastlane.models.host import LOCAL_ENGINE, SshFiles, TlsFiles, read_address, read_address_pattern
 from fastlane.models.notify import MAX_SECRETS, MAX_WEBHOOKS, READERS, NotificationTrigger, Webhook, read_secret, read_url
 from fastlane.models.pool import ANY, HostRule, Pool, Pull, SignedReceiver, pool_faults
 from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
@@ -322,9 +322,9 @@ POOL_KEYS: Keys = {
     ),
     "register": Key(
         "register",
-        _or_exact(read_address),
+        _or_exact(read_address, read_address_pattern),
         "none",
-        "patterns (`*`: any text) of hosts that may be [registered](operations.md#add-or-remove-a-host) while fastlane runs",
+        "patterns, such as `10.0.0.*:2376`, of hosts that may be [registered](operations.md#add-or-remove-a-host) while fastlane runs",
         show=lambda patterns: patterns or None,
     ),
     "maxRunning": Key("max_running", lambda value: read_number(value, 1, 100_000), "10", "how many executions of this pool run at once"),

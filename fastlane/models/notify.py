@@ -230,9 +230,17 @@ def one_each(mailboxes: Sequence[Mailbox]) -> list[Mailbox]:
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_GLOBAL = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is in public use (RFC 4291 and IANA's register). What lies outside, such as the old ``fec0::/10``, is somebody's own."""
+_NOT_PUBLIC = (
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's own services for a virtual machine
+    ipaddress.IPv6Network("3fff::/20"),  # for documentation (RFC 9637), which not every Python knows
+)
+_EMBEDDED = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"))
+"""IPv4-compatible (RFC 4291) and translated (RFC 2765) addresses, which end with an IPv4 address."""
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+"""The bits before the last 32 of an address of a host that tunnels IPv6 in IPv4 (RFC 5214)."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""Reserved for networks' own use (RFC 8215), which not every Python knows."""
 
 
 def may_post(address: str, allowed: Sequence[str]) -> bool:
@@ -269,14 +277,17 @@ def _meant(address: IpAddress) -> Iterator[IpAddress]:
         yield address.sixtofour
     elif address.teredo is not None:
         yield from address.teredo
-    elif address in _NAT64:
+    elif address in _NAT64 or (any(address in network for network in _EMBEDDED) and int(address) > 0xFFFF):
         yield ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     else:
         yield address
+        if (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:
+            yield ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
 def _is_public(address: IpAddress) -> bool:
-    return address.is_global and not address.is_multicast and address not in _LOCAL_NAT64
+    is_used = isinstance(address, ipaddress.IPv4Address) or address in _GLOBAL
+    return is_used and address.is_global and not address.is_multicast and not any(address in network for network in _NOT_PUBLIC)
 
 
 PREFIX = "whsec_"

@@ -5,12 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from fastlane.errors import Fault
 from fastlane.models.container import DEFAULT_POLICY, NO_CONTAINER, NO_RESOURCES, Policy, Resources, limit_faults, policy_faults
-from fastlane.models.host import NO_SSH_FILES, Endpoint, EngineIdentity, HostRecord, Refusals, SshFiles, TlsFiles, is_local
+from fastlane.models.host import NO_SSH_FILES, Endpoint, EngineIdentity, HostRecord, Refusals, SshFiles, TlsFiles, is_among, is_local
 from fastlane.models.job import Execution, Spec
 from fastlane.models.notify import Webhook
 from fastlane.models.retention import NO_RETENTION, Retention
@@ -51,8 +50,8 @@ class Pool:
     ``hosts`` are addresses of engines (see ``Endpoint``), which are reached with ``tls`` or ``ssh``; ``insecure``: by TCP without TLS.
     ``policy``: what a container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask
     (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
-    says. ``rules``: the rules for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
-    which ``*`` stands for any text. ``webhooks`` serve jobs that have none of their own. ``webhook_secrets``: what its webhooks are signed
+    says. ``rules``: the rules for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs (see
+    ``is_among``). ``webhooks`` serve jobs that have none of their own. ``webhook_secrets``: what its webhooks are signed
     with, at most two; ``webhook_receivers``: where these differ, or bodies of jobs are signed. ``retention``: rules for the history of its
     tasks' jobs, in place of the server's. ``max_waiting`` and ``max_waiting_of_task``: how many executions may wait in it, and of one task;
     None: any number.
@@ -84,7 +83,7 @@ class Pool:
 
     def admits(self, address: str) -> bool:
         """Whether a host with this address may be registered in the pool."""
-        return any(fnmatchcase(address, pattern.replace("[", "[[]").replace("?", "[?]")) for pattern in self.register)
+        return any(is_among(address, pattern) for pattern in self.register)
 
     def matches(self, task_id: str) -> bool:
         """Whether a task belongs here, were this the only pool."""

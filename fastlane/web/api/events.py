@@ -88,6 +88,8 @@ def _redeliver_url(view: DeliveryView, render: RenderContext) -> str:
 
 def _receiver(view: DeliveryView, render: RenderContext) -> str:
     target = view.delivery.target
+    if view.hides_url:
+        return target.origin
     return target.address if isinstance(target, Mailbox) else shown_url(target, render)
 
 

@@ -25,10 +25,11 @@ from fastlane.models.delivery import (
 )
 from fastlane.models.ids import new_id
 from fastlane.models.notify import NotificationTrigger, Webhook, origin_of
-from fastlane.models.pool import RESTORED, pool_for
+from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.scheduler import deliverer
 from tests.behaviour.webhooks.test_webhooks import deliveries, settled_deliveries
-from tests.support.fastlane import Fastlane
+from tests.support.credentials import basic, user
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Around, Call, intercepted
 from tests.support.receiver import Received, Receiver, receiving
 from tests.support.redis import RealRedis
@@ -257,6 +258,37 @@ async def test_a_receiver_that_is_gone_is_asked_no_more(crew: Fastlane, receiver
     receiver.answer(410)
     row = await one_delivery(crew, receiver.url, retries=5)
     assert (row["state"], row["attemptsMade"]) == ("failed", 1)
+
+
+async def test_a_user_of_some_tasks_does_not_see_the_url_of_a_pools_webhook_nor_other_receivers(
+    shared_redis: RealRedis, tmp_path: Path, receiver: Receiver
+) -> None:
+    who = (user("anna", "annas", "admin"), user("rob", "robs", "run", "team-"))
+    admin, limited = basic("anna", "annas"), basic("rob", "robs")
+    pools = (Pool("told", "", (HOST,), webhooks=(Webhook(NotificationTrigger.FINISHES, f"{receiver.url}/secret-path", {}, 0),)),)
+    receiver.answer(500)
+    async with Fastlane(tmp_path, shared_redis.url, pools=pools, webhook_allow=("127.0.0.1",), users=who) as crew:
+        await crew.hire()
+        made = [
+            (await crew.post("/tasks/team-a", {"image": "ubuntu:latest", **fields}, headers=limited)).json
+            for fields in ({}, {"webhooks": {"finishes": [{"url": f"{receiver.url}/own", "retries": 0}]}})
+        ]
+        shown: dict[str, list[str]] = {}
+        for name, headers in (("admin", admin), ("limited", limited)):
+            for reply in made:
+                path = f"/tasks/team-a/jobs/{reply['jobId']}/executions/{reply['executionId']}/deliveries"
+
+                async def ended(path: str = path, headers: dict[str, str] = headers) -> dict[str, Any] | None:
+                    items = (await crew.get(path, headers=headers)).json["items"]
+                    return items[0] if items and items[0]["state"] == "failed" else None
+
+                row = await crew.until(ended, "a delivery that has failed")
+                assert row is not None
+                shown.setdefault(name, []).append(row["receiver"])
+        assert shown["admin"] == [f"{receiver.url}/secret-path", f"{receiver.url}/own"]
+        assert shown["limited"] == [origin_of(receiver.url), f"{receiver.url}/own"]
+        failing = [(await crew.get("/status", headers=headers)).json["webhooks"]["failing"] for headers in (admin, limited)]
+        assert [len(rows) for rows in failing] == [2, 0]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The commands ``events``, ``deliveries`` and ``redeliver``."""
 
-import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
 from fastlane.cli.client.commands.listings import LAST
-from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, formatted, printable, relative, show
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, echo, form_options, formatted, json_text, printable, relative, show
 from fastlane.cli.client.reference import JOB, JobName, complete_task, find_job, short
 
 if TYPE_CHECKING:
@@ -99,14 +98,14 @@ def events(follow: bool, job: str | None, since: str | None, until: str | None, 
         if not follow:
             return show(EVENTS, islice(client.server.events(since=since, until=until, **filters), most), form)
         for event in client.server.follow_events(since=since, on_lost=lambda error: say(f"{error}; trying again"), **filters):
-            click.echo(_line(event, form))
+            echo(_line(event, form))
     return None
 
 
 def _line(event: Any, form: OutputForm) -> str:
     """An event as a line: a list that grows cannot have columns that fit it."""
     if form.as_json:
-        return json.dumps(event, ensure_ascii=False)
+        return json_text(event, None)
     if form.format is not None:
         return formatted(form.format, event)
     if form.quiet:
@@ -153,9 +152,9 @@ def redeliver(job: str, ids: tuple[str, ...], failed: bool, execution: str | Non
         chosen = [*ids, *(row["id"] for row in rows if failed and row["state"] == "failed" and row["id"] not in ids)]
         for one in chosen:
             client.executions.redeliver(name.task, name.id, id, one)
-            click.echo(f"{one}: is sent again")
+            echo(f"{one}: is sent again")
         if not chosen:
-            click.echo("none has failed")
+            echo("none has failed")
 
 
 def _deliveries(client: "Client", job: str, execution: str | None) -> "tuple[JobName, str, list[Delivery]]":
