@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from fastlane.cli.common import CONFIG, DATA_DIR, load_or_exit, say, with_options
+from fastlane.cli.client.command import with_options
+from fastlane.cli.common import CONFIG, DATA_DIR, load_or_exit, say
 from fastlane.config.access import hash_password, hash_token, make_token
 from fastlane.config.legacy import LEGACY_NAMES, PASSWORD, USER, USERNAME
 from fastlane.config.load import LoadedSettings

@@ -14,7 +14,8 @@ import click
 import structlog
 
 from fastlane import __version__, log
-from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, PROCESSES, load_or_exit, say, with_options
+from fastlane.cli.client.command import with_options
+from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, PROCESSES, load_or_exit, load_paths_or_exit, say
 from fastlane.config.load import LoadedSettings, load
 from fastlane.config.settings import Settings, way_in
 from fastlane.config.types import Role
@@ -217,7 +218,6 @@ def _socket(config: str | None, data_dir: str | None) -> Path:
     """Where the process answers. A variable decides alone, so that no other setting can fail the check of a process that runs."""
     if named := os.environ.get("FASTLANE_CHECK_SOCKET"):
         return Path(named).expanduser()
-    from fastlane.cli.common import load_paths_or_exit
     from fastlane.liveness import check_socket
 
     paths = load_paths_or_exit(("data_dir", "check_socket"), config, {"data_dir": data_dir})

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fastlane import __version__
-from fastlane.cli.common import CONFIG, DATA_DIR, check_store, load_settings, run_or_exit, say, with_options
+from fastlane.cli.client.command import with_options
+from fastlane.cli.common import CONFIG, DATA_DIR, check_store, load_settings, run_or_exit, say
 from fastlane.errors import FastlaneError, TransientError
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 
 REPORT_EVERY = 5.0
 """Seconds between two lines of progress."""
+
+
+class _Pace:
+    """Says when it is time for another line of progress."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the last line is long enough ago; then the time of the next one counts from now."""
+        now = time.monotonic()
+        if now - self._last < REPORT_EVERY:
+            return False
+        self._last = now
+        return True
 
 
 @click.command("prune")
@@ -59,13 +75,10 @@ async def _prune(settings: "Settings", *, dry_run: bool) -> None:
     from fastlane.app import make_pruner, make_store, opened
 
     check_store(settings)
-    verb = "would go" if dry_run else "gone"
-    said_at = time.monotonic()
+    verb, pace = "would go" if dry_run else "gone", _Pace()
 
     def report(counts: Mapping[str, int]) -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at >= REPORT_EVERY:
-            said_at = time.monotonic()
+        if pace.is_due():
             say(f"{verb} so far: {_words(counts)}")
 
     async with opened(make_store(settings)) as store:
@@ -78,13 +91,11 @@ async def _compact(settings: "Settings") -> None:
     from fastlane.app import compact_store
 
     check_store(settings)
-    began = said_at = time.monotonic()
+    began, pace = time.monotonic(), _Pace()
 
     def report() -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at >= REPORT_EVERY:
-            said_at = time.monotonic()
-            say(f"rewriting {settings.store_path} for {said_at - began:.0f} s so far")
+        if pace.is_due():
+            say(f"rewriting {settings.store_path} for {time.monotonic() - began:.0f} s so far")
 
     before, after = compact_store(settings, report)
     click.echo(f"{settings.store_path}: {before / 2**20:,.1f} MiB before, {after / 2**20:,.1f} MiB now")
@@ -208,12 +219,11 @@ class _TransferProgress:
     def __init__(self, verb: str) -> None:
         self._verb = verb
         self._counts: Counter[str] = Counter()
-        self._said_at = time.monotonic()
+        self._pace = _Pace()
 
     def __call__(self, line: "Line") -> None:
         self._counts[type(line).__name__] += 1
-        if time.monotonic() - self._said_at >= REPORT_EVERY:
-            self._said_at = time.monotonic()
+        if self._pace.is_due():
             say(f"{self._verb} {self._words()} so far")
 
     def done(self, more: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from fastlane.config.types import (
     DURATION,
     FLAG,
+    NONE,
     Invocation,
     Key,
     Keys,
@@ -46,8 +47,6 @@ from fastlane.models.schedule import show_duration
 
 LEAST_TOTAL, DEFAULT_TOTAL = 1024**2, 10 * 1024**3
 """Bytes of all logs: the least value of the setting, and its default."""
-NONE = "none"
-"""The word in a setting that means: no rule applies."""
 
 
 def read_age(value: object) -> int:
@@ -76,23 +75,18 @@ def read_retention(value: object) -> Retention:
     return Retention(**read_table(value, RETENTION_KEYS))
 
 
-def _or_none(read: Callable[[object], int]) -> Callable[[object], int | None]:
-    """A reader that also accepts the word for no rule."""
-
-    def read_it(value: object) -> int | None:
-        return None if isinstance(value, str) and value.strip().lower() == NONE else read(value)
-
-    return read_it
-
-
-def _read_total(value: object) -> int:
-    return read_size(value, LEAST_TOTAL)
+def _or_none(read: Callable[[object], int], show: Callable[[int], str] = str) -> SettingType:
+    """The type of a value, or of the word for no rule."""
+    return SettingType(
+        lambda value: None if isinstance(value, str) and value.strip().lower() == NONE else read(value),
+        lambda value: NONE if value is None else show(value),
+    )
 
 
-TOTAL = SettingType(_or_none(_read_total), lambda size: NONE if size is None else show_size(size))
-AGE = SettingType(_or_none(read_age), lambda age: NONE if age is None else show_age(age))
-RATE = SettingType(_or_none(lambda value: read_number(value, 1, 1_000_000)), lambda rate: NONE if rate is None else str(rate))
-MOST = SettingType(_or_none(read_most), lambda most: NONE if most is None else str(most))
+TOTAL = _or_none(lambda value: read_size(value, LEAST_TOTAL), show_size)
+AGE = _or_none(read_age, show_age)
+RATE = _or_none(lambda value: read_number(value, 1, 1_000_000))
+MOST = _or_none(read_most)
 
 
 WEBHOOK_KEYS: Keys = {name: Key(name, read) for name, read in READERS.items()}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from fastlane.errors import Fault, Invalid, nearest, quoted
 from fastlane.log import MASK, scrub
@@ -25,6 +25,8 @@ from fastlane.models.notify import read_address, read_allowed
 from fastlane.models.schedule import read_duration, show_duration
 
 LAST_PORT = 65_535
+NONE = "none"
+"""The word for a setting that is turned off."""
 Role = Literal["up", "api", "worker"]
 
 
@@ -144,14 +146,19 @@ def _flag(value: object) -> bool:
 _URL_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*", re.ASCII)
 
 
-def _public_url(value: object) -> str:
-    text = read_stripped_text(value).removesuffix("/")
+def _http_url(text: str) -> SplitResult | None:
+    """The parts of a URL of HTTP with a host; None for other text."""
     try:
         url = urlsplit(text)
-        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and bool(_URL_PATH.fullmatch(url.path))
+        return url if url.scheme in ("http", "https") and url.hostname and url.port != 0 else None
     except ValueError:
-        usable = False
-    if not usable or text != f"{url.scheme}://{url.netloc}{url.path}" or "@" in url.netloc:
+        return None
+
+
+def _public_url(value: object) -> str:
+    text = read_stripped_text(value).removesuffix("/")
+    url = _http_url(text)
+    if url is None or text != f"{url.scheme}://{url.netloc}{url.path}" or "@" in url.netloc or not _URL_PATH.fullmatch(url.path):
         raise ValueError(
             "is not the address under which people reach fastlane; write https://HOST or http://HOST:PORT, with the path below which a "
             "proxy serves it, if any: https://HOST/PATH"
@@ -184,13 +191,9 @@ def _mail_targets(value: object) -> tuple[str, ...]:
 def _origins(value: object) -> tuple[str, ...]:
     origins = tuple(origin.removesuffix("/").lower() for origin in _words(value, "https://dash.example.com", "http://localhost:3000"))
     for origin in origins:
-        try:
-            url = urlsplit(origin)
-            usable = url.scheme in ("http", "https") and bool(url.hostname) and origin == f"{url.scheme}://{url.netloc}"
-            usable = usable and "@" not in url.netloc and url.port not in (0, 80 if url.scheme == "http" else 443)
-        except ValueError:
-            usable = False
-        if not usable or "*" in origin:
+        url = _http_url(origin)
+        usable = url is not None and origin == f"{url.scheme}://{url.netloc}" and url.port != (80 if url.scheme == "http" else 443)
+        if not usable or "@" in origin or "*" in origin:
             raise ValueError(f"{quoted(origin)} is not the origin of pages; write https://HOST or http://HOST:PORT as browsers do: no path")
     return origins
 
@@ -496,12 +499,7 @@ _DSN = r"https?://[^\s@/:]+(:[^\s@/]+)?@[^\s@/?#]+/[^\s?#]*[0-9]+"
 
 def _collector_url(value: object) -> str:
     text = read_stripped_text(value)
-    try:
-        url = urlsplit(text)
-        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        usable = False
-    if not usable or len(text.split()) != 1:
+    if _http_url(text) is None or len(text.split()) != 1:
         raise ValueError("is not the URL of a collector; write http://HOST:4318/v1/traces, or with https")
     return text
 
@@ -513,7 +511,6 @@ SENTRY_DSN = SettingType(
 )
 
 
-NONE = "none"
 BOTH, NEITHER = "both a password and a passwordFile", "neither a password nor a passwordFile"
 
 _REGISTRY_HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", re.ASCII)

@@ -37,8 +37,9 @@ from fastlane.tracing.port import Recorder
 from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
 from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
-from fastlane.web.http.problems import GZIP_FROM, LARGE, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
+from fastlane.web.http.problems import GZIP_FROM, LARGE, RETRY_AFTER, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.routing import Answer, PathRoutes, Route, RouteAccess, route
 from fastlane.web.security.auth import Authenticator, RequestRates, address_key, authorize
 from fastlane.web.security.origins import RequestOrigins
@@ -154,11 +155,6 @@ def static_files(handler: RequestHandler) -> StaticFiles:
     return found
 
 
-def wants_html(request: HTTPServerRequest) -> bool:
-    """Whether a browser asks for a page."""
-    return "text/html" in request.headers.get("Accept", "").lower()
-
-
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
@@ -188,6 +184,7 @@ class Handler(RequestHandler):
     """Called when the client has gone."""
 
     resource: PathRoutes
+    route: Route
     near: Sequence[str]
     """The routes that begin like a path without a route."""
 
@@ -217,6 +214,12 @@ class Handler(RequestHandler):
     def body(self) -> bytearray:
         """The request's body, if the route accepts one."""
         return self._body.data
+
+    def read_body(self) -> dict[str, Any]:
+        """The fields of the body, as the route declares it. Raises Invalid with every fault."""
+        declared = self.route.operation.body
+        assert declared is not None
+        return declared.read_whole(read_object(bytes(self._body.data)))
 
     @property
     def requester(self) -> Requester:
@@ -253,7 +256,13 @@ class Handler(RequestHandler):
         """Whether a browser that is not logged in gets a page with a form for a token. Browsers have a form of their own for passwords, but
         none for tokens."""
         authenticator = self.context.authenticator
-        return authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and wants_html(self.request)
+        return (
+            authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and self.accepts("text/html")
+        )
+
+    def accepts(self, media: str) -> bool:
+        """Whether the client asks for this media type: a browser for a page, or an ``EventSource`` for events."""
+        return media in self.request.headers.get("Accept", "").lower()
 
     @property
     def encode(self) -> Callable[[Any], bytes]:
@@ -435,6 +444,7 @@ class Handler(RequestHandler):
         found = self.resource.routes.get(method)
         if found is None:
             raise HTTPError(405)
+        self.route = found
         if method != "GET":
             self.context.origins.refuse_foreign_write(self.request)
         self._check_body()
@@ -459,7 +469,7 @@ class Handler(RequestHandler):
             raise self._too_large()
         if self._body.out_of_memory:
             words = "too many large bodies are arriving at the same time; send it again in a few seconds"
-            raise Problem(503, words, headers={"Retry-After": "2"})
+            raise Problem(503, words, retry_after=RETRY_AFTER)
 
     async def _answer_preflight(self) -> None:
         """Answers a preflight. Browsers send it without credentials, and the answer reveals nothing beyond the docs."""

@@ -43,10 +43,7 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
     "job_id": Parameter("The job.", UUID),
     "execution_id": Parameter("The execution.", UUID),
     "delivery_id": Parameter("The delivery.", UUID),
-    "host": Parameter(
-        "The host: its id or, where no other host has it, its address.",
-        {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"},
-    ),
+    "host": Parameter("The host: its id or, where no other host has it, its address.", PLAIN),
     "worker": Parameter("The worker's id, as GET /status shows it.", PLAIN),
     "pool": Parameter("The pool.", PLAIN),
 }

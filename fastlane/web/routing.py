@@ -1,13 +1,14 @@
 """Routes: functions, each declared with its path, its input and its answers.
 
 ``route`` declares one. The handler checks requests against it (an unknown query name is refused) and sends what the function returns; the
-OpenAPI document is made from it, with the function's docstring as the summary.
+OpenAPI document is made from it, with the function's docstring as the summary. ``RouteNode`` finds the routes of a path.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from tornado.web import RequestHandler
 
@@ -177,3 +178,70 @@ def routes_of(*modules: ModuleType) -> Mapping[str, PathRoutes]:
                 for path in one.paths:
                     by_path.setdefault(path, []).append(one)
     return {path: PathRoutes(path, routes) for path, routes in by_path.items()}
+
+
+@dataclass(slots=True)
+class RouteNode:
+    """One segment in the tree of routes. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named segment,
+    whose name is ``parameter_name``. ``resource`` serves the paths that end here."""
+
+    resource: PathRoutes | None = None
+    literals: "dict[str, RouteNode]" = field(default_factory=dict)
+    parameter_name: str = ""
+    parameter: "RouteNode | None" = None
+
+    def add(self, path: str, resource: PathRoutes) -> None:
+        """Adds the routes of a path, for example of ``/tasks/{task_id}``. Paths that have a parameter in the same place use the same name
+        for it."""
+        node = self
+        for segment in filter(None, path.split("/")):
+            if segment.startswith("{"):
+                node.parameter_name, node.parameter = segment[1:-1], node.parameter or RouteNode()
+                node = node.parameter
+            else:
+                node = node.literals.setdefault(segment, RouteNode())
+        node.resource = resource
+
+    def near(self, path: str) -> tuple[str, ...]:
+        """The routes that begin like a path without a route, each as far as the next resource."""
+        node = self
+        for segment in filter(None, path.split("/")):
+            below = node.literals.get(segment, node.parameter)
+            if below is None:
+                break
+            node = below
+        return tuple(label for label in dict.fromkeys((node.label, *node.labels_below())) if label)
+
+    @property
+    def label(self) -> str:
+        """The form of the path that ends here, as the docs have it, if there is one."""
+        return "" if self.resource is None else self.resource.label
+
+    def labels_below(self) -> Iterator[str]:
+        """The first routes on each way down."""
+        for node in (*self.literals.values(), *filter(None, (self.parameter,))):
+            if node.resource is not None:
+                yield node.label
+            else:
+                yield from node.labels_below()
+
+    def find(self, path: str) -> tuple[PathRoutes | None, dict[str, str]]:
+        """The routes at a path (its bytes as Latin-1), and the percent-decoded parameters. ``%2F`` does not separate segments. Repeated
+        slashes count as one, and a trailing slash is ignored. None for a path without routes."""
+        node, parameters = self, dict[str, str]()
+        for segment in filter(None, path.split("/")):
+            if segment in node.literals:
+                node = node.literals[segment]
+            elif node.parameter is not None:
+                parameters[node.parameter_name] = _decoded(segment)
+                node = node.parameter
+            else:
+                return None, {}
+        return (None, {}) if node.resource is None else (node.resource, parameters)
+
+
+def _decoded(segment: str) -> str:
+    """Raw UTF-8 bytes, as curl sends them, mean the same as percent-encoded ones. Bytes that are not valid UTF-8 become surrogates."""
+    if segment.isascii() and "%" not in segment:
+        return segment
+    return unquote_to_bytes(segment.encode("latin-1")).decode(errors="surrogateescape")

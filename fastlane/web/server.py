@@ -1,4 +1,4 @@
-"""The Tornado application, and the HTTP server that serves it. ``PathRouter`` finds the routes of a path; ``LimitedHTTPServer`` and
+"""The Tornado application, and the HTTP server that serves it. ``PathRouter`` hands a request to its handler; ``LimitedHTTPServer`` and
 ``ConnectionLimit`` bound the connections; ``bound`` makes the sockets, and ``close_server`` ends the server in order. ``measured`` also
 serves ``/metrics`` on a port of its own, mainly for a worker, which serves no other HTTP."""
 
@@ -6,13 +6,12 @@ import asyncio
 import logging
 import socket
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from ssl import SSLContext
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 import structlog
 from tornado.httpserver import HTTPServer
@@ -34,7 +33,7 @@ from fastlane.web.http.connection import ClientDeadlines
 from fastlane.web.http.problems import Problem
 from fastlane.web.openapi import Document
 from fastlane.web.routes import ALL_ROUTES, ROUTES
-from fastlane.web.routing import PathRoutes
+from fastlane.web.routing import PathRoutes, RouteNode
 from fastlane.web.security.auth import Authenticator, RequestRates, make_authenticator
 from fastlane.web.security.origins import Networks, RequestOrigins, read_address
 from fastlane.web.static_files import StaticFiles
@@ -114,66 +113,6 @@ class LimitedHTTPServer(HTTPServer):
         super().on_close(server_conn)
 
 
-@dataclass(slots=True)
-class RouteNode:
-    """One segment in the tree of routes. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named segment,
-    whose name is ``parameter_name``. ``resource`` serves the paths that end here."""
-
-    resource: PathRoutes | None = None
-    literals: "dict[str, RouteNode]" = field(default_factory=dict)
-    parameter_name: str = ""
-    parameter: "RouteNode | None" = None
-
-    def add(self, path: str, resource: PathRoutes) -> None:
-        """Adds the routes of a path, for example of ``/tasks/{task_id}``. Paths that have a parameter in the same place use the same name
-        for it."""
-        node = self
-        for segment in filter(None, path.split("/")):
-            if segment.startswith("{"):
-                node.parameter_name, node.parameter = segment[1:-1], node.parameter or RouteNode()
-                node = node.parameter
-            else:
-                node = node.literals.setdefault(segment, RouteNode())
-        node.resource = resource
-
-    def near(self, path: str) -> tuple[str, ...]:
-        """The routes that begin like a path without a route, each as far as the next resource."""
-        node = self
-        for segment in filter(None, path.split("/")):
-            below = node.literals.get(segment, node.parameter)
-            if below is None:
-                break
-            node = below
-        return tuple(label for label in dict.fromkeys((node.label, *node.labels_below())) if label)
-
-    @property
-    def label(self) -> str:
-        """The form of the path that ends here, as the docs have it, if there is one."""
-        return "" if self.resource is None else self.resource.label
-
-    def labels_below(self) -> Iterator[str]:
-        """The first routes on each way down."""
-        for node in (*self.literals.values(), *filter(None, (self.parameter,))):
-            if node.resource is not None:
-                yield node.label
-            else:
-                yield from node.labels_below()
-
-    def find(self, path: str) -> tuple[PathRoutes, dict[str, str]]:
-        """The routes at a path (its bytes as Latin-1), and the percent-decoded parameters. ``%2F`` does not separate segments. Repeated
-        slashes count as one, and a trailing slash is ignored."""
-        node, parameters = self, dict[str, str]()
-        for segment in filter(None, path.split("/")):
-            if segment in node.literals:
-                node = node.literals[segment]
-            elif node.parameter is not None:
-                parameters[node.parameter_name] = _decoded(segment)
-                node = node.parameter
-            else:
-                return NOWHERE, {}
-        return (NOWHERE, {}) if node.resource is None else (node.resource, parameters)
-
-
 class PathRouter(Router):
     """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``. ``prefix`` is the path of ``public_url``: requests
     may come with it or without it, since some proxies remove it and others do not."""
@@ -188,21 +127,14 @@ class PathRouter(Router):
 
     def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
         """See Tornado."""
-        resource, parameters = self._root.find(request.path) if request.path[:1] in ("", "/") else (NOWHERE, {})
-        if resource is NOWHERE and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
+        resource, parameters = self._root.find(request.path) if request.path[:1] in ("", "/") else (None, {})
+        if resource is None and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
             request.path = request.path.removeprefix(self._prefix)
             resource, parameters = self._root.find(request.path)
-        given: dict[str, Any] = {"resource": resource, "path": parameters}
-        if resource is NOWHERE:
-            given["near"] = self._root.near(request.path)
-        return self._app.get_handler_delegate(request, resource.handler or Handler, given)
-
-
-def _decoded(segment: str) -> str:
-    """Raw UTF-8 bytes, as curl sends them, mean the same as percent-encoded ones. Bytes that are not valid UTF-8 become surrogates."""
-    if segment.isascii() and "%" not in segment:
-        return segment
-    return unquote_to_bytes(segment.encode("latin-1")).decode(errors="surrogateescape")
+        if resource is None:
+            given = {"resource": NOWHERE, "path": {}, "near": self._root.near(request.path)}
+            return self._app.get_handler_delegate(request, Handler, given)
+        return self._app.get_handler_delegate(request, resource.handler or Handler, {"resource": resource, "path": parameters})
 
 
 UNLIMITED = 1 << 62

@@ -12,7 +12,7 @@ import pytest
 
 from fastlane.models.container import ANYTHING, MAX_GRACE, Policy, Resources
 from fastlane.models.pool import Pool
-from fastlane.web.streaming.logs import EventFollowing
+from fastlane.web.routes.events import EventFollowing
 from tests.support.fastlane import HOST, Fastlane
 
 ROOT = Path(__file__).parents[2]

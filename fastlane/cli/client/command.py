@@ -15,7 +15,20 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PATIENCE = 300.0
+"""Seconds for which a server may be away while its job or its events are followed."""
 CONTEXT = click.option("-c", "--context", metavar="NAME", help="Ask the server of this context (see fastlane context).")
+
+
+def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """A decorator that gives a command these options and arguments, in this order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 class ClientCommand(click.Command):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from fastlane.cli.client.command import with_options
 from fastlane.cli.client.reference import complete_task
 
 if TYPE_CHECKING:
@@ -30,20 +31,13 @@ REPEATED = ("variables", "pairs", "mounts", "list")
 def job_options(*, scheduled: bool = False) -> Callable[[F], F]:
     """Gives a command the options, the image and the command to run; when it is ``scheduled``, also the options that say when."""
 
-    def add(function: F) -> F:
-        rows = [row for row in ROWS if scheduled or not row["scheduled"]]
-        options = (
-            TASK,
-            *map(_option, rows),
-            click.option("--env-file", "env_files", metavar="FILE", multiple=True, help="A file with a variable a line."),
-            click.argument("image"),
-            click.argument("command", nargs=-1, type=click.UNPROCESSED),
-        )
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
+    return with_options(
+        TASK,
+        *(_option(row) for row in ROWS if scheduled or not row["scheduled"]),
+        click.option("--env-file", "env_files", metavar="FILE", multiple=True, help="A file with a variable a line."),
+        click.argument("image"),
+        click.argument("command", nargs=-1, type=click.UNPROCESSED),
+    )
 
 
 def _option(row: Mapping[str, Any]) -> Callable[[F], F]:

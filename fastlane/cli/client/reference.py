@@ -99,6 +99,16 @@ def find_job(client: "Client", text: str, *, newest: bool = False, ran: bool = F
     raise click.UsageError(f"{text!r} could be {len(found)} jobs: {some}{', …' if len(found) > NAMED else ''}; name one of them")
 
 
+def find_execution(client: "Client", job: str, execution: str | None, *, newest: bool = False) -> tuple[JobName, str]:
+    """The job that a text names, and the execution of this id or, without one, the job's newest. Raises as ``find_job`` does, and
+    click.UsageError when nothing of the job has run."""
+    name = find_job(client, job, newest=newest, ran=True)
+    id = execution or next((row["executionId"] for row in client.executions.of_job(name.task, name.id)), None)
+    if id is None:
+        raise click.UsageError(f"nothing of {name} ever ran")
+    return name, id
+
+
 def _in_url(text: str) -> JobName:
     match = IN_URL.search(urlsplit(text).path)
     if match is None:

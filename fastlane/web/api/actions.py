@@ -13,13 +13,11 @@ from fastlane.services.tickets import Ticket
 from fastlane.web.api import serializer as show
 from fastlane.web.api.container import RESOURCES, asked_resources
 from fastlane.web.api.executions import EXECUTION
+from fastlane.web.api.hosts import is_usable, why_unusable
 from fastlane.web.api.job import SPEC
 from fastlane.web.api.jobs import JOB_STATUSES, SCHEDULE
 from fastlane.web.api.serializer import RenderContext, Serializer
 from fastlane.web.http.problems import Problem
-
-NOT_SEEN = "no worker is alive that sees it"
-"""The reason for which a host that no worker reports cannot be used."""
 
 ENQUEUED = Serializer[Enqueued](
     "Enqueued",
@@ -59,8 +57,8 @@ HOST_USE = Serializer[HostRow](
     "HostUse",
     "A host, and why it cannot be used, if so.",
     host=show.string(lambda row: row.name, "Its address, as the settings or its registration have it."),
-    usable=show.boolean(lambda row: row.view is not None and row.view.is_open, "Whether the job could go there now."),
-    reason=show.string(lambda row: NOT_SEEN if row.view is None else row.fault, "Why it could not, if so.", null=True),
+    usable=show.boolean(lambda row: is_usable(row.view), "Whether the job could go there now."),
+    reason=show.string(lambda row: why_unusable(row.view), "Why it could not, if so.", null=True),
 )
 
 

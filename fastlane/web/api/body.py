@@ -147,6 +147,13 @@ class BodyObject:
                 raise self._all_faults(value, partial)
         return found
 
+    def read_whole(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a whole body. Raises Invalid with every fault."""
+        try:
+            return self.read({name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise Invalid(faults_of(error.messages_dict, given)) from None
+
     @cached_property
     def _collector(self) -> Schema:
         """Reads every field, and collects the faults."""
@@ -171,14 +178,6 @@ class BodyObject:
         properties = {name: field.described for name, field in self.fields.items()}
         schema = {"type": "object", "properties": properties, "additionalProperties": False}
         return {**schema, "required": list(self.required)} if self.required else schema
-
-
-def read_body(body: BodyObject, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a whole body. Raises Invalid with every fault."""
-    try:
-        return body.read({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise Invalid(faults_of(error.messages_dict, given)) from None
 
 
 def faults_of(tree: Mapping[Any, Any], given: Mapping[str, Any], hints: Hints | None = None) -> list[Fault]:

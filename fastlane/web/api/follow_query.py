@@ -1,15 +1,14 @@
-"""The query of a log's reader or follower: where to begin, and which stream; and text with a time before each line."""
+"""The query of a log's reader or follower: whether to follow it, where to begin, which stream, and in which form."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from fastlane.clock import iso
 from fastlane.errors import Fault, Invalid
-from fastlane.models.log import MAX_CURSOR, STDERR, STDOUT, Cursor, Piece, read_cursor
+from fastlane.models.log import MAX_CURSOR, Cursor, read_cursor
 from fastlane.streams.follower import StartPosition
-from fastlane.web.api.contract import Parameter
+from fastlane.web.api.contract import Parameter, flag
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, enum, integer
-from fastlane.web.api.log_encoding import STREAMS
-from fastlane.web.http.query import read_all, read_integer, read_since
+from fastlane.web.api.log_encoding import STREAMS, LogFormat
+from fastlane.web.http.query import read_all, read_flag, read_integer, read_since
 
 MAX_LINES = 1_000_000_000
 PART_QUERY = {
@@ -24,6 +23,13 @@ FOLLOW_ONLY = {
     "stream": Parameter("Only this stream: stdout or stderr; both unless given.", enum(tuple(STREAMS))),
 }
 FOLLOW_QUERY = {**FOLLOW_ONLY, **PART_QUERY}
+TEXT, BASE64 = ENCODINGS = ("text", "base64")
+LOG_QUERY = {
+    "follow": flag("The log as it grows: as text, or as server-sent events for Accept: text/event-stream."),
+    "encoding": Parameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
+    "timestamps": flag("The time before each line of the text."),
+    **FOLLOW_QUERY,
+}
 
 
 def read_part(query: Mapping[str, str], now: int) -> tuple[int | None, int | None]:
@@ -58,22 +64,29 @@ def read_follow_query(query: Mapping[str, str], now: int, last_event: str | None
     return StartPosition(cursor, stream=number) if cursor else StartPosition(None, tail, number, since)
 
 
-class TimedLines:
-    """One text. It remembers of each stream whether its next byte begins a line."""
+def wants_follow(query: Mapping[str, str], *, as_events: bool) -> bool:
+    """Whether the query asks to follow the log. Raises Invalid for parameters that mean something only then, or only in events."""
+    follow = read_flag(query, "follow")
+    alone = set() if follow or as_events else FOLLOW_ONLY.keys() & query.keys()
+    faults = [Fault(name, "needs follow=1") for name in sorted(alone)]
+    if "encoding" in query and not as_events:
+        faults.append(Fault("encoding", "needs the header Accept: text/event-stream; text is the log byte for byte"))
+    if faults:
+        raise Invalid(faults)
+    return follow
 
-    def __init__(self) -> None:
-        self._begins = {STDOUT: True, STDERR: True}
 
-    def render(self, pieces: Iterable[Piece]) -> bytes:
-        """The pieces, with the time of the piece and a space before each line that begins in it."""
-        return b"".join(map(self._piece, pieces))
+def wants_timestamps(query: Mapping[str, str], *, as_events: bool) -> bool:
+    """Whether the query asks for the time before each line. Raises Invalid for events, which have times anyway."""
+    timestamps = read_flag(query, "timestamps")
+    if timestamps and as_events:
+        raise Invalid([Fault("timestamps", "is for text; each event has its time")])
+    return timestamps
 
-    def _piece(self, piece: Piece) -> bytes:
-        if not piece.data:
-            return b""
-        time = iso(piece.time // 1_000_000).encode() + b" "
-        *lines, rest = piece.data.split(b"\n")
-        text = (b"\n" + time).join(lines) + b"\n" if lines else b""
-        text += time + rest if lines and rest else rest
-        begins, self._begins[piece.stream] = self._begins[piece.stream], not rest
-        return time + text if begins else text
+
+def event_format(query: Mapping[str, str]) -> LogFormat:
+    """The format of the server-sent events that the query asks for."""
+    encoding = query.get("encoding", TEXT)
+    if encoding not in ENCODINGS:
+        raise Invalid([Fault("encoding", 'is neither "text" nor "base64"')])
+    return LogFormat.EVENTS if encoding == TEXT else LogFormat.BYTE_EVENTS

@@ -1,19 +1,17 @@
 """Hosts and pools: the bodies that register and drain a host or repair something by hand, and the forms of hosts and pools in answers."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fastlane.models.container import Policy, Resources
 from fastlane.models.event import MAX_DETAIL
 from fastlane.models.host import HostView, read_address
 from fastlane.models.pool import PoolsRevision, Pull
 from fastlane.models.schedule import show_duration
-from fastlane.services.operations import HostState, Registration
+from fastlane.services.operations import HostState
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.results import ExecutionCleaned, HostDrained, HostRemoved, QueueRebuild, WorkerForgotten
 from fastlane.web.api import serializer as show
-from fastlane.web.api.actions import NOT_SEEN
-from fastlane.web.api.body import BodyField, BodyObject, Reader, read_body, whole_number
+from fastlane.web.api.body import BodyField, BodyObject, Reader, whole_number
 from fastlane.web.api.serializer import Serializer
 
 MAX_TEXT = 1024
@@ -84,24 +82,17 @@ REASON_BODY = BodyObject(
 """The body of an operator's action."""
 
 
-def read_registration(body: Mapping[str, Any]) -> Registration:
-    """The host to register. Raises Invalid with every fault."""
-    wanted = read_body(HOST_BODY, body)
-    return Registration(wanted["address"], wanted["pool"], wanted.get("weight", 1), wanted.get("maxRunning"))
+NOT_SEEN = "no worker is alive that sees it"
+"""The reason for which a host that no worker reports cannot be used."""
 
 
-def read_drained(body: Mapping[str, Any]) -> str:
-    """The host to drain, by address or id. Raises Invalid with every fault."""
-    return str(read_body(DRAIN_BODY, body)["host"])
+def is_usable(view: HostView | None) -> bool:
+    """Whether new work may go to a host, as the worker that sees it has it; None: no worker does."""
+    return view is not None and view.is_open
 
 
-def read_reason(body: Mapping[str, Any]) -> str:
-    """The reason. Raises Invalid with every fault."""
-    return str(read_body(REASON_BODY, body)["reason"])
-
-
-def _fault(host: HostState) -> str | None:
-    view = host.view
+def why_unusable(view: HostView | None) -> str | None:
+    """Why no new work may go to a host; None when it may."""
     if view is None:
         return NOT_SEEN
     return None if view.is_open else view.reason or view.closed
@@ -124,9 +115,9 @@ KNOWN_HOST = Serializer[HostState](
     ),
     swarm=show.string(lambda host: _seen(host.view).swarm_id or host.record.swarm_id, "The id of its swarm.", null=True),
     engine=show.string(lambda host: host.record.engine_id, "The id of the engine that has to answer there; null: none has yet.", null=True),
-    available=show.boolean(lambda host: _seen(host.view).is_open, "Whether it may get new work."),
+    available=show.boolean(lambda host: is_usable(host.view), "Whether it may get new work."),
     blacklisted=show.boolean(lambda host: host.record.drained, "Whether it is drained: it gets no new work, and what runs there goes on."),
-    error=show.string(_fault, "Why it gets no new work, if so.", null=True),
+    error=show.string(lambda host: why_unusable(host.view), "Why it gets no new work, if so.", null=True),
     running=show.integer(lambda host: _seen(host.view).running, "Executions on it."),
     registeredAt=show.timestamp(lambda host: host.record.registered_at, "When it was registered.", null=True),
     registeredBy=show.string(
@@ -176,12 +167,6 @@ WORKER_FORGOTTEN = Serializer[WorkerForgotten](
 )
 
 
-def _reason(row: HostRow) -> str | None:
-    if row.view is None:
-        return NOT_SEEN
-    return row.fault
-
-
 def _grace(policy: Policy) -> str | None:
     return None if policy.stop_grace is None else show_duration(policy.stop_grace / 1000)
 
@@ -195,8 +180,8 @@ POOL_HOST = Serializer[HostRow](
         lambda row: row.rule.max_running, "How many executions it may have at once; null: no limit of its own.", null=True
     ),
     running=show.integer(lambda row: row.view.running if row.view else 0, "Executions on it."),
-    usable=show.boolean(lambda row: row.view is not None and row.view.is_open, "Whether work may go there now."),
-    reason=show.string(_reason, "Why it cannot be used, if so.", null=True),
+    usable=show.boolean(lambda row: is_usable(row.view), "Whether work may go there now."),
+    reason=show.string(lambda row: why_unusable(row.view), "Why it cannot be used, if so.", null=True),
 )
 
 POLICY = Serializer[Policy](

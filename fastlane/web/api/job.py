@@ -1,4 +1,5 @@
-"""A job as it is posted, put and patched, and as answers return it. Each of its fields is declared once, in ``FIELDS``.
+"""A job as it is posted, put and patched, and as answers return it. Each of its fields is declared once, in ``FIELDS``; ``job_body`` reads
+bodies by that.
 
 A field's declaration determines the reading of bodies, with all faults at once; PATCH; the OpenAPI document, and with it docs/api.md, the
 Python client's types and the schema of files for ``fastlane apply``; the options of ``fastlane run`` and ``fastlane schedule``; the hint
@@ -7,16 +8,12 @@ for a name in the wrong place; and the contents of ``definition`` and ``spec``. 
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
-from marshmallow import ValidationError
-
-from fastlane.errors import Fault, Invalid
-from fastlane.models.container import NO_CONTAINER
 from fastlane.models.cron import read_cron, read_timezone
 from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Job, Spec
@@ -25,8 +22,6 @@ from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, NO_RETENTION, 
 from fastlane.models.schedule import (
     CatchUp,
     Overlap,
-    Schedule,
-    ScheduleKind,
     read_duration,
     read_duration_or_seconds,
     read_moment,
@@ -37,12 +32,10 @@ from fastlane.web.api.body import (
     BodyField,
     BodyObject,
     Both,
-    Hints,
     Option,
     Reader,
     RoundTrip,
     attribute_of,
-    faults_of,
     integer_from,
     word_of,
 )
@@ -443,8 +436,6 @@ STARTS = ("startIn", "startAt", "cron")
 """The fields that say when a job is due. Without one of them it is due now."""
 CRON_FIELDS = ("timezone", "overlap", "catchUp")
 """The fields that are only valid together with ``cron``."""
-NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
-NEEDS_RETRIES = 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out'
 
 JOB_BODY = BodyObject("a job", "Job", **{name: one.body for name, one in FIELDS.items()})
 """The body of ``POST /tasks/T`` and of ``PUT /tasks/T/jobs/J``: what to run, and when."""
@@ -487,192 +478,3 @@ SPEC = Serializer[Spec](
         last=("expectEvery",),
     ),
 )
-
-HINTS: Hints = {
-    **{name.lower(): f"resources.{name}" for name in container.RESOURCES_BODY.fields},
-    **{name.lower(): f"container.{name}" for name in container.CONTAINER_BODY.fields},
-    **{name.lower(): f"{name}, a field of the job itself" for name in FIELDS if name != container.OLD_HOSTS},
-    "args": "command",
-    "backoff": "retryDelay",
-    "cpu": "resources.cpus",
-    "delay": "startIn",
-    "entrypoint": "command, which the image's own entrypoint gets",
-    "environment": "envs",
-    "every": "cron",
-    "interval": "cron",
-    "history": "retention",
-    "keep": "retention",
-    "limits": "resources",
-    "mem": "resources.memory",
-    "parallelism": "concurrency",
-    "schedule": "cron",
-    "ttl": "expiresIn",
-    "tz": "timezone",
-    "volumes": "container.mounts",
-}
-"""The right place of a name that is a field elsewhere in a job, or that other tools use for the same thing."""
-
-
-# reading
-
-
-@dataclass(frozen=True, slots=True)
-class JobRules:
-    """The server's rules for a job of a task. ``hard_timeout`` in seconds; ``timezone`` for a cron that names none; ``webhook_allow`` as in
-    ``may_post``; ``notify_allow`` as in ``mail_faults``; ``posts``: finds the faults of webhooks by the whole spec."""
-
-    hard_retries: int
-    hard_timeout: float
-    timezone: str = "UTC"
-    webhook_allow: Sequence[str] = ()
-    notify_allow: Sequence[str] | None = None
-    posts: Callable[[Spec], list[Fault]] = lambda _spec: []
-
-    def faults(self, wanted: Mapping[str, Any]) -> list[Fault]:
-        """The faults of a job that the server does not allow."""
-        faults: list[Fault] = []
-        if wanted.get("retries", 0) > self.hard_retries:
-            words = f"is more than this server allows ({self.hard_retries}); choose fewer, or ask for a higher hard_retries"
-            faults.append(Fault("retries", words))
-        if wanted.get("timeout", 0) > self.hard_timeout * 1000:
-            longest = show_duration(self.hard_timeout)
-            words = f"is more than this server allows ({longest}); choose a shorter one, or ask for a higher hard_timeout"
-            faults.append(Fault("timeout", words))
-        if "webhooks" in wanted:
-            faults += notifications.address_faults(wanted["webhooks"], self.webhook_allow)
-        if "notify" in wanted:
-            faults += notifications.mail_faults(wanted["notify"], self.notify_allow)
-        return faults
-
-
-def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, Schedule]:
-    """The job in a decoded body: what to run and when; ``now`` in milliseconds. Raises Invalid with every fault."""
-    given = {name: value for name, value in body.items() if value is not None}
-    wanted, faults = _read_given(given, rules, partial=False)
-    if faults:
-        raise Invalid(faults)
-    spec, schedule = Spec(**_spec_values(wanted)), _schedule_of(wanted, now, rules.timezone)
-    if fault := _never_in_time(spec, schedule, now):
-        raise Invalid([fault])
-    if faults := rules.posts(spec):
-        raise Invalid(faults)
-    return spec, schedule
-
-
-def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> tuple[Mapping[str, Any], list[Fault]]:
-    """The values of a body's fields that can be read, and the faults of the others. A ``partial`` body may lack fields."""
-    tree: dict[str, Any] = {}
-    try:
-        wanted = JOB_BODY.read(given, partial=partial)
-    except ValidationError as error:
-        wanted, tree = cast(dict[str, Any], error.valid_data), error.messages_dict
-    for name, words in _combination_faults(given, wanted, partial):
-        tree.setdefault(name, []).append(words)
-    return wanted, [*(faults_of(tree, given, HINTS) if tree else ()), *rules.faults(wanted)]
-
-
-def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], partial: bool) -> Iterator[tuple[str, str]]:
-    """The faults between fields: a job has one kind of start, fields about a cron's ticks need a cron, and a delay of retries needs
-    retries. For a ``partial`` body the job itself may have the needed fields."""
-    starts = [name for name in STARTS if name in given]
-    if len(starts) > 1:
-        yield starts[0], f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"
-    if not partial:
-        for name in CRON_FIELDS:
-            if name in given and "cron" not in given:
-                yield name, NEEDS_CRON
-        if "retryDelay" in given and "retries" not in given:
-            yield "retryDelay", NEEDS_RETRIES
-    if container.OLD_HOSTS in wanted and container.differs(wanted[container.OLD_HOSTS], wanted.get("container", NO_CONTAINER).extra_hosts):
-        yield container.OLD_HOSTS, container.NOT_THE_SAME
-
-
-def _spec_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a spec, by its attributes, that these fields give."""
-    found = {ATTRIBUTES[name]: value for name, value in wanted.items() if name in ATTRIBUTES}
-    if hosts := wanted.get(container.OLD_HOSTS):
-        found["container"] = replace(wanted.get("container", NO_CONTAINER), extra_hosts=hosts)
-    return found
-
-
-def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule:
-    """The schedule that these fields give; ``timezone`` for a cron without one."""
-    if "startIn" in wanted:
-        return Schedule(ScheduleKind.AT, now + wanted["startIn"])
-    if "startAt" in wanted:
-        return Schedule(ScheduleKind.AT, wanted["startAt"])
-    if "cron" not in wanted:
-        return Schedule()
-    cron = replace(wanted["cron"], timezone=wanted.get("timezone", timezone))
-    return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
-
-
-def _never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
-    """The fault of a job that would expire before it is first due."""
-    first = schedule.first_tick(now)
-    due = now if first is None else first
-    if spec.expiration is not None and spec.expiration <= max(due, now):
-        return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
-    if spec.expires_in is not None and due + spec.expires_in <= now:
-        return Fault("expiresIn", "ended before now, counted from startAt, so it would never run; choose a longer one, or a later startAt")
-    return None
-
-
-# PATCH
-
-_DEFAULTS = Spec("")
-"""The value of a removed field."""
-
-
-def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) -> tuple[Spec, Schedule]:
-    """The job after the change that a body describes: fields that it does not name stay, secrets too. Raises Invalid with every fault."""
-    removed = {name for name, value in body.items() if value is None and name in FIELDS}
-    given = {name: value for name, value in body.items() if name not in removed}
-    wanted, faults = _read_given(given, rules, partial=True)
-    required = removed.intersection(JOB_BODY.required)
-    faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(required)]
-    start = _start(job.schedule, wanted, removed)
-    if "cron" not in start and "cron" not in given:
-        faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in wanted]
-    if "retryDelay" in wanted and "retries" not in given and ("retries" in removed or not job.spec.retries):
-        faults.append(Fault("retryDelay", NEEDS_RETRIES))
-    if faults:
-        raise Invalid(faults)
-    spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)
-    if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := _never_in_time(spec, schedule, now)):
-        raise Invalid([fault])
-    if (faults := rules.posts(spec)) and not rules.posts(job.spec):
-        raise Invalid(faults)
-    return spec, schedule
-
-
-def _changed_spec(spec: Spec, wanted: Mapping[str, Any], removed: set[str]) -> Spec:
-    attributes = {ATTRIBUTES[name] for name in removed if name in ATTRIBUTES}
-    changed = {attribute: getattr(_DEFAULTS, attribute) for attribute in attributes} | _spec_values(wanted)
-    options = wanted.get("container", NO_CONTAINER if "container" in removed else spec.container)
-    if container.OLD_HOSTS in wanted or (container.OLD_HOSTS in removed and "container" not in wanted):
-        options = replace(options, extra_hosts=wanted.get(container.OLD_HOSTS) or {})
-    return replace(spec, **changed | {"container": options})
-
-
-def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> dict[str, Any]:
-    """The fields that say when the job is due, after the change: a new kind of start takes the place of the old one, and a cron's own
-    fields are removed with it."""
-    start = _fields(schedule)
-    if any(name in wanted for name in STARTS):
-        start = {name: value for name, value in start.items() if name not in STARTS}
-    start = {name: value for name, value in start.items() if name not in removed}
-    start |= {name: wanted[name] for name in (*STARTS, *CRON_FIELDS) if name in wanted}
-    return start if "cron" in start else {name: value for name, value in start.items() if name not in CRON_FIELDS}
-
-
-def _fields(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as the values of the fields that make it."""
-    if schedule.cron is not None:
-        return {
-            "cron": schedule.cron,
-            "timezone": schedule.cron.timezone,
-            "overlap": schedule.overlap,
-            "catchUp": schedule.catch_up,
-        }
-    return {} if schedule.at is None else {"startAt": schedule.at}

@@ -4,7 +4,7 @@ There is one encoder for each format and choice of streams, so that a batch is e
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache, partial
 from struct import pack
@@ -148,6 +148,27 @@ def _bytes_json(piece: Piece, cursor: Cursor) -> bytes:
 @lru_cache(maxsize=4096)
 def _time(moment: int) -> str:
     return iso(moment)
+
+
+class TimedLines:
+    """One text. It remembers of each stream whether its next byte begins a line."""
+
+    def __init__(self) -> None:
+        self._begins = {STDOUT: True, STDERR: True}
+
+    def render(self, pieces: Iterable[Piece]) -> bytes:
+        """The pieces, with the time of the piece and a space before each line that begins in it."""
+        return b"".join(map(self._piece, pieces))
+
+    def _piece(self, piece: Piece) -> bytes:
+        if not piece.data:
+            return b""
+        time = iso(piece.time // 1_000_000).encode() + b" "
+        *lines, rest = piece.data.split(b"\n")
+        text = (b"\n" + time).join(lines) + b"\n" if lines else b""
+        text += time + rest if lines and rest else rest
+        begins, self._begins[piece.stream] = self._begins[piece.stream], not rest
+        return time + text if begins else text
 
 
 _FORMATS: Mapping[LogFormat, Callable[[int | None, Batch], bytes]] = {

@@ -22,8 +22,8 @@ from fastlane.services.reads.status import (
     WorkerRow,
 )
 from fastlane.web.api import serializer as show
-from fastlane.web.api.actions import NOT_SEEN
 from fastlane.web.api.executions import split_host
+from fastlane.web.api.hosts import is_usable, why_unusable
 from fastlane.web.api.jobs import JOB_STATUSES
 from fastlane.web.api.serializer import Field, Serializer
 
@@ -123,10 +123,10 @@ HOST = Serializer[HostRow](
     port=show.integer(lambda row: split_host(row.name)[1], "Its port; null for a socket.", null=True, least=1),
     pool=show.string(lambda row: row.pool, "The pool that it belongs to."),
     swarm=show.string(lambda row: row.view.swarm_id if row.view else None, "The id of its swarm, once that is known.", null=True),
-    available=show.boolean(lambda row: row.view is not None and row.view.is_open, "Whether it may get new work."),
+    available=show.boolean(lambda row: is_usable(row.view), "Whether it may get new work."),
     blacklisted=show.boolean(lambda row: row.drained, "Whether it is drained: it gets no new work, and what runs there goes on."),
     circuit=show.string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
-    error=show.string(lambda row: row.fault if row.view else NOT_SEEN, "Why it gets no new work, if so.", null=True),
+    error=show.string(lambda row: why_unusable(row.view), "Why it gets no new work, if so.", null=True),
     since=show.timestamp(lambda row: row.fault_since, "Since when; null where that is not known.", null=True),
     running=show.integer(
         lambda row: row.view.running if row.view else 0,
@@ -159,24 +159,21 @@ CONTAINERS = Serializer[Sequence[RunningContainer]](
     running=show.array(RUNNING, lambda containers: containers),
 )
 
-QUEUE = Serializer[QueueRow](
-    "Lane",
-    "How many entries of a pool's queue are in each state, and how many may run.",
-    ready=show.integer(lambda queue: queue.ready, "How many wait for a slot."),
-    timed=show.integer(lambda queue: queue.timed, "How many wait for their time."),
-    running=show.integer(lambda queue: queue.running, "How many hold a slot."),
-    blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
-    maxRunning=show.integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
-    paused=show.boolean(lambda queue: queue.paused, "Whether the pool is paused."),
-)
-
-STRANDED = Serializer[StrandedRow](
+STRANDED = Serializer[QueueRow | StrandedRow](
     "StrandedLane",
     "How many entries of a queue that no worker serves are in each state.",
     ready=show.integer(lambda queue: queue.ready, "How many wait for a slot."),
     timed=show.integer(lambda queue: queue.timed, "How many wait for their time."),
     running=show.integer(lambda queue: queue.running, "How many hold a slot."),
     blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
+)
+
+QUEUE = Serializer[QueueRow](
+    "Lane",
+    "How many entries of a pool's queue are in each state, and how many may run.",
+    states=show.flattened(STRANDED, lambda queue: queue),
+    maxRunning=show.integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
+    paused=show.boolean(lambda queue: queue.paused, "Whether the pool is paused."),
 )
 
 HOLD_REASONS = {REQUESTED: "requested", RESTORED: "restored"}

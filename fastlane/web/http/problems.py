@@ -25,6 +25,7 @@ from fastlane.errors import (
     TransientError,
     Unreadable,
 )
+from fastlane.services.tickets import TooManyTickets
 
 MAX_NAMED = 10
 """Faulty fields that a detail names at most."""
@@ -33,7 +34,8 @@ RETRY_AFTER = 2
 
 
 class Problem(Exception):
-    """An answer that is an error. ``detail`` says what to do; ``execution_status``: of an execution that has no log yet."""
+    """An answer that is an error. ``detail`` says what to do; ``retry_after``: seconds after which the client may try again;
+    ``execution_status``: of an execution that has no log yet."""
 
     def __init__(
         self,
@@ -42,13 +44,14 @@ class Problem(Exception):
         *,
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
         execution_status: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.faults = tuple(faults)
-        self.headers = dict(headers or {})
+        self.headers = {**(headers or {}), **({} if retry_after is None else {"Retry-After": str(retry_after)})}
         self.execution_status = execution_status
 
     @property
@@ -82,13 +85,15 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(412, str(error))
         case KeyReused():
             return Problem(422, str(error))
+        case TooManyTickets():
+            return Problem(429, str(error), retry_after=error.wait)
         case TooMany():
-            return Problem(429, str(error), headers={"Retry-After": str(RETRY_AFTER)})
+            return Problem(429, str(error), retry_after=RETRY_AFTER)
         case ReadTooLong():
-            return Problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER)})
+            return Problem(503, str(error), retry_after=RETRY_AFTER)
         case TransientError():
             words = f"{error}; nothing is wrong with the request, send it again in a few seconds"
-            return Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})
+            return Problem(503, words, retry_after=RETRY_AFTER)
         case Unreadable():
             return Problem(500, str(error))
         case HTTPError():

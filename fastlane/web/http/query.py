@@ -64,6 +64,22 @@ def read_text(values: Mapping[str, str], name: str, most: int) -> str | None:
     return text
 
 
+def read_word(values: Mapping[str, str], name: str, known: Collection[str]) -> str | None:
+    """One of a few words; None when it is absent."""
+    word = values.get(name)
+    if word is not None and word not in known:
+        raise Invalid([Fault(name, f"is not one of {', '.join(known)}")])
+    return word
+
+
+def read_words(values: Mapping[str, str], name: str, known: Collection[str]) -> frozenset[str]:
+    """Some of a few words, separated by commas; none when it is absent."""
+    words = values[name].split(",") if name in values else []
+    if any(word not in known for word in words):
+        raise Invalid([Fault(name, f"is not one of {', '.join(known)} (separate several with commas)")])
+    return frozenset(words)
+
+
 def read_integer(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     """A whole number from ``least`` to ``most``; ``default`` when it is absent."""
     text = values.get(name)
@@ -161,19 +177,12 @@ class ListUrl:
 
     def window(self, query: Mapping[str, str], *, default: int, most: int = MAX_ROWS) -> Window:
         """The page that a query asks for. ``default`` and ``most`` are for ``perPage``. Raises Invalid with every fault."""
-        faults: list[Fault] = []
-        numbers: dict[str, int] = {}
-        for name, otherwise, top in (("page", 1, MAX_PAGE), ("perPage", default, most)):
-            try:
-                numbers[name] = read_integer(query, name, otherwise, 1, top)
-            except Invalid as error:
-                faults += error.faults
-        after = self._decode_token(query["after"]) if "after" in query else None
-        if "after" in query and after is None:
-            faults.append(Fault("after", FOREIGN_TOKEN))
-        if faults:
-            raise Invalid(faults)
-        return Window(numbers["page"], numbers["perPage"], after)
+        page, per_page, after = read_all(
+            lambda: read_integer(query, "page", 1, 1, MAX_PAGE),
+            lambda: read_integer(query, "perPage", default, 1, most),
+            lambda: self._read_after(query),
+        )
+        return Window(page, per_page, after)
 
     def next_url(self, page: Page[Any]) -> str | None:
         """The URL of the page after this one; None after the last."""
@@ -189,6 +198,12 @@ class ListUrl:
     def _encode_token(self, after: After) -> str:
         text = orjson.dumps([after.total, *after.key])
         return urlsafe_b64encode(self._checksum(text) + text).decode().rstrip("=")
+
+    def _read_after(self, query: Mapping[str, str]) -> After | None:
+        after = self._decode_token(query["after"]) if "after" in query else None
+        if after is None and "after" in query:
+            raise Invalid([Fault("after", FOREIGN_TOKEN)])
+        return after
 
     def _decode_token(self, token: str) -> After | None:
         """The position in a token; None when the token is not from this list."""

@@ -14,7 +14,7 @@ from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE, HISTOR
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list, integer, text
 from fastlane.web.api.serializer import Listing
 from fastlane.web.handler import Handler
-from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_integer, read_since, read_text
+from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_integer, read_since, read_text, read_words
 from fastlane.web.routing import route
 
 TASK = "/tasks/{task_id}"
@@ -42,20 +42,13 @@ async def list_executions(handler: Handler) -> object:
     """Executions of all tasks, the latest due first; by status, by task, by due time."""
     url = ListUrl.of_query(f"{handler.base_url}/executions/", handler.query, visible=handler.visible_tasks)
     statuses, task_id, since, window = read_all(
-        lambda: _statuses(handler.query),
+        lambda: read_words(handler.query, "status", tuple(Status)),
         lambda: read_task(handler.query),
         lambda: read_since(handler.query, handler.services.clock.now()),
         lambda: url.window(handler.query, default=handler.config.per_page),
     )
-    page = await handler.services.lists.executions(Wanted(statuses, task_id, since, handler.visible_tasks), window)
+    page = await handler.services.lists.executions(Wanted(frozenset(map(Status, statuses)), task_id, since, handler.visible_tasks), window)
     return Listing(url, page, page)
-
-
-def _statuses(query: Mapping[str, str]) -> frozenset[Status]:
-    words = query["status"].split(",") if "status" in query else []
-    if any(word not in tuple(Status) for word in words):
-        raise Invalid([Fault("status", f"is not one of {', '.join(Status)} (separate several with commas)")])
-    return frozenset(map(Status, words))
 
 
 @route("GET", JOB + "/executions", "listExecutionsOfJob", EXECUTION_PAGE, query=pages(), refusals=(404,))

@@ -28,7 +28,7 @@ async def get_readiness(handler: Handler) -> None:
     handler.set_header("Cache-Control", "no-store")
     if not await handler.services.health.is_ready():
         words = "the store does not answer; send requests to another fastlane api, or send them again in a few seconds"
-        raise Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})
+        raise Problem(503, words, retry_after=RETRY_AFTER)
 
 
 @route("GET", "/healthcheck", "getHealth", HEALTH, answers={503: Response("Something is down.", (HEALTH,))}, access=PUBLIC)

@@ -14,7 +14,8 @@ from fastlane.services.jobs import Edit
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
-from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, JobRules, read_change, read_job
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
+from fastlane.web.api.job_body import JobRules, read_change, read_job
 from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.serializer import Listing
@@ -23,7 +24,7 @@ from fastlane.web.api.webhook_payload import template_faults
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer
+from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer, read_word, read_words
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import EXECUTION, JOB, TASK, read_task
 from fastlane.web.routing import Answer, route
@@ -74,11 +75,6 @@ def read_enqueue_query(handler: Handler) -> tuple[bool, int]:
     return dry_run, seconds
 
 
-def read_stop_first(handler: Handler) -> bool:
-    """Whether a deletion stops its target first."""
-    return read_flag(handler.query, "stop")
-
-
 def read_idempotency_key(handler: Handler, *scope: str, wish: str = "") -> IdempotencyKey | None:
     """The request's idempotency key. ``wish``: the query's own wishes, which count like a part of the body. Raises Invalid."""
     if IDEMPOTENCY_KEY not in handler.request.headers:
@@ -89,11 +85,6 @@ def read_idempotency_key(handler: Handler, *scope: str, wish: str = "") -> Idemp
 def read_expected(handler: Handler) -> ExpectedVersions | None:
     """The versions of the job that the request expects. Raises Invalid."""
     return read_if_match(handler.request.headers)
-
-
-async def preview(handler: Handler, task_id: str, spec: Spec, schedule: Schedule) -> Answer:
-    """The preview of a job."""
-    return Answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
 
 
 async def accepted(handler: Handler, made: Enqueued, seconds: int = 0) -> Answer:
@@ -164,7 +155,9 @@ def _words(query: Mapping[str, str]) -> list[str]:
 async def list_jobs(handler: Handler, task_id: str) -> object:
     """The task and its jobs, newest first."""
     url = ListUrl.of_query(handler.render_context.task_url(task_id), handler.query)
-    status, window = read_all(lambda: _read_status(handler.query), lambda: url.window(handler.query, default=JOBS, most=MAX_JOBS))
+    status, window = read_all(
+        lambda: read_word(handler.query, "status", JOB_STATUSES), lambda: url.window(handler.query, default=JOBS, most=MAX_JOBS)
+    )
     view = await handler.services.lists.task(task_id, window, status, () if handler.query.keys() & NAMES else FEWER_JOBS)
     return Listing(url, view.jobs, view)
 
@@ -187,7 +180,7 @@ async def enqueue(handler: Handler, task_id: str) -> object:
     key = read_idempotency_key(handler, "enqueue", task_id)
     spec, schedule = read_job_body(handler, task_id)
     if dry_run:
-        return await preview(handler, task_id, spec, schedule)
+        return Answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
     made = await handler.services.submissions.enqueue(task_id, spec, schedule, handler.requester, key)
     return await accepted(handler, made, seconds)
 
@@ -195,7 +188,7 @@ async def enqueue(handler: Handler, task_id: str) -> object:
 @route("DELETE", TASK, "deleteTask", DELETED, query=DELETE_QUERY, refusals=(404, 409))
 async def delete_task(handler: Handler, task_id: str) -> object:
     """Deletes the task and everything in it."""
-    return await handler.services.deletions.delete_task(task_id, stop=read_stop_first(handler), by=handler.requester)
+    return await handler.services.deletions.delete_task(task_id, stop=read_flag(handler.query, "stop"), by=handler.requester)
 
 
 def _empty_body(url: str) -> Problem:
@@ -216,16 +209,11 @@ async def stop_task(handler: Handler, task_id: str) -> object:
 async def list_jobs_of_task(handler: Handler, task_id: str) -> object:
     """The task's jobs, newest first, as other lists."""
     url = ListUrl.of_query(f"{handler.render_context.task_url(task_id)}jobs/", handler.query)
-    status, window = read_all(lambda: _read_status(handler.query), lambda: url.window(handler.query, default=handler.config.per_page))
+    status, window = read_all(
+        lambda: read_word(handler.query, "status", JOB_STATUSES), lambda: url.window(handler.query, default=handler.config.per_page)
+    )
     view = await handler.services.lists.task(task_id, window, status)
     return Listing(url, view.jobs, view.jobs)
-
-
-def _read_status(query: Mapping[str, str]) -> str | None:
-    status = query.get("status")
-    if status is not None and status not in JOB_STATUSES:
-        raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)}")])
-    return status
 
 
 RUN_QUERY = {"force": flag("Starts it at once, whatever the job's overlap says while it runs.")}
@@ -262,7 +250,7 @@ async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
     submissions = handler.services.submissions
     if dry_run:
         await submissions.check_put(task_id, job_id, expected)
-        return await preview(handler, task_id, spec, schedule)
+        return Answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
     made = await submissions.put(task_id, job_id, spec, schedule, handler.requester, key, expected)
     return await accepted(handler, made, seconds)
 
@@ -295,7 +283,7 @@ async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
 @route("DELETE", JOB, "deleteJob", DELETED, query=DELETE_QUERY, conditional=True, refusals=(404, 409))
 async def delete_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Deletes the job and everything in it."""
-    stop, expected = read_stop_first(handler), read_expected(handler)
+    stop, expected = read_flag(handler.query, "stop"), read_expected(handler)
     return await handler.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected, by=handler.requester)
 
 
@@ -355,20 +343,13 @@ async def list_all_jobs(handler: Handler) -> object:
     """Jobs of all tasks, newest first; by status, by task, by label."""
     url = ListUrl.of_query(f"{handler.base_url}/jobs/", handler.query, visible=handler.visible_tasks)
     statuses, task_id, label, window = read_all(
-        lambda: _statuses(handler.query),
+        lambda: read_words(handler.query, "status", JOB_STATUSES),
         lambda: read_task(handler.query),
         lambda: _label(handler.query),
         lambda: url.window(handler.query, default=handler.config.per_page),
     )
     page = await handler.services.lists.jobs(WantedJobs(statuses, task_id, label, handler.visible_tasks), window)
     return Listing(url, page, page)
-
-
-def _statuses(query: Mapping[str, str]) -> frozenset[str]:
-    words = query["status"].split(",") if "status" in query else []
-    if any(word not in JOB_STATUSES for word in words):
-        raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)} (separate several with commas)")])
-    return frozenset(words)
 
 
 def _label(query: Mapping[str, str]) -> tuple[str, str] | None:

@@ -2,37 +2,30 @@
 
 A log is sent in slices, and each slice is read after the one before it was taken. So a client that does not read costs one slice, and is
 disconnected after a minute.
-
-``/events``: the actions of people and of fastlane, in pages, or as they happen.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import partial
 
 import structlog
 from tornado.websocket import WebSocketHandler
 
 from fastlane.errors import FastlaneError, Fault, Invalid
 from fastlane.models.access import Role
-from fastlane.models.event import EventFilter, EventKind, Position, read_cursor
-from fastlane.models.job import task_id_fault
 from fastlane.models.log import STDERR, STDOUT, Piece
 from fastlane.services.reads.logs import LogView
-from fastlane.services.tickets import Grant, Ticket, TooManyTickets
+from fastlane.services.tickets import Grant
 from fastlane.web.api.actions import TICKET, TicketFor
 from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag
-from fastlane.web.api.events import EVENT_PAGE, EventListing
-from fastlane.web.api.follow_query import FOLLOW_QUERY, PART_QUERY, TimedLines, read_follow_query, read_part
-from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, enum, integer, text
-from fastlane.web.api.log_encoding import LogFormat
+from fastlane.web.api.follow_query import FOLLOW_QUERY, LOG_QUERY, PART_QUERY, read_follow_query, read_part, wants_follow, wants_timestamps
+from fastlane.web.api.json_schema import enum
+from fastlane.web.api.log_encoding import LogFormat, TimedLines
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import MAX_ROWS, byte_range, is_uuid, read_all, read_flag, read_integer, read_since, read_text
+from fastlane.web.http.query import byte_range, read_flag
 from fastlane.web.routes.executions import EXECUTION, JOB
-from fastlane.web.routing import Answer, RouteAccess, route
+from fastlane.web.routing import RouteAccess, route
 from fastlane.web.security.sessions import TICKET as TICKET_NAME
-from fastlane.web.streaming import logs as log_following
-from fastlane.web.streaming.logs import EventFollowing, LogFollowing, find_log, send_events, wants_events, wants_follow, wants_timestamps
+from fastlane.web.streaming.logs import LogFollowing, find_log, finish_head, send_events
 from fastlane.web.streaming.websocket import FollowerSocket
 
 SEPARATOR = b"\n-=-\n"
@@ -67,7 +60,7 @@ async def get_stderr(handler: Handler, task_id: str, job_id: str, execution_id: 
     "GET",
     (JOB + "/logs", EXECUTION + "/logs"),
     "getLogs",
-    query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
+    query={"interleaved": flag("Both streams in order of arrival."), **LOG_QUERY},
     answers={
         200: Response(
             "stdout, a line -=-, stderr; or the log as it grows; or events of the log, so far or as it grows.",
@@ -82,7 +75,7 @@ async def get_stderr(handler: Handler, task_id: str, job_id: str, execution_id: 
 async def get_logs(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> None:
     """Both streams' bytes, so far or as they come."""
     interleaved = read_flag(handler.query, "interleaved")
-    as_events = wants_events(handler)
+    as_events = handler.accepts(EVENTS)
     if wants_follow(handler.query, as_events=as_events):
         following = LogFollowing(handler, task_id, job_id, execution_id)
         handler.when_gone = following.interrupt
@@ -137,7 +130,7 @@ async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int |
     if length is not None:
         handler.set_header("Content-Length", str(length))
     elif handler.request.method == "HEAD":
-        await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
+        return await finish_head(handler)
     if handler.request.method != "HEAD":
         try:
             async for data in slices:
@@ -206,19 +199,13 @@ TICKET_QUERY: Mapping[str, Parameter] = {
 async def make_ticket(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> object:
     """A ticket to follow its log."""
     await handler.services.details.check_exists(task_id, job_id, execution_id)
-    ticket = await _make_ticket(handler, task_id, job_id, execution_id)
-    handler.set_header("Cache-Control", "no-store")
-    return TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id))
-
-
-async def _make_ticket(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> Ticket:
     tickets, authenticator = handler.services.tickets, handler.context.authenticator
     if authenticator is None or handler.principal is None:
-        return tickets.unchecked()
-    try:
-        return await tickets.create(Grant(authenticator.seal(handler.principal), task_id, job_id, execution_id))
-    except TooManyTickets as error:
-        raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
+        ticket = tickets.unchecked()
+    else:
+        ticket = await tickets.create(Grant(authenticator.seal(handler.principal), task_id, job_id, execution_id))
+    handler.set_header("Cache-Control", "no-store")
+    return TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id))
 
 
 VERSION = "13"
@@ -281,107 +268,3 @@ def check_handshake(handler: Handler) -> None:
     connection = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
     if "upgrade" not in connection or not headers.get("Sec-WebSocket-Key"):
         raise Problem(400, "the handshake lacks Connection: Upgrade or Sec-WebSocket-Key; a proxy may have removed it")
-
-
-GROUPS = tuple(sorted({kind.partition(".")[0] for kind in EventKind} - set(EventKind)))
-MAX_TEXT = 300
-"""Characters of a name of an actor, a host or a pool."""
-_TEXT = text(MAX_TEXT)
-_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-4]$"}
-EVENT_FILTERS = {
-    "kind": Parameter(
-        "Only events of this kind, or of one of several, separated by commas; the word before the dot stands for all of its kinds.",
-        comma_list(tuple(word.replace(".", r"\.") for word in (*EventKind, *GROUPS))),
-    ),
-    "task": Parameter("Only events of this task.", TASK_ID),
-    "job": Parameter("Only events of this job.", UUID),
-    "execution": Parameter("Only events of this execution.", UUID),
-    "actor": Parameter("Only what this user or token, or somebody at this IP address, did.", _TEXT),
-    "host": Parameter("Only events of the host with this address.", _TEXT),
-    "pool": Parameter("Only events of this pool.", _TEXT),
-    "since": Parameter(f"Only events at or after this time: {SINCE_WORDS}.", SINCE),
-}
-PAGED = {
-    "until": Parameter(f"Only events at or before this time: {SINCE_WORDS}.", SINCE),
-    "perPage": Parameter(f"How many events a page has; {MAX_ROWS} at most.", integer(1, MAX_ROWS)),
-    "after": Parameter("Where the page goes on. It comes with nextUrl.", _CURSOR),
-}
-FOLLOWED = {
-    "follow": flag("Events as they happen, as server-sent events, some 2 seconds late."),
-    "from": Parameter("With follow: continues after the event with this id. Not together with since.", _CURSOR),
-}
-
-
-@route(
-    "GET",
-    "/events",
-    "listEvents",
-    query={**EVENT_FILTERS, **PAGED, **FOLLOWED},
-    answers={200: Response("A page of events; or, with follow, events as they happen.", (EVENT_PAGE,), media=(EVENTS,))},
-    refusals=(429,),
-    more="Those of logins are for administrators; who may use only some tasks sees only events of these.",
-)
-async def list_events(handler: Handler) -> Answer | None:
-    """What happened and who did it, newest first; or as it happens."""
-    handler.set_header("Cache-Control", "no-store")
-    now = handler.services.clock.now()
-    follow, wanted, since = read_all(lambda: _read_follow(handler.query), lambda: _wanted(handler), lambda: read_since(handler.query, now))
-    if follow:
-        following = EventFollowing(handler, wanted, since)
-        handler.when_gone = following.interrupt
-        await following.answer()
-        return None
-    per_page, until, after = read_all(
-        lambda: read_integer(handler.query, "perPage", handler.config.per_page, 1, MAX_ROWS),
-        lambda: read_since(handler.query, now, "until"),
-        lambda: read_position(handler.query, "after"),
-    )
-    page = await handler.services.event_reader.page(wanted, per_page, since=since, until=until, after=after)
-    return Answer(EVENT_PAGE, EventListing(f"{handler.base_url}/events/", handler.query, per_page, page))
-
-
-def _wanted(handler: Handler) -> EventFilter:
-    query, principal = handler.query, handler.principal
-    actor, host, pool = read_all(*(partial(read_text, query, name, MAX_TEXT) for name in ("actor", "host", "pool")))
-    faults = [Fault(name, "is not a UUID") for name in ("job", "execution") if name in query and not is_uuid(query[name])]
-    faults += [Fault("task", fault)] if "task" in query and (fault := task_id_fault(query["task"])) else []
-    kinds = _read_kinds(query, faults)
-    if faults:
-        raise Invalid(faults)
-    return EventFilter(
-        kinds=kinds,
-        task_id=query.get("task"),
-        job_id=query.get("job", "").lower() or None,
-        execution_id=query.get("execution", "").lower() or None,
-        actor=actor,
-        host=host,
-        pool=pool,
-        visible=handler.visible_tasks,
-        of_logins=principal is None or principal.role is Role.ADMIN,
-    )
-
-
-def read_position(query: Mapping[str, str], name: str) -> Position | None:
-    """The position that a cursor in the query names; None when it is absent."""
-    try:
-        return read_cursor(query[name]) if name in query else None
-    except ValueError as error:
-        raise Invalid([Fault(name, str(error))]) from None
-
-
-def _read_follow(query: Mapping[str, str]) -> bool:
-    """Whether the query asks to follow. Raises Invalid for parameters that mean something only then, or only without it."""
-    follow = read_flag(query, "follow")
-    faults = [Fault(name, "cannot be used together with follow") for name in sorted(PAGED.keys() & query.keys()) if follow]
-    faults += [Fault("from", "needs follow=1")] if "from" in query and not follow else []
-    faults += [Fault("since", "cannot be used together with from; leave one of them out")] if {"from", "since"} <= query.keys() else []
-    if faults:
-        raise Invalid(faults)
-    return follow
-
-
-def _read_kinds(query: Mapping[str, str], faults: list[Fault]) -> frozenset[EventKind]:
-    words = query["kind"].split(",") if "kind" in query else []
-    if any(word not in tuple(EventKind) and word not in GROUPS for word in words):
-        faults.append(Fault("kind", f"is not one of {', '.join(EventKind)} (separate several with commas)"))
-    return frozenset(kind for kind in EventKind if kind.value in words or kind.partition(".")[0] in words)

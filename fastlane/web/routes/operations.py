@@ -1,12 +1,12 @@
 """The actions of operators: pausing dispatch, changing pools and hosts, and repairing by hand what a crash left behind."""
 
 from fastlane.errors import Fault, Forbidden
+from fastlane.services.operations import Registration
 from fastlane.web.api import hosts
 from fastlane.web.api.actions import DISPATCH_PAUSED, EXECUTION_STOPPED, POOL_PAUSED
 from fastlane.web.api.contract import flag
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import read_flag
-from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import EXECUTION
 from fastlane.web.routing import ADMIN, route
 
@@ -40,7 +40,8 @@ async def list_hosts(handler: Handler) -> object:
 async def register_host(handler: Handler) -> object:
     """Registers a host in a pool; every worker connects to it within a second."""
     refuse_open_server(handler)
-    wanted = hosts.read_registration(read_object(bytes(handler.body)))
+    given = handler.read_body()
+    wanted = Registration(given["address"], given["pool"], given.get("weight", 1), given.get("maxRunning"))
     return await handler.services.hosts.register(wanted, handler.requester)
 
 
@@ -78,18 +79,13 @@ async def undrain_host(handler: Handler) -> object:
 
 
 async def _drain(handler: Handler, *, drained: bool) -> object:
-    name = hosts.read_drained(read_object(bytes(handler.body)))
-    return await handler.services.hosts.drain(name, drained=drained, requester=handler.requester)
+    return await handler.services.hosts.drain(handler.read_body()["host"], drained=drained, requester=handler.requester)
 
 
 def refuse_open_server(handler: Handler) -> None:
     """Raises Forbidden on a server without logins."""
     if handler.context.authenticator is None:
         raise Forbidden([Fault("", OPEN_SERVER)])
-
-
-def _reason(handler: Handler) -> str:
-    return hosts.read_reason(read_object(bytes(handler.body)))
 
 
 @route(
@@ -104,7 +100,7 @@ def _reason(handler: Handler) -> str:
 )
 async def end_execution(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
     """Ends an execution as stopped that does not end by itself."""
-    return await handler.services.operator.end_execution(task_id, job_id, execution_id, _reason(handler), handler.requester)
+    return await handler.services.operator.end_execution(task_id, job_id, execution_id, handler.read_body()["reason"], handler.requester)
 
 
 @route(
@@ -118,19 +114,19 @@ async def end_execution(handler: Handler, task_id: str, job_id: str, execution_i
 )
 async def mark_execution_cleaned(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
     """Counts the service of an execution that has ended as removed."""
-    return await handler.services.operator.mark_cleaned(task_id, job_id, execution_id, _reason(handler), handler.requester)
+    return await handler.services.operator.mark_cleaned(task_id, job_id, execution_id, handler.read_body()["reason"], handler.requester)
 
 
 @route("POST", "/queue/rebuild", "rebuildQueue", hosts.QUEUE_REBUILD, body=hosts.REASON_BODY, access=ADMIN)
 async def rebuild_queue(handler: Handler) -> object:
     """Has the workers build the queue anew from the store. What runs goes on."""
-    return await handler.services.operator.rebuild_queue(_reason(handler), handler.requester)
+    return await handler.services.operator.rebuild_queue(handler.read_body()["reason"], handler.requester)
 
 
 @route("POST", "/workers/{worker}/forget", "forgetWorker", hosts.WORKER_FORGOTTEN, body=hosts.REASON_BODY, refusals=(404,), access=ADMIN)
 async def forget_worker(handler: Handler, worker: str) -> object:
     """Drops what a worker last said of itself; one that is alive reports itself again."""
-    return await handler.services.operator.forget_worker(worker, _reason(handler), handler.requester)
+    return await handler.services.operator.forget_worker(worker, handler.read_body()["reason"], handler.requester)
 
 
 @route("GET", "/pools", "listPools", hosts.POOLS)

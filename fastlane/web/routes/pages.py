@@ -12,10 +12,9 @@ import structlog
 
 from fastlane.errors import Fault, Invalid, NotFound, NotStarted, TransientError
 from fastlane.models.access import Principal
-from fastlane.services.tickets import TooManyTickets
 from fastlane.web.api.contract import Parameter, Response, flag, pages
 from fastlane.web.api.server import HEALTH
-from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files, wants_html
+from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files
 from fastlane.web.http.problems import Problem, accepts_gzip, problem_of
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
@@ -109,7 +108,7 @@ async def read_docs(handler: Handler) -> None:
 async def get_root(handler: Handler) -> Answer | None:
     """The health, or the console."""
     handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
-    if not wants_html(handler.request):
+    if not handler.accepts("text/html"):
         return await health(handler)
     await handler.log_in()
     await show_page(handler, "console.html")
@@ -204,10 +203,7 @@ async def start_session(handler: Handler) -> None:
     authenticator = _authenticator(handler)
     address = handler.context.origins.client_address(handler.request) or "unknown"
     principal = authenticator.principal_of_token(_read_token(bytes(handler.body)), address)
-    try:
-        secret = await handler.services.tickets.start_login(authenticator.seal(principal))
-    except TooManyTickets as error:
-        raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
+    secret = await handler.services.tickets.start_login(authenticator.seal(principal))
     handler.services.access_events.logged_in(principal.name, address)
     log.info("auth.logged_in", user=principal.name, address=address)
     handler.set_header("Set-Cookie", session_cookie(secret, handler.base_url))

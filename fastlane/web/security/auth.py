@@ -24,7 +24,7 @@ import structlog
 
 from fastlane.config.access import Token, User, token_digest
 from fastlane.models.access import Principal, Role, needed_role, refusal
-from fastlane.web.http.problems import Problem
+from fastlane.web.http.problems import RETRY_AFTER, Problem
 
 FREE_FAILURES = 10
 """This many recent failures of an address cost nothing; each further one doubles the wait."""
@@ -289,7 +289,7 @@ class Authenticator:
         if task is None:
             self._check_throttle(address, name)
             if not self._slots.acquire(address):
-                raise Problem(503, "too many logins at the same time; send it again in a few seconds", headers={"Retry-After": "2"})
+                raise Problem(503, "too many logins at the same time; send it again in a few seconds", retry_after=RETRY_AFTER)
             self._throttle.count_failure(address, name)
             task = asyncio.create_task(self._verify(name, password, digest, address), name="verify a password")
             self._verifying[digest] = task
@@ -332,7 +332,7 @@ class Authenticator:
         if wait > 0:
             self._refused(name if name in self._users else None, address)
             words = f"too many failed logins from your address or its network, or as this user; try again in {wait} seconds"
-            raise Problem(429, words, headers={"Retry-After": str(wait)})
+            raise Problem(429, words, retry_after=wait)
 
     def _failed(self, scheme: str, name: str | None, address: str) -> Problem:
         """Logs a failed login, and returns its answer. The log leaves out a name that no user has: it may be a password in the wrong
@@ -407,7 +407,7 @@ class RequestRates:
         """Counts a request. Raises a 429 when the caller may not make it now."""
         if wait := self.take(caller):
             words = f"more than {self._rate} requests a second came from you; send this one again after a pause"
-            raise Problem(429, words, headers={"Retry-After": str(ceil(wait))})
+            raise Problem(429, words, retry_after=ceil(wait))
 
     def take(self, caller: str | None) -> float:
         """Counts a request. Returns 0 when the caller may make it, else the seconds until it may. None stands for no caller in particular,

@@ -58,9 +58,7 @@ def is_visit(request: HTTPServerRequest) -> bool:
 
 def visit_cookie(secret: str, base_url: str, job_path: str) -> str:
     """The ``Set-Cookie`` header of a session for the addresses below ``job_path``; ``base_url`` is the server's URL to browsers."""
-    server = urlsplit(base_url)
-    secure = "; Secure" if server.scheme == "https" else ""
-    return f"{VISIT_COOKIE}={secret}; Path={server.path}/{job_path}; Max-Age={SESSION_TTL // 1_000}; HttpOnly; SameSite=Lax{secure}"
+    return _cookie(VISIT_COOKIE, secret, base_url, job_path)
 
 
 def _is_for_job(grant: Grant, path: Mapping[str, str]) -> bool:
@@ -98,18 +96,20 @@ def session_secret(request: HTTPServerRequest) -> str | None:
 
 def session_cookie(secret: str, base_url: str) -> str:
     """The ``Set-Cookie`` header of a session; ``base_url`` is the server's URL to browsers."""
-    return _cookie(secret, base_url, SESSION_TTL // 1_000)
+    return _cookie(SESSION_COOKIE, secret, base_url)
 
 
 def ended_cookie(base_url: str) -> str:
     """The ``Set-Cookie`` header that removes the cookie."""
-    return _cookie("", base_url, 0)
+    return _cookie(SESSION_COOKIE, "", base_url, seconds=0)
 
 
-def _cookie(value: str, base_url: str, seconds: int) -> str:
+def _cookie(name: str, value: str, base_url: str, path: str = "", seconds: int = SESSION_TTL // 1_000) -> str:
+    """A ``Set-Cookie`` header for the addresses below ``path`` on this server, which no script sees and no other site's page makes a
+    browser send."""
     server = urlsplit(base_url)
     secure = "; Secure" if server.scheme == "https" else ""
-    return f"{SESSION_COOKIE}={value}; Path={server.path}/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    return f"{name}={value}; Path={server.path}/{path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
 
 
 def _names_its_page(request: HTTPServerRequest) -> bool:

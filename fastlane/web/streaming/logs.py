@@ -1,20 +1,13 @@
 """``…/logs?follow=1``: sends a log over plain HTTP as it grows, as chunked text (``curl -N``) or as server-sent events. ``LogFollowing``
-answers the request through a ``TextSink`` or an ``EventSink``. Here are also the readers of the query's parameters for logs.
+answers the request through a ``TextSink`` or an ``EventSink``; ``send_events`` answers with the events of a log so far.
 
 Text ends when the last attempt has ended. If it has to end earlier, the connection is closed without the last chunk, so that the client
 sees that the text is incomplete. An incomplete event stream lacks its last event, and browsers resume it by themselves.
-
-Answers with server-sent events. ``EventFollowing`` answers ``/events?follow=1`` with events as they happen; the id of each is the cursor
-from which a browser continues. ``send_events`` answers with the events of a log so far.
-
-Events are read from the store as the client takes them, so a client that reads slowly costs one page of events; a client that takes nothing
-for a minute is disconnected.
 """
 
 import asyncio
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 
 import structlog
 from tornado.concurrent import Future
@@ -22,21 +15,26 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 
 from fastlane.errors import FastlaneError, Fault, Invalid
-from fastlane.models.event import Event, EventFilter, Position, at, read_cursor
 from fastlane.models.job import Execution
 from fastlane.models.log import Cursor
 from fastlane.services.reads.logs import LogView
 from fastlane.streams.batch import Batch, batch_of, cut, last_batch
-from fastlane.streams.follower import CloseReason, Closing, FinalState, Follower
+from fastlane.streams.follower import CloseReason, Closing, FinalState, Follower, StartPosition
 from fastlane.streams.reader import SLICE
-from fastlane.web.api.contract import EVENTS, Parameter, flag
-from fastlane.web.api.events import EVENT
-from fastlane.web.api.follow_query import FOLLOW_ONLY, FOLLOW_QUERY, TimedLines, read_follow_query
-from fastlane.web.api.json_schema import enum
-from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, failure_event, server_sent_event
+from fastlane.web.api.contract import EVENTS
+from fastlane.web.api.follow_query import event_format, read_follow_query, wants_timestamps
+from fastlane.web.api.log_encoding import (
+    EVENT_PING,
+    LogFormat,
+    TimedLines,
+    attempt_event,
+    encoder,
+    end_event,
+    failure_event,
+    server_sent_event,
+)
 from fastlane.web.api.serializer import RenderContext
 from fastlane.web.handler import Handler
-from fastlane.web.http.query import read_flag
 
 
 async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> LogView:
@@ -56,48 +54,16 @@ PING_EVERY = 20.0
 """Seconds between comments in an event stream."""
 RECONNECT_AFTER = 5_000
 """Milliseconds after which a browser reconnects."""
-TEXT, BASE64 = ENCODINGS = ("text", "base64")
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """TCP keepalive (seconds, seconds, times) finds dead peers of text, which has no pings."""
-QUERY = {
-    "follow": flag("The log as it grows: as text, or as server-sent events for Accept: text/event-stream."),
-    "encoding": Parameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
-    "timestamps": flag("The time before each line of the text."),
-    **FOLLOW_QUERY,
-}
+
+log = structlog.get_logger()
 
 
-def wants_events(handler: Handler) -> bool:
-    """Whether the client asks for server-sent events."""
-    return "text/event-stream" in handler.request.headers.get("Accept", "").lower()
-
-
-def wants_follow(query: Mapping[str, str], *, as_events: bool) -> bool:
-    """Whether the query asks to follow the log. Raises Invalid for parameters that mean something only then, or only in events."""
-    follow = read_flag(query, "follow")
-    alone = set() if follow or as_events else FOLLOW_ONLY.keys() & query.keys()
-    faults = [Fault(name, "needs follow=1") for name in sorted(alone)]
-    if "encoding" in query and not as_events:
-        faults.append(Fault("encoding", "needs the header Accept: text/event-stream; text is the log byte for byte"))
-    if faults:
-        raise Invalid(faults)
-    return follow
-
-
-def wants_timestamps(query: Mapping[str, str], *, as_events: bool) -> bool:
-    """Whether the query asks for the time before each line. Raises Invalid for events, which have times anyway."""
-    timestamps = read_flag(query, "timestamps")
-    if timestamps and as_events:
-        raise Invalid([Fault("timestamps", "is for text; each event has its time")])
-    return timestamps
-
-
-def event_format(query: Mapping[str, str]) -> LogFormat:
-    """The format of the server-sent events that the query asks for."""
-    encoding = query.get("encoding", TEXT)
-    if encoding not in ENCODINGS:
-        raise Invalid([Fault("encoding", 'is neither "text" nor "base64"')])
-    return LogFormat.EVENTS if encoding == TEXT else LogFormat.BYTE_EVENTS
+async def finish_head(handler: Handler) -> None:
+    """Ends the answer to a HEAD whose GET has no Content-Length. Tornado would add one of 0 if the headers were not sent first."""
+    await handler.deliver(handler.flush())
+    await handler.deliver(handler.finish())
 
 
 def last_events(handler: Handler, end: FinalState) -> bytes:
@@ -124,7 +90,7 @@ class LogFollowing:
     async def answer(self) -> None:
         """Follows the log until it ends, or the client is gone."""
         handler, headers = self._handler, self._handler.request.headers
-        as_events = wants_events(handler)
+        as_events = handler.accepts(EVENTS)
         format = event_format(handler.query)
         timed = wants_timestamps(handler.query, as_events=as_events)
         now = handler.services.clock.now()
@@ -138,9 +104,7 @@ class LogFollowing:
         sink = EventSink(handler, format, start.stream) if as_events else TextSink(handler, start.stream, timed=timed)
         handler.set_header("Content-Type", sink.media)
         if handler.request.method == "HEAD":
-            await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
-            await handler.deliver(handler.finish())
-            return
+            return await finish_head(handler)
         keep_alive(handler)
         await self._send(follower, sink)
 
@@ -322,104 +286,11 @@ def keep_alive(handler: Handler) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-POLL = 0.5
-"""Seconds between two checks for events."""
-AT_ONCE = 100
-"""Events that are sent together."""
-END = server_sent_event("end", b'{"reason":"retry"}')
-
-log = structlog.get_logger()
-
-
-class EventFollowing:
-    """Answers one request with events as they happen."""
-
-    def __init__(self, handler: Handler, wanted: EventFilter, since: int | None) -> None:
-        self._handler = handler
-        self._wanted = wanted
-        self._since = since
-        self._gone = asyncio.Event()
-        self._caller = handler.caller
-
-    def interrupt(self) -> None:
-        """Ends the stream, because the client has gone."""
-        self._gone.set()
-
-    async def answer(self) -> None:
-        """Sends events until the client is gone or may not see them any more, or the server ends."""
-        handler = self._handler
-        position = self._beginning()
-        with handler.services.event_feeds.entered(self._caller, self._gone):
-            handler.set_header("Content-Type", EVENTS)
-            handler.set_header("X-Accel-Buffering", "no")
-            if handler.request.method != "HEAD":
-                keep_alive(handler)
-                handler.write(b"retry: %d\n\n" % RECONNECT_AFTER)
-                if not await handler.deliver(handler.flush()) or not await self._send(position):
-                    return
-                handler.write(END)
-            else:
-                await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
-            await handler.deliver(handler.finish())
-
-    def _beginning(self) -> Position:
-        """The beginning of the stream: after the last event that the client got, from ``since`` on, or from now on."""
-        handler = self._handler
-        header = handler.request.headers.get("Last-Event-ID")
-        text = header or handler.query.get("from")
-        if text:
-            try:
-                return read_cursor(text)
-            except ValueError as error:
-                raise Invalid([Fault("Last-Event-ID" if header else "from", str(error))]) from None
-        return handler.services.event_reader.position_now() if self._since is None else at(self._since)
-
-    async def _send(self, position: Position) -> bool:
-        """Sends events. Returns whether the client is still there at the end."""
-        handler, silent_since = self._handler, asyncio.get_running_loop().time()
-        while self._may_go_on():
-            events: Sequence[Event] = ()
-            try:
-                events, position = await handler.services.event_reader.following(self._wanted, position, AT_ONCE)
-            except FastlaneError as error:
-                log.debug("http.events.waiting", error=str(error))
-            now = asyncio.get_running_loop().time()
-            if events or now - silent_since > PING_EVERY:
-                handler.write(b"".join(map(self._encoded, events)) or EVENT_PING)
-                if not await handler.deliver(handler.flush()):
-                    return False
-                silent_since = now
-            if not events:
-                await self._pause()
-        return True
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(POLL):
-                await self._gone.wait()
-        except TimeoutError:
-            return
-
-    def _may_go_on(self) -> bool:
-        """Whether the client is there, and its login still has the rights that it began with."""
-        handler = self._handler
-        authenticator, principal = handler.context.authenticator, handler.principal
-        if self._gone.is_set():
-            return False
-        if authenticator is None or principal is None or self._caller is None:
-            return True
-        return authenticator.principal_of(self._caller) == principal
-
-    def _encoded(self, event: Event) -> bytes:
-        data = self._handler.encode(EVENT.serialize(event, self._handler.render_context))
-        return server_sent_event("event", data, event.position)
-
-
 async def send_events(handler: Handler, view: LogView) -> None:
     """Answers with the events of a log so far."""
     start = read_follow_query(handler.query, handler.services.clock.now(), handler.request.headers.get("Last-Event-ID"))
     encode = encoder(event_format(handler.query), start.stream)
-    cursor = await _beginning(handler, view, start.cursor, start.tail, start.since, start.stream)
+    cursor = await _beginning(handler, view, start)
     handler.set_header("Cache-Control", "no-store")
     handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
     if cursor.ended:
@@ -428,9 +299,7 @@ async def send_events(handler: Handler, view: LogView) -> None:
         return
     handler.set_header("Content-Type", EVENTS)
     if handler.request.method == "HEAD":
-        await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
-        await handler.deliver(handler.finish())
-        return
+        return await finish_head(handler)
     try:
         async for part in handler.services.logs.pieces(view.execution.id, cursor.offset, view.head.offset):
             for pieces in cut(part, SLICE):
@@ -456,15 +325,13 @@ def _final_state(view: LogView) -> FinalState:
     return FinalState(execution.status.value, execution.exit_code, Cursor(execution.id, offset, ended=True), failed)
 
 
-async def _beginning(
-    handler: Handler, view: LogView, cursor: Cursor | None, tail: int | None, since: int | None, stream: int | None
-) -> Cursor:
+async def _beginning(handler: Handler, view: LogView, start: StartPosition) -> Cursor:
     """The offset where the events begin: after a cursor of this log, or where ``tail`` and ``since`` allow; both apply."""
-    id, logs = view.execution.id, handler.services.logs
+    id, logs, cursor = view.execution.id, handler.services.logs, start.cursor
     if cursor is not None:
         if cursor.execution_id != id or cursor.offset > view.head.offset:
             raise Invalid([Fault("from", "is not a cursor of this log; send one back as a message had it")])
         return cursor
-    lines = 0 if tail is None else await logs.last_lines_in_order(id, tail, stream)
-    moment = 0 if since is None else await logs.since(id, None, since)
+    lines = 0 if start.tail is None else await logs.last_lines_in_order(id, start.tail, start.stream)
+    moment = 0 if start.since is None else await logs.since(id, None, start.since)
     return Cursor(id, min(view.head.offset, max(lines, moment)))

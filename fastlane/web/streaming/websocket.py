@@ -11,7 +11,6 @@ from secrets import token_hex
 from typing import Any
 
 import structlog
-from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
@@ -167,6 +166,8 @@ LOST_PINGS = 3
 """A client that has nothing left to read is disconnected when it leaves this many pings without an answer. One that still has something to
 read has ``SLOW_AFTER`` seconds for each answer."""
 NORMAL_CLOSURE = 1000
+HANDSHAKE = frozenset({"request", "select_subprotocol", "set_status", "set_header", "clear_header", "finish"})
+"""What Tornado's protocol uses of a handler until the handshake is done."""
 
 log = structlog.get_logger()
 
@@ -215,39 +216,16 @@ class FollowerSocket:
 
     # the handshake, as Tornado's protocol makes it
 
-    @property
-    def request(self) -> HTTPServerRequest:
-        """The request, during the handshake."""
-        return self._handshake_handler.request
-
-    def select_subprotocol(self, names: list[str]) -> str | None:
-        """Returns None: there are no subprotocols."""
-        return self._handshake_handler.select_subprotocol(names)
-
-    def set_status(self, status: int) -> None:
-        """Sets the answer's status."""
-        self._handshake_handler.set_status(status)
-
-    def set_header(self, name: str, value: str) -> None:
-        """Sets a header of the answer."""
-        self._handshake_handler.set_header(name, value)
-
-    def clear_header(self, name: str) -> None:
-        """Removes a header of the answer."""
-        self._handshake_handler.clear_header(name)
-
-    def finish(self, chunk: str | None = None) -> None:
-        """Sends the answer."""
-        self._handshake_handler.finish(chunk)
-
-    @property
-    def _handshake_handler(self) -> WebSocketHandler:
-        assert self._handler is not None
-        return self._handler
+    def __getattr__(self, name: str) -> Any:
+        """Takes from the request's handler what Tornado asks for during the handshake: the request, and the methods that answer it."""
+        if name in HANDSHAKE:
+            return getattr(self._handler, name)
+        raise AttributeError(name)
 
     def _detach_stream(self) -> IOStream:
         """Takes the connection from the handler, and lets that go."""
-        stream = self._handshake_handler.detach()
+        assert self._handler is not None
+        stream: IOStream = self._handler.detach()
         self._handler = None
         self._end_handshake()
         self._sink = SocketSink(stream, self._format, self._stream)

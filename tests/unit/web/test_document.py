@@ -16,14 +16,15 @@ from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import pages
-from fastlane.web.api.job import CRON_FIELDS, JOB_BODY, JobRules, read_job
+from fastlane.web.api.job import CRON_FIELDS, JOB_BODY
+from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.http import query
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import EXAMPLES, Document
 from fastlane.web.routes import ROUTES
 from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
-from tests.unit.web.api.test_job import bodies
+from tests.unit.web.api.test_job_body import bodies
 
 NOW = 1_700_000_000_000
 """Milliseconds."""

@@ -1,17 +1,11 @@
 """The commands that act on jobs that exist: ``stop``, ``retry``, ``run-now``, ``pause``, ``resume``, ``rm``; ``dispatch``; and ``repair``,
 by which an operator puts right by hand what fastlane cannot."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
 from fastlane.cli.client.output import echo
-from fastlane.cli.client.reference import JOB, JobName, complete_task, find_job
-
-if TYPE_CHECKING:
-    from fastlane.client import Client
-
+from fastlane.cli.client.reference import JOB, complete_task, find_execution, find_job
 
 JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_task)
 
@@ -209,7 +203,7 @@ def end(job: str, execution: str | None, reason: str, context: str | None) -> No
       fastlane repair end backup --reason 'its host burnt down'
     """
     with connect(context) as client:
-        name, id = _execution(client, job, execution)
+        name, id = find_execution(client, job, execution)
         echo(f"{id}: {client.executions.end(name.task, name.id, id, reason)['status']}")
 
 
@@ -226,7 +220,7 @@ def mark_cleaned(job: str, execution: str | None, reason: str, context: str | No
       fastlane repair mark-cleaned backup --reason 'its host burnt down'
     """
     with connect(context) as client:
-        name, id = _execution(client, job, execution)
+        name, id = find_execution(client, job, execution)
         client.executions.mark_cleaned(name.task, name.id, id, reason)
         echo(f"{id}: counts as cleaned")
 
@@ -259,12 +253,3 @@ def forget_worker(worker: str, reason: str, context: str | None) -> None:
     """
     with connect(context) as client:
         echo(f"{client.server.forget_worker(worker, reason)['worker']}: forgotten")
-
-
-def _execution(client: "Client", job: str, execution: str | None) -> tuple[JobName, str]:
-    """The job and its execution that is meant."""
-    name = find_job(client, job, ran=True)
-    id = execution or next((row["executionId"] for row in client.executions.of_job(name.task, name.id)), None)
-    if id is None:
-        raise click.UsageError(f"nothing of {name} ever ran")
-    return name, id

@@ -1,20 +1,15 @@
 """The commands ``events``, ``deliveries`` and ``redeliver``."""
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
+from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, connect, say
 from fastlane.cli.client.commands.listings import LAST
 from fastlane.cli.client.output import Column, ListLayout, OutputForm, echo, form_options, formatted, json_text, printable, relative, show
-from fastlane.cli.client.reference import JOB, JobName, complete_task, find_job, short
+from fastlane.cli.client.reference import JOB, complete_task, find_execution, find_job, short
 
-if TYPE_CHECKING:
-    from fastlane.client import Client
-    from fastlane.client.contract import Delivery
-
-PATIENCE = 300.0
 EXECUTION = click.option("--execution", metavar="ID", help="Of this execution, in place of the newest.")
 
 
@@ -128,8 +123,8 @@ def deliveries(job: str, execution: str | None, context: str | None, **form: Any
       fastlane deliveries backup --format '{id} {state} {attempts}'
     """
     with connect(context) as client:
-        _, _, rows = _deliveries(client, job, execution)
-        show(DELIVERIES, rows, OutputForm(**form))
+        name, id = find_execution(client, job, execution, newest=True)
+        show(DELIVERIES, client.executions.deliveries(name.task, name.id, id)["items"], OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
@@ -148,19 +143,11 @@ def redeliver(job: str, ids: tuple[str, ...], failed: bool, execution: str | Non
     if not ids and not failed:
         raise click.UsageError("name the deliveries, or use --failed")
     with connect(context) as client:
-        name, id, rows = _deliveries(client, job, execution)
+        name, id = find_execution(client, job, execution, newest=True)
+        rows = client.executions.deliveries(name.task, name.id, id)["items"]
         chosen = [*ids, *(row["id"] for row in rows if failed and row["state"] == "failed" and row["id"] not in ids)]
         for one in chosen:
             client.executions.redeliver(name.task, name.id, id, one)
             echo(f"{one}: is sent again")
         if not chosen:
             echo("none has failed")
-
-
-def _deliveries(client: "Client", job: str, execution: str | None) -> "tuple[JobName, str, list[Delivery]]":
-    """The job, its execution, and the deliveries about that."""
-    name = find_job(client, job, newest=True, ran=True)
-    id = execution or next((row["executionId"] for row in client.executions.of_job(name.task, name.id)), None)
-    if id is None:
-        raise click.UsageError(f"nothing of {name} ever ran")
-    return name, id, client.executions.deliveries(name.task, name.id, id)["items"]

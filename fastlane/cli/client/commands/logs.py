@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
+from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, connect, say
 from fastlane.cli.client.reference import JOB, JobName, find_job
 
 if TYPE_CHECKING:
     from fastlane.client import Client
     from fastlane.client.contract import Execution
     from fastlane.client.log_output import Stream
-
-PATIENCE = 300.0
 
 
 @click.command(cls=ClientCommand)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastlane.cli.client.command import CONTEXT, ClientCommand, address_of, connect, note_version, say
+from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, address_of, connect, note_version, say
 from fastlane.cli.client.fields import job_fields, job_options
 from fastlane.cli.client.output import echo, local, relative
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 
 OURS = 125
-PATIENCE = 300.0
-"""Seconds for which a server may be away while its job is followed."""
 
 
 class WrongUse(click.UsageError):

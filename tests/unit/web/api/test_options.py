@@ -14,7 +14,8 @@ from fastlane.models.job import Spec
 from fastlane.web.api import body as body_fields
 from fastlane.web.api.body import MAX_FAULTS
 from fastlane.web.api.container import CONTAINER, CONTAINER_BODY, OLD_HOSTS, RESOURCES, RESOURCES_BODY, read_resources
-from fastlane.web.api.job import HINTS, SPEC, JobRules, read_job
+from fastlane.web.api.job import SPEC
+from fastlane.web.api.job_body import HINTS, JobRules, read_job
 from fastlane.web.api.serializer import RenderContext
 
 NOW = 1_700_000_000_000

@@ -11,7 +11,7 @@ from schemathesis.config import SchemathesisConfig
 
 from fastlane.errors import Fault, Invalid
 from fastlane.web.api.container import CONTAINER_SCHEMA, HOSTS, RESOURCES_SCHEMA
-from fastlane.web.api.job import JobRules, read_job
+from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.api.json_schema import JsonSchema
 from tests.http.fuzzing import is_in_table
 

@@ -11,7 +11,8 @@ from marshmallow.fields import List
 from fastlane.errors import Invalid
 from fastlane.models.job import Spec
 from fastlane.web.api.body import attribute_of
-from fastlane.web.api.job import ATTRIBUTES, JOB_BODY, JobRules, read_job
+from fastlane.web.api.job import ATTRIBUTES, JOB_BODY
+from fastlane.web.api.job_body import JobRules, read_job
 
 MOMENT = st.sampled_from([0, 1_645_113_692, 1.5, "1645113692", "2022-02-17T16:01:32Z", "2022-02-17 16:01:32+02:00"])
 SPAN = st.sampled_from(["10s", "2m30s", "240h", "1 day", "0s"])
