@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ssl import SSLContext
@@ -29,7 +29,7 @@ from fastlane.services.assembly import Services
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.contract import METRICS
 from fastlane.web.handler import NOWHERE, AppContext, Handler, Traffic
-from fastlane.web.http.connection import ClientDeadlines
+from fastlane.web.http.connection import Buffers, ClientDeadlines
 from fastlane.web.http.problems import Problem
 from fastlane.web.openapi import Document
 from fastlane.web.routes import ALL_ROUTES, ROUTES
@@ -84,11 +84,17 @@ class LimitedHTTPServer(HTTPServer):
 
     _client_deadlines: ClientDeadlines
     _connection_limit: ConnectionLimit
+    _buffers: Buffers
+    _owner_of: Callable[[str], str | None]
 
-    def limit(self, connections: ConnectionLimit, deadlines: ClientDeadlines) -> None:
-        """Sets the limits."""
+    def limit(
+        self, connections: ConnectionLimit, deadlines: ClientDeadlines, buffers: Buffers, owner_of: Callable[[str], str | None]
+    ) -> None:
+        """Sets the limits. ``owner_of`` tells whose a connection from an address is, as in ``Buffers``."""
         self._connection_limit = connections
         self._client_deadlines = deadlines
+        self._buffers = buffers
+        self._owner_of = owner_of
         self.conn_params.header_timeout = None
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
@@ -100,11 +106,12 @@ class LimitedHTTPServer(HTTPServer):
                 stream.close()
                 return
             self._connection_limit.release(closed)
+        self._buffers.watch(stream, self._owner_of(str(address[0])))
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Sets the deadline for the next request of a connection."""
-        self._client_deadlines.set(server_conn, HEADER_DEADLINE)
+        self._client_deadlines.set(server_conn, HEADER_DEADLINE, for_head=True)
         return super().start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: object) -> None:
@@ -168,7 +175,9 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     router = PathRouter(app, ALL_ROUTES, urlsplit(public_url).path if public_url else "")
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
-    server.limit(ConnectionLimit(most_connections), context_of(app).traffic.deadlines)
+    context = context_of(app)
+    limit = ConnectionLimit(most_connections)
+    server.limit(limit, context.traffic.deadlines, context.traffic.buffers, context.origins.owner_of_connection)
     return server
 
 
@@ -226,6 +235,8 @@ def addresses_of(sockets: Sequence[socket.socket]) -> list[str]:
 
 METRICS_HEAD = 16 * 1024
 """Bytes of the head of a request to the server of metrics."""
+METRICS_CONNECTIONS = 64
+"""Connections to the server of metrics at once. They are among the files that are left for other things than requests."""
 
 
 @asynccontextmanager
@@ -258,7 +269,9 @@ def make_metrics_server(metrics: Metrics, settings: Settings) -> HTTPServer:
         "networks": Networks(settings.metrics_allow),
     }
     application = Application([("/metrics", _MetricsHandler, shared)], log_function=lambda _handler: None)
-    return HTTPServer(application, max_header_size=METRICS_HEAD, max_body_size=0, idle_connection_timeout=60)
+    server = LimitedHTTPServer(application, max_header_size=METRICS_HEAD, max_body_size=0, idle_connection_timeout=60)
+    server.limit(ConnectionLimit(METRICS_CONNECTIONS), ClientDeadlines(), Buffers(), RequestOrigins(settings).owner_of_connection)
+    return server
 
 
 class _MetricsHandler(RequestHandler):
