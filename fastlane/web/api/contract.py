@@ -3,11 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import ExpectedVersions, Job
 from fastlane.web.api.json_schema import FLAG, JsonSchema, integer
 from fastlane.web.api.serializer import Serializer
@@ -77,19 +75,13 @@ def pages(default: str = "10 unless the server's settings say otherwise", most: 
     }
 
 
-def read_key(headers: Mapping[str, str], user: str | None, body: bytes, *scope: str) -> IdempotencyKey | None:
-    """A request's key, which counts only for the same user and ``scope``; None without one. Raises Invalid when it cannot be a key."""
-    if IDEMPOTENCY_KEY not in headers:
-        return None
-    key = headers[IDEMPOTENCY_KEY]
-    if not key.strip() or len(key) > MAX_KEY or not key.isprintable():
+def read_key(headers: Mapping[str, str]) -> str | None:
+    """The request's idempotency key; None without one. Raises Invalid when it cannot be a key."""
+    key = headers.get(IDEMPOTENCY_KEY)
+    if key is not None and (not key.strip() or len(key) > MAX_KEY or not key.isprintable()):
         words = f"is not 1 to {MAX_KEY} printable characters; send a key that no other request has, such as a new UUID"
         raise Invalid([Fault(IDEMPOTENCY_KEY, words)])
-    return IdempotencyKey(_digest("" if user is None else f"user {user}", *scope, key), _digest(body.hex()))
-
-
-def _digest(*parts: str) -> str:
-    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
+    return key
 
 
 _TAG = r'(?:W/)?"[!#-~]*"'

@@ -234,14 +234,6 @@ def _command(job: Job, render: RenderContext) -> str | list[str] | None:
     return text if len(text) <= values.MAX_COMMAND_TEXT else shown
 
 
-def _cron(job: Job) -> str | None:
-    return job.schedule.cron.text if job.schedule.cron else None
-
-
-def _timezone(job: Job) -> str | None:
-    return job.schedule.cron.timezone if job.schedule.cron else None
-
-
 def _overlap(job: Job) -> Overlap | None:
     return None if job.schedule.overlap is Overlap.ALLOW else job.schedule.overlap
 
@@ -298,14 +290,16 @@ FIELDS: Mapping[str, JobField] = {
     "cron": JobField(
         JobType(read_cron, json_schema.CRON),
         "When it starts, repeatedly: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday).",
-        defined=string(_cron, "The cron, as it was given.", optional=True),
+        defined=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, "The cron, as it was given.", optional=True),
         scheduled=True,
         option=Option("--cron", "CRON", "Again and again: five fields (minute, hour, day, month, day of week), or @daily.", scheduled=True),
     ),
     "timezone": JobField(
         JobType(read_timezone, json_schema.TIMEZONE),
         "The IANA name of the zone whose clocks the cron means; that of the settings unless given.",
-        defined=string(_timezone, "The zone whose clocks the cron means.", optional=True),
+        defined=string(
+            lambda job: job.schedule.cron.timezone if job.schedule.cron else None, "The zone whose clocks the cron means.", optional=True
+        ),
         scheduled=True,
         option=Option("--timezone", "ZONE", "The zone whose clocks the cron means: Europe/Berlin.", scheduled=True),
     ),

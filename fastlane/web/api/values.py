@@ -3,6 +3,7 @@ instead."""
 
 import json
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -163,28 +164,21 @@ def read_retries(value: object) -> int:
     return number
 
 
-def read_timeout(value: object) -> float:
-    """A duration above zero, in seconds."""
-    seconds = read_duration_or_seconds(value)
-    if seconds < MILLISECOND:
-        raise ValueError("is zero, so it would be stopped at once; choose a longer one, or leave it out")
-    return seconds
+def duration_from(least: float, too_short: str) -> Callable[[object], float]:
+    """A reader of durations, in seconds. ``too_short``: the fault of one below the least."""
+
+    def read(value: object) -> float:
+        seconds = read_duration_or_seconds(value)
+        if seconds < least:
+            raise ValueError(too_short)
+        return seconds
+
+    return read
 
 
-def read_time_to_start(value: object) -> float:
-    """A duration above zero, in seconds."""
-    seconds = read_duration_or_seconds(value)
-    if seconds < MILLISECOND:
-        raise ValueError("is zero, so nothing would ever start; choose a longer one")
-    return seconds
-
-
-def read_expectation(value: object) -> float:
-    """A duration of a second or more, in seconds."""
-    seconds = read_duration_or_seconds(value)
-    if seconds < 1:
-        raise ValueError("is shorter than a second; choose a longer one")
-    return seconds
+read_timeout = duration_from(MILLISECOND, "is zero, so it would be stopped at once; choose a longer one, or leave it out")
+read_time_to_start = duration_from(MILLISECOND, "is zero, so nothing would ever start; choose a longer one")
+read_expectation = duration_from(1, "is shorter than a second; choose a longer one")
 
 
 COMMAND: JsonSchema = {

@@ -292,7 +292,7 @@ class ClientDeadlines:
 
 
 PING_EVERY = 20.0
-"""Seconds between pings of a WebSocket while nothing else is sent."""
+"""Seconds between pings of a WebSocket, or comments of an event stream, while nothing else is sent."""
 AT_ONCE = 0.01
 """The part of the interval by which a beat may be late, so that beats that are due together need only one timer."""
 

@@ -20,9 +20,10 @@ from fastlane.web.api.events import EVENT, EVENT_PAGE, EventListing
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, integer, text
 from fastlane.web.api.log_encoding import EVENT_PING, server_sent_event
 from fastlane.web.handler import Handler
+from fastlane.web.http.connection import PING_EVERY
 from fastlane.web.http.query import MAX_ROWS, is_uuid, read_all, read_flag, read_integer, read_since, read_text
 from fastlane.web.routing import Answer, route
-from fastlane.web.streaming.logs import PING_EVERY, RECONNECT_AFTER, finish_head, keep_alive
+from fastlane.web.streaming.logs import RECONNECT_AFTER, finish_head, keep_alive
 
 log = structlog.get_logger()
 

@@ -3,17 +3,18 @@ and resume."""
 
 from collections.abc import Mapping
 from functools import partial
+from hashlib import blake2b
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.ids import IdempotencyKey
-from fastlane.models.job import ExpectedVersions, Job, Spec
+from fastlane.models.job import Job, Spec
 from fastlane.models.paging import WantedJobs
 from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
 from fastlane.services.jobs import Edit
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
-from fastlane.web.api.contract import ETAG, IDEMPOTENCY_KEY, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
+from fastlane.web.api.contract import ETAG, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
 from fastlane.web.api.job_body import JobRules, read_change, read_job
 from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
@@ -76,15 +77,17 @@ def read_enqueue_query(handler: Handler) -> tuple[bool, int]:
 
 
 def read_idempotency_key(handler: Handler, *scope: str, wish: str = "") -> IdempotencyKey | None:
-    """The request's idempotency key. ``wish``: the query's own wishes, which count like a part of the body. Raises Invalid."""
-    if IDEMPOTENCY_KEY not in handler.request.headers:
-        return None  # without computing the requester, and without a copy of the body
-    return read_key(handler.request.headers, handler.requester.user, bytes(handler.body) + wish.encode(), *scope)
+    """The request's idempotency key, which counts only for the same user and ``scope``. ``wish``: the query's own wishes, which count like
+    a part of the body. Raises Invalid."""
+    key = read_key(handler.request.headers)
+    if key is None:
+        return None
+    user = "" if handler.principal is None else f"user {handler.principal.name}"
+    return IdempotencyKey(_digest(user, *scope, key), _digest((bytes(handler.body) + wish.encode()).hex()))
 
 
-def read_expected(handler: Handler) -> ExpectedVersions | None:
-    """The versions of the job that the request expects. Raises Invalid."""
-    return read_if_match(handler.request.headers)
+def _digest(*parts: str) -> str:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
 
 
 async def accepted(handler: Handler, made: Enqueued, seconds: int = 0) -> Answer:
@@ -245,7 +248,7 @@ async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
     if not handler.body.strip():
         raise Problem(400, 'the body is empty; send a job such as {"image": "ubuntu:latest", "command": "ls -lah"}')
     dry_run, seconds = read_enqueue_query(handler)
-    key, expected = read_idempotency_key(handler, "put", task_id, job_id), read_expected(handler)
+    key, expected = read_idempotency_key(handler, "put", task_id, job_id), read_if_match(handler.request.headers)
     spec, schedule = read_job_body(handler, task_id)
     submissions = handler.services.submissions
     if dry_run:
@@ -272,7 +275,7 @@ async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
     if not handler.body.strip():
         raise Problem(400, 'the body is empty; send the fields that change, such as {"image": "ubuntu:24.04"}')
     dry_run, seconds = read_enqueue_query(handler)
-    key, expected = read_idempotency_key(handler, "patch", task_id, job_id), read_expected(handler)
+    key, expected = read_idempotency_key(handler, "patch", task_id, job_id), read_if_match(handler.request.headers)
     edits, edit = handler.services.edits, read_edit(handler, task_id)
     if dry_run:
         return Answer(DRY_RUN, await handler.services.previewer.preview_change(await edits.preview(task_id, job_id, edit, expected)))
@@ -283,7 +286,7 @@ async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
 @route("DELETE", JOB, "deleteJob", DELETED, query=DELETE_QUERY, conditional=True, refusals=(404, 409))
 async def delete_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Deletes the job and everything in it."""
-    stop, expected = read_flag(handler.query, "stop"), read_expected(handler)
+    stop, expected = read_flag(handler.query, "stop"), read_if_match(handler.request.headers)
     return await handler.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected, by=handler.requester)
 
 
@@ -296,7 +299,7 @@ def _include_logs(query: Mapping[str, str]) -> bool:
 @route("POST", JOB + "/stop", "stopJob", STOPPED, conditional=True, refusals=(404,), more="Safe to repeat at any time.")
 async def stop_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Stops the job's executions and keeps new ones from starting."""
-    return await handler.services.stops.stop_job(task_id, job_id, read_expected(handler), handler.requester)
+    return await handler.services.stops.stop_job(task_id, job_id, read_if_match(handler.request.headers), handler.requester)
 
 
 @route("POST", JOB + "/retry", "retryJob", ENQUEUED, idempotent=True, refusals=(404,))

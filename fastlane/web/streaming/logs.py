@@ -50,8 +50,6 @@ def failure_words(context: RenderContext, execution: Execution) -> str:
     return "" if failure is None else context.redaction.message(failure.message, execution.spec.envs)
 
 
-PING_EVERY = 20.0
-"""Seconds between comments in an event stream."""
 RECONNECT_AFTER = 5_000
 """Milliseconds after which a browser reconnects."""
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -240,20 +238,18 @@ class TextSink(ResponseSink):
 
 
 class EventSink(ResponseSink):
-    """Server-sent events."""
+    """Server-sent events. A comment between them, as often as a WebSocket's ping, reveals a dead peer."""
 
     media = "text/event-stream"
-    _pinging: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Sends the answer's headers, and when to reconnect."""
         self.send(b"retry: %d\n\n" % RECONNECT_AFTER)
-        self._pinging = asyncio.create_task(self._ping(), name="pings of an event stream")
+        self._handler.context.traffic.heartbeats.start(self._beat)
 
     def close(self) -> None:
         """Stops the pings."""
-        if self._pinging is not None:
-            self._pinging.cancel()
+        self._handler.context.traffic.heartbeats.stop(self._beat)
 
     def begin(self, execution: Execution, *, first: bool) -> None:
         """Announces a further attempt."""
@@ -266,11 +262,9 @@ class EventSink(ResponseSink):
             self.send(last_events(self._handler, closing.end))
         return True
 
-    async def _ping(self) -> None:
-        while True:
-            await asyncio.sleep(PING_EVERY)
-            if self.ready():
-                self.send(EVENT_PING)
+    def _beat(self) -> None:
+        if self.ready():
+            self.send(EVENT_PING)
 
 
 def keep_alive(handler: Handler) -> None:

@@ -12,7 +12,6 @@ from fastlane.models import transitions
 from fastlane.models.job import Ending, Failure, FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
-from fastlane.web.streaming import logs as log_following
 from tests.support.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}
@@ -247,7 +246,7 @@ async def test_an_event_stream_that_cannot_go_on_ends_without_its_last_event(ser
 
 
 async def test_a_quiet_event_stream_has_comments(server, monkeypatch):
-    monkeypatch.setattr(log_following, "PING_EVERY", 0.05)
+    monkeypatch.setattr(server.context.traffic.heartbeats, "every", 0.05)
     reply = await server.enqueue()
     await server.run(reply)
     async with following(server, reply["jobUrl"] + "logs?follow=1", headers=EVENTS) as answer:
