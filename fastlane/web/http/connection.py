@@ -158,7 +158,7 @@ class Buffers:
         """Counts what a new connection holds. ``owner``: whose it is; None: its own, where several may share an address."""
         if owner is not None:
             self._owners[stream] = owner
-        stream.__class__ = _CountedSsl if isinstance(stream, SSLIOStream) else _Counted
+        stream.__class__ = CountedSslStream if isinstance(stream, SSLIOStream) else CountedStream
         vars(stream)["buffers"] = self
 
     def belongs_to(self, stream: IOStream, owner: str | None) -> None:
@@ -180,9 +180,10 @@ class Buffers:
         else:
             del self._held[stream]
         while now > before and self.held > MAX_BUFFERED and len(self._held) > 1:
-            self._close_one()
+            self._close_one(stream)
 
-    def _close_one(self) -> None:
+    def _close_one(self, current: IOStream) -> None:
+        """Closes a connection: at once, unless it is the current one, which is being read or written."""
         of_owner: Counter[object] = Counter()
         for stream, size in self._held.items():
             of_owner[self._owners.get(stream, stream)] += size
@@ -190,37 +191,44 @@ class Buffers:
         largest = max((one for one in self._held if self._owners.get(one, one) == owner), key=self._held.__getitem__)
         self.held -= self._held.pop(largest)
         log.warning("http.buffers_full", owner=owner if isinstance(owner, str) else None, connections=len(self._held))
-        largest.close()
+        if largest is current:
+            asyncio.get_running_loop().call_soon(largest.close)
+        else:
+            largest.close()
 
 
-class _Counted(IOStream):
+class CountedStream(IOStream):
     """A connection whose buffers are counted."""
 
     buffers: Buffers
 
-    def _count(self) -> None:
-        self.buffers.count(self, 0 if self.closed() else self._read_buffer_size + len(self._write_buffer or b""))
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived and nobody has read."""
+        return self._read_buffer_size
 
-    def _read_to_buffer(self) -> int | None:
-        found = super()._read_to_buffer()
-        self._count()
-        return found
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """See Tornado, which adds what was read to its buffer afterwards."""
+        size = super().read_from_fd(buf)
+        self._count(size or 0)
+        return size
 
-    def _consume(self, loc: int) -> bytes:
-        data = super()._consume(loc)
-        self._count()
-        return data
+    def write_to_fd(self, data: memoryview) -> int:
+        """See Tornado, which removes what was written from its buffer afterwards."""
+        size = super().write_to_fd(data)
+        self._count(-size)
+        return size
 
-    def _handle_write(self) -> None:
-        super()._handle_write()
-        self._count()
+    def close_fd(self) -> None:
+        """See Tornado."""
+        super().close_fd()
+        self.buffers.count(self, 0)
 
-    def _signal_closed(self) -> None:
-        super()._signal_closed()
-        self._count()
+    def _count(self, more: int) -> None:
+        self.buffers.count(self, self._read_buffer_size + len(self._write_buffer) + more)
 
 
-class _CountedSsl(_Counted, SSLIOStream):
+class CountedSslStream(CountedStream, SSLIOStream):
     """The same with TLS."""
 
 
@@ -281,7 +289,8 @@ class ClientDeadlines:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection, since in self._heads.items():
-            if since is None and isinstance(connection, HTTP1ServerConnection) and connection.stream._read_buffer_size:
+            stream = connection.stream if isinstance(connection, HTTP1ServerConnection) else None
+            if since is None and isinstance(stream, CountedStream) and stream.unread:
                 self._heads[connection] = now
         begun = [one for one, since in self._heads.items() if since is not None and since + HEAD_WITHIN <= now + SWEEP_EVERY]
         for connection in [*begun, *(one for one, until in self._until.items() if until <= now)]:
