@@ -63,6 +63,14 @@ async def test_the_due_ones_come_soonest_first_without_those_to_origins_that_are
     assert [one.id for one in await store.deliveries_due(20, 9)] == ["b", "d", "c", "a"]
 
 
+async def test_tasks_that_have_their_share_are_left_out_of_what_is_due(store):
+    rows = [replace(other(id), task_id=task_id) for id, task_id in (("b", "t"), ("c", "u"), ("d", "v"), ("e", "u"))]
+    await store.insert_deliveries(rows)
+    assert [row.id for row in await store.deliveries_due(1_000, 9, (), ("u",))] == ["b", "d"]
+    assert [row.id for row in await store.deliveries_due(1_000, 1, ("https://elsewhere.example.com:443",), ("t", "u"))] == ["d"]
+    assert [row.id for row in await store.deliveries_due(1_000, 9)] == ["b", "c", "d", "e"]
+
+
 async def test_a_dropped_delivery_is_gone_and_dropping_is_safe_to_repeat(store):
     await store.insert_deliveries([FIRST, other("b")])
     await store.drop_delivery("a")
