@@ -161,8 +161,10 @@ class Buffers:
         stream.__class__ = CountedSslStream if isinstance(stream, SSLIOStream) else CountedStream
         vars(stream)["buffers"] = self
 
-    def belongs_to(self, stream: IOStream, owner: str | None) -> None:
-        """Whose request a connection has now."""
+    def belongs_to(self, stream: object, owner: str | None) -> None:
+        """Whose request a connection has now. (Tornado has None for one that was given away.)"""
+        if not isinstance(stream, IOStream):
+            return
         if owner is None:
             self._owners.pop(stream, None)
         else:
