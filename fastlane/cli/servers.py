@@ -17,7 +17,7 @@ from fastlane import __version__, log
 from fastlane.cli.client.command import with_options
 from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, PROCESSES, load_or_exit, load_paths_or_exit, say
 from fastlane.config.load import LoadedSettings, load
-from fastlane.config.settings import Settings
+from fastlane.config.settings import Settings, way_in
 from fastlane.config.types import Role
 from fastlane.error_reports import SentryReporter
 from fastlane.errors import FastlaneError
@@ -34,11 +34,12 @@ def welcome(settings: Settings, port: int) -> str:
 
 def open_to_all(settings: Settings) -> str | None:
     """The warning that anyone who reaches the server may do everything; None where only this machine does, or people log in."""
-    if ip_address(settings.listen).is_loopback or settings.users or settings.tokens:
+    found = way_in(settings.listen, settings.trusted_proxies, settings.public_url)
+    if found is None or settings.users or settings.tokens:
         return None
     return (
-        f"warning: {settings.listen} lets other machines in and there are no users and no tokens, so everyone who reaches the port can run "
-        "any container; `fastlane token` makes a token"
+        f"warning: {found[1]} and there are no users and no tokens, so everyone who reaches the port can run any container; "
+        "`fastlane token` makes a token"
     )
 
 

@@ -10,7 +10,6 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from fastlane.config import legacy
 from fastlane.config.access import Access, AccessFiles, duplicate_names, fingerprint
 from fastlane.config.legacy import Deprecation
 from fastlane.config.pools import unprotected_policies
-from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Setting, Settings
+from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Setting, Settings, way_in
 from fastlane.config.types import LAST_PORT, Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import show_size
@@ -37,8 +36,8 @@ sets for a service named ``fastlane``."""
 ACCESS = tuple(setting for setting in SETTINGS if setting.name in ("users", "tokens"))
 LOOPBACK = "127.0.0.1"
 WAYS_OUT = (
-    f"set users or tokens (`fastlane token` makes one), or listen on {LOOPBACK}, or, where everyone may do everything, set "
-    "allow_anonymous = true"
+    f"set users or tokens (`fastlane token` makes one), or listen on {LOOPBACK} without a proxy, or, where everyone may do everything, "
+    "set allow_anonymous = true"
 )
 
 
@@ -230,11 +229,13 @@ def _names_of_two(values: Mapping[str, Any]) -> list[Fault]:
 
 def _anonymous_access(values: Mapping[str, Any]) -> list[Fault]:
     """A fault if other machines can reach a server that has no users and no tokens, unless that is wanted."""
-    listen = values.get("listen", LOOPBACK)
-    if ip_address(listen).is_loopback or values.get("allow_anonymous", True):
+    if values.get("allow_anonymous", True):
         return []
-    words = f"{listen} lets other machines in, and without users and tokens anyone who reaches the server could run any container"
-    return [Fault("listen", f"{words}: {WAYS_OUT}")]
+    found = way_in(values.get("listen", LOOPBACK), values.get("trusted_proxies", ()), values.get("public_url"))
+    if found is None:
+        return []
+    name, words = found
+    return [Fault(name, f"{words}, and without users and tokens anyone who reaches the server could run any container: {WAYS_OUT}")]
 
 
 def _from_file(cwd: Path, named: str | None, faults: list[Fault]) -> dict[str, _RawValue]:

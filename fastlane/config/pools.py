@@ -39,9 +39,9 @@ from fastlane.models.container import (
     read_text,
     show_size,
 )
-from fastlane.models.host import LOCAL_ENGINE, SshFiles, TlsFiles, read_address
-from fastlane.models.notify import MAX_SECRETS, MAX_WEBHOOKS, READERS, NotificationTrigger, Webhook, read_secret
-from fastlane.models.pool import ANY, HostRule, Pool, Pull, pool_faults
+from fastlane.models.host import LOCAL_ENGINE, SshFiles, TlsFiles, read_address, read_address_pattern
+from fastlane.models.notify import MAX_SECRETS, MAX_WEBHOOKS, READERS, NotificationTrigger, Webhook, read_secret, read_url
+from fastlane.models.pool import ANY, HostRule, Pool, Pull, SignedReceiver, pool_faults
 from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, Retention, show_age
 from fastlane.models.schedule import show_duration
 
@@ -119,6 +119,32 @@ def read_secrets(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_SECRETS:
         raise ValueError(f'is not a list of 1 to {MAX_SECRETS}; write ["/run/secrets/webhook"], or the secrets themselves')
     return tuple(_secret(one) for one in value)
+
+
+RECEIVER_KEYS: Keys = {"url": Key("url", read_url), "secrets": Key("secrets", read_secrets)}
+MAX_RECEIVERS = 100
+RECEIVER_EXAMPLE = '{ url = "https://example.com/hook", secrets = ["/run/secrets/webhook"] }'
+
+
+def read_receivers(value: object) -> tuple[SignedReceiver, ...]:
+    """The receivers with secrets of their own. No fault quotes a secret."""
+    if not isinstance(value, list) or len(value) > MAX_RECEIVERS:
+        raise ValueError(f"is not a list of at most {MAX_RECEIVERS}; write [{RECEIVER_EXAMPLE}]")
+    receivers = tuple(_receiver(row) for row in value)
+    if len({one.url for one in receivers}) < len(receivers):
+        raise ValueError("has a url twice; write each receiver once")
+    return receivers
+
+
+def _receiver(value: object) -> SignedReceiver:
+    found = read_table(value, RECEIVER_KEYS)
+    if "url" not in found:
+        raise ValueError(f"has a receiver without a url; write {RECEIVER_EXAMPLE}")
+    return SignedReceiver(**found)
+
+
+def _show_receivers(receivers: Sequence[SignedReceiver]) -> list[dict[str, object]] | None:
+    return [{"url": scrub(one.url), "secrets": [MASK for _ in one.secrets]} for one in receivers] or None
 
 
 def _rows(value: object) -> list[object]:
@@ -290,9 +316,9 @@ POOL_KEYS: Keys = {
     ),
     "register": Key(
         "register",
-        _or_exact(read_address),
+        _or_exact(read_address, read_address_pattern),
         "none",
-        "patterns (`*`: any text) of hosts that may be [registered](operations.md#add-or-remove-a-host) while fastlane runs",
+        "patterns, such as `10.0.0.*:2376`, of hosts that may be [registered](operations.md#add-or-remove-a-host) while fastlane runs",
         show=lambda patterns: patterns or None,
     ),
     "maxRunning": Key("max_running", lambda value: read_number(value, 1, 100_000), "10", "how many executions of this pool run at once"),
@@ -336,6 +362,13 @@ POOL_KEYS: Keys = {
         "none: not signed",
         "one or two secrets that webhooks are signed with; see below",
         show=lambda secrets: [MASK for _ in secrets] or None,
+    ),
+    "webhookReceivers": Key(
+        "webhook_receivers",
+        read_receivers,
+        "none",
+        "receivers with secrets of their own, to which bodies that jobs write are signed, too; see below",
+        show=_show_receivers,
     ),
     "retention": Key(
         "retention",

@@ -4,11 +4,12 @@
 setting, add a field.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS, Token, User
@@ -328,6 +329,28 @@ class Settings:
         for row in SETTINGS:
             values[row.name] = changes[row.name] if row.name in changes else row.default_value(invocation, values)
         return cls(**values)
+
+
+def way_in(listen: str, trusted_proxies: Sequence[str], public_url: str | None) -> tuple[str, str] | None:
+    """The setting by which other machines reach a server, with words that say so; None when only this machine does."""
+    if not ip_address(listen).is_loopback:
+        return "listen", f"{listen} lets other machines in"
+    if trusted_proxies:
+        return "trusted_proxies", "a proxy lets other machines in"
+    if public_url is not None and not is_loopback_name(urlsplit(public_url).hostname or ""):
+        return "public_url", f"{public_url} lets other machines in"
+    return None
+
+
+def is_loopback_name(name: str) -> bool:
+    """Whether a host name or an IP address always means this machine."""
+    name = name.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 SETTINGS = tuple(Setting(declared.name, **declared.metadata) for declared in fields(Settings))

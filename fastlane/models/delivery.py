@@ -3,6 +3,7 @@
 The quota of mails about a job's failures, the receivers that fail, and the check by which a job counts as late are here, too. Pure.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -20,6 +21,10 @@ JITTER = 0.2
 """The share by which a delay may be longer, so that what failed together is not tried again together."""
 KEPT = 20
 """Attempts of which a row keeps the outcome: the last ones."""
+MAX_LOST = 5
+"""Attempts in a row without an outcome, because the process that made each ended, after which a delivery has failed."""
+NO_OUTCOME = "its outcome is not known: the process that made the attempt ended"
+GIVEN_UP = f"{MAX_LOST} attempts in a row ended the process that made them, so no further one is made"
 
 
 class DeliveryState(StrEnum):
@@ -62,13 +67,19 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a delivery: when it began and how long it took (milliseconds), and what it came to, as in ``Reply``."""
+    """One attempt of a delivery: when it began and how long it took (milliseconds), and what it came to, as in ``Reply``. It is written
+    before it is made, without an outcome."""
 
     at: int
     duration: int
     status: int | None
     error: str | None
     excerpt: str
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether its outcome was recorded."""
+        return self.error != NO_OUTCOME
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,28 +119,45 @@ class Delivery:
         """How it is sent."""
         return Kind.MAIL if isinstance(self.target, Mailbox) else Kind.WEBHOOK
 
-    def taken(self, until: int) -> "Delivery":
-        """Its next version: a worker sends it, and no other before then."""
-        return replace(self, due=until, version=self.version + 1)
+    @property
+    def lost(self) -> int:
+        """How many attempts there were in a row, up to now, of which no outcome was recorded."""
+        return next((number for number, attempt in enumerate(reversed(self.attempts)) if attempt.has_outcome), len(self.attempts))
+
+    def taken(self, until: int, now: int) -> "Delivery":
+        """Its next version: a worker makes an attempt, and no other before then. The attempt counts from now on, so that one that ends the
+        worker is not made for ever. Each time that happens, the next one is made later."""
+        if self.lost:
+            until += back_off(self.id, self.lost)
+        return replace(self.with_attempt(Attempt(now, 0, None, NO_OUTCOME, "")), due=until, version=self.version + 1)
+
+    def postponed(self, until: int) -> "Delivery":
+        """Its next version: the attempt was not made, and none is made before then."""
+        return replace(self.without_attempt(), due=until, version=self.version + 1)
 
     def tried(self, reply: Reply, *, began: int, now: int) -> "Delivery":
         """Its next version, after an attempt: delivered, failed for good, held back, or due again after a while."""
+        before = self.without_attempt()
         if reply.is_held:
-            return replace(self, state=DeliveryState.HELD, due=None, attempts_left=0, version=self.version + 1)
-        attempt = Attempt(began, max(0, now - began), reply.status, reply.error, reply.excerpt)
-        made, left = self.attempts_made + 1, max(0, self.attempts_left - 1)
-        after = replace(
-            self,
-            attempts=(*self.attempts, attempt)[-KEPT:],
-            attempts_made=made,
-            attempts_left=left,
-            version=self.version + 1,
-        )
+            return replace(before, state=DeliveryState.HELD, due=None, attempts_left=0, version=self.version + 1)
+        after = before.with_attempt(Attempt(began, max(0, now - began), reply.status, reply.error, reply.excerpt))
+        left = max(0, self.attempts_left - 1)
+        after = replace(after, attempts_left=left, version=self.version + 1)
         if reply.is_success or self.state is DeliveryState.DELIVERED:
             return replace(after, state=DeliveryState.DELIVERED, due=None, attempts_left=0, by_hand=False)
         if reply.is_final or left == 0:
             return replace(after, state=DeliveryState.FAILED, due=None, attempts_left=0, by_hand=False)
-        return replace(after, state=DeliveryState.PENDING, due=now + back_off(self.id, made))
+        return replace(after, state=DeliveryState.PENDING, due=now + back_off(self.id, after.attempts_made))
+
+    def with_attempt(self, attempt: Attempt) -> "Delivery":
+        """The delivery with another attempt."""
+        return replace(self, attempts=(*self.attempts, attempt)[-KEPT:], attempts_made=self.attempts_made + 1)
+
+    def without_attempt(self) -> "Delivery":
+        """The delivery without the attempt that is under way, or was lost last."""
+        if not self.attempts or self.attempts[-1].has_outcome:
+            return self
+        return replace(self, attempts=self.attempts[:-1], attempts_made=self.attempts_made - 1)
 
     def again(self, now: int) -> "Delivery":
         """Its next version: to be sent once more, with as many attempts as at first."""
@@ -236,8 +264,8 @@ FORGOTTEN_AFTER = 7 * 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A URL at which every attempt since ``failing_since`` (milliseconds) failed. Each change raises ``version``, which begins at 1.
-    ``origin`` is the URL's; ``error``: why the last attempt failed."""
+    """A receiver of one pool's deliveries at which every attempt since ``failing_since`` (milliseconds) failed. Each change raises
+    ``version``, which begins at 1. ``origin`` is the URL's; ``error``: why the last attempt failed."""
 
     id: str
     origin: str
@@ -260,9 +288,17 @@ class Receiver:
         return replace(self, failed_at=max(now, self.failed_at), error=error, version=self.version + 1)
 
 
-def receiver_id(url: str) -> str:
-    """The id of the receiver with this URL, which does not reveal the URL."""
-    return sha256(url.encode()).hexdigest()[:32]
+RECEIVER_ID = 40
+"""Characters of a receiver's id. Older versions made shorter ones, of the URL alone."""
+
+
+def receiver_id(pool: Pool | None, target: Target) -> str:
+    """The id of the receiver of a pool's deliveries to this target, which reveals nothing of it. A webhook with other headers or another
+    template is another receiver: a wrong key in one of them delays no other message."""
+    parts: list[object] = ["" if pool is None else pool.name, target.url]
+    if isinstance(target, Webhook):
+        parts += [sorted(target.headers.items()), target.body]
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:RECEIVER_ID]
 
 
 @dataclass(frozen=True, slots=True)

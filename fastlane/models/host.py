@@ -15,12 +15,19 @@ from fastlane.models.ids import derived_id
 
 LOCAL_ENGINE = "unix:///var/run/docker.sock"
 
+SSH_PATH = r"/[A-Za-z0-9._/@+=,~-]+"
+"""The path of a socket in an address of ssh, without characters that ssh expands (``$``, ``%``) or takes as marks."""
 _NAME = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9a-fA-F:.]+\])"
 _ADDRESS = re.compile(
     rf"unix:///\S+|(?:tcp://)?{_NAME}:(?P<tcp>[0-9]{{1,5}})"
-    rf"|ssh://(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?{_NAME}(?::(?P<ssh>[0-9]{{1,5}}))?(?:/\S+)?",
+    rf"|ssh://(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?{_NAME}(?::(?P<ssh>[0-9]{{1,5}}))?(?:{SSH_PATH})?",
     re.ASCII,
 )
+_PATTERN = re.compile(
+    r"(?:(?P<scheme>tcp|ssh)://)?(?:(?P<user>[^@/:]*)@)?(?P<host>\[[^][]*\]|[^]@/:[]+)(?::(?P<port>[0-9*]+))?(?P<path>/.*)?", re.ASCII
+)
+_NUMERIC = re.compile(r"[0-9.*]*[0-9][0-9.*]*|\[.*\]")
+"""A pattern of IP addresses."""
 _PASSWORD = re.compile(r"[^/]*:(?![0-9]+/).*@")
 """How the part after the scheme begins."""
 
@@ -95,6 +102,48 @@ def read_address(value: object) -> str:
     if any(not 1 <= int(found[port]) <= 65_535 for port in ("tcp", "ssh") if found[port] is not None):
         raise ValueError(f"{quoted(text)} has a port that does not exist; write one from 1 to 65535")
     return text
+
+
+def read_address_pattern(text: str) -> str:
+    """Reads a pattern of addresses, in which ``*`` stands for any text. Raises ValueError."""
+    found = _PATTERN.fullmatch(text)
+    if not text.startswith(("unix://", "*")) and (found is None or (found["scheme"] != "ssh" and (found["path"] or found["user"]))):
+        raise ValueError(f"{quoted(text)} is not a pattern of addresses; write 10.0.0.*:2376, *.example.com:2376 or ssh://USER@10.0.0.*")
+    return text
+
+
+def is_among(address: str, pattern: str) -> bool:
+    """Whether a pattern means an address. User, host, port and path are compared each by itself, so ``*`` reaches into no other part. In a
+    pattern of IP addresses ``*`` stands for a part of one, and in one of names for a part between two dots, or at the beginning for any
+    subdomains. A pattern without a port means any port."""
+    if "*" not in pattern or address.startswith("unix://"):
+        is_literal = ".." not in address.split("/")
+        return address == pattern or (is_literal and pattern.startswith(("unix://", "*")) and _matches(address, pattern, "."))
+    if pattern == "*":
+        return True
+    wanted, url = _PATTERN.fullmatch(pattern), Endpoint(address).url
+    if wanted is None or (wanted["scheme"] or "tcp") != url.scheme or (url.path and not wanted["path"]):
+        return False
+    host = wanted["host"].lower()
+    any_user = wanted["user"] is None and host.startswith("*")
+    return (
+        (any_user or _matches(url.username or "", wanted["user"] or "", "."))
+        and _host_matches(url.hostname or "", host)
+        and _matches(str(url.port or ""), wanted["port"] or "*", "[0-9]")
+        and _matches(url.path, wanted["path"] or "", ".")
+    )
+
+
+def _host_matches(host: str, pattern: str) -> bool:
+    if _NUMERIC.fullmatch(pattern):
+        return _matches(host, pattern.strip("[]"), "[0-9a-f:.]" if pattern.startswith("[") else "[0-9.]")
+    if pattern.startswith("*"):
+        return any(_matches(host[place:], pattern[1:], "[^.:]") for place in range(len(host) + 1))
+    return _matches(host, pattern, "[^.:]")
+
+
+def _matches(text: str, pattern: str, sign: str) -> bool:
+    return re.fullmatch(f"{sign}*".join(map(re.escape, pattern.split("*"))), text) is not None
 
 
 PAUSE, LONGEST_PAUSE = 60_000, 1_800_000

@@ -28,6 +28,8 @@ class NotificationTrigger(StrEnum):
     RECOVERED = "recovered"
 
 
+JOB_TRIGGERS = frozenset({NotificationTrigger.LATE, NotificationTrigger.RECOVERED})
+"""Those that are about a job, and not about one of its executions."""
 FAILURES = frozenset({Status.FAILED, Status.TIMEDOUT, Status.EXPIRED})
 
 
@@ -228,9 +230,17 @@ def one_each(mailboxes: Sequence[Mailbox]) -> list[Mailbox]:
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_GLOBAL = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is in public use (RFC 4291 and IANA's register). What lies outside, such as the old ``fec0::/10``, is somebody's own."""
+_NOT_PUBLIC = (
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's own services for a virtual machine
+    ipaddress.IPv6Network("3fff::/20"),  # for documentation (RFC 9637), which not every Python knows
+)
+_EMBEDDED = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"))
+"""IPv4-compatible (RFC 4291) and translated (RFC 2765) addresses, which end with an IPv4 address."""
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+"""The bits before the last 32 of an address of a host that tunnels IPv6 in IPv4 (RFC 5214)."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""Reserved for networks' own use (RFC 8215), which not every Python knows."""
 
 
 def may_post(address: str, allowed: Sequence[str]) -> bool:
@@ -267,14 +277,17 @@ def _meant(address: IpAddress) -> Iterator[IpAddress]:
         yield address.sixtofour
     elif address.teredo is not None:
         yield from address.teredo
-    elif address in _NAT64:
+    elif address in _NAT64 or (any(address in network for network in _EMBEDDED) and int(address) > 0xFFFF):
         yield ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     else:
         yield address
+        if (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:
+            yield ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
 def _is_public(address: IpAddress) -> bool:
-    return address.is_global and not address.is_multicast and address not in _LOCAL_NAT64
+    is_used = isinstance(address, ipaddress.IPv4Address) or address in _GLOBAL
+    return is_used and address.is_global and not address.is_multicast and not any(address in network for network in _NOT_PUBLIC)
 
 
 PREFIX = "whsec_"
@@ -306,20 +319,61 @@ def signature(secrets: Sequence[str], id: str, timestamp: int, body: bytes) -> s
 
 
 NAME = re.compile(r"\{\{\s*([A-Za-z0-9_.-]{1,200})\s*\}\}")
+MAX_POST = 1024 * 1024
+"""Bytes that a template may become."""
+
+
+class TooLong(ValueError):
+    """A template would become longer than ``MAX_POST``."""
+
+    def __init__(self) -> None:
+        super().__init__(f"would become longer than {MAX_POST >> 20} MiB with the job's values; name fewer fields in it, or shorter ones")
 
 
 def filled(template: Any, event: Mapping[str, Any]) -> Any:
-    """The template with an event's values. A field that the event does not have is null, and nothing in a longer text."""
-    match template:
-        case str():
-            whole = NAME.fullmatch(template)
-            return _value(event, whole[1]) if whole else NAME.sub(lambda found: _text(_value(event, found[1])), template)
-        case dict():
-            return {key: filled(value, event) for key, value in template.items()}
-        case list():
-            return [filled(value, event) for value in template]
-        case _:
-            return template
+    """The template with an event's values. A field that the event does not have is null, and nothing in a longer text. Raises TooLong as
+    soon as it would become too long, and holds no more than that until then."""
+    return _Filling(event, MAX_POST - _size(template)).fill(template)
+
+
+class _Filling:
+    """Fills the parts of a template with an event's values. ``room``: how many bytes they may add."""
+
+    def __init__(self, event: Mapping[str, Any], room: int) -> None:
+        self._event = event
+        self._room = room
+        self._texts: dict[str, tuple[str, int]] = {}
+
+    def fill(self, template: Any) -> Any:
+        match template:
+            case str():
+                whole = NAME.fullmatch(template)
+                return self._value(whole[1]) if whole else NAME.sub(lambda found: self._text(found[1]), template)
+            case dict():
+                return {key: self.fill(value) for key, value in template.items()}
+            case list():
+                return [self.fill(value) for value in template]
+            case _:
+                return template
+
+    def _value(self, name: str) -> Any:
+        self._text(name)  # takes at least as much room
+        return _value(self._event, name)
+
+    def _text(self, name: str) -> str:
+        if name not in self._texts:
+            text = _text(_value(self._event, name))
+            self._texts[name] = (text, _size(text))
+        text, size = self._texts[name]
+        self._room -= size
+        if self._room < 0:
+            raise TooLong
+        return text
+
+
+def _size(value: Any) -> int:
+    """Bytes of a value as JSON."""
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def _value(event: Mapping[str, Any], name: str) -> Any:

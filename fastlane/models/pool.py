@@ -5,12 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from fastlane.errors import Fault
 from fastlane.models.container import DEFAULT_POLICY, NO_CONTAINER, NO_RESOURCES, Policy, Resources, limit_faults, policy_faults
-from fastlane.models.host import NO_SSH_FILES, Endpoint, EngineIdentity, HostRecord, Refusals, SshFiles, TlsFiles, is_local
+from fastlane.models.host import NO_SSH_FILES, Endpoint, EngineIdentity, HostRecord, Refusals, SshFiles, TlsFiles, is_among, is_local
 from fastlane.models.job import Execution, Spec
 from fastlane.models.notify import Webhook
 from fastlane.models.retention import NO_RETENTION, Retention
@@ -36,16 +35,26 @@ ANY = HostRule()
 
 
 @dataclass(frozen=True, slots=True)
+class SignedReceiver:
+    """A receiver of a pool's messages whose ``secrets`` are its own (empty: the pool's), and to which bodies that jobs write are signed,
+    too."""
+
+    url: str = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
 
     ``hosts`` are addresses of engines (see ``Endpoint``), which are reached with ``tls`` or ``ssh``; ``insecure``: by TCP without TLS.
     ``policy``: what a container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask
     (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
-    says. ``rules``: the rules for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
-    which ``*`` stands for any text. ``webhooks`` serve jobs that have none of their own. ``webhook_secrets``: what its webhooks are signed
-    with, at most two. ``retention``: rules for the history of its tasks' jobs, in place of the server's. ``max_waiting`` and
-    ``max_waiting_of_task``: how many executions may wait in it, and of one task; None: any number.
+    says. ``rules``: the rules for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs (see
+    ``is_among``). ``webhooks`` serve jobs that have none of their own. ``webhook_secrets``: what its webhooks are signed
+    with, at most two; ``webhook_receivers``: where these differ, or bodies of jobs are signed. ``retention``: rules for the history of its
+    tasks' jobs, in place of the server's. ``max_waiting`` and ``max_waiting_of_task``: how many executions may wait in it, and of one task;
+    None: any number.
     """
 
     name: str
@@ -66,6 +75,7 @@ class Pool:
     retention: Retention = NO_RETENTION
     max_waiting: int | None = None
     max_waiting_of_task: int | None = None
+    webhook_receivers: tuple[SignedReceiver, ...] = field(default=(), repr=False)
 
     def rule(self, host: str) -> HostRule:
         """The rule for one of its hosts."""
@@ -73,11 +83,20 @@ class Pool:
 
     def admits(self, address: str) -> bool:
         """Whether a host with this address may be registered in the pool."""
-        return any(fnmatchcase(address, pattern.replace("[", "[[]").replace("?", "[?]")) for pattern in self.register)
+        return any(is_among(address, pattern) for pattern in self.register)
 
     def matches(self, task_id: str) -> bool:
         """Whether a task belongs here, were this the only pool."""
         return not self.match or re.match(self.match, task_id) is not None
+
+    def secrets_for(self, webhook: Webhook) -> tuple[str, ...]:
+        """What a message to a webhook is signed with. Anyone who may run jobs writes a job's webhooks. So only what fastlane or an operator
+        wrote is signed, and other bodies only to receivers that an operator listed."""
+        for receiver in self.webhook_receivers:
+            if receiver.url == webhook.url:
+                return receiver.secrets or self.webhook_secrets
+        is_ours = webhook.body is None or any((own.url, own.body) == (webhook.url, webhook.body) for own in self.webhooks)
+        return self.webhook_secrets if is_ours else ()
 
     def endpoint(self, host: str) -> Endpoint:
         """How one of its hosts is reached, or one that may be added to it."""
@@ -209,7 +228,8 @@ def pools_digest(pools: Sequence[Pool]) -> str:
 def hidden_of(pool: Pool) -> tuple[object, ...]:
     """What is secret in a pool, and therefore not in its ``repr``."""
     webhooks = tuple((webhook.url, tuple(sorted(webhook.headers.items())), repr(webhook.body)) for webhook in pool.webhooks)
-    return (*webhooks, *pool.webhook_secrets)
+    receivers = tuple((receiver.url, receiver.secrets) for receiver in pool.webhook_receivers)
+    return (*webhooks, *pool.webhook_secrets, *receivers)
 
 
 @lru_cache(maxsize=8)

@@ -176,7 +176,19 @@ MAX_VALUE = 2_000
 HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode's categories of characters that have no sign of their own, or change how others are shown."""
 
-Row = tuple[str, str]
+OWN_URLS = ("Execution", "Log", "Job's page")
+"""The headings of fastlane's own URLs. Everything else may come from a job's author."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fact with its heading. ``is_link``: it is one of fastlane's own URLs, or a path if there is no ``public_url``."""
+
+    heading: str
+    value: str
+    is_link: bool = False
+
+
 Redact = Callable[[str, Mapping[str, str]], str]
 MakePayload = Callable[[Subject, Delivery], WebhookPayload]
 """Makes the payload of an execution or a job that webhooks get; mails are written from it too."""
@@ -253,7 +265,7 @@ def _rows(payload: WebhookPayload) -> Iterator[Row]:
     )
     for heading, value in found:
         if value is not None and value != "":
-            yield heading, _printable(str(value))[:MAX_VALUE]
+            yield Row(heading, _printable(str(value)[:MAX_VALUE]), heading in OWN_URLS)
 
 
 def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
@@ -275,7 +287,7 @@ def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
     )
     for heading, value in found:
         if value is not None and value != "":
-            yield heading, _printable(str(value))[:MAX_VALUE]
+            yield Row(heading, _printable(str(value)[:MAX_VALUE]), heading in OWN_URLS)
 
 
 def _held(quota: MailQuota | None, payload: WebhookPayload, interval: float) -> list[str]:
@@ -290,7 +302,7 @@ def _held(quota: MailQuota | None, payload: WebhookPayload, interval: float) -> 
 
 
 def _text(rows: list[Row], lines: str, held: list[str], footer: str) -> str:
-    parts = ["\n".join(f"{heading + ':':<11}{value}" for heading, value in rows)]
+    parts = ["\n".join(f"{row.heading + ':':<11}{row.value}" for row in rows)]
     if lines:
         parts.append("The end of its log:\n\n" + "\n".join(f"    {line}" for line in lines.split("\n")))
     if held:
@@ -299,22 +311,22 @@ def _text(rows: list[Row], lines: str, held: list[str], footer: str) -> str:
 
 
 def _html(subject: str, rows: list[Row], lines: str, held: list[str], footer: str) -> str:
-    cells = "\n".join(CELL.format(html.escape(heading), _linked(value)) for heading, value in rows)
+    cells = "\n".join(CELL.format(html.escape(row.heading), _link(row.value) if row.is_link else html.escape(row.value)) for row in rows)
     more = []
     if lines:
         more.append(
             f'<p>The end of its log:</p>\n<pre style="background:#f4f4f4;padding:8px;white-space:pre-wrap">{html.escape(lines)}</pre>'
         )
     if held:
-        more.append(f"<p>{'<br>'.join(map(_linked, held))}</p>")
+        words, *urls = held
+        more.append(f"<p>{'<br>'.join([html.escape(words), *map(_link, urls)])}</p>")
     return HTML.format(subject=html.escape(subject), rows=cells, more="\n".join(more), footer=html.escape(footer))
 
 
-def _linked(value: str) -> str:
-    """A value in HTML: as a link if it is one of fastlane's own URLs, which end in a slash and contain no blanks."""
-    shown = html.escape(value)
-    is_url = value.startswith(("https://", "http://")) and value.endswith("/") and not any(sign.isspace() for sign in value)
-    return f'<a href="{shown}">{shown}</a>' if is_url else shown
+def _link(url: str) -> str:
+    """One of fastlane's own URLs in HTML: a link, unless it is only a path."""
+    shown = html.escape(url)
+    return f'<a href="{shown}">{shown}</a>' if url.startswith(("https://", "http://")) else shown
 
 
 def _printable(text: str) -> str:

@@ -20,6 +20,9 @@ from fastlane.errors import QueueDown, TransientError, Unreadable
 from fastlane.metrics import Metrics
 from fastlane.models.delivery import (
     FORGOTTEN_AFTER,
+    GIVEN_UP,
+    MAX_LOST,
+    RECEIVER_ID,
     Delivery,
     DeliveryState,
     JobState,
@@ -36,7 +39,7 @@ from fastlane.models.delivery import (
     succeeded,
 )
 from fastlane.models.job import Execution, Job
-from fastlane.models.notify import FAILURES, Mailbox, NotificationTrigger, Webhook, may_mail
+from fastlane.models.notify import FAILURES, Mailbox, NotificationTrigger, TooLong, Webhook, may_mail
 from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.models.status import Status
 from fastlane.notify.port import Mail, MailParts, Notifier, WebhookMessage
@@ -89,8 +92,11 @@ class WebhookChannel:
         if not isinstance(webhook, Webhook):
             raise TypeError(f"delivery {delivery.id} does not go to a webhook")
         pool = pool_for(self._pools, delivery.task_id)
-        secrets = () if pool is None else pool.webhook_secrets
-        body = self._notifier.make_body(subject, delivery)
+        secrets = () if pool is None else pool.secrets_for(webhook)
+        try:
+            body = self._notifier.make_body(subject, delivery)
+        except TooLong as error:
+            return Reply(None, f"its body {error}", is_final=True)
         return await self._notifier.sender.send(WebhookMessage(delivery.id, webhook.url, webhook.headers, body, secrets, now))
 
     async def close(self) -> None:
@@ -209,12 +215,24 @@ LOOK_EVERY = 2.0
 """Seconds between two checks for deliveries that other processes have left."""
 AT_ONCE, AT_ONCE_PER_RECEIVER = 128, 4
 """Deliveries of a worker that are on their way at once, in all and to one receiver."""
+SHARES = ((64, 8), (32, 4))
+"""Pairs: while more places than the first number are free, one task may have as many deliveries on their way as the second; otherwise 1.
+So the hanging receivers of some tasks leave places for the others."""
 PAGE = 32
+MOST_OLD = 1_000
+"""Receivers of an older version that are forgotten at a start."""
 RECORD_WITHIN = 30.0
 """Seconds for which a worker tries to record the outcome of an attempt, before the delivery may be sent again."""
 UNREADABLE_BACK_OFF = 60_000
 """Milliseconds after which a delivery about an execution that cannot be read is tried again: a newer fastlane may read it."""
+AWAY_BACK_OFF = 30_000
+"""Milliseconds after which a delivery is tried again when the store did not answer before it was sent."""
 PAUSED = "it is paused, because every attempt has failed for a day; send this again by hand, or wait: one attempt an hour is made"
+
+
+def share_of(room: int) -> int:
+    """How many deliveries of one task may be on their way, by how many places are free."""
+    return next((share for above, share in SHARES if room > above), 1)
 
 
 class DelivererStore(DeliveryStore, JobStore, ExecutionStore, PoolStore, Protocol):
@@ -222,21 +240,25 @@ class DelivererStore(DeliveryStore, JobStore, ExecutionStore, PoolStore, Protoco
 
 
 class Deliverer:
-    """The deliveries of one process. ``channels`` write and send them, by kind. It takes deliveries only while ``is_needed``."""
+    """The deliveries of one process. ``channels`` write and send them, by kind. ``pools``: what a receiver belongs to. It takes deliveries
+    only while ``is_needed``."""
 
     def __init__(
         self,
         store: DelivererStore,
         channels: Mapping[Kind, Channel],
         clock: Clock,
+        pools: Sequence[Pool],
         is_needed: Callable[[], Awaitable[bool]] = always,
     ) -> None:
         self._is_needed = is_needed
+        self._pools = pools
         self._store = store
         self._channels = channels
         self._clock = clock
         self._wake = asyncio.Event()
         self._under_way: Counter[str] = Counter()
+        self._of_task: Counter[str] = Counter()
         self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
     async def add(self, deliveries: Sequence[Delivery]) -> None:
@@ -252,11 +274,16 @@ class Deliverer:
     async def run(self) -> None:
         """Sends what is due, forever."""
         self._under_way.clear()
+        self._of_task.clear()
+        has_dropped = False
         async with asyncio.TaskGroup() as sending:
             while True:
                 self._wake.clear()
                 try:
                     if await self._is_needed():
+                        if not has_dropped:
+                            await self._drop_old_receivers()
+                            has_dropped = True
                         await self._round(sending)
                 except TransientError as error:
                     log.warning("deliveries.waiting", error=str(error))
@@ -267,27 +294,44 @@ class Deliverer:
         for channel in self._channels.values():
             await channel.close()
 
+    async def _drop_old_receivers(self) -> None:
+        """Forgets receivers that an older version noted by their URL alone, which would stay among those that fail for a week."""
+        for row in await self._store.failing_receivers(MOST_OLD):
+            if len(row.id) < RECEIVER_ID:
+                await self._store.drop_receiver(row)
+
     async def _round(self, sending: asyncio.TaskGroup) -> None:
         """Takes due deliveries that can be sent now. After a store went back to an earlier state, nothing is sent until somebody resumes
         dispatch: deliveries may have been sent since that state."""
-        room = AT_ONCE - self._under_way.total()
+        room = self._room
         if room <= 0:
             return
         full = {origin for origin, count in self._under_way.items() if count >= AT_ONCE_PER_RECEIVER}
-        rows = await self._store.deliveries_due(self._clock.now(), min(room, PAGE), full)
+        full_tasks = {task_id for task_id, count in self._of_task.items() if count >= share_of(room)}
+        rows = await self._store.deliveries_due(self._clock.now(), min(room, PAGE), full, full_tasks)
         if rows and (await self._store.paused_pools()).hold == RESTORED:
             return
         for row in rows:
-            if self._under_way[row.target.origin] < AT_ONCE_PER_RECEIVER:
+            if self._under_way[row.target.origin] < AT_ONCE_PER_RECEIVER and self._of_task[row.task_id] < share_of(self._room):
                 await self._take(row, sending)
         if len(rows) == PAGE:
             self._wake.set()
 
+    @property
+    def _room(self) -> int:
+        return AT_ONCE - self._under_way.total()
+
     async def _take(self, row: Delivery, sending: asyncio.TaskGroup) -> None:
-        lease = self._clock.now() + round((self._channels[row.kind].deadline + RECORD_WITHIN) * 1000)
-        taken = row.taken(lease)
+        now = self._clock.now()
+        if row.lost >= MAX_LOST:
+            reply = Reply(None, GIVEN_UP, is_final=True)
+            if await self._store.write_delivery(given_up := row.tried(reply, began=now, now=now)):
+                self._log(given_up, reply)
+            return
+        taken = row.taken(now + round((self._channels[row.kind].deadline + RECORD_WITHIN) * 1000), now)
         if await self._store.write_delivery(taken):
             self._under_way[taken.target.origin] += 1
+            self._of_task[taken.task_id] += 1
             sending.create_task(self._send(taken), name=f"delivery {taken.id}")
 
     async def _send(self, delivery: Delivery) -> None:
@@ -300,31 +344,38 @@ class Deliverer:
         except Exception:
             log.exception("delivery.failed", delivery_id=delivery.id, receiver=origin)
         finally:
-            self._under_way[origin] -= 1
-            if self._under_way[origin] <= 0:
-                del self._under_way[origin]
+            for counter, key in ((self._under_way, origin), (self._of_task, delivery.task_id)):
+                counter[key] -= 1
+                if counter[key] <= 0:
+                    del counter[key]
             self._wake.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
         """Makes one attempt. Drops the delivery when its execution or its job is gone."""
+        began = self._clock.now()
         try:
             subject = await self._subject(delivery)
+            if subject is None:
+                await self._store.drop_delivery(delivery.id)
+                return
+            receiver = await self._store.receiver(self._receiver_id(delivery))
+            if receiver is not None and not delivery.by_hand and not receiver.takes(began):
+                await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
+                return
+            reply = await self._channels[delivery.kind].send(subject, delivery, began)
         except Unreadable as error:
             log.warning("delivery.unreadable", delivery_id=delivery.id, error=str(error))
-            await self._store.write_delivery(delivery.taken(self._clock.now() + UNREADABLE_BACK_OFF))
+            await self._write(delivery, lambda current: current.postponed(began + UNREADABLE_BACK_OFF))
             return
-        if subject is None:
-            await self._store.drop_delivery(delivery.id)
-            return
-        began = self._clock.now()
-        receiver = await self._store.receiver(receiver_id(delivery.target.url))
-        if receiver is not None and not delivery.by_hand and not receiver.takes(began):
-            await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
-            return
-        reply = await self._channels[delivery.kind].send(subject, delivery, began)
+        except TransientError:
+            await self._write(delivery, lambda current: current.postponed(began + AWAY_BACK_OFF))
+            raise
         await self._record(delivery, reply, began)
         if not reply.is_held:
             await self._note_receiver(delivery, receiver, reply)
+
+    def _receiver_id(self, delivery: Delivery) -> str:
+        return receiver_id(pool_for(self._pools, delivery.task_id), delivery.target)
 
     async def _subject(self, delivery: Delivery) -> Subject | None:
         """The execution or job that the delivery is about; None when it is gone."""
@@ -334,19 +385,26 @@ class Deliverer:
         return None if job is None else JobState(job, (await self._store.latest([job.id])).get(job.id))
 
     async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
-        """Records the outcome of an attempt. A change that a person made meanwhile is kept: the row is read again."""
+        """Records the outcome of an attempt."""
+        after = await self._write(delivery, lambda current: current.tried(reply, began=began, now=self._clock.now()))
+        if after is not None:
+            self._log(after, reply)
+
+    async def _write(self, delivery: Delivery, change: Callable[[Delivery], Delivery]) -> Delivery | None:
+        """Writes the delivery's next version, and returns it; None when it is gone. A change that a person made meanwhile is kept: the row
+        is read again."""
         current: Delivery | None = delivery
         async with asyncio.timeout(RECORD_WITHIN):
             while current is not None:
-                after = current.tried(reply, began=began, now=self._clock.now())
+                after = change(current)
                 try:
                     if await self._store.write_delivery(after):
-                        self._log(after, reply)
-                        return
+                        return after
                     current = await self._store.delivery(delivery.id)
                 except TransientError as error:
                     log.warning("delivery.not_recorded", delivery_id=delivery.id, error=str(error))
                     await self._clock.sleep(1.0)
+        return None
 
     def _log(self, after: Delivery, reply: Reply) -> None:
         ids = {"task_id": after.task_id, "job_id": after.job_id, "execution_id": after.execution_id, "delivery_id": after.id}
@@ -367,7 +425,7 @@ class Deliverer:
             return
         now, error = self._clock.now(), reply.error or ""
         target = delivery.target
-        noted = Receiver(receiver_id(target.url), target.origin, now, now, error) if seen is None else seen.failed(error, now)
+        noted = Receiver(self._receiver_id(delivery), target.origin, now, now, error) if seen is None else seen.failed(error, now)
         if await self._store.write_receiver(noted) and noted.is_paused and not (seen is not None and seen.is_paused):
             log.warning("receiver.paused", receiver=noted.origin, failing_since=noted.failing_since, error=error)
         await self._store.prune_receivers(now - FORGOTTEN_AFTER)
@@ -487,7 +545,7 @@ class FallbackDeliverer:
         self._last_worker = clock.now()
         self._stands_in = False
         channels = counted(channels_of(notifier, store, pools), (metrics or Metrics()).delivery_tried)
-        self._deliverer = Deliverer(store, channels, clock, self._is_needed)
+        self._deliverer = Deliverer(store, channels, clock, pools, self._is_needed)
         self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed)
 
     async def run(self) -> None:

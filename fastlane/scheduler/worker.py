@@ -79,7 +79,7 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
         return leases.generation != ""  # before that, a restored store may not be on hold yet
 
     channels = counted(channels_of(ports.notifier, ports.store, ports.pools), ports.metrics.delivery_tried)
-    deliverer = Deliverer(ports.store, channels, ports.clock, store_is_known)
+    deliverer = Deliverer(ports.store, channels, ports.clock, ports.pools, store_is_known)
     lateness = Lateness(ports.store, ports.clock, ports.pools, deliverer, store_is_known)
     overlaps = Overlaps(ports)
     settler = Settler(ports, overlaps, hosts, lateness, deliverer)

@@ -10,6 +10,9 @@ from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, Receiver, receiver_id
 from fastlane.models.event import Event, EventKind
 from fastlane.models.ids import new_id
+from fastlane.models.job import Spec
+from fastlane.models.notify import Webhook
+from fastlane.models.pool import pool_for
 from fastlane.services.parts import Service
 from fastlane.storage.base import find_execution, find_job
 
@@ -18,10 +21,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
-    """A delivery, and its receiver if that fails (else None)."""
+    """A delivery, and its receiver if that fails (else None). ``hides_url``: only the origin of its URL is shown."""
 
     delivery: Delivery
     receiver: Receiver | None
+    hides_url: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +48,42 @@ class JobDeliveriesView:
 
 
 class Deliveries(Service):
-    """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
+    """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown. ``is_limited``: who asks may use only some
+    tasks, and so does not see the URLs of a pool's webhooks, which its other tasks have, too."""
 
-    async def of_execution(self, task_id: str, job_id: str, execution_id: str) -> DeliveriesView:
+    async def of_execution(self, task_id: str, job_id: str, execution_id: str, *, is_limited: bool = False) -> DeliveriesView:
         """An execution's deliveries."""
-        await find_execution(self._store, task_id, job_id, execution_id)
+        execution = await find_execution(self._store, task_id, job_id, execution_id)
         rows = await self._store.deliveries_of(execution_id)
-        return DeliveriesView(task_id, job_id, execution_id, tuple([await self._view(row) for row in rows]))
+        views = [await self._view(row, execution.spec, is_limited=is_limited) for row in rows]
+        return DeliveriesView(task_id, job_id, execution_id, tuple(views))
 
-    async def of_job(self, task_id: str, job_id: str) -> JobDeliveriesView:
+    async def of_job(self, task_id: str, job_id: str, *, is_limited: bool = False) -> JobDeliveriesView:
         """The deliveries about a job itself: that it is late, or has recovered."""
-        await find_job(self._store, task_id, job_id)
+        job = await find_job(self._store, task_id, job_id)
         rows = await self._store.deliveries_of(job_id)
-        return JobDeliveriesView(task_id, job_id, tuple([await self._view(row) for row in rows]))
+        return JobDeliveriesView(task_id, job_id, tuple([await self._view(row, job.spec, is_limited=is_limited) for row in rows]))
 
-    async def redeliver_of_job(self, task_id: str, job_id: str, delivery_id: str, by: Requester | None = None) -> DeliveryView:
+    async def redeliver_of_job(
+        self, task_id: str, job_id: str, delivery_id: str, by: Requester | None = None, *, is_limited: bool = False
+    ) -> DeliveryView:
         """Sends a delivery about the job itself again, as ``redeliver`` does."""
-        await find_job(self._store, task_id, job_id)
+        job = await find_job(self._store, task_id, job_id)
         missing = f"job {job_id} has no delivery {delivery_id}; GET its deliveries"
-        return await self._again(job_id, delivery_id, missing, by, {"task_id": task_id, "job_id": job_id})
+        again = await self._again(job_id, delivery_id, missing, by, {"task_id": task_id, "job_id": job_id})
+        return await self._view(again, job.spec, is_limited=is_limited)
 
-    async def redeliver(self, task_id: str, job_id: str, execution_id: str, delivery_id: str, by: Requester | None = None) -> DeliveryView:
+    async def redeliver(
+        self, task_id: str, job_id: str, execution_id: str, delivery_id: str, by: Requester | None = None, *, is_limited: bool = False
+    ) -> DeliveryView:
         """Sends a delivery again under its id, whatever became of it. A receiver that is paused gets it, too."""
-        await find_execution(self._store, task_id, job_id, execution_id)
+        execution = await find_execution(self._store, task_id, job_id, execution_id)
         missing = f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries"
         ids = {"task_id": task_id, "job_id": job_id, "execution_id": execution_id}
-        return await self._again(execution_id, delivery_id, missing, by, ids)
+        again = await self._again(execution_id, delivery_id, missing, by, ids)
+        return await self._view(again, execution.spec, is_limited=is_limited)
 
-    async def _again(self, owner_id: str, delivery_id: str, missing: str, by: Requester | None, ids: Mapping[str, str]) -> DeliveryView:
+    async def _again(self, owner_id: str, delivery_id: str, missing: str, by: Requester | None, ids: Mapping[str, str]) -> Delivery:
         id = new_id(self._clock.now())
         while True:
             row = await self._store.delivery(delivery_id)
@@ -83,7 +95,9 @@ class Deliveries(Service):
             await self._store.add_events([event])
             if await self._store.write_delivery(again):
                 log.info("delivery.requested", **ids, delivery_id=row.id, receiver=row.target.origin)
-                return await self._view(again)
+                return again
 
-    async def _view(self, row: Delivery) -> DeliveryView:
-        return DeliveryView(row, await self._store.receiver(receiver_id(row.target.url)))
+    async def _view(self, row: Delivery, spec: Spec, *, is_limited: bool) -> DeliveryView:
+        receiver = await self._store.receiver(receiver_id(pool_for(self._pools, row.task_id), row.target))
+        is_pools = isinstance(row.target, Webhook) and row.target.url not in {webhook.url for webhook in spec.webhooks}
+        return DeliveryView(row, receiver, hides_url=is_limited and is_pools)

@@ -373,8 +373,10 @@ class DeliveryStore(Protocol):
     async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
         """The deliveries of an execution, by id. They are few."""
 
-    async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
-        """Deliveries that are due at ``now``, soonest first, but for those to receivers with one of these origins."""
+    async def deliveries_due(
+        self, now: int, limit: int, without: Collection[str] = (), without_tasks: Collection[str] = ()
+    ) -> Sequence[Delivery]:
+        """Deliveries that are due at ``now``, soonest first, without those to receivers with one of these origins, or of these tasks."""
 
     async def write_delivery(self, delivery: Delivery) -> bool:
         """Replaces the delivery of this id whose version is one less. False, and nothing written, when there is none, or one of another

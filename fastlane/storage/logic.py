@@ -392,8 +392,12 @@ class StoreLogic:
     async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
         return await self._rows.find(records.DELIVERIES_OF_EXECUTION, {"execution_id": execution_id}, Part(MAX_DELIVERIES))
 
-    async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
-        where = {"due": Between(high=now), "origin": Without(sorted(without))}
+    async def deliveries_due(
+        self, now: int, limit: int, without: Collection[str] = (), without_tasks: Collection[str] = ()
+    ) -> Sequence[Delivery]:
+        where: dict[str, object] = {"due": Between(high=now), "origin": Without(sorted(without))}
+        if without_tasks:
+            where["task_id"] = Without(sorted(without_tasks))
         return await self._rows.find(records.DELIVERIES_DUE, where, Part(limit))
 
     async def write_delivery(self, delivery: Delivery) -> bool:

@@ -36,7 +36,7 @@ from fastlane.services.tickets import Grant
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
-from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, ClientDeadlines, Heartbeats, RequestBody
+from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, Buffers, ClientDeadlines, Heartbeats, RequestBody
 from fastlane.web.http.problems import GZIP_FROM, LARGE, RETRY_AFTER, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
 from fastlane.web.http.strict_json import read_object
@@ -54,6 +54,7 @@ class Traffic:
     rates: RequestRates
     active_requests: ActiveRequests = field(default_factory=ActiveRequests)
     body_memory: BodyMemory = field(default_factory=BodyMemory)
+    buffers: Buffers = field(default_factory=Buffers)
     deadlines: ClientDeadlines = field(default_factory=ClientDeadlines)
     heartbeats: Heartbeats = field(default_factory=lambda: Heartbeats(PING_EVERY))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -302,6 +303,8 @@ class Handler(RequestHandler):
         await self._send_json(self.encode(content), 200)
 
     async def _send_json(self, data: bytes, status: int) -> None:
+        if len(data) >= LARGE and isinstance(self.request.connection, HTTP1Connection):
+            self.context.traffic.buffers.belongs_to(self.request.connection.stream, self.caller)
         compressed = len(data) >= LARGE and self._compresses(data)
         if compressed:
             data = await asyncio.to_thread(gzipped, data)
@@ -337,7 +340,8 @@ class Handler(RequestHandler):
         self.resource = resource
         self.path_parameters = path
         self.near = near
-        self._body = RequestBody(self.context.traffic.body_memory, self.config.max_body if resource.keeps_body else None)
+        limit = self.config.max_body if resource.keeps_body else None
+        self._body = RequestBody(self.context.traffic.body_memory, limit, partial(self.context.origins.owner_of_request, self.request))
 
     def clear(self) -> None:
         """Starts an answer with the standard headers. Tornado's own version builds and checks each header on every request, which takes a

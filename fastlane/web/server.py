@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ssl import SSLContext
@@ -29,7 +29,7 @@ from fastlane.services.assembly import Services
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.contract import METRICS
 from fastlane.web.handler import NOWHERE, AppContext, Handler, Traffic
-from fastlane.web.http.connection import ClientDeadlines
+from fastlane.web.http.connection import Buffers, ClientDeadlines
 from fastlane.web.http.problems import Problem
 from fastlane.web.openapi import Document
 from fastlane.web.routes import ALL_ROUTES, ROUTES
@@ -84,11 +84,16 @@ class LimitedHTTPServer(HTTPServer):
 
     _client_deadlines: ClientDeadlines
     _connection_limit: ConnectionLimit
+    _buffers: Buffers
+    _owner_of: Callable[[str], str | None]
 
-    def limit(self, most_connections: int, deadlines: ClientDeadlines) -> None:
-        """Sets the limits."""
-        self._connection_limit = ConnectionLimit(most_connections)
+    def limit(self, most: int, deadlines: ClientDeadlines, buffers: Buffers, owner_of: Callable[[str], str | None]) -> None:
+        """Sets the limits, of which ``most`` is for connections. ``owner_of`` tells whose a connection from an address is, as in
+        ``Buffers``."""
+        self._connection_limit = ConnectionLimit(most)
         self._client_deadlines = deadlines
+        self._buffers = buffers
+        self._owner_of = owner_of
         self.conn_params.header_timeout = None
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
@@ -100,11 +105,12 @@ class LimitedHTTPServer(HTTPServer):
                 stream.close()
                 return
             self._connection_limit.release(closed)
+        self._buffers.watch(stream, self._owner_of(str(address[0])))
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Sets the deadline for the next request of a connection."""
-        self._client_deadlines.set(server_conn, HEADER_DEADLINE)
+        self._client_deadlines.set(server_conn, HEADER_DEADLINE, for_head=True)
         return super().start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: object) -> None:
@@ -168,7 +174,8 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     router = PathRouter(app, ALL_ROUTES, urlsplit(public_url).path if public_url else "")
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
-    server.limit(most_connections, context_of(app).traffic.deadlines)
+    context = context_of(app)
+    server.limit(most_connections, context.traffic.deadlines, context.traffic.buffers, context.origins.owner_of_connection)
     return server
 
 
@@ -230,6 +237,8 @@ def addresses_of(sockets: Sequence[socket.socket]) -> list[str]:
 
 METRICS_HEAD = 16 * 1024
 """Bytes of the head of a request to the server of metrics."""
+METRICS_CONNECTIONS = 64
+"""Connections to the server of metrics at once. They are among the files that are left for other things than requests."""
 
 
 @asynccontextmanager
@@ -257,7 +266,9 @@ def make_metrics_server(metrics: Metrics, settings: Settings) -> HTTPServer:
     """A server of ``/metrics`` that does not listen yet. With users or tokens it asks for a login, except from the networks in
     ``metrics_allow``."""
     application = Application([metrics_route(metrics, settings)], log_function=lambda _handler: None)
-    return HTTPServer(application, max_header_size=METRICS_HEAD, max_body_size=0, idle_connection_timeout=60)
+    server = LimitedHTTPServer(application, max_header_size=METRICS_HEAD, max_body_size=0, idle_connection_timeout=60)
+    server.limit(METRICS_CONNECTIONS, ClientDeadlines(), Buffers(), RequestOrigins(settings).owner_of_connection)
+    return server
 
 
 def metrics_route(metrics: Metrics, settings: Settings, prefix: str = "") -> tuple[str, type[RequestHandler], dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The commands that list, look and act, against a real server: tables for people, and JSON, formats and names for scripts."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -117,6 +118,29 @@ async def test_a_command_that_would_act_on_the_terminal_is_shown_and_does_not(se
     done = await command_line("ps")
     assert "gone" in done.text
     assert b"\x1b" not in done.out
+
+
+HOSTILE = "\x1b]0;title\x07 \x9b2Jgone \u202egnp.exe \u2066x \x7f"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("jobs", "--json"), ("jobs", "--format", "{name} {command}"), ("jobs",), ("ps", "--json")),
+        *(("inspect", "task"), ("inspect", "task", "--definition"), ("inspect", "task", "--format", "{name} {spec.command} {metadata}")),
+        *(("why", "task"), ("why", "task", "--json"), ("deliveries", "task", "--json"), ("events", "--json")),
+    ],
+)
+async def test_no_output_acts_on_the_terminal_or_hides_others(server, command_line, arguments):
+    await server.enqueue("task", name="\u202egnp.exe \u2066x", command=["echo", HOSTILE], metadata={HOSTILE: HOSTILE})
+    done = await command_line(*arguments)
+    assert done.code == 0, done.err
+    shown = done.out.decode()
+    assert {sign for sign in shown + done.err if not sign.isprintable()} <= {"\n"}
+    if "--json" in arguments or arguments == ("inspect", "task"):
+        json.loads(shown)
+    if arguments == ("inspect", "task"):
+        assert json.loads(shown)["metadata"]["custom"] == {HOSTILE: HOSTILE}
 
 
 async def test_a_list_into_a_pipe_that_closes_is_quiet(server, command_line):

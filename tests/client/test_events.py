@@ -73,7 +73,7 @@ async def test_deliveries_are_listed_and_sent_again(server, command_line):
     ids = reply["jobId"], reply["executionId"]
     first = Delivery(FIRST, "report", *ids, "execution.failed", WEBHOOK, False, 5, 5, 1)
     await server.store.insert_deliveries([first, Delivery(SECOND, "report", *ids, "execution.failed", WEBHOOK, False, 5, 5, 4)])
-    taken = first.taken(50)
+    taken = first.taken(50, 6)
     failed = taken.tried(Reply(503, "busy"), began=6, now=9)
     assert await server.store.write_delivery(taken)
     assert await server.store.write_delivery(failed)

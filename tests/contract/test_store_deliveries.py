@@ -20,9 +20,9 @@ def other(id: str, **fields: object) -> Delivery:
 
 
 async def test_a_delivery_is_kept_whole_with_its_attempts(store, open_store):
-    tried = FIRST.taken(50).tried(Reply(503, "said 503", "größe\x00…"), began=6, now=9)
+    tried = FIRST.taken(50, 6).tried(Reply(503, "said 503", "größe\x00…"), began=6, now=9)
     await store.insert_deliveries([FIRST])
-    assert await store.write_delivery(FIRST.taken(50))
+    assert await store.write_delivery(FIRST.taken(50, 6))
     assert await store.write_delivery(tried)
     found = await (await open_store()).delivery("a")
     assert found == tried
@@ -33,17 +33,17 @@ async def test_a_delivery_is_kept_whole_with_its_attempts(store, open_store):
 async def test_deliveries_are_inserted_once_however_often(store, open_store):
     twin = await open_store()
     await asyncio.gather(store.insert_deliveries([FIRST, other("b")]), twin.insert_deliveries([FIRST, other("b")]))
-    assert await store.write_delivery(FIRST.taken(50))
+    assert await store.write_delivery(FIRST.taken(50, 6))
     await store.insert_deliveries([FIRST, other("c"), other("x", execution_id="f")])
-    assert list(await store.deliveries_of("e")) == [FIRST.taken(50), other("b"), other("c")]
+    assert list(await store.deliveries_of("e")) == [FIRST.taken(50, 6), other("b"), other("c")]
     assert list(await store.deliveries_of("none")) == []
 
 
 async def test_of_two_that_take_a_delivery_one_gets_it(store, open_store):
     await store.insert_deliveries([FIRST])
-    assert not await store.write_delivery(FIRST.taken(50).taken(60))
-    assert not await store.write_delivery(other("b").taken(50))
-    answers = await asyncio.gather(store.write_delivery(FIRST.taken(50)), (await open_store()).write_delivery(FIRST.taken(60)))
+    assert not await store.write_delivery(FIRST.taken(50, 6).taken(60, 6))
+    assert not await store.write_delivery(other("b").taken(50, 6))
+    answers = await asyncio.gather(store.write_delivery(FIRST.taken(50, 6)), (await open_store()).write_delivery(FIRST.taken(60, 6)))
     assert sorted(answers) == [False, True]
     found = await store.delivery("a")
     assert found.due == (50 if answers[0] else 60)
@@ -51,16 +51,24 @@ async def test_of_two_that_take_a_delivery_one_gets_it(store, open_store):
 
 async def test_the_due_ones_come_soonest_first_without_those_to_origins_that_are_left_out(store):
     slow = replace(WEBHOOK, url="http://slow/x")
-    later, sent = other("c", due=8), FIRST.taken(9).tried(Reply(204), began=1, now=2)
+    later, sent = other("c", due=8), FIRST.taken(9, 6).tried(Reply(204), began=1, now=2)
     await store.insert_deliveries([FIRST, other("b", due=3), later, other("d", target=slow), other("e", due=None)])
     assert list(await store.deliveries_due(7, 9)) == [other("b", due=3), FIRST, other("d", target=slow)]
     assert list(await store.deliveries_due(7, 9, {"http://slow:80", "http://no:80"})) == [other("b", due=3), FIRST]
     assert list(await store.deliveries_due(8, 1)) == [other("b", due=3)]
-    assert await store.write_delivery(FIRST.taken(9))
+    assert await store.write_delivery(FIRST.taken(9, 6))
     assert await store.write_delivery(sent)
     assert [one.id for one in await store.deliveries_due(20, 9)] == ["b", "d", "c"]
     assert await store.write_delivery(sent.again(15))
     assert [one.id for one in await store.deliveries_due(20, 9)] == ["b", "d", "c", "a"]
+
+
+async def test_tasks_that_have_their_share_are_left_out_of_what_is_due(store):
+    rows = [replace(other(id), task_id=task_id) for id, task_id in (("b", "t"), ("c", "u"), ("d", "v"), ("e", "u"))]
+    await store.insert_deliveries(rows)
+    assert [row.id for row in await store.deliveries_due(1_000, 9, (), ("u",))] == ["b", "d"]
+    assert [row.id for row in await store.deliveries_due(1_000, 1, ("https://elsewhere.example.com:443",), ("t", "u"))] == ["d"]
+    assert [row.id for row in await store.deliveries_due(1_000, 9)] == ["b", "c", "d", "e"]
 
 
 async def test_a_dropped_delivery_is_gone_and_dropping_is_safe_to_repeat(store):
@@ -68,7 +76,7 @@ async def test_a_dropped_delivery_is_gone_and_dropping_is_safe_to_repeat(store):
     await store.drop_delivery("a")
     await store.drop_delivery("a")
     assert list(await store.deliveries_of("e")) == [other("b")]
-    assert not await store.write_delivery(FIRST.taken(50))
+    assert not await store.write_delivery(FIRST.taken(50, 6))
 
 
 async def test_deliveries_go_with_their_execution(store):
@@ -120,8 +128,8 @@ async def test_a_mail_is_kept_as_a_delivery_and_in_a_spec(store, open_store):
     mailbox = Mailbox(NotificationTrigger.FAILS, "Team@example.com")
     mail = other("m", target=mailbox)
     await store.insert_deliveries([mail])
-    assert await store.write_delivery(mail.taken(9))
-    held = mail.taken(9).tried(Reply(None, is_held=True), began=6, now=7)
+    assert await store.write_delivery(mail.taken(9, 6))
+    held = mail.taken(9, 6).tried(Reply(None, is_held=True), began=6, now=7)
     assert await store.write_delivery(held)
     found = await (await open_store()).delivery("m")
     assert (found, found.kind, found.due) == (held, Kind.MAIL, None)

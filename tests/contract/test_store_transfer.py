@@ -181,9 +181,9 @@ async def test_deliveries_go_along_and_are_not_made_again_when_their_execution_s
     stopped = await store.change(transitions.cancel(execution, now=1_000))
     assert stopped is not None
     (delivery,) = deliveries_of(stopped, (), will_retry=False, now=1_000)
-    sent = delivery.taken(2_000).tried(Reply(204), began=1_001, now=1_002)
+    sent = delivery.taken(2_000, 1_001).tried(Reply(204), began=1_001, now=1_002)
     await store.insert_deliveries([delivery])
-    assert await store.write_delivery(delivery.taken(2_000))
+    assert await store.write_delivery(delivery.taken(2_000, 1_001))
     assert await store.write_delivery(sent)
     await imported(other, await exported(store))
     assert await other.deliveries_of(execution.id) == [sent]
@@ -210,7 +210,7 @@ async def test_the_lateness_of_a_job_goes_along_and_is_not_told_again(store: Sto
         await store.create(job, None, None)
     told = notices(late, NotificationTrigger.LATE, (), 5_000, 6_000)
     await store.insert_deliveries(told)
-    sent = [one.taken(7_000).tried(Reply(250), began=6_001, now=6_002) for one in told]
+    sent = [one.taken(7_000, 6_001).tried(Reply(250), began=6_001, now=6_002) for one in told]
     for one in sent:
         await store.write_delivery(replace(one, version=2))
     await imported(other, await exported(store))

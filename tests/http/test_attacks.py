@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fastlane.web.http import connection
+from tests.http.posted import faults
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, intercept
 from tests.support.waiting import until
@@ -182,3 +183,29 @@ async def test_a_long_origin_is_not_repeated_whole(server):
     answer = await server.post("/tasks/task", OK, headers={"Origin": "http://" + "a" * 7_000})
     assert answer.status == 403
     assert len(answer.body) < 2_000
+
+
+LONG = {"finishes": [{"url": "https://example.com/x"}, {"url": "https://example.com/x", "body": {"text": "{{command}}" * 1_480}}]}
+
+
+async def test_a_template_that_a_jobs_own_values_would_make_too_long_is_refused_at_once(server):
+    command = ["x" * 120_000] * 2
+    refused = await server.post("/tasks/long", OK | {"command": command, "webhooks": LONG})
+    assert refused.status == 400
+    assert faults(refused).keys() == {"webhooks.finishes.1.body"}
+    assert "longer than 1 MiB" in refused.json["detail"]
+    late = {"late": [{"url": "https://example.com/x", "body": {"all": ["{{lastExecution}}"] * 1_000}}]}
+    refused = await server.post("/tasks/long", OK | {"command": command, "webhooks": late, "cron": "@hourly", "expectEvery": "2h"})
+    assert faults(refused).keys() == {"webhooks.late.0.body"}
+    data = {"fails": [{"url": "https://example.com/x", "body": {"all": ["{{metadata}}"] * 1_000}}]}
+    refused = await server.post("/tasks/long", OK | {"metadata": {"x": "y" * 10_000}, "webhooks": data})
+    assert faults(refused).keys() == {"webhooks.fails.0.body"}
+    assert (await server.get("/tasks/long")).status == 404
+
+
+async def test_no_change_makes_a_template_too_long(server):
+    reply = await server.enqueue("grows", command=["x"], webhooks=LONG, startIn="1h")
+    path = f"/tasks/grows/jobs/{reply['jobId']}"
+    refused = await server.ask("PATCH", path, data=json.dumps({"command": ["x" * 120_000] * 2}).encode())
+    assert (refused.status, faults(refused).keys()) == (400, {"webhooks.finishes.1.body"})
+    assert (await server.ask("PATCH", path, data=b'{"command": ["y"]}')).status == 200

@@ -264,6 +264,19 @@ async def test_what_was_found_good_is_remembered_in_bounded_memory(guarded, hash
     assert hashing.count == 4
 
 
+async def test_no_spelling_of_a_credential_takes_the_place_of_somebodys_password(guarded, hashing, monkeypatch):
+    monkeypatch.setattr(auth, "MAX_REMEMBERED", 2)
+    assert (await guarded.get("/status", headers=ADMIN)).status == 200
+    for blanks in range(1, 9):
+        token = {"Authorization": f"bEaReR{' ' * blanks}{TOKEN}"}
+        assert (await guarded.get("/status", headers=token)).status == 200
+        password = {"Authorization": RUNNER["Authorization"].replace(" ", " " * blanks).replace("Basic", "bAsIc")}
+        assert (await guarded.get("/status", headers=password)).status == 200
+    assert hashing.count == 2
+    assert (await guarded.get("/status", headers=ADMIN)).status == 200
+    assert hashing.count == 2
+
+
 async def test_while_a_password_is_looked_at_everybody_else_is_served(guarded, hashing):
     assert (await guarded.get("/status", headers=ADMIN)).status == 200
     hashing.go.clear()

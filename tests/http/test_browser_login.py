@@ -65,7 +65,15 @@ async def test_the_cookie_is_for_this_server_for_hours_and_for_no_script(serve):
         assert re.fullmatch(r"fastlane-session=[\w-]{43}; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax", cookie)
     async with serve(public_url="https://example.com/lane") as server:
         cookie = (await sign_in(server)).headers["Set-Cookie"]
+        assert cookie.startswith("__Secure-fastlane-session=")
         assert cookie.endswith("; Path=/lane/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure")
+    async with serve(public_url="https://fastlane.example.com") as server:
+        cookie = (await sign_in(server)).headers["Set-Cookie"]
+        assert re.fullmatch(r"__Host-fastlane-session=[\w-]{43}; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure", cookie)
+        secret = cookie.partition("=")[2].partition(";")[0]
+        assert (await server.get("/tasks", headers={"Cookie": f"__Host-fastlane-session={secret}"})).status == 200
+        for name in ("fastlane-session", "__Secure-fastlane-session"):  # other machines of the domain can set these
+            assert (await server.get("/tasks", headers={"Cookie": f"{name}={secret}"})).status == 401
 
 
 async def test_a_session_may_do_what_its_token_may_and_no_more(server):

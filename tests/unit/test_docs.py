@@ -80,6 +80,12 @@ def test_prose_is_wrapped_so_that_a_diff_can_be_read(page):
         assert line.startswith("|") or len(line) <= WIDTH or (spans != line and len(spans) < WIDTH * 2 // 3), line
 
 
+def test_the_tests_of_the_threats_exist():
+    names = re.findall(r"`(tests/[^`]+\.py)`", (ROOT / "docs/security.md").read_text("utf-8"))
+    assert len(names) > 20
+    assert [name for name in names if not (ROOT / name).is_file()] == []
+
+
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Each docstring of a module, of constants too, with its line."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

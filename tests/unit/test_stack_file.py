@@ -1,19 +1,25 @@
 """swarm-stack.yml and the files that it names, as far as they can be checked without a swarm."""
 
+import asyncio
 import json
 import re
+import socket
 import subprocess
 import sys
 from hashlib import sha256
 
+import aiohttp
 import pytest
 import yaml
+from aiohttp import web
 
 from fastlane.config.access import TOKENS, token_digest
 from fastlane.config.settings import SETTINGS
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment
 from tests.support.docs import ROOT, commands_in, section
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 STACK = (ROOT / "swarm-stack.yml").read_text()
 LIVE = re.sub("^#> ", "", STACK, flags=re.MULTILINE)
@@ -67,6 +73,44 @@ def test_the_settings_name_filters_of_the_stack(name):
     hosts = re.findall(r'"(engine-\d):2375"', (ROOT / "stack" / name).read_text())
     assert hosts
     assert all(f"\n  {host}:" in STACK for host in hosts)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def test_the_filter_of_an_engine_passes_on_whole_ids_only(tmp_path):
+    engine, calls = tmp_path / "engine.sock", []
+
+    async def answer(request: web.Request) -> web.Response:
+        calls.append(request.path)
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.UnixSite(runner, str(engine)).start()
+    port = free_port()
+    text = (ROOT / "stack/engine-filter.cfg").read_text().replace(":2375", f"127.0.0.1:{port}").replace("/var/run/docker.sock", str(engine))
+    (tmp_path / "filter.cfg").write_text(text)
+    command = ["setpriv", "--pdeathsig", "KILL", "haproxy", "-db", "-f", str(tmp_path / "filter.cfg")]
+    filter = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+    container, task = "6f" * 32, "k3" * 12 + "z"
+    allowed = [f"/v1.45/containers/{container}/json", f"/containers/{container}/logs", f"/v1.45/tasks/{task}/logs", "/version"]
+    others = ["/containers/6/logs", f"/v1.45/containers/{container[:12]}/logs", f"/containers/{container}0/json", "/containers/6f/stats"]
+    others += [f"/containers/{container[:-1]}/stats", "/containers/json", "/tasks/k/logs", f"/containers/{container}/exec"]
+    try:
+        await until(lambda: is_open(port), "the filter")
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            found = [(await session.get(path)).status for path in (*allowed, *others)]
+    finally:
+        filter.kill()
+        await filter.wait()
+        await runner.cleanup()
+    assert found == [200] * len(allowed) + [403] * len(others)
+    assert calls == allowed
 
 
 def test_prometheus_is_commented_out_and_is_a_valid_service_without_the_signs():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fastlane import __version__
+from fastlane.cli.client.output import printable
 
 if TYPE_CHECKING:
     from fastlane.client import Address, Client
@@ -63,7 +64,7 @@ class ForgivingGroup(click.Group):
 
 def say(text: str) -> None:
     """Prints one line to standard error."""
-    click.echo(f"fastlane: {' '.join(text.split())}", err=True)
+    click.echo(f"fastlane: {printable(' '.join(text.split()))}", err=True)
 
 
 def address_of(context: str | None) -> "Address":

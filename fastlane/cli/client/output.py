@@ -56,16 +56,32 @@ def form_options(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")(function)
 
 
+def printable(text: str) -> str:
+    """Replaces characters that would act on a terminal, or hide others there."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Prints words of a server, in lines."""
+    click.echo("".join(character if character in "\n\t" else printable(character) for character in text), err=err)
+
+
+def json_text(value: object, indent: int | None = 2) -> str:
+    """A value as JSON, in which characters that are not printable are escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
+
+
 def show(listing: ListLayout, rows: Iterable[Mapping[str, Any]], form: OutputForm) -> None:
     """Prints the rows."""
     if form.as_json:
-        click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        click.echo(json_text(list(rows)))
     elif form.format is not None:
         for row in rows:
-            click.echo(formatted(form.format, row))
+            echo(formatted(form.format, row))
     elif form.quiet:
         for row in rows:
-            click.echo(listing.name(row))
+            echo(listing.name(row))
     else:
         _table(listing, rows)
 
@@ -83,7 +99,7 @@ def formatted(format: str, row: Mapping[str, Any]) -> str:
         found: Any = row[first]
         for name in inner:
             found = found.get(name) if isinstance(found, Mapping) else None
-        return "" if found is None else found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+        return "" if found is None else found if isinstance(found, str) else json_text(found, None)
 
     return FIELD.sub(value, format.replace("\\t", "\t").replace("\\n", "\n"))
 
@@ -107,11 +123,6 @@ def _table(listing: ListLayout, rows: Iterable[Mapping[str, Any]]) -> None:
     with console.capture() as capture:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), color=terminal)
-
-
-def printable(text: str) -> str:
-    """Replaces characters that would act on a terminal."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))

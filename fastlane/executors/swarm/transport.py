@@ -8,6 +8,7 @@ the next probe starts it again.
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -26,7 +27,7 @@ from fastlane import die_with_parent
 from fastlane.config.access import Fingerprint, fingerprint
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.faults import CLOSED
-from fastlane.models.host import LOCAL_ENGINE, Endpoint, TlsFiles
+from fastlane.models.host import LOCAL_ENGINE, SSH_PATH, Endpoint, TlsFiles
 
 log = structlog.get_logger()
 
@@ -342,8 +343,11 @@ class Tunnel:
 
 
 def arguments(endpoint: Endpoint, socket: Path) -> list[str]:
-    """The arguments of ssh that forward ``socket`` to the engine of this address."""
+    """The arguments of ssh that forward ``socket`` to the engine of this address. Raises HostDown for what ssh would expand: it has no way
+    to write ``${`` literally, and an address from before may have one."""
     url, files = endpoint.url, endpoint.ssh
+    if url.path and not re.fullmatch(SSH_PATH, url.path):
+        raise HostDown(f"{endpoint.address} has a path that ssh would change; use letters, digits and ._/@+=,~- only")
     options = dict(OPTIONS)
     if files.known_hosts is not None:
         options |= {"UserKnownHostsFile": _quoted(files.known_hosts), "GlobalKnownHostsFile": "/dev/null"}
@@ -359,6 +363,8 @@ def arguments(endpoint: Endpoint, socket: Path) -> list[str]:
 
 
 def _quoted(path: Path) -> str:
-    """A path as ssh reads it literally: it splits at spaces, and expands ``%`` and ``${…}``."""
+    """A path as ssh reads it literally: it splits at spaces, and expands ``%`` and ``${…}``. Raises HostDown for the latter."""
+    if "${" in str(path):
+        raise HostDown(f"ssh would expand a variable in the path {path}; rename the file")
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"'

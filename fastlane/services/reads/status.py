@@ -138,7 +138,8 @@ class StatusReader(Service):
 
     async def read(self, visible: str | None = None) -> StatusView:
         """The status now, with at most 1,000 running and 1,000 uncleaned executions, the 20 jobs that run next, and 100 receivers that
-        fail. Tasks, jobs and executions are shown and counted where the task's id matches ``visible``."""
+        fail. Tasks, jobs and executions are shown and counted where the task's id matches ``visible``; receivers belong to all tasks
+        of a pool, so they are shown without it only."""
         reports = await self._reports.current()
         lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
@@ -156,7 +157,7 @@ class StatusReader(Service):
             uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
             hold=pauses.hold,
             pools=_pools_row(self._directory),
-            failing=tuple(await self._store.failing_receivers(MAX_FAILING)),
+            failing=tuple(await self._store.failing_receivers(MAX_FAILING)) if visible is None else (),
         )
 
     async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:

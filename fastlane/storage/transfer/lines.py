@@ -324,9 +324,10 @@ async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> N
     """Writes an export to a file that only its owner may read, since jobs may hold secrets; packed when its name ends with ``.gz``. A file
     of this name is replaced once the export is complete."""
     partial = path.with_name(path.name + ".part")
+    partial.unlink(missing_ok=True)
+    file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)  # a new file: no link, and nobody else has it open
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
-            os.fchmod(raw.fileno(), 0o600)
+        with os.fdopen(file, "wb") as raw:
             if path.suffix == ".gz":
                 with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
                     await write_to(lines, packed, progress)

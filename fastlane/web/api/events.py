@@ -88,6 +88,8 @@ def _redeliver_url(view: DeliveryView, render: RenderContext) -> str:
 
 def _receiver(view: DeliveryView, render: RenderContext) -> str:
     target = view.delivery.target
+    if view.hides_url:
+        return target.origin
     return target.address if isinstance(target, Mailbox) else shown_url(target, render)
 
 
@@ -106,13 +108,13 @@ DELIVERY = Serializer[DeliveryView](
     ),
     createdAt=show.timestamp(lambda view: view.delivery.created_at, "When it was made."),
     nextAttemptAt=show.timestamp(lambda view: view.delivery.due, "When it may be sent next; null when it will not be.", null=True),
-    attemptsMade=show.integer(lambda view: view.delivery.attempts_made, "How many attempts there were."),
+    attemptsMade=show.integer(lambda view: view.delivery.without_attempt().attempts_made, "How many attempts there were."),
     attemptsLeft=show.integer(lambda view: view.delivery.attempts_left, "How many may follow."),
     receiverPaused=show.boolean(
         lambda view: view.receiver is not None and view.receiver.is_paused,
         "Whether its receiver is paused, because every attempt has failed for a day.",
     ),
-    attempts=show.array(ATTEMPT, lambda view: view.delivery.attempts, "The last 20 attempts, the oldest first."),
+    attempts=show.array(ATTEMPT, lambda view: view.delivery.without_attempt().attempts, "The last 20 attempts, the oldest first."),
     redeliverUrl=show.url(_redeliver_url, "Where a POST has it sent again."),
 )
 

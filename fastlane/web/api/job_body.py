@@ -2,7 +2,7 @@
 once. ``job`` declares the fields; here are the rules between fields, and the server's own limits (``JobRules``).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -47,13 +47,14 @@ HINTS: Hints = {
 @dataclass(frozen=True, slots=True)
 class JobRules:
     """The server's rules for a job of a task. ``hard_timeout`` in seconds; ``timezone`` for a cron that names none; ``webhook_allow`` as in
-    ``may_post``; ``notify_allow`` as in ``mail_faults``."""
+    ``may_post``; ``notify_allow`` as in ``mail_faults``; ``posts``: finds the faults of webhooks by the whole spec."""
 
     hard_retries: int
     hard_timeout: float
     timezone: str = "UTC"
     webhook_allow: Sequence[str] = ()
     notify_allow: Sequence[str] | None = None
+    posts: Callable[[Spec], list[Fault]] = lambda _spec: []
 
     def faults(self, wanted: Mapping[str, Any]) -> list[Fault]:
         """The faults of a job that the server does not allow."""
@@ -81,6 +82,8 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, 
     spec, schedule = Spec(**_spec_values(wanted)), _schedule_of(wanted, now, rules.timezone)
     if fault := _never_in_time(spec, schedule, now):
         raise Invalid([fault])
+    if faults := rules.posts(spec):
+        raise Invalid(faults)
     return spec, schedule
 
 
@@ -164,6 +167,8 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)
     if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := _never_in_time(spec, schedule, now)):
         raise Invalid([fault])
+    if (faults := rules.posts(spec)) and not rules.posts(job.spec):
+        raise Invalid(faults)
     return spec, schedule
 
 

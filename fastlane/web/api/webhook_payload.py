@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any
 
+from fastlane.errors import Fault
 from fastlane.models.delivery import Delivery, JobState, Subject
-from fastlane.models.job import Execution, Job
-from fastlane.models.notify import Webhook, filled
-from fastlane.models.schedule import show_duration
+from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
+from fastlane.models.notify import JOB_TRIGGERS, NotificationTrigger, TooLong, Webhook, filled
+from fastlane.models.schedule import Schedule, show_duration
+from fastlane.models.status import Status
 from fastlane.services.reads.lists import ExecutionView
 from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, PLACE
@@ -94,19 +98,47 @@ JOB_EVENT = Serializer[JobEvent](
 def event_maker(public_url: str | None, redact_words: Sequence[str]) -> Callable[[Subject, Delivery], Mapping[str, Any]]:
     """Returns a function that makes the event of a delivery. Without a ``public_url``, its URLs are paths, since a worker does not know the
     API's address."""
-    context = RenderContext(public_url or "", redact_words)
+    return partial(_event, RenderContext(public_url or "", redact_words))
 
-    def make(subject: Subject, delivery: Delivery) -> Mapping[str, Any]:
-        if isinstance(subject, JobState):
-            latest = None if subject.latest is None else _view(subject.latest)
-            return JOB_EVENT.serialize(JobEvent(delivery, subject.job, latest), context)
-        return EXECUTION_EVENT.serialize(ExecutionEvent(delivery, _view(subject)), context)
 
-    return make
+def _event(context: RenderContext, subject: Subject, delivery: Delivery) -> Mapping[str, Any]:
+    if isinstance(subject, JobState):
+        latest = None if subject.latest is None else _view(subject.latest)
+        return JOB_EVENT.serialize(JobEvent(delivery, subject.job, latest), context)
+    return EXECUTION_EVENT.serialize(ExecutionEvent(delivery, _view(subject)), context)
+
+
+SAMPLE_ID = "00000000-0000-7000-8000-000000000000"
+SAMPLE_FAILURE = Failure(FailureReason.EXIT, "x" * 1_000)
+
+
+def template_faults(task_id: str, spec: Spec, context: RenderContext) -> list[Fault]:
+    """A fault for each of a job's webhooks whose template would become too long, by what is known of the job before it runs."""
+    faults, places = [], {trigger: count() for trigger in NotificationTrigger}
+    for webhook in spec.webhooks:
+        place = next(places[webhook.trigger])
+        if webhook.body is None:
+            continue
+        try:
+            filled(webhook.body, _sample(task_id, spec, webhook, context))
+        except TooLong as error:
+            faults.append(Fault(f"webhooks.{webhook.trigger}.{place}.body", str(error)))
+    return faults
+
+
+def _sample(task_id: str, spec: Spec, webhook: Webhook, context: RenderContext) -> Mapping[str, Any]:
+    """The event of a webhook of a job that has not run yet."""
+    id = SAMPLE_ID
+    execution = Execution(id, task_id, id, id, 1, 1, spec, 0, 0, Status.FAILED, failure=SAMPLE_FAILURE)
+    if webhook.trigger not in JOB_TRIGGERS:
+        return _event(context, execution, Delivery(id, task_id, id, id, "execution.failed", webhook, False, 0, None, 0))
+    state = JobState(Job(id, task_id, id, 0, 0, spec, Schedule()), execution)
+    return _event(context, state, Delivery(id, task_id, id, id, f"job.{webhook.trigger}", webhook, False, 0, None, 0))
 
 
 def body_writer(make: Callable[[Subject, Delivery], Mapping[str, Any]]) -> Callable[[Subject, Delivery], bytes]:
-    """Returns a function that writes the body of a post to a webhook: the event, or the webhook's template with the event's values."""
+    """Returns a function that writes the body of a post to a webhook: the event, or the webhook's template with the event's values. The
+    function raises TooLong."""
 
     def write(subject: Subject, delivery: Delivery) -> bytes:
         template = delivery.target.body if isinstance(delivery.target, Webhook) else None

@@ -1,14 +1,20 @@
 """Keeps track of a server's requests and connections. ``ActiveRequests`` lets a closing server wait for the requests under way.
-``RequestBody`` receives a body, within the memory that all bodies share (``BodyMemory``). ``ClientDeadlines`` closes connections whose
-clients are too slow, and ``Heartbeats`` calls functions at regular intervals.
+``RequestBody`` receives a body, within the memory that all bodies share (``BodyMemory``). ``Buffers`` bounds what connections hold beside
+bodies: heads that are not complete, and answers that their clients do not take. ``ClientDeadlines`` closes connections whose clients are
+too slow, and ``Heartbeats`` calls functions at regular intervals.
 """
 
 import asyncio
+import weakref
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
+import structlog
 from tornado.http1connection import HTTP1ServerConnection
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
+
+log = structlog.get_logger()
 
 
 class ActiveRequests:
@@ -49,34 +55,46 @@ MAX_MEMORY = 64 * 1024 * 1024
 
 
 class BodyMemory:
-    """The memory that the bodies of all requests under way share. ``used`` is in bytes."""
+    """The memory that the bodies of all requests under way share. ``used`` is in bytes. One owner has at most as much of it as is left for
+    the others; ``None`` stands for owners that cannot be told apart, and may have all of it."""
 
     def __init__(self) -> None:
         self.used = 0
+        self._of_owner: Counter[str] = Counter()
 
-    def reserve(self, size: int) -> bool:
-        """Takes more memory; False when there is not enough left."""
-        if self.used + size > MAX_MEMORY:
+    def reserve(self, size: int, owner: str | None = None) -> bool:
+        """Takes more memory; False when there is not enough left for this owner."""
+        left = MAX_MEMORY - self.used - size
+        if left < 0 or (owner is not None and self._of_owner[owner] + size > left):
             return False
         self.used += size
+        if owner is not None:
+            self._of_owner[owner] += size
         return True
 
-    def release(self, size: int) -> None:
+    def release(self, size: int, owner: str | None = None) -> None:
         """Gives memory back."""
         self.used -= size
+        if owner is not None:
+            self._of_owner[owner] -= size
+            if self._of_owner[owner] <= 0:
+                del self._of_owner[owner]
 
 
 class RequestBody:
-    """Receives one request's body. With a ``limit`` (in bytes) it keeps the body; without one it only drains it.
+    """Receives one request's body. With a ``limit`` (in bytes) it keeps the body; without one it only drains it. ``find_owner`` tells whose
+    it is, as in ``BodyMemory``.
 
     ``data`` is what was kept so far. ``out_of_memory`` says that a part is missing because other requests use the shared memory.
     """
 
-    __slots__ = ("_limit", "_memory", "_received", "_reserved", "data", "out_of_memory")
+    __slots__ = ("_find_owner", "_limit", "_memory", "_owner", "_received", "_reserved", "data", "out_of_memory")
 
-    def __init__(self, memory: BodyMemory, limit: int | None) -> None:
+    def __init__(self, memory: BodyMemory, limit: int | None, find_owner: Callable[[], str | None] = lambda: None) -> None:
         self._memory = memory
         self._limit = limit
+        self._find_owner = find_owner
+        self._owner: str | None = None
         self._received = 0
         self._reserved = 0
         self.data = bytearray()
@@ -105,46 +123,152 @@ class RequestBody:
 
     def release(self) -> None:
         """Gives the shared memory back. Safe to repeat."""
-        self._memory.release(self._reserved)
+        self._memory.release(self._reserved, self._owner)
         self._reserved = 0
 
     def _reserve(self) -> bool:
         if self.out_of_memory:
             return False
         more = max(0, self._received - UNCOUNTED) - self._reserved
-        if more > 0 and not self._memory.reserve(more):
+        if more > 0 and self._reserved == 0:
+            self._owner = self._find_owner()
+        if more > 0 and not self._memory.reserve(more, self._owner):
             self.out_of_memory = True
             return False
         self._reserved += max(0, more)
         return True
 
 
+MAX_BUFFERED = 64 * 1024 * 1024
+"""Bytes that all connections may hold beside bodies."""
+NOT_COUNTED = 4 * 1024
+"""What a connection holds counts when it is more than this, which most requests are not."""
+
+
+class Buffers:
+    """What connections hold: the parts of heads that have arrived, and the parts of answers that their clients have not taken. When it is
+    too much, the owner of most of it loses the connection that holds the most. An answer that is alone may be of any size."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._held: dict[IOStream, int] = {}
+        self._owners: weakref.WeakKeyDictionary[IOStream, str] = weakref.WeakKeyDictionary()
+
+    def watch(self, stream: IOStream, owner: str | None) -> None:
+        """Counts what a new connection holds. ``owner``: whose it is; None: its own, where several may share an address."""
+        if owner is not None:
+            self._owners[stream] = owner
+        stream.__class__ = CountedSslStream if isinstance(stream, SSLIOStream) else CountedStream
+        vars(stream)["buffers"] = self
+
+    def belongs_to(self, stream: object, owner: str | None) -> None:
+        """Whose request a connection has now. (Tornado has None for one that was given away.)"""
+        if not isinstance(stream, IOStream):
+            return
+        if owner is None:
+            self._owners.pop(stream, None)
+        else:
+            self._owners[stream] = owner
+
+    def count(self, stream: IOStream, size: int) -> None:
+        """Notes what a connection holds now, in bytes."""
+        before = self._held.get(stream, 0)
+        now = size if size > NOT_COUNTED else 0
+        if now == before:
+            return
+        self.held += now - before
+        if now:
+            self._held[stream] = now
+        else:
+            del self._held[stream]
+        while now > before and self.held > MAX_BUFFERED and len(self._held) > 1:
+            self._close_one(stream)
+
+    def _close_one(self, current: IOStream) -> None:
+        """Closes a connection: at once, unless it is the current one, which is being read or written."""
+        of_owner: Counter[object] = Counter()
+        for stream, size in self._held.items():
+            of_owner[self._owners.get(stream, stream)] += size
+        (owner, _), *_ = of_owner.most_common(1)
+        largest = max((one for one in self._held if self._owners.get(one, one) == owner), key=self._held.__getitem__)
+        self.held -= self._held.pop(largest)
+        log.warning("http.buffers_full", owner=owner if isinstance(owner, str) else None, connections=len(self._held))
+        if largest is current:
+            asyncio.get_running_loop().call_soon(largest.close)
+        else:
+            largest.close()
+
+
+class CountedStream(IOStream):
+    """A connection whose buffers are counted."""
+
+    buffers: Buffers
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived and nobody has read."""
+        return self._read_buffer_size
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """See Tornado, which adds what was read to its buffer afterwards."""
+        size = super().read_from_fd(buf)
+        self._count(size or 0)
+        return size
+
+    def write_to_fd(self, data: memoryview) -> int:
+        """See Tornado, which removes what was written from its buffer afterwards."""
+        size = super().write_to_fd(data)
+        self._count(-size)
+        return size
+
+    def close_fd(self) -> None:
+        """See Tornado."""
+        super().close_fd()
+        self.buffers.count(self, 0)
+
+    def _count(self, more: int) -> None:
+        self.buffers.count(self, self._read_buffer_size + len(self._write_buffer) + more)
+
+
+class CountedSslStream(CountedStream, SSLIOStream):
+    """The same with TLS."""
+
+
 SWEEP_EVERY = 5.0
 """Seconds between two sweeps. A connection is closed at most this long after its deadline."""
+HEAD_WITHIN = 10.0
+"""Seconds from the first bytes of a request's head to its last, about: what a sweep finds begun is closed by the next but one."""
 
 
 class ClientDeadlines:
-    """The connections that wait for their client, and until when. Late ones are closed."""
+    """The connections that wait for their client, and until when. Late ones are closed, and soon those that have sent a part of a head, and
+    not the rest."""
 
     def __init__(self) -> None:
         self._until: dict[object, float] = {}
+        self._heads: dict[object, float | None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def set(self, connection: object, seconds: float) -> None:
-        """Gives the client this long from now. Replaces an earlier deadline. A closed connection gets none."""
+    def set(self, connection: object, seconds: float, *, for_head: bool = False) -> None:
+        """Gives the client this long from now, for the head of its next request (``for_head``) or for something else. Replaces an earlier
+        deadline. A closed connection gets none."""
+        self._heads.pop(connection, None)
         if isinstance(connection, HTTP1ServerConnection) and connection.stream.closed():
             return
         loop = asyncio.get_running_loop()
         self._until[connection] = loop.time() + seconds
+        if for_head:
+            self._heads[connection] = None
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_EVERY, self._sweep)
 
     def clear(self, connection: object) -> None:
         """Removes the deadline: it is the server's turn, or the client is gone."""
         self._until.pop(connection, None)
+        self._heads.pop(connection, None)
 
     def close_longest_waiting(self) -> IOStream | None:
         """Closes the connection that has waited longest for its client, and returns its stream. None when none waits."""
@@ -159,13 +283,19 @@ class ClientDeadlines:
     def close(self) -> None:
         """Stops sweeping."""
         self._until.clear()
+        self._heads.clear()
         if self._timer is not None:
             self._timer.cancel()
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for connection in [one for one, until in self._until.items() if until <= now]:
+        for connection, since in self._heads.items():
+            stream = connection.stream if isinstance(connection, HTTP1ServerConnection) else None
+            if since is None and isinstance(stream, CountedStream) and stream.unread:
+                self._heads[connection] = now
+        begun = [one for one, since in self._heads.items() if since is not None and since + HEAD_WITHIN <= now + SWEEP_EVERY]
+        for connection in [*begun, *(one for one, until in self._until.items() if until <= now)]:
             self.clear(connection)
             if isinstance(connection, HTTP1ServerConnection):
                 connection.stream.close()

@@ -248,10 +248,16 @@ def read_path(path: Mapping[str, str], *, chooses_job_id: bool) -> dict[str, str
     return {name: _read_parameter(name, value, chooses_job_id) for name, value in path.items()}
 
 
+MAX_HEADERS = 100
+"""Different headers of a request."""
+
+
 def check_length(request: HTTPServerRequest) -> None:
     """Raises a 414 for a URL and a 431 for headers that are too long. (Tornado does not read much longer ones at all.)"""
     if len(request.uri or "") > MAX_HEAD:
         raise Problem(414, f"the URL is longer than {MAX_HEAD} bytes; send what it says in the request's body instead")
+    if len(request.headers) > MAX_HEADERS:
+        raise Problem(431, f"there are more than {MAX_HEADERS} headers; leave out those that fastlane does not read")
     if sum(len(name) + len(value) for name, value in request.headers.get_all()) > MAX_HEAD:
         raise Problem(431, f"the headers take more than {MAX_HEAD} bytes; leave out those that fastlane does not read, such as cookies")
 

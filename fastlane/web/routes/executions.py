@@ -75,25 +75,29 @@ async def stop_execution(handler: Handler, task_id: str, job_id: str, execution_
 @route("GET", EXECUTION + "/deliveries", "listDeliveries", DELIVERIES, refusals=(404,))
 async def list_deliveries(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
     """What was sent about the execution, or is to be sent, with each attempt."""
-    return await handler.services.deliveries.of_execution(task_id, job_id, execution_id)
+    return await handler.services.deliveries.of_execution(task_id, job_id, execution_id, is_limited=handler.visible_tasks is not None)
 
 
 @route("POST", EXECUTION + "/deliveries/{delivery_id}/redeliver", "redeliver", DELIVERY, refusals=(404,))
 async def redeliver(handler: Handler, task_id: str, job_id: str, execution_id: str, delivery_id: str) -> object:
     """Has a delivery sent again, with the same id."""
-    return await handler.services.deliveries.redeliver(task_id, job_id, execution_id, delivery_id, handler.requester)
+    return await handler.services.deliveries.redeliver(
+        task_id, job_id, execution_id, delivery_id, handler.requester, is_limited=handler.visible_tasks is not None
+    )
 
 
 @route("GET", JOB + "/deliveries", "listDeliveriesOfJob", JOB_DELIVERIES, refusals=(404,))
 async def list_deliveries_of_job(handler: Handler, task_id: str, job_id: str) -> object:
     """What was sent because the job was late or has recovered, or is to be sent, with each attempt."""
-    return await handler.services.deliveries.of_job(task_id, job_id)
+    return await handler.services.deliveries.of_job(task_id, job_id, is_limited=handler.visible_tasks is not None)
 
 
 @route("POST", JOB + "/deliveries/{delivery_id}/redeliver", "redeliverOfJob", DELIVERY, refusals=(404,))
 async def redeliver_of_job(handler: Handler, task_id: str, job_id: str, delivery_id: str) -> object:
     """Has a delivery about the job sent again, with the same id."""
-    return await handler.services.deliveries.redeliver_of_job(task_id, job_id, delivery_id, handler.requester)
+    return await handler.services.deliveries.redeliver_of_job(
+        task_id, job_id, delivery_id, handler.requester, is_limited=handler.visible_tasks is not None
+    )
 
 
 USUAL_HOURS = 24

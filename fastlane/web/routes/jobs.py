@@ -2,6 +2,7 @@
 and resume."""
 
 from collections.abc import Mapping
+from functools import partial
 from hashlib import blake2b
 
 from fastlane.errors import Fault, Invalid
@@ -20,6 +21,7 @@ from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS,
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.serializer import Listing
 from fastlane.web.api.values import LABEL, MAX_LABEL
+from fastlane.web.api.webhook_payload import template_faults
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
@@ -59,7 +61,8 @@ def _rules(handler: Handler, task_id: str) -> JobRules:
     settings = handler.config
     own = handler.services.pools.hard_timeout(task_id)
     timeout = settings.hard_timeout if own is None else own
-    return JobRules(settings.hard_retries, timeout, settings.timezone, settings.webhook_allow, settings.mail_allow)
+    posts = partial(template_faults, task_id, context=handler.render_context)
+    return JobRules(settings.hard_retries, timeout, settings.timezone, settings.webhook_allow, settings.mail_allow, posts)
 
 
 def read_enqueue_query(handler: Handler) -> tuple[bool, int]:

@@ -188,7 +188,7 @@ async def get_session(handler: Handler) -> None:
     authenticator = handler.context.authenticator
     principal = None
     if authenticator is not None:
-        principal = await browser_principal(handler.request, authenticator, handler.services.tickets)
+        principal = await browser_principal(handler.request, authenticator, handler.services.tickets, handler.context.origins)
     can_log_out = principal is not None
     if not can_log_out and read_flag(handler.query, "login"):
         await handler.log_in()
@@ -214,7 +214,7 @@ async def start_session(handler: Handler) -> None:
 async def end_session(handler: Handler) -> None:
     """Logs out."""
     _authenticator(handler)
-    secret = session_secret(handler.request)
+    secret = session_secret(handler.request, handler.context.origins)
     if secret is not None:
         await handler.services.tickets.end_login(secret)
     handler.set_header("Set-Cookie", ended_cookie(handler.base_url))

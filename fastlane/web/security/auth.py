@@ -2,12 +2,11 @@
 (``LoginThrottle``), checks a principal's rights (``authorize``), and limits the rate of each caller's requests (``RequestRates``).
 ``models/access.py`` defines what each principal may do.
 
-A valid credential is remembered by a keyed digest, so only its first request pays for the password hash. One thread computes the hashes.
+A valid password of each user is remembered by a keyed digest, so only its first request pays for the hash. One thread computes the hashes.
 Only a few logins may wait for it, and fewer from each network, so no client can take over the event loop, the memory or the places.
 """
 
 import asyncio
-import hmac
 import secrets
 import time
 from base64 import b64decode
@@ -173,6 +172,7 @@ def _network(address: str, of_4: int, of_6: int) -> str:
 
 
 MAX_REMEMBERED = 1_024
+"""Users whose verified password is remembered: the ones that came last."""
 MAX_VERIFYING = 32
 """Different passwords that may wait for their hash. A further one gets a 503."""
 MAX_OF_NETWORK = 10
@@ -198,7 +198,7 @@ class Authenticator:
         self._throttle = LoginThrottle()
         self._slots = LoginSlots(MAX_VERIFYING, MAX_OF_NETWORK)
         self._key = secrets.token_bytes(32)
-        self._remembered: OrderedDict[bytes, str] = OrderedDict()
+        self._remembered: OrderedDict[str, bytes] = OrderedDict()  # the verified password of each credential, by its seal
         self._verifying: dict[bytes, asyncio.Task[str | None]] = {}
         self._thread = ThreadPoolExecutor(1, "passwords")
         self._principals: Mapping[str, Principal] = {}
@@ -210,7 +210,7 @@ class Authenticator:
         before = self._principals
         digests = [(user.principal, user.password.digest) for user in users] + [(token.principal, token.digest) for token in tokens]
         self._users = {user.principal.name: user for user in users}
-        self._tokens = tuple(tokens)
+        self._token_principals = {token.digest: token.principal for token in tokens}
         self._seals = {principal.name: _seal(principal.name, digest) for principal, digest in digests}
         self._principals = {self._seals[principal.name]: principal for principal, _ in digests}
         self._decoy = users[0].password.decoy() if users else None
@@ -241,35 +241,36 @@ class Authenticator:
         return self._unauthorized(f"{words}; or send {self._ways()}")
 
     def cached(self, header: str) -> Principal | None:
-        """The principal of this Authorization header, if it was authenticated before. Takes microseconds."""
-        digest = self._digest(header)
-        seal = self._remembered.get(digest)
-        if seal is None:
+        """The principal of this Authorization header, if it has a token, or a password that was verified before. Takes microseconds."""
+        scheme, credential = _parts(header)
+        if scheme == "bearer":
+            return self._token_principals.get(token_digest(credential))
+        try:
+            name, password = self._basic(credential) if scheme == "basic" else ("", "")
+        except Problem:
             return None
-        self._remembered.move_to_end(digest)
+        seal = self._seals.get(name, "") if name in self._users else ""
+        if self._remembered.get(seal) != self._digest(name, password):
+            return None
+        self._remembered.move_to_end(seal)
         return self._principals.get(seal)
 
     async def authenticate(self, header: str, address: str) -> Principal:
         """The principal of this Authorization header, sent from ``address``. Raises a 401 for a wrong or missing credential, a 429 after
         too many failures, and a 503 when too many other logins wait."""
-        scheme, _, rest = header.strip().partition(" ")
-        match scheme.lower():
-            case "bearer" if self._tokens:
-                principal = self.principal_of_token(rest.strip(), address)
-                self._remember(self._digest(header), self._seals[principal.name])
-                return principal
+        scheme, credential = _parts(header)
+        match scheme:
+            case "bearer" if self._token_principals:
+                return self.principal_of_token(credential, address)
             case "basic" if self._users:
-                return await self._authenticate_password(header, rest.strip(), address)
+                return await self._authenticate_password(*self._basic(credential), address)
             case "":
                 raise self._unauthorized(f"this server needs a login; send {self._ways()}")
         raise self._unauthorized(f"this server does not accept this kind of Authorization header; send {self._ways()}")
 
     def principal_of_token(self, token: str, address: str) -> Principal:
         """The principal of a token, sent from ``address``. Raises a 401 for an unknown one, and a 429 after too many of these."""
-        digest, found = token_digest(token), None
-        for known in self._tokens:
-            if hmac.compare_digest(digest, known.digest):
-                found = known.principal
+        found = self._token_principals.get(token_digest(token))
         if found is None:
             self._check_throttle(address, None)
             self._throttle.count_failure(address)
@@ -282,9 +283,8 @@ class Authenticator:
             task.cancel()
         self._thread.shutdown(cancel_futures=True)
 
-    async def _authenticate_password(self, header: str, encoded: str, address: str) -> Principal:
-        name, password = self._basic(encoded)
-        digest = self._digest(header)
+    async def _authenticate_password(self, name: str, password: str, address: str) -> Principal:
+        digest = self._digest(name, password)
         task = self._verifying.get(digest)
         if task is None:
             self._check_throttle(address, name)
@@ -311,7 +311,10 @@ class Authenticator:
         if not good or seal is None:
             return None
         self._throttle.refund(address, name)
-        self._remember(digest, seal)
+        self._remembered[seal] = digest
+        self._remembered.move_to_end(seal)
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
         return seal
 
     def _verified(self, digest: bytes, address: str) -> None:
@@ -348,16 +351,17 @@ class Authenticator:
 
     def _ways(self) -> str:
         ways = ["HTTP Basic (curl -u USER)"] if self._users else []
-        ways += ['a bearer token (curl -H "Authorization: Bearer TOKEN")'] if self._tokens else []
+        ways += ['a bearer token (curl -H "Authorization: Bearer TOKEN")'] if self._token_principals else []
         return " or ".join(ways) or "a login that its administrator has yet to configure"
 
-    def _digest(self, header: str) -> bytes:
-        return blake2b(header.encode("utf-8", "surrogateescape"), key=self._key, digest_size=32).digest()
+    def _digest(self, name: str, password: str) -> bytes:
+        return blake2b(f"{name}:{password}".encode("utf-8", "surrogateescape"), key=self._key, digest_size=32).digest()
 
-    def _remember(self, digest: bytes, seal: str) -> None:
-        self._remembered[digest] = seal
-        if len(self._remembered) > MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
+
+def _parts(header: str) -> tuple[str, str]:
+    """The scheme of an Authorization header, in lower case, and the credential, without the blanks around them."""
+    scheme, _, rest = header.strip().partition(" ")
+    return scheme.lower(), rest.strip()
 
 
 def _seal(name: str, digest: bytes) -> str:

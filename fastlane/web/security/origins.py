@@ -151,6 +151,16 @@ class RequestOrigins:
             address = before
         return None if address is None else str(address)
 
+    def owner_of_request(self, request: HTTPServerRequest) -> str | None:
+        """The key of the client that sent a request, before it has logged in; None for this machine's own address."""
+        found = read_address(self.client_address(request) or "")
+        return None if found is None or found.is_loopback else str(found)
+
+    def owner_of_connection(self, address: str) -> str | None:
+        """The key of a connection's client. None where others may share the address: a proxy's, and this machine's own."""
+        found = read_address(address)
+        return None if found is None or found.is_loopback or found in self._proxies else str(found)
+
     def _is_own(self, request: HTTPServerRequest, origin: str) -> bool:
         """Whether the page came from this server."""
         netloc = _netloc(origin)

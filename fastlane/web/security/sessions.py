@@ -41,13 +41,13 @@ async def use_ticket(
 
 
 async def session_principal(
-    request: HTTPServerRequest, path: Mapping[str, str], authenticator: Authenticator, tickets: Tickets
+    request: HTTPServerRequest, path: Mapping[str, str], authenticator: Authenticator, tickets: Tickets, origins: RequestOrigins
 ) -> Principal | None:
     """Whose session the request's cookie belongs to, if the request only reads the session's job and sends no other credential."""
     if not is_visit(request) or request.method not in ("GET", "HEAD"):
         return None
-    secret = request.cookies.get(VISIT_COOKIE)
-    grant = None if secret is None else await tickets.session(secret.value)
+    secret = _secret(request, VISIT_COOKIE, origins.base_url(request), is_of_job=True)
+    grant = None if secret is None else await tickets.session(secret)
     return authenticator.principal_of(grant.seal) if grant is not None and _is_for_job(grant, path) else None
 
 
@@ -58,7 +58,7 @@ def is_visit(request: HTTPServerRequest) -> bool:
 
 def visit_cookie(secret: str, base_url: str, job_path: str) -> str:
     """The ``Set-Cookie`` header of a session for the addresses below ``job_path``; ``base_url`` is the server's URL to browsers."""
-    return _cookie(VISIT_COOKIE, secret, base_url, job_path)
+    return _cookie(_cookie_name(VISIT_COOKIE, base_url, is_of_job=True), secret, base_url, job_path)
 
 
 def _is_for_job(grant: Grant, path: Mapping[str, str]) -> bool:
@@ -75,9 +75,11 @@ def _is_for(grant: Grant, path: Mapping[str, str]) -> bool:
 SESSION_COOKIE = "fastlane-session"
 
 
-async def browser_principal(request: HTTPServerRequest, authenticator: Authenticator, tickets: Tickets) -> Principal | None:
+async def browser_principal(
+    request: HTTPServerRequest, authenticator: Authenticator, tickets: Tickets, origins: RequestOrigins
+) -> Principal | None:
     """Whose session the request's cookie belongs to, if the request sends no other credential."""
-    secret = session_secret(request)
+    secret = session_secret(request, origins)
     if secret is None or "Authorization" in request.headers:
         return None
     if request.method not in ("GET", "HEAD") and not _names_its_page(request):
@@ -86,22 +88,35 @@ async def browser_principal(request: HTTPServerRequest, authenticator: Authentic
     return None if seal is None else authenticator.principal_of(seal)
 
 
-def session_secret(request: HTTPServerRequest) -> str | None:
+def session_secret(request: HTTPServerRequest, origins: RequestOrigins) -> str | None:
     """The secret in the request's cookie."""
     if SESSION_COOKIE not in request.headers.get("Cookie", ""):
         return None
-    morsel = request.cookies.get(SESSION_COOKIE)
-    return None if morsel is None else morsel.value
+    return _secret(request, SESSION_COOKIE, origins.base_url(request))
 
 
 def session_cookie(secret: str, base_url: str) -> str:
     """The ``Set-Cookie`` header of a session; ``base_url`` is the server's URL to browsers."""
-    return _cookie(SESSION_COOKIE, secret, base_url)
+    return _cookie(_cookie_name(SESSION_COOKIE, base_url), secret, base_url)
 
 
 def ended_cookie(base_url: str) -> str:
     """The ``Set-Cookie`` header that removes the cookie."""
-    return _cookie(SESSION_COOKIE, "", base_url, seconds=0)
+    return _cookie(_cookie_name(SESSION_COOKIE, base_url), "", base_url, seconds=0)
+
+
+def _cookie_name(name: str, base_url: str, *, is_of_job: bool = False) -> str:
+    """The name of a cookie. Browsers take one that begins with ``__Host-`` only over HTTPS, for the path ``/``, and from the server itself:
+    no other machine of the domain can set it. One with ``__Secure-``, for other paths, they take only over HTTPS."""
+    server = urlsplit(base_url)
+    if server.scheme != "https":
+        return name
+    return f"__Secure-{name}" if is_of_job or server.path else f"__Host-{name}"
+
+
+def _secret(request: HTTPServerRequest, name: str, base_url: str, *, is_of_job: bool = False) -> str | None:
+    morsel = request.cookies.get(_cookie_name(name, base_url, is_of_job=is_of_job))
+    return None if morsel is None else morsel.value
 
 
 def _cookie(name: str, value: str, base_url: str, path: str = "", seconds: int = SESSION_TTL // 1_000) -> str:
@@ -140,9 +155,9 @@ async def log_in(
         # A used link does not keep out a client that also sends another credential.
         if not request.headers.keys() & {"Authorization", "Cookie"}:
             raise authenticator.ticket_refused(origins.client_address(request) or "unknown")
-    principal = await session_principal(request, path, authenticator, tickets)
+    principal = await session_principal(request, path, authenticator, tickets, origins)
     if principal is None:
-        principal = await browser_principal(request, authenticator, tickets)
+        principal = await browser_principal(request, authenticator, tickets, origins)
     if principal is None:
         header = request.headers.get("Authorization", "")
         principal = authenticator.cached(header)

@@ -309,7 +309,7 @@ VERSIONED = {
     "new pools": Versioned(MongoStore.record_pools, MongoStore.pools_revision, NEW_POOLS, POOLS),
     "pulled image": Versioned(MongoStore.write_image, the_image, IMAGE),
     "image about to be removed": Versioned(MongoStore.write_image, the_image, IMAGE.taken(9), IMAGE),
-    "delivery with a lease": Versioned(put_delivery, the_delivery, DELIVERY.taken(9), DELIVERY),
+    "delivery with a lease": Versioned(put_delivery, the_delivery, DELIVERY.taken(9, 1), DELIVERY),
     "receiver that fails": Versioned(MongoStore.write_receiver, the_receiver, RECEIVER),
     "receiver that fails again": Versioned(MongoStore.write_receiver, the_receiver, RECEIVER.failed("it said so", 20), RECEIVER),
     "first mail about a failure": Versioned(MongoStore.write_mail_quota, the_quota, QUOTA),

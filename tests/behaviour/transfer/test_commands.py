@@ -87,6 +87,19 @@ def test_an_export_that_fails_leaves_the_earlier_file(fastlane: Run, filled: Pat
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_an_export_follows_no_link_that_somebody_laid_in_its_way(fastlane: Run, filled: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "all.jsonl.part").symlink_to(victim)
+    exported = fastlane("export", "--data-dir", str(filled), "-o", "all.jsonl")
+    assert exported.returncode == 0, exported.stderr
+    assert victim.read_text() == "precious"
+    made = tmp_path / "all.jsonl"
+    assert not made.is_symlink()
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert made.read_bytes().startswith(b"{")
+
+
 @pytest.mark.thorough
 async def test_an_import_is_refused_while_a_worker_is_alive_or_redis_away(
     fastlane: Run, filled: Path, shared_redis, installation: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.models.notify import NotificationTrigger, Webhook
-from fastlane.models.pool import Pool
+from fastlane.models.pool import Pool, SignedReceiver
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.receiver import Receiver, receiving
 from tests.support.redis import RealRedis
@@ -23,9 +23,13 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def crew(shared_redis: RealRedis, tmp_path: Path, receiver: Receiver) -> AsyncIterator[Fastlane]:
-    """Its tasks ``told-…`` have a webhook by default; the others' webhooks are signed."""
+    """Its tasks ``told-…`` have a webhook by default; the others' webhooks are signed. Bodies to ``/listed`` are signed."""
     told = (Webhook(NotificationTrigger.FINISHES, f"{receiver.url}/pool", {}, 0),)
-    pools = (Pool("told", "told-", (HOST,), webhooks=told), Pool("default", "", (HOST,), webhook_secrets=(NEW, OLD)))
+    listed = (SignedReceiver(f"{receiver.url}/listed", (OLD,)),)
+    pools = (
+        Pool("told", "told-", (HOST,), webhooks=told),
+        Pool("default", "", (HOST,), webhook_secrets=(NEW, OLD), webhook_receivers=listed),
+    )
     async with Fastlane(
         tmp_path, shared_redis.url, pools=pools, webhook_allow=("127.0.0.1",), webhook_timeout=1.0, public_url="https://fl.example.com"
     ) as crew:

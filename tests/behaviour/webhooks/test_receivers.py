@@ -3,7 +3,9 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,22 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown
-from fastlane.models.delivery import PAUSED_AFTER, TRIAL_EVERY, Receiver as FailingReceiver, receiver_id
-from fastlane.models.notify import origin_of
-from fastlane.models.pool import RESTORED
+from fastlane.models.delivery import (
+    GIVEN_UP,
+    MAX_LOST,
+    PAUSED_AFTER,
+    TRIAL_EVERY,
+    Delivery,
+    Receiver as FailingReceiver,
+    receiver_id,
+)
+from fastlane.models.ids import new_id
+from fastlane.models.notify import NotificationTrigger, Webhook, origin_of
+from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.scheduler import deliverer
 from tests.behaviour.webhooks.test_webhooks import deliveries, settled_deliveries
-from tests.support.fastlane import Fastlane
+from tests.support.credentials import basic, user
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Around, Call, intercepted
 from tests.support.receiver import Received, Receiver, receiving
 from tests.support.redis import RealRedis
@@ -71,6 +83,72 @@ async def test_a_receiver_that_hangs_delays_no_other_and_gets_few_at_once(crew: 
     assert most <= 4
 
 
+async def test_the_hanging_receivers_of_one_task_leave_room_for_another_task(crew: Fastlane) -> None:
+    await crew.hire()
+    hanging, most = 0, 0
+
+    async def hang(_received: Received) -> web.StreamResponse:
+        nonlocal hanging, most
+        hanging += 1
+        most = max(most, hanging)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            hanging -= 1
+        raise AssertionError
+
+    async with AsyncExitStack() as stack:
+        receivers = [await stack.enter_async_context(receiving()) for _ in range(10)]
+        for one in receivers:
+            one.reply = hang
+        hooks = [{"url": one.url, "retries": 0} for one in receivers]
+        slow = [await crew.enqueue("slow", webhooks={"finishes": hooks}) for _ in range(3)]
+        for reply in slow:
+            await settled_deliveries(crew, reply)
+    assert most == deliverer.share_of(deliverer.AT_ONCE) == 8
+
+
+async def test_a_delivery_that_ended_the_process_again_and_again_is_given_up_without_another_attempt(
+    crew: Fastlane, receiver: Receiver
+) -> None:
+    reply = await crew.enqueue("deadly", webhooks={"finishes": [{"url": receiver.url}]}, startIn="1h")
+    job = await crew.store.job(reply["jobId"])
+    assert job is not None
+    now = crew.clock.now()
+    row = Delivery(new_id(now), job.task_id, job.id, job.id, "job.late", job.spec.webhooks[0], False, now, now, 6)
+    await crew.store.insert_deliveries([row])
+    for _ in range(MAX_LOST):
+        row = row.taken(now, now)
+        assert await crew.store.write_delivery(row)
+    await crew.store.write_delivery(replace(row, due=now, version=row.version + 1))
+    await crew.hire()
+
+    async def ended() -> dict[str, Any] | None:
+        (found,) = (await crew.get(f"/tasks/deadly/jobs/{job.id}/deliveries")).json["items"]
+        return found if found["state"] != "pending" else None
+
+    found = await crew.until(ended, "a delivery that is given up")
+    assert found is not None
+    assert (found["state"], found["attempts"][-1]["error"]) == ("failed", GIVEN_UP)
+    assert receiver.received == []
+
+
+async def test_an_attempt_counts_before_it_is_made(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    seen: list[Delivery | None] = []
+
+    async def look(received: Received) -> web.StreamResponse:
+        seen.append(await crew.store.delivery(received.id))
+        return web.Response()
+
+    receiver.reply = look
+    row = await one_delivery(crew, receiver.url)
+    (stored,) = seen
+    assert stored is not None
+    assert (stored.attempts_made, stored.lost) == (1, 1)
+    assert (row["attemptsMade"], len(row["attempts"]), row["state"]) == (1, 1, "delivered")
+
+
 async def test_a_receiver_that_is_away_is_asked_again_later(crew: Fastlane) -> None:
     await crew.hire()
     with socket.socket() as free:
@@ -90,19 +168,19 @@ async def test_what_failed_is_sent_again_until_it_is_taken_and_the_receiver_is_w
     row = await attempted(crew, reply)
 
     async def noted() -> FailingReceiver | None:
-        return await crew.store.receiver(receiver_id(receiver.url))
+        return await crew.store.receiver(failing_id(crew, receiver.url))
 
     failing = await crew.until(noted, "a receiver that fails")
     assert failing is not None
     assert (failing.origin, failing.error) == (origin_of(receiver.url), "it answered 503")
     stored = await crew.store.delivery(row["id"])
     assert stored is not None
-    assert await crew.store.write_delivery(stored.taken(crew.clock.now()))  # the wait is over
+    assert await crew.store.write_delivery(stored.postponed(crew.clock.now()))  # the wait is over
     (row,) = await settled_deliveries(crew, reply)
     assert (row["state"], [one["status"] for one in row["attempts"]]) == ("delivered", [503, 200])
 
     async def well() -> bool:
-        return await crew.store.receiver(receiver_id(receiver.url)) is None
+        return await crew.store.receiver(failing_id(crew, receiver.url)) is None
 
     await crew.until(well, "a receiver that is well")
 
@@ -182,6 +260,37 @@ async def test_a_receiver_that_is_gone_is_asked_no_more(crew: Fastlane, receiver
     assert (row["state"], row["attemptsMade"]) == ("failed", 1)
 
 
+async def test_a_user_of_some_tasks_does_not_see_the_url_of_a_pools_webhook_nor_other_receivers(
+    shared_redis: RealRedis, tmp_path: Path, receiver: Receiver
+) -> None:
+    who = (user("anna", "annas", "admin"), user("rob", "robs", "run", "team-"))
+    admin, limited = basic("anna", "annas"), basic("rob", "robs")
+    pools = (Pool("told", "", (HOST,), webhooks=(Webhook(NotificationTrigger.FINISHES, f"{receiver.url}/secret-path", {}, 0),)),)
+    receiver.answer(500)
+    async with Fastlane(tmp_path, shared_redis.url, pools=pools, webhook_allow=("127.0.0.1",), users=who) as crew:
+        await crew.hire()
+        made = [
+            (await crew.post("/tasks/team-a", {"image": "ubuntu:latest", **fields}, headers=limited)).json
+            for fields in ({}, {"webhooks": {"finishes": [{"url": f"{receiver.url}/own", "retries": 0}]}})
+        ]
+        shown: dict[str, list[str]] = {}
+        for name, headers in (("admin", admin), ("limited", limited)):
+            for reply in made:
+                path = f"/tasks/team-a/jobs/{reply['jobId']}/executions/{reply['executionId']}/deliveries"
+
+                async def ended(path: str = path, headers: dict[str, str] = headers) -> dict[str, Any] | None:
+                    items = (await crew.get(path, headers=headers)).json["items"]
+                    return items[0] if items and items[0]["state"] == "failed" else None
+
+                row = await crew.until(ended, "a delivery that has failed")
+                assert row is not None
+                shown.setdefault(name, []).append(row["receiver"])
+        assert shown["admin"] == [f"{receiver.url}/secret-path", f"{receiver.url}/own"]
+        assert shown["limited"] == [origin_of(receiver.url), f"{receiver.url}/own"]
+        failing = [(await crew.get("/status", headers=headers)).json["webhooks"]["failing"] for headers in (admin, limited)]
+        assert [len(rows) for rows in failing] == [2, 0]
+
+
 @pytest.fixture
 async def public(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
     """A fastlane that sends to public addresses only."""
@@ -209,9 +318,39 @@ async def test_a_delivery_that_a_worker_took_before_it_ended_is_sent_after_its_l
     assert (first.id, first.body) == (second.id, second.body)
 
 
+def failing_id(crew: Fastlane, url: str, **fields: Any) -> str:
+    """The id of a receiver of the pool ``default``."""
+    return receiver_id(pool_for(crew.settings.pools, "one"), Webhook(NotificationTrigger.FINISHES, url, **fields))
+
+
 async def paused_receiver(crew: Fastlane, receiver: Receiver, failed_at: int) -> None:
-    failing = FailingReceiver(receiver_id(receiver.url), origin_of(receiver.url), failed_at - PAUSED_AFTER, failed_at, "away")
+    id = failing_id(crew, receiver.url)
+    failing = FailingReceiver(id, origin_of(receiver.url), failed_at - PAUSED_AFTER, failed_at, "away")
     assert await crew.store.write_receiver(failing)
+
+
+async def test_a_receiver_that_one_team_uses_wrongly_is_paused_for_nobody_else(crew: Fastlane, receiver: Receiver) -> None:
+    await paused_receiver(crew, receiver, crew.clock.now())
+    await crew.hire()
+    others: list[tuple[str, dict[str, Any]]] = [
+        ("one", {"headers": {"Authorization": "Bearer right"}}),
+        ("one", {"body": {"routing_key": "right"}}),
+        ("told-other", {}),
+    ]
+    for task_id, fields in others:
+        reply = await crew.enqueue(task_id, webhooks={"finishes": [{"url": receiver.url, **fields}]})
+        assert [row["state"] for row in await settled_deliveries(crew, reply)] == ["delivered"]
+    assert (await one_delivery(crew, receiver.url))["state"] == "failed"
+
+
+async def test_a_receiver_that_an_older_version_noted_by_its_url_alone_is_forgotten(crew: Fastlane, receiver: Receiver) -> None:
+    now = crew.clock.now()
+    old = FailingReceiver(sha256(receiver.url.encode()).hexdigest()[:32], origin_of(receiver.url), now - PAUSED_AFTER, now, "away")
+    assert await crew.store.write_receiver(old)
+    assert (await crew.get("/status")).json["webhooks"]["failing"][0]["paused"]
+    await crew.hire()
+    assert (await one_delivery(crew, receiver.url))["state"] == "delivered"
+    assert (await crew.get("/status")).json["webhooks"]["failing"] == []
 
 
 async def test_a_receiver_that_failed_for_a_day_is_paused_until_a_person_or_a_trial_reaches_it(crew: Fastlane, receiver: Receiver) -> None:

@@ -68,6 +68,27 @@ async def test_a_receiver_gets_the_execution_with_a_signature_that_either_secret
     assert 'fastlane_delivery_attempts_total{kind="webhook",outcome="delivered"} 1.0' in figures
 
 
+async def test_what_a_jobs_author_wrote_is_signed_only_for_a_receiver_that_an_operator_listed(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    body = {"type": "execution.done", "taskId": "pay-salaries"}
+    hooks = [{"url": f"{receiver.url}/{path}", "body": body} for path in ("anywhere", "listed", "listed?x=1", "listed/../other")]
+    await crew.enqueue("forged", webhooks={"finishes": hooks})
+    signed = {one.request.path_qs for one in await receiver.got(4) if "webhook-signature" in one.headers}
+    assert signed == {"/hook/listed"}
+    (listed,) = [one for one in receiver.received if "webhook-signature" in one.headers]
+    assert Webhook(OLD).verify(listed.body, listed.headers) == body
+    with pytest.raises(WebhookVerificationError):  # its secret is its own
+        Webhook(NEW).verify(listed.body, listed.headers)
+
+
+async def test_a_listed_receivers_secret_signs_fastlanes_own_message_too(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    await crew.enqueue("own", webhooks={"finishes": [{"url": f"{receiver.url}/listed"}]})
+    (received,) = await receiver.got()
+    assert Webhook(OLD).verify(received.body, received.headers) == received.json
+    assert len(received.headers["webhook-signature"].split()) == 1
+
+
 async def test_what_is_shown_of_a_job_hides_the_values_of_headers_and_can_be_put_back_once_they_are_given(
     crew: Fastlane, receiver: Receiver
 ) -> None:
@@ -144,7 +165,7 @@ async def test_a_template_makes_the_body_that_a_receiver_takes(crew: Fastlane, r
     (received,) = await receiver.got()
     assert received.json["text"].startswith("shaped failed ")
     assert (received.json["exit"], received.json["deep"]) == (3, [{"id": received.id}])
-    assert Webhook(NEW).verify(received.body, received.headers) == received.json
+    assert "webhook-signature" not in received.headers  # a job's author wrote it
     job = (await crew.get(f"/tasks/shaped/jobs/{reply['jobId']}")).json["job"]
     assert job["definition"]["webhooks"]["fails"][0]["body"] == body
     assert (await crew.put(f"/tasks/shaped/jobs/{reply['jobId']}", job["definition"])).status == 200

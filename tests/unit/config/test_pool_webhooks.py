@@ -40,6 +40,24 @@ def test_webhooks_and_secrets_are_read_and_shown_without_what_is_secret(tmp_path
     assert row["webhooks"]["fails"][1] == {"url": "http://example.com/y", "retries": 5}
 
 
+def test_receivers_have_secrets_of_their_own_or_the_pools() -> None:
+    rows = [{"url": "https://example.com/hidden", "secrets": [OTHER]}, {"url": "https://user:hidden@example.com/y"}]
+    found = pool(webhooks={"fails": [{"url": "https://example.com/own", "body": {"a": 1}}]}, webhookSecrets=[SECRET], webhookReceivers=rows)
+    assert "hidden@" not in POOLS.show((found,))
+    assert OTHER not in POOLS.show((found,)) + repr(found)
+    for url, body, secrets in (
+        ("https://example.com/any", None, (SECRET,)),
+        ("https://example.com/any", {"a": 1}, ()),
+        ("https://example.com/own", {"a": 1}, (SECRET,)),
+        ("https://example.com/own", {"a": 2}, ()),
+        ("https://example.com/hidden", {"a": 2}, (OTHER,)),
+        ("https://example.com/hidden", None, (OTHER,)),
+        ("https://example.com/hidden/", {"a": 2}, ()),
+        ("https://user:hidden@example.com/y", {"a": 2}, (SECRET,)),
+    ):
+        assert found.secrets_for(Webhook(NotificationTrigger.FAILS, url, body=body)) == secrets
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
@@ -56,6 +74,10 @@ def test_webhooks_and_secrets_are_read_and_shown_without_what_is_secret(tmp_path
         ("webhookSecrets", ["whsec_c2hvcnQ="], "is not a webhook secret"),
         ("webhookSecrets", [7], "a secret that is not text"),
         ("webhookSecrets", ["/no/such/file"], "cannot be read"),
+        ("webhookReceivers", {}, "is not a list of at most 100"),
+        ("webhookReceivers", [{"secrets": [SECRET]}], "a receiver without a url"),
+        ("webhookReceivers", [{"url": "https://x", "secrets": ["whsec_c2hvcnQ="]}], "is not a webhook secret"),
+        ("webhookReceivers", [{"url": "https://x"}, {"url": "https://x"}], "has a url twice"),
     ],
 )
 def test_what_is_wrong_is_said_without_a_secret(key: str, value: Any, words: str) -> None:

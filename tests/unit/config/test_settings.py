@@ -81,6 +81,32 @@ def test_a_server_that_others_reach_needs_users_unless_it_says_that_it_wants_non
     assert not load(role).settings.allow_anonymous
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trusted_proxies", "127.0.0.1"),
+        ("trusted_proxies", "10.1.0.0/16"),
+        ("public_url", "https://jobs.example.com"),
+        ("public_url", "http://10.0.0.7:8080/lane"),
+    ],
+)
+def test_a_server_that_others_reach_by_a_proxy_needs_users_unless_it_says_that_it_wants_none(monkeypatch, name, value):
+    monkeypatch.setenv("FASTLANE_LISTEN", "127.0.0.1")
+    monkeypatch.setenv(f"FASTLANE_{name.upper()}", value)
+    assert "allow_anonymous = true" in faults("up")[name]
+    monkeypatch.setenv("FASTLANE_TOKENS", json.dumps([{"name": "ci", "token": hash_token("t"), "role": "run"}]))
+    assert load("up").settings.tokens
+    monkeypatch.delenv("FASTLANE_TOKENS")
+    monkeypatch.setenv("FASTLANE_ALLOW_ANONYMOUS", "1")
+    assert load("up").settings.allow_anonymous
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8080", "http://fl.localhost", "http://127.0.0.2:1", "http://[::1]:10000"])
+def test_a_public_url_of_this_machine_needs_no_users(monkeypatch, url):
+    monkeypatch.setenv("FASTLANE_PUBLIC_URL", url)
+    assert load("up").settings.public_url == url
+
+
 @pytest.mark.parametrize(("given", "missing"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")])
 def test_tls_needs_the_certificate_and_its_key(given, missing, tmp_path):
     toml(f'{given} = "tls.pem"')
@@ -361,6 +387,7 @@ def test_a_wrong_value_is_answered_with_what_to_write(line, part):
     ],
 )
 def test_a_value_is_read_as_people_write_it(monkeypatch, name, text, value):
+    monkeypatch.setenv("FASTLANE_ALLOW_ANONYMOUS", "true")
     monkeypatch.setenv(f"FASTLANE_{name.upper()}", text)
     assert getattr(load("up").settings, name) == value
 

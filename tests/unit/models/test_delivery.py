@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.delivery import KEPT, MAX_DELAY, Delivery, DeliveryState, Reply, back_off, deliveries_of
+from fastlane.models.delivery import KEPT, MAX_DELAY, NO_OUTCOME, Delivery, DeliveryState, Reply, back_off, deliveries_of
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
@@ -22,7 +22,7 @@ def fresh() -> Delivery:
 def test_it_fails_for_good_after_its_retries() -> None:
     row, states = fresh(), []
     for now in (200, 300, 400):
-        row = row.taken(now + 50).tried(FAILED, began=now, now=now + 5)
+        row = row.taken(now + 50, now).tried(FAILED, began=now, now=now + 5)
         states.append((row.state.value, row.attempts_left, row.due is None))
     assert states == [("pending", 2, False), ("pending", 1, False), ("failed", 0, True)]
     assert (row.version, row.attempts_made, [one.at for one in row.attempts]) == (7, 3, [200, 300, 400])
@@ -38,6 +38,25 @@ def test_one_that_is_sent_again_by_hand_has_as_many_attempts_as_at_first() -> No
     assert (row.state, row.due, row.attempts_left, row.by_hand) == (DeliveryState.PENDING, 9, 3, True)
     again = row.tried(FAILED, began=9, now=10)
     assert (again.state, again.by_hand) == (DeliveryState.PENDING, True)
+
+
+def test_an_attempt_without_an_outcome_counts_and_delays_the_next_one() -> None:
+    row, dues = fresh(), []
+    for now in (100, 200, 300):
+        row = row.taken(now, now)
+        dues.append((row.due or 0) - now)
+    assert (row.lost, row.attempts_made, row.attempts_left) == (3, 3, 3)
+    assert dues == [0, back_off(row.id, 1), back_off(row.id, 2)]
+    known = row.tried(FAILED, began=300, now=301)
+    assert (known.lost, known.attempts_made, known.attempts_left) == (0, 3, 2)
+    assert [one.error for one in known.attempts] == [NO_OUTCOME, NO_OUTCOME, FAILED.error]
+
+
+def test_an_attempt_that_was_not_made_does_not_count() -> None:
+    row = fresh().taken(50, 40).postponed(90)
+    assert (row.due, row.lost, row.attempts_made, row.attempts) == (90, 0, 0, ())
+    held = fresh().taken(50, 40).tried(Reply(None, is_held=True), began=40, now=41)
+    assert (held.state, held.attempts_made, held.attempts) == (DeliveryState.HELD, 0, ())
 
 
 def test_only_the_last_attempts_are_kept() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models.host import Endpoint, read_address
+from fastlane.models.host import Endpoint, is_among, read_address, read_address_pattern
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,12 @@ def test_an_address_says_how_its_engine_is_reached(address: str, scheme: str) ->
         "ssh://-l@h",
         "ssh://me@-h",
         "ssh://h/a b",
+        "ssh://h/run/${AWS_SECRET_ACCESS_KEY}.sock",
+        "ssh://h/$HOME/docker.sock",
+        "ssh://h/%h/docker.sock",
+        "ssh://h/a:0.0.0.0:1",
+        "ssh://h/a\\b",
+        'ssh://h/a"b',
         "tcp://h:1/path",
         "tcp://me@h:1",
         "h:1\n-x",
@@ -76,3 +82,41 @@ def test_tcp_without_tls_needs_leave() -> None:
     for address in ("unix:///s", "ssh://h"):
         assert Endpoint(address).fault is None
         assert not Endpoint(address).is_plain
+
+
+@pytest.mark.parametrize(
+    ("pattern", "among", "others"),
+    [
+        (
+            "10.0.0.*:2376",
+            ["10.0.0.7:2376", "tcp://10.0.0.255:2376"],
+            ["10.0.0.evil.example:2376", "10.0.0.7:23760", "10.0.1.7:2376", "10.0.0.7.evil.example:2376", "ssh://10.0.0.7:2376"],
+        ),
+        ("10.0.*:2376", ["10.0.1.2:2376"], ["10.0.evil:2376", "10.1.0.1:2376"]),
+        ("10.0.0.*", ["10.0.0.7:2376", "10.0.0.7:1"], ["10.0.0.x:1"]),
+        ("10.0.0.7:23*", ["10.0.0.7:2376"], ["10.0.0.7:2476"]),
+        ("[fd00::*]:2376", ["[fd00::7]:2376"], ["[fe80::7]:2376"]),
+        ("engine-*:2376", ["engine-a:2376"], ["engine-a.evil.example:2376"]),
+        ("engine-*.example.com:2376", ["engine-a.example.com:2376"], ["engine-a.evil.example.com:2376", "engine-a.example.com:2377"]),
+        ("*.example.com:2376", ["a.example.com:2376", "a.b.example.com:2376"], ["example.com.evil:2376", "aexample.com:2376"]),
+        (
+            "ssh://me@10.0.0.*",
+            ["ssh://me@10.0.0.7", "ssh://me@10.0.0.7:22"],
+            ["ssh://root@10.0.0.7", "ssh://me@10.0.0.7/x", "ssh://me@10.0.0.x"],
+        ),
+        ("ssh://me@h/run/*", ["ssh://me@h/run/a/docker.sock"], ["ssh://me@h/tmp/a", "ssh://me@h"]),
+        ("ssh://*", ["ssh://h", "ssh://me@h:22"], ["h:1", "ssh://h/tmp/x"]),
+        ("*", ["h:1", "ssh://me@h/x", "unix:///x"], []),
+        ("unix:///run/*", ["unix:///run/a.sock"], ["unix:///run/../tmp/a", "h:1"]),
+        ("10.0.0.7:2376", ["10.0.0.7:2376"], ["tcp://10.0.0.7:2376"]),
+    ],
+)
+def test_a_pattern_means_host_and_port_each_by_itself(pattern: str, among: list[str], others: list[str]) -> None:
+    assert read_address_pattern(pattern) == pattern
+    assert [address for address in among + others if is_among(read_address(address), pattern)] == among
+
+
+@pytest.mark.parametrize("pattern", ["http://*", "h:1:*", "a/*@h", "ssh://a@b@*"])
+def test_a_pattern_of_no_address_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is not a pattern of addresses"):
+        read_address_pattern(pattern)

@@ -78,6 +78,15 @@ def test_what_strangers_wrote_stays_text(name: str) -> None:
     SMTP.header_factory("Subject", found.subject)
 
 
+@pytest.mark.parametrize("url", ["https://evil.example/", "https://fl.example.com.evil.example/", "https://fl.example.com@evil.example/x/"])
+def test_nothing_that_a_jobs_author_wrote_becomes_a_link(url: str) -> None:
+    spec = {"name": url, "command": (url,), "image": url}
+    found = Tags(mail(MailParts(url), spec=spec, task_id=url, host=url, failure=Failure(FailureReason.EXIT, url)).html)
+    assert url in found.words
+    assert found.links
+    assert all(link.startswith("https://fl.example.com/tasks/https%3A") for link in found.links)
+
+
 def test_secrets_of_the_execution_are_masked_in_the_log() -> None:
     found = mail(MailParts("it is hunter2-hunter2, see https://u:pass-word@h/x"), spec={"envs": {"MY_SECRET": "hunter2-hunter2"}})
     for text in (found.text, found.html):

@@ -10,13 +10,17 @@ import pytest
 from fastlane.models.delivery import Delivery, Reply, deliveries_of, quota_id
 from fastlane.models.job import Execution
 from fastlane.models.log import Head, Piece
-from fastlane.models.notify import Mailbox, NotificationTrigger
+from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
+from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from fastlane.notify.port import Mail, MailMessage, MailParts
-from fastlane.scheduler.deliverer import LINES_BYTES, NO_SERVER, MailChannel
+from fastlane.notify.port import Mail, MailMessage, MailParts, Notifier
+from fastlane.notify.webhooks import WebhookSender
+from fastlane.scheduler.deliverer import LINES_BYTES, NO_SERVER, MailChannel, WebhookChannel
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
+from fastlane.web.api.webhook_payload import body_writer, event_maker
 from tests.support.factories import chunk, make_execution, make_spec
+from tests.support.receiver import receiving
 
 HOUR = 3_600_000
 TEAM = "team@example.com"
@@ -137,3 +141,18 @@ async def test_a_mail_quotes_the_end_of_the_log_however_long_its_lines_are(store
 
 async def test_without_a_mail_server_an_attempt_says_so(store: Store) -> None:
     assert await MailChannel(None, store).send(*failed("00000000-0000-7000-8000-000000000001"), 0) == Reply(None, NO_SERVER)
+
+
+async def test_a_template_of_a_pool_that_a_jobs_command_makes_too_long_is_not_sent_and_not_tried_again() -> None:
+    async with receiving() as receiver:
+        webhook = Webhook(NotificationTrigger.FINISHES, receiver.url, body={"text": "{{command}}" * 9})
+        pools = (Pool("all", "", ("h",), webhooks=(webhook,)),)
+        execution = make_execution(status=Status.DONE, spec=make_spec(command=("x" * 200_000,)))
+        (delivery,) = deliveries_of(execution, pools, will_retry=False, now=0)
+        sender = WebhookSender(("127.0.0.1",), 5.0, "0")
+        channel = WebhookChannel(Notifier(body_writer(event_maker(None, ())), sender), pools)
+        reply = await channel.send(execution, delivery, 1)
+        await channel.close()
+    assert (reply.status, reply.is_final) == (None, True)
+    assert "longer than 1 MiB" in (reply.error or "")
+    assert receiver.received == []

@@ -85,7 +85,7 @@ async def success(store: Store, job_id: str, at: int) -> Execution:
 
 
 def watch(store: Any, clock: Moments) -> Lateness:
-    return Lateness(store, clock, (), Deliverer(store, {}, clock))
+    return Lateness(store, clock, (), Deliverer(store, {}, clock, ()))
 
 
 async def events(store: Store, job_id: str) -> list[str]:

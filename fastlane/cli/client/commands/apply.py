@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
-from fastlane.cli.client.output import printable
+from fastlane.cli.client.output import echo, printable
 
 if TYPE_CHECKING:
     from fastlane.client import Client
@@ -92,14 +92,14 @@ def _carry_out(client: "Client", steps: list[Any], prune: bool, change: bool) ->
     counts: Counter[str] = Counter()
     for step in steps:
         if step.kind == REMOVE and not prune:
-            click.echo(f"  {step.name} is not in the file; --prune removes it")
+            echo(f"  {step.name} is not in the file; --prune removes it")
             continue
         counts[step.kind] += 1
         if step.kind == KEEP:
             continue
-        click.echo(f"{SIGNS[step.kind]} {step.name}")
+        echo(f"{SIGNS[step.kind]} {step.name}")
         for field, old, new in step.changes:
-            click.echo(f"    {printable(_shown(field, old, new))}")
+            echo(f"    {printable(_shown(field, old, new))}")
         if change:
             do(client, step)
     verbs = ("created", "changed", "removed") if change else ("to create", "to change", "to remove")

@@ -4,6 +4,7 @@ by which an operator puts right by hand what fastlane cannot."""
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
+from fastlane.cli.client.output import echo
 from fastlane.cli.client.reference import JOB, complete_task, find_execution, find_job
 
 JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_task)
@@ -25,10 +26,10 @@ def stop(jobs: tuple[str, ...], all_: bool, context: str | None) -> None:
         for job in jobs:
             if all_:
                 stopped = client.tasks.stop(job)
-                click.echo(f"{job}: {stopped['stopped']} jobs stopped")
+                echo(f"{job}: {stopped['stopped']} jobs stopped")
                 continue
             name = find_job(client, job)
-            click.echo(f"{name}: {client.jobs.stop(name.task, name.id)['status']}")
+            echo(f"{name}: {client.jobs.stop(name.task, name.id)['status']}")
 
 
 @click.command(cls=ClientCommand)
@@ -44,7 +45,7 @@ def retry(job: str, context: str | None) -> None:
     with connect(context) as client:
         name = find_job(client, job)
         reply = client.jobs.retry(name.task, name.id)
-        click.echo(f"{name}: execution {reply['executionId']}; follow it: fastlane logs -f {name}")
+        echo(f"{name}: execution {reply['executionId']}; follow it: fastlane logs -f {name}")
 
 
 @click.command("run-now", cls=ClientCommand)
@@ -62,7 +63,7 @@ def run_now(job: str, force: bool, context: str | None) -> None:
     with connect(context) as client:
         name = find_job(client, job)
         reply = client.jobs.run_now(name.task, name.id, force=force)
-        click.echo(f"{name}: execution {reply['executionId']}; follow it: fastlane logs -f {name}")
+        echo(f"{name}: execution {reply['executionId']}; follow it: fastlane logs -f {name}")
 
 
 @click.command(cls=ClientCommand)
@@ -78,7 +79,7 @@ def pause(jobs: tuple[str, ...], context: str | None) -> None:
     with connect(context) as client:
         for job in jobs:
             name = find_job(client, job)
-            click.echo(f"{name}: {client.jobs.pause(name.task, name.id)['status']}")
+            echo(f"{name}: {client.jobs.pause(name.task, name.id)['status']}")
 
 
 @click.command(cls=ClientCommand)
@@ -94,7 +95,7 @@ def resume(jobs: tuple[str, ...], context: str | None) -> None:
     with connect(context) as client:
         for job in jobs:
             name = find_job(client, job)
-            click.echo(f"{name}: {client.jobs.resume(name.task, name.id)['status']}")
+            echo(f"{name}: {client.jobs.resume(name.task, name.id)['status']}")
 
 
 @click.command(cls=ClientCommand)
@@ -114,11 +115,11 @@ def rm(jobs: tuple[str, ...], stop_: bool, all_: bool, context: str | None) -> N
         for job in jobs:
             if all_:
                 client.tasks.delete(job, stop=stop_)
-                click.echo(f"{job}: removed")
+                echo(f"{job}: removed")
                 continue
             name = find_job(client, job)
             client.jobs.delete(name.task, name.id, stop=stop_)
-            click.echo(f"{name}: removed")
+            echo(f"{name}: removed")
 
 
 @click.group(cls=ForgivingGroup)
@@ -143,7 +144,7 @@ def pause_dispatch(context: str | None) -> None:
     """
     with connect(context) as client:
         client.server.pause_dispatch()
-    click.echo("dispatch is paused; what runs goes on")
+    echo("dispatch is paused; what runs goes on")
 
 
 @dispatch.command("resume", cls=ClientCommand)
@@ -157,7 +158,7 @@ def resume_dispatch(context: str | None) -> None:
     """
     with connect(context) as client:
         client.server.resume_dispatch()
-    click.echo("dispatch goes on")
+    echo("dispatch goes on")
 
 
 @click.command(cls=ClientCommand)
@@ -171,7 +172,7 @@ def reload(context: str | None) -> None:
     """
     with connect(context) as client:
         reloaded = client.server.reload_pools()
-    click.echo(f"pools: revision {reloaded['revision']}")
+    echo(f"pools: revision {reloaded['revision']}")
 
 
 REASON = click.option("--reason", required=True, metavar="TEXT", help="Why it has to be done by hand; `fastlane events` shows it.")
@@ -203,7 +204,7 @@ def end(job: str, execution: str | None, reason: str, context: str | None) -> No
     """
     with connect(context) as client:
         name, id = find_execution(client, job, execution)
-        click.echo(f"{id}: {client.executions.end(name.task, name.id, id, reason)['status']}")
+        echo(f"{id}: {client.executions.end(name.task, name.id, id, reason)['status']}")
 
 
 @repair.command("mark-cleaned", cls=ClientCommand)
@@ -221,7 +222,7 @@ def mark_cleaned(job: str, execution: str | None, reason: str, context: str | No
     with connect(context) as client:
         name, id = find_execution(client, job, execution)
         client.executions.mark_cleaned(name.task, name.id, id, reason)
-        click.echo(f"{id}: counts as cleaned")
+        echo(f"{id}: counts as cleaned")
 
 
 @repair.command("rebuild-queue", cls=ClientCommand)
@@ -236,7 +237,7 @@ def rebuild_queue(reason: str, context: str | None) -> None:
     """
     with connect(context) as client:
         begun = client.server.rebuild_queue(reason)["begun"]
-    click.echo("the queue is being rebuilt" if begun else "the queue was being rebuilt already")
+    echo("the queue is being rebuilt" if begun else "the queue was being rebuilt already")
 
 
 @repair.command("forget-worker", cls=ClientCommand)
@@ -251,4 +252,4 @@ def forget_worker(worker: str, reason: str, context: str | None) -> None:
       fastlane repair forget-worker 3f2c --reason 'its machine is gone'
     """
     with connect(context) as client:
-        click.echo(f"{client.server.forget_worker(worker, reason)['worker']}: forgotten")
+        echo(f"{client.server.forget_worker(worker, reason)['worker']}: forgotten")

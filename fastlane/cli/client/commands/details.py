@@ -1,12 +1,11 @@
 """The commands that look at one thing: ``why``, ``inspect``, ``open`` and ``status``."""
 
-import json
 from typing import Any
 
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
-from fastlane.cli.client.output import duration, formatted, relative
+from fastlane.cli.client.output import duration, echo, formatted, json_text, relative
 from fastlane.cli.client.reference import JOB, find_job
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")
@@ -14,7 +13,7 @@ FORMAT = click.option("--format", metavar="TEXT", help="A line with fields in br
 
 
 def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_text(value))
 
 
 @click.command(cls=ClientCommand)
@@ -36,17 +35,17 @@ def why(job: str, as_json: bool, context: str | None) -> None:
             return _print_json(found)
         for wait in found["waitingFor"]:
             until = f" (until {wait['until']}, {relative(wait['until'])})" if wait["until"] else ""
-            click.echo(f"{found['status']}: {wait['message']}{until}")
+            echo(f"{found['status']}: {wait['message']}{until}")
         if "lastTick" in found:
             tick = found["lastTick"]
-            click.echo(f"last due time: {tick['due']} ({relative(tick['due'])}): {tick['outcome']}: {tick['reason'] or 'nothing started'}")
+            echo(f"last due time: {tick['due']} ({relative(tick['due'])}): {tick['outcome']}: {tick['reason'] or 'nothing started'}")
         if "outOfMemory" in found:
-            click.echo(f"memory ran out: {found['outOfMemory']['message']}")
+            echo(f"memory ran out: {found['outOfMemory']['message']}")
         detail = client.jobs.get(name.task, name.id)["job"]
         if detail["executions"]:
-            click.echo(outcome(detail["executions"][0], str(name)))
+            echo(outcome(detail["executions"][0], str(name)))
         elif not found["waitingFor"]:
-            click.echo(f"{found['status']}: it waits for nothing, and nothing of it ever ran")
+            echo(f"{found['status']}: it waits for nothing, and nothing of it ever ran")
     return None
 
 
@@ -83,7 +82,7 @@ def inspect(job: str, definition: bool, format: str | None, context: str | None)
         name = find_job(client, job, newest=True)
         found = client.jobs.get(name.task, name.id)["job"]
         if format is not None:
-            click.echo(formatted(format, found))
+            echo(formatted(format, found))
         else:
             _print_json(found["definition"] if definition else found)
 
@@ -109,7 +108,7 @@ def open_page(job: str, only_print: bool, context: str | None) -> None:
         else:
             url = client.jobs.get(name.task, name.id)["job"]["url"] + "stream"
     if only_print or click.launch(url) != 0:
-        click.echo(url)
+        echo(url)
 
 
 @click.command(cls=ClientCommand)
@@ -129,9 +128,9 @@ def status(as_json: bool, format: str | None, context: str | None) -> None:
     if as_json:
         return _print_json(found)
     if format is not None:
-        return click.echo(formatted(format, found))
+        return echo(formatted(format, found))
     for line in _status_lines(found):
-        click.echo(line)
+        echo(line)
     return None
 
 

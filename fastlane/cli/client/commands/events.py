@@ -1,6 +1,5 @@
 """The commands ``events``, ``deliveries`` and ``redeliver``."""
 
-import json
 from itertools import islice
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, connect, say
 from fastlane.cli.client.commands.listings import LAST
-from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, formatted, printable, relative, show
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, echo, form_options, formatted, json_text, printable, relative, show
 from fastlane.cli.client.reference import JOB, complete_task, find_execution, find_job, short
 
 EXECUTION = click.option("--execution", metavar="ID", help="Of this execution, in place of the newest.")
@@ -94,14 +93,14 @@ def events(follow: bool, job: str | None, since: str | None, until: str | None, 
         if not follow:
             return show(EVENTS, islice(client.server.events(since=since, until=until, **filters), most), form)
         for event in client.server.follow_events(since=since, on_lost=lambda error: say(f"{error}; trying again"), **filters):
-            click.echo(_line(event, form))
+            echo(_line(event, form))
     return None
 
 
 def _line(event: Any, form: OutputForm) -> str:
     """An event as a line: a list that grows cannot have columns that fit it."""
     if form.as_json:
-        return json.dumps(event, ensure_ascii=False)
+        return json_text(event, None)
     if form.format is not None:
         return formatted(form.format, event)
     if form.quiet:
@@ -149,6 +148,6 @@ def redeliver(job: str, ids: tuple[str, ...], failed: bool, execution: str | Non
         chosen = [*ids, *(row["id"] for row in rows if failed and row["state"] == "failed" and row["id"] not in ids)]
         for one in chosen:
             client.executions.redeliver(name.task, name.id, id, one)
-            click.echo(f"{one}: is sent again")
+            echo(f"{one}: is sent again")
         if not chosen:
-            click.echo("none has failed")
+            echo("none has failed")

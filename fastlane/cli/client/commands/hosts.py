@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
-from fastlane.cli.client.output import Column, ListLayout, OutputForm, form_options, show
+from fastlane.cli.client.output import Column, ListLayout, OutputForm, echo, form_options, show
 
 
 def _state(row: Any) -> str:
@@ -73,7 +73,7 @@ def add(address: str, pool: str, weight: int | None, max_running: int | None, co
     """
     with connect(context) as client:
         made = client.server.register_host(address, pool, weight=weight, max_running=max_running)
-        click.echo(f"{made['address']}: registered in {', '.join(made['pools'])}, id {made['id']}")
+        echo(f"{made['address']}: registered in {', '.join(made['pools'])}, id {made['id']}")
 
 
 @hosts.command(cls=ClientCommand)
@@ -87,7 +87,7 @@ def drain(host: str, context: str | None) -> None:
       fastlane hosts drain 10.0.0.7:2375
     """
     with connect(context) as client:
-        click.echo(f"{client.server.drain_host(host)['host']}: drained; what runs there goes on")
+        echo(f"{client.server.drain_host(host)['host']}: drained; what runs there goes on")
 
 
 @hosts.command(cls=ClientCommand)
@@ -101,7 +101,7 @@ def undrain(host: str, context: str | None) -> None:
       fastlane hosts undrain 10.0.0.7:2375
     """
     with connect(context) as client:
-        click.echo(f"{client.server.undrain_host(host)['host']}: gets work again")
+        echo(f"{client.server.undrain_host(host)['host']}: gets work again")
 
 
 @hosts.command(cls=ClientCommand)
@@ -119,4 +119,4 @@ def rm(host: str, force: bool, context: str | None) -> None:
     with connect(context) as client:
         removed = client.server.remove_host(host, force=force)
         lost = f"; {removed['lost']} executions are lost" if removed["lost"] else ""
-        click.echo(f"{removed['address']}: removed{lost}")
+        echo(f"{removed['address']}: removed{lost}")

@@ -7,7 +7,7 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, address_of, connect, note_version, say
 from fastlane.cli.client.fields import job_fields, job_options
-from fastlane.cli.client.output import local, relative
+from fastlane.cli.client.output import echo, local, relative
 
 if TYPE_CHECKING:
     from fastlane.client import Address
@@ -78,7 +78,7 @@ async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on
                 say(f"the server had not answered yet; if the job was made, `fastlane ps --task {task}` shows it")
                 raise
             if detach:
-                click.echo(f"{reply['taskId']}/{reply['jobId']}")
+                echo(f"{reply['taskId']}/{reply['jobId']}")
                 return 0
             assert reply["executionId"] is not None
             return await Following(client, task, reply["jobId"], reply["executionId"], stop_on_exit, quiet).exit_code()
@@ -110,11 +110,11 @@ def schedule(context: str | None, dry_run: bool, quiet: bool, task: str, **optio
         if not dry_run:
             reply = client.submit(task, **fields)
             name = f"{reply['taskId']}/{reply['jobId']}"
-            click.echo(name)
+            echo(name)
     if quiet:
         return
     for moment in preview["nextRuns"]:
-        click.echo(f"  {local(moment)} ({relative(moment)})")
+        echo(f"  {local(moment)} ({relative(moment)})")
     for host in preview["hosts"]:
         if not host["usable"]:
-            click.echo(f"  its pool {preview['pool']} cannot use {host['host']} now: {host['reason']}", err=True)
+            echo(f"  its pool {preview['pool']} cannot use {host['host']} now: {host['reason']}", err=True)

@@ -46,6 +46,22 @@ def test_the_files_of_the_settings_are_the_only_ones_and_are_taken_literally() -
     assert (told["UserKnownHostsFile"], told["GlobalKnownHostsFile"]) == ('"/known hosts"', "/dev/null")
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        Endpoint("ssh://h/run/${HOME}/docker.sock"),
+        Endpoint("ssh://h/run/%h/docker.sock"),
+        Endpoint("ssh://h", ssh=SshFiles(Path("/keys/${HOME}"))),
+    ],
+)
+async def test_an_address_that_ssh_would_expand_is_not_connected_to(endpoint: Endpoint) -> None:
+    """It may be stored from before such addresses were refused."""
+    tunnel = Tunnel(endpoint)
+    with pytest.raises(HostDown, match="ssh would"):
+        await tunnel.connect()
+    await tunnel.close()
+
+
 async def test_a_machine_without_ssh_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     tunnel = Tunnel(Endpoint("ssh://h"))
