@@ -7,8 +7,8 @@ the nearest tests are those that mirror the file's path, and then suites by its 
 import json
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from tests.faults.mutants import ROOT, Fault, folder_of
@@ -17,9 +17,9 @@ REACH = ROOT / ".faults"
 SUITES = ("unit", "http", "adapters", "client", "contract", "behaviour")
 SLOWEST = 12.0
 """Seconds; a test that takes longer is not run against single faults."""
-STAGE = (12, 24)
+STAGE = (20, 60)
 """Tests of each stage: first the nearest of ``tests/unit``, then the nearest of the other suites."""
-STAGE_SECONDS = 45.0
+STAGE_SECONDS = 90.0
 """What the tests of a stage may take together, by what they took when they were measured."""
 
 BY_FOLDER = {
@@ -53,6 +53,7 @@ class Nearest:
         self._breadth: dict[str, int] = defaultdict(int)
         self._tests: dict[str, set[str]] = defaultdict(set)
         self._modules: dict[str, set[str]] = defaultdict(set)
+        self._of_file: Counter[tuple[str, str]] = Counter()
         for file in sorted(REACH.glob("*.jsonl")):
             for line in file.read_text("utf-8").splitlines():
                 self._read(*json.loads(line))
@@ -63,6 +64,7 @@ class Nearest:
         for function in called:
             self._tests[function].add(test)
             self._modules[function.partition("::")[0]].add(test)
+            self._of_file[test, function.partition("::")[0]] += 1
 
     def of(self, fault: Fault) -> list[list[str]]:
         """The stages of tests to run against a fault: pytest's arguments for each."""
@@ -71,10 +73,17 @@ class Nearest:
         tests = self._tests.get(f"{fault.file}::{fault.place}") or self._modules.get(fault.file)
         if not tests:
             return [[path] for path in self._by_path(fault)]
-        measured = sorted((test for test in tests if self._seconds[test] <= SLOWEST), key=lambda test: (self._breadth[test], test))
+        measured = self._ranked(tests, fault.file)
         unit = [test for test in measured if test.startswith("tests/unit/")]
         others = [test for test in measured if not test.startswith("tests/unit/")]
         return [stage for stage in (list(self._within(unit, STAGE[0])), list(self._within(others, STAGE[1]))) if stage]
+
+    def _ranked(self, tests: Set[str], file: str) -> list[str]:
+        """The quick ones of these tests: in turn one of those that call little, and one of those that call most of the file."""
+        quick = [test for test in tests if self._seconds[test] <= SLOWEST]
+        by_breadth = sorted(quick, key=lambda test: (self._breadth[test], test))
+        by_file = sorted(quick, key=lambda test: (-self._of_file[test, file], self._breadth[test], test))
+        return list(dict.fromkeys(test for pair in zip(by_file, by_breadth, strict=True) for test in pair))
 
     def _within(self, tests: Sequence[str], most: int) -> Iterator[str]:
         left = STAGE_SECONDS
