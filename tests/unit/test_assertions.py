@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RAISERS = frozenset({"raises", "warns", "fail", "expect", "wait_for", "wait_until", "until", "check_schema"})
+RAISERS = frozenset({"raises", "warns", "fail", "expect", "wait_for", "wait_until", "until", "check_schema", "validate"})
 """What fails a test by itself: pytest's own, and waits for a condition with a deadline."""
 COMMON = frozenset(dir(builtins)) | frozenset(dir(list)) | frozenset(dir(dict)) | {"open", "close", "start", "run", "read", "write", "info"}
 """Names of helpers that other objects have, too."""
@@ -20,7 +20,6 @@ BY_EXCEPTION = {
     "tests/crash/test_seams.py::test_a_job_starts_once_and_ends_right_whatever_falls": "`wait` raises what the case found",
     "tests/crash/test_wire.py::test_a_job_starts_once_and_ends_right_whatever_answer_is_lost": "`wait` raises what the case found",
     "tests/integration/test_refusals.py::test_a_swarm_starts_and_stops_a_service_of_the_largest_size": "the engine refuses it",
-    "tests/integration/test_swarm_hosts.py::test_an_executor_closes_soon_although_calls_hang": "it hangs",
     "tests/unit/config/test_settings.py::test_variables_that_belong_to_others_are_left_alone": "a variable of no setting is refused",
     "tests/unit/config/test_settings.py::test_no_value_makes_a_reader_fail_in_another_way_than_by_refusing_it": "another exception",
     "tests/unit/models/test_paging.py::test_a_walk_is_never_past_the_end": "a page past the end raises",
