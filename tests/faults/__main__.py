@@ -33,7 +33,7 @@ from tests.faults.trial import Trial, Verdict
 RESULTS = Path(__file__).with_name("results.json")
 PROCESSES = 2
 NICENESS = 15
-ORDER = ("survived", "error", "timeout", "killed", "equivalent")
+ORDER = ("survived", "unfinished", "error", "killed", "equivalent")
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def run_all(number: int, seed: str, only: str, status: str | None) -> int:
         if count % 10 == 0:
             write_rows(rows.values(), seed)
     write_rows(rows.values(), seed)
-    return report(gone, [row for row in rows.values() if row.status in ("survived", "error")])
+    return report(gone, [row for row in rows.values() if row.status in ("survived", "unfinished", "error")])
 
 
 def sample(seconds: float, seed: str) -> int:
@@ -158,7 +158,7 @@ def sample(seconds: float, seed: str) -> int:
     survivors, tried = [], 0
     for fault, verdict in run(works, time.monotonic() + seconds):
         tried += 1
-        if verdict.status in ("survived", "error"):
+        if verdict.status in ("survived", "unfinished", "error"):
             survivors.append(row_of(fault, verdict))
     say(f"{tried} of {len(works)} faults tried")
     return report(gone, survivors)

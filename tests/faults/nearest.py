@@ -17,9 +17,9 @@ REACH = ROOT / ".faults"
 SUITES = ("unit", "http", "adapters", "client", "contract", "behaviour")
 SLOWEST = 12.0
 """Seconds; a test that takes longer is not run against single faults."""
-STAGE = (20, 60)
+STAGE = (20, 40)
 """Tests of each stage: first the nearest of ``tests/unit``, then the nearest of the other suites."""
-STAGE_SECONDS = 90.0
+STAGE_SECONDS = 60.0
 """What the tests of a stage may take together, by what they took when they were measured."""
 
 BY_FOLDER = {
