@@ -132,7 +132,7 @@ def run_all(number: int, seed: str, only: str, status: str | None) -> int:
     known = {fault.id for fault in faults}
     if not only and status is None:
         rows = {id: row for id, row in rows.items() if id in known}
-    faults = [fault for fault in faults if only in fault.id or only in fault.file]
+    faults = sorted((fault for fault in faults if only in fault.id or only in fault.file), key=lambda fault: lot(seed, fault.id))
     faults = [fault for fault in faults if status is None or (rows[fault.id].status if fault.id in rows else "new") == status]
     for count, (fault, verdict) in enumerate(run([(fault, tests.of(fault)) for fault in faults])):
         rows[fault.id] = row_of(fault, verdict)
