@@ -67,7 +67,12 @@ async def test_the_record_of_a_request_goes_along_and_refuses_its_repetition(sto
         await other.create(*new(), replace(record, created_at=now))
 
 
-async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import(store: Store, other: Store) -> None:
+AMID = pytest.mark.parametrize("verb", ["list_ticks", "list_executions_of"])
+"""Before which of the reads that follow a job's own, and go on at once, something comes."""
+
+
+@AMID
+async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import(store: Store, other: Store, verb: str) -> None:
     job = new_job(at=2_000)
     await store.create(job, None, None)
     stored = Intercepted(store)
@@ -76,7 +81,7 @@ async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import
         change = fire(job, now=2_000)
         assert await store.advance(job, change.job, change.ticks, change.execution)
 
-    stored.before("list_ticks", fires)
+    stored.before(verb, fires)
     await imported(other, await exported(stored))
     assert len((await store.list_ticks(job.id, ALL)).rows) == 1
     assert await other.job(job.id) == job
@@ -85,7 +90,8 @@ async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import
     assert (await other.list_ticks(job.id, ALL)).total == (await other.list_executions_of(job.id, ALL)).total == 1
 
 
-async def test_a_run_by_hand_that_comes_while_its_job_is_exported_is_left_out_whole(store: Store, other: Store) -> None:
+@AMID
+async def test_a_run_by_hand_that_comes_while_its_job_is_exported_is_left_out_whole(store: Store, other: Store, verb: str) -> None:
     job = new_job(at=2_000)
     await store.create(job, None, None)
     stored = Intercepted(store)
@@ -95,7 +101,7 @@ async def test_a_run_by_hand_that_comes_while_its_job_is_exported_is_left_out_wh
         change = run_now(job, job.spec, now=now, by=None)
         assert await store.advance(job, change.job, change.ticks, change.execution)
 
-    stored.before("list_ticks", runs)
+    stored.before(verb, runs)
     await imported(other, await exported(stored))
     assert (await other.list_ticks(job.id, ALL)).total == (await other.list_executions_of(job.id, ALL)).total == 0
 
@@ -117,6 +123,16 @@ async def test_an_export_without_logs_says_that_they_are_missing(store: Store, o
     found = await other.execution(execution.id)
     assert found is not None
     assert (found.stdout_bytes, found.truncated, await other.log_head(execution.id)) == (0, True, Head())
+
+
+async def test_what_was_dropped_of_a_log_stays_counted(store: Store, other: Store) -> None:
+    job, tick, execution = new()
+    await store.create(job, tick, replace(execution, status=Status.DONE, finished_at=1, stdout_bytes=5, truncated=True))
+    kept = chunk(execution.id, Head(), [Piece(STDOUT, 1, b"hello")], dropped=7)
+    assert await store.append(kept)
+    await imported(other, await exported(store))
+    found = await other.log_head(execution.id)
+    assert (found.offset, found.dropped, found.marks) == (5, 7, kept.end.marks)
 
 
 async def test_an_import_that_ends_half_way_starts_nothing(store: Store, other: Store) -> None:
