@@ -68,7 +68,8 @@ async def test_a_key_may_be_used_again_after_a_day(store):
 
 
 async def test_a_key_is_refused_for_as_long_as_a_day(store):
-    first, second = new(), new()
+    first, second, older = new(), new(), new()
+    await store.create(*older, record_for(older[0], key="older", now=NOW - 1))
     await store.create(*first, record_for(first[0]))
     last = NOW + 24 * 3_600_000  # not the code's own constant
     seen, job = first[0], new_job(at=5_000)
@@ -82,7 +83,8 @@ async def test_a_key_is_refused_for_as_long_as_a_day(store):
     assert record.job_id == seen.id
     other = new()
     await store.create(*other, record_for(other[0], key="other", now=last))
-    assert await store.idempotency_record("key", 0) == record  # a new key forgets only what is older
+    assert await store.idempotency_record("key", 0) == record
+    assert await store.idempotency_record("older", 0) is None
 
 
 async def test_old_records_are_forgotten_when_new_ones_come(store):

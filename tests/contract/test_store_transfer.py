@@ -55,7 +55,7 @@ async def test_another_store_has_all_that_was_exported(store: Store, other: Stor
 async def test_the_record_of_a_request_goes_along_and_refuses_its_repetition(store: Store, other: Store) -> None:
     now = int(time.time() * 1000)
     job, tick, execution = new()
-    record = IdempotencyRecord("key", "body", now - 60_000, job.task_id, job.id, tick.id, execution.id)
+    record = IdempotencyRecord("key", "body", now - 23 * 3_600_000, job.task_id, job.id, tick.id, execution.id)
     await store.create(job, tick, execution, record)
     old = new()
     forgotten = IdempotencyRecord("old", "body", now - 2 * DAY, old[0].task_id, old[0].id, old[1].id, old[2].id)

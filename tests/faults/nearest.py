@@ -34,6 +34,11 @@ BY_FOLDER = {
     "client": ("tests/unit/client", "tests/client"),
     "cli": ("tests/unit/cli", "tests/client"),
 }
+UNSEEN = {
+    "fastlane/cli/client/": ("tests/client/test_commands.py", "tests/client/test_contexts.py", "tests/client/test_apply.py"),
+    "fastlane/cli/": ("tests/unit/cli", "tests/behaviour/transfer/test_commands.py"),
+}
+"""Tests of what runs in a process of its own, where nobody sees what they call."""
 PAGES = {"static/src/console": "tests/browser/test_console*.py", "static/src/log": "tests/browser/test_log_page*.py"}
 
 
@@ -76,7 +81,8 @@ class Nearest:
         measured = self._ranked(tests, fault.file)
         unit = [test for test in measured if test.startswith("tests/unit/")]
         others = [test for test in measured if not test.startswith("tests/unit/")]
-        return [stage for stage in (list(self._within(unit, STAGE[0])), list(self._within(others, STAGE[1]))) if stage]
+        further = [list(paths) for folder, paths in UNSEEN.items() if fault.file.startswith(folder)]
+        return [stage for stage in (list(self._within(unit, STAGE[0])), list(self._within(others, STAGE[1])), *further) if stage]
 
     def _ranked(self, tests: Set[str], file: str) -> list[str]:
         """The quick ones of these tests: in turn one of those that call little, and one of those that call most of the file."""
