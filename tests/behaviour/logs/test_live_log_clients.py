@@ -54,6 +54,18 @@ async def test_a_bad_query_is_a_400_that_names_it(server, query, field):
     assert (answer.status, [fault["field"] for fault in answer.json["errors"]]) == (400, [field])
 
 
+async def test_a_cursor_of_another_log_shows_nothing_of_it(server):
+    """Its task may be one that the client may not see."""
+    own, other = await server.run_to_end("task", (1, b"own")), await server.run_to_end("secret", (1, b"secret"))
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x" * 22 + "=="}
+    events = {"Accept": "text/event-stream"}
+    for url in (own["jobUrl"], own["executionUrl"]):
+        for path, headers in (("ws?", upgrade), ("logs?follow=1&", {}), ("logs?follow=1&", events), ("logs?", events)):
+            answer = await server.get(f"{url}{path}from={other['executionId']}:0", headers=headers)
+            assert (answer.status, [fault["field"] for fault in answer.json["errors"]]) == (400, ["from"]), path
+            assert b"secret" not in answer.body
+
+
 async def test_plain_http_is_told_to_upgrade(server):
     reply = await server.run_to_end("task")
     answer = await server.get(reply["jobUrl"] + "ws")
