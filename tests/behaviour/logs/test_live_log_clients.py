@@ -164,6 +164,20 @@ async def test_a_ping_is_answered_and_a_close_confirmed(server):
     await until(lambda: len(server.followers) == 0, "it is not forgotten")
 
 
+async def test_a_peer_may_send_pongs_that_answer_nothing(server):
+    """As RFC 6455 lets clients do, to show that they are alive."""
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    url = f"ws://localhost:{server.port}/tasks/task/jobs/{reply['jobId']}/ws"
+    async with asyncio.timeout(30), connect(url, proxy=None) as client:
+        await client.pong(b"alive")
+        await (await client.ping())  # the server has read the pong before it answers this
+        await server.append_log(execution, (1, b"later\n"))
+        await server.end(execution)
+        assert [message async for message in client] == ["later\n"]
+    assert (client.close_code, client.close_reason) == (1000, "done")
+
+
 async def test_a_peer_that_answers_no_ping_is_dropped(server, monkeypatch):
     monkeypatch.setattr(server.context.traffic.heartbeats, "every", 0.1)
     reply = await server.enqueue()
