@@ -19,13 +19,14 @@ from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import RESTORED
 from fastlane.models.status import Status
+from fastlane.models.tick import Tick
 from fastlane.storage.base import Store
 from fastlane.storage.transfer import files
 from fastlane.storage.transfer.files import Importer
-from fastlane.storage.transfer.lines import ExecutionLine
+from fastlane.storage.transfer.lines import ExecutionLine, JobLine
 from tests.contract.moving import ALL, content, exported, imported, without_start
 from tests.contract.test_stores_agree import History
-from tests.support.factories import chunk, make_job, new, new_job
+from tests.support.factories import chunk, first_of, make_job, new, new_job
 from tests.support.intercept import Intercepted
 
 BY_EXECUTION = ("executions", "logs")
@@ -161,12 +162,13 @@ async def test_an_import_notices_that_someone_else_writes(store: Store, other: S
         await imported(stored, lines)
 
 
-async def test_what_is_due_and_under_way_is_summed_up(store: Store, other: Store) -> None:
-    for at in (3_000, 2_000, int(time.time() * 1000) + 60_000):
+async def test_what_is_due_and_under_way_is_summed_up(store: Store, other: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SHOWN", 2)
+    for at in (3_000, 2_000, 4_000, int(time.time() * 1000) + 60_000):
         await store.create(new_job(at=at), None, None)
     await store.create(*new())
     summary = (await imported(other, await exported(store))).summary
-    assert (summary.due, [job.next_tick for job in summary.first_due]) == (2, [2_000, 3_000])
+    assert (summary.due, [job.next_tick for job in summary.first_due]) == (3, [2_000, 3_000])
     assert (summary.under_way, [one.status for one in summary.first_under_way]) == (1, [Status.ENQUEUED])
 
 
@@ -207,15 +209,20 @@ async def test_deliveries_go_along_and_are_not_made_again_when_their_execution_s
     assert await other.deliveries_of(execution.id) == [sent]
 
 
-async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_pages_of_jobs_and_of_requests_are_exported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "PAGE", 2)
     now = int(time.time() * 1000)
     for number in range(5):
         job, tick, execution = new()
         record = IdempotencyRecord(f"key{number}", "body", now - number // 2, job.task_id, job.id, tick.id, execution.id)
         await store.create(job, tick, execution, record)
-    keys = [line.key for line in await exported(store) if isinstance(line, IdempotencyRecord)]
-    assert sorted(keys) == [f"key{number}" for number in range(5)]
+        for again in (2, 3, 4):
+            tick, execution = first_of(job, key=f"r:{again}", sequence=again)
+            assert await store.advance(job, replace(job, sequence=again), [tick], execution)
+            job = replace(job, sequence=again)
+    lines = await exported(store)
+    assert sorted(line.key for line in lines if isinstance(line, IdempotencyRecord)) == [f"key{number}" for number in range(5)]
+    assert [sum(isinstance(line, kind) for line in lines) for kind in (JobLine, Tick, ExecutionLine)] == [5, 20, 20]
 
 
 async def test_the_lateness_of_a_job_goes_along_and_is_not_told_again(store: Store, other: Store) -> None:
