@@ -3,7 +3,8 @@
 import ast
 import builtins
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Set
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -33,16 +34,19 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 FILES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "tests").rglob("*.py"))}
 
 
-def functions(tree: ast.AST) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+@cache
+def functions(tree: ast.AST) -> list[Function]:
+    return [node for node in ast.walk(tree) if isinstance(node, Function)]
 
 
+@cache
 def called(function: ast.AST) -> set[str]:
     """The names of what a function calls, whatever it is called on."""
     calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
     return {call.id if isinstance(call, ast.Name) else call.attr for call in calls if isinstance(call, ast.Name | ast.Attribute)}
 
 
+@cache
 def asserts(function: ast.AST) -> bool:
     return any(isinstance(node, ast.Assert | ast.Raise) for node in ast.walk(function)) or bool(called(function) & RAISERS)
 
