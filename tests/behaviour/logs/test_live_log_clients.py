@@ -137,6 +137,17 @@ async def test_who_goes_away_is_forgotten(server):
         await until(lambda: len(server.followers) == 0, "it is not forgotten")
 
 
+async def test_nothing_is_read_any_more_for_a_client_that_waited_for_a_start_and_went_away(server):
+    def polls() -> int:
+        return sum(task.get_name() == "shared poll" for task in asyncio.all_tasks())
+
+    reply = await server.enqueue(startIn="5s")
+    async with socket(server, reply["jobUrl"] + "ws"), socket(server, reply["jobUrl"] + "ws"):
+        await until(lambda: len(server.followers) == 2, "the followers")
+        await until(lambda: polls() == 1, "one poll for both")
+    await until(lambda: polls() == 0, "the end of the poll")
+
+
 async def test_nothing_of_a_request_is_kept_while_its_socket_is_open(server):
     """A thousand clients that only listen take the memory of their connections, not that of their requests."""
     reply = await server.enqueue()
