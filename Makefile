@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash test-long test-model test-mongo bench bench-quick bench-peers check image dist lock clean
+.PHONY: help run stop test test-crash test-long test-model test-faults test-mongo bench bench-quick bench-peers check image dist lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -22,6 +22,9 @@ test-long: ## run the long tests: a thousand jobs, and repeated faults of severa
 
 test-model: ## run the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
 	@scripts/test-model $(ARGS)
+
+test-faults: ## make faults in copies of the code and check that tests find them; about 5 minutes (ARGS=all for every one)
+	@scripts/test-faults $(ARGS)
 
 test-mongo: ## run the tests of the store, the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
 	@scripts/test-mongo $(ARGS)

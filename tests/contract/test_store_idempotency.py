@@ -67,6 +67,26 @@ async def test_a_key_may_be_used_again_after_a_day(store):
     assert record.job_id == second[0].id
 
 
+async def test_a_key_is_refused_for_as_long_as_a_day(store):
+    first, second, older = new(), new(), new()
+    await store.create(*older, record_for(older[0], key="older", now=NOW - 1))
+    await store.create(*first, record_for(first[0]))
+    last = NOW + 24 * 3_600_000  # not the code's own constant
+    seen, job = first[0], new_job(at=5_000)
+    await store.create(job, None, None)
+    with pytest.raises(Repeated):
+        await store.create(*second, record_for(second[0], now=last))
+    with pytest.raises(Repeated):
+        await store.advance(job, replace(job, sequence=2), (), None, record_for(job, now=last))
+    record = await store.idempotency_record("key", last - 24 * 3_600_000)
+    assert record is not None
+    assert record.job_id == seen.id
+    other = new()
+    await store.create(*other, record_for(other[0], key="other", now=last))
+    assert await store.idempotency_record("key", 0) == record
+    assert await store.idempotency_record("older", 0) is None
+
+
 async def test_old_records_are_forgotten_when_new_ones_come(store):
     for number in range(3):
         one = new()

@@ -19,13 +19,14 @@ from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import RESTORED
 from fastlane.models.status import Status
+from fastlane.models.tick import Tick
 from fastlane.storage.base import Store
 from fastlane.storage.transfer import files
 from fastlane.storage.transfer.files import Importer
-from fastlane.storage.transfer.lines import ExecutionLine
+from fastlane.storage.transfer.lines import ExecutionLine, JobLine
 from tests.contract.moving import ALL, content, exported, imported, without_start
 from tests.contract.test_stores_agree import History
-from tests.support.factories import chunk, make_job, new, new_job
+from tests.support.factories import chunk, first_of, make_job, new, new_job
 from tests.support.intercept import Intercepted
 
 BY_EXECUTION = ("executions", "logs")
@@ -55,7 +56,7 @@ async def test_another_store_has_all_that_was_exported(store: Store, other: Stor
 async def test_the_record_of_a_request_goes_along_and_refuses_its_repetition(store: Store, other: Store) -> None:
     now = int(time.time() * 1000)
     job, tick, execution = new()
-    record = IdempotencyRecord("key", "body", now - 60_000, job.task_id, job.id, tick.id, execution.id)
+    record = IdempotencyRecord("key", "body", now - 23 * 3_600_000, job.task_id, job.id, tick.id, execution.id)
     await store.create(job, tick, execution, record)
     old = new()
     forgotten = IdempotencyRecord("old", "body", now - 2 * DAY, old[0].task_id, old[0].id, old[1].id, old[2].id)
@@ -67,7 +68,12 @@ async def test_the_record_of_a_request_goes_along_and_refuses_its_repetition(sto
         await other.create(*new(), replace(record, created_at=now))
 
 
-async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import(store: Store, other: Store) -> None:
+AMID = pytest.mark.parametrize("verb", ["list_ticks", "list_executions_of"])
+"""Before which of the reads that follow a job's own, and go on at once, something comes."""
+
+
+@AMID
+async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import(store: Store, other: Store, verb: str) -> None:
     job = new_job(at=2_000)
     await store.create(job, None, None)
     stored = Intercepted(store)
@@ -76,7 +82,7 @@ async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import
         change = fire(job, now=2_000)
         assert await store.advance(job, change.job, change.ticks, change.execution)
 
-    stored.before("list_ticks", fires)
+    stored.before(verb, fires)
     await imported(other, await exported(stored))
     assert len((await store.list_ticks(job.id, ALL)).rows) == 1
     assert await other.job(job.id) == job
@@ -85,7 +91,8 @@ async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import
     assert (await other.list_ticks(job.id, ALL)).total == (await other.list_executions_of(job.id, ALL)).total == 1
 
 
-async def test_a_run_by_hand_that_comes_while_its_job_is_exported_is_left_out_whole(store: Store, other: Store) -> None:
+@AMID
+async def test_a_run_by_hand_that_comes_while_its_job_is_exported_is_left_out_whole(store: Store, other: Store, verb: str) -> None:
     job = new_job(at=2_000)
     await store.create(job, None, None)
     stored = Intercepted(store)
@@ -95,7 +102,7 @@ async def test_a_run_by_hand_that_comes_while_its_job_is_exported_is_left_out_wh
         change = run_now(job, job.spec, now=now, by=None)
         assert await store.advance(job, change.job, change.ticks, change.execution)
 
-    stored.before("list_ticks", runs)
+    stored.before(verb, runs)
     await imported(other, await exported(stored))
     assert (await other.list_ticks(job.id, ALL)).total == (await other.list_executions_of(job.id, ALL)).total == 0
 
@@ -117,6 +124,16 @@ async def test_an_export_without_logs_says_that_they_are_missing(store: Store, o
     found = await other.execution(execution.id)
     assert found is not None
     assert (found.stdout_bytes, found.truncated, await other.log_head(execution.id)) == (0, True, Head())
+
+
+async def test_what_was_dropped_of_a_log_stays_counted(store: Store, other: Store) -> None:
+    job, tick, execution = new()
+    await store.create(job, tick, replace(execution, status=Status.DONE, finished_at=1, stdout_bytes=5, truncated=True))
+    kept = chunk(execution.id, Head(), [Piece(STDOUT, 1, b"hello")], dropped=7)
+    assert await store.append(kept)
+    await imported(other, await exported(store))
+    found = await other.log_head(execution.id)
+    assert (found.offset, found.dropped, found.marks) == (5, 7, kept.end.marks)
 
 
 async def test_an_import_that_ends_half_way_starts_nothing(store: Store, other: Store) -> None:
@@ -145,12 +162,13 @@ async def test_an_import_notices_that_someone_else_writes(store: Store, other: S
         await imported(stored, lines)
 
 
-async def test_what_is_due_and_under_way_is_summed_up(store: Store, other: Store) -> None:
-    for at in (3_000, 2_000, int(time.time() * 1000) + 60_000):
+async def test_what_is_due_and_under_way_is_summed_up(store: Store, other: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SHOWN", 2)
+    for at in (3_000, 2_000, 4_000, int(time.time() * 1000) + 60_000):
         await store.create(new_job(at=at), None, None)
     await store.create(*new())
     summary = (await imported(other, await exported(store))).summary
-    assert (summary.due, [job.next_tick for job in summary.first_due]) == (2, [2_000, 3_000])
+    assert (summary.due, [job.next_tick for job in summary.first_due]) == (3, [2_000, 3_000])
     assert (summary.under_way, [one.status for one in summary.first_under_way]) == (1, [Status.ENQUEUED])
 
 
@@ -191,15 +209,20 @@ async def test_deliveries_go_along_and_are_not_made_again_when_their_execution_s
     assert await other.deliveries_of(execution.id) == [sent]
 
 
-async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_pages_of_jobs_and_of_requests_are_exported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "PAGE", 2)
     now = int(time.time() * 1000)
     for number in range(5):
         job, tick, execution = new()
         record = IdempotencyRecord(f"key{number}", "body", now - number // 2, job.task_id, job.id, tick.id, execution.id)
         await store.create(job, tick, execution, record)
-    keys = [line.key for line in await exported(store) if isinstance(line, IdempotencyRecord)]
-    assert sorted(keys) == [f"key{number}" for number in range(5)]
+        for again in (2, 3, 4):
+            tick, execution = first_of(job, key=f"r:{again}", sequence=again)
+            assert await store.advance(job, replace(job, sequence=again), [tick], execution)
+            job = replace(job, sequence=again)
+    lines = await exported(store)
+    assert sorted(line.key for line in lines if isinstance(line, IdempotencyRecord)) == [f"key{number}" for number in range(5)]
+    assert [sum(isinstance(line, kind) for line in lines) for kind in (JobLine, Tick, ExecutionLine)] == [5, 20, 20]
 
 
 async def test_the_lateness_of_a_job_goes_along_and_is_not_told_again(store: Store, other: Store) -> None:

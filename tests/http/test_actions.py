@@ -86,12 +86,16 @@ async def test_a_scheduled_job_is_run_not_retried(server):
 async def test_the_stop_of_a_task_stops_every_job_that_is_alive(server):
     ended = await server.execution(await server.run_to_end("task"))
     await server.store.change(transitions.settle(ended))
-    for spec in ({}, {"startIn": "1h"}, {"cron": "@daily"}):
+    waiting = await server.enqueue()
+    for spec in ({"startIn": "1h"}, {"cron": "@daily"}):
         await server.enqueue(**spec)
     answer = await server.post("/task/task/stop/")
     assert answer.json["stopped"] == 3
     assert answer.json["taskUrl"].endswith("/tasks/task/")
-    assert (await server.post("/tasks/task/stop")).json["stopped"] <= 1  # the one that waited is yet to be settled
+    (stopped,) = await server.store.executions_of(waiting["jobId"], 2)
+    assert (await server.post("/tasks/task/stop")).json["stopped"] == 1  # the one that waited is yet to be settled
+    assert await server.store.change(transitions.settle(stopped))
+    assert (await server.post("/tasks/task/stop")).json["stopped"] == 0
     assert (await server.post("/tasks/none/stop")).status == 404
 
 

@@ -90,6 +90,12 @@ async def test_nothing_is_told_or_done_for_who_does_not_say_who_they_are(guarded
     assert (job["status"], job["executionCount"]) == ("enqueued", 1)
 
 
+@pytest.mark.parametrize("path", ["/tasks", "/jobs", "/status", "/events", "/tasks/none", "/nothing"])
+async def test_no_proxy_may_keep_an_answer_that_needs_a_login(guarded, path):
+    for headers in ({}, ADMIN):
+        assert (await guarded.get(path, headers=headers)).headers["Cache-Control"] == "no-store"
+
+
 @pytest.mark.parametrize("path", sorted(HEALTH))
 async def test_health_is_told_to_everybody(guarded, path):
     assert (await guarded.get(path)).status in (200, 503)

@@ -267,7 +267,7 @@ async def test_each_change_gives_a_job_another_etag_and_its_runs_do_not(server):
     assert (answer.status, answer.headers["ETag"]) == (200, seen[-1])
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "stop"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "stop", "PUT?dryRun=1", "PATCH?dryRun=1"])
 async def test_a_change_of_another_version_than_the_one_that_was_read_is_refused(server, method):
     reply = await server.enqueue(cron="0 8 * * *")
     await server.post(reply["jobUrl"] + "stop")
@@ -276,7 +276,8 @@ async def test_a_change_of_another_version_than_the_one_that_was_read_is_refused
     before = await server.store.job(reply["jobId"])
 
     async def change(tag):
-        url, verb = (reply["jobUrl"] + "stop", "POST") if method == "stop" else (reply["jobUrl"], method)
+        verb, _, query = method.partition("?")
+        url, verb = (reply["jobUrl"] + "stop", "POST") if method == "stop" else (f"{reply['jobUrl']}?{query}", verb)
         return await server.ask(verb, url, headers={"If-Match": tag}, json={"image": "ubuntu"})
 
     refused = await change(old)

@@ -79,7 +79,8 @@ async def test_an_execution_in_full(server):
     assert shown["task"] == {"id": "task", "url": reply["taskUrl"]}
     assert shown["job"] == {"id": reply["jobId"], "url": reply["jobUrl"]}
     execution = shown["execution"]
-    assert execution.pop("durationMs") >= 0
+    started, finished = (datetime.fromisoformat(execution[name]) for name in ("startedAt", "finishedAt"))
+    assert execution.pop("durationMs") == (finished - started) / timedelta(milliseconds=1)
     for name in ("createdAt", "startedAt", "finishedAt", "scheduledFor"):
         assert MOMENT.fullmatch(execution.pop(name)), name
     assert execution == {

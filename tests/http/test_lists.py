@@ -157,11 +157,21 @@ async def test_tasks_are_found_by_words_and_beginnings(server):
         assert ({row["taskId"] for row in page["items"]}, page["total"]) == (expected, len(expected)), words
 
 
-@pytest.mark.parametrize("query", ["", "?query=", "?query=%20%20", "?query=" + "x" * 1_001, "?q=x"])
-async def test_a_search_without_words_is_refused_and_says_so(server, query):
+@pytest.mark.parametrize(
+    ("query", "field", "words"),
+    [
+        ("", "query", "is missing"),
+        ("?query=", "query", "is missing"),
+        ("?query=%20%20", "query", "is missing"),
+        ("?query=" + "x" * 1_001, "query", "longer than 1000 characters"),
+        ("?q=x", "q", "is not a query parameter"),
+    ],
+)
+async def test_a_search_without_words_is_refused_and_says_so(server, query, field, words):
     answer = await server.get("/search" + query)
     assert answer.status == 400
-    assert "query" in answer.json["errors"][0]["message"] or answer.json["errors"][0]["field"] == "query"
+    assert answer.json["errors"][0]["field"] == field
+    assert words in answer.json["errors"][0]["message"]
 
 
 async def test_a_tasks_jobs_are_filtered_by_status(server):

@@ -20,6 +20,19 @@ NAMES = {collection: {index.document["name"] for index in indexes} for collectio
 KEYS = {index.document["name"]: index.document for indexes in INDEXES.values() for index in indexes}
 
 
+async def test_what_the_database_itself_removes_stays_as_long_as_a_process_may_sleep(store: MongoStore, mongo_url: str) -> None:
+    """A tombstone keeps a process that slept from making its job once more. The id of a deleted execution tells a worker of its end."""
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        database = client.get_default_database()
+        found = {
+            (collection, name): index["expireAfterSeconds"]
+            for collection in database.list_collection_names()
+            for name, index in database[collection].index_information().items()
+            if "expireAfterSeconds" in index
+        }
+    assert found == {("jobs", "jobs_gone"): 7 * 86_400, ("deleted_executions", "deleted_by_age"): 86_400}
+
+
 @pytest.fixture
 async def traced(mongo_url: str) -> AsyncIterator[tuple[MongoStore, list[Command]]]:
     store = MongoStore(mongo_url, deadline=PATIENCE)

@@ -102,9 +102,12 @@ async def test_a_stream_has_only_what_the_user_may_see(shared_redis, tmp_path):
         assert event["taskId"] == "mine"
 
 
-async def test_a_stream_ends_when_the_login_is_revoked(shared_redis, tmp_path):
-    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", tokens=TOKENS) as server, followed(server, **EYES) as stream:
-        server.context.authenticator.replace((), TOKENS[:1])
+@pytest.mark.parametrize(
+    "left", [(), (token("anna", "fl_anna", "read"),), (token("anna", "fl_anna", "admin", "mine"),)], ids=["gone", "role", "tasks"]
+)
+async def test_a_stream_ends_when_the_login_is_revoked_or_has_other_rights(shared_redis, tmp_path, left):
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", tokens=TOKENS) as server, followed(server, **ANNA) as stream:
+        server.context.authenticator.replace((), (*left, TOKENS[1]))
         assert await stream.next() == {"event": "end", "data": '{"reason":"retry"}'}
         assert await stream.answer.content.read() == b""
 

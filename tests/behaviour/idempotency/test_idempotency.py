@@ -1,13 +1,15 @@
 """Requests that are sent again under their Idempotency-Key."""
 
 import asyncio
+import time
 from uuid import uuid4
 
 import pytest
 
 from fastlane.queue.port import Lane
+from tests.support.clock import ShiftedClock
 from tests.support.credentials import basic, bearer, token, user
-from tests.support.fastlane import Fastlane
+from tests.support.fastlane import Answer, Fastlane
 
 JOB = {"image": "ubuntu", "command": "ls"}
 ONCE = {"Idempotency-Key": "d5a1"}
@@ -28,6 +30,22 @@ async def test_the_same_request_gets_the_first_answer_and_runs_once(server):
         assert again.headers["Idempotent-Replayed"] == "true"
     assert await claimed(server) == [first.json["executionId"]]
     assert (await server.get("/tasks/task")).json["total"] == 1
+
+
+async def test_a_key_counts_for_a_day_and_no_longer(own_redis, tmp_path):
+    async def sent(ago: int) -> Answer:
+        """The answer of a server whose clocks show an earlier time, by so many hours."""
+        behind = -ago * 3_600_000
+        server = Fastlane(tmp_path, own_redis.url, installation="day", queue_time=lambda: int(time.time() * 1000) + behind)
+        server.clock = ShiftedClock(behind)
+        async with server:
+            return await server.post("/tasks/task", JOB, headers=ONCE)
+
+    first = await sent(25)
+    assert (await sent(2)).json["jobId"] == first.json["jobId"]
+    again = await sent(0)
+    assert "Idempotent-Replayed" not in again.headers
+    assert again.json["jobId"] != first.json["jobId"]
 
 
 @pytest.mark.parametrize("body", [{"startIn": "1h"}, {"startAt": 4_000_000_000}, {"cron": "@daily"}])

@@ -54,6 +54,18 @@ async def test_a_bad_query_is_a_400_that_names_it(server, query, field):
     assert (answer.status, [fault["field"] for fault in answer.json["errors"]]) == (400, [field])
 
 
+async def test_a_cursor_of_another_log_shows_nothing_of_it(server):
+    """Its task may be one that the client may not see."""
+    own, other = await server.run_to_end("task", (1, b"own")), await server.run_to_end("secret", (1, b"secret"))
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x" * 22 + "=="}
+    events = {"Accept": "text/event-stream"}
+    for url in (own["jobUrl"], own["executionUrl"]):
+        for path, headers in (("ws?", upgrade), ("logs?follow=1&", {}), ("logs?follow=1&", events), ("logs?", events)):
+            answer = await server.get(f"{url}{path}from={other['executionId']}:0", headers=headers)
+            assert (answer.status, [fault["field"] for fault in answer.json["errors"]]) == (400, ["from"]), path
+            assert b"secret" not in answer.body
+
+
 async def test_plain_http_is_told_to_upgrade(server):
     reply = await server.run_to_end("task")
     answer = await server.get(reply["jobUrl"] + "ws")
@@ -125,6 +137,17 @@ async def test_who_goes_away_is_forgotten(server):
         await until(lambda: len(server.followers) == 0, "it is not forgotten")
 
 
+async def test_nothing_is_read_any_more_for_a_client_that_waited_for_a_start_and_went_away(server):
+    def polls() -> int:
+        return sum(task.get_name() == "shared poll" for task in asyncio.all_tasks())
+
+    reply = await server.enqueue(startIn="5s")
+    async with socket(server, reply["jobUrl"] + "ws"), socket(server, reply["jobUrl"] + "ws"):
+        await until(lambda: len(server.followers) == 2, "the followers")
+        await until(lambda: polls() == 1, "one poll for both")
+    await until(lambda: polls() == 0, "the end of the poll")
+
+
 async def test_nothing_of_a_request_is_kept_while_its_socket_is_open(server):
     """A thousand clients that only listen take the memory of their connections, not that of their requests."""
     reply = await server.enqueue()
@@ -150,6 +173,20 @@ async def test_a_ping_is_answered_and_a_close_confirmed(server):
         await client.close(4000, "enough")
     assert client.protocol.close_rcvd == Close(4000, "")
     await until(lambda: len(server.followers) == 0, "it is not forgotten")
+
+
+async def test_a_peer_may_send_pongs_that_answer_nothing(server):
+    """As RFC 6455 lets clients do, to show that they are alive."""
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    url = f"ws://localhost:{server.port}/tasks/task/jobs/{reply['jobId']}/ws"
+    async with asyncio.timeout(30), connect(url, proxy=None) as client:
+        await client.pong(b"alive")
+        await (await client.ping())  # the server has read the pong before it answers this
+        await server.append_log(execution, (1, b"later\n"))
+        await server.end(execution)
+        assert [message async for message in client] == ["later\n"]
+    assert (client.close_code, client.close_reason) == (1000, "done")
 
 
 async def test_a_peer_that_answers_no_ping_is_dropped(server, monkeypatch):

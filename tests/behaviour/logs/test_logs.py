@@ -134,6 +134,8 @@ async def test_ranges(server, header, status, body, content_range):
         assert answer.headers["Accept-Ranges"] == "bytes"
     head = await server.ask("HEAD", reply["jobUrl"] + "stdout", headers={"Range": header})
     assert (head.status, head.headers["Content-Length"]) == (status, answer.headers["Content-Length"])
+    whole = await server.get(reply["jobUrl"] + "stdout", headers={"Range": header, "If-Range": '"x"'})  # there is no validator to match
+    assert (whole.status, whole.body, whole.headers.get("Content-Range")) == (200, b"0123456789", None)
 
 
 @pytest.mark.parametrize(

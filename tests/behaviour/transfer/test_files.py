@@ -2,12 +2,13 @@
 
 import gzip
 import json
-from collections.abc import Callable
+import os
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from fastlane.errors import FastlaneError
+from fastlane.errors import FastlaneError, StoreDown
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.storage.transfer import lines as files
 from fastlane.storage.transfer.files import export
@@ -87,7 +88,9 @@ async def test_a_packed_file_that_is_damaged_is_refused(lines: list[bytes], tmp_
             files.check(tmp_path / "damaged.gz", quiet)
 
 
-@pytest.mark.parametrize(("field", "value"), [("created_at", "yesterday"), ("sequence", None), ("modified_at", 1.5), ("task_id", 7)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("created_at", "yesterday"), ("sequence", None), ("sequence", 2**63), ("modified_at", 1.5), ("task_id", 7)]
+)
 async def test_a_value_of_another_type_is_refused_before_anything_is_imported(
     lines: list[bytes], tmp_path: Path, field: str, value: object
 ) -> None:
@@ -96,6 +99,36 @@ async def test_a_value_of_another_type_is_refused_before_anything_is_imported(
     (tmp_path / "typed.jsonl").write_bytes(b"".join([*lines[:2], json.dumps(job).encode() + b"\n", *lines[3:]]))
     with pytest.raises(FastlaneError, match=f"line 3: {field} "):
         files.check(tmp_path / "typed.jsonl", quiet)
+
+
+async def test_a_file_is_on_the_disk_before_it_takes_its_name(lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append(("fsync", os.readlink(f"/proc/self/fd/{file}"))), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda source, target: (done.append(("replace", str(source))), replace(source, target)))
+
+    async def again() -> AsyncIterator[Line]:
+        for text in lines:
+            yield files.decode(text)
+
+    await files.write(again(), tmp_path / "again.jsonl", quiet)
+    assert done == [("fsync", str(tmp_path / "again.jsonl.part")), ("replace", str(tmp_path / "again.jsonl.part"))]
+    assert (tmp_path / "again.jsonl").read_bytes() == b"".join(lines)
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
+async def test_an_export_that_fails_half_way_leaves_the_earlier_file_alone(lines: list[bytes], tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    (folder / name).write_text("the one of yesterday")
+
+    async def cut() -> AsyncIterator[Line]:
+        yield files.decode(lines[0])
+        raise StoreDown("it is gone")
+
+    with pytest.raises(StoreDown):
+        await files.write(cut(), folder / name, quiet)
+    assert [(file.name, file.read_text()) for file in folder.iterdir()] == [(name, "the one of yesterday")]
 
 
 async def test_a_field_that_an_older_fastlane_did_not_have_has_its_default(lines: list[bytes], tmp_path: Path) -> None:

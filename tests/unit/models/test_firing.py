@@ -210,6 +210,23 @@ def test_a_day_of_minutes_is_counted_to_the_last() -> None:
     )
 
 
+@pytest.mark.parametrize("catch_up", CatchUp)
+@pytest.mark.parametrize("late", [GRACE - 1, GRACE, GRACE + 1, GRACE + 2, 2 * GRACE, 2 * GRACE + 1])
+def test_a_timer_that_looks_when_a_tick_is_just_too_late_forgets_none(catch_up: CatchUp, late: int) -> None:
+    cron, first = read_cron("* * * * *"), at("2026-01-01 10:00")
+    now = first + 5 * 60_000 + late
+    decision, seen = decide(FiringRules(cron, catch_up=catch_up), first, now=now), list[int]()
+    while True:
+        if decision.missed:
+            seen += [decision.missed.first, *ticks_between(cron, decision.missed.first, decision.missed.last, 100)]
+        if decision.tick:
+            seen.append(decision.tick.due)
+        if decision.next_tick is None or decision.next_tick > now:
+            break
+        decision = decide(FiringRules(cron, catch_up=catch_up), decision.next_tick, now=now)
+    assert seen == [first, *ticks_between(cron, first, now, 100)]
+
+
 @given(
     text=st.sampled_from(["* * * * *", "*/7 * * * *", "30 2 * * *", "0,30 1-3 * * *", "0 * * * *", "0 0 * * 0"]),
     zone=st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]),

@@ -122,6 +122,36 @@ async def test_hosts_that_come_up_together_are_not_asked_together_again(monkeypa
     await registries.close()
 
 
+class StillClock(ShiftedClock):
+    """A clock on which every sleep lasts forever."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.Event().wait()
+
+
+async def test_hosts_that_are_opened_together_are_probed_at_moments_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def probe(*_: object, info_too: bool) -> EngineFacts:
+        return EngineFacts("swarm", "node", 5, {"node": "ready"})
+
+    monkeypatch.setattr(module, "probe", probe)
+    registries, clock, pace = Registries(), StillClock(), Pace(PROBE_EVERY, lambda: 20, lambda: 0)
+    hosts = [SwarmHost(Endpoint(f"unix:///{one}"), clock, Breaker(5, 1000), pace, registries, lambda: None) for one in range(30)]
+    for host in hosts:
+        await host.open()
+    await until(lambda: len(clock.slept) == len(hosts), "all to wait for their second probe")
+    whole = pace.pause(well=True)
+    assert max(clock.slept) <= whole
+    assert max(clock.slept) - min(clock.slept) > whole / 4
+    for host in hosts:
+        await host.close()
+    await registries.close()
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [

@@ -188,6 +188,15 @@ def test_behind_a_proxy_the_name_that_the_proxy_was_asked_for_counts():
     rules.base_url(request(("X-Forwarded-Host", "fl.example.com"), host="upstream:10000"))
     with pytest.raises(Problem, match="set public_url"):
         rules.base_url(request(("X-Forwarded-Host", "rebound.example.net"), host="10.0.0.7:10000"))
+    with pytest.raises(Problem, match="set public_url"):
+        rules.base_url(request(("X-Forwarded-Host", "fl.example.com, rebound.example.net"), host="10.0.0.7:10000"))
+
+
+def test_the_scheme_that_anyone_may_forward_makes_no_page_ones_own():
+    forwarded = request(("Origin", "http://10.0.0.7:10000"), ("X-Forwarded-Proto", "https"))
+    assert may_write(origins(), forwarded)
+    assert not may_write(origins(trusted_proxies=("192.0.2.9",)), forwarded)
+    assert origins().base_url(forwarded) == "http://10.0.0.7:10000"
 
 
 @pytest.mark.parametrize(

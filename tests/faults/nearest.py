@@ -1,0 +1,109 @@
+"""Which tests are nearest to a function: those that call it and little else come first.
+
+``measure`` finds out what each test calls and keeps it in ``.faults/``, which git ignores: about half an hour on 2 cores. Without it,
+the nearest tests are those that mirror the file's path, and then suites by its folder.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
+
+from tests.faults.mutants import ROOT, Fault, folder_of
+
+REACH = ROOT / ".faults"
+SUITES = ("unit", "http", "adapters", "client", "contract", "behaviour")
+SLOWEST = 12.0
+"""Seconds; a test that takes longer is not run against single faults."""
+STAGE = (20, 40)
+"""Tests of each stage: first the nearest of ``tests/unit``, then the nearest of the other suites."""
+STAGE_SECONDS = 60.0
+"""What the tests of a stage may take together, by what they took when they were measured."""
+
+BY_FOLDER = {
+    "queue scripts": ("tests/contract/test_queue*.py", "tests/adapters/redis", "tests/unit/queue"),
+    "queue": ("tests/unit/queue", "tests/contract/test_queue*.py", "tests/adapters/redis"),
+    "storage/mongo": ("tests/unit/storage/mongo", "tests/contract/test_store*.py", "tests/adapters/mongo"),
+    "storage/sqlite": ("tests/unit/storage/sqlite", "tests/contract/test_store*.py", "tests/adapters/sqlite"),
+    "storage/transfer": ("tests/behaviour/transfer", "tests/contract/test_store_transfer*.py"),
+    "storage": ("tests/unit/storage", "tests/contract/test_store*.py"),
+    "web": ("tests/unit/web", "tests/http"),
+    "streams": ("tests/unit/streams", "tests/behaviour/logs"),
+    "client": ("tests/unit/client", "tests/client"),
+    "cli": ("tests/unit/cli", "tests/client"),
+}
+UNSEEN = {
+    "fastlane/cli/client/": ("tests/client/test_commands.py", "tests/client/test_contexts.py", "tests/client/test_apply.py"),
+    "fastlane/cli/": ("tests/unit/cli", "tests/behaviour/transfer/test_commands.py"),
+}
+"""Tests of what runs in a process of its own, where nobody sees what they call."""
+PAGES = {"static/src/console": "tests/browser/test_console*.py", "static/src/log": "tests/browser/test_log_page*.py"}
+
+
+def measure() -> None:
+    """Runs the suites once, one after the other, and writes what each test calls."""
+    REACH.mkdir(exist_ok=True)
+    for suite in SUITES:
+        command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.faults.reach", "--reach", str(REACH / f"{suite}.jsonl"))
+        subprocess.run([*command, "-m", "not thorough and not model", "--timeout", "300", f"tests/{suite}"], cwd=ROOT, check=False)
+
+
+class Nearest:
+    """The tests for each fault."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._breadth: dict[str, int] = defaultdict(int)
+        self._tests: dict[str, set[str]] = defaultdict(set)
+        self._modules: dict[str, set[str]] = defaultdict(set)
+        self._of_file: Counter[tuple[str, str]] = Counter()
+        for file in sorted(REACH.glob("*.jsonl")):
+            for line in file.read_text("utf-8").splitlines():
+                self._read(*json.loads(line))
+
+    def _read(self, test: str, seconds: float, called: Sequence[str]) -> None:
+        self._seconds[test] += seconds
+        self._breadth[test] = max(self._breadth[test], len(called))
+        for function in called:
+            self._tests[function].add(test)
+            self._modules[function.partition("::")[0]].add(test)
+            self._of_file[test, function.partition("::")[0]] += 1
+
+    def of(self, fault: Fault) -> list[list[str]]:
+        """The stages of tests to run against a fault: pytest's arguments for each."""
+        if fault.file.startswith("static/"):
+            return [[pattern] for folder, pattern in PAGES.items() if fault.file.startswith(folder)] or [["tests/browser/test_pages.py"]]
+        tests = self._tests.get(f"{fault.file}::{fault.place}") or self._modules.get(fault.file)
+        if not tests:
+            return [[path] for path in self._by_path(fault)]
+        measured = self._ranked(tests, fault.file)
+        unit = [test for test in measured if test.startswith("tests/unit/")]
+        others = [test for test in measured if not test.startswith("tests/unit/")]
+        further = [list(paths) for folder, paths in UNSEEN.items() if fault.file.startswith(folder)]
+        return [stage for stage in (list(self._within(unit, STAGE[0])), list(self._within(others, STAGE[1])), *further) if stage]
+
+    def _ranked(self, tests: Set[str], file: str) -> list[str]:
+        """The quick ones of these tests: in turn one of those that call little, and one of those that call most of the file."""
+        quick = [test for test in tests if self._seconds[test] <= SLOWEST]
+        by_breadth = sorted(quick, key=lambda test: (self._breadth[test], test))
+        by_file = sorted(quick, key=lambda test: (-self._of_file[test, file], self._breadth[test], test))
+        return list(dict.fromkeys(test for pair in zip(by_file, by_breadth, strict=True) for test in pair))
+
+    def _within(self, tests: Sequence[str], most: int) -> Iterator[str]:
+        left = STAGE_SECONDS
+        for test in tests[:most]:
+            left -= self._seconds[test]
+            if left < 0:
+                return
+            yield test
+
+    def _by_path(self, fault: Fault) -> Iterator[str]:
+        module = Path(fault.file)
+        mirrored = Path("tests/unit", *module.parts[1:-1], f"test_{module.name}")
+        if (ROOT / mirrored).exists():
+            yield str(mirrored)
+        folder = folder_of(fault.file)
+        of_folder = f"tests/unit/{folder}"
+        yield from BY_FOLDER.get(folder, (of_folder if (ROOT / of_folder).exists() else "tests/unit/test_app.py",))
