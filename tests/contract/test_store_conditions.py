@@ -132,14 +132,12 @@ async def test_a_request_that_is_repeated_after_its_effect_is_told_so(store):
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [{"check_at": 7_000}, {"late_since": 7_000}, {"next_tick": 7_000}, {"revision": 2}, {"sequence": 2}],
-    ids=lambda one: next(iter(one)),
+    ("name", "value"), [("check_at", 7_000), ("late_since", 7_000), ("next_tick", 7_000), ("revision", 2), ("sequence", 2)]
 )
-async def test_a_job_that_another_has_changed_meanwhile_is_not_written_over(store, changed):
+async def test_a_job_that_another_has_changed_meanwhile_is_not_written_over(store, name, value):
     job = new_job(at=5_000)
     await store.create(job, None, None)
-    other = replace(job, **changed)
+    other = replace(job, **{name: value})
     assert await store.advance(job, other, [], None)
     assert not await store.advance(job, replace(job, armed=False), [], None)
     assert await store.job(job.id) == other

@@ -104,6 +104,17 @@ async def test_a_stream_has_only_what_the_user_may_see(shared_redis, tmp_path):
         assert event["taskId"] == "mine"
 
 
+async def test_only_administrators_see_logins(shared_redis, tmp_path):
+    tokens = (*TOKENS, token("all", "fl_all", "run"))
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", tokens=tokens) as server:
+        now = server.clock.now()
+        events = [Event.now(EventKind.LOGIN, now, Requester("anna", "::1")), Event.now(EventKind.HOST_DRAINED, now + 1, host="h")]
+        await server.store.add_events(events)
+        for who, kinds in ((ANNA, ["login", "host.drained"]), (bearer("fl_all"), ["host.drained"])):
+            async with followed(server, "&since=1h", **who) as stream:
+                assert [event["kind"] for _, event in await stream.take(len(kinds))] == kinds
+
+
 @pytest.mark.parametrize(
     "left", [(), (token("anna", "fl_anna", "read"),), (token("anna", "fl_anna", "admin", "mine"),)], ids=["gone", "role", "tasks"]
 )

@@ -11,11 +11,7 @@ from fastlane.web.streaming.logs import keep_alive
 
 
 async def test_a_dead_peer_is_found_within_a_minute() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listening,
-        socket.create_connection(listening.getsockname()),
-        listening.accept()[0] as ours,
-    ):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()), server.accept()[0] as ours:
         stream = IOStream(ours)
         handler: Any = SimpleNamespace(request=SimpleNamespace(connection=HTTP1Connection(stream, is_client=False)))
         keep_alive(handler)
