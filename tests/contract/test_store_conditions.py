@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import Changed, Repeated
+from fastlane.models.access import Requester
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import ANY, ExpectedVersions, Task
 from fastlane.models.paging import Wanted, Window
@@ -124,9 +125,32 @@ async def test_a_request_that_is_repeated_after_its_effect_is_told_so(store):
     tick, execution = first_of(job, key="r:1")
     record = IdempotencyRecord("key", "body", 1_000, job.task_id, job.id, tick.id, execution.id)
     assert await store.advance(job, after, [tick], execution, record)
-    with pytest.raises(Repeated):
-        await store.advance(job, after, [tick], execution, record)
+    for later in (0, 23 * 3_600_000):
+        with pytest.raises(Repeated):
+            await store.advance(job, after, [tick], execution, replace(record, created_at=1_000 + later))
     assert await store.job(job.id) == after
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("check_at", 7_000), ("late_since", 7_000), ("next_tick", 7_000), ("revision", 2), ("sequence", 2)]
+)
+async def test_a_job_that_another_has_changed_meanwhile_is_not_written_over(store, name, value):
+    job = new_job(at=5_000)
+    await store.create(job, None, None)
+    other = replace(job, **{name: value})
+    assert await store.advance(job, other, [], None)
+    assert not await store.advance(job, replace(job, armed=False), [], None)
+    assert await store.job(job.id) == other
+
+
+async def test_a_job_s_maker_stays_whoever_changes_it(store):
+    job = replace(new_job(at=5_000), requested_by=Requester("anna", None))
+    await store.create(job, None, None)
+    for number, name in enumerate(("ben", "carl"), 2):
+        after = replace(job, revision=number, requested_by=Requester(name, None))
+        assert await store.advance(job, after, [], None)
+        job = after
+    assert await store.transfer.creators([job.id]) == {job.id: Requester("anna", None)}
 
 
 @pytest.mark.parametrize("stale", [{"number": 2}, {"run_id": "another"}, {"builder": None}, {"builder": "another"}, {"since": 8}])

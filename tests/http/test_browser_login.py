@@ -53,6 +53,7 @@ async def test_a_browser_gets_the_form_and_then_what_it_asked_for(server, path):
     assert asked.headers["WWW-Authenticate"] == 'Bearer realm="fastlane"'
     assert b'type="password"' in asked.body
     assert "form-action 'none'" in asked.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in asked.headers["Content-Security-Policy"]
     assert asked.headers["Referrer-Policy"] == "no-referrer"
     answer = await server.get(path, headers=HTML | await session(server, "fl_eyes"))
     assert answer.status == (404 if path.endswith("/stream") else 200)

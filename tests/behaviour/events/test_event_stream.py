@@ -14,6 +14,8 @@ from fastlane.models.access import Requester
 from fastlane.models.event import LAG, Event, EventKind, at, read_cursor
 from fastlane.services.events import EventFeeds
 from fastlane.web import handler as web
+from fastlane.web.api.log_encoding import EVENT_PING
+from fastlane.web.streaming import logs
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import LONG_PATIENCE, until
@@ -102,6 +104,17 @@ async def test_a_stream_has_only_what_the_user_may_see(shared_redis, tmp_path):
         assert event["taskId"] == "mine"
 
 
+async def test_only_administrators_see_logins(shared_redis, tmp_path):
+    tokens = (*TOKENS, token("all", "fl_all", "run"))
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", tokens=tokens) as server:
+        now = server.clock.now()
+        events = [Event.now(EventKind.LOGIN, now, Requester("anna", "::1")), Event.now(EventKind.HOST_DRAINED, now + 1, host="h")]
+        await server.store.add_events(events)
+        for who, kinds in ((ANNA, ["login", "host.drained"]), (bearer("fl_all"), ["host.drained"])):
+            async with followed(server, "&since=1h", **who) as stream:
+                assert [event["kind"] for _, event in await stream.take(len(kinds))] == kinds
+
+
 @pytest.mark.parametrize(
     "left", [(), (token("anna", "fl_anna", "read"),), (token("anna", "fl_anna", "admin", "mine"),)], ids=["gone", "role", "tasks"]
 )
@@ -110,6 +123,15 @@ async def test_a_stream_ends_when_the_login_is_revoked_or_has_other_rights(share
         server.context.authenticator.replace((), (*left, TOKENS[1]))
         assert await stream.next() == {"event": "end", "data": '{"reason":"retry"}'}
         assert await stream.answer.content.read() == b""
+
+
+async def test_a_stream_without_events_says_that_it_is_alive(server, monkeypatch):
+    monkeypatch.setattr(logs, "PING_EVERY", 0.05)
+    async with followed(server) as stream:
+        seen = b""
+        while seen.count(EVENT_PING) < 3:  # the first blank line ends the words on reconnecting
+            seen += await stream.answer.content.readany()
+        assert b"event:" not in seen
 
 
 async def test_the_end_of_the_server_is_told(server):

@@ -2,11 +2,13 @@
 
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any
 
 import aiohttp
 import pytest
 
 from fastlane.services import assembly
+from fastlane.streams.follower import CloseReason, Closing, StartPosition
 from fastlane.streams.followers import Followers
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
@@ -49,6 +51,15 @@ async def test_one_caller_leaves_room_for_others_and_gets_it_back(callers):
     await until(lambda: len(server.followers) == 0, "the followers to end")
     async with follow(headers=one):
         await until(lambda: len(server.followers) == 1, "a follower after the others")
+
+
+async def test_a_follower_that_was_admitted_before_rights_changed_never_runs(server):
+    """Its rights may be among those that changed, and nobody looks at them again."""
+    reply = await server.run_to_end("task", (1, b"x"))
+    sink: Any = None  # it is not used
+    follower = await server.followers.follow("task", reply["jobId"], None, StartPosition(), "anna")
+    server.followers.revoke(["ben"])
+    assert await follower.run(sink) == Closing(CloseReason.RETRY, started=False)
 
 
 async def test_this_machine_has_no_share_since_it_may_be_a_proxy(shared_redis, tmp_path, monkeypatch):

@@ -126,6 +126,15 @@ async def test_a_retry_that_is_stopped_while_it_waits_ends_the_socket(server):
     assert (got.events[-1], got.end) == ({"event": "end", "status": "stopped", "exitCode": None}, DONE)
 
 
+async def test_a_server_that_ends_takes_no_further_followers(server):
+    reply = await server.run_to_end("task", (1, b"x"))
+    server.followers.close()
+    for path in ("ws", "logs?follow=1"):
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x" * 22 + "=="}
+        answer = await server.get(reply["jobUrl"] + path, headers=headers if path == "ws" else {})
+        assert (answer.status, "this server ends" in answer.json["detail"]) == (503, True)
+
+
 async def test_a_server_that_ends_says_retry(serve):
     async with serve() as server:
         reply = await server.enqueue()
