@@ -63,9 +63,6 @@ _EXECUTION_WANTED = f"{_AS_JSON} ON executions.id = asked.value"
 _CHANGED = f"{_AS_JSON} ON executions.id = asked.value ->> 0"
 _EXECUTION_ID, _OP = EXECUTIONS.fields.index("id"), EXECUTIONS.fields.index("op")
 
-_WAITING = f"""SELECT {QUALIFIED} FROM json_each(?) AS asked CROSS JOIN executions INDEXED BY executions_waiting
-    ON executions.job_id = asked.value AND {WAITING}"""
-
 _BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
 _IMAGES = f"""WITH live AS (SELECT spec, image_reference FROM executions INDEXED BY executions_under_way WHERE {UNDER_WAY_SQL})
     SELECT spec ->> 'image' FROM live UNION SELECT image_reference FROM live WHERE image_reference IS NOT NULL"""
@@ -92,10 +89,6 @@ class SqliteJobs:
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         rows = await self._file.read(lambda db: fetched(db, _LATEST, (as_json(job_ids),)))
         return {execution.job_id: execution for execution in readable(rows, _execution)}
-
-    async def waiting(self, job_id: str) -> Execution | None:
-        """In a batch, since it is read at each end: that takes 60,000 instructions less than a walk by ``find`` (1 % of a job)."""
-        return await self._file.read(BatchOperation(job_id, waiting))
 
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
         def delete(db: sqlite3.Connection) -> bool:
@@ -194,13 +187,6 @@ def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
     query += " AND id < :end" if start else ""
     given = {"start": start, "end": after_all_with(start), "pattern": pattern}
     return [id for (id,) in db.execute(query, given).fetchall()]
-
-
-def waiting(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Execution | None]:
-    """The newest execution of each of these jobs that waits for others of its job, in their order."""
-    found = readable(fetched(db, _WAITING, (as_json(job_ids),)), _execution)
-    newest = {execution.job_id: execution for execution in sorted(found, key=attrgetter("sequence"))}
-    return [newest.get(id) for id in job_ids]
 
 
 @lru_cache(maxsize=256)
