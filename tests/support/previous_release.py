@@ -33,16 +33,20 @@ def make_file(path: Path) -> None:
 
 @lru_cache(maxsize=1)
 def _statements() -> list[str]:
-    code = """
+    found = output_of("""
 import json
 from fastlane.storage.sqlite.schema import MIGRATIONS
 print(json.dumps([statement for one in MIGRATIONS for part in one.parts for statement in part]))
 print(json.dumps([[one.version, one.min_reader] for one in MIGRATIONS]))
-"""
-    with tempfile.TemporaryDirectory() as folder:
-        run = subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONPATH": str(unpack(Path(folder)))}, cwd=folder, check=True, capture_output=True
-        )
-    statements, versions = map(json.loads, run.stdout.splitlines())
+""")
+    statements, versions = map(json.loads, found.splitlines())
     schema = "CREATE TABLE schema (version INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL) STRICT"
     return [*statements, schema, *(f"INSERT INTO schema VALUES ({version}, {reader})" for version, reader in versions)]
+
+
+def output_of(code: str, *arguments: str) -> str:
+    """What a piece of Python prints that imports this program."""
+    with tempfile.TemporaryDirectory() as folder:
+        around = {"PYTHONPATH": str(unpack(Path(folder)))}
+        done = subprocess.run([sys.executable, "-c", code, *arguments], env=around, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout

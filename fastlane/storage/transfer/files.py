@@ -17,7 +17,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 from fastlane.errors import FastlaneError
 from fastlane.models.delivery import Delivery, MailQuota
@@ -26,7 +26,7 @@ from fastlane.models.host import HostRecord
 from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, Job, Task
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.pool import RESTORED
 from fastlane.models.retention import TaskHour
@@ -83,27 +83,29 @@ class _Exporter:
         self._with_logs = with_logs
 
     async def lines(self) -> AsyncIterator[Line]:
-        yield PausedPools(tuple(sorted((await self._store.paused_pools()).names)))
-        hosts = await self._store.hosts()
+        store, transfer = self._store, self._store.transfer
+        hosts = await store.hosts()
+        yield PausedPools(tuple(sorted((await store.paused_pools()).names)))
         for host in hosts:
             yield host
         for engine in sorted({host.engine_id for host in hosts if host.engine_id is not None}):
-            for image in await self._store.pulled_images(engine):
+            for image in await store.pulled_images(engine):
                 yield image
-        async for hour in self._hours():
-            yield hour
+        while await store.history.count_ends(MANY) == MANY:
+            pass
+        hours: AsyncIterator[TaskHour] = _after_each_other(lambda last: transfer.hour_rows(MANY, last))
+        quotas: AsyncIterator[MailQuota] = _after_each_other(lambda last: transfer.mail_quotas(PAGE, "" if last is None else last.id))
+        tasks = _walked(store.list_tasks)  # after the jobs, whose import changes their times
+        parts: tuple[AsyncIterator[Line], ...] = (hours, self._all_jobs(), tasks, self._requests(), quotas, self._events())
+        for part in parts:
+            async for line in part:
+                yield line
+
+    async def _all_jobs(self) -> AsyncIterator[Line]:
         async for page in _pages(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
             for start in range(0, len(page), TOGETHER):
                 async for line in self._jobs([listed.id for listed in page[start : start + TOGETHER]]):
                     yield line
-        async for task in _walked(self._store.list_tasks):  # after the jobs, whose import changes their times
-            yield task
-        async for record in self._requests():
-            yield record
-        async for quota in self._quotas():
-            yield quota
-        async for event in self._events():
-            yield event
 
     async def _jobs(self, job_ids: Sequence[str]) -> AsyncIterator[Line]:
         reads = [read for read in await asyncio.gather(*map(self._read, job_ids)) if read is not None]
@@ -179,26 +181,17 @@ class _Exporter:
             if not found.pieces:
                 break
             offset = found.next_offset
-            marks |= _marks(found.pieces)
+            marks |= {piece.stream: Mark(piece.time, 0) for piece in found.pieces}  # how far each stream has come
             yield LogPart(execution_id, found.pieces, dict(marks), 0)
         if head.marks or head.dropped:
             yield LogPart(execution_id, (), head.marks, head.dropped)
 
-    def _requests(self) -> AsyncIterator[Line]:
+    def _requests(self) -> AsyncIterator[IdempotencyRecord]:
         def page(last: IdempotencyRecord | None) -> Awaitable[Sequence[IdempotencyRecord]]:
             after = None if last is None else (last.created_at, last.key)
             return self._store.transfer.idempotency_records(self.started_at - DAY, PAGE, after)
 
         return _after_each_other(page)
-
-    async def _hours(self) -> AsyncIterator[TaskHour]:
-        while await self._store.history.count_ends(MANY) == MANY:
-            pass
-        async for hour in _after_each_other(lambda last: self._store.transfer.hour_rows(MANY, last)):
-            yield hour
-
-    def _quotas(self) -> AsyncIterator[MailQuota]:
-        return _after_each_other(lambda last: self._store.transfer.mail_quotas(PAGE, "" if last is None else last.id))
 
     async def _events(self) -> AsyncIterator[Event]:
         """The events that are recorded up to now; later ones do not make the walk longer."""
@@ -234,11 +227,6 @@ async def _pages(list_page: Callable[[Window], Awaitable[Page[Row]]], first: Pag
             return
         window = replace(window, after=page.next)
         page = await list_page(window)
-
-
-def _marks(pieces: tuple[Piece, ...]) -> Mapping[int, Mark]:
-    """How far each stream has come after these pieces."""
-    return {piece.stream: Mark(piece.time, 0) for piece in pieces}
 
 
 MAX_LINES, MAX_LOG_BYTES = 500, 4 * 1024 * 1024
@@ -299,14 +287,15 @@ class Importer:
     async def write(self) -> None:
         """Writes what was added."""
         wave, self._wave = self._wave, _Wave()
-        await self._store.transfer.restore_hours(wave.hours)  # before the executions, of which some are in these counts
-        await _all(self._store.create(_unarmed(line), None, None) for line in wave.jobs.values())
-        jobs = ({} if self._open is None else {self._open.job.id: self._open}) | wave.jobs
-        await _all(self._insert_ticks(jobs[job_id], ticks) for job_id, ticks in wave.ticks.items())
-        await _all(self._insert(line) for line in wave.executions)
-        await _all(self._append(parts) for parts in wave.logs.values())
-        await _all(self._restore(line) for line in wave.others)
-        await self._store.add_events(wave.events)
+        await self._store.transfer.restore_hours(wave.lines[TaskHour])  # before the executions, of which some are in these counts
+        await _all(self._store.create(_unarmed(line), None, None) for line in wave.lines[JobLine])
+        jobs = {line.job.id: line for line in (*([] if self._open is None else [self._open]), *wave.lines[JobLine])}
+        ticks, logs = (_by(name, wave.lines[kind]) for name, kind in (("job_id", Tick), ("execution_id", LogPart)))
+        await _all(self._insert_ticks(jobs[job_id], rows) for job_id, rows in ticks.items())
+        await _all(self._insert(line) for line in wave.lines[ExecutionLine])
+        await _all(self._append(parts) for parts in logs.values())
+        await _all(self._restore(line) for kind in get_args(Other) for line in wave.lines[kind])
+        await self._store.add_events(wave.lines[Event])
         *complete, last = jobs.values() or (None,)
         await _all(self._arm(line) for line in complete if line is not None)
         self._open = last
@@ -357,42 +346,31 @@ class Importer:
 
 
 class _Wave:
-    """Lines that are written concurrently."""
+    """Lines that are written concurrently, by their types."""
 
     def __init__(self) -> None:
-        self.hours: list[TaskHour] = []
-        self.jobs: dict[str, JobLine] = {}
-        self.ticks: defaultdict[str, list[Tick]] = defaultdict(list)
-        self.executions: list[ExecutionLine] = []
-        self.logs: defaultdict[str, list[LogPart]] = defaultdict(list)
-        self.events: list[Event] = []
-        self.others: list[Other] = []
-        self._lines = self._log_bytes = 0
+        self.lines: defaultdict[type, list[Any]] = defaultdict(list)
+        self._count = self._log_bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Whether it is time to write."""
-        return self._lines >= MAX_LINES or self._log_bytes >= MAX_LOG_BYTES
+        return self._count >= MAX_LINES or self._log_bytes >= MAX_LOG_BYTES
 
     def add(self, line: Line) -> None:
         """Adds a line."""
-        self._lines += 1
-        match line:
-            case TaskHour():
-                self.hours.append(line)
-            case JobLine():
-                self.jobs[line.job.id] = line
-            case Tick():
-                self.ticks[line.job_id].append(line)
-            case ExecutionLine():
-                self.executions.append(line)
-            case LogPart():
-                self.logs[line.execution_id].append(line)
-                self._log_bytes += sum(len(piece.data) for piece in line.pieces)
-            case Event():
-                self.events.append(line)
-            case PausedPools() | HostRecord() | PulledImage() | Delivery() | Task() | IdempotencyRecord() | MailQuota():
-                self.others.append(line)
+        self._count += 1
+        self.lines[type(line)].append(line)
+        if isinstance(line, LogPart):
+            self._log_bytes += sum(len(piece.data) for piece in line.pieces)
+
+
+def _by(name: str, lines: Sequence[Row]) -> Mapping[str, list[Row]]:
+    """Lines by the id in one of their fields."""
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for line in lines:
+        found[getattr(line, name)].append(line)
+    return found
 
 
 def _unarmed(line: JobLine) -> Job:

@@ -107,9 +107,9 @@ class ExecutionLine:
     is_counted: bool = False
 
 
-Other = PausedPools | HostRecord | PulledImage | TaskHour | Delivery | Task | IdempotencyRecord | MailQuota | Event
-"""The kinds of lines that are written without regard to other lines."""
-Line = Start | JobLine | Tick | ExecutionLine | LogPart | Other | End
+Other = PausedPools | HostRecord | PulledImage | Delivery | Task | IdempotencyRecord | MailQuota
+"""The kinds of lines that are written one by one, without regard to other lines."""
+Line = Start | TaskHour | JobLine | Tick | ExecutionLine | LogPart | Other | Event | End
 
 Progress = Callable[[Line], None]
 """Called with each line."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import FastlaneError
+from fastlane.models.paging import Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage import records
 from fastlane.storage.sqlite import schema
@@ -13,7 +14,7 @@ from fastlane.storage.sqlite.migration import migrate, prepare
 from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import new
-from tests.support.previous_release import make_file
+from tests.support.previous_release import make_file, output_of
 
 LATER = Migration(
     VERSION + 1, VERSION, ("ALTER TABLE executions ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'", "CREATE TABLE extra (id TEXT)")
@@ -156,6 +157,38 @@ def test_a_new_file_has_the_tables_of_a_file_of_the_release_before_that_was_brou
     assert new != before
     assert len(new[0]) > 20
     assert len(new[1]) > 50
+
+
+USE = """
+import asyncio, sys
+from fastlane.models.ids import new_id
+from fastlane.models.job import Job, Spec
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule.tick import make_tick, once_key
+from fastlane.storage.sqlite.store import SqliteStore
+
+async def main():
+    store = SqliteStore(sys.argv[1])
+    await store.open()
+    job = Job(new_id(5), "t", new_id(5), 5, 5, Spec("ubuntu", ("true",)), Schedule(), sequence=1)
+    tick, execution = make_tick(job, once_key(1), sequence=1, due=5, now=5)
+    await store.create(job, tick, execution)
+    assert await store.job(job.id) == job
+    assert await store.execution(execution.id) == execution
+    await store.close()
+    print(job.id)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_release_before_goes_on_with_a_new_file(path):
+    job_id = output_of(USE, str(path)).strip()
+    store = SqliteStore(path)
+    await store.open()
+    page = await store.list_jobs("t", Window(1, 10))
+    assert ([job.id for job in page.rows], page.statuses) == ([job_id], {job_id: "enqueued"})
+    await store.close()
 
 
 def test_each_migration_from_the_release_before_is_a_step_of_one(tmp_path):
