@@ -114,11 +114,9 @@ class JobStatuses:
 
     async def follow_change(self, changed: Execution) -> None:
         """Writes the status after this change of an execution."""
-        try:
+        with contextlib.suppress(FastlaneError):
             if await self._db.call(lambda: self._write_claimed(changed), PATIENCE):
                 return
-        except FastlaneError as error:
-            log.info("store.status_delayed", job_id=changed.job_id, error=str(error))
         await self.follow(changed.job_id)
 
     async def follow_refused(self, job_id: str) -> None:

@@ -125,8 +125,8 @@ class MongoListReader:
         counts = [self._db.count(JOBS, *jobs)]
         counts += [self._db.count(EXECUTIONS, {**of_tasks, "status": status.value}, index) for status in ended]
         counts += [self._db.count(TASKS, {"modified_at": ANY}, "tasks_by_change")] if tasks is None else []
-        count, *counted = await unless_cancelled(asyncio.gather(*counts))
-        found = await _grouped(self._db, EXECUTIONS, under_way, index, "status")
+        grouped = _grouped(self._db, EXECUTIONS, under_way, index, "status")
+        found, (count, *counted) = await unless_cancelled(asyncio.gather(grouped, unless_cancelled(asyncio.gather(*counts))))
         executions = {status: found.get(status.value, 0) for status in Status} | dict(zip(ended, counted, strict=False))
         return Counts(counted[-1] if tasks is None else len(tasks), count, executions)
 

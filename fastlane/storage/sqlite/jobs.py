@@ -318,8 +318,10 @@ def _carry_out(db: sqlite3.Connection, commit: Commit) -> bool:
         db.execute(_CHANGE_TASK, (commit.task_modified_at, int(commit.job is None), commit.task_id))
     if effects.record is not None:
         keep_record(db, effects.record)
-    _insert(db, "ticks", TICKS.columns, [TICKS.row(tick) for tick in effects.ticks])
-    _insert(db, "executions", EXECUTIONS.columns, [EXECUTIONS.row(one) for one in (effects.execution,) if one is not None])
+    made: Sequence[tuple[Record[Any], Any]] = [*((TICKS, tick) for tick in effects.ticks), (EXECUTIONS, effects.execution)]
+    for record, value in made:
+        if value is not None:
+            db.execute(insert_into(record.name, record.columns), tuple(record.row(value).values()))
     record_events(db, effects.events)
     return True
 
