@@ -214,7 +214,7 @@ async def row_of(db: Database, execution_id: str) -> Document | None:
     """An execution's row. When there is none, a commit may not have been carried out yet, or another carries it out just now."""
     row = await db.one(EXECUTIONS, execution_id)
     if row is None:
-        await complete_pending(db)
+        await complete_pending(db, {"intent.execution._id": execution_id})
         row = await db.one(EXECUTIONS, execution_id)
     return row
 

@@ -186,7 +186,7 @@ class MongoStore(MongoJobs, MongoExecutions, MongoDeletion, MongoLists, MongoLog
         try:
             await prepare(self._db)
             await self._db.call(self._commits.open)
-            await self._db.call(lambda: complete_pending(self._db))
+            await self._db.call(lambda: complete_pending(self._db, {}))
         except BaseException:
             await self._db.close()
             raise
@@ -201,5 +201,5 @@ class MongoStore(MongoJobs, MongoExecutions, MongoDeletion, MongoLists, MongoLog
     async def check(self) -> None:
         await self._db.call(self._commits.check)
 
-    async def version(self) -> StoreVersion:
-        return await self._db.call(self._commits.version)
+    async def version(self, confirmed: bool = False, /) -> StoreVersion:
+        return await self._db.call(lambda: self._commits.version(confirmed=confirmed))

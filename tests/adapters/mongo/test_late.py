@@ -14,7 +14,7 @@ from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import commits, jobs, jobs as executions
 from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import EXECUTIONS, TASKS, TICKS
+from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job
@@ -25,10 +25,11 @@ Stores = tuple[MongoStore, MongoStore]
 
 
 async def committed(db: Database, task_id: str = "t") -> tuple[Job, Document]:
-    """A commit by a process that carried nothing out: the job, and its row as that process has it."""
+    """A commit by a process that carried nothing out, and ended some seconds ago: the job, and its row as that process has it."""
     job, tick, execution = new(task_id)
     row = await commits.create(db, job, tick, execution, None)
     assert row is not None
+    assert await db.update(JOBS, job.id, {}, {"$inc": {"intent.made_at": -10_000}})
     return job, row
 
 
