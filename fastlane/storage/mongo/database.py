@@ -1,7 +1,7 @@
 """The calls to MongoDB. This is the one module that knows Motor; the rest of the adapter passes plain documents to it.
 
 A call that fails for a passing reason (a primary that steps down, a cut connection) is repeated until its caller's time is over. Each try
-has what is left of that time, so nothing is sent after the caller was told that its call failed. A write may be sent twice, and its answer
+has what is left of that time, so nothing is sent after the caller got its error. A write may be sent twice, and its answer
 may be lost. A document therefore carries a nonce of the write that made it (``made``) or changed it (``op``), by which a repeated write is
 recognised as the caller's own. The driver itself repeats nothing. Its exceptions become ours, without its words, since those may quote an
 address or a value."""
@@ -180,7 +180,7 @@ BATCH = 16
 """Documents that a walk fetches at once."""
 IN_TIME = 0.98
 """The part of a call's time in which a command must be sent and answered. An abandoned thread would otherwise send a write after the caller
-was told that it failed."""
+got its error."""
 
 _TROUBLES: ContextVar[list[str]] = ContextVar("troubles")
 """The failures of the present ``call``'s tries, in words; unset outside of a call."""

@@ -20,7 +20,7 @@ from fastlane.models.pool import PoolsRevision
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick, next_execution
 from fastlane.storage.base import Counts, Deletion, Generation, Store
-from fastlane.storage.mongo import database, idempotency
+from fastlane.storage.mongo import commits, database, idempotency
 from fastlane.storage.mongo.commits import REMEMBERED_OPS
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
@@ -55,6 +55,7 @@ class Bed:
 @pytest.fixture
 async def bed(mongo_server: RealMongo, own_mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
     monkeypatch.setattr(idempotency, "PATIENCE", 0.1)
+    monkeypatch.setattr(commits, "LEFT_AFTER", 0)  # who was cut off has been away for a while
     async with mongo_wire(mongo_server.port) as wire:
         other = MongoStore(own_mongo_url, deadline=PATIENCE)
         await other.open()
