@@ -590,7 +590,7 @@ async def _page(db: Database, after: str, limit: int) -> list[Document]:
 
 async def _put_right(db: Database, rows: Sequence[Document], now: int) -> int:
     """Corrects the stored statuses of these jobs. Returns how many were wrong."""
-    jobs = {row["_id"]: row for row in rows if is_there(row)}
+    jobs = {job.id: row for row in rows if is_there(row) for job in readable([row], job_of)}
     latest = {id: execution.status for id, execution in (await latest_under_way(db, {id: bounds_of(jobs[id]) for id in jobs})).items()}
     unknown = [id for id, row in jobs.items() if id not in latest and depends_on_latest(job_of(row), now)]
     latest |= {row["_id"]: Status(row["status"]) for row in await newest_ended(db, unknown)}

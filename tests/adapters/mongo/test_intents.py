@@ -77,6 +77,18 @@ async def test_a_damaged_intent_keeps_only_its_own_job_from_being_changed(
     assert await store.delete_job(job.id, job.incarnation, 11) is Deletion.DONE
 
 
+async def test_a_damaged_job_keeps_no_others_status_from_being_corrected(store: MongoStore, db: Database) -> None:
+    damaged, other = new("t"), new("t")
+    for made in (damaged, other):
+        await store.create(*made)
+        assert await db.update(JOBS, made[0].id, {}, {"$set": {"job_status": "done"}})
+    assert await db.update(JOBS, damaged[0].id, {}, {"$unset": {"armed": ""}})
+    assert (await store.walk_statuses(1, "", 100)).repaired == 1
+    row = await db.one(JOBS, other[0].id)
+    assert row is not None
+    assert row["job_status"] == "enqueued"
+
+
 async def both_said(logs: list[Any], job: Job) -> bool:
     return sum(log.get("job_id") == job.id and log["event"] == "store.intent_damaged" for log in logs) == 2
 
