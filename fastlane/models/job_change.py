@@ -163,11 +163,13 @@ def edit(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | 
     return JobChange(watched(job, after, now))
 
 
-def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
+def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: OverlapDecision = STARTS, key: str | None = None) -> JobChange:
     """Adds a tick that is due now and runs ``spec``. The job's schedule, pause and stop stay as they are: a stop covers only ticks with a
-    lower sequence. ``met``: what was decided because of earlier executions."""
+    lower sequence. ``met``: what was decided because of earlier executions. ``key``: the tick's, for a request that may be tried again, so
+    that it makes one tick (None: a new key)."""
     after = replace(job, sequence=job.sequence + 1)
-    tick, execution = make_tick(replace(after, spec=spec), manual_key(now), sequence=after.sequence, due=now, now=now, by=by, met=met)
+    key = manual_key(now) if key is None else key
+    tick, execution = make_tick(replace(after, spec=spec), key, sequence=after.sequence, due=now, now=now, by=by, met=met)
     return JobChange(after, (tick,), execution)
 
 

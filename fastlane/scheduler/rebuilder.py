@@ -39,7 +39,7 @@ from fastlane.queue.port import (
 )
 from fastlane.scheduler.known_workers import KnownPools, KnownWorkers
 from fastlane.scheduler.ports import Ports
-from fastlane.storage.base import Generation
+from fastlane.storage.base import Generation, version_after
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ class Rebuilder:
             return self._generation
         stored = await self._store.generation()
         identity, moment = await unless_cancelled(asyncio.gather(self._data.identity(), self._queue.time()))
-        version = await self._store.version()  # read after what the queue has seen of it, or a commit in between would look like a loss
+        version = await version_after(self._store, identity.store)
         replaced = identity.store is not None and not version.continues(identity.store)
         held = not replaced and stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
         # A sign of life that is to come was given before Redis's clock was set back: a live builder gives another one at its next page.

@@ -26,7 +26,7 @@ from fastlane.models.job_change import JobChange, next_tick_id
 from fastlane.models.pool import Pool, pool_for, refusals
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.models.tick import STARTS, Outcome, OverlapDecision, meet
+from fastlane.models.tick import STARTS, Outcome, OverlapDecision, manual_key, meet
 from fastlane.queue.executions import WaitingQuotas
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import HostRow, host_rows
@@ -450,8 +450,10 @@ class ManualRuns(JobService):
         """Runs the job once now. Its schedule, stop and pause stay as they are. While it runs, its ``overlap`` says what follows, as for a
         tick; Conflict is raised in place of a skipped tick. With ``force`` it runs at once, beside anything else of it."""
 
+        tick = manual_key(self._clock.now())
+
         async def step(seen: Job, now: int) -> JobChange:
-            change = self._run_now(seen, seen.spec, now, by, STARTS if force else await self._met(seen))
+            change = self._run_now(tick, seen, seen.spec, now, by, STARTS if force else await self._met(seen))
             return change.with_event(EventKind.JOB_RUN, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
@@ -460,8 +462,10 @@ class ManualRuns(JobService):
         """Runs the job's last execution again with the same spec, even if the job is stopped. Raises Conflict when the job never ran, while
         it runs, and before a retry that is due."""
 
+        tick = manual_key(self._clock.now())
+
         async def step(seen: Job, now: int) -> JobChange:
-            change = self._run_now(seen, await self._last_spec(seen, now), now, by)
+            change = self._run_now(tick, seen, await self._last_spec(seen, now), now, by)
             return change.with_event(EventKind.JOB_RETRIED, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
@@ -480,14 +484,15 @@ class ManualRuns(JobService):
             raise Conflict(f"{met.reason}; run it when that has ended, or add ?force=1 to start it beside that")
         return met
 
-    def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
+    def _run_now(self, tick: str, seen: Job, spec: Spec, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
+        """How the job changes. ``tick``: the key of the tick, which a request chooses once, however often it tries."""
         if spec.is_over(now):
             moment = iso(spec.expiration or 0)
             raise Conflict(f"the expiration of job {seen.id} was {moment}, so it would not start; send a PUT with a later one")
         pool = pool_for(self._pools, seen.task_id)
         if pool is not None:
             check_allowed(pool, spec)
-        return job_change.run_now(seen, spec, now=now, by=by, met=met)
+        return job_change.run_now(seen, spec, now=now, by=by, met=met, key=tick)
 
     async def _last_spec(self, job: Job, now: int) -> Spec:
         """What the job's last execution ran. The execution is read after the job: a newer one changes the job, and the step is repeated."""

@@ -16,7 +16,7 @@ from fastlane.errors import StoreDown, StoreRefused, TransientError
 from fastlane.models.pool import RESTORED
 from fastlane.models.store_version import StoreVersion
 from fastlane.queue.port import QueueGeneration, mark_went_back
-from fastlane.storage.base import Store
+from fastlane.storage.base import Store, version_after
 
 log = structlog.get_logger()
 
@@ -99,7 +99,7 @@ class HighWaterMark:
     async def _compare(self) -> StoreVersion:
         """How far the store has come. When that is less than the queue has seen, marks the queue and pauses all dispatch."""
         identity = await self._queue.identity()
-        version = await self._store.version()  # read after what the queue has seen of it, or a commit in between would look like a loss
+        version = await version_after(self._store, identity.store)
         stored = await self._store.generation()
         went_back = version.went_back(identity.store, had_queue=stored.number > 0)
         if went_back and not identity.store_went_back and await mark_went_back(self._queue, identity):

@@ -356,9 +356,9 @@ class GenerationStore(Protocol):
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         """Replaces ``seen`` by ``new``; False when something else is stored by now."""
 
-    async def version(self) -> StoreVersion:
+    async def version(self, confirmed: bool = False, /) -> StoreVersion:
         """The store's version, which every commit that changes anything raises. So it goes back only when an older copy of the store was
-        put in its place."""
+        put in its place. ``confirmed``: by a server that can write, since one that the others have left may answer reads for a while."""
 
 
 class DeliveryStore(Protocol):
@@ -643,6 +643,13 @@ async def find_task(store: JobStore, task_id: str) -> Task:
     if task is None:
         raise NotFound(f"there is no task {task_id!r}")
     return task
+
+
+async def version_after(store: GenerationStore, seen: StoreVersion | None) -> StoreVersion:
+    """The store's version, read after what the queue has ``seen`` of it: a commit in between would look like a loss. When it looks like one
+    nevertheless, the version is read again, confirmed."""
+    version = await store.version()
+    return version if seen is None or version.continues(seen) else await store.version(True)
 
 
 async def find_job(store: JobStore, task_id: str, job_id: str) -> Job:

@@ -6,8 +6,9 @@ write of the row except the end of an intent raises ``rev``. The row keeps the `
 was lost is recognised. Each function returns the row that it wrote, whose intent the caller must complete.
 
 The intent has the finished documents of the ticks and the execution, the change of the task, and the record of the request. So the process
-that made it may end at any moment: any process that finds the intent carries it out, and removes it from the job. All of its parts may be
-done twice, at the same time or late:
+that made it may end at any moment: another process that finds the intent carries it out, and removes it from the job. A change of the job
+does so at once. Lists, and the rounds of each process, leave the intent to the process that made it for a moment (``LEFT_AFTER``), since
+most intents are carried out within it. All of its parts may be done twice, at the same time or late:
 
 - ticks and the execution are inserted under ids that derive from the job's incarnation; a second insert does nothing;
 - the task's times only grow;
@@ -19,6 +20,8 @@ had. When it wakes, it inserts deleted documents again. It notices that in the e
 what it inserted. If it ends before that, nothing runs either: the execution belongs to no job, and a tick is shown only for its own
 incarnation.
 
+An intent that is damaged keeps only its own job from being changed: lists and rounds pass over it, and the log names the job.
+
 A job's status is written after each write that may change it. It is computed from the stored rows, and written if ``status_revision`` is
 the same as before these were read; each write raises it. So of two simultaneous writers the later one has seen both writes. A process that
 dies in between leaves the status outdated: ``jobs`` finds it, and the intent of a commit is only over once its job has its status.
@@ -26,14 +29,15 @@ dies in between leaves the status outdated: ``jobs`` finds it, and the intent of
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
 import structlog
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import Conflict, FastlaneError
+from fastlane.errors import Conflict, FastlaneError, TransientError, Unreadable
 from fastlane.models.cron import Cron
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord, nonce
@@ -210,30 +214,44 @@ async def under_way_status(db: Database, row: Document) -> Status | None:
 
 
 def bounds_of(row: Mapping[str, Any]) -> JobBounds:
-    """The bounds in a job's row."""
-    return JobBounds(row["incarnation"], row["floor"], row["stop_sequence"])
+    """The bounds in a job's row. Raises Unreadable when the row is damaged."""
+    try:
+        return JobBounds(row["incarnation"], row["floor"], row["stop_sequence"])
+    except KeyError as error:
+        raise _damaged(row, error) from None
 
 
 def job_of(row: Document) -> Job:
-    """A job with all that its status follows from, and nothing else: to read it whole takes ten times as long."""
-    return Job(
-        id=row["_id"],
-        task_id=row["task_id"],
-        incarnation=row["incarnation"],
-        created_at=row["created_at"],
-        modified_at=0,
-        spec=Spec("", expiration=row["expiration"]),
-        schedule=_CRON if row["is_cron"] else _ONCE,
-        stop_sequence=row["stop_sequence"],
-        armed=row["armed"],
-        next_tick=row["next_tick"],
-        held_tick=row["held_tick"],
-        floor=row["floor"],
-    )
+    """A job with all that its status follows from, and nothing else: to read it whole takes ten times as long. Raises Unreadable when the
+    row is damaged."""
+    try:
+        return Job(
+            id=row["_id"],
+            task_id=row["task_id"],
+            incarnation=row["incarnation"],
+            created_at=row["created_at"],
+            modified_at=0,
+            spec=Spec("", expiration=row["expiration"]),
+            schedule=_CRON if row["is_cron"] else _ONCE,
+            stop_sequence=row["stop_sequence"],
+            armed=row["armed"],
+            next_tick=row["next_tick"],
+            held_tick=row["held_tick"],
+            floor=row["floor"],
+        )
+    except KeyError as error:
+        raise _damaged(row, error) from None
+
+
+def _damaged(row: Mapping[str, Any], error: KeyError) -> Unreadable:
+    return Unreadable(f"job {row['_id']} cannot be read from the store: it has no {error.args[0]}")
 
 
 AT_ONCE = 16
 """Intents that are completed concurrently."""
+LEFT_AFTER = 1.5
+"""Seconds for which lists leave an intent to the process that made it. Its caller has its answer later (``PATIENCE``) when the intent is
+not completed by then, so no list lacks what was answered before."""
 
 
 _FIELDS = ("intent", "incarnation", "sequence", "job_status", GONE_AT)
@@ -245,6 +263,7 @@ def intent_of(op: str, commit: Commit) -> Document:
     incarnation = "" if commit.job is None else commit.job.incarnation
     return {
         "op": op,
+        "made_at": round(time.time() * 1000),
         "task_id": commit.task_id,
         "task_modified_at": commit.task_modified_at,
         "is_new": commit.seen is None,
@@ -260,9 +279,25 @@ def tick_row(tick: Tick, incarnation: str, made: str) -> Document:
     return {**document(records.TICKS, tick, made), "incarnation": incarnation}
 
 
+_PARTS: Mapping[str, Any] = {"op": str, "task_id": str, "task_modified_at": int | None, "is_new": bool, "ticks": list}
+"""The parts of an intent that are not documents, and the lists of documents."""
+
+
+def read_intent(job: Document) -> Document:
+    """The intent on a job's row. Raises Unreadable when it is damaged."""
+    intent = job.get("intent")
+    if isinstance(intent, dict) and all(name in intent and isinstance(intent[name], kind) for name, kind in _PARTS.items()):
+        documents = [*intent["ticks"], *(intent[name] for name in ("execution", "record") if intent.get(name) is not None)]
+        if isinstance(events := intent.get("events", []), list):
+            documents += events
+            if all(isinstance(one, dict) and isinstance(one.get("_id"), str) for one in documents):
+                return {"execution": None, "record": None, **intent}
+    raise Unreadable(f"the last change of job {job['_id']} cannot be finished: its intent is damaged")
+
+
 async def complete(db: Database, job: Document) -> None:
-    """Carries out the intent on a job's row as it was read, and takes it off the job."""
-    intent = job["intent"]
+    """Carries out the intent on a job's row as it was read, and takes it off the job. Raises Unreadable when the intent is damaged."""
+    intent = read_intent(job)
     made_task, *_ = await unless_cancelled(
         asyncio.gather(
             change_task(db, intent["task_id"], intent["task_modified_at"], is_new=intent["is_new"]),
@@ -280,13 +315,33 @@ async def complete(db: Database, job: Document) -> None:
         await _undo_if_late(db, job, made_task=bool(made_task))
 
 
-async def complete_pending(db: Database, seen: Iterable[str] | None = None) -> set[str]:
-    """Completes all intents, or those whose ``op`` is among ``seen``. Returns the ops of all."""
-    rows = await db.find(JOBS, {PENDING: True}, "jobs_pending", fields=_FIELDS)
-    chosen = [row for row in rows if seen is None or row["intent"]["op"] in seen]
-    for start in range(0, len(chosen), AT_ONCE):
-        await unless_cancelled(asyncio.gather(*(complete(db, row) for row in chosen[start : start + AT_ONCE])))
-    return {row["intent"]["op"] for row in rows}
+async def complete_readable(db: Database, rows: Sequence[Document]) -> dict[str, FastlaneError]:
+    """Completes the intents on these rows. Returns why others cannot be completed, by job: they are damaged, or the store refuses them."""
+    failed: dict[str, FastlaneError] = {}
+
+    async def complete_one(row: Document) -> None:
+        try:
+            await complete(db, row)
+        except TransientError:
+            raise
+        except FastlaneError as error:
+            failed[row["_id"]] = error
+
+    for start in range(0, len(rows), AT_ONCE):
+        await unless_cancelled(asyncio.gather(*(complete_one(row) for row in rows[start : start + AT_ONCE])))
+    return failed
+
+
+async def pending(db: Database, which: Mapping[str, Any]) -> list[Document]:
+    """The rows of jobs with these intents."""
+    return await db.find(JOBS, {PENDING: True, **which}, "jobs_pending", fields=_FIELDS)
+
+
+async def complete_pending(db: Database, which: Mapping[str, Any] | None = None) -> None:
+    """Completes these intents, or else those that were left behind. Passes over damaged ones, which the ``Finisher`` reports."""
+    if which is None:
+        which = {"intent.made_at": {"$not": {"$gt": round((time.time() - LEFT_AFTER) * 1000)}}}
+    await complete_readable(db, await pending(db, which))
 
 
 async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None:
@@ -311,9 +366,9 @@ REMEMBERED_OPS = 16
 
 
 async def current(db: Database, job_id: str) -> Document | None:
-    """A job's row, or its tombstone, without an intent: an existing one is completed first."""
+    """A job's row, or its tombstone, without an intent: an existing one is completed first. Raises Unreadable when it is damaged."""
     row = await db.one(JOBS, job_id)
-    if row is not None and row["intent"] is not None:
+    if row is not None and row.get("intent") is not None:
         await complete(db, row)
         row = {**row, "intent": None}
     return row
@@ -331,7 +386,7 @@ async def commit_job(db: Database, commit: Commit) -> tuple[bool, Document | Non
     while True:
         op = nonce()
         row, is_taken = await _look(db, commit.job_id, commit.effects)
-        if row is not None and not set(ops).isdisjoint(row["ops"]):
+        if await _is_own(db, row, ops, commit.effects):
             return True, None
         if not _is_as_seen(row, commit.seen):
             if record is not None:
@@ -403,6 +458,20 @@ async def _is_taken(db: Database, effects: Effects) -> bool:
     return any(found)
 
 
+async def _is_own(db: Database, row: Document | None, ops: Sequence[str], effects: Effects) -> bool:
+    """Whether one of these earlier tries, whose answers were lost, made the commit. When other commits followed, the job may have forgotten
+    its op. Then the commit's ticks and events have it: they were inserted before the next commit."""
+    if not ops or (row is not None and not set(ops).isdisjoint(row["ops"])):
+        return bool(ops)
+    found = await unless_cancelled(
+        asyncio.gather(
+            db.with_ids(TICKS, [tick.id for tick in effects.ticks], ("made",)),
+            db.with_ids(EVENTS, [event.id for event in effects.events], ("made",)),
+        )
+    )
+    return any(one.get("made") in ops for some in found for one in some.values())
+
+
 async def _release(db: Database, record: IdempotencyRecord | None, ops: Sequence[str]) -> None:
     """Gives back the key that was reserved for the last of these commits: none of them was made, and none can be made any more."""
     if record is not None and ops:
@@ -419,6 +488,8 @@ class Finisher:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._running: set[asyncio.Task[None]] = set()
+        self._own: set[str] = set()
+        self._damaged: frozenset[str] = frozenset()
         self._rounds: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -442,17 +513,39 @@ class Finisher:
         await asyncio.wait({task}, timeout=PATIENCE)
 
     async def _complete(self, job: Document) -> None:
+        op = job["intent"]["op"]
+        self._own.add(op)
         try:
             await self._db.call(lambda: complete(self._db, job))
         except FastlaneError as error:
             log.warning("store.intent_left", job_id=job["_id"], error=str(error))
+        finally:
+            self._own.discard(op)
 
     async def _look(self) -> None:
-        seen: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         while True:
             await asyncio.sleep(ROUND)
-            with contextlib.suppress(FastlaneError):
-                seen = await self._db.call(partial(complete_pending, self._db, seen))
+            try:
+                seen = await self._db.call(partial(self._complete_left, seen))
+            except FastlaneError as error:
+                log.debug("store.intents_not_read", error=str(error))
+            except Exception:
+                log.exception("store.intents_failed")
+
+    async def _complete_left(self, seen: Set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Completes the intents that were seen before and that this process is not completing just now. Returns all intents."""
+        found = {(row["_id"], _op_of(row)): row for row in await pending(self._db, {})}
+        failed = await complete_readable(self._db, [row for key, row in found.items() if key in seen and key[1] not in self._own])
+        for job_id in failed.keys() - self._damaged:
+            log.error("store.intent_damaged", job_id=job_id, error=str(failed[job_id]))
+        self._damaged = frozenset(failed)
+        return set(found)
+
+
+def _op_of(row: Document) -> str:
+    intent = row.get("intent")
+    return str(intent.get("op")) if isinstance(intent, dict) else ""
 
 
 _MARK = "deletion"
@@ -504,11 +597,10 @@ _BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_A
 
 
 async def bounds_of_all(db: Database, job_ids: Sequence[str]) -> dict[str, JobBounds]:
-    """The bounds of several jobs, by id. Their intents are completed first, so that their executions can be read afterwards."""
+    """The bounds of several jobs, by id. Their intents are completed first, so that their executions can be read afterwards; a damaged one
+    is passed over."""
     rows = await db.with_ids(JOBS, job_ids, _BOUNDS)
-    for row in rows.values():
-        if row["intent"] is not None:
-            await complete(db, row)
+    await complete_readable(db, [row for row in rows.values() if row.get("intent") is not None])
     return {id: bounds_of(row) for id, row in rows.items() if is_there(row)}
 
 

@@ -1,9 +1,10 @@
 """The calls to MongoDB. This is the one module that knows Motor; the rest of the adapter passes plain documents to it.
 
-A call that fails for a passing reason (a primary that steps down, a cut connection) is repeated until its caller's time is over. So a write
-may be sent twice, and its answer may be lost. A document therefore carries a nonce of the write that made it (``made``) or changed it
-(``op``), by which a repeated write is recognised as the caller's own. The driver itself repeats nothing. Its exceptions become ours,
-without its words, since those may quote an address or a value."""
+A call that fails for a passing reason (a primary that steps down, a cut connection) is repeated until its caller's time is over. Each try
+has what is left of that time, so nothing is sent after the caller got its error. A write may be sent twice, and its answer
+may be lost. A document therefore carries a nonce of the write that made it (``made``) or changed it (``op``), by which a repeated write is
+recognised as the caller's own. The driver itself repeats nothing. Its exceptions become ours, without its words, since those may quote an
+address or a value."""
 
 import asyncio
 import random
@@ -30,6 +31,7 @@ from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
     InvalidOperation,
+    NetworkTimeout,
     NotPrimaryError,
     OperationFailure,
     PyMongoError,
@@ -176,9 +178,14 @@ DUPLICATE = 11000
 """The server's error code for an id that there is already."""
 BATCH = 16
 """Documents that a walk fetches at once."""
+IN_TIME = 0.98
+"""The part of a call's time in which a command must be sent and answered. An abandoned thread would otherwise send a write after the caller
+got its error."""
 
 _TROUBLES: ContextVar[list[str]] = ContextVar("troubles")
 """The failures of the present ``call``'s tries, in words; unset outside of a call."""
+_END: ContextVar[float] = ContextVar("end")
+"""When the last try of the present ``call`` ends, by the event loop's clock; unset outside of a call."""
 
 
 class PlainIntegers(TypeDecoder):
@@ -234,6 +241,7 @@ class Database:
         self._calls += 1
         troubles: list[str] = []
         _TROUBLES.set(troubles)
+        end = _END.set(asyncio.get_running_loop().time() + IN_TIME * seconds)
         try:
             async with asyncio.timeout(seconds):
                 return await work()
@@ -243,12 +251,8 @@ class Database:
                 raise StoreDown(": ".join([words, *troubles[-1:]])) from None
             raise ReadTooLong(f"{words}; {advice}") from None
         finally:
+            _END.reset(end)
             self._calls -= 1
-
-    async def long_call(self, work: Callable[[], Awaitable[Answer]], deadline: float) -> Answer:
-        """The same for work that may take longer than a call, on the server too."""
-        with pymongo.timeout(deadline):
-            return await self.call(work, deadline)
 
     # reads
 
@@ -450,7 +454,8 @@ class Database:
         pause, repeated = PAUSE, False
         while True:
             try:
-                return await act(), repeated
+                with pymongo.timeout(_time_left()):
+                    return await act(), repeated
             except DuplicateKeyError:
                 raise
             except InvalidOperation as error:
@@ -458,9 +463,19 @@ class Database:
             except DRIVER_ERRORS as error:
                 if not may_pass(error):
                     raise translated(error) from error
-                _TROUBLES.get([]).append(words_for(error))
+                if not isinstance(error, ExecutionTimeout | NetworkTimeout):  # the time is over, which the call says itself
+                    _TROUBLES.get([]).append(words_for(error))
             repeated = True
             pause = await _paused(pause)
+
+
+def _time_left() -> float | None:
+    """Seconds that the present call has for another try; None outside of a call. Raises TimeoutError when there are none."""
+    if (end := _END.get(None)) is None:
+        return None
+    if (left := end - asyncio.get_running_loop().time()) <= 0:
+        raise TimeoutError
+    return left
 
 
 async def _paused(seconds: float) -> float:

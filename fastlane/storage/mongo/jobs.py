@@ -191,7 +191,7 @@ async def row_of(db: Database, execution_id: str) -> Document | None:
     """An execution's row. When there is none, a commit may not have been carried out yet, or another carries it out just now."""
     row = await db.one(EXECUTIONS, execution_id)
     if row is None:
-        await complete_pending(db)
+        await complete_pending(db, {"intent.execution._id": execution_id})
         row = await db.one(EXECUTIONS, execution_id)
     return row
 
@@ -302,7 +302,7 @@ async def _page(db: Database, after: str, limit: int) -> list[Document]:
 
 async def _put_right(db: Database, rows: Sequence[Document], now: int) -> int:
     """Corrects the stored statuses of these jobs. Returns how many were wrong."""
-    jobs = {row["_id"]: row for row in rows if is_there(row)}
+    jobs = {job.id: row for row in rows if is_there(row) for job in readable([row], job_of)}
     latest = {id: execution.status for id, execution in (await latest_under_way(db, {id: bounds_of(jobs[id]) for id in jobs})).items()}
     unknown = [id for id, row in jobs.items() if id not in latest and depends_on_latest(job_of(row), now)]
     latest |= {row["_id"]: Status(row["status"]) for row in await newest_ended(db, unknown)}

@@ -164,7 +164,7 @@ async def _apply(db: Database, left: Sequence[MongoMigration], doing: dict[str, 
     for migration in left:
         for number, part in enumerate(migration.parts):
             doing.update(version=migration.version, part=number + 1, parts=len(migration.parts))
-            await db.long_call(partial(part, db), LONGEST_PART)
+            await db.call(partial(part, db), LONGEST_PART)
         reached = {"version": migration.version, "min_reader": migration.min_reader}
         await db.call(partial(db.upsert, META, SCHEMA, {"$max": reached}))
 

@@ -111,8 +111,11 @@ class CommitCounter:
         if not await self._db.update(META, _VERSION, {}, {"$inc": {"commits": 1}}):
             raise StoreDown("the store has lost its data while fastlane used it; start fastlane again")
 
-    async def version(self) -> StoreVersion:
-        """How far the store has come, all commits of this process counted."""
+    async def version(self, *, confirmed: bool = False) -> StoreVersion:
+        """How far the store has come, all commits of this process counted. ``confirmed``: read after a write that a majority has. It raises
+        another number, so that it hides no loss."""
+        if confirmed:
+            await self._db.update(META, _VERSION, {}, {"$inc": {"confirmations": 1}})
         await self._count()
         stored = await self._db.one(META, _VERSION)
         if stored is None:

@@ -133,7 +133,7 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
         try:
             await prepare(self._db)
             await self._db.call(self._commits.open)
-            await self._db.call(lambda: complete_pending(self._db))
+            await self._db.call(lambda: complete_pending(self._db, {}))
         except BaseException:
             await self._db.close()
             raise
@@ -148,5 +148,5 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
     async def check(self) -> None:
         await self._db.call(self._commits.check)
 
-    async def version(self) -> StoreVersion:
-        return await self._db.call(self._commits.version)
+    async def version(self, confirmed: bool = False, /) -> StoreVersion:
+        return await self._db.call(lambda: self._commits.version(confirmed=confirmed))

@@ -131,6 +131,6 @@ class SqliteStore(SqliteJobs, SqliteLists, SqliteLogs, StoreLogic):
     async def check(self) -> None:
         await self._file.write(lambda db: db.execute("UPDATE checks SET count = count + 1").rowcount)
 
-    async def version(self) -> StoreVersion:
+    async def version(self, _: bool = False, /) -> StoreVersion:
         query = "SELECT store, commits FROM version WHERE id = 1"
         return await self._file.read(lambda db: StoreVersion(*db.execute(query).fetchone()))

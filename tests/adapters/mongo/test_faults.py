@@ -18,9 +18,11 @@ from fastlane.storage.mongo.database import Database, Document, read_url
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
 from tests.support.mongo import RealMongo
-from tests.support.waiting import PATIENCE
+from tests.support.mongo_wire import mongo_wire
+from tests.support.waiting import PATIENCE, until
 
 SECRET = "s3cr3t-pa55word"
+REFUSED_AFTER = 4.0
 QUICK = ("not primary", "no majority in time")
 COMMANDS = ("insert", "update", "find")
 FAULTS: dict[str, dict[str, Any]] = {
@@ -104,6 +106,34 @@ async def test_a_server_that_freezes_during_a_walk_is_store_down_in_time(own_mon
     assert time.monotonic() - began < 1.0 + 10
     own_mongo.go_on()
     await db.close()
+
+
+async def test_a_write_that_was_refused_is_not_sent_later(
+    mongo_server: RealMongo, own_mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last try waits for a server when its caller's time ends, and the server is back just then."""
+    monkeypatch.setattr(database, "HEARTBEAT", 0.5)
+    loop, made = asyncio.get_running_loop(), new()
+    async with mongo_wire(mongo_server.port) as wire, opened(own_mongo_url, PATIENCE) as other:
+
+        async def is_cut_off() -> bool:
+            return wire.dead
+
+        async with opened(mongo_server.url("test", f"127.0.0.1:{wire.port}"), REFUSED_AFTER) as store:
+            wire.reset()
+            wire.die_before, began = 1, loop.time()
+            creating = asyncio.ensure_future(store.create(*made))
+            await until(is_cut_off, "the write to be cut off")
+            await asyncio.sleep(REFUSED_AFTER / 2 - (loop.time() - began))
+            wire.dead, wire.die_before = False, 2
+            await until(is_cut_off, "its second try to be cut off")
+            with pytest.raises(StoreDown):
+                await creating
+            assert len(wire.writes) == 2
+            wire.reset()
+            await asyncio.sleep(REFUSED_AFTER)
+            assert wire.writes == []
+        assert await other.job(made[0].id) is None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from fastlane.storage.mongo import commits, jobs as executions
 from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import CommittedRows
-from fastlane.storage.mongo.rows import EXECUTIONS, TASKS, TICKS
+from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.ending import commit_alone
 from tests.adapters.mongo.overtaking import once
@@ -28,9 +28,11 @@ Stores = tuple[MongoStore, MongoStore]
 
 
 async def committed(db: Database, task_id: str = "t") -> tuple[Job, Document]:
-    """A commit by a process that carried nothing out: the job, and its row as that process has it."""
+    """A commit by a process that carried nothing out, and ended some seconds ago: the job, and its row as that process has it."""
     made = new(task_id)
-    return made[0], await commit_alone(db, *made)
+    row = await commit_alone(db, *made)
+    assert await db.update(JOBS, made[0].id, {}, {"$inc": {"intent.made_at": -10_000}})
+    return made[0], row
 
 
 async def ended(store: MongoStore, job: Job) -> None:

@@ -9,19 +9,22 @@ import pytest
 from fastlane.errors import StoreDown
 from fastlane.models import transitions
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
+from fastlane.models.event import Event, EventKind
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Execution, Job
+from fastlane.models.job import Execution, ExpectedVersions, Job
 from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import PoolsRevision
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick, next_execution
 from fastlane.storage.base import Counts, Deletion, Generation, Store
-from fastlane.storage.mongo import idempotency
+from fastlane.storage.mongo import commits, database, idempotency
+from fastlane.storage.mongo.commits import REMEMBERED_OPS
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.overtaking import once
 from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import ticks_of
 from tests.support.mongo import RealMongo
@@ -52,6 +55,7 @@ class Bed:
 @pytest.fixture
 async def bed(mongo_server: RealMongo, own_mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
     monkeypatch.setattr(idempotency, "PATIENCE", 0.1)
+    monkeypatch.setattr(commits, "LEFT_AFTER", 0)  # who was cut off has been away for a while
     async with mongo_wire(mongo_server.port) as wire:
         other = MongoStore(own_mongo_url, deadline=PATIENCE)
         await other.open()
@@ -173,6 +177,43 @@ async def test_a_commit_whose_answer_is_lost_is_made_once(bed: Bed, kind: type[A
     if isinstance(act, Create | Advance | Stop):
         counts = await bed.other.counts()
         assert (counts.jobs, counts.tasks) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["with a tick", "with an event", "a stop"])
+async def test_a_commit_whose_answer_is_lost_is_known_however_many_others_came_between(
+    bed: Bed, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act, event = Advance(), Event.now(EventKind.JOB_RUN, 1_000, task_id="t")
+    await act.prepare(bed.other)
+    event = replace(event, job_id=act.job.id)
+    store = await bed.opened()
+    between: list[int] = []
+
+    async def others() -> None:
+        job = await bed.other.job(act.job.id)
+        assert job is not None
+        between.append(job.sequence)
+        for _ in range(REMEMBERED_OPS):
+            after = replace(job, sequence=job.sequence + 1)
+            assert await bed.other.advance(job, after, [], None)
+            job = after
+
+    monkeypatch.setattr(database, "_paused", once(others, database._paused, before=True))
+    bed.wire.lose = {1}
+    after = replace(act.job, sequence=1)
+    if kind == "a stop":
+        stopped = await store.stop_job(act.job.id, 5_000, ExpectedVersions(frozenset({act.job.version})), event)
+        assert stopped is not None
+    elif kind == "with a tick":
+        assert await store.advance(act.job, after, [act.tick], act.execution)
+        assert await store.executions_of(act.job.id, 10) == [act.execution]
+    else:
+        assert await store.advance(act.job, after, [], None, None, [event])
+    await store.close()
+    assert between == [1]
+    job = await bed.other.job(act.job.id)
+    assert job is not None
+    assert job.sequence == 1 + REMEMBERED_OPS
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,22 @@ async def test_a_run_of_a_paused_job_runs_and_leaves_it_paused(virtual):
     assert (await virtual.job(job.job_id)).paused
 
 
+@pytest.mark.parametrize("verb", ["run", "retry"])
+async def test_a_request_that_another_change_overtakes_keeps_its_tick(virtual, verb):
+    """Its store may have made the first of its tries: only the tick's id tells."""
+    job = await ran(virtual)
+    ticks = []
+
+    async def overtaken(call):
+        ticks.append(call.arguments[2][0].id)
+        return len(ticks) == 3 and await call.carry()
+
+    virtual.store.around("advance", overtaken)
+    reply = await getattr(virtual.services.manual_runs, verb)("t", job.job_id)
+    assert ticks == [reply.tick_id] * 3
+    assert await virtual.work() == [reply.execution_id]
+
+
 async def test_many_runs_at_once_all_run(virtual):
     job = await ran(virtual)
     replies = await asyncio.gather(*(virtual.services.manual_runs.run("t", job.job_id) for _ in range(30)))
