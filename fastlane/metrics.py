@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Metric, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -179,6 +179,8 @@ class Metrics:
         words = "What this worker removed because it was too old or too much, by kind; docs/metrics.md says what each is."
         self._pruned = counter("fastlane_pruned", words, ("kind",))
         self.pruned(dict.fromkeys(PRUNED, 0))
+        words = "How late retention is on this worker; docs/metrics.md says how that is reckoned."
+        self._lag_of_retention = Gauge("fastlane_retention_lag_seconds", words, registry=registry)
         self._rebuilds = counter("fastlane_queue_rebuilds", "How often this worker rebuilt the queue from the store.")
         words = "Attempts of this worker to deliver a message about a job, by what carries it and what came of it."
         self._deliveries = counter("fastlane_delivery_attempts", words, ("kind", "outcome"))
@@ -216,6 +218,10 @@ class Metrics:
         """Adds the numbers of things that retention removed, by kind."""
         for kind, count in counts.items():
             self._pruned.labels(kind).inc(count)
+
+    def retention_lagged(self, seconds: float) -> None:
+        """Notes how late retention is."""
+        self._lag_of_retention.set(seconds)
 
     def rebuilt(self) -> None:
         """Counts a rebuild of the queue."""

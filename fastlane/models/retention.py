@@ -77,7 +77,7 @@ def strictest(cuts: Iterable[Cuts]) -> Cuts:
 
 @dataclass(frozen=True, slots=True)
 class JobHistory:
-    """What retention needs to know of a job: its fields, whether a tick is to come or held, and its own rules."""
+    """What retention needs to know of a job: its fields, whether a tick is to come or held, its own rules, and its floor."""
 
     job_id: str
     task_id: str
@@ -87,6 +87,13 @@ class JobHistory:
     sequence: int
     to_come: bool
     retention: Retention = NO_RETENTION
+    floor: int = 0
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has given out since its floor was raised last. It has no more executions than that, further attempts left
+        out."""
+        return self.sequence - self.floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,14 @@ def _may_go(row: PastExecution, before: int, *, too_many: bool) -> bool:
     if row.finished_at is None or row.owed or not (row.settled and row.cleaned):
         return False
     return too_many or row.finished_at < before
+
+
+def is_over(executions: Sequence[PastExecution], before: int) -> bool:
+    """Whether a job goes with all of its executions, which are in order: none has anything left to do, and the newest ended before that
+    moment."""
+    if not all(row.finished_at is not None and row.settled and row.cleaned and not row.owed for row in executions):
+        return False
+    return not executions or (executions[-1].finished_at or 0) < before
 
 
 def ticks_of(executions: Sequence[PastExecution]) -> list[str]:

@@ -6,8 +6,9 @@ another worker knows, even while the other is away for a moment, because it may 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
+from zlib import crc32
 
 from fastlane.clock import Clock
 from fastlane.models.host import HostView
@@ -23,6 +24,23 @@ UNBROKEN = 60_000
 async def always() -> bool:
     """Says yes: the caller acts whatever the other workers do."""
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A worker's part of work that the live workers share: this worker's number, from 0, and the number of workers."""
+
+    number: int = 0
+    of: int = 1
+
+    def has(self, id: str) -> bool:
+        """Whether something with this id belongs to it."""
+        return crc32(id.encode(errors="replace")) % self.of == self.number
+
+
+async def alone() -> Share:
+    """Returns all of the work: there are no other workers."""
+    return Share()
 
 
 class KnownWorkers:
@@ -54,10 +72,15 @@ class KnownWorkers:
             return await self.look()
         return self._current
 
+    async def share(self) -> Share:
+        """The part of the work for all workers that is this one's: its place among the live workers, by their ids. Raises QueueDown."""
+        others = [report.worker for report in await self.current()]
+        return Share(sum(worker < self._worker for worker in others), len(others) + 1)
+
     async def is_least(self) -> bool:
         """Whether this worker has the least id of all live workers. That worker does the work that one of them does for all. Raises
         QueueDown."""
-        return all(self._worker < report.worker for report in await self.current())
+        return (await self.share()).number == 0
 
     def last_seen(self, fits: Callable[[Report], bool]) -> int:
         """When a worker with a matching report was last seen alive (milliseconds). The result is never earlier than the time at which this

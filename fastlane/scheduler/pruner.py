@@ -1,10 +1,19 @@
 """Retention: removes history that is older than the rules allow, or exceeds the number that they keep, a little at a time.
 
-It walks all jobs, the oldest first, and takes small steps, so that no other writer waits long. One worker does so at a time: the one with
-the least id. If two do so for a moment, because one has not heard of the other, that does no harm, since each step checks again.
+Three walks find what is overdue, each from where it ended the last time:
+
+- all jobs by their creation: those that are over go, many in one step, and those that have given out more numbers than they may keep are
+  pruned. The row of a job tells both;
+- the executions by their ends, as far as these are older than an age that a rule names: their jobs are pruned. Each end is passed once, so
+  nothing overdue costs one short read;
+- all jobs once more, a few in a round, each looked at as a whole: this finds what could not go when it was passed.
+
+Steps are small, and the pruner rests between them, so that no other writer waits long. The live workers share the walks. If two look at the
+same job, because one has not heard of the other, that does no harm, since each step checks again. A fault of one job is logged, and the
+others go on.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import TypeVar
@@ -12,20 +21,28 @@ from typing import TypeVar
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import Unreadable
+from fastlane.errors import FastlaneError, TransientError
 from fastlane.models.event import Source, Span, at
 from fastlane.models.paging import Window
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention, hour_of, strictest
-from fastlane.scheduler.known_workers import always
-from fastlane.storage.base import Deletion, LogPage, Removed, Store, StoredLog
+from fastlane.scheduler.known_workers import Share, alone
+from fastlane.storage.base import Deletion, LogPage, Removed, Store, StoredLog, Swept
 
 log = structlog.get_logger()
 
 PAGE = 200
 """Jobs of a page, and deliveries that go together."""
 PAGES = 20
-"""Pages of a round on which nothing goes, after which the rest waits for the next round."""
+"""Pages of a walk on which nothing goes, after which the rest waits for the next round."""
+TOGETHER = 50
+"""Jobs that are deleted together."""
+ENDED = 500
+"""Executions of a page of the walk by ends."""
+LOOKED_INTO = 50
+"""Jobs of which a round looks at the whole history."""
+MOST_AGES = 16
+"""Ages of jobs' own rules for which ends are walked. Jobs with further ones wait for the walk over whole histories."""
 LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
 ONE = Window(1, 1)
@@ -52,10 +69,20 @@ class RetentionRules:
     events: int | None = None
     log_bytes: int | None = None
 
+    def ages(self, pools: Sequence[Pool]) -> set[int]:
+        """The ages at which executions or logs go, of the server's rules and the pools'."""
+        rules = [self.rules, *(pool.retention.over(self.rules) for pool in pools)]
+        return {age for rule in rules for age in ages_of(rule)}
+
     def of(self, job: JobHistory, pools: Sequence[Pool]) -> Retention:
         """The rules for a job: its pool's or the server's, and its own where they are stricter."""
         pool = pool_for(pools, job.task_id)
         return job.retention.within((NO_RETENTION if pool is None else pool.retention).over(self.rules))
+
+
+def ages_of(rules: Retention) -> set[int]:
+    """The ages at which these rules let executions or logs go."""
+    return {age for age in (rules.executions, rules.logs) if age is not None}
 
 
 @dataclass(slots=True)
@@ -91,10 +118,13 @@ def ignored(_counts: Mapping[str, int]) -> None:
     """Ignores the counts."""
 
 
+def unseen(_seconds: float) -> None:
+    """Ignores the lag."""
+
+
 class Pruner:
-    """Removes old history of one store. ``is_chosen``: whether this worker is the one that does so; ``counted`` gets the counts of
-    each round.
-    ``pools`` may change meanwhile."""
+    """Removes old history of one store. ``share``: the part of the work that is this worker's; ``counted`` gets the counts of each round,
+    and ``lagged`` how late it is, in seconds. ``pools`` may change meanwhile."""
 
     def __init__(
         self,
@@ -102,34 +132,40 @@ class Pruner:
         clock: Clock,
         pools: Sequence[Pool],
         rules: RetentionRules,
-        is_chosen: Callable[[], Awaitable[bool]] = always,
+        share: Callable[[], Awaitable[Share]] = alone,
         counted: Report = ignored,
+        lagged: Callable[[float], None] = unseen,
     ) -> None:
         self._store = store
         self._clock = clock
         self._pools = pools
         self._rules = rules
-        self._is_chosen = is_chosen
+        self._share = share
         self._counted = counted
+        self._lagged = lagged
         self._after: tuple[int, str] | None = None
+        self._looked_into: tuple[int, str] | None = None
+        self._ended: dict[int, tuple[int, str] | None] = {}
+        self._own_ages: set[int] = set()
         self._logs_after: tuple[int, str] | None = None
+        self._done_at = clock.now()
+        self._late = 0
 
     async def prune(self) -> None:
-        """Makes a round from where the last one ended, up to the last job, or until it has found nothing on some pages."""
-        pruned, fruitless = Pruned(), 0
+        """Makes a round. Each walk goes on from where it ended, up to its end, or until it has found nothing on some pages."""
+        pruned, self._late = Pruned(), 0
         try:
-            if await self._is_chosen():
-                await self._prune_by_age(pruned)
-                await self._fit_logs(pruned)
-                await self._release_space()
-            while fruitless < PAGES and await self._is_chosen():
-                before = pruned.counts
-                self._after = await self._prune_page(self._after, pruned)
-                fruitless = fruitless + 1 if pruned.counts == before else 0
-                if self._after is None:
-                    break
+            if (await self._share()).number == 0:
+                for part in (self._prune_by_age, self._fit_logs, self._release_space):
+                    await self._unless_faulty(partial(part, pruned), part.__name__)
+            for age in sorted(self._rules.ages(self._pools) | self._own_ages):
+                await self._prune_ended(age, pruned)
+            await self._look_into(pruned)
+            await self._walk(pruned)
+            self._done_at = self._clock.now()
         finally:
             self._counted(pruned.counts)
+            self._lagged(max(self._late, self._clock.now() - self._done_at) / 1000)
             if any(pruned.counts.values()):
                 log.info("retention.pruned", **pruned.counts)
 
@@ -138,11 +174,13 @@ class Pruner:
         pruned, after = Pruned(), None
         await self._prune_by_age(pruned)
         while True:
-            after = await self._prune_page(after, pruned)
+            page = await self._store.retention.histories(PAGE, after)
+            await self._prune_jobs(page.jobs, pruned, whole=True)
+            after = page.next
             report(pruned.counts)
             if after is None:
                 await self._fit_logs(pruned)
-                await self._release_space()
+                await self._release_space(pruned)
                 return pruned
 
     async def overdue(self, report: Report = ignored) -> Pruned:
@@ -171,27 +209,85 @@ class Pruner:
         found.logs = max(found.logs, await self._count_logs_that_do_not_fit())  # these are mostly the ones that are too old
         return found
 
-    async def _prune_page(self, after: tuple[int, str] | None, pruned: Pruned) -> tuple[int, str] | None:
-        """Prunes the jobs of one page; where the next one begins, None after the last."""
-        page = await self._store.retention.histories(PAGE, after)
-        cuts = self._cuts_of(page.jobs)
-        old = await self._store.retention.candidates(page.jobs, strictest(cuts)) if page.jobs else ()
-        for job, cut in zip(page.jobs, cuts, strict=True):
-            try:
-                await self._prune_job(job, cut, pruned, has_old=job.job_id in old)
-            except Unreadable as error:
-                log.warning("retention.job_left_alone", job_id=job.job_id, error=str(error))
-        return page.next
+    async def _walk(self, pruned: Pruned) -> None:
+        """Walks all jobs by their creation. The workers take turns with the pages."""
+        fruitless = 0
+        while fruitless < PAGES:
+            share, before = await self._share(), pruned.counts
+            skip = PAGE * (share.number if self._after is None else share.of - 1)
+            page = await self._store.retention.histories(PAGE, self._after, skip)
+            await self._prune_jobs(page.jobs, pruned, whole=False)
+            self._after = page.next
+            fruitless = fruitless + 1 if pruned.counts == before else 0
+            if self._after is None:
+                return
 
-    async def _prune_job(self, job: JobHistory, cuts: Cuts, pruned: Pruned, *, has_old: bool) -> None:
-        retention = self._store.retention
-        if not job.to_come and job.modified_at < cuts.jobs and await retention.is_over(job, cuts.jobs):
+    async def _prune_ended(self, age: int, pruned: Pruned) -> None:
+        """Prunes the jobs of executions that ended this long ago, and whose rules name this age."""
+        fruitless, more = 0, True
+        while more:
+            share, before, until = await self._share(), pruned.counts, self._clock.now() - age
+            page = await self._store.retention.ended(ENDED, until, self._ended.get(age))
+            own = await self._store.retention.histories_of([id for id in page.job_ids if share.has(id)])
+            jobs = [job for job in own if age in ages_of(self._rules.of(job, self._pools))]
+            await self._prune_jobs(jobs, pruned, whole=True)
+            self._ended[age], more = page.after, page.more
+            fruitless = fruitless + 1 if pruned.counts == before else 0
+            if more and fruitless == PAGES:
+                self._late = max(self._late, until - (page.after or (until, ""))[0])
+                return
+
+    async def _look_into(self, pruned: Pruned) -> None:
+        """Looks at the whole history of the next few jobs."""
+        share = await self._share()
+        skip = LOOKED_INTO * (share.number if self._looked_into is None else share.of - 1)
+        page = await self._store.retention.histories(LOOKED_INTO, self._looked_into, skip)
+        await self._prune_jobs(page.jobs, pruned, whole=True)
+        self._looked_into = page.next
+
+    async def _prune_jobs(self, jobs: Sequence[JobHistory], pruned: Pruned, *, whole: bool) -> None:
+        """Deletes the jobs that are over, and prunes others: with ``whole`` every job of which something may be overdue, otherwise the jobs
+        whose rows say that they have too much."""
+        cuts = dict(zip((job.job_id for job in jobs), self._cuts_of(jobs), strict=True))
+        self._learn_ages(jobs)
+        ripe = [job for job in jobs if not job.to_come and job.modified_at < cuts[job.job_id].jobs]
+        gone, left = set[str](), set[str]()
+        for start in range(0, len(ripe), TOGETHER):
+            some = [(job, cuts[job.job_id].jobs) for job in ripe[start : start + TOGETHER]]
+            swept = await self._unless_faulty(partial(self._delete_together, some, pruned), "_delete_together")
+            gone |= swept.jobs if swept is not None else set()
+            left |= swept.left if swept is not None else {job.job_id for job, _ in some}
+        rest = [job for job in jobs if job.job_id not in gone]
+        chosen = await self._chosen(rest, cuts, whole=whole)
+        for job in rest:
+            if job.job_id in left or job.job_id in chosen:
+                step = partial(self._prune_job, job, cuts[job.job_id], pruned, may_be_over=job.job_id in left)
+                await self._unless_faulty(step, "_prune_job", job.job_id)
+
+    async def _delete_together(self, jobs: Sequence[tuple[JobHistory, int]], pruned: Pruned) -> Swept:
+        swept = await self._gently(lambda: self._store.retention.delete_over(jobs, self._clock.now()))
+        pruned.jobs += len(swept.jobs)
+        pruned.executions += swept.executions
+        pruned.ticks += swept.ticks
+        self._late = max(self._late, swept.late)
+        return swept
+
+    async def _chosen(self, jobs: Sequence[JobHistory], cuts: Mapping[str, Cuts], *, whole: bool) -> Set[str]:
+        """The ids of the jobs to prune."""
+        if not whole or not jobs:
+            return {job.job_id for job in jobs if job.numbers > cuts[job.job_id].max_executions}
+        asked = partial(self._store.retention.candidates, jobs, strictest([cuts[job.job_id] for job in jobs]))
+        chosen = await self._unless_faulty(asked, "_chosen")
+        return {job.job_id for job in jobs} if chosen is None else chosen
+
+    async def _prune_job(self, job: JobHistory, cuts: Cuts, pruned: Pruned, *, may_be_over: bool) -> None:
+        if may_be_over and await self._store.retention.is_over(job, cuts.jobs):
             await self._delete(job, pruned)
-        elif has_old and (await retention.overdue(job, cuts)).any:
-            step = Removed(more=True)
-            while step.more:
-                step = await self._gently(lambda: retention.prune(job, cuts))
-                pruned.add(step)
+            return
+        step = Removed(more=True)
+        while step.more:
+            step = await self._gently(lambda: self._store.retention.prune(job, cuts))
+            pruned.add(step)
 
     async def _delete(self, job: JobHistory, pruned: Pruned) -> None:
         """Deletes a job with all that it has, and its task with the last of the task's jobs."""
@@ -230,7 +326,7 @@ class Pruner:
         """Removes logs, the oldest first, until all logs together fit into their limit. It continues where it stopped the last time, since
         hardly any logs are left before that."""
         most, is_first_time = self._rules.log_bytes, self._logs_after is None
-        while most is not None and await self._is_chosen():
+        while most is not None and (await self._share()).number == 0:
             over = await self._store.retention.log_bytes() - most
             if over <= 0:
                 return
@@ -279,7 +375,7 @@ class Pruner:
             total += gone
         return total
 
-    async def _release_space(self) -> None:
+    async def _release_space(self, _pruned: Pruned) -> None:
         while await self._gently(self._store.retention.release_space):
             pass
 
@@ -289,6 +385,27 @@ class Pruner:
         answer = await step()
         await self._clock.sleep(min((self._clock.now() - began) / 1000, LONGEST_REST))
         return answer
+
+    async def _unless_faulty(self, step: Callable[[], Awaitable[T]], part: str, job_id: str | None = None) -> T | None:
+        """The result of a step. A fault of the step is logged, and the result is None. ``job_id``: the only job that it is about. Raises
+        TransientError while the store is down, which is no fault of the step."""
+        try:
+            return await step()
+        except Exception as error:
+            if isinstance(error, TransientError):
+                await self._store.check()
+            found = {"part": part, "error": str(error)} | ({} if job_id is None else {"job_id": job_id})
+            log.warning(
+                "retention.part_failed" if job_id is None else "retention.job_left_alone",
+                exc_info=not isinstance(error, FastlaneError),
+                **found,
+            )
+            return None
+
+    def _learn_ages(self, jobs: Sequence[JobHistory]) -> None:
+        for job in jobs:
+            if len(self._own_ages) < MOST_AGES:
+                self._own_ages |= ages_of(job.retention)
 
     def _cuts(self, job: JobHistory) -> Cuts:
         return self._rules.of(job, self._pools).cuts(self._clock.now())

@@ -88,7 +88,8 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
     launcher = Launcher(ports, limits, hosts, leases, known_pools, overlaps, images)
     watcher = Watcher(ports, settings, hosts, launcher)
     runner = Runner(ports, hosts, leases, timer, launcher, watcher, settler)
-    pruner = Pruner(ports.store, ports.clock, ports.pools, settings.retention, workers.is_least, ports.metrics.pruned)
+    figures = ports.metrics
+    pruner = Pruner(ports.store, ports.clock, ports.pools, settings.retention, workers.share, figures.pruned, figures.retention_lagged)
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(ports, Cleaner(ports, settler), leftovers, rebuilder, pruner, workers.is_least, every)
     lanes = LaneKeeper(ports, workers, known_pools, every=settings.reconcile)

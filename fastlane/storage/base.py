@@ -486,6 +486,28 @@ class HistoryPage:
     next: tuple[int, str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class EndedPage:
+    """The ids of the jobs of some executions that have ended, each once. ``after``: the place of the last of these executions, or the one
+    that was asked for. ``more``: whether there may be more."""
+
+    job_ids: Sequence[str]
+    after: tuple[int, str] | None
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What deleting jobs together came to: the jobs that went, the numbers of their executions and ticks, and for how many milliseconds
+    the first of them was over already. ``left``: jobs that were not looked at, because they have a longer history."""
+
+    jobs: frozenset[str] = frozenset()
+    executions: int = 0
+    ticks: int = 0
+    late: int = 0
+    left: frozenset[str] = frozenset()
+
+
 ONE_STEP = Most(100, 250, 32)
 """The number of things that one step looks at, or removes."""
 ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
@@ -494,9 +516,20 @@ ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
 class RetentionStore(Protocol):
     """Removes overdue history. Whole jobs are removed by ``JobStore.delete_job``."""
 
-    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
-        """Looks at the next ``limit`` jobs by (created_at, id), after this place; those that may have a history, or will not run again.
-        Reads none of them whole, and of one that waits for its first tick only that it does."""
+    async def histories(self, limit: int, after: tuple[int, str] | None = None, skip: int = 0) -> HistoryPage:
+        """Looks at the next ``limit`` jobs by (created_at, id), after this place and ``skip`` others; those that may have a history, or
+        will not run again. Reads none of them whole, and of one that waits for its first tick only that it does."""
+
+    async def histories_of(self, job_ids: Sequence[str]) -> Sequence[JobHistory]:
+        """The jobs with these ids, in their order; those that are gone or cannot be read are left out."""
+
+    async def ended(self, limit: int, before: int, after: tuple[int, str] | None = None) -> EndedPage:
+        """Looks at the next ``limit`` executions in the order in which the store heard of their ends, after this place, as far as it heard
+        of them before that moment."""
+
+    async def delete_over(self, jobs: Sequence[tuple[JobHistory, int]], now: int) -> Swept:
+        """Deletes the jobs among these that are over, each before its moment, and have a short history, with all that they have, and the
+        tasks that have no job after that. Takes a bounded number of commits or commands however many jobs there are."""
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
         """The ids of the jobs of which ``overdue`` may find something by these cuts. A job whose history is at most one tick

@@ -6,16 +6,18 @@ step.
 """
 
 import asyncio
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import orjson
 
 from fastlane.clock import unless_cancelled
-from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, overdue_executions, ticks_of
+from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, is_over, overdue_executions, ticks_of
 from fastlane.storage import records
-from fastlane.storage.base import ALL, ONE_STEP, HistoryPage, LogPage, Most, Removed, StoredLog
-from fastlane.storage.logs import CHUNKS, MAX_CHUNKS, cut_logs, logged
+from fastlane.storage.base import ALL, ONE_STEP, EndedPage, HistoryPage, LogPage, Most, Removed, StoredLog, Swept
+from fastlane.storage.logs import CHUNKS, CHUNKS_OF_EXECUTION, MAX_CHUNKS, cut_logs, logged
 from fastlane.storage.records import LAST, Among, Between, Part, Rows, readable
 from fastlane.storage.values import FAULTS, unreadable
 
@@ -24,28 +26,114 @@ FIRST = (-LAST - 1, "")
 TOGETHER = 500
 """Rows that are checked together for an execution, a log, or something that is still to be sent."""
 
-_JOB = ("task_id", "incarnation", "floor", "created_at", "modified_at", "sequence", "next_tick", "held_tick", "spec")
+SHORT = 4
+"""A job that has given out more numbers than this does not go together with others."""
+SHORT_ROWS = 4 * SHORT
+"""Executions, and rows of the ledger, of such a job on average; it has more after retries and pauses."""
+MANY_CHUNKS = 1_000
+"""Chunks of the logs of jobs that go together: with more, each goes by itself."""
+
+_JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "floor", "next_tick", "held_tick", "spec")
+SEEN = ("task_id", "incarnation", "modified_at", "sequence", "floor", "next_tick", "held_tick")
 _WAITS = ("id", "created_at", "sequence", "last_tick", "next_tick", "held_tick")
 _PAST = ("id", "tick_id", "sequence", "finished_at", "settled", "cleaned")
 _LOG = ("id", "end_noted_at", "stdout_bytes", "stderr_bytes", "settled", "cleaned")
+_EXECUTIONS, _TICKS, _CHUNKS = (
+    replace(index, order=()) for index in (records.EXECUTIONS_OF_JOB, records.TICKS_OF_JOB, CHUNKS_OF_EXECUTION)
+)
+"""Of several jobs, or executions, at once."""
 
 
-class RetentionLogic:
+@dataclass(frozen=True, slots=True)
+class WholeJob:
+    """A job that goes with all that it has: its row as it was seen, the ids of its executions and of its rows of the ledger, and for each
+    chunk of a log its execution. ``late``: for how many milliseconds it has been over."""
+
+    row: records.Row
+    executions: Sequence[str]
+    ticks: Sequence[str]
+    chunks: Sequence[tuple[str, int]]
+    late: int
+
+
+class RetentionLogic(ABC):
     """The methods of ``RetentionStore`` that need only the verbs."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
+    @abstractmethod
+    async def _delete_jobs(self, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
+        """Deletes these jobs with all that they have, unless they have changed meanwhile, and the tasks that have no job after that. Which
+        of the jobs went."""
+
+    async def _seen(self, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The rows of these jobs whose last commit is whole."""
+        return await self._rows.select_keys(records.JOBS, job_ids, SEEN)
+
     def _ticks_of(self, job: JobHistory) -> records.Where:
         """The part of the ledger that belongs to the job."""
         return {"job_id": job.job_id}
 
-    async def histories(self, limit: int, after: tuple[int, str] | None = None) -> HistoryPage:
-        page = await self._rows.select(records.JOBS_BY_CREATION, {}, _WAITS, Part(limit, after or FIRST))
+    async def histories(self, limit: int, after: tuple[int, str] | None = None, skip: int = 0) -> HistoryPage:
+        page = await self._rows.select(records.JOBS_BY_CREATION, {}, _WAITS, Part(limit, after or FIRST, skip=skip))
         ids = [row["id"] for row in page if not (_to_come(row) and row["sequence"] == 0 and row["last_tick"] is None)]
-        rows = await self._rows.select_keys(records.JOBS, ids, _JOB)
-        jobs = readable([rows[id] for id in ids if id in rows and rows[id]["incarnation"]], _history)
-        return HistoryPage(jobs, (page[-1]["created_at"], page[-1]["id"]) if len(page) == limit else None)
+        return HistoryPage(await self.histories_of(ids), (page[-1]["created_at"], page[-1]["id"]) if len(page) == limit else None)
+
+    async def histories_of(self, job_ids: Sequence[str]) -> Sequence[JobHistory]:
+        rows = await self._rows.select_keys(records.JOBS, job_ids, _JOB)
+        return readable([rows[id] for id in job_ids if id in rows and rows[id]["incarnation"]], _history)
+
+    async def ended(self, limit: int, before: int, after: tuple[int, str] | None = None) -> EndedPage:
+        part = Part(limit, after or FIRST)
+        rows = await self._rows.select(records.EXECUTIONS_BY_END, {"end_noted_at": _before(before)}, ("id", "job_id", "end_noted_at"), part)
+        place = (rows[-1]["end_noted_at"], rows[-1]["id"]) if rows else after
+        return EndedPage(list(dict.fromkeys(row["job_id"] for row in rows)), place, len(rows) == limit)
+
+    async def delete_over(self, jobs: Sequence[tuple[JobHistory, int]], now: int) -> Swept:
+        short = {job.job_id: (job, before) for job, before in jobs if job.sequence <= SHORT}
+        left = frozenset(job.job_id for job, _ in jobs) - short.keys()
+        found = await self._whole_jobs(short)
+        if found is None:
+            return Swept(left=left | short.keys())
+        together = [whole for whole in found if len(whole.chunks) <= MAX_CHUNKS]
+        left |= {whole.row["id"] for whole in found if len(whole.chunks) > MAX_CHUNKS}
+        gone = frozenset[str]()
+        for some in _steps(together):
+            gone |= await self._delete_jobs(some, now)
+        went = [whole for whole in together if whole.row["id"] in gone]
+        counts = sum(len(whole.executions) for whole in went), sum(len(whole.ticks) for whole in went)
+        return Swept(gone, *counts, late=max((whole.late for whole in went), default=0), left=left)
+
+    async def _whole_jobs(self, jobs: Mapping[str, tuple[JobHistory, int]]) -> list[WholeJob] | None:
+        """The jobs among these that are over, each before its moment. None when some of them have a long history after all."""
+        rows = await self._seen(list(jobs))  # before the executions: of a later one, the job's row would tell
+        rows = {id: row for id, row in rows.items() if _is_ripe(row, *jobs[id])}
+        where, part = {"job_id": Among(list(rows))}, Part(SHORT_ROWS * len(rows))
+        executions = await self._rows.select(_EXECUTIONS, where, (*_PAST, "job_id", "attempt"), part)
+        ticks = await self._rows.select(_TICKS, where, ("id", "job_id"), part)
+        ids = [row["id"] for row in executions]
+        chunks = await self._rows.select(_CHUNKS, {"execution_id": Among(ids)}, ("execution_id", "sequence"), Part(MANY_CHUNKS))
+        if (rows and part.limit in (len(executions), len(ticks))) or len(chunks) == MANY_CHUNKS:
+            return None
+        owed = await self._owed(ids)
+        past: dict[str, list[PastExecution]] = {id: [] for id in rows}
+        for row in sorted(executions, key=lambda row: (row["sequence"], row["attempt"])):
+            past[row["job_id"]].append(_past(row, owed))
+        of_job: dict[str, list[str]] = {id: [] for id in rows}
+        for tick in ticks:
+            of_job[tick["job_id"]].append(tick["id"])
+        of_execution: dict[str, list[tuple[str, int]]] = {id: [] for id in ids}
+        for chunk in chunks:
+            of_execution[chunk["execution_id"]].append((chunk["execution_id"], chunk["sequence"]))
+        found = []
+        for id, some in past.items():
+            before = jobs[id][1]
+            if is_over(some, before):
+                last = max(rows[id]["modified_at"], some[-1].finished_at or 0 if some else 0)
+                parts = [chunk for one in some for chunk in of_execution[one.id]]
+                found.append(WholeJob(rows[id], [one.id for one in some], of_job[id], parts, before - last))
+        return found
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
         row = await self._job(job)
@@ -56,8 +144,15 @@ class RetentionLogic:
         of_job = {"task_id": job.task_id, "job_id": job.job_id}
         if not ended or await self._rows.select(records.EXECUTIONS_UNFINISHED, of_job, ("id",), Part(1)):
             return False
-        ids = [one["id"] for one in await self._rows.select(records.EXECUTIONS_OF_JOB, {"job_id": job.job_id}, ("id",))]
-        return not await self._owed(ids)
+        after: tuple[int, int] | None = None
+        while True:
+            part = Part(TOGETHER, after)
+            rows = await self._rows.select(records.EXECUTIONS_OF_JOB, {"job_id": job.job_id}, ("id", "sequence", "attempt"), part)
+            if await self._owed([one["id"] for one in rows]):
+                return False
+            if len(rows) < TOGETHER:
+                return True
+            after = (rows[-1]["sequence"], rows[-1]["attempt"])
 
     async def overdue(self, job: JobHistory, cuts: Cuts, *, whole: bool = False) -> Removed:
         most = ALL if whole else ONE_STEP
@@ -138,10 +233,7 @@ class RetentionLogic:
         within = {"sequence": Between(NEVER, last[0]["sequence"])} if last else {}
         rows = await self._rows.select(index, {**of_job, **within}, _PAST)
         owed = await self._owed([row["id"] for row in rows])
-        found = [
-            PastExecution(**row | {"settled": bool(row["settled"]), "cleaned": bool(row["cleaned"])}, owed=row["id"] in owed)
-            for row in rows
-        ]
+        found = [_past(row, owed) for row in rows]
         return overdue_executions(found, cuts, newest=newest["sequence"], kept_from=0 if kept is None else kept["sequence"])
 
     async def _owed(self, execution_ids: Sequence[str]) -> set[str]:
@@ -195,6 +287,30 @@ async def delete_executions(rows: Rows, ids: Sequence[str]) -> tuple[int, int]:
 _DELIVERIES = records.Index(records.DELIVERIES, "deliveries_of_execution", ("execution_id",))
 
 
+def _past(row: records.Row, owed: Set[str]) -> PastExecution:
+    values = {name: row[name] for name in _PAST} | {"settled": bool(row["settled"]), "cleaned": bool(row["cleaned"])}
+    return PastExecution(**values, owed=row["id"] in owed)
+
+
+def _is_ripe(row: records.Row, job: JobHistory, before: int) -> bool:
+    """Whether the row is still the job's, without a further tick and unchanged since that moment."""
+    return row["incarnation"] == job.incarnation and not _to_come(row) and bool(row["modified_at"] < before)
+
+
+def _steps(jobs: Sequence[WholeJob]) -> Iterator[list[WholeJob]]:
+    """The jobs in groups, each of which one step may delete."""
+    step, sums = list[WholeJob](), (0, 0, 0)
+    for job in jobs:
+        size = len(job.executions), len(job.ticks), len(job.chunks)
+        sums = sums[0] + size[0], sums[1] + size[1], sums[2] + size[2]
+        if step and (sums[0] > ONE_STEP.executions or sums[1] > ONE_STEP.ticks or sums[2] > MAX_CHUNKS):
+            yield step
+            step, sums = [], size
+        step.append(job)
+    if step:
+        yield step
+
+
 def _before(moment: int) -> Between:
     return Between(NEVER, max(NEVER, moment - 1))
 
@@ -207,7 +323,9 @@ def _history(row: records.Row) -> JobHistory:
     """The facts about a job that retention needs, with the rules in its spec. Raises Unreadable."""
     try:
         rules = Retention(**orjson.loads(row["spec"]).get("retention", {}))
+        if not all(rule is None or isinstance(rule, int) for rule in astuple(rules)):
+            raise ValueError("its rules of retention are no numbers")
         ids = row["id"], row["task_id"], row["incarnation"]
-        return JobHistory(*ids, row["created_at"], row["modified_at"], row["sequence"], _to_come(row), rules)
+        return JobHistory(*ids, row["created_at"], row["modified_at"], row["sequence"], _to_come(row), rules, row["floor"])
     except FAULTS as error:
         raise unreadable(f"job {row['id']}", error) from error

@@ -11,7 +11,7 @@ from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.retention import Cuts, JobHistory, Retention
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, next_execution, unstarted_tick
-from fastlane.storage.base import Deletion, HistoryPage, LogPage, Noted, Removed, Store, StoredLog
+from fastlane.storage.base import Deletion, EndedPage, HistoryPage, LogPage, Noted, Removed, Store, StoredLog, Swept
 from tests.contract.test_store_deletion import write_log
 from tests.support.factories import chunk, first_of, make_spec, new, new_job
 from tests.support.ledger import count_executions, count_ticks, ticks_of
@@ -345,6 +345,18 @@ async def test_what_a_webhook_is_still_to_be_told_of_stays(store):
     assert await store.deliveries_of(first.id) == []
 
 
+async def test_a_long_history_is_searched_in_parts_for_what_is_still_to_be_sent(store, monkeypatch):
+    monkeypatch.setattr("fastlane.storage.retention.TOGETHER", 2)
+    job = await made(store, 6)
+    assert await store.retention.is_over(await history_of(store, job), 1_000)
+    *_, second, _ = await store.executions_of(job.id, 6)
+    await owe(store, second.id, job, None)
+    assert await store.retention.is_over(await history_of(store, job), 1_000)
+    newest, *_ = await store.executions_of(job.id, 6)
+    await owe(store, newest.id, job, 9_000)
+    assert not await store.retention.is_over(await history_of(store, job), 1_000)
+
+
 async def test_deliveries_that_are_over_go_by_age(store):
     job = await made(store, 4)
     for number, execution in enumerate(await store.executions_of(job.id, 4)):
@@ -382,3 +394,107 @@ async def test_a_job_with_an_execution_that_is_not_at_its_end_is_not_over(store,
     tick, execution = first_of(job, key="r:2", sequence=2, due=2)
     assert await store.advance(job, replace(job, sequence=2), [tick], replace(execution, **{**ENDED, "finished_at": 2, **changed}))
     assert not await store.retention.is_over(await history_of(store, job), 10**15)
+
+
+async def delete_over(store: Store, *jobs: Job, before: int = 1_000) -> Swept:
+    """Deletes those of these jobs that are over, at 2,000; by default all ended long before."""
+    histories = [await history_of(store, job) for job in jobs]
+    return await store.retention.delete_over([(history, before) for history in histories], 2_000)
+
+
+async def test_jobs_that_are_over_go_together_with_all_that_they_have_and_tasks_without_jobs(store):
+    silent, logged, twice = await made(store, 1), await made(store, 1, chunks=3), await made(store, 2)
+    alone = new_job("alone", next_tick=None, sequence=0, now=50)
+    await store.create(alone, None, None)
+    (execution,) = await store.executions_of(logged.id, 1)
+    await owe(store, execution.id, logged, None)
+    swept = await delete_over(store, silent, logged, twice, alone)
+    assert swept == Swept(frozenset(job.id for job in (silent, logged, twice, alone)), 4, 4, late=999)
+    for job in (silent, logged, twice, alone):
+        assert await store.job(job.id) is None
+        assert (await count_executions(store, job.id), await count_ticks(store, job.id)) == (0, 0)
+    assert (await store.log_head(execution.id), await store.deliveries_of(execution.id)) == (Head(), [])
+    assert [await store.task(id) for id in ("t", "alone")] == [None, None]
+    counts = await store.counts()
+    assert (counts.jobs, counts.tasks, counts.executions[Status.DONE]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("changed", NOT_YET)
+async def test_a_job_that_is_not_over_stays_while_others_go_with_what_its_task_has(store, changed):
+    goes, runs, owed, late = await made(store, 1), await made(store, 0), await made(store, 1), await made(store, 1)
+    tick, execution = first_of(runs, key="r:1", due=1)
+    assert await store.advance(runs, replace(runs, sequence=1), [tick], replace(execution, **{**ENDED, "finished_at": 1, **changed}))
+    (of_owed,) = await store.executions_of(owed.id, 1)
+    await owe(store, of_owed.id, owed, 9_000)
+    assert await delete_over(store, late, before=1) == Swept()
+    assert (await delete_over(store, runs, goes, owed)).jobs == {goes.id}
+    for job in (runs, owed, late):
+        assert await store.job(job.id) is not None
+        assert (await count_executions(store, job.id), await count_ticks(store, job.id)) == (1, 1)
+        assert (await store.job(job.id)).floor == 0
+    task = await store.task("t")
+    assert (task.jobs_count, task.modified_at) == (3, 2_000)
+
+
+async def test_jobs_with_a_long_history_or_log_are_left_to_go_by_themselves(store):
+    short, long, logged = await made(store, 1), await made(store, 5), await made(store, 1, chunks=40)
+    swept = await delete_over(store, short, long, logged)
+    assert (swept.jobs, swept.left) == ({short.id}, {long.id, logged.id})
+    assert await count_executions(store, long.id) == 5
+    (execution,) = await store.executions_of(logged.id, 1)
+    assert (await store.log_head(execution.id)).sequence == 40
+
+
+async def test_a_job_with_more_attempts_than_others_have_makes_its_neighbours_go_one_by_one(store):
+    job, other = await made(store, 1), await made(store, 1)
+    (attempt,) = await store.executions_of(job.id, 1)
+    for _ in range(40):
+        attempt = replace(next_execution(attempt, due=1, now=1), finished_at=2, **ENDED)
+        assert await store.insert(attempt)
+    assert await delete_over(store, job, other) == Swept(left=frozenset({job.id, other.id}))
+
+
+async def test_a_job_of_another_incarnation_or_with_a_tick_to_come_does_not_go(store):
+    job, held = await made(store, 1), new_job("u", now=3, next_tick=None, held_tick=9_000)
+    await store.create(held, None, None)
+    seen = [replace(await history_of(store, job), incarnation="another"), await history_of(store, held)]
+    assert await store.retention.delete_over([(one, 1_000) for one in seen], 2_000) == Swept()
+    assert await store.retention.delete_over([], 2_000) == Swept()
+    assert await count_executions(store, job.id) == 1
+
+
+async def test_jobs_are_found_by_the_ends_of_their_executions_up_to_a_moment(store):
+    ids = {end: await ended(store, end) for end in (40, 20, 50, 10)}
+    jobs = {end: (await store.execution(id)).job_id for end, id in ids.items()}
+    first = await store.retention.ended(2, 50)
+    assert first == EndedPage([jobs[10], jobs[20]], (20, ids[20]), more=True)
+    second = await store.retention.ended(2, 50, first.after)
+    assert second == EndedPage([jobs[40]], (40, ids[40]), more=False)
+    assert await store.retention.ended(2, 50, second.after) == EndedPage([], second.after, more=False)
+    assert [one.job_id for one in await store.retention.histories_of([jobs[50], "gone", jobs[10]])] == [jobs[50], jobs[10]]
+
+
+async def test_a_walk_over_jobs_may_leave_out_some(store):
+    jobs = []
+    for number in range(5):
+        jobs.append(new_job("t", next_tick=None, sequence=0, now=number + 1))
+        await store.create(jobs[-1], None, None)
+    page = await store.retention.histories(2, skip=1)
+    assert [one.job_id for one in page.jobs] == [job.id for job in jobs[1:3]]
+    rest = await store.retention.histories(2, page.next, skip=1)
+    assert ([one.job_id for one in rest.jobs], rest.next) == ([jobs[4].id], None)
+
+
+async def test_a_job_that_runs_again_after_the_look_stays_and_the_others_go(store, monkeypatch):
+    job, other = await made(store, 1), await made(store, 1)
+    real = store.retention._delete_jobs
+
+    async def overtaken(jobs, now):
+        tick, execution = first_of(job, key="r:2", sequence=2)
+        assert await store.advance(job, replace(job, sequence=2), [tick], execution)
+        return await real(jobs, now)
+
+    monkeypatch.setattr(store.retention, "_delete_jobs", overtaken)
+    assert (await delete_over(store, job, other)).jobs == {other.id}
+    assert (await count_executions(store, job.id), await count_ticks(store, job.id)) == (2, 2)
+    assert (await store.executions_of(job.id, 1))[0].belongs_to(await store.job(job.id))

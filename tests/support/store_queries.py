@@ -127,6 +127,9 @@ QUERIES: dict[str, Query] = {
     "prune_log": lambda store: store.retention.prune_log("e"),
     "prune_logs": lambda store: store.prune_logs("e", 10),
     "histories": lambda store: store.retention.histories(10),
+    "histories behind others": lambda store: store.retention.histories(10, (4_000, "x"), 20),
+    "histories_of": lambda store: store.retention.histories_of(["x"]),
+    "ended": lambda store: store.retention.ended(10, 5_000, (4_000, "x")),
     "histories after": lambda store: store.retention.histories(10, (4_000, "x")),
     "candidates": lambda store: store.retention.candidates([OLD, replace(OLD, sequence=1)], CUTS),
     "is_over": lambda store: store.retention.is_over(OLD, 5_000),
@@ -176,7 +179,16 @@ async def prune(store: Store) -> None:
     assert (removed.executions, removed.ticks, removed.logs) == (20, 20, 1)
 
 
+async def delete_over(store: Store) -> None:
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, status=Status.DONE, finished_at=1, epoch=1, settled=True, cleaned=True))
+    await store.append(chunk(execution.id, Head(), [Piece(STDOUT, 1, b"x")]))
+    (history,) = await store.retention.histories_of([job.id])
+    assert (await store.retention.delete_over([(history, 2**50)], 2)).jobs == {job.id}
+
+
 QUERIES["advance"] = advance
+QUERIES["delete_over"] = delete_over
 QUERIES["delete_job"] = delete_job
 QUERIES["prune"] = prune
 QUERIES["open_jobs of executions"] = QUERIES["open_jobs"]

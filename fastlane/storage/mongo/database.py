@@ -21,7 +21,7 @@ from bson.codec_options import TypeDecoder, TypeRegistry
 from bson.errors import BSONError
 from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import IndexModel, ReturnDocument
+from pymongo import IndexModel, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -396,6 +396,12 @@ class Database:
     async def update_all(self, collection: str, ids: Sequence[str], change: Mapping[str, Any]) -> None:
         """Changes the documents with these ids; the change must be one that may be made twice."""
         await self._repeated(lambda: self._of(collection).update_many({"_id": {"$in": list(ids)}}, change))
+
+    async def write_each(self, collection: str, writes: Sequence[UpdateOne | ReplaceOne[Document]]) -> None:
+        """Makes these writes in any order, in one command; each must be one that may be made twice. Which of them met their conditions is
+        to be read afterwards."""
+        if writes:
+            await self._repeated(lambda: self._of(collection).bulk_write(list(writes), ordered=False))
 
     async def replace(
         self, collection: str, id: str, condition: Filter, document: Document, is_mine: Callable[[Document], bool] = lambda _: False

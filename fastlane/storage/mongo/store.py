@@ -8,8 +8,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
+from pymongo import ReplaceOne, UpdateOne
+
+from fastlane.clock import unless_cancelled
+from fastlane.models.ids import nonce
 from fastlane.models.job import Execution, Task
 from fastlane.models.retention import Cuts, JobHistory, TaskHour
 from fastlane.models.store_version import StoreVersion
@@ -18,16 +23,31 @@ from fastlane.storage.base import Noted
 from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic
 from fastlane.storage.logs import logged
 from fastlane.storage.mongo import history
-from fastlane.storage.mongo.commits import complete_pending, task_words
-from fastlane.storage.mongo.database import Database, Turns, read_url
+from fastlane.storage.mongo.commits import complete_pending, delete_task, is_there, task_words
+from fastlane.storage.mongo.database import Database, Document, Turns, read_url
+from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import CommittedRows, MongoJobs
 from fastlane.storage.mongo.lists import MongoLists
 from fastlane.storage.mongo.logs import MongoLogs
 from fastlane.storage.mongo.migration import prepare
-from fastlane.storage.mongo.rows import CHUNKS, EXECUTIONS, TASKS, UNCOUNTED, CommitCounter, document
-from fastlane.storage.records import Among, Part, Rows, Where
-from fastlane.storage.retention import RetentionLogic
+from fastlane.storage.mongo.rows import (
+    CHUNKS,
+    DELETED,
+    DELIVERIES,
+    EXECUTIONS,
+    GONE_AT,
+    JOBS,
+    TASKS,
+    TICKS,
+    UNCOUNTED,
+    CommitCounter,
+    document,
+)
+from fastlane.storage.records import Among, Part, Where
+from fastlane.storage.retention import SEEN, RetentionLogic, WholeJob
 
+TASKS_AT_ONCE = 16
+"""Tasks that are deleted concurrently with their last jobs."""
 A_FEW = 4
 """Executions, and ticks, of a job that has given out one number at most; it has more after retries and pauses."""
 _EXECUTIONS, _TICKS = replace(records.EXECUTIONS_OF_JOB, order=()), replace(records.TICKS_OF_JOB, order=())
@@ -48,9 +68,10 @@ class MongoHistory(HistoryLogic):
 class MongoRetention(RetentionLogic):
     """A ``RetentionStore`` of the database."""
 
-    def __init__(self, db: Database, rows: Rows) -> None:
+    def __init__(self, db: Database, rows: CommittedRows) -> None:
         super().__init__(rows)
         self._db = db
+        self._written = rows.written
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
         found, short = {job.job_id for job in jobs if job.sequence > 1}, [job.job_id for job in jobs if job.sequence <= 1]
@@ -67,6 +88,23 @@ class MongoRetention(RetentionLogic):
         there = await logged(self._rows, ended)
         return found | {row["job_id"] for row in rows if row["id"] in there} | {tick["job_id"] for tick in ticks if tick["id"] in without}
 
+    async def _seen(self, job_ids: Sequence[str]) -> dict[str, Document]:
+        rows = await self._db.call(lambda: self._db.with_ids(JOBS, job_ids, (*SEEN, "rev", "intent", GONE_AT)))
+        return {id: {"id": id, **row} for id, row in rows.items() if is_there(row) and row["intent"] is None}
+
+    async def _delete_jobs(self, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
+        going = await self._written(lambda: _raise_floors(self._db, jobs))
+        if not going:
+            return frozenset()
+        gone = await self._written(lambda: _delete_jobs(self._db, going, now))
+        tasks = sorted({job.row["task_id"] for job in going})
+        for start in range(0, len(tasks), TASKS_AT_ONCE):
+            await unless_cancelled(asyncio.gather(*(self._drop_task(id) for id in tasks[start : start + TASKS_AT_ONCE])))
+        return gone
+
+    async def _drop_task(self, task_id: str) -> None:
+        await self._db.call(lambda: delete_task(self._db, task_id))
+
     async def log_bytes(self) -> int:
         return await self._db.call(lambda: self._db.size(CHUNKS))
 
@@ -75,6 +113,47 @@ class MongoRetention(RetentionLogic):
 
     def _ticks_of(self, job: JobHistory) -> Where:
         return {"job_id": job.job_id, "incarnation": job.incarnation}
+
+
+async def _raise_floors(db: Database, jobs: Sequence[WholeJob]) -> list[WholeJob]:
+    """Raises the jobs' floors, so that nothing that is inserted late ever runs. The jobs that have not changed since they were seen, with
+    their new ``rev``."""
+    wanted = {
+        job.row["id"]: {"floor": job.row["sequence"], "rev": job.row["rev"] + (job.row["floor"] != job.row["sequence"])} for job in jobs
+    }
+    low = [job.row for job in jobs if job.row["floor"] != job.row["sequence"]]
+    await db.write_each(JOBS, [UpdateOne({"_id": row["id"], "rev": row["rev"]}, {"$set": wanted[row["id"]]}) for row in low])
+    stored = await db.with_ids(JOBS, list(wanted), ("rev", *SEEN, GONE_AT))
+    same = {id for id, after in wanted.items() if is_there(row := stored.get(id)) and row is not None and after.items() <= row.items()}
+    unchanged = ("incarnation", "sequence", "modified_at")
+    return [
+        replace(job, row={**job.row, **wanted[id]})
+        for job in jobs
+        if (id := job.row["id"]) in same and all(stored[id][name] == job.row[name] for name in unchanged)
+    ]
+
+
+async def _delete_jobs(db: Database, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
+    """Deletes jobs whose floors are raised with all that they have, each row by its id. The tasks' times go first: a process that ends in
+    between leaves the rest to the next one."""
+    ids, executions = [job.row["id"] for job in jobs], [id for job in jobs for id in job.executions]
+    chunks = [f"{id}/{sequence}" for job in jobs for id, sequence in job.chunks]
+    await history.count(db, executions)
+    rows = (await db.with_ids(EXECUTIONS, executions, ("epoch",))).values()
+    claimed = [{"_id": row["_id"], "deleted_at": datetime.now(UTC)} for row in rows if row["epoch"] > 0]
+    await db.insert_missing(DELETED, claimed)
+    await db.update_all(TASKS, sorted({job.row["task_id"] for job in jobs}), {"$max": {"modified_at": now}})
+    owners = {"execution_id": {"$in": [*executions, *ids]}}
+    deliveries = [row["_id"] for row in await db.find(DELIVERIES, owners, "deliveries_of_execution", fields=("_id",))]
+    parts = {TICKS: [id for job in jobs for id in job.ticks], CHUNKS: chunks, DELIVERIES: deliveries, EXECUTIONS: executions}
+    for collection, of_jobs in parts.items():
+        if of_jobs:
+            await db.delete(collection, {"_id": {"$in": of_jobs}})
+    op = nonce()
+    stones = {job.row["id"]: {**tombstone(job.row["id"], job.row["rev"] + 1), "ops": [op]} for job in jobs}
+    await db.write_each(JOBS, [ReplaceOne({"_id": job.row["id"], "rev": job.row["rev"]}, stones[job.row["id"]]) for job in jobs])
+    stored = await db.with_ids(JOBS, ids, ("ops",))
+    return frozenset(id for id, row in stored.items() if op in row["ops"])
 
 
 class MongoTransfer(TransferLogic):

@@ -3,6 +3,7 @@ What only SQLite does of retention, exports and imports is here. A trigger count
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from fastlane.models.retention import ENDS, Cuts, JobHistory, TaskHour, hour_of
 from fastlane.models.store_version import StoreVersion
 from fastlane.storage.base import Noted
 from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic, hours_row, task_hour_of
-from fastlane.storage.records import EXECUTIONS, HOURS, HOURS_OF_TASK, Part, Rows
-from fastlane.storage.retention import RetentionLogic
+from fastlane.storage.records import EXECUTIONS, HOURS, HOURS_OF_TASK, TO_COME, UNFINISHED, Part, Rows
+from fastlane.storage.retention import RetentionLogic, WholeJob
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import SqliteCommits, SqliteJobs
 from fastlane.storage.sqlite.lists import SqliteLists
@@ -33,6 +34,15 @@ _CANDIDATES = """SELECT value FROM json_each(:jobs) AS one WHERE EXISTS (SELECT 
     OR EXISTS (SELECT 1 FROM executions INDEXED BY executions_of_job WHERE job_id = value AND finished_at < :logs
         AND settled = 1 AND cleaned = 1 AND EXISTS (SELECT 1 FROM log_chunks WHERE log_chunks.execution_id = executions.id))"""
 """A job with more than one tick or execution has a row among the counts."""
+
+
+_IS_STILL = f"""SELECT 1 FROM jobs WHERE id = ? AND incarnation = ? AND sequence = ? AND modified_at = ? AND NOT {TO_COME.sql}
+    AND NOT EXISTS (SELECT 1 FROM executions INDEXED BY executions_unfinished
+        WHERE executions.task_id = jobs.task_id AND executions.job_id = jobs.id AND {UNFINISHED.sql})"""
+_LEAVE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - ? WHERE id = ?"
+_DROP_TASK = "DELETE FROM tasks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE task_id = ?1)"
+_FORGET = """DELETE FROM deleted_executions WHERE id IN
+    (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
 
 
 class SqliteRetention(RetentionLogic):
@@ -56,6 +66,25 @@ class SqliteRetention(RetentionLogic):
             return False
         await self._file.write(lambda db: len(db.execute(f"PRAGMA incremental_vacuum({RELEASED_PAGES})").fetchall()))
         return await self._file.read(_has_much_room)
+
+    async def _delete_jobs(self, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
+        return await self._file.write(lambda db: _delete_jobs(db, jobs, now))
+
+
+def _delete_jobs(db: sqlite3.Connection, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
+    """Deletes jobs in one transaction, the job first: what follows a change of it has nothing left to do then."""
+    seen = [(job, [job.row[name] for name in ("id", "incarnation", "sequence", "modified_at")]) for job in jobs]
+    going = [job for job, values in seen if db.execute(_IS_STILL, values).fetchall()]
+    ids, executions = [(job.row["id"],) for job in going], [(id,) for job in going for id in job.executions]
+    db.execute(_FORGET, (2 * len(executions),))  # more than this adds
+    db.executemany("DELETE FROM jobs WHERE id = ?", ids)
+    db.executemany("DELETE FROM log_chunks WHERE execution_id = ?", {(id,) for job in going for id, _ in job.chunks})
+    db.executemany("DELETE FROM executions WHERE id = ?", executions)
+    db.executemany("DELETE FROM ticks WHERE id = ?", [(id,) for job in going for id in job.ticks])
+    tasks = Counter(job.row["task_id"] for job in going)
+    db.executemany(_LEAVE_TASK, [(now, count, task_id) for task_id, count in tasks.items()])
+    db.executemany(_DROP_TASK, [(task_id,) for task_id in tasks])
+    return frozenset(id for (id,) in ids)
 
 
 def _has_much_room(db: sqlite3.Connection) -> bool:

@@ -47,6 +47,30 @@ async def test_a_step_that_ends_at_any_write_leaves_whole_executions_and_is_comp
     raise AssertionError("it never came to its end")
 
 
+async def test_jobs_that_go_together_and_end_at_any_write_go_the_next_time(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        jobs = [await made(store, 1, chunks=2), await made(store, 2)]
+        seen = [(await history_of(store, job), 1_000) for job in jobs]
+        with monkeypatch.context() as patched:
+            end_at(patched, (*WRITES, "write_each", "update_all", "insert_missing"), number)
+            try:
+                died = not await store.retention.delete_over(seen, 2_000)
+            except Died:
+                died = True
+        for job in jobs:
+            stored = await store.job(job.id)
+            assert stored is None or stored.floor in (0, job.sequence)
+            assert stored is None or stored.floor == job.sequence or len(await sequences(store, job)) == job.sequence
+        await store.retention.delete_over(seen, 2_000)
+        for job in jobs:
+            assert await store.job(job.id) is None
+            assert (await sequences(store, job), await count_ticks(store, job.id)) == ([], 0)
+        if not died:
+            assert number > 5
+            return
+    raise AssertionError("it never came to its end")
+
+
 async def test_a_late_completion_of_a_commit_takes_away_nothing_after_a_prune(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process reads an intent and sleeps. Another completes it, and history is pruned, which raises the job's floor."""
     job = await made(store, 3)

@@ -13,7 +13,7 @@ from tests.support.ledger import count_executions, count_ticks
 from tests.support.scenarios import ran
 from tests.support.virtual_time import POOLS, VirtualFastlane
 
-WRITES = ("prune", "prune_deliveries", "release_space", "delete_job", "delete_task")
+WRITES = ("prune", "prune_deliveries", "release_space", "delete_over", "delete_job", "delete_task")
 RULES = RetentionRules(Retention(jobs=DAY, max_executions=150), DAY)
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import structlog
 
+from fastlane.errors import StoreDown
 from fastlane.metrics import PRUNED
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
@@ -16,10 +18,12 @@ from fastlane.models.retention import Retention
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler import pruner as pruners
+from fastlane.scheduler.known_workers import Share
 from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
 from fastlane.storage.base import Noted
 from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE, MakePruner
 from tests.support.factories import chunk, first_of, make_spec, new_job
+from tests.support.intercept import Call, Intercepted
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.scenarios import ran
 from tests.support.stored_data import damage
@@ -100,6 +104,7 @@ async def test_a_worker_goes_on_with_the_jobs_after_those_that_it_looked_at(
 ) -> None:
     monkeypatch.setattr(pruners, "PAGE", 2)
     monkeypatch.setattr(pruners, "PAGES", 1)
+    monkeypatch.setattr(pruners, "LOOKED_INTO", 1)
     jobs = []
     for number in range(5):
         virtual.clock.set(virtual.clock.now() + 1)
@@ -125,15 +130,23 @@ async def test_a_worker_goes_on_with_the_jobs_after_those_that_it_looked_at(
     assert told in events
 
 
-async def test_only_the_worker_that_is_chosen_prunes(virtual: VirtualFastlane) -> None:
-    job = await ran(virtual)
-    await virtual.past(job.job_id, 10)
+async def test_workers_share_what_there_is_to_prune_and_the_first_removes_what_goes_by_age_alone(virtual: VirtualFastlane) -> None:
+    for _ in range(2 * pruners.PAGE + 50):
+        job = new_job("t", next_tick=None, sequence=0, now=virtual.clock.now())
+        await virtual.real_store.create(job, None, None)
+    virtual.clock.set(virtual.clock.now() + DAY)
+    gone: list[Mapping[str, int]] = []
 
-    async def another() -> bool:
-        return False
+    def worker(number: int, count: int) -> Pruner:
+        async def share() -> Share:
+            return Share(number, count)
 
-    await Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(Retention(max_executions=1)), another).prune()
-    assert await count_executions(virtual.real_store, job.job_id) == 11
+        return Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(Retention(jobs=HOUR)), share, gone.append)
+
+    await worker(1, 2).prune()
+    await worker(0, 2).prune()
+    assert [one["jobs"] for one in gone] == [pruners.PAGE + pruners.LOOKED_INTO, pruners.PAGE]
+    assert (await virtual.real_store.counts()).jobs == 0
 
 
 async def test_the_record_of_a_webhook_that_was_sent_goes_by_age(virtual: VirtualFastlane, pruner_of: MakePruner) -> None:
@@ -157,6 +170,44 @@ async def test_a_job_that_cannot_be_read_is_left_alone_and_the_others_are_pruned
     await pruner_of(max_executions=1).prune_all()
     assert await count_executions(virtual.real_store, broken.job_id) == 11
     assert await count_executions(virtual.real_store, job.job_id) == 1
+
+
+async def test_a_job_whose_rules_are_no_numbers_keeps_its_history_and_the_others_are_pruned(
+    virtual: VirtualFastlane, pruner_of: MakePruner
+) -> None:
+    broken, job = await ran(virtual), await ran(virtual)
+    for one in (broken, job):
+        await virtual.past(one.job_id, 10)
+    damage(virtual.store_url, "jobs", broken.job_id, value='{"retention": {"jobs": "a week"}}')
+    await pruner_of(max_executions=1, jobs=400 * DAY).prune()
+    assert await count_executions(virtual.real_store, broken.job_id) == 11
+    assert await count_executions(virtual.real_store, job.job_id) == 1
+
+
+@pytest.mark.parametrize("error", [StoreDown("the store did not answer within 5 s"), RuntimeError("a mistake")])
+@pytest.mark.parametrize("verb", ["prune", "is_over", "delete_over", "candidates", "log_bytes"])
+async def test_a_fault_of_one_job_or_part_is_logged_and_the_others_go(virtual: VirtualFastlane, verb: str, error: Exception) -> None:
+    """As with a job whose history takes longer to read than a call may."""
+    faulty, other, short = await ran(virtual), await ran(virtual), await ran(virtual)
+    for one in (faulty, other):
+        await virtual.past(one.job_id, 10)
+
+    async def fail(call: Call) -> Any:
+        if call.verb == verb and (verb not in ("prune", "is_over") or call.arguments[0].job_id == faulty.job_id):
+            raise error
+        return await call.carry()
+
+    store: Any = Intercepted(virtual.real_store, lambda call: call.carry())
+    store.retention = Intercepted(virtual.real_store.retention, fail)
+    virtual.clock.set(virtual.clock.now() + DAY)
+    jobs = None if verb == "prune" else HOUR
+    with structlog.testing.capture_logs() as events:
+        pruner = Pruner(store, virtual.clock, POOLS, RetentionRules(Retention(jobs=jobs, max_executions=1), log_bytes=10**9))
+        await pruner.prune()
+    counts = [await count_executions(virtual.real_store, one.job_id) for one in (other, short)]
+    assert counts == ([1, 1] if verb == "prune" else [0, 0])
+    faults = {event["event"]: event.get("job_id") for event in events if event["log_level"] == "warning"}
+    assert faults == ({"retention.job_left_alone": faulty.job_id} if verb in ("prune", "is_over") else {"retention.part_failed": None})
 
 
 async def with_log(virtual: VirtualFastlane, *, cleaned: bool = True) -> str:

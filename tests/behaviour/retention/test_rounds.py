@@ -1,21 +1,33 @@
 """What a round of the pruner asks of the store: as much beside many jobs of which nothing is overdue as beside a few."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
+from fastlane.errors import StoreDown
 from fastlane.models.host import HostRecord
 from fastlane.models.retention import Retention
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
+from fastlane.scheduler import pruner as pruners
 from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
+from fastlane.storage.base import Noted
+from fastlane.storage.mongo.rows import META
 from tests.behaviour.retention.conftest import DAY, HOUR
 from tests.support.factories import first_of, new_job
-from tests.support.recorded_calls import recorded_commands, recorded_statements
+from tests.support.recorded_calls import Command, recorded_commands, recorded_statements
 from tests.support.stores import new_store
 from tests.support.virtual_time import POOLS, VirtualFastlane
 
 RULES = RetentionRules(Retention(jobs=30 * DAY, executions=30 * DAY, max_executions=10_000, logs=14 * DAY))
 QUERY = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)")
+
+
+def calls(statements: Sequence[str], commands: Sequence[Command]) -> int:
+    """How many of them read or change data; a process also counts its commits on MongoDB, at some time after them."""
+    return sum(map(bool, map(QUERY.match, statements))) + sum(found[verb] != META for verb, found in commands)
 
 
 async def calls_of_a_round(virtual: VirtualFastlane, rules: RetentionRules = RULES) -> int:
@@ -25,11 +37,11 @@ async def calls_of_a_round(virtual: VirtualFastlane, rules: RetentionRules = RUL
         await store.open()
         pruner = Pruner(store, virtual.clock, POOLS, rules)
         await pruner.prune_all()  # on MongoDB, it counts what has ended
-        before = sum(map(bool, map(QUERY.match, statements))) + len(commands)
+        before = calls(statements, commands)
         assert await pruner.prune_all() == Pruned()
-        calls = sum(map(bool, map(QUERY.match, statements))) + len(commands) - before
+        made = calls(statements, commands) - before
         await store.close()
-    return calls
+    return made
 
 
 async def far_off(virtual: VirtualFastlane, count: int) -> None:
@@ -81,3 +93,89 @@ async def test_records_of_hosts_that_were_removed_a_week_ago_go(virtual: Virtual
     virtual.clock.set(now + 7 * DAY + 1)
     await pruner.prune()
     assert [host.id for host in await virtual.real_store.hosts()] == ["stays"]
+
+
+async def ran_thrice(virtual: VirtualFastlane, count: int) -> list[str]:
+    """Ids of jobs that ran three times, and ended just now."""
+    now, ids = virtual.clock.now(), []
+    for _ in range(count):
+        seen = new_job("thrice", now=now, sequence=0)
+        await virtual.real_store.create(seen, None, None)
+        job = replace(seen, sequence=3)
+        ids.append(job.id)
+        pairs = [first_of(job, key=f"r:{number}", sequence=number, due=now) for number in (1, 2, 3)]
+        await virtual.real_store.advance(seen, job, [tick for tick, _ in pairs], None)
+        for _, execution in pairs:
+            end = replace(execution, status=Status.DONE, finished_at=now, settled=True, cleaned=True)
+            await virtual.real_store.transfer.restore_execution(end, Noted(None, now), is_counted=True)
+    return ids
+
+
+async def test_jobs_that_ran_several_times_cost_no_look_each_while_nothing_is_overdue(
+    virtual: VirtualFastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruners, "LOOKED_INTO", 1)
+    await ran_thrice(virtual, 2)
+    few = await calls_of_a_worker_s_round(virtual)
+    await ran_thrice(virtual, 40)
+    assert await calls_of_a_worker_s_round(virtual) == few
+
+
+async def calls_of_a_worker_s_round(virtual: VirtualFastlane) -> int:
+    """How many statements, or commands of MongoDB, the second round of a worker takes, in which nothing goes."""
+    with recorded_statements() as statements, recorded_commands() as commands:
+        store = new_store(virtual.store_url)
+        await store.open()
+        pruner = Pruner(store, virtual.clock, POOLS, RULES)
+        await pruner.prune()
+        before = calls(statements, commands)
+        await pruner.prune()
+        made = calls(statements, commands) - before
+        await store.close()
+    return made
+
+
+async def test_what_becomes_too_old_goes_in_the_next_round_wherever_its_job_is(
+    virtual: VirtualFastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruners, "LOOKED_INTO", 1)
+    (first, *_, last) = await ran_thrice(virtual, 4)
+    pruner = Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(Retention(executions=DAY)))
+    await pruner.prune()
+    virtual.clock.set(virtual.clock.now() + 2 * DAY)
+    await pruner.prune()
+    for id in (first, last):
+        assert [one.sequence for one in await virtual.real_store.executions_of(id, 10)] == [3]
+
+
+async def test_many_jobs_go_in_a_few_commits(virtual: VirtualFastlane) -> None:
+    """Or commands of MongoDB: not so many for each."""
+    with recorded_statements() as statements, recorded_commands() as commands:
+        store = new_store(virtual.store_url)
+        await store.open()
+        pruner = Pruner(store, virtual.clock, POOLS, RULES)
+        made = []
+        for count in (1, 40):
+            await ended(virtual, count)
+            virtual.clock.set(virtual.clock.now() + 31 * DAY)
+            before = statements.count("COMMIT") + len(commands)
+            assert (await pruner.prune_all()).jobs == count
+            made.append(statements.count("COMMIT") + len(commands) - before)
+        await store.close()
+    assert made[1] <= made[0] + 10
+
+
+async def test_the_lag_is_how_long_what_goes_was_overdue_and_grows_while_rounds_fail(virtual: VirtualFastlane) -> None:
+    lags: list[float] = []
+    pruner = Pruner(virtual.real_store, virtual.clock, POOLS, RULES, lagged=lags.append)
+    await ended(virtual, 1)
+    virtual.clock.set(virtual.clock.now() + 30 * DAY + 5 * HOUR)
+    await pruner.prune()
+    assert lags[-1] == pytest.approx(5 * 3_600, abs=60)
+    await pruner.prune()
+    assert lags[-1] < 60
+    await virtual.real_store.close()
+    virtual.clock.set(virtual.clock.now() + 2 * HOUR)
+    with pytest.raises(StoreDown):
+        await pruner.prune()
+    assert lags[-1] >= 2 * 3_600

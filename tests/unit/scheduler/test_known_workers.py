@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.port import Report
-from fastlane.scheduler.known_workers import FRESH, UNBROKEN, KnownPools, KnownWorkers
+from fastlane.scheduler.known_workers import FRESH, UNBROKEN, KnownPools, KnownWorkers, Share
 from tests.support.clock import FakeClock
 from tests.support.factories import make_execution
 
@@ -100,3 +100,15 @@ async def test_a_worker_that_starts_or_did_not_see_the_others_for_a_while_waits_
     await scene.clock.advance(UNBROKEN / 1000 + 1)
     await scene.workers.look()
     assert scene.waits() == PATIENCE
+
+
+async def test_each_worker_has_its_share_by_its_place_among_the_live_ones() -> None:
+    scene = Scene()
+    assert await scene.workers.share() == Share(0, 1)
+    scene.living |= {"a": (), "k": (), "z": ()}
+    await scene.clock.advance(FRESH / 1000)
+    assert await scene.workers.share() == Share(2, 4)
+    ids = [f"job {number}" for number in range(1_000)]
+    shares = [[id for id in ids if Share(number, 4).has(id)] for number in range(4)]
+    assert sorted(id for some in shares for id in some) == sorted(ids)
+    assert min(len(some) for some in shares) > 150
