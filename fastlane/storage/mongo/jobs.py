@@ -37,6 +37,7 @@ from fastlane.storage.mongo.commits import (
     is_there,
     job_of,
     store,
+    whole,
     write,
 )
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
@@ -70,7 +71,7 @@ class CommittedRows(MongoRows):
         self.finisher = Finisher(db)
 
     async def catch_up(self, job_id: str | None = None) -> None:
-        await self._db.call(lambda: complete_pending(self._db) if job_id is None else current(self._db, job_id))
+        await self._db.call(lambda: complete_pending(self._db) if job_id is None else whole(self._db, job_id))
 
     async def commit(self, commit: Commit) -> bool:
         if commit.job is None:

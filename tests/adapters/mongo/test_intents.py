@@ -17,6 +17,7 @@ from fastlane.storage.mongo.commits import complete
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import JOBS
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.ending import commit_alone
 from tests.adapters.mongo.test_late import committed
 from tests.support.factories import first_of, new
 from tests.support.mongo import RealMongo
@@ -112,7 +113,7 @@ async def test_a_list_leaves_a_commit_under_way_to_its_process(
     reader = MongoStore(mongo_server.url("test", f"127.0.0.1:{wire.port}"), deadline=PATIENCE)
     await reader.open()
     job, tick, execution = new("t")
-    assert await commits.create(db, job, tick, execution, None)
+    await commit_alone(db, job, tick, execution)
     wire.reset()
     await read(reader)
     assert wire.writes == []
@@ -127,7 +128,7 @@ async def test_a_list_leaves_a_commit_under_way_to_its_process(
 
 async def test_a_look_up_finds_the_execution_of_a_commit_that_was_just_made(store: MongoStore, db: Database) -> None:
     job, tick, execution = new("t")
-    assert await commits.create(db, job, tick, execution, None)
+    await commit_alone(db, job, tick, execution)
     assert await store.execution(execution.id) == execution
 
 

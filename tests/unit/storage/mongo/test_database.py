@@ -12,7 +12,7 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from fastlane.errors import FastlaneError, StoreDown
+from fastlane.errors import FastlaneError, StoreDown, StoreRefused
 from fastlane.storage.mongo.database import translated
 
 SECRET = "a value of a document"
@@ -29,7 +29,7 @@ SECRET = "a value of a document"
         (AutoReconnect(SECRET), StoreDown, "was cut, or had no answer"),
         (OperationFailure(SECRET, 189), StoreDown, "it answered with error 189"),
         (OperationFailure(SECRET, 1, {"errorLabels": ["RetryableWriteError"]}), StoreDown, "it answered with error 1"),
-        (OperationFailure(SECRET, 18), StoreDown, "the store refuses the login"),
+        (OperationFailure(SECRET, 18), StoreRefused, "the store refuses the login"),
         (DocumentTooLarge(SECRET), FastlaneError, "larger than a document"),
         (OperationFailure(SECRET, 2), FastlaneError, "the store refuses this: it answered with error 2"),
         (OverflowError(SECRET), FastlaneError, "the store refuses this: OverflowError"),
