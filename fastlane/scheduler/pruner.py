@@ -27,7 +27,8 @@ from fastlane.models.paging import Window
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.retention import NO_RETENTION, Cuts, JobHistory, Retention, hour_of, strictest
 from fastlane.scheduler.known_workers import Share, alone
-from fastlane.storage.base import Deletion, LogPage, Removed, Store, StoredLog, Swept
+from fastlane.storage.base import Deletion, Store
+from fastlane.storage.retention_port import LogPage, Removed, StoredLog, Swept
 
 log = structlog.get_logger()
 

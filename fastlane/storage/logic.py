@@ -23,7 +23,7 @@ from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records
-from fastlane.storage.base import ONE_STEP, Deletion, Generation, Noted
+from fastlane.storage.base import Deletion, Generation, Noted
 from fastlane.storage.logs import logged
 from fastlane.storage.records import (
     COMPARED,
@@ -44,6 +44,7 @@ from fastlane.storage.records import (
     write_version,
 )
 from fastlane.storage.retention import delete_executions
+from fastlane.storage.retention_port import ONE_STEP
 from fastlane.storage.values import FAULTS, failure_from_json, requester_from_json, unreadable
 
 CANDIDATES = 100

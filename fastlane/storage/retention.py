@@ -16,9 +16,9 @@ import orjson
 from fastlane.clock import unless_cancelled
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, is_over, overdue_executions, ticks_of
 from fastlane.storage import records
-from fastlane.storage.base import ALL, ONE_STEP, EndedPage, HistoryPage, LogPage, Most, Removed, StoredLog, Swept
 from fastlane.storage.logs import CHUNKS, CHUNKS_OF_EXECUTION, MAX_CHUNKS, cut_logs, logged
 from fastlane.storage.records import LAST, Among, Between, Part, Rows, readable
+from fastlane.storage.retention_port import ALL, ONE_STEP, EndedPage, HistoryPage, LogPage, Most, Removed, StoredLog, Swept
 from fastlane.storage.values import FAULTS, unreadable
 
 FIRST = (-LAST - 1, "")

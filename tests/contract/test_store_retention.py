@@ -11,7 +11,8 @@ from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.retention import Cuts, JobHistory, Retention
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, next_execution, unstarted_tick
-from fastlane.storage.base import Deletion, EndedPage, HistoryPage, LogPage, Noted, Removed, Store, StoredLog, Swept
+from fastlane.storage.base import Deletion, Noted, Store
+from fastlane.storage.retention_port import EndedPage, HistoryPage, LogPage, Removed, StoredLog, Swept
 from tests.contract.test_store_deletion import write_log
 from tests.support.factories import chunk, first_of, make_spec, new, new_job
 from tests.support.ledger import count_executions, count_ticks, ticks_of

@@ -20,7 +20,7 @@ from fastlane import app
 from fastlane.models.job import Execution
 from fastlane.scheduler import cleaner, watcher
 from fastlane.storage import logic, retention
-from fastlane.storage.base import Most
+from fastlane.storage.retention_port import Most
 from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
