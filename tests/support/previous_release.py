@@ -20,7 +20,8 @@ ARCHIVE = Path(__file__).parent / "previous" / "fastlane.tar.xz"
 def unpack(folder: Path) -> Path:
     """Unpacks it. Returns the folder that is to be first on PYTHONPATH."""
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # the first releases of Python 3.11 have none
+        archive.extractall(folder)
     return folder
 
 

@@ -372,6 +372,10 @@ class SwarmHost:
         self._on_change()
 
 
+MAX_COUNTED = 1_000
+"""Failed tasks that are remembered, so that each counts once."""
+
+
 class EngineStarts:
     """The containers that one engine failed to start, by its own fault. After as many in a row as open the breaker of its host, and for as
     long, the host gets no new work; then the next one decides. It calls ``on_change`` when the host gets work again, or no more."""
@@ -381,6 +385,7 @@ class EngineStarts:
         self._clock = clock
         self._breaker = breaker
         self._last = 0
+        self._counted: dict[str, None] = {}
         self._words = ""
         self._on_change = on_change
         breaker.subscribe(self._circuit_changed)
@@ -397,11 +402,15 @@ class EngineStarts:
             return None
         return f"failed to start {self.faults} containers in a row: {self._words}"
 
-    def failed(self, at: int, words: str) -> None:
-        """Counts a start that failed at that moment (milliseconds), once: it is seen in each look until its service is removed."""
-        if at > self._last:
-            self._last, self._words = at, words
-            self._breaker.failed(self._clock.now(), visible=False)
+    def failed(self, task: EngineTask) -> None:
+        """Counts a task that failed to start, once: it is seen in each look until its service is removed."""
+        if task.id in self._counted:
+            return
+        self._counted[task.id] = None
+        if len(self._counted) > MAX_COUNTED:
+            del self._counted[next(iter(self._counted))]
+        self._last, self._words = max(self._last, task.changed_at), one_line(task.message)
+        self._breaker.failed(self._clock.now(), visible=False)
 
     def succeeded(self, at: int) -> None:
         """Takes in a container that started at that moment: if that was after the last failure, they are over."""
@@ -491,13 +500,13 @@ class SwarmHosts:
                 continue
             if task.started_at is not None and task.node_id in failing:
                 failing[task.node_id].starts.succeeded(task.started_at)
-            at = min(task.changed_at or now, now)
             if task.end is TaskEnd.ENGINE:
                 for host in self._at(task.node_id):
-                    host.starts.failed(at, one_line(task.message))
+                    host.starts.failed(task)
                     self._failing.add(host.name)
             if task.end is not TaskEnd.NO_SPACE:
                 continue
+            at = min(task.changed_at or now, now)
             own = self._at(task.node_id)
             for host in own:
                 host.disk.refused_at(at)

@@ -85,3 +85,15 @@ async def test_starts_that_succeed_in_between_keep_a_host_in_use(bench: Bench) -
         await bench.start(*ENGINE)
         await bench.start(*GOOD)
     assert bench.closed is None
+
+
+async def test_a_failure_counts_once_although_the_engine_s_clock_is_ahead(bench: Bench) -> None:
+    """It is seen in each look until its service is removed."""
+    bench.clock.set_back(3_600)
+    for _ in range(2):
+        await bench.start(*ENGINE)
+        await bench.start(*GOOD)
+        assert bench.closed is None
+    await bench.start(*ENGINE)
+    await bench.start(*ENGINE)
+    assert bench.closed is None

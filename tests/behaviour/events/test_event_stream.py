@@ -15,7 +15,7 @@ from fastlane.models.event import LAG, Event, EventKind, at, read_cursor
 from fastlane.services.events import EventFeeds
 from fastlane.web import handler as web
 from fastlane.web.api.log_encoding import EVENT_PING
-from fastlane.web.streaming import logs
+from fastlane.web.routes import events as events_route
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import LONG_PATIENCE, until
@@ -126,7 +126,7 @@ async def test_a_stream_ends_when_the_login_is_revoked_or_has_other_rights(share
 
 
 async def test_a_stream_without_events_says_that_it_is_alive(server, monkeypatch):
-    monkeypatch.setattr(logs, "PING_EVERY", 0.05)
+    monkeypatch.setattr(events_route, "PING_EVERY", 0.05)
     async with followed(server) as stream:
         seen = b""
         while seen.count(EVENT_PING) < 3:  # the first blank line ends the words on reconnecting

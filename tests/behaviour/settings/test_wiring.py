@@ -28,6 +28,7 @@ pytestmark = pytest.mark.sqlite
 
 FILE = """
 port = 0
+stop_wait = "1s"
 redis_url = "{redis}"
 public_url = "https://jobs.example.com"
 trusted_proxies = ["10.9.0.0/16"]
