@@ -40,7 +40,7 @@ _IS_STILL = f"""SELECT 1 FROM jobs WHERE id = ? AND incarnation = ? AND sequence
     AND NOT EXISTS (SELECT 1 FROM executions INDEXED BY executions_unfinished
         WHERE executions.task_id = jobs.task_id AND executions.job_id = jobs.id AND {UNFINISHED.sql})"""
 _LEAVE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - ? WHERE id = ?"
-_DROP_TASK = "DELETE FROM tasks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE task_id = ?1)"
+_DROP_TASK = "DELETE FROM tasks WHERE id = :id AND NOT EXISTS (SELECT 1 FROM jobs WHERE task_id = :id)"
 _FORGET = """DELETE FROM deleted_executions WHERE id IN
     (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
 
@@ -83,7 +83,7 @@ def _delete_jobs(db: sqlite3.Connection, jobs: Sequence[WholeJob], now: int) -> 
     db.executemany("DELETE FROM ticks WHERE id = ?", [(id,) for job in going for id in job.ticks])
     tasks = Counter(job.row["task_id"] for job in going)
     db.executemany(_LEAVE_TASK, [(now, count, task_id) for task_id, count in tasks.items()])
-    db.executemany(_DROP_TASK, [(task_id,) for task_id in tasks])
+    db.executemany(_DROP_TASK, [{"id": task_id} for task_id in tasks])
     return frozenset(id for (id,) in ids)
 
 
