@@ -48,7 +48,7 @@ def cold(jobs: ShortJobs) -> Iterator[None]:
 
     async def begin(store: SqliteStore, queue: RedisQueue) -> Generation:
         seen = await store.generation()
-        builder = Generation(seen.number + 1, seen.run_id, "somebody", seen.since + 3_600_000)
+        builder = Generation(seen.number + 1, seen.run_id, "somebody", await queue.time())  # it counts as alive for half a minute
         assert await store.change_generation(seen, builder)
         await queue.generation.wipe(generation=f"{builder.number}, in the making by somebody")
         return builder
