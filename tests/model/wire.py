@@ -232,6 +232,7 @@ class Node:
             self.wire.stall(self)
         elif fault == "die":
             self.wire.die(self)
+            await asyncio.sleep(0)  # its death cancels this call: before a real one begins, whose answer nobody would see
         elif fault == "flush":
             self.wire.flush(self)
         if fault == "fail" or self.wire.out(port):
