@@ -35,6 +35,9 @@ from tests.support.services import services_of
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 LEASE = 15 * SECOND
+HALF_A_RUN = 6 * HOUR
+"""Half of the longest time for which an execution is leased here at once, so that it need not be renewed every few seconds: a claim takes a
+lease of more than twice its own for one of a clock that was set back."""
 HOST = "unix:///instant"
 POOLS = (Pool("default", "", (HOST,), max_running=50),)
 LANES = (Lane(TICKS, None), Lane("default", 50))
@@ -104,6 +107,7 @@ class SimulatedWorker:
         self._world = simulation
         self.store: Any = Intercepted(simulation.store, self._call)
         self.queue: Any = Intercepted(simulation.queue, self._call)
+        self.queue.around("claim", self._shortened)
         generation: Any = Intercepted(simulation.queue.generation, self._call)
         executor: Any = InstantExecutor((HOST,), self.clock)
         queue = WithGeneration(self.queue, generation)
@@ -152,7 +156,14 @@ class SimulatedWorker:
                     raise error
 
     async def _claim(self) -> Claim:
-        claim: Claim = await self.queue.claim(self.generation, self.name, LANES, 64, lease=LEASE)
+        claim: Claim = await self.queue.claim(self.generation, self.name, LANES, 64, lease=HALF_A_RUN)
+        return claim
+
+    async def _shortened(self, call: Call) -> Claim:
+        """A claim whose leases last as long as a worker's, until they are renewed."""
+        claim: Claim = await call.carry()
+        if claim.leases:
+            await self._world.queue.renew(self.generation, self.name, [lease.id for lease in claim.leases], lease=LEASE)
         return claim
 
     async def _streamed(self) -> None:
