@@ -239,7 +239,7 @@ _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VAL
 _AS_SEEN = " AND ".join(["id = ?", *(f"{name} IS ?" for name in COMPARED)])
 _REPLACE = f"""UPDATE jobs SET {", ".join(f"{column} = ?" for column in JOBS.columns)}, created_by = coalesce(created_by, requested_by)
     WHERE {_AS_SEEN}"""
-_CHANGE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - ? WHERE id = ?"
+CHANGE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - ? WHERE id = ?"
 _record_values = attrgetter(*RECEIPTS.fields)
 _INSERT_RECORD = insert_into("receipts", RECEIPTS.fields).replace("INSERT", "INSERT OR REPLACE", 1)
 _FORGET_RECORDS = "DELETE FROM receipts WHERE key IN (SELECT key FROM receipts WHERE created_at < ? ORDER BY created_at LIMIT ?)"
@@ -315,7 +315,7 @@ def _carry_out(db: sqlite3.Connection, commit: Commit) -> bool:
     if written.rowcount != 1:
         return False
     if commit.task_modified_at is not None:
-        db.execute(_CHANGE_TASK, (commit.task_modified_at, int(commit.job is None), commit.task_id))
+        db.execute(CHANGE_TASK, (commit.task_modified_at, int(commit.job is None), commit.task_id))
     if effects.record is not None:
         keep_record(db, effects.record)
     made: Sequence[tuple[Record[Any], Any]] = [*((TICKS, tick) for tick in effects.ticks), (EXECUTIONS, effects.execution)]

@@ -16,7 +16,7 @@ from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic, hour
 from fastlane.storage.records import EXECUTIONS, HOURS, HOURS_OF_TASK, TO_COME, UNFINISHED, Part, Rows
 from fastlane.storage.retention import RetentionLogic, WholeJob
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.jobs import SqliteCommits, SqliteJobs
+from fastlane.storage.sqlite.jobs import CHANGE_TASK, SqliteCommits, SqliteJobs
 from fastlane.storage.sqlite.lists import SqliteLists
 from fastlane.storage.sqlite.logs import SqliteLogs
 from fastlane.storage.sqlite.rows import as_json, insert_into
@@ -39,7 +39,6 @@ _CANDIDATES = """SELECT value FROM json_each(:jobs) AS one WHERE EXISTS (SELECT 
 _IS_STILL = f"""SELECT 1 FROM jobs WHERE id = ? AND incarnation = ? AND sequence = ? AND modified_at = ? AND NOT {TO_COME.sql}
     AND NOT EXISTS (SELECT 1 FROM executions INDEXED BY executions_unfinished
         WHERE executions.task_id = jobs.task_id AND executions.job_id = jobs.id AND {UNFINISHED.sql})"""
-_LEAVE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - ? WHERE id = ?"
 _DROP_TASK = "DELETE FROM tasks WHERE id = :id AND NOT EXISTS (SELECT 1 FROM jobs WHERE task_id = :id)"
 _FORGET = """DELETE FROM deleted_executions WHERE id IN
     (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
@@ -82,7 +81,7 @@ def _delete_jobs(db: sqlite3.Connection, jobs: Sequence[WholeJob], now: int) -> 
     db.executemany("DELETE FROM executions WHERE id = ?", executions)
     db.executemany("DELETE FROM ticks WHERE id = ?", [(id,) for job in going for id in job.ticks])
     tasks = Counter(job.row["task_id"] for job in going)
-    db.executemany(_LEAVE_TASK, [(now, count, task_id) for task_id, count in tasks.items()])
+    db.executemany(CHANGE_TASK, [(now, count, task_id) for task_id, count in tasks.items()])
     db.executemany(_DROP_TASK, [{"id": task_id} for task_id in tasks])
     return frozenset(id for (id,) in ids)
 

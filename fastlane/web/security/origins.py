@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
-from fastlane.config.settings import Settings
+from fastlane.config.settings import Settings, is_loopback_name
 from fastlane.web.http.problems import Problem
 
 Address = IPv4Address | IPv6Address
@@ -246,12 +246,4 @@ def _is_address(host: str) -> bool:
     return _is_loopback(name) or read_address(name.strip("[]")) is not None
 
 
-@lru_cache(maxsize=256)
-def _is_loopback(name: str) -> bool:
-    name = name.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+_is_loopback = lru_cache(maxsize=256)(is_loopback_name)
