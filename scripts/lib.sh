@@ -1,6 +1,9 @@
 # Output and process helpers that the scripts share. Bash scripts source it from the checkout's root.
 # shellcheck shell=bash
 
+# Compiled modules are kept whatever the caller prefers, because the tests start thousands of processes.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { echo "==> $*"; }
 
 # Ends the script with an error: what is wrong, then what to do about it.

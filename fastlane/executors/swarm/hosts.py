@@ -195,6 +195,11 @@ class SwarmHost:
         )
 
     @property
+    def skew(self) -> int:
+        """How far its clock was ahead when it was asked last, milliseconds; 0 when it did not say."""
+        return (self.facts.skew if self.facts else None) or 0
+
+    @property
     def has_parked(self) -> bool:
         """Whether a service was parked there that no snapshot has shown yet."""
         return bool(self._parked)
@@ -402,19 +407,20 @@ class EngineStarts:
             return None
         return f"failed to start {self.faults} containers in a row: {self._words}"
 
-    def failed(self, task: EngineTask) -> None:
-        """Counts a task that failed to start, once: it is seen in each look until its service is removed."""
+    def failed(self, task: EngineTask, skew: int) -> None:
+        """Counts a task that failed to start, once: it is seen in each look until its service is removed. ``skew``: how far the engine's
+        clock was taken to be ahead in this look, in milliseconds; the next look may know better, so the engine's own times are compared."""
         if task.id in self._counted:
             return
         self._counted[task.id] = None
         if len(self._counted) > MAX_COUNTED:
             del self._counted[next(iter(self._counted))]
-        self._last, self._words = max(self._last, task.changed_at), one_line(task.message)
+        self._last, self._words = max(self._last, task.changed_at + skew), one_line(task.message)
         self._breaker.failed(self._clock.now(), visible=False)
 
-    def succeeded(self, at: int) -> None:
-        """Takes in a container that started at that moment: if that was after the last failure, they are over."""
-        if at > self._last and self.faults:
+    def succeeded(self, at: int, skew: int) -> None:
+        """Takes in a container that started at that moment: if that was after the last failure, they are over. ``skew`` is as above."""
+        if at + skew > self._last and self.faults:
             self._breaker.succeeded()
 
     def _circuit_changed(self, circuit: Circuit) -> None:
@@ -499,10 +505,10 @@ class SwarmHosts:
             if task.node_id is None:
                 continue
             if task.started_at is not None and task.node_id in failing:
-                failing[task.node_id].starts.succeeded(task.started_at)
+                failing[task.node_id].starts.succeeded(task.started_at, failing[task.node_id].skew)
             if task.end is TaskEnd.ENGINE:
                 for host in self._at(task.node_id):
-                    host.starts.failed(task)
+                    host.starts.failed(task, host.skew)
                     self._failing.add(host.name)
             if task.end is not TaskEnd.NO_SPACE:
                 continue

@@ -12,6 +12,7 @@ from tests.support.clock import FakeClock
 from tests.support.defaults import default_executor
 from tests.support.engine import open_probed
 from tests.support.simulated_engine import NO_ENDPOINT, Simulation
+from tests.support.waiting import until
 
 ENGINE, GOOD = ("end", "engine"), ("exit", "0")
 RESET = 60
@@ -37,6 +38,11 @@ class Bench:
         view = self.executor.hosts()[0]
         assert view.usable, "what runs there is still looked at, and can be stopped"
         return view.closed
+
+    @property
+    def skew(self) -> int:
+        """How far the engine's clock is known to be ahead, milliseconds."""
+        return self.executor.hosts()[0].clock_skew or 0
 
     async def start(self, *command: str) -> EngineTask:
         """Starts a container. Returns its task as the looks show it, twice."""
@@ -95,5 +101,21 @@ async def test_a_failure_counts_once_although_the_engine_s_clock_is_ahead(bench:
         await bench.start(*GOOD)
         assert bench.closed is None
     await bench.start(*ENGINE)
+    await bench.start(*ENGINE)
+    assert bench.closed is None
+
+
+async def test_a_success_after_a_failure_counts_although_the_engine_s_clock_was_measured_anew_in_between(bench: Bench) -> None:
+    await bench.start(*ENGINE)
+    await bench.start(*ENGINE)
+    known = bench.skew
+    bench.clock.set_back(36_000)
+
+    async def measured() -> bool:
+        await bench.clock.advance(1)
+        return bench.skew > known + 18_000_000
+
+    await until(measured, "a new measurement of the engine's clock")
+    await bench.start(*GOOD)
     await bench.start(*ENGINE)
     assert bench.closed is None
