@@ -113,6 +113,20 @@ def test_an_engine_in_the_way_is_named_with_its_socket(folder: Path, option: lis
     assert f"(pid {process.pid}, at {socket}) uses this machine's network: to use it, set DOCKER_HOST={socket}" in done.stderr
 
 
+def test_of_two_engines_that_start_at_once_in_one_network_the_second_is_refused_in_plain_words(folder: Path) -> None:
+    """Not on the machine's own network, but on one of their own."""
+    folders = [folder / "one", folder / "two"]
+    both = f"ip link set lo up; for d in {folders[0]} {folders[1]}; do {ENGINE} start $d 2>$d.err & done; wait"
+    try:
+        subprocess.run(["unshare", "--net", "sh", "-c", both], timeout=SECONDS, check=True, stdout=subprocess.DEVNULL)
+        words = [Path(f"{each}.err").read_text() for each in folders]
+        assert sorted("error" in each for each in words) == [False, True], words
+        assert sum(" uses this machine's network: to use it, set DOCKER_HOST=" in each for each in words) == 1
+    finally:
+        for each in folders:
+            engine("stop", str(each))
+
+
 def test_a_killed_engine_is_cleaned_up_by_the_next_start_and_keeps_its_data(folder: Path, start: Callable[[], str]) -> None:
     url = start()
     engine("image", url, "ubuntu:latest")
