@@ -183,6 +183,12 @@ def test_a_failure_of_ours_is_one_line_and_exit_code_1(fastlane, app):
     assert (done.exit_code, done.stderr) == (1, "fastlane: port 10000 is in use; choose another with --port\n")
 
 
+def test_a_server_that_cannot_be_asked_is_one_line_and_exit_code_1(fastlane):
+    done = fastlane("ps", FASTLANE_URL="ftp://x")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("fastlane: the server's URL must begin with http:// or https://")
+
+
 def test_an_unforeseen_failure_is_one_line_without_secrets(fastlane, app):
     app.ends = raising(KeyError(f"redis://:{SECRET}@q"))
     done = fastlane("up")

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -241,3 +242,32 @@ async def test_a_log_of_single_bytes_is_read_from_the_store_once_for_all_its_fol
         await one.close()
     assert reads[0] >= 50
     assert reads[1] < 10
+
+
+class Costly(Batches):
+    """A follower whose first batch costs a second of processor time."""
+
+    def consume(self, batch: Batch) -> bool:
+        end = time.thread_time() + (0 if self.data else 1)
+        while time.thread_time() < end:
+            pass
+        return super().consume(batch)
+
+
+async def test_however_much_a_batch_costs_the_next_one_comes_soon():
+    rows, hub = Rows(random.Random(4)), LossyHub(random.Random(4), 0.0)
+    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(9_000), "e")
+    costly = Costly()
+    try:
+        following = asyncio.create_task(costly.follow(one, Cursor("e", 0)))
+        await until(lambda: rows.reads > 1, "it to wait for more")
+        rows.pieces.append(Piece(1, 1, b"first "))
+        hub.publish(Hint("e", 6, Status.RUNNING))
+        await until(lambda: costly.data == b"first ", "the first batch")
+        rows.pieces.append(Piece(1, 2, b"second"))
+        rows.status = Status.DONE
+        hub.publish(Hint("e", 12, Status.DONE))
+        await until(lambda: costly.data == b"first second", "the second batch", patience=5)  # nine seconds without a bound
+        await asyncio.wait_for(following, 20)
+    finally:
+        await one.close()
