@@ -450,7 +450,7 @@ NOT_NOTED = Noted()
 
 
 class TransferStore(Protocol):
-    """The methods that exports and imports need in addition to the other protocols."""
+    """The methods that exports and imports need in addition to the other protocols. Answers need only ``creators``."""
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
         """The records that were written at that moment or later, by (created_at, key), after the named one."""

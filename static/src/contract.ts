@@ -304,6 +304,7 @@ export interface JobFull {
   executions: Execution[];
   metadata: JobMetadata;
   requestedBy: Requester | null;
+  createdBy: Requester | null;
   name: string | null;
   labels: Record<string, string>;
   lateSince: string | null;

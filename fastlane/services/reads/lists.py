@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastlane.errors import Invalid, NotFound
+from fastlane.models.access import Requester
 from fastlane.models.job import Execution, Job, Task, job_status
 from fastlane.models.log import STDERR, STDOUT
 from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Window
@@ -179,10 +180,11 @@ def _checked(page: Page[Row]) -> Page[Row]:
 
 @dataclass(frozen=True, slots=True)
 class JobDetail:
-    """A job with a page of its executions, newest first."""
+    """A job with a page of its executions, newest first. ``created_by`` made it; None where that was not recorded."""
 
     view: JobView
     executions: Page[ExecutionView]
+    created_by: Requester | None
 
 
 class Details(Service):
@@ -194,7 +196,9 @@ class Details(Service):
         (view,) = await view_jobs(self._store, [job], self._clock.now())
         page = await self._store.list_executions_of(job_id, window)
         page.check()
-        return JobDetail(view, page.of(await view_executions(self._store, page.rows, texts=texts)))
+        creators = await self._store.transfer.creators([job.id])
+        executions = page.of(await view_executions(self._store, page.rows, texts=texts))
+        return JobDetail(view, executions, creators.get(job.id, job.requested_by))
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> ExecutionView:
         """An execution with the text of its log."""

@@ -275,7 +275,9 @@ def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, ab
     return Field(_described(schema, about), read, FieldPlacement.OPTIONAL)
 
 
-def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False, optional: bool = False) -> Field[Value]:
+def nested(
+    inner: Serializer[Part], read: Callable[[Value], Part | None], about: str = "", *, null: bool = False, optional: bool = False
+) -> Field[Value]:
     """An object."""
     serialize = inner.serialize
 
@@ -283,7 +285,7 @@ def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, nul
         part = read(value)
         return None if part is None else serialize(part, render)
 
-    schema = {"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference
+    schema = _described({"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference, about)
     return Field(schema, show, FieldPlacement.OPTIONAL if optional else FieldPlacement.RENDERED, inner)
 
 

@@ -172,7 +172,7 @@ ENQUEUED_JOB = Enqueued("a b", J, "t", E)
 ANSWERS = {
     "tasks": (TASK_PAGE, listing(None, Task("a/ü", NOW, NOW + 1, 3))),
     "jobs of a task": (TASK_JOBS, listing(lambda page: TaskJobsView(Task("a b", NOW, NOW, 2), page), *JOB_ROWS)),
-    "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED, NOW + 2), page), FULL_VIEW, VIEW)),
+    "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED, NOW + 2), page, JOB.requested_by), FULL_VIEW, VIEW)),
     "execution": (EXECUTION_DETAIL, FULL_VIEW),
     "executions": (EXECUTION_PAGE, listing(None, VIEW)),
     "ticks": (TICK_PAGE, listing(lambda page: TicksView(JOB, page), *TICKS)),
@@ -233,4 +233,4 @@ def test_every_expected_answer_is_made():
 def test_a_job_with_a_long_command_is_rendered_in_a_thread(command, takes_long):
     job = replace(JOB, spec=replace(SPEC, command=command))
     page = Page(Window(1, 10), 0, (), None)
-    assert Listing(URL, page, JobDetail(JobView(job, "scheduled", None), page)).takes_long is takes_long
+    assert Listing(URL, page, JobDetail(JobView(job, "scheduled", None), page, None)).takes_long is takes_long
