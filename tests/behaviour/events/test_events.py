@@ -99,13 +99,15 @@ async def test_a_change_says_which_fields_it_gave_which_values_without_secrets(g
     hook = {"url": "https://a.example/hook", "headers": {"Authorization": "Bearer one"}}
     before = {
         "image": "ubuntu:22.04", "command": "backup --password hunter22", "cron": "0 4 * * *",
-        "envs": {"MODE": "a", "DB_PASSWORD": "hunter22"}, "labels": {"team": "data"}, "webhooks": {"fails": [hook]}, "metadata": {"apiKey": "k-1", "note": "x" * 300},
+        "envs": {"MODE": "a", "DB_PASSWORD": "hunter22"}, "labels": {"team": "data"}, "webhooks": {"fails": [hook]},
+        "metadata": {"apiKey": "k-1", "note": "x" * 300},
     }  # fmt: skip
     made = await act(server, "POST", "/tasks/mine", BEN, before)
     job = f"/tasks/mine/jobs/{made['jobId']}"
     change = {
         "image": "ubuntu:24.04", "command": None, "timeout": "5m", "envs": {"MODE": "b", "DB_PASSWORD": "hunter33"},
-        "labels": {"team": "web"}, "webhooks": {"fails": [hook | {"headers": {"Authorization": "Bearer two"}}]}, "metadata": {"apiKey": "k-2", "note": "y" * 300},
+        "labels": {"team": "web"}, "webhooks": {"fails": [hook | {"headers": {"Authorization": "Bearer two"}}]},
+        "metadata": {"apiKey": "k-2", "note": "y" * 300},
     }  # fmt: skip
     await act(server, "PATCH", job, ANNA, change)
     await act(server, "PUT", job, ANNA, {"image": "ubuntu:24.04", "labels": {f"l{number}": "x" for number in range(50)}})

@@ -30,6 +30,7 @@ from fastlane.services.reads.why import (
     FullTask,
     HeldTick,
     ImagePull,
+    LateJob,
     NextAttempt,
     NotedObstacle,
     OutOfMemory,
@@ -94,6 +95,7 @@ SPEC = Spec(
 )
 CRON = Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE)
 JOB = Job(J, "a b", "i", NOW, NOW + 1, SPEC, CRON, next_tick=NOW + 2, requested_by=Requester("ann", "10.0.0.1"))
+LATE = replace(JOB, late_since=NOW)
 ONCE = replace(JOB, spec=Spec("ubuntu"), schedule=Schedule(ScheduleKind.AT, NOW), next_tick=None, requested_by=None)
 EXECUTION = Execution(E, "a b", J, "t", 1, 1, Spec("ubuntu"), NOW, NOW)
 FAILED = replace(
@@ -146,8 +148,10 @@ LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
 LEFT = {"old": StrandedRow(1, 0, 2, 3)}
 COUNTS = Counts(1, 2, {Status.DONE: 4})
 RUNS = RunningContainer(FAILED.id, FAILED.task_id, FAILED.job_id, FAILED.host, FAILED.container_id, FAILED.spec.image)
-STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (RUNS,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2})
-JOB_ROWS = JobView(JOB, "running", FAILED, NOW + 2), JobView(ONCE, "expired", None)
+STATUS = StatusView(
+    12_345, (WorkerRow("w", NOW, 3),), ROWS, (RUNS,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2}, late=(LATE,)
+)
+JOB_ROWS = JobView(JOB, "running", FAILED, NOW + 2, JOB.spec.webhooks), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
     Tick("u", J, "l", NOW, NOW, Outcome.MISSED, None, "was down", NOW + 1, 5, at_least=True),
@@ -189,6 +193,7 @@ ANSWERS = {
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
     "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5))),
+    "why it is late": (WHY, Explanation("scheduled", (), late=LateJob(NOW, 60_000, None, 1, ()))),
     "why it did not run": (WHY, Explanation("scheduled", (), last_tick=(JOB, TICKS[1]))),
     "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
     "status": (SERVER_STATUS, ServerStatus("1.2.3", STATUS)),
