@@ -113,7 +113,10 @@ async def test_a_job_whose_lateness_nobody_is_told_says_so(watch: Fastlane) -> N
 async def test_a_tick_that_never_comes_is_told_by_the_server_while_no_worker_is_alive(watch: Fastlane, receiver: Receiver) -> None:
     reply = await watch.enqueue(startIn="1s", expectEvery="1s", **lists(receiver))
     (late,) = await receiver.got()
-    assert (late.json["type"], late.json["lastExecution"]) == ("job.late", None)
+    body = late.json
+    assert (body["type"], body["lastExecution"], body["lastPageUrl"], body["logUrl"]) == ("job.late", None, None, None)
+    page = f"https://fl.example.com/console/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+    assert (body["pageUrl"], body["jobPageUrl"]) == (page, page)
     assert await late_since(watch, reply) is not None
 
 
