@@ -53,6 +53,7 @@ from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.reader import Hub
 from fastlane.tracing.otel import OtelRecorder
 from fastlane.tracing.port import Recorder
+from fastlane.web.api.job_changes import change_describer
 from fastlane.web.api.webhook_payload import body_writer, event_maker
 from fastlane.web.reload import FileWatch, TlsCertificate, access_watch
 from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server, measured
@@ -159,7 +160,8 @@ def make_recorder(role: Role, settings: Settings) -> Recorder | None:
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
     """The services that the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: the settings' pools."""
     directory = directory or Directory(store, CurrentPools(settings.pools), clock)
-    return build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait)
+    describe = change_describer(settings.redact_words)
+    return build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait, describe_change=describe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from fastlane.models.ids import derived_id
-from fastlane.models.job import Execution, Job
+from fastlane.models.job import Execution, Job, Spec
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_triggered, one_each
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import Status
@@ -177,7 +177,7 @@ def targets_notified(execution: Execution, status: Status, pools: Sequence[Pool]
     """The targets that are notified when an execution ends with this status, each under a name of its own: its job's mailboxes, and the
     webhooks of its job or, if the job has none, of its pool."""
     spec = execution.spec
-    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(spec.webhooks or of_pool(execution.task_id, pools))]
+    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(webhooks_of(spec, execution.task_id, pools))]
     targets: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_triggered(webhook.trigger, status)]
     mailboxes = one_each([mailbox for mailbox in spec.notify if is_triggered(mailbox.trigger, status)])
     return targets + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
@@ -202,8 +202,12 @@ def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bo
     ]
 
 
-def of_pool(task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
-    """The webhooks of a task's pool."""
+def webhooks_of(spec: Spec, task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
+    """The webhooks that are told of a job: its own or, if it has none, those of its pool."""
+    return spec.webhooks or _of_pool(task_id, pools)
+
+
+def _of_pool(task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
     if not any(pool.webhooks for pool in pools):
         return ()
     pool = pool_for(pools, task_id)
@@ -364,7 +368,7 @@ def succeeded(job: Job, at: int, now: int) -> Job:
 
 def notices(job: Job, trigger: NotificationTrigger, pools: Sequence[Pool], at: int, now: int) -> list[Delivery]:
     """The deliveries which say that the job is late, or has recovered at that moment. Their ids derive from the episode."""
-    own = [webhook for webhook in job.spec.webhooks or of_pool(job.task_id, pools) if webhook.trigger is trigger]
+    own = [webhook for webhook in webhooks_of(job.spec, job.task_id, pools) if webhook.trigger is trigger]
     named: list[tuple[str, Target]] = [(f"webhook/{place}", webhook) for place, webhook in enumerate(own)]
     mailboxes = one_each([mailbox for mailbox in job.spec.notify if mailbox.trigger is trigger])
     named += [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]

@@ -260,8 +260,9 @@ def _rows(payload: WebhookPayload) -> Iterator[Row]:
         ("Ran for", None if duration is None else show_duration(duration / 1000)),
         ("Attempt", "; ".join(filter(None, (str(payload["attempt"]), again)))),
         ("Host", payload.get("host")),
-        ("Execution", payload["url"]),
-        ("Log", f"{payload['url']}logs/"),
+        ("Execution", payload["pageUrl"]),
+        ("Log", payload["logUrl"]),
+        ("Job's page", payload["jobPageUrl"]),
     )
     for heading, value in found:
         if value is not None and value != "":
@@ -282,8 +283,9 @@ def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
         ("Started", last.get("startedAt")),
         ("Ended", last.get("finishedAt")),
         ("Why", last.get("failure") and last["failure"]["message"]),
-        ("Execution", last.get("url")),
-        ("Job's page", payload["url"]),
+        ("Execution", payload["lastPageUrl"]),
+        ("Log", payload["logUrl"]),
+        ("Job's page", payload["jobPageUrl"]),
     )
     for heading, value in found:
         if value is not None and value != "":
@@ -294,15 +296,14 @@ def _held(quota: MailQuota | None, payload: WebhookPayload, interval: float) -> 
     """The failures whose mails were held back since the last mail."""
     if quota is None or not quota.held:
         return []
-    executions = f"{payload['url'].partition('/executions/')[0].rstrip('/')}/executions"
     count = "1 failure" if quota.held == 1 else f"{quota.held} failures"
     words = f"{count} of this job got no mail of their own since the last one (mail_interval is {show_duration(interval)}):"
-    urls = [f"{executions}/{id}/" for id in quota.held_ids]
+    urls = [f"{payload['jobPageUrl']}/executions/{id}" for id in quota.held_ids]
     return [words, *urls, *(["and earlier ones"] if quota.held > len(urls) else [])]
 
 
 def _text(rows: list[Row], lines: str, held: list[str], footer: str) -> str:
-    parts = ["\n".join(f"{row.heading + ':':<11}{row.value}" for row in rows)]
+    parts = ["\n".join(f"{row.heading + ':':<12}{row.value}" for row in rows)]
     if lines:
         parts.append("The end of its log:\n\n" + "\n".join(f"    {line}" for line in lines.split("\n")))
     if held:

@@ -10,7 +10,7 @@ from fastlane.services.events import AccessEvents, EventFeeds, EventReader
 from fastlane.services.jobs import Edits, JobChanges, JobPauses, ManualRuns, Previewer, Submissions
 from fastlane.services.operations import HostRegistry, OperatorActions, Pools
 from fastlane.services.outbox import QueueOutbox
-from fastlane.services.parts import ServiceParts
+from fastlane.services.parts import DescribeChange, ServiceParts
 from fastlane.services.reads.lists import Details, History, Lists
 from fastlane.services.reads.logs import CompletionWaiter, Logs
 from fastlane.services.reads.pools import PoolReader
@@ -63,11 +63,13 @@ class Services:
     clock: Clock
 
 
-def build_services(store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory, *, start_wait: float) -> Services:
+def build_services(
+    store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory, *, start_wait: float, describe_change: DescribeChange
+) -> Services:
     """Builds the services of one process. Close ``outbox`` at the end. ``directory`` has the pools in force. ``start_wait`` is the time in
     seconds for which a follower waits for a job's start."""
     outbox = QueueOutbox(queue, clock, directory.pools)
-    parts = ServiceParts(store, queue, hub, clock, directory, outbox)
+    parts = ServiceParts(store, queue, hub, clock, directory, outbox, describe_change)
     stops = Stops(store, outbox, clock, JobChanges(parts))
     followers = Followers(store, hub, clock, start_wait=start_wait)
     return Services(

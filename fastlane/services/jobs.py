@@ -191,6 +191,11 @@ class JobService(Service):
         self._changes = JobChanges(parts)
         self._idempotency = Idempotency(parts)
         self._quotas = WaitingQuotas(parts.queue, parts.store, parts.pools)
+        self._describe_change = parts.describe_change
+
+    def _with_changes(self, seen: Job, change: JobChange, now: int, by: Requester | None, how: str) -> JobChange:
+        """The change with its event, which says which fields have other values than ``seen``, and by which method."""
+        return change.with_event(EventKind.JOB_CHANGED, now, by, how=how, **self._describe_change(seen, change.job))
 
 
 class Edits(JobService):
@@ -238,7 +243,7 @@ class Edits(JobService):
             raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not schedule it again; send a PUT")
         if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
             admit(self._pools, seen.task_id, spec)
-        return job_change.edit(seen, spec, schedule, now=now, by=by).with_event(EventKind.JOB_CHANGED, now, by, how="PATCH")
+        return self._with_changes(seen, job_change.edit(seen, spec, schedule, now=now, by=by), now, by, how="PATCH")
 
 
 def _would_revive(job: Job, spec: Spec, schedule: Schedule) -> bool:
@@ -330,7 +335,7 @@ class Submissions(JobService):
             if seen is None:
                 created = create_under(job_id, task_id, spec, schedule, now, by)
                 return (created, False) if await self._create_if_absent(created, key) else None
-            change = job_change.put(seen, spec, schedule, now=now, by=by).with_event(EventKind.JOB_CHANGED, now, by, how="PUT")
+            change = self._with_changes(seen, job_change.put(seen, spec, schedule, now=now, by=by), now, by, how="PUT")
             return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
 
         async def create_or_replace() -> Enqueued:

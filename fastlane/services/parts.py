@@ -1,13 +1,19 @@
 """The parts that all services of one process share, and the base of every service."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fastlane.clock import Clock
 from fastlane.directory import CurrentPools, Directory
+from fastlane.models.job import Job
 from fastlane.queue.port import Queue
 from fastlane.services.outbox import QueueOutbox
 from fastlane.storage.base import Store
 from fastlane.streams.reader import Hub
+
+DescribeChange = Callable[[Job, Job], Mapping[str, Any]]
+"""What an event says of a change of a job, from the job before and after it, without secrets. It knows how answers show a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class ServiceParts:
     clock: Clock
     directory: Directory
     outbox: QueueOutbox
+    describe_change: DescribeChange
 
     @property
     def pools(self) -> CurrentPools:

@@ -165,6 +165,9 @@ class JobStore(Protocol):
     async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
         """Jobs whose ``check_at`` is that moment or earlier, the earliest first (then by id)."""
 
+    async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[Job]:
+        """Jobs that are late by their ``expect_every`` and not stopped, of tasks whose id matches ``visible``, by (late_since, id)."""
+
     async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
         """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""
 
@@ -450,7 +453,7 @@ NOT_NOTED = Noted()
 
 
 class TransferStore(Protocol):
-    """The methods that exports and imports need in addition to the other protocols."""
+    """The methods that exports and imports need in addition to the other protocols. Answers need only ``creators``."""
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
         """The records that were written at that moment or later, by (created_at, key), after the named one."""

@@ -199,6 +199,18 @@ class StoreLogic:
     async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
         return await self._rows.find(records.JOBS_TO_CHECK, {"check_at": Between(high=before)}, Part(limit))
 
+    async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[Job]:
+        where: dict[str, Any] = {"late_since": Between(low=1)}
+        if visible is not None:
+            where["task_id"] = Among(await self._rows.visible_tasks(visible))
+        found, part = list[Job](), Part(limit)
+        while True:
+            page = await self._rows.find(records.JOBS_LATE, where, part)
+            found += [job for job in page if not job.stopped]
+            if len(page) < limit or len(found) >= limit:
+                return found[:limit]
+            part = Part(limit, (page[-1].late_since, page[-1].id))
+
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._rows.update(records.TICKS, tick_id, {"outcome": outcome, "reason": reason})
 

@@ -271,6 +271,7 @@ TO_COME: Condition[Job] = Condition(
 )
 DUE: Condition[Job] = Condition("next_tick IS NOT NULL")
 TO_CHECK: Condition[Job] = Condition("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
+LATE: Condition[Job] = Condition("late_since IS NOT NULL", where={"late_since": Between(low=1)})
 AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
 UNDER_WAY: Condition[Execution] = Condition(_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
@@ -339,6 +340,7 @@ JOBS_OF_TASK_BY_STATUS = Index(JOBS, "jobs_of_task_by_status", ("task_id", "job_
 JOBS_DUE = Index(JOBS, "jobs_due", (), ("next_tick", "id"), where=DUE)
 JOBS_TO_COME = Index(JOBS, "jobs_to_come", ("task_id",), ("id",), where=TO_COME)
 JOBS_TO_CHECK = Index(JOBS, "jobs_to_check", (), ("check_at", "id"), where=TO_CHECK)
+JOBS_LATE = Index(JOBS, "jobs_late", (), ("late_since", "id"), ("task_id",), LATE)
 TICKS_OF_JOB = Index(TICKS, "ticks_of_job", ("job_id",), ("due", "id"))
 EXECUTIONS_OF_JOB = Index(EXECUTIONS, "executions_of_job", ("job_id",), ("sequence", "attempt"), ("status",))
 EXECUTIONS_OF_TASK = Index(EXECUTIONS, "executions_of_task", ("task_id",), ("scheduled_for", "id"))

@@ -51,6 +51,15 @@ export interface LastExecution {
   exitCode: number | null;
 }
 
+/** How many webhooks and addresses get each kind of message about a job. Webhooks of its pool count where it has none of its own. */
+export interface ReceiverCounts {
+  succeeds: number;
+  fails: number;
+  finishes: number;
+  late: number;
+  recovered: number;
+}
+
 /** A job in a list. */
 export interface JobRow {
   id: string;
@@ -66,6 +75,9 @@ export interface JobRow {
   status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused";
   nextRunAt: string | null;
   lastExecution: LastExecution | null;
+  expectEvery: number | null;
+  lateSince: string | null;
+  receivers: ReceiverCounts;
 }
 
 /** A page of jobs. */
@@ -259,6 +271,14 @@ export interface JobMetadata {
   webhooks: Webhooks;
 }
 
+/** A webhook or an address that gets messages about a job. */
+export interface Receiver {
+  list: "succeeds" | "fails" | "finishes" | "late" | "recovered";
+  kind: "webhook" | "mail";
+  receiver?: string;
+  ofPool: boolean;
+}
+
 /** The job as the body that PUT takes. Only redacted values (********) must be filled in before it is sent. */
 export interface Definition {
   name?: string;
@@ -304,9 +324,11 @@ export interface JobFull {
   executions: Execution[];
   metadata: JobMetadata;
   requestedBy: Requester | null;
+  createdBy: Requester | null;
   name: string | null;
   labels: Record<string, string>;
   lateSince: string | null;
+  receivers: Receiver[];
   definition: Definition;
 }
 
@@ -511,11 +533,22 @@ export interface Scheduled {
   stopUrl: string;
 }
 
+/** A job that has not succeeded for as long as its expectEvery says. */
+export interface LateJob {
+  taskId: string;
+  jobId: string;
+  url: string;
+  name: string | null;
+  lateSince: string;
+  expectEvery: number | null;
+}
+
 /** How many jobs there are, and the next that are due. */
 export interface JobCount {
   count: number;
   byStatus: JobsByStatus | null;
   scheduled: Scheduled[];
+  late: LateJob[];
 }
 
 /** How many executions have each status. */

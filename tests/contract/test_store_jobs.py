@@ -315,3 +315,16 @@ async def test_due_jobs_come_soonest_first_and_page_without_gap(store):
         found += page
         after = (page[-1].next_tick, page[-1].id)
     assert found == expected
+
+
+async def test_late_jobs_are_listed_by_since_when_without_stopped_ones(store):
+    made = [new_job(f"t{number % 2}", at=2_000, spec=Spec("ubuntu:latest", expect_every=1_000)) for number in range(6)]
+    moments = (30, 10, None, 20, 15, 40)
+    for job, since in zip(made, moments, strict=True):
+        await store.create(job, None, None)
+        late = replace(job, late_since=since, revision=2, stop_sequence=1 if since == 10 else 0)
+        assert await store.advance(job, late, (), None)
+    by_since = [job.id for _, job in sorted((since, job) for since, job in zip(moments, made, strict=True) if since not in (None, 10))]
+    assert [job.id for job in await store.late_jobs(10)] == by_since
+    assert [job.id for job in await store.late_jobs(1)] == by_since[:1]
+    assert [job.task_id for job in await store.late_jobs(10, "t1$")] == ["t1", "t1"]

@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastlane.errors import Invalid, NotFound
+from fastlane.models.access import Requester
+from fastlane.models.delivery import webhooks_of
 from fastlane.models.job import Execution, Job, Task, job_status
 from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.notify import Webhook
 from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Window
+from fastlane.models.pool import Pool
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
 from fastlane.models.tick import Tick
 from fastlane.services.parts import Service
@@ -27,12 +31,18 @@ AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class JobView:
     """A job, its status in the API, its latest execution (the one under way, or else the last one), and when it runs next by its
-    schedule (milliseconds)."""
+    schedule (milliseconds). ``webhooks``: those that are told of it, its own or its pool's."""
 
     job: Job
     status: str
     latest: Execution | None
     next_run: int | None = None
+    webhooks: tuple[Webhook, ...] = ()
+
+    @property
+    def late_since(self) -> int | None:
+        """Since when it is late (milliseconds). A job that was stopped is not."""
+        return None if self.job.stopped else self.job.late_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +57,12 @@ class ExecutionView:
     stderr: str | None = None
 
 
-async def view_jobs(store: ExecutionStore, jobs: Sequence[Job], now: int, statuses: Mapping[str, str] | None = None) -> list[JobView]:
+async def view_jobs(
+    store: ExecutionStore, jobs: Sequence[Job], now: int, pools: Sequence[Pool], statuses: Mapping[str, str] | None = None
+) -> list[JobView]:
     """Each job as it stands at ``now`` (milliseconds); those in ``statuses`` (by id) with the status there."""
     latest = await store.latest([job.id for job in jobs]) if jobs else {}
-    return [_view(job, latest.get(job.id), now, (statuses or {}).get(job.id)) for job in jobs]
+    return [_view(job, latest.get(job.id), now, pools, (statuses or {}).get(job.id)) for job in jobs]
 
 
 async def view_executions(store: LogStore, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
@@ -75,8 +87,9 @@ async def view_execution(store: LogStore, execution: Execution, *, texts: bool) 
     return ExecutionView(execution, head.stdout, head.stderr, truncated, stdout, stderr)
 
 
-def _view(job: Job, latest: Execution | None, now: int, stored: str | None) -> JobView:
-    return JobView(job, stored or job_status(job, latest.status if latest else None, now), latest, job.next_run(now))
+def _view(job: Job, latest: Execution | None, now: int, pools: Sequence[Pool], stored: str | None) -> JobView:
+    status = stored or job_status(job, latest.status if latest else None, now)
+    return JobView(job, status, latest, job.next_run(now), webhooks_of(job.spec, job.task_id, pools))
 
 
 async def _text(store: LogStore, execution_id: str, stream: int, end: int) -> str:
@@ -161,7 +174,8 @@ class Lists(Service):
     async def _view(self, page: JobPage, *, is_by_status: bool) -> Page[JobView]:
         """The jobs as they stand now; in a list by status, with the statuses by which they were found."""
         page.check()
-        return page.of(await view_jobs(self._store, page.rows, self._clock.now(), page.statuses if is_by_status else {}))
+        statuses = page.statuses if is_by_status else {}
+        return page.of(await view_jobs(self._store, page.rows, self._clock.now(), self._pools, statuses))
 
     async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> JobPage:
         try:
@@ -179,10 +193,11 @@ def _checked(page: Page[Row]) -> Page[Row]:
 
 @dataclass(frozen=True, slots=True)
 class JobDetail:
-    """A job with a page of its executions, newest first."""
+    """A job with a page of its executions, newest first. ``created_by`` made it; None where that was not recorded."""
 
     view: JobView
     executions: Page[ExecutionView]
+    created_by: Requester | None
 
 
 class Details(Service):
@@ -191,10 +206,12 @@ class Details(Service):
     async def job(self, task_id: str, job_id: str, window: Window, *, texts: bool) -> JobDetail:
         """A job with a page of its executions; with the text of their logs if ``texts``."""
         job = await find_job(self._store, task_id, job_id)
-        (view,) = await view_jobs(self._store, [job], self._clock.now())
+        (view,) = await view_jobs(self._store, [job], self._clock.now(), self._pools)
         page = await self._store.list_executions_of(job_id, window)
         page.check()
-        return JobDetail(view, page.of(await view_executions(self._store, page.rows, texts=texts)))
+        creators = await self._store.transfer.creators([job.id])
+        executions = page.of(await view_executions(self._store, page.rows, texts=texts))
+        return JobDetail(view, executions, creators.get(job.id, job.requested_by))
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> ExecutionView:
         """An execution with the text of its log."""

@@ -40,7 +40,7 @@ class Logs(Service):
         if started is not None:
             return await self._log(started)
         now = self._clock.now()
-        (view,) = await view_jobs(self._store, [job], now)
+        (view,) = await view_jobs(self._store, [job], now, self._pools)
         log = None if view.latest is None else await self._log_if_any(view.latest)  # it may have started since the read above
         if log is not None:
             return log

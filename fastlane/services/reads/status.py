@@ -47,7 +47,7 @@ class SharedCheck(Generic[Answer]):
 
 
 MAX_RUNNING, MAX_UNCLEANED = 1_000, 1_000
-MAX_SCHEDULED = 20
+MAX_SCHEDULED, MAX_LATE = 20, 100
 MAX_FAILING = 100
 MAX_PATTERNS = 100
 """Patterns of visible tasks for which jobs are counted at once."""
@@ -111,7 +111,7 @@ class StrandedRow:
 class StatusView:
     """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: the queues of pools that
     no worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not. ``jobs_by_status``:
-    None when counting took too long. ``failing``: the receivers of webhooks that fail."""
+    None when counting took too long. ``failing``: the receivers of webhooks that fail. ``late``: the jobs that are late."""
 
     uptime: int
     workers: tuple[WorkerRow, ...]
@@ -126,6 +126,7 @@ class StatusView:
     jobs_by_status: Mapping[str, int] | None = None
     pools: PoolsRow = NO_POOLS_ROW
     failing: tuple[Receiver, ...] = ()
+    late: tuple[Job, ...] = ()
 
 
 class StatusReader(Service):
@@ -137,9 +138,9 @@ class StatusReader(Service):
         self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
     async def read(self, visible: str | None = None) -> StatusView:
-        """The status now, with at most 1,000 running and 1,000 uncleaned executions, the 20 jobs that run next, and 100 receivers that
-        fail. Tasks, jobs and executions are shown and counted where the task's id matches ``visible``; receivers belong to all tasks
-        of a pool, so they are shown without it only."""
+        """The status now, with at most 1,000 running and 1,000 uncleaned executions, the 20 jobs that run next, the 100 jobs that have been
+        late for longest, and 100 receivers that fail. Tasks, jobs and executions are shown and counted where the task's id matches
+        ``visible``; receivers belong to all tasks of a pool, so they are shown without it only."""
         reports = await self._reports.current()
         lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
@@ -158,6 +159,7 @@ class StatusReader(Service):
             hold=pauses.hold,
             pools=_pools_row(self._directory),
             failing=tuple(await self._store.failing_receivers(MAX_FAILING)) if visible is None else (),
+            late=tuple(await self._store.late_jobs(MAX_LATE, visible)),
         )
 
     async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:

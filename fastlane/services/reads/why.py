@@ -8,17 +8,20 @@ from enum import StrEnum
 
 from fastlane.clock import iso
 from fastlane.errors import QueueDown, Unreadable
+from fastlane.models.delivery import DeliveryState, Target, webhooks_of
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.host import HostView
 from fastlane.models.job import Execution, FailureReason, Job, job_status, retry_due
+from fastlane.models.notify import NotificationTrigger
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement import has_place, place, slots_of
 from fastlane.models.pool import RESTORED, Pool, pool_for
-from fastlane.models.schedule import Overlap
+from fastlane.models.schedule import Overlap, show_duration
 from fastlane.models.status import STARTING, Status
 from fastlane.models.tick import Tick, awaited
 from fastlane.queue.port import TICKS, LaneCounts, Report
-from fastlane.services.parts import Service
+from fastlane.services.deliveries import Deliveries, DeliveryView
+from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import distinct_views
 from fastlane.storage.base import find_execution, find_job
 
@@ -483,22 +486,55 @@ ONE = Window(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class LateJob:
+    """A job that is late by its ``expect_every``. ``last_success``: when its last stored success ended (milliseconds; None: none is known).
+    ``receivers``: how many webhooks and addresses its lists ``late`` have now. ``deliveries``: the stored messages which say that it is
+    late."""
+
+    since: int
+    every: int
+    last_success: int | None
+    receivers: int
+    deliveries: tuple[DeliveryView, ...]
+
+    @property
+    def message(self) -> str:
+        """What is known of it, for people."""
+        last = "no success of it is known" if self.last_success is None else f"its last success ended at {iso(self.last_success)}"
+        return f"it is to succeed every {show_duration(self.every / 1000)}, and has been late since {iso(self.since)}: {last}; {self._told}"
+
+    @property
+    def _told(self) -> str:
+        delivered = sum(view.delivery.state is DeliveryState.DELIVERED for view in self.deliveries)
+        if self.deliveries:
+            return f"{delivered} of the {len(self.deliveries)} messages about that were delivered"
+        if self.receivers:
+            return f"no message about that is stored; its lists for late have {self.receivers} now"
+        return "nobody was told, since neither webhooks.late nor notify.late has a receiver"
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """The status of a job or an execution, what it waits for, whether memory ran out at its end, and a job's last tick if that made no
-    execution. ``envs``: its environment, whose secret values may occur in the messages."""
+    """The status of a job or an execution, what it waits for, whether memory ran out at its end, a job's last tick if that made no
+    execution, and whether a job is late. ``envs``: its environment, whose secret values may occur in the messages."""
 
     status: str
     waits: tuple[WaitReason, ...]
     envs: Mapping[str, str] = field(default_factory=dict)
     out_of_memory: OutOfMemory | None = None
     last_tick: tuple[Job, Tick] | None = None
+    late: LateJob | None = None
 
 
 class WaitExplainer(Service):
     """Raises NotFound and StoreDown. A queue that is down is an explanation, not an error."""
 
-    async def job(self, task_id: str, job_id: str) -> Explanation:
-        """What a job waits for."""
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._deliveries = Deliveries(parts)
+
+    async def job(self, task_id: str, job_id: str, *, is_limited: bool = False) -> Explanation:
+        """What a job waits for. ``is_limited``: as for ``Deliveries``."""
         job = await find_job(self._store, task_id, job_id)
         latest = (await self._store.latest([job_id])).get(job_id)
         ticks = (await self._store.list_ticks(job_id, ONE)).rows
@@ -506,13 +542,26 @@ class WaitExplainer(Service):
         status = job_status(job, latest.status if latest else None, facts.now)
         waits, memory = tuple(job_waits(job, latest, facts)), out_of_memory(latest, self._pools)
         last_tick = (job, ticks[0]) if ticks and ticks[0].execution_id is None else None
-        return Explanation(status, waits, (latest or job).spec.envs, memory, last_tick)
+        late = await self._late(job, is_limited=is_limited)
+        return Explanation(status, waits, (latest or job).spec.envs, memory, last_tick, late)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
         waits = execution_waits(execution, await self._facts(task_id, execution))
         return Explanation(execution.status.value, tuple(waits), execution.spec.envs, out_of_memory(execution, self._pools))
+
+    async def _late(self, job: Job, *, is_limited: bool) -> LateJob | None:
+        since, every = job.late_since, job.spec.expect_every
+        if since is None or every is None or job.stopped:
+            return None
+        done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
+        last = max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
+        of_job = (await self._deliveries.of_job(job.task_id, job.id, is_limited=is_limited)).deliveries
+        trigger = NotificationTrigger.LATE
+        told = tuple(view for view in of_job if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
+        targets: tuple[Target, ...] = (*webhooks_of(job.spec, job.task_id, self._pools), *job.spec.notify)
+        return LateJob(since, every, last, sum(target.trigger is trigger for target in targets), told)
 
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)

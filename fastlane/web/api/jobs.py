@@ -1,10 +1,13 @@
 """Jobs in lists and in full, tasks, and the ticks of jobs, as answers show them. ``job`` has the fields of a job."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from fastlane.clock import iso
 from fastlane.models.cron import describe
+from fastlane.models.delivery import Kind, Target
 from fastlane.models.job import Job, Task, next_runs
+from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
@@ -12,8 +15,27 @@ from fastlane.services.reads.lists import JobDetail, JobView, TaskJobsView, Tick
 from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.job import DEFINITION, SPEC
-from fastlane.web.api.notifications import LISTENERS, WEBHOOKS
-from fastlane.web.api.serializer import LINK, Listing, Serializer
+from fastlane.web.api.notifications import LISTENERS, TRIGGERS, WEBHOOKS, shown_url
+from fastlane.web.api.serializer import LINK, Listing, RenderContext, Serializer
+
+
+def _count_of(trigger: NotificationTrigger, view: JobView) -> int:
+    targets: tuple[Target, ...] = (*view.webhooks, *view.job.spec.notify)
+    return sum(target.trigger is trigger for target in targets)
+
+
+def _receivers(view: JobView) -> list[tuple[Target, bool]]:
+    """Each target that gets messages about the job, and whether its pool has it."""
+    spec = view.job.spec
+    return [*((webhook, webhook not in spec.webhooks) for webhook in view.webhooks), *((mailbox, False) for mailbox in spec.notify)]
+
+
+def _receiver(of: tuple[Target, bool], render: RenderContext) -> str:
+    target, is_of_pool = of
+    if isinstance(target, Mailbox):
+        return target.address
+    return target.origin if is_of_pool else shown_url(target, render)
+
 
 JOB_STATUSES = (*Status, "scheduled", "paused")
 STATUS_WORDS = "paused; else that of its execution under way; else stopped or scheduled; else that of its last execution."
@@ -46,6 +68,23 @@ SCHEDULE = Serializer[Schedule](
     ),
 )
 
+RECEIVER_COUNTS = Serializer[JobView](
+    "ReceiverCounts",
+    "How many webhooks and addresses get each kind of message about a job. Webhooks of its pool count where it has none of its own.",
+    **{trigger.value: show.integer(partial(_count_of, trigger), when) for trigger, when in TRIGGERS.items()},
+)
+
+RECEIVER = Serializer[tuple[Target, bool]](
+    "Receiver",
+    "A webhook or an address that gets messages about a job.",
+    list=show.enum(NotificationTrigger, lambda of: of[0].trigger, "What it gets a message about."),
+    kind=show.enum(Kind, lambda of: Kind.MAIL if isinstance(of[0], Mailbox) else Kind.WEBHOOK, "How the message is sent."),
+    receiver=show.rendered(
+        _receiver, {"type": "string"}, "The address, or the webhook's URL; of its pool's webhook, scheme, host and port."
+    ),
+    ofPool=show.boolean(lambda of: of[1], "Whether it is a webhook of the job's pool, which counts where the job has none."),
+)
+
 JOB_ROW = Serializer[JobView](
     "JobRow",
     "A job in a list.",
@@ -62,6 +101,9 @@ JOB_ROW = Serializer[JobView](
     status=show.enum(JOB_STATUSES, lambda view: view.status, STATUS_WORDS),
     nextRunAt=show.timestamp(lambda view: view.next_run, "Its next tick.", null=True),
     lastExecution=show.nested(LAST_EXECUTION, lambda view: view.latest, null=True),
+    expectEvery=show.seconds(lambda view: view.job.spec.expect_every, "Seconds within which it is to succeed; null: it is never late."),
+    lateSince=show.timestamp(lambda view: view.late_since, "Since when it is late by that; null when it is not.", null=True),
+    receivers=show.nested(RECEIVER_COUNTS, lambda view: view),
 )
 
 JOB_PAGE = show.page_of("JobPage", "A page of jobs.", JOB_ROW)
@@ -107,11 +149,6 @@ def _next_runs(detail: JobDetail) -> Sequence[str]:
     return [iso(moment) for moment in next_runs(job.spec, job.schedule, detail.view.next_run)]
 
 
-def _late_since(detail: JobDetail) -> int | None:
-    job = detail.view.job
-    return None if job.stopped else job.late_since
-
-
 JOB_FULL = Serializer[JobDetail](
     "JobFull",
     "A job in full.",
@@ -129,10 +166,14 @@ JOB_FULL = Serializer[JobDetail](
     executionCount=show.integer(lambda detail: detail.executions.total, "How many executions it has."),
     executions=show.array(EXECUTION, lambda detail: detail.executions.rows, "A page of them, newest first."),
     metadata=show.nested(JOB_METADATA, lambda detail: detail.view.job),
-    requestedBy=show.nested(REQUESTER, lambda detail: detail.view.job.requested_by, null=True),
+    requestedBy=show.nested(REQUESTER, lambda detail: detail.view.job.requested_by, "Who made it as it is now.", null=True),
+    createdBy=show.nested(REQUESTER, lambda detail: detail.created_by, "Who created it, however it was changed since.", null=True),
     name=show.string(lambda detail: detail.view.job.spec.name, "A name for people.", null=True),
     labels=show.mapping(lambda detail: detail.view.job.spec.labels, "Its labels, by name.", values={"type": "string"}),
-    lateSince=show.timestamp(_late_since, "Since when it is late by its expectEvery; null when it is not.", null=True),
+    lateSince=show.timestamp(
+        lambda detail: detail.view.late_since, "Since when it is late by its expectEvery; null when it is not.", null=True
+    ),
+    receivers=show.array(RECEIVER, lambda detail: _receivers(detail.view), "Who gets messages about it, and about what."),
     definition=show.nested(DEFINITION, lambda detail: detail.view.job),
 )
 

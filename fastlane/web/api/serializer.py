@@ -62,6 +62,15 @@ class RenderContext:
             return self.task_url(task_id)
         return self.job_url(task_id, job_id) if execution_id is None else self.execution_url(task_id, job_id, execution_id)
 
+    def page_url(self, task_id: str, job_id: str, execution_id: str | None = None) -> str:
+        """The page of the console that shows an execution; of a job, without an execution."""
+        page = f"{self._base}/console/tasks/{_quoted(task_id)}/jobs/{job_id}"
+        return page if execution_id is None else f"{page}/executions/{execution_id}"
+
+    def log_page_url(self, task_id: str, job_id: str, execution_id: str) -> str:
+        """The page with an execution's log."""
+        return f"{self.execution_url(task_id, job_id, execution_id)}stream"
+
 
 @lru_cache(maxsize=1024)
 def _quoted(task_id: str) -> str:
@@ -275,7 +284,9 @@ def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, ab
     return Field(_described(schema, about), read, FieldPlacement.OPTIONAL)
 
 
-def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False, optional: bool = False) -> Field[Value]:
+def nested(
+    inner: Serializer[Part], read: Callable[[Value], Part | None], about: str = "", *, null: bool = False, optional: bool = False
+) -> Field[Value]:
     """An object."""
     serialize = inner.serialize
 
@@ -283,7 +294,7 @@ def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, nul
         part = read(value)
         return None if part is None else serialize(part, render)
 
-    schema = {"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference
+    schema = _described({"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference, about)
     return Field(schema, show, FieldPlacement.OPTIONAL if optional else FieldPlacement.RENDERED, inner)
 
 

@@ -213,6 +213,18 @@ SCHEDULED = Serializer[Job](
 )
 
 
+LATE_JOB = Serializer[Job](
+    "LateJob",
+    "A job that has not succeeded for as long as its expectEvery says.",
+    taskId=show.string(lambda job: job.task_id, "Its task's id."),
+    jobId=show.uuid(lambda job: job.id, "The job's id."),
+    url=show.url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
+    name=show.string(lambda job: job.spec.name, "A name for people.", null=True),
+    lateSince=show.timestamp(lambda job: job.late_since, "Since when it is late."),
+    expectEvery=show.seconds(lambda job: job.spec.expect_every, "Seconds within which it is to succeed."),
+)
+
+
 def _job_count(status: str) -> Field[Mapping[str, int]]:
     return show.integer(lambda counts: counts.get(status, 0), f"How many are {status}.")
 
@@ -228,7 +240,8 @@ JOB_COUNT = Serializer[StatusView](
     "How many jobs there are, and the next that are due.",
     count=show.integer(lambda view: view.counts.jobs, "How many."),
     byStatus=show.nested(JOBS_BY_STATUS, lambda view: view.jobs_by_status, null=True),
-    scheduled=show.array(SCHEDULED, lambda view: view.scheduled),
+    scheduled=show.array(SCHEDULED, lambda view: view.scheduled, "The next that are due, up to 20."),
+    late=show.array(LATE_JOB, lambda view: view.late, "Those that are late, up to 100, the ones that have been for longest first."),
 )
 
 

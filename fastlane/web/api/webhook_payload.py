@@ -35,6 +35,15 @@ class ExecutionEvent:
         return self.view.execution
 
 
+def _ids(execution: Execution) -> tuple[str, str, str]:
+    return execution.task_id, execution.job_id, execution.id
+
+
+def _of_latest(make: Callable[..., str], event: "JobEvent") -> str | None:
+    """A URL of the job's last execution, if there is one."""
+    return None if event.latest is None else make(*_ids(event.latest.execution))
+
+
 EVENT_METADATA = Serializer[Execution](
     "EventMetadata",
     "What the job's client gave, and where the execution ran, under the names of fastlane 2.x.",
@@ -51,6 +60,9 @@ EXECUTION_EVENT = Serializer[ExecutionEvent](
     timestamp=show.timestamp(lambda event: event.execution.finished_at, "When the execution ended.", null=True),
     willRetry=show.boolean(lambda event: event.delivery.will_retry, "Whether another attempt at the job follows."),
     execution=show.flattened(EXECUTION, lambda event: event.view),
+    pageUrl=show.url(lambda event, render: render.page_url(*_ids(event.execution)), "The page that shows this execution."),
+    logUrl=show.url(lambda event, render: render.log_page_url(*_ids(event.execution)), "The page with its log."),
+    jobPageUrl=show.url(lambda event, render: render.page_url(*_ids(event.execution)[:2]), "The page that shows its job."),
     job_id=show.uuid(lambda event: event.execution.job_id, "jobId, as fastlane 2.x named it."),
     name=show.string(lambda event: event.execution.spec.name, "The job's name for people.", null=True),
     labels=show.mapping(lambda event: event.execution.spec.labels, "The job's labels, by name.", values={"type": "string"}),
@@ -91,6 +103,10 @@ JOB_EVENT = Serializer[JobEvent](
     expectEvery=show.string(lambda event: show_duration((event.job.spec.expect_every or 0) / 1000), "How often it is to succeed."),
     nextRunAt=show.timestamp(lambda event: event.job.next_tick, "Its next tick.", null=True),
     lastExecution=show.nested(EXECUTION, lambda event: event.latest, null=True),
+    pageUrl=show.url(lambda event, render: render.page_url(event.job.task_id, event.job.id), "The page that shows the job."),
+    jobPageUrl=show.url(lambda event, render: render.page_url(event.job.task_id, event.job.id), "The same page."),
+    lastPageUrl=show.url(lambda event, render: _of_latest(render.page_url, event), "The page that shows its last execution.", null=True),
+    logUrl=show.url(lambda event, render: _of_latest(render.log_page_url, event), "The page with that execution's log.", null=True),
     metadata=show.nested(JOB_EVENT_METADATA, lambda event: event.job),
 )
 

@@ -13,6 +13,7 @@ from fastlane.services.reads.why import (
     FullTask,
     HeldTick,
     ImagePull,
+    LateJob,
     NextAttempt,
     NotedObstacle,
     OutOfMemory,
@@ -23,6 +24,7 @@ from fastlane.services.reads.why import (
     WaitReason,
 )
 from fastlane.web.api import serializer as show
+from fastlane.web.api.events import DELIVERY
 from fastlane.web.api.jobs import JOB_STATUSES, TICK
 from fastlane.web.api.serializer import Field, RenderContext, Serializer
 
@@ -103,6 +105,17 @@ OUT_OF_MEMORY = Serializer[OutOfMemory](
     peakBytes=show.integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
 )
 
+LATE = Serializer[LateJob](
+    "Late",
+    "That a job has not succeeded for as long as its expectEvery says, and who should know.",
+    message=show.string(lambda late: late.message, "All of it, for people."),
+    since=show.timestamp(lambda late: late.since, "Since when it is late."),
+    expectEvery=show.seconds(lambda late: late.every, "Seconds within which it is to succeed."),
+    lastSuccessAt=show.timestamp(lambda late: late.last_success, "When its last success ended; null: none is known.", null=True),
+    receivers=show.integer(lambda late: late.receivers, "How many webhooks and addresses its lists for late have now."),
+    deliveries=show.array(DELIVERY, lambda late: late.deliveries, "The messages which say that it is late, as far as they are stored."),
+)
+
 WHY = Serializer[Explanation](
     "Why",
     "What a job or an execution waits for now: nothing, one thing or several; and why its last end or due time was not as wanted.",
@@ -110,4 +123,5 @@ WHY = Serializer[Explanation](
     waitingFor=show.array(WAIT, lambda explained: [WaitView(wait, explained.envs) for wait in explained.waits]),
     outOfMemory=show.nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
     lastTick=show.nested(TICK, lambda explained: explained.last_tick, optional=True),
+    late=show.nested(LATE, lambda explained: explained.late, "Only while the job is late.", optional=True),
 )

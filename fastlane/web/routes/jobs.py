@@ -378,5 +378,5 @@ async def get_why(handler: Handler, task_id: str, job_id: str, execution_id: str
     """What it waits for now."""
     handler.set_header("Cache-Control", "no-store")
     if execution_id is None:
-        return await handler.services.why.job(task_id, job_id)
+        return await handler.services.why.job(task_id, job_id, is_limited=handler.visible_tasks is not None)
     return await handler.services.why.execution(task_id, job_id, execution_id)

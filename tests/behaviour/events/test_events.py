@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.access import Requester
-from fastlane.models.event import Event, EventKind
+from fastlane.models.event import Event, EventKind, Position, Source, Span, at
 from fastlane.services import events as reading
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
@@ -92,6 +92,43 @@ async def test_every_action_on_a_job_carries_its_requester_also_when_the_job_is_
     assert set(kinds(left)) == {kind for kind, _ in expected} - {"job.created", "execution.enqueued", "execution.ended"} | {"job.deleted"}
     (gone,) = await listed(server, ANNA, kind="task.deleted")
     assert gone["actor"]["user"] == "ben"
+
+
+async def test_a_change_says_which_fields_it_gave_which_values_without_secrets(guarded):
+    server = guarded
+    hook = {"url": "https://a.example/hook", "headers": {"Authorization": "Bearer one"}}
+    before = {
+        "image": "ubuntu:22.04", "command": "backup --password hunter22", "cron": "0 4 * * *",
+        "envs": {"MODE": "a", "DB_PASSWORD": "hunter22"}, "labels": {"team": "data"}, "webhooks": {"fails": [hook]},
+        "metadata": {"apiKey": "k-1", "note": "x" * 300},
+    }  # fmt: skip
+    made = await act(server, "POST", "/tasks/mine", BEN, before)
+    job = f"/tasks/mine/jobs/{made['jobId']}"
+    change = {
+        "image": "ubuntu:24.04", "command": None, "timeout": "5m", "envs": {"MODE": "b", "DB_PASSWORD": "hunter33"},
+        "labels": {"team": "web"}, "webhooks": {"fails": [hook | {"headers": {"Authorization": "Bearer two"}}]},
+        "metadata": {"apiKey": "k-2", "note": "y" * 300},
+    }  # fmt: skip
+    await act(server, "PATCH", job, ANNA, change)
+    await act(server, "PUT", job, ANNA, {"image": "ubuntu:24.04", "labels": {f"l{number}": "x" for number in range(50)}})
+    patched, put = [event["detail"] for event in await listed(server, ANNA, job=made["jobId"], kind="job.changed")]
+    assert {one["field"]: (one["from"], one["to"]) for one in patched["changes"]} == {
+        "image": ("ubuntu:22.04", "ubuntu:24.04"),
+        "command": ("backup --password ********", None),
+        "timeout": (None, "5m"),
+        "envs.MODE": ("a", "b"),
+        "envs.DB_PASSWORD": ("********", "********"),
+        "labels.team": ("data", "web"),
+        "webhooks": ("********", "********"),
+        "metadata.apiKey": ("********", "********"),
+        "metadata.note": (f"{'x' * 199}…", f"{'y' * 199}…"),
+    }
+    assert (patched["how"], put["how"], len(put["changes"]), put["moreChanges"]) == ("PATCH", "PUT", 50, 9)
+    assert "moreChanges" not in patched
+    shown = (await server.get(job, headers=ANNA)).json["job"]
+    assert (shown["createdBy"]["user"], shown["requestedBy"]["user"]) == ("ben", "anna")
+    rows = await server.store.events(Source.RECORDED, Span(at(0), Position(2**44, "~")), 100)
+    assert not [secret for secret in ("hunter", "Bearer", "k-1", "k-2") if secret in str(rows)]
 
 
 async def settle(server: Fastlane) -> None:

@@ -53,7 +53,7 @@ async def test_a_job_that_fails_is_late_once_and_recovers_once(watch: Fastlane, 
     (mail,) = await server.got()
     assert str(mail.mail["Subject"]) == "[fastlane] nightly (report): late"
     assert "it has not succeeded for 1s" in mail.text
-    await asyncio.sleep(0)
+    await seen_everywhere(watch, reply, body["timestamp"])
     assert (await watch.ask("PATCH", path, data=b'{"command": ["exit", "0"], "expectEvery": "1h"}')).status == 200
     assert (await watch.post(f"{path}/run")).status == 200
     recovered = (await receiver.got(2))[1].json
@@ -75,10 +75,48 @@ async def test_a_job_that_fails_is_late_once_and_recovers_once(watch: Fastlane, 
     assert again.status == 200, again.body
 
 
+async def seen_everywhere(watch: Fastlane, reply: dict[str, Any], since: str) -> None:
+    """A late job says so, and who is told, in each place where a person looks."""
+    path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+
+    async def explained() -> Any:
+        late = (await watch.get(f"{path}/why")).json["late"]
+        return late if {one["state"] for one in late["deliveries"]} == {"delivered"} else None
+
+    late = await watch.until(explained, "messages that were delivered")
+    assert (late["since"], late["expectEvery"], late["lastSuccessAt"], late["receivers"]) == (since, 1, None, 2)
+    assert "no success of it is known; 2 of the 2 messages about that were delivered" in late["message"]
+    told = {"succeeds": 0, "fails": 0, "finishes": 0, "late": 2, "recovered": 2}
+    for url, rows in ((f"/tasks/{reply['taskId']}", "jobs"), (f"/tasks/{reply['taskId']}/jobs", "items"), ("/jobs", "items")):
+        (row,) = (await watch.get(url)).json[rows]
+        assert (row["lateSince"], row["expectEvery"], row["receivers"]) == (since, 1, told), url
+    receivers = (await watch.get(path)).json["job"]["receivers"]
+    assert [(one["list"], one["kind"], one["ofPool"]) for one in receivers] == [
+        *(("late", "webhook", False), ("recovered", "webhook", False)),
+        *(("late", "mail", False), ("recovered", "mail", False)),
+    ]
+    (listed,) = (await watch.get("/status")).json["jobs"]["late"]
+    assert (listed["jobId"], listed["name"], listed["lateSince"], listed["expectEvery"]) == (reply["jobId"], "report", since, 1)
+
+
+async def test_a_job_whose_lateness_nobody_is_told_says_so(watch: Fastlane) -> None:
+    reply = await watch.enqueue("quiet", expectEvery="1s")
+    await watch.until(lambda: late_since(watch, reply), "a late job")
+    late = (await watch.get(f"/tasks/quiet/jobs/{reply['jobId']}/why")).json["late"]
+    assert (late["receivers"], late["deliveries"]) == (0, [])
+    assert late["message"].endswith("nobody was told, since neither webhooks.late nor notify.late has a receiver")
+    assert (await watch.post(f"/tasks/quiet/jobs/{reply['jobId']}/stop")).status == 200
+    assert (await watch.get("/status")).json["jobs"]["late"] == []
+    assert "late" not in (await watch.get(f"/tasks/quiet/jobs/{reply['jobId']}/why")).json
+
+
 async def test_a_tick_that_never_comes_is_told_by_the_server_while_no_worker_is_alive(watch: Fastlane, receiver: Receiver) -> None:
     reply = await watch.enqueue(startIn="1s", expectEvery="1s", **lists(receiver))
     (late,) = await receiver.got()
-    assert (late.json["type"], late.json["lastExecution"]) == ("job.late", None)
+    body = late.json
+    assert (body["type"], body["lastExecution"], body["lastPageUrl"], body["logUrl"]) == ("job.late", None, None, None)
+    page = f"https://fl.example.com/console/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+    assert (body["pageUrl"], body["jobPageUrl"]) == (page, page)
     assert await late_since(watch, reply) is not None
 
 

@@ -1,5 +1,6 @@
 """Mail seen from outside: who gets one about which end, what it says, and how few there are about a job that keeps failing."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,13 @@ async def test_a_mail_says_what_failed_with_the_end_of_the_log_and_links(crew: F
     (received,) = await server.got()
     assert (received.sender, received.to) == ("fastlane@example.org", TEAM)
     assert str(received.mail["Subject"]) == "[fastlane] nightly (report): failed, exit code 3"
-    url = f"https://fl.example.com/tasks/nightly/jobs/{reply['jobId']}/executions/{reply['executionId']}/"
-    assert url in received.text
-    assert f'<a href="{url}">' in received.html
+    of_job, of_execution = (f"/tasks/nightly/jobs/{reply['jobId']}", f"/executions/{reply['executionId']}")
+    pages = [f"/console{of_job}{of_execution}", f"{of_job}{of_execution}/stream", f"/console{of_job}"]
+    assert re.findall(r'<a href="https://fl.example.com([^"]*)">', received.html) == pages
+    for page in pages:
+        assert f" https://fl.example.com{page}\r\n" in received.text
+        answer = await crew.get(page)  # as a browser does when a person follows the link
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), page
     (row,) = await deliveries(crew, reply)
     assert (row["kind"], row["list"], row["receiver"], row["state"]) == ("mail", "fails", TEAM, "delivered")
     assert [(one["status"], one["error"], one["excerpt"]) for one in row["attempts"]] == [(250, None, "kept as 17")]

@@ -54,6 +54,10 @@ async def test_a_receiver_gets_the_execution_with_a_signature_that_either_secret
     assert body["metadata"]["custom"] == {"a": 1}
     assert (body["name"], body["labels"], body["logInfo"]["stdoutBytes"]) == ("nightly", {"team": "data"}, 2)
     assert body["url"] == f"https://fl.example.com/tasks/signed/jobs/{reply['jobId']}/executions/{reply['executionId']}/"
+    job = f"tasks/signed/jobs/{reply['jobId']}"
+    assert [body[name].removeprefix("https://fl.example.com/") for name in ("pageUrl", "logUrl", "jobPageUrl")] == [
+        *(f"console/{job}/executions/{reply['executionId']}", f"{job}/executions/{reply['executionId']}/stream", f"console/{job}"),
+    ]
     assert body["timestamp"] == body["finishedAt"]
     for secret in (NEW, OLD):
         assert Webhook(secret).verify(received.body, received.headers) == body

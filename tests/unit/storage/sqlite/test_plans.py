@@ -51,6 +51,8 @@ PARTIAL = {
     "latest": "executions_under_way",
     "jobs_due": "jobs_due",
     "jobs_to_check": "jobs_to_check",
+    "late_jobs": "jobs_late",
+    "late_jobs of visible tasks": "jobs_late",
     "deliveries_due": "deliveries_due",
     "deliveries_of": "deliveries_of_execution",
     "deliveries": "deliveries_of_execution",

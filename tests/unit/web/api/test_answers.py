@@ -30,6 +30,7 @@ from fastlane.services.reads.why import (
     FullTask,
     HeldTick,
     ImagePull,
+    LateJob,
     NextAttempt,
     NotedObstacle,
     OutOfMemory,
@@ -94,6 +95,7 @@ SPEC = Spec(
 )
 CRON = Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE)
 JOB = Job(J, "a b", "i", NOW, NOW + 1, SPEC, CRON, next_tick=NOW + 2, requested_by=Requester("ann", "10.0.0.1"))
+LATE = replace(JOB, late_since=NOW)
 ONCE = replace(JOB, spec=Spec("ubuntu"), schedule=Schedule(ScheduleKind.AT, NOW), next_tick=None, requested_by=None)
 EXECUTION = Execution(E, "a b", J, "t", 1, 1, Spec("ubuntu"), NOW, NOW)
 FAILED = replace(
@@ -146,8 +148,10 @@ LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
 LEFT = {"old": StrandedRow(1, 0, 2, 3)}
 COUNTS = Counts(1, 2, {Status.DONE: 4})
 RUNS = RunningContainer(FAILED.id, FAILED.task_id, FAILED.job_id, FAILED.host, FAILED.container_id, FAILED.spec.image)
-STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (RUNS,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2})
-JOB_ROWS = JobView(JOB, "running", FAILED, NOW + 2), JobView(ONCE, "expired", None)
+STATUS = StatusView(
+    12_345, (WorkerRow("w", NOW, 3),), ROWS, (RUNS,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2}, late=(LATE,)
+)
+JOB_ROWS = JobView(JOB, "running", FAILED, NOW + 2, JOB.spec.webhooks), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
     Tick("u", J, "l", NOW, NOW, Outcome.MISSED, None, "was down", NOW + 1, 5, at_least=True),
@@ -172,7 +176,7 @@ ENQUEUED_JOB = Enqueued("a b", J, "t", E)
 ANSWERS = {
     "tasks": (TASK_PAGE, listing(None, Task("a/ü", NOW, NOW + 1, 3))),
     "jobs of a task": (TASK_JOBS, listing(lambda page: TaskJobsView(Task("a b", NOW, NOW, 2), page), *JOB_ROWS)),
-    "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED, NOW + 2), page), FULL_VIEW, VIEW)),
+    "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED, NOW + 2), page, JOB.requested_by), FULL_VIEW, VIEW)),
     "execution": (EXECUTION_DETAIL, FULL_VIEW),
     "executions": (EXECUTION_PAGE, listing(None, VIEW)),
     "ticks": (TICK_PAGE, listing(lambda page: TicksView(JOB, page), *TICKS)),
@@ -189,6 +193,7 @@ ANSWERS = {
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
     "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5))),
+    "why it is late": (WHY, Explanation("scheduled", (), late=LateJob(NOW, 60_000, None, 1, ()))),
     "why it did not run": (WHY, Explanation("scheduled", (), last_tick=(JOB, TICKS[1]))),
     "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
     "status": (SERVER_STATUS, ServerStatus("1.2.3", STATUS)),
@@ -233,4 +238,4 @@ def test_every_expected_answer_is_made():
 def test_a_job_with_a_long_command_is_rendered_in_a_thread(command, takes_long):
     job = replace(JOB, spec=replace(SPEC, command=command))
     page = Page(Window(1, 10), 0, (), None)
-    assert Listing(URL, page, JobDetail(JobView(job, "scheduled", None), page)).takes_long is takes_long
+    assert Listing(URL, page, JobDetail(JobView(job, "scheduled", None), page, None)).takes_long is takes_long
