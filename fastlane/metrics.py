@@ -109,7 +109,13 @@ def _gauge(name: str, words: str) -> Metric:
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # of each counter, the time of its first count: twice the text, and Prometheus drops it
 
+UNAVAILABLE = 503
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+HEALTH_ROUTES = frozenset({"/", "/healthcheck", "/readyz"})
+"""Routes whose 503 is their answer, and refuses nothing."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+RULED_EVENTS = (("retention.logs_over_limit", "warning"),)
+"""Lines of the log, with their level, that alert rules count, so that the first one is seen as an increase."""
 LAG_EVERY = 1.0
 """Seconds between two measurements of the event loop."""
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -128,6 +134,9 @@ class Repair(StrEnum):
     SERVICE = "service"
     LANE = "lane"
 
+
+LATE, RECOVERED = LATE_CHANGES = ("late", "recovered")
+"""What may happen to a job that is expected to succeed every so often."""
 
 PRUNED = ("jobs", "executions", "ticks", "logs", "deliveries", "hours", "events")
 """What retention removes."""
@@ -153,10 +162,16 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         registry.register(LOG_EVENTS)
+        for event, level in RULED_EVENTS:
+            LOG_EVENTS.labels(event, level)
         Info("fastlane_build", "Always 1; the label is fastlane's version.", registry=registry).info({"version": __version__})
 
         words = "Answered requests, by route as the API's description names it."
         requests = counter("fastlane_http_requests", words, ("method", "route", "status"))
+        words = "Requests that were answered with a 503, by whether they read or write; those of the health checks are not counted."
+        self._refused = counter("fastlane_refused_requests", words, ("kind",))
+        for kind in ("read", "write"):
+            self._refused.labels(kind)
         words = "Time from a request's head to the end of its answer; a log that is followed takes as long as it is followed."
         request_seconds = histogram("fastlane_http_request_seconds", words, ("route",), buckets=REQUEST_BUCKETS)
         enqueued = counter("fastlane_enqueued", "Accepted requests for a job, by the pool of its task.", ("pool",))
@@ -171,6 +186,10 @@ class Metrics:
         self._ended = counter("fastlane_executions_ended", words, ("pool", "status", "reason"))
         words = "Time from the start of a container to its end."
         self._durations = histogram("fastlane_execution_seconds", words, ("pool", "status"), buckets=DURATION_BUCKETS)
+        words = "Jobs that this process found late by their expectEvery, and late ones that it saw recover."
+        self._late_jobs = counter("fastlane_late_jobs", words, ("change",))
+        for change in LATE_CHANGES:
+            self._late_jobs.labels(change)
         self._log_bytes = counter("fastlane_log_bytes", "Bytes of the logs of executions that this worker has settled.", ("stream",))
         words = "What the reconciler of this worker put right; docs/metrics.md says what each kind is."
         self._repairs = counter("fastlane_repairs", words, ("kind",))
@@ -193,6 +212,8 @@ class Metrics:
         """Counts an answered request. ``route``: empty when there is none."""
         self._request_counter(method if method in METHODS else "other", route or "none", str(status)).inc()
         self._request_histogram(route or "none").observe(seconds)
+        if status == UNAVAILABLE and route not in HEALTH_ROUTES:
+            self._refused.labels("read" if method in READING else "write").inc()
 
     def enqueued(self, pool: str | None) -> None:
         """Counts an accepted job, for a task of this pool (None: no pool)."""
@@ -202,6 +223,12 @@ class Metrics:
         """Counts an execution that was claimed ``seconds`` after it was due."""
         self._lateness.labels(pool or "").observe(max(0.0, lateness))
 
+    def expect_ends(self, pools: Iterable[str], ends: Iterable[tuple[str, str]]) -> None:
+        """Begins to count executions of these pools that end with these statuses and reasons (empty: none), so that the first of them is
+        seen as an increase."""
+        for pool, (status, reason) in product(pools, ends):
+            self._ended.labels(pool, status, reason)
+
     def ended(self, pool: str | None, status: str, reason: str | None, seconds: float | None, stdout: int, stderr: int) -> None:
         """Counts an execution that has ended. ``seconds``: from its start to its end; None: it never started."""
         self._ended.labels(pool or "", status, reason or "").inc()
@@ -209,6 +236,10 @@ class Metrics:
             self._durations.labels(pool or "", status).observe(max(0.0, seconds))
         self._log_bytes.labels("stdout").inc(stdout)
         self._log_bytes.labels("stderr").inc(stderr)
+
+    def lateness_changed(self, change: str) -> None:
+        """Counts a job that became late or has recovered, one of ``LATE_CHANGES``."""
+        self._late_jobs.labels(change).inc()
 
     def repaired(self, kind: Repair, count: int) -> None:
         """Counts a repair by the reconciler."""

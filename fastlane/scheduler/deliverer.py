@@ -17,7 +17,7 @@ import structlog
 
 from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.errors import QueueDown, TransientError, Unreadable
-from fastlane.metrics import Metrics
+from fastlane.metrics import LATE, RECOVERED, Metrics
 from fastlane.models.delivery import (
     FORGOTTEN_AFTER,
     GIVEN_UP,
@@ -438,6 +438,7 @@ JOBS_PAGE = 100
 
 class Lateness:
     """Watches for late jobs: jobs without a success for longer than expected. ``pools`` have the webhooks of jobs that name none.
+    ``count`` is called with one of ``LATE_CHANGES`` for each job that becomes late or has recovered.
 
     The time of a job's check is stored in its row, so any process can notice, whatever happened to the worker that should have run the job:
     another worker or, while no worker is alive, an API server. Each step is a compare-and-set on the job, so only one of several processes
@@ -451,12 +452,14 @@ class Lateness:
         pools: Sequence[Pool],
         deliverer: Deliverer,
         is_needed: Callable[[], Awaitable[bool]] = always,
+        count: Callable[[str], None] = lambda _change: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._pools = pools
         self._deliverer = deliverer
         self._is_needed = is_needed
+        self._count = count
         self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
     async def run(self) -> None:
@@ -486,6 +489,7 @@ class Lateness:
                 await self._notify(job, NotificationTrigger.RECOVERED, at)
             if after == job or await self._store.advance(job, after, (), None):
                 if job.late_since is not None and after.late_since is None:
+                    self._count(RECOVERED)
                     log.info("job.recovered", task_id=job.task_id, job_id=job.id, execution_id=execution.id)
                 return
 
@@ -506,6 +510,7 @@ class Lateness:
             after = checked(job, await self._last_success(job), self._clock.now())
             if not await self._store.advance(job, after, (), None) or after.late_since is None:
                 return
+            self._count(LATE)
             log.warning("job.late", task_id=job.task_id, job_id=job.id, late_since=after.late_since)
             job = after
         if job.late_since is not None:
@@ -544,9 +549,10 @@ class FallbackDeliverer:
         self._after = after
         self._last_worker = clock.now()
         self._stands_in = False
-        channels = counted(channels_of(notifier, store, pools), (metrics or Metrics()).delivery_tried)
+        metrics = metrics or Metrics()
+        channels = counted(channels_of(notifier, store, pools), metrics.delivery_tried)
         self._deliverer = Deliverer(store, channels, clock, pools, self._is_needed)
-        self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed)
+        self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed, metrics.lateness_changed)
 
     async def run(self) -> None:
         """Does the work of the workers whenever it is needed, forever."""

@@ -11,7 +11,9 @@ import structlog
 from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.config.settings import Settings
 from fastlane.errors import QueueDown, TransientError
+from fastlane.models.job import FailureReason
 from fastlane.models.retention import Retention
+from fastlane.models.status import Status
 from fastlane.queue.port import Report, rules_of
 from fastlane.scheduler.cleaner import Cleaner, ImageKeeper, Leftovers
 from fastlane.scheduler.deliverer import Deliverer, Lateness, channels_of, counted
@@ -80,7 +82,7 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
 
     channels = counted(channels_of(ports.notifier, ports.store, ports.pools), ports.metrics.delivery_tried)
     deliverer = Deliverer(ports.store, channels, ports.clock, ports.pools, store_is_known)
-    lateness = Lateness(ports.store, ports.clock, ports.pools, deliverer, store_is_known)
+    lateness = Lateness(ports.store, ports.clock, ports.pools, deliverer, store_is_known, ports.metrics.lateness_changed)
     overlaps = Overlaps(ports)
     settler = Settler(ports, overlaps, hosts, lateness, deliverer)
     timer = Timer(ports)
@@ -97,6 +99,15 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
         *(leases, rebuilder, settler, timer, launcher, watcher, runner),
         *(reconciler, leftovers, lanes, hosts, images, deliverer, lateness),
     )
+
+
+ENDS = tuple(
+    (status.value, reason)
+    for status in Status
+    if status.final
+    for reason in ([one.value for one in FailureReason] if status is Status.FAILED else [""])
+)
+"""The statuses in which executions end, each with its reasons."""
 
 
 class Worker:
@@ -116,6 +127,12 @@ class Worker:
         parts.leases.subscribe(self._dispatcher.wake)
         ports.queue.subscribe(self._dispatcher.wake, parts.leases.hint_stop)
         ports.executor.subscribe(self._hosts_changed)
+        self._metrics = ports.metrics
+        ports.pools.subscribe(self._expect_ends)
+        self._expect_ends()
+
+    def _expect_ends(self) -> None:
+        self._metrics.expect_ends((pool.name for pool in self._pools), ENDS)
 
     async def run(self) -> None:
         """Works until it is cancelled; then claims no more, releases its leases, and leaves containers running."""

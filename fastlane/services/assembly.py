@@ -72,6 +72,7 @@ def build_services(
     parts = ServiceParts(store, queue, hub, clock, directory, outbox, describe_change)
     stops = Stops(store, outbox, clock, JobChanges(parts))
     followers = Followers(store, hub, clock, start_wait=start_wait)
+    health = Health(parts)
     return Services(
         submissions=Submissions(parts),
         edits=Edits(parts),
@@ -90,10 +91,10 @@ def build_services(
         lists=Lists(parts),
         why=WaitExplainer(parts),
         completion=CompletionWaiter(parts),
-        health=Health(parts),
+        health=health,
         status=StatusReader(parts),
         pool_reader=PoolReader(parts),
-        gauges=GaugeReader(parts, followers),
+        gauges=GaugeReader(parts, followers, health),
         history=History(parts),
         followers=followers,
         event_reader=EventReader(parts),

@@ -12,23 +12,25 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastlane.config.access import Token, make_token, token_digest
+from fastlane.errors import StoreDown
 from fastlane.metrics import Repair, count as count_line
 from fastlane.models import transitions
 from fastlane.models.access import Principal, Role
 from fastlane.models.delivery import PAUSED_AFTER, Delivery, Receiver
 from fastlane.models.notify import NotificationTrigger, Webhook
-from fastlane.models.pool import Pull
+from fastlane.models.pool import RESTORED, Pull
 from fastlane.queue.port import execution_entry
 from fastlane.scheduler.launcher import order_of
 from tests.support.credentials import bearer
 from tests.support.fastlane import HOST, IMAGE, Fastlane
+from tests.support.intercept import failing, intercept
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
-EXPORTED = re.compile(r"\b(?:fastlane|process|python)_[a-z_]+\b")
+NAMED = re.compile(r"\b(?:(?:fastlane|process|python)_[a-z_]+|up(?=[{ ]))\b")
 OWN = "fastlane_"
 
 
@@ -161,6 +163,73 @@ async def test_it_says_for_how_long_a_pool_s_oldest_execution_has_waited(shared_
         assert (await figures(server)).value("fastlane_pool_oldest_waiting_seconds", pool="default") == 0
 
 
+INCREASE = re.compile(r"(?:rate|increase)\((fastlane_[a-z_]+)(\{[^}]*\})?\[")
+EQUAL = re.compile(r'([a-z_]+)="([^"]*)"')
+
+
+async def test_what_a_rule_counts_begins_at_0_so_that_the_first_one_is_an_increase(server: Fastlane) -> None:
+    worker, api = await of_worker(server), await figures(server)
+    counted = {(name, labels) for rule in rules() for name, labels in INCREASE.findall(rule) if not name.endswith("_bucket")}
+    assert ("fastlane_executions_ended_total", '{reason="host-lost"}') in counted
+    for name, labels in counted:
+        some = api if name in api.samples and "http" in name else worker
+        assert name in some.samples, name
+        wanted = dict(EQUAL.findall(labels))
+        found = [sample for family in some.families.values() for sample in family.samples if sample.name == name]
+        assert any(wanted.items() <= sample.labels.items() for sample in found), (name, labels)
+    lost = [worker.value("fastlane_executions_ended_total", pool=pool.name, reason="host-lost") for pool in server.pools]
+    assert lost == [0] * len(server.pools)
+    assert len([row for row in worker.families["fastlane_executions_ended"].samples if row.labels["reason"] == "host-lost"]) == len(lost)
+
+
+@pytest.mark.parametrize("part", ["store", "queue"])
+async def test_a_store_or_a_redis_that_takes_no_writes_is_not_up_although_it_can_be_read(
+    own_redis: RealRedis, tmp_path: Path, part: str
+) -> None:
+    async with Fastlane(tmp_path, own_redis.url) as server:
+        assert (await server.post("/tasks/kept", {"image": IMAGE, "startIn": "1h"})).status == 200
+        if part == "store":
+            intercept(server.store, "check", failing(StoreDown("the store cannot be written: database or disk is full"), times=1000))
+        else:
+            with own_redis.client() as client:
+                client.config_set("maxmemory", "1")
+        reads = "fastlane_store_read_seconds", "fastlane_queue_read_seconds"
+
+        async def seen() -> Figures | None:
+            found = await figures(server)
+            return found if found.value(f"fastlane_{part}_up") == 0 else None
+
+        found = await server.until(seen, f"the {part} not to be up")
+        assert set(reads) <= found.samples.keys()
+        assert {found.value(f"fastlane_{name}_up") for name in ("store", "queue")} == {0, 1}
+
+
+async def test_refused_requests_are_counted_by_kind_and_the_answers_of_health_checks_are_not(tmp_path: Path) -> None:
+    with RealRedis() as redis:
+        async with Fastlane(tmp_path, redis.url) as server:
+            redis.kill()
+            assert (await server.post("/tasks/refused", {"image": IMAGE})).status == 503
+            assert (await server.get("/status")).status == 503
+            assert (await server.get("/healthcheck")).status == 503
+            found = await figures(server)
+            assert [found.value("fastlane_refused_requests_total", kind=kind) for kind in ("read", "write")] == [1, 1]
+            assert "fastlane_workers" not in found.samples, "nobody knows how many there are while Redis is away"
+
+
+async def test_paused_dispatch_is_a_figure_with_its_reason(server: Fastlane) -> None:
+    async def paused() -> dict[str, float]:
+        found = await figures(server)
+        return {reason: found.value("fastlane_dispatch_paused", reason=reason) for reason in ("requested", "restored")}
+
+    assert await paused() == {"requested": 0, "restored": 0}
+    assert (await server.post("/dispatch/pause")).status == 200
+    assert await paused() == {"requested": 1, "restored": 0}
+    await server.store.pause_pool(RESTORED, True)
+    assert await paused() == {"requested": 1, "restored": 1}
+    assert (await server.post("/dispatch/resume")).status == 200
+    assert await paused() == {"requested": 0, "restored": 0}
+
+
 async def test_what_cannot_be_read_is_missing_and_the_rest_is_there(tmp_path: Path) -> None:
     with RealRedis() as redis:
         async with Fastlane(tmp_path, redis.url) as server:
@@ -184,12 +253,13 @@ async def test_every_name_has_a_help_text_a_unit_and_no_name_that_tools_reserve(
             assert not {"le", "quantile"} & {label for sample in family.samples for label in sample.labels if family.type == "gauge"}
 
 
+def rules() -> list[str]:
+    return [rule["expr"] for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+
+
 def expressions() -> list[str]:
-    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
     board = json.loads((MONITORING / "dashboard.json").read_text())
-    return [rule["expr"] for group in rules["groups"] for rule in group["rules"]] + [
-        target["expr"] for panel in board["panels"] for target in panel["targets"]
-    ]
+    return rules() + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
 
 
 async def test_the_rules_and_the_dashboard_ask_for_names_and_labels_that_are_there(server: Fastlane) -> None:
@@ -202,11 +272,12 @@ async def test_the_rules_and_the_dashboard_ask_for_names_and_labels_that_are_the
     for some in (await figures(server), await of_worker(server)):
         for name, labels in some.samples.items():
             found.setdefault(name, set()).update(labels)
+    found["up"] = {"job", "instance"}  # Prometheus's own
     for expression in expressions():
-        names = EXPORTED.findall(expression)
+        names = NAMED.findall(expression)
         assert names, expression
-        labels = {"instance"}.union(*(found[name] for name in names))
-        asked = {label.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(",")}
+        labels = {"job", "instance"}.union(*(found[name] for name in names))
+        asked = {label.strip() for group in re.findall(r"(?:by|on) \(([^)]*)\)", expression) for label in group.split(",")}
         asked |= set(re.findall(r"[{,]\s*([a-z_]+)\s*(?:=|!=|=~|!~)\"", expression))
         assert asked <= labels, (expression, asked - labels)
 

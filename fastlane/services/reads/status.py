@@ -12,8 +12,8 @@ from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.delivery import Receiver
 from fastlane.models.host import Uncleaned
 from fastlane.models.job import Job, RunningContainer
-from fastlane.models.pool import Pauses, Pool, PoolsRevision
-from fastlane.queue.port import LaneCounts, Report, WorkerReports, stranded_lanes
+from fastlane.models.pool import REQUESTED, RESTORED, Pauses, Pool, PoolsRevision
+from fastlane.queue.port import LaneCounts, Report, stranded_lanes
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import HostRow, host_rows
 from fastlane.storage.base import Counts
@@ -215,24 +215,33 @@ class HealthProblem:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """Which parts are healthy. ``docker``: every pool has a usable host. ``workers``: at least one is alive."""
+    """Which parts are healthy. ``docker``: every pool has a usable host. ``workers``: at least one is alive. ``dispatch``: it is not
+    known to be paused."""
 
     redis: bool
     store: bool
     docker: bool
     workers: bool
     errors: tuple[HealthProblem, ...]
+    dispatch: bool = True
 
     @property
     def healthy(self) -> bool:
         """Whether all parts are healthy."""
-        return self.redis and self.store and self.docker and self.workers
+        return self.redis and self.store and self.docker and self.workers and self.dispatch
 
     def without_messages(self) -> "HealthReport":
         """The report for callers who have not logged in: which parts are down, and nothing about hosts, pools or causes."""
         sources = dict.fromkeys(problem.source for problem in self.errors)
         return replace(self, errors=tuple(HealthProblem(source, HIDDEN) for source in sources))
 
+
+PAUSED = {
+    REQUESTED: "all dispatch was paused, so nothing starts; POST /dispatch/resume goes on",
+    RESTORED: "all dispatch is paused since the store went back to an earlier state, as after a restore, so nothing starts; "
+    "look at what is to run, then POST /dispatch/resume",
+}
+"""What is said of a pause of all dispatch, by its reason."""
 
 UNKNOWN = "not known while Redis does not answer, since workers report there; see to Redis first"
 
@@ -243,24 +252,37 @@ class Health:
     def __init__(self, parts: ServiceParts) -> None:
         self._store = SharedCheck(lambda: _fault(parts.store.check()), VALID)
         self._queue = SharedCheck(lambda: _fault(parts.queue.check()), VALID)
-        self._reports = SharedCheck(lambda: _alive(parts.queue.reports), REPORTS_VALID)
+        self._reports = SharedCheck(lambda: _within(parts.queue.reports.current()), REPORTS_VALID)
+        self._pauses = SharedCheck(lambda: _within(parts.store.paused_pools()), REPORTS_VALID)
         self._pools = parts.pools
 
     async def is_ready(self) -> bool:
         """Whether this process can take requests, which needs only the store."""
+        return await self.takes_store_writes()
+
+    async def takes_store_writes(self) -> bool:
+        """Whether the store can be written."""
         return await self._store.answer() is None
+
+    async def takes_queue_writes(self) -> bool:
+        """Whether Redis can be written."""
+        return await self._queue.answer() is None
 
     async def check(self) -> HealthReport:
         """Checks all parts."""
-        store, redis, reports = await asyncio.gather(self._store.answer(), self._queue.answer(), self._reports.answer())
-        errors = [HealthProblem(source, words) for source, words in (("store", store), ("redis", redis)) if words]
+        store, redis, reports, pauses = await asyncio.gather(
+            self._store.answer(), self._queue.answer(), self._reports.answer(), self._pauses.answer()
+        )
+        hold = None if pauses is None else pauses.hold
+        said = (("store", store), ("redis", redis), ("dispatch", None if hold is None else PAUSED[hold]))
+        errors = [HealthProblem(source, words) for source, words in said if words]
         if reports is None:
             unknown = [HealthProblem(source, UNKNOWN) for source in ("workers", "docker")]
-            return HealthReport(redis is None, store is None, False, False, (*errors, *unknown))
+            return HealthReport(redis is None, store is None, False, False, (*errors, *unknown), hold is None)
         if not reports:
             errors.append(HealthProblem("workers", "no worker is alive; start one with `fastlane worker`"))
         docker = [HealthProblem("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
-        return HealthReport(redis is None, store is None, not docker, bool(reports), (*errors, *docker))
+        return HealthReport(redis is None, store is None, not docker, bool(reports), (*errors, *docker), hold is None)
 
 
 def pool_fault(pool: Pool, reports: Sequence[Report]) -> str | None:
@@ -287,11 +309,11 @@ async def _fault(answer: Awaitable[None]) -> str | None:
     return None
 
 
-async def _alive(reports: WorkerReports) -> Sequence[Report] | None:
-    """The workers' reports; None when the queue does not answer, which its own check reports."""
+async def _within(answer: Awaitable[Answer]) -> Answer | None:
+    """What the store or the queue answers; None when it does not, which its own check reports."""
     try:
         async with asyncio.timeout(CHECK_WITHIN):
-            return await reports.current()
+            return await answer
     except (TimeoutError, FastlaneError):
         return None
 
@@ -316,17 +338,21 @@ class PoolGauges:
 
 @dataclass(frozen=True, slots=True)
 class InstallationGauges:
-    """The installation now. ``store_seconds`` and ``queue_seconds``: how long one small read took; None: it failed. ``overdue``: for how
-    many milliseconds the delivery that has waited longest has been due, ``receivers``: the failing ones, ``log_bytes``: about how many
-    bytes all stored logs take; None when the store does not say."""
+    """The installation now. ``store_up`` and ``queue_up``: whether a small write succeeded. ``store_seconds`` and ``queue_seconds``: how
+    long one small read took; None: it failed. ``workers``: those that are alive; None when the queue does not say. ``pauses``: what is
+    paused, ``overdue``: for how many milliseconds the delivery that has waited longest has been due, ``receivers``: the failing ones,
+    ``log_bytes``: about how many bytes all stored logs take; None when the store does not say."""
 
     pools: tuple[PoolGauges, ...]
     hosts: tuple[HostRow, ...]
-    workers: int
+    workers: int | None
     followers: int
+    pauses: Pauses | None
     overdue: int | None
     receivers: Sequence[Receiver] | None
     log_bytes: int | None
+    store_up: bool
+    queue_up: bool
     store_seconds: float | None
     queue_seconds: float | None
 
@@ -334,9 +360,10 @@ class InstallationGauges:
 class GaugeReader(Service):
     """Reads the gauges. Never raises: what cannot be read is None, or missing."""
 
-    def __init__(self, parts: ServiceParts, followers: Followers) -> None:
+    def __init__(self, parts: ServiceParts, followers: Followers, health: Health) -> None:
         super().__init__(parts)
         self._followers = followers
+        self._health = health
 
     async def read(self) -> InstallationGauges:
         """The installation as it is now."""
@@ -350,17 +377,21 @@ class GaugeReader(Service):
             _timed(self._store.failing_receivers(MOST_RECEIVERS)),
             _timed(self._store.retention.log_bytes()),
         )
-        queue_answers, store_answers = await asyncio.gather(of_queue, of_store)
+        writes = asyncio.gather(self._health.takes_store_writes(), self._health.takes_queue_writes())
+        queue_answers, store_answers, (store_up, queue_up) = await asyncio.gather(of_queue, of_store, writes)
         (lanes, queue_seconds), (oldest, _), (reports, _) = queue_answers
         (pauses, store_seconds), (due, _), (receivers, _), (log_bytes, _) = store_answers
         return InstallationGauges(
             pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
             hosts=() if reports is None else host_rows(self._pools, reports),
-            workers=len(reports or ()),
+            workers=None if reports is None else len(reports),
             followers=len(self._followers),
+            pauses=pauses,
             overdue=None if due is None else max((now - delivery.due for delivery in due if delivery.due is not None), default=0),
             receivers=receivers,
             log_bytes=log_bytes,
+            store_up=store_up,
+            queue_up=queue_up,
             store_seconds=store_seconds,
             queue_seconds=queue_seconds,
         )

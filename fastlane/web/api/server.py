@@ -7,7 +7,7 @@ from fastlane.metrics import GaugeValues
 from fastlane.models.delivery import Receiver
 from fastlane.models.host import Disk, Node, Uncleaned
 from fastlane.models.job import Job, RunningContainer
-from fastlane.models.pool import REQUESTED, RESTORED
+from fastlane.models.pool import REQUESTED, RESTORED, Pauses
 from fastlane.models.status import Status
 from fastlane.services.reads.pools import HostRow
 from fastlane.services.reads.status import (
@@ -34,7 +34,7 @@ READY = Serializer[None]("Ready", "This process can take requests.", ready=show.
 HEALTH_PROBLEM = Serializer[HealthProblem](
     "Trouble",
     "What is wrong with one part.",
-    source=show.enum(("store", "redis", "workers", "docker"), lambda problem: problem.source, "Which part."),
+    source=show.enum(("store", "redis", "dispatch", "workers", "docker"), lambda problem: problem.source, "Which part."),
     message=show.string(lambda problem: problem.message, "Why; on a server with users or tokens, for callers who log in."),
 )
 
@@ -46,6 +46,7 @@ HEALTH = Serializer[HealthReport](
     mongo=show.boolean(lambda health: health.store, "The store, under the name that it had in fastlane 2.x."),
     docker=show.boolean(lambda health: health.docker, "Whether every pool has a usable host."),
     workers=show.boolean(lambda health: health.workers, "Whether one is alive."),
+    dispatch=show.boolean(lambda health: health.dispatch, "Whether all dispatch is not paused, as far as the store says."),
     errors=show.array(HEALTH_PROBLEM, lambda health: health.errors),
 )
 
@@ -303,12 +304,18 @@ def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
 
 def _of_installation(now: InstallationGauges) -> tuple[GaugeValues, ...]:
     return (
-        GaugeValues("fastlane_store_up", "Whether the store answers.", (), _one(now.store_seconds is not None)),
-        GaugeValues("fastlane_queue_up", "Whether Redis answers.", (), _one(now.queue_seconds is not None)),
+        GaugeValues("fastlane_store_up", "Whether the store takes writes.", (), _one(now.store_up)),
+        GaugeValues("fastlane_queue_up", "Whether Redis takes writes.", (), _one(now.queue_up)),
         GaugeValues("fastlane_store_read_seconds", "How long one small read of the store took just now.", (), _one(now.store_seconds)),
         GaugeValues("fastlane_queue_read_seconds", "How long one small read of the queue took just now.", (), _one(now.queue_seconds)),
         GaugeValues("fastlane_stored_log_bytes", "About how many bytes all stored logs take.", (), _one(now.log_bytes)),
         GaugeValues("fastlane_workers", "Workers that are alive.", (), _one(now.workers)),
+        GaugeValues(
+            "fastlane_dispatch_paused",
+            "Whether all dispatch is paused, because somebody asked for it or because the store went back to an earlier state.",
+            ("reason",),
+            _holds(now.pauses),
+        ),
         GaugeValues("fastlane_followers", "Logs that this process is sending to followers.", (), _one(now.followers)),
     )
 
@@ -376,6 +383,10 @@ def _of_hosts(now: InstallationGauges) -> tuple[GaugeValues, ...]:
 
 def _one(value: float | None) -> Values:
     return () if value is None else [((), float(value))]
+
+
+def _holds(pauses: Pauses | None) -> Values:
+    return () if pauses is None else [((word,), float(name in pauses.names)) for name, word in HOLD_REASONS.items()]
 
 
 def _states(row: PoolGauges) -> Values:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from fastlane.metrics import LATE_CHANGES, Metrics
 from fastlane.models.pool import RESTORED
 from tests.support.fastlane import Fastlane
 from tests.support.mail_server import Server
@@ -35,6 +37,12 @@ def lists(receiver: Receiver) -> dict[str, Any]:
     return {"webhooks": hooks, "notify": {"late": [TEAM], "recovered": [TEAM]}}
 
 
+def counted(metrics: Metrics) -> dict[str, float]:
+    """The late jobs that a process has counted, by what happened to them."""
+    (family,) = (one for one in text_string_to_metric_families(metrics.text().decode()) if one.name == "fastlane_late_jobs")
+    return {sample.labels["change"]: sample.value for sample in family.samples}
+
+
 async def late_since(crew: Fastlane, reply: dict[str, Any]) -> Any:
     return (await crew.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}")).json["job"]["lateSince"]
 
@@ -60,6 +68,8 @@ async def test_a_job_that_fails_is_late_once_and_recovers_once(watch: Fastlane, 
     assert (recovered["type"], recovered["lastExecution"]["status"]) == ("job.recovered", "done")
     assert str((await server.got(2))[1].mail["Subject"]) == "[fastlane] nightly (report): recovered"
     assert await late_since(watch, reply) is None
+    processes = [counted(process.metrics) for process in (watch.api, *watch.workers_running)]
+    assert {change: sum(counts[change] for counts in processes) for change in LATE_CHANGES} == {"late": 1, "recovered": 1}
 
     async def delivered() -> list[dict[str, Any]] | None:
         items: list[dict[str, Any]] = (await watch.get(f"{path}/deliveries")).json["items"]
@@ -118,6 +128,7 @@ async def test_a_tick_that_never_comes_is_told_by_the_server_while_no_worker_is_
     page = f"https://fl.example.com/console/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
     assert (body["pageUrl"], body["jobPageUrl"]) == (page, page)
     assert await late_since(watch, reply) is not None
+    assert counted(watch.api.metrics) == {"late": 1, "recovered": 0}
 
 
 async def test_dispatch_that_is_paused_is_no_excuse_and_a_restored_store_is_one(watch: Fastlane, receiver: Receiver) -> None:

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from fastlane.models.pool import REQUESTED, RESTORED
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, intercept
@@ -29,7 +30,8 @@ async def test_health_is_well_when_everything_is_there(server):
     for path in ("/healthcheck", "/healthcheck/", "/"):
         answer = await server.get(path)
         assert answer.status == 200
-        assert answer.json == {"redis": True, "store": True, "mongo": True, "docker": True, "workers": True, "errors": []}
+        well = {"redis": True, "store": True, "mongo": True, "docker": True, "workers": True, "errors": [], "dispatch": True}
+        assert answer.json == well
 
 
 async def test_health_says_what_is_missing(server):
@@ -46,6 +48,25 @@ async def test_health_says_what_is_missing(server):
     assert (answer.status, answer.json["docker"]) == (503, False)
     messages = [error["message"] for error in answer.json["errors"] if error["source"] == "docker"]
     assert any(HOST in message and "refused the connection" in message for message in messages)
+
+
+@pytest.mark.parametrize(("name", "words"), [(REQUESTED, "all dispatch was paused"), (RESTORED, "went back to an earlier state")])
+async def test_health_names_paused_dispatch_and_how_it_goes_on(server, name, words):
+    await server.report_worker()
+    await server.store.pause_pool(name, True)
+    answer = await server.get("/healthcheck")
+    assert (answer.status, answer.json["dispatch"], answer.json["workers"], answer.json["docker"]) == (503, False, True, True)
+    (error,) = answer.json["errors"]
+    assert error["source"] == "dispatch"
+    assert words in error["message"]
+    assert "POST /dispatch/resume" in error["message"]
+    assert (await server.get("/readyz")).status == 200
+    await server.post("/dispatch/resume")
+
+    async def well():
+        return (await server.get("/healthcheck")).status == 200
+
+    await until(well, "it is well again")
 
 
 @pytest.mark.parametrize("how", ["kill", "pause"])
@@ -136,6 +157,7 @@ async def test_only_who_logs_in_is_told_why_something_is_down(shared_redis, tmp_
                 "mongo": True,
                 "docker": False,
                 "workers": True,
+                "dispatch": True,
                 "errors": [{"source": "docker", "message": "log in to see what is wrong"}],
             }
 
