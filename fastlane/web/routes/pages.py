@@ -146,6 +146,7 @@ LIKE = {"like": Parameter("The job that a new one is to be like: TASK/ID.", {"ty
         "/console/tasks",
         "/console/tasks/{task}",
         "/console/tasks/{task}/jobs/{job}",
+        "/console/tasks/{task}/jobs/{job}/executions/{execution}",
         "/console/executions",
         "/console/hosts",
         "/console/new",
