@@ -70,6 +70,7 @@ async function read(): Promise<boolean> {
 /** Shows what the server said, and what to do about it. */
 function showRefusal(refusal: Refusal): void {
   if (refusal.status === 401) return showEnded("Your session has ended.");
+  if (refusal.status === null && live.unanswered()) return the("trouble").replaceChildren();
   const words = sentence(refusal.message);
   const box = notice("bad", words);
   if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
@@ -103,6 +104,7 @@ function showNowhere(): void {
 
 const ACTS: Record<string, (button: HTMLElement) => void> = {
   reload: () => void live.now(),
+  reconnect: () => live.reconnect(),
   login: () => location.reload(),
   dismiss,
   copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
