@@ -521,6 +521,9 @@ def _render(serializer: Serializer[Value], value: Value, context: RenderContext,
 
 
 async def _refuse_path(handler: Handler) -> None:
+    if f"{handler.request.path}/".startswith("/console/") and handler.request.method in ("GET", "HEAD") and handler.accepts("text/html"):
+        await handler.deliver(finish_page(handler, "console.html", handler.base_url, status=404))  # which says that there is no such page
+        return
     routes = ", ".join(re.sub(r"{(task|job|execution|delivery)_id}", lambda found: found[1][0].upper(), route) for route in handler.near)
     words = f"there is no route {handler.request.path[:200]}; the routes are: {routes}. GET /openapi.json describes all routes"
     raise Problem(404, words)

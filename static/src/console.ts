@@ -4,6 +4,7 @@ import "./console.css";
 import { copyBy } from "./clipboard";
 import { hostsPage } from "./console/hosts";
 import { newJobPage } from "./console/form/page";
+import { executionPage } from "./console/execution";
 import { jobPage } from "./console/job";
 import { Live } from "./console/live";
 import { listen } from "./console/keys";
@@ -22,7 +23,7 @@ import { isolated, sentence } from "./words";
 
 /** The page of a path below the server's address. */
 function find(path: readonly string[]): Page | null {
-  const [tasks, task, jobs, job, more] = path[0] === "console" ? path.slice(1) : path;
+  const [tasks, task, jobs, job, executions, execution, more] = path[0] === "console" ? path.slice(1) : path;
   const changed = (): void => void live.now();
   if (tasks === undefined) return overview;
   if (tasks === "hosts" && !task) return hostsPage;
@@ -30,7 +31,9 @@ function find(path: readonly string[]): Page | null {
   if (tasks === "executions" && !task) return executionsPage(changed);
   if (tasks === "tasks" && !task) return tasksPage(changed);
   if (tasks === "tasks" && task && !jobs) return taskPage(task, changed);
-  if (tasks === "tasks" && task && jobs === "jobs" && job && !more) return jobPage(task, job);
+  if (tasks === "tasks" && task && jobs === "jobs" && job && !executions) return jobPage(task, job);
+  if (tasks === "tasks" && task && jobs === "jobs" && job && executions === "executions" && execution && !more)
+    return executionPage(task, job, execution.toLowerCase());
   return null;
 }
 
@@ -67,6 +70,7 @@ async function read(): Promise<boolean> {
 /** Shows what the server said, and what to do about it. */
 function showRefusal(refusal: Refusal): void {
   if (refusal.status === 401) return showEnded("Your session has ended.");
+  if (refusal.status === null && live.unanswered()) return the("trouble").replaceChildren();
   const words = sentence(refusal.message);
   const box = notice("bad", words);
   if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
@@ -91,8 +95,16 @@ function showEnded(words: string): void {
   say(words);
 }
 
+/** Says that the console has no page at this address. */
+function showNowhere(): void {
+  the("live").hidden = true;
+  const ways = el("p", {}, "Check its address, or go to the ", el("a", { href: pages.overview }, "overview"), ", or to the ", el("a", { href: pages.tasks }, "tasks"), ".");
+  the("page").replaceChildren(el("h1", {}, "There is no such page"), ways);
+}
+
 const ACTS: Record<string, (button: HTMLElement) => void> = {
   reload: () => void live.now(),
+  reconnect: () => live.reconnect(),
   login: () => location.reload(),
   dismiss,
   copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
@@ -117,4 +129,4 @@ hear(root, (change) => {
 });
 listen(() => void live.now());
 if (page) live.start();
-else the("page").replaceChildren(el("h1", {}, "There is no such page"));
+else showNowhere();

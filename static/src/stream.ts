@@ -59,7 +59,6 @@ const connection = new Connection({
   check: look,
   onMessage: receive,
   onState: (state) => link.draw(state),
-  onRestart: restart,
 });
 
 const jobEvents = new JobEvents(here, () => void look());
@@ -96,12 +95,6 @@ function head(id: string, attempt?: number): void {
   }
   log.expect(id, id !== partial);
   if (!log.marked && !here.execution) address.open();
-}
-
-function restart(): void {
-  current = here.execution;
-  log.restart();
-  if (here.execution) log.expect(here.execution, here.execution !== partial);
 }
 
 // requests

@@ -82,7 +82,7 @@ async def test_a_page_whose_stream_was_lost_finds_out_that_the_session_ended_mea
     away = re.compile(r".*/events\?.*")
     await context.route(away, lambda route: route.abort())
     await job.page.reload()
-    await expect(job.live).to_have_text("Reconnecting")
+    await expect(job.live).to_have_text("Not connected")
     await context.clear_cookies()
     await context.unroute(away)
     await expect(job.trouble).to_contain_text("Your session has ended.")

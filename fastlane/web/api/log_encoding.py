@@ -71,6 +71,10 @@ def end_event(end: FinalState) -> bytes:
     return orjson.dumps({"event": "end", "status": end.status, "exitCode": end.exit_code})
 
 
+PONG = orjson.dumps({"event": "pong"})
+"""The JSON that answers a client's message ``ping``."""
+
+
 def server_sent_event(event: str, data: bytes, cursor: Cursor | Position | None = None) -> bytes:
     """A server-sent event. ``data`` has no line ends."""
     id = b"" if cursor is None else b"id: " + str(cursor).encode() + b"\n"

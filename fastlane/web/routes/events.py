@@ -31,6 +31,8 @@ GROUPS = tuple(sorted({kind.partition(".")[0] for kind in EventKind} - set(Event
 MAX_TEXT = 300
 """Characters of a name of an actor, a host or a pool."""
 _TEXT = text(MAX_TEXT)
+MAX_PING = 60
+"""Seconds."""
 _CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-4]$"}
 EVENT_FILTERS = {
     "kind": Parameter(
@@ -52,6 +54,10 @@ PAGED = {
 }
 FOLLOWED = {
     "follow": flag("Events as they happen, as server-sent events, some 2 seconds late."),
+    "ping": Parameter(
+        f"With follow: seconds of silence after which an event `ping` comes; without it, a comment comes after {PING_EVERY:.0f}.",
+        integer(1, MAX_PING),
+    ),
     "from": Parameter("With follow: continues after the event with this id. Not together with since.", _CURSOR),
 }
 
@@ -69,9 +75,14 @@ async def list_events(handler: Handler) -> Answer | None:
     """What happened and who did it, newest first; or as it happens."""
     handler.set_header("Cache-Control", "no-store")
     now = handler.services.clock.now()
-    follow, wanted, since = read_all(lambda: _read_follow(handler.query), lambda: _wanted(handler), lambda: read_since(handler.query, now))
+    follow, wanted, since, ping = read_all(
+        lambda: _read_follow(handler.query),
+        lambda: _wanted(handler),
+        lambda: read_since(handler.query, now),
+        lambda: read_integer(handler.query, "ping", 0, 1, MAX_PING),
+    )
     if follow:
-        following = EventFollowing(handler, wanted, since)
+        following = EventFollowing(handler, wanted, since, ping)
         handler.when_gone = following.interrupt
         await following.answer()
         return None
@@ -117,7 +128,7 @@ def _read_follow(query: Mapping[str, str]) -> bool:
     """Whether the query asks to follow. Raises Invalid for parameters that mean something only then, or only without it."""
     follow = read_flag(query, "follow")
     faults = [Fault(name, "cannot be used together with follow") for name in sorted(PAGED.keys() & query.keys()) if follow]
-    faults += [Fault("from", "needs follow=1")] if "from" in query and not follow else []
+    faults += [Fault(name, "needs follow=1") for name in ("from", "ping") if name in query and not follow]
     faults += [Fault("since", "cannot be used together with from; leave one of them out")] if {"from", "since"} <= query.keys() else []
     if faults:
         raise Invalid(faults)
@@ -136,13 +147,17 @@ POLL = 0.5
 AT_ONCE = 100
 """Events that are sent together."""
 END = server_sent_event("end", b'{"reason":"retry"}')
+PING = server_sent_event("ping", b"{}")
+"""A sign of life that a script in a browser sees, which sees no comments."""
 
 
 class EventFollowing:
     """Answers one request with events as they happen."""
 
-    def __init__(self, handler: Handler, wanted: EventFilter, since: int | None) -> None:
+    def __init__(self, handler: Handler, wanted: EventFilter, since: int | None, ping: int) -> None:
+        """``ping``: seconds of silence after which an event ``ping`` is sent; 0: a comment is, after ``PING_EVERY``."""
         self._handler = handler
+        self._silence, self._ping = (ping, PING) if ping else (PING_EVERY, EVENT_PING)
         self._wanted = wanted
         self._since = since
         self._gone = asyncio.Event()
@@ -189,8 +204,8 @@ class EventFollowing:
             except FastlaneError as error:
                 log.debug("http.events.waiting", error=str(error))
             now = asyncio.get_running_loop().time()
-            if events or now - silent_since > PING_EVERY:
-                handler.write(b"".join(map(self._encoded, events)) or EVENT_PING)
+            if events or now - silent_since > self._silence:
+                handler.write(b"".join(map(self._encoded, events)) or self._ping)
                 if not await handler.deliver(handler.flush()):
                     return False
                 silent_since = now

@@ -18,7 +18,7 @@ from fastlane.models.job import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, FinalState, Follower
 from fastlane.streams.followers import SLOW_AFTER
-from fastlane.web.api.log_encoding import LogFormat, attempt_event, encoder, end_event, failure_event, websocket_frame, websocket_ping
+from fastlane.web.api.log_encoding import PONG, LogFormat, attempt_event, encoder, end_event, failure_event, websocket_frame, websocket_ping
 from fastlane.web.api.serializer import RenderContext
 from fastlane.web.handler import AppContext
 from fastlane.web.streaming.logs import failure_words
@@ -87,6 +87,11 @@ class SocketSink:
         payload = token_hex(NONCE).encode()
         self._pings[payload] = self._sent
         self._write(websocket_ping(payload))
+
+    def answer_ping(self) -> None:
+        """Answers a client's message, in JSON only. While data that it has not read is under way, they are the answer."""
+        if self._format is LogFormat.JSON and self.ready():
+            self.send(websocket_frame(PONG))
 
     def on_pong(self, data: bytes) -> None:
         """Records that the client has read everything before a ping; it may leave earlier pings without an answer. A pong that answers none
@@ -162,6 +167,8 @@ class SocketSink:
         return True
 
 
+PING = "ping"
+"""The message of a client that wants a sign of life."""
 LOST_PINGS = 3
 """A client that has nothing left to read is disconnected when it leaves this many pings without an answer. One that still has something to
 read has ``SLOW_AFTER`` seconds for each answer."""
@@ -246,8 +253,10 @@ class FollowerSocket:
         self._following.add_done_callback(self._forget)
         self._context.traffic.heartbeats.start(self._beat)
 
-    def on_message(self, _message: str | bytes) -> None:
-        """Ignores the message."""
+    def on_message(self, message: str | bytes) -> None:
+        """Answers ``ping``, for clients that do not see the protocol's own pings, such as scripts in a browser. Ignores any other message."""
+        if message == PING and self._sink is not None:
+            self._sink.answer_ping()
 
     def on_ping(self, _data: bytes) -> None:
         """Does nothing: Tornado has answered the ping."""

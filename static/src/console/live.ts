@@ -1,6 +1,8 @@
 // Keeps the page up to date: the server's stream of events says that something happened, and the page is read again. Says whether that works.
 
-import { say, the } from "../dom";
+import { el, say, the } from "../dom";
+import { moment } from "../words";
+import { notice } from "./parts";
 import { root } from "./server";
 import { tickTimes } from "./times";
 
@@ -9,12 +11,15 @@ const APART = 1_000;
 const SHARE = 10;
 /** Milliseconds after the last event when the page is read once more: by then the server has counted what it counts late. */
 const LATER = 40_000;
+/** Seconds of silence after which the server sends a sign of life, and milliseconds of it after which the connection counts as lost. */
+const PING = "3";
+const SILENCE = 8_000;
 /** Milliseconds before a lost stream is tried again, at first and at most. */
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
 
 type Is = "loading" | "live" | "lost" | "stale";
-const WORDS: Record<Is, string> = { loading: "Loading", live: "Live", lost: "Reconnecting", stale: "Out of date" };
+const WORDS: Record<Is, string> = { loading: "Loading", live: "Live", lost: "Not connected", stale: "Out of date" };
 
 export class Live {
   private source: EventSource | null = null;
@@ -22,8 +27,10 @@ export class Live {
   private retry = 0;
   private due = 0;
   private later = 0;
+  private silence = 0;
+  /** When it was lost; null while it is not. */
   private notBefore = 0;
-  private lost = false;
+  private lost: Date | null = null;
   private ended = false;
   private failed = false;
 
@@ -50,6 +57,7 @@ export class Live {
   end(): void {
     this.ended = true;
     this.close();
+    this.note();
   }
 
   /** Follows again, after someone has logged in, and reads the page. */
@@ -57,6 +65,19 @@ export class Live {
     this.ended = false;
     void this.now();
     if (!document.hidden) this.open();
+  }
+
+  /** Connects now, after a loss, in place of waiting, and reads the page. */
+  reconnect(): void {
+    this.wait = FIRST_WAIT;
+    this.open();
+    void this.now();
+  }
+
+  /** A request had no answer, so the stream may be lost, too; whether the page says so then. */
+  unanswered(): boolean {
+    if (this.source && !this.lost) this.again();
+    return this.lost !== null;
   }
 
   /** Reads the page now. */
@@ -83,15 +104,17 @@ export class Live {
   private open(): void {
     this.close();
     if (this.ended || !this.events) return;
-    const source = new EventSource(`${root}events?${new URLSearchParams({ follow: "1", ...this.events })}`);
+    const source = new EventSource(`${root}events?${new URLSearchParams({ follow: "1", ping: PING, ...this.events })}`);
     this.source = source;
+    this.hear();
     source.addEventListener("open", () => {
       if (this.lost) say("The connection is back");
-      this.lost = false;
+      this.lost = null;
       this.wait = FIRST_WAIT;
       this.soon(); // what happened before the stream began
       this.show();
     });
+    for (const kind of ["open", "event", "ping"]) source.addEventListener(kind, () => this.hear());
     source.addEventListener("event", () => this.happened());
     source.addEventListener("end", () => this.open());
     source.addEventListener("error", () => this.again());
@@ -102,23 +125,41 @@ export class Live {
     this.close();
     if (!this.lost) say("The connection was lost");
     this.askWhy();
-    this.lost = true;
+    this.lost ??= new Date();
     this.show();
     this.retry = window.setTimeout(() => this.open(), this.wait);
     this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
   }
 
+  /** Waits for the next sign of life: a connection that is cut somewhere may look open for hours. */
+  private hear(): void {
+    clearTimeout(this.silence);
+    this.silence = window.setTimeout(() => this.again(), SILENCE);
+  }
+
   private close(): void {
     clearTimeout(this.retry);
+    clearTimeout(this.silence);
     this.source?.close();
     this.source = null;
   }
 
   private show(): void {
     const open = this.source?.readyState === EventSource.OPEN;
-    const is: Is = this.failed ? "stale" : this.lost ? "lost" : open ? "live" : "loading";
+    const is: Is = this.lost ? "lost" : this.failed ? "stale" : open ? "live" : "loading";
     the("live").hidden = !this.events && !this.failed;
     the("live").dataset.is = is;
     the("live-words").textContent = WORDS[is];
+    this.note();
+  }
+
+  /** Says above the page since when it is not connected. */
+  private note(): void {
+    const place = the("lost");
+    if (!this.lost || this.ended) return place.replaceChildren();
+    if (place.childElementCount) return;
+    const box = notice("warn", `Not connected since ${moment(this.lost.toISOString())}. What you see may be out of date.`);
+    box.append(el("button", { type: "button", "data-act": "reconnect" }, "Reconnect now"));
+    place.replaceChildren(box);
   }
 }

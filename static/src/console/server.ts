@@ -37,6 +37,7 @@ export const pages = {
   newJob: (query: Record<string, string> = {}) => `${path("console", "new")}${withQuery(query)}`,
   executions: (query: Record<string, string> = {}) => `${path("console", "executions")}${withQuery(query)}`,
   job: (task: string, job: string) => path("console", "tasks", task, "jobs", job),
+  execution: (task: string, job: string, execution: string) => path("console", "tasks", task, "jobs", job, "executions", execution),
 };
 
 /** The API's routes. */

@@ -45,7 +45,6 @@ export class Tail {
       check: async () => (await read(new URL(executionOf(taskId, jobId, executionId)))).status,
       onMessage: (message) => this.receive(message),
       onState: ({ is }) => is === "done" && this.soon(),
-      onRestart: () => this.begin(),
     });
     this.connection.begin({ tail: KEPT });
   }

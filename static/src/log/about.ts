@@ -55,7 +55,7 @@ export function drawFacts(one: Execution | null, job: Job | null): void {
     ["Started", one?.startedAt && ago(one.startedAt)],
     ["Ended", one?.finishedAt && ago(one.finishedAt)],
     ["Log", one?.startedAt && logWords(one)],
-    ["Execution", one?.executionId],
+    ["Execution", one && el("a", { href: pages.execution(one.taskId, one.jobId, one.executionId), title: one.executionId }, one.executionId)],
   ];
   const known = facts.filter((fact): fact is [string, string | HTMLElement] => Boolean(fact[1]));
   const titleOf = (value: string | HTMLElement): string => (typeof value === "string" ? value : value.title);

@@ -53,14 +53,15 @@ export class Actions {
   }
 }
 
-function stopButton(one: Execution, barred: string | null): HTMLElement {
+/** The button that stops an execution; `barred`: why this person may not. */
+export function stopButton(one: Execution, barred: string | null): HTMLElement {
   const asked = one.stopRequestedAt ? "It is being stopped." : null;
   const reason = barred ?? asked;
   return el("button", { type: "button", "data-act": "stop", "data-key": "stop", className: "danger", disabled: reason !== null, title: reason ?? "" }, "Stop");
 }
 
 /** Stops an execution, after a question that names it. Throws a Refusal. */
-async function stop(job: Job, one: Execution): Promise<void> {
+export async function stop(job: Job, one: Execution): Promise<void> {
   const schedule = job.nextRuns.length ? " Its schedule goes on." : "";
   const words = `Stop the execution …${shortId(one.executionId)} of the job ${nameOf(job)}?${schedule}`;
   if (!(await confirmed(words, "Stop the execution"))) return;

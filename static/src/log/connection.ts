@@ -1,10 +1,11 @@
 // The WebSocket of a log. A close with the reason `done` is the end. After any other close, it reconnects after five seconds and goes on
-// from the last cursor.
+// from the last cursor. A server that is silent is asked for a sign of life, since a connection that is cut somewhere may look open for hours.
 
 export type Message =
   | { cursor: string; stream: "stdout" | "stderr"; time: string; text: string }
   | { event: "attempt"; executionId: string; attempt: number }
   | { event: "failure"; reason: string; message: string }
+  | { event: "pong" }
   | { event: "end"; status: string; exitCode: number | null };
 
 export type State =
@@ -14,6 +15,7 @@ export type State =
   | { is: "held" }
   | { is: "done" }
   | { is: "missing" }
+  | { is: "removed" }
   | { is: "barred"; status: number };
 
 export interface ConnectionOptions {
@@ -23,26 +25,30 @@ export interface ConnectionOptions {
   check(): Promise<number | null>;
   onMessage(message: Message): void;
   onState(state: State): void;
-  /** Called when the log starts over, because the cursor is no longer accepted. */
-  onRestart(): void;
 }
 
 const AGAIN_AFTER = 5_000;
-/** After this many refusals in a row, the socket connects without its cursor. */
-const REFUSALS = 3;
+/** Milliseconds of silence after which the server is asked for a sign of life, and those in which it answers, or lets the socket connect. */
+const SILENCE = 4_000;
+const ANSWERS_WITHIN = 4_000;
+const CONNECTS_WITHIN = 10_000;
 
 export class Connection {
   state: State = { is: "connecting" };
   cursor: string | null = null;
   private socket: WebSocket | null = null;
   private timer = 0;
-  private refusals = 0;
+  private listening = 0;
   private tail: number | null = null;
+  /** When the server was last heard (milliseconds of `performance.now`), and since when it owes an answer; 0: it owes none. */
+  private heard = 0;
+  private asked = 0;
 
   private readonly online = (): void => this.now();
 
   constructor(private readonly options: ConnectionOptions) {
     addEventListener("online", this.online);
+    this.listening = window.setInterval(() => this.listen(), 1_000);
   }
 
   /** Connects for the first time; with `tail`, for this many last lines only; with `from`, after that cursor. */
@@ -61,7 +67,7 @@ export class Connection {
 
   /** Stops for now, until `resume`; there is nothing to stop after the end. */
   hold(): void {
-    if (this.state.is === "done" || this.state.is === "missing" || this.state.is === "barred") return;
+    if (["done", "missing", "removed", "barred"].includes(this.state.is)) return;
     const { socket } = this;
     clearTimeout(this.timer);
     this.socket = null;
@@ -72,6 +78,7 @@ export class Connection {
   /** Stops for good. */
   close(): void {
     removeEventListener("online", this.online);
+    clearInterval(this.listening);
     this.hold();
   }
 
@@ -99,14 +106,19 @@ export class Connection {
     let opened = false;
     this.socket = socket;
     this.become({ is: "connecting" });
+    this.timer = window.setTimeout(() => socket === this.socket && this.lost(socket, "refused"), CONNECTS_WITHIN);
     socket.onopen = () => {
+      if (socket !== this.socket) return;
+      clearTimeout(this.timer);
       opened = true;
-      this.refusals = 0;
+      this.hear();
       this.become({ is: "open" });
     };
     socket.onmessage = (event: MessageEvent<string>) => {
       if (socket !== this.socket) return;
+      this.hear();
       const message = JSON.parse(event.data) as Message;
+      if ("event" in message && message.event === "pong") return;
       if ("cursor" in message) this.cursor = message.cursor;
       this.options.onMessage(message);
     };
@@ -118,12 +130,9 @@ export class Connection {
   }
 
   private lost(socket: WebSocket | null, why: "retry" | "lost" | "refused"): void {
+    clearTimeout(this.timer);
     this.socket = null;
     socket?.close();
-    if (why === "refused" && this.cursor && ++this.refusals >= REFUSALS) {
-      this.cursor = null;
-      this.options.onRestart();
-    }
     const until = Date.now() + AGAIN_AFTER;
     this.timer = window.setTimeout(() => this.open(), AGAIN_AFTER);
     this.become({ is: "waiting", until, why });
@@ -132,11 +141,43 @@ export class Connection {
 
   /** Checks whether it makes sense to reconnect. */
   private async look(until: number): Promise<void> {
+    const refused = this.state.is === "waiting" && this.state.why === "refused";
     const status = await this.options.check();
+    const removed = refused && status === 200 && this.cursor !== null && (await this.disowns(this.cursor));
     if (this.state.is !== "waiting" || this.state.until !== until) return;
-    if (status !== 404 && status !== 401 && status !== 403) return;
+    if (!removed && status !== 404 && status !== 401 && status !== 403) return;
     clearTimeout(this.timer);
-    this.refuse(status);
+    if (removed) this.become({ is: "removed" });
+    else this.refuse(status!);
+  }
+
+  /** Whether the server says that it does not know this cursor: the execution that it is of was deleted. A socket does not tell why it was
+   * refused. */
+  private async disowns(cursor: string): Promise<boolean> {
+    const url = new URL("logs", this.options.url);
+    url.protocol = url.protocol.replace("ws", "http");
+    url.search = new URLSearchParams({ follow: "1", from: cursor }).toString();
+    try {
+      return (await fetch(url, { method: "HEAD", signal: AbortSignal.timeout(CONNECTS_WITHIN) })).status === 400;
+    } catch {
+      return false;
+    }
+  }
+
+  private hear(): void {
+    this.heard = performance.now();
+    this.asked = 0;
+  }
+
+  /** Asks a silent server for a sign of life, and gives the connection up when none comes. */
+  private listen(): void {
+    if (this.state.is !== "open") return;
+    const now = performance.now();
+    if (this.asked && now - this.asked > ANSWERS_WITHIN) this.lost(this.socket, "lost");
+    else if (!this.asked && now - this.heard > SILENCE) {
+      this.asked = now;
+      this.socket?.send("ping");
+    }
   }
 
   private become(state: State): void {

@@ -15,6 +15,7 @@ const WORDS: Record<State["is"], string> = {
   held: "Paused",
   done: "Ended",
   missing: "Not connected",
+  removed: "Not connected",
   barred: "Not allowed",
 };
 export const RECONNECT = "Reconnect now";
@@ -66,10 +67,10 @@ export class Link {
     this.shown = state;
     const looks = state.is === "waiting" && state.why === "retry" && !this.options.started();
     the("live").dataset.is = looks ? "looks" : state.is;
-    the("live-words").textContent = WORDS[state.is];
+    the("live-words").textContent = away(state) ? WORDS.missing : WORDS[state.is];
     const counter = the("live-count");
     counter.textContent = "";
-    if (state.is === "waiting") counter.dataset.until = String(state.until);
+    if (state.is === "waiting" && !away(state)) counter.dataset.until = String(state.until);
     else delete counter.dataset.until;
     this.note(state, looks);
     if (state.is !== "connecting") say(spoken(state, looks));
@@ -85,6 +86,9 @@ export class Link {
       const existed = this.options.existed();
       const words = existed ? `This ${existed} was deleted.` : "There is nothing at this address.";
       notice("link", { tone: "bad", words: [words], button: { words: "Reload", act: () => location.reload() } });
+    } else if (state.is === "removed") {
+      const words = ["The run whose log is shown was deleted on the server. What was read stays here."];
+      notice("link", { tone: "warn", words, button: { words: "Show the newest run", act: () => location.reload() } });
     } else if (state.is === "barred") {
       const words = [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`];
       const login = state.status === 401 ? { words: "Log in", act: () => location.reload() } : undefined;
@@ -94,6 +98,9 @@ export class Link {
     }
   }
 }
+
+/** Whether the server cannot be reached, rather than that it has nothing more to send for now. */
+const away = (state: State): boolean => state.is === "waiting" && state.why !== "retry";
 
 function reason(why: "retry" | "lost" | "refused"): string {
   if (why === "lost") return "The connection was lost. Reconnecting";

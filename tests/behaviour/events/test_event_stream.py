@@ -178,6 +178,12 @@ async def test_without_a_start_only_what_happens_from_now_on_comes(server):
         assert event["host"] == "new"
 
 
+async def test_a_reader_that_asks_for_signs_of_life_gets_them_as_events_without_an_id(server):
+    """Scripts in a browser see no comments; and an id would be where the stream goes on after a cut."""
+    async with followed(server, "&kind=task&ping=1") as stream:
+        assert [await stream.next() for _ in range(2)] == [{"event": "ping", "data": "{}"}] * 2
+
+
 async def test_head_of_a_stream_does_not_wait(server):
     answer = await server.ask("HEAD", "/events?follow=1")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")

@@ -243,6 +243,8 @@ async def test_pages_are_walked_to_the_end_whatever_their_size_and_bounds(server
         (f"from=1-{NOBODY}-0", "from"),
         ("follow=1&until=1h", "until"),
         ("follow=1&perPage=5", "perPage"),
+        ("ping=5", "ping"),
+        ("follow=1&ping=0", "ping"),
         (f"follow=1&since=1h&from=1-{NOBODY}-0", "since"),
         (f"follow=1&from=1-{NOBODY}-7", "from"),
         ("actor=", "actor"),

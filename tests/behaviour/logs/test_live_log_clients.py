@@ -175,6 +175,23 @@ async def test_a_ping_is_answered_and_a_close_confirmed(server):
     await until(lambda: len(server.followers) == 0, "it is not forgotten")
 
 
+async def test_a_message_ping_is_answered_in_json_and_ignored_in_text(server):
+    """A script in a browser sees no pings of the protocol."""
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    url = f"ws://localhost:{server.port}/tasks/task/jobs/{reply['jobId']}/ws"
+    async with asyncio.timeout(30), connect(f"{url}?format=json", proxy=None) as json, connect(url, proxy=None) as text:
+        for client in (json, text):
+            await client.send("pong")
+            await client.send("ping")
+            await (await client.ping())  # the server has read the messages before it answers this
+        assert await json.recv() == '{"event":"pong"}'
+        await server.append_log(execution, (1, b"later\n"))
+        await server.end(execution)
+        assert [message async for message in text] == ["later\n"]
+        assert ["text" in message async for message in json] == [True, False]  # the log, and its end
+
+
 async def test_a_peer_may_send_pongs_that_answer_nothing(server):
     """As RFC 6455 lets clients do, to show that they are alive."""
     reply = await server.enqueue()

@@ -1,0 +1,179 @@
+// One execution, the page to which an alert leads: how it ended and why, the end of its log, where it ran, and the attempts beside it.
+
+import { type Execution, FINAL, type Wait } from "../api";
+import { el } from "../dom";
+import { stop, stopButton } from "../log/actions";
+import { attemptWords, reasonWords, retryWords, running } from "../outcome";
+import { duration, isolated, memory, moment, sentence, shortId, size } from "../words";
+import { mark } from "./marks";
+import type { Page } from "./page";
+import { facts, link, nothing, notice, section, table } from "./parts";
+import { api, executionOf, get, logOf, pages } from "./server";
+import { readOnly, session } from "./session";
+import type { Job } from "./shapes";
+import { Tail } from "./tail";
+import { ago, lasting } from "./times";
+
+/** How many of the job's newest executions are read: the attempts of this run are shown, as far as they are among these. */
+const EXECUTIONS = 60;
+
+interface Facts {
+  one: Execution;
+  job: Job;
+  why: Wait[];
+  /** Why this person may not stop it. */
+  barred: string | null;
+}
+
+export function executionPage(task: string, jobId: string, id: string): Page {
+  let shown: Facts | null = null;
+  const tail = new Tail();
+  return {
+    nav: "executions",
+    title: task,
+    events: { job: jobId },
+    acts: {
+      async stop() {
+        if (shown) await stop(shown.job, shown.one);
+      },
+    },
+    async load() {
+      const [who, { execution: one }, { job }] = await Promise.all([
+        session(),
+        get<{ execution: Execution }>(executionOf(task, jobId, id)),
+        get<{ job: Job }>(api.job(task, jobId, "", { perPage: String(EXECUTIONS) })),
+      ]);
+      const { waitingFor: why } = FINAL.has(one.status) ? { waitingFor: [] } : await get<{ waitingFor: Wait[] }>(`${executionOf(task, jobId, id)}/why`);
+      const facts = { one, job, why, barred: readOnly(who) };
+      shown = facts;
+      document.title = `${isolated(job.name ?? task)}, execution ${shortId(id)} · fastlane`;
+      return () => draw(facts, tail);
+    },
+  };
+}
+
+function draw(shown: Facts, tail: Tail): HTMLElement[] {
+  return [
+    head(shown),
+    ...notices(shown),
+    el(
+      "div",
+      { className: "columns", "data-key": "columns" },
+      el("div", {}, log(shown.one, tail), attempts(shown)),
+      el("div", {}, times(shown.one), place(shown.one)),
+    ),
+  ];
+}
+
+function head({ one, job, barred }: Facts): HTMLElement {
+  const { taskId, jobId, executionId } = one;
+  return el(
+    "div",
+    { className: "title", "data-key": "title" },
+    el(
+      "p",
+      { className: "path" },
+      "Task ",
+      link(pages.task(taskId), el("bdi", {}, taskId)),
+      " · Job ",
+      link(pages.job(taskId, jobId), job.name === null ? null : el("bdi", {}, `${job.name} `), el("code", { className: "id", title: `job ${jobId}` }, shortId(jobId))),
+    ),
+    el("h1", {}, "Execution ", el("code", { className: "id", title: `execution ${executionId}` }, shortId(executionId))),
+    mark(one.status),
+    link(logOf(taskId, jobId, executionId), "Log"),
+    el("div", { className: "actions", role: "group", "aria-label": "Actions" }, FINAL.has(one.status) ? null : stopButton(one, barred)),
+  );
+}
+
+/** Why it failed, what it waits for, and whether there is a newer one. */
+function notices({ one, job, why }: Facts): HTMLElement[] {
+  const reason = reasonWords(one);
+  const newest = job.executions[0];
+  const over = FINAL.has(job.status) && job.executions.some((other) => other.executionId === one.executionId);
+  const words = reason && `${sentence(reason)} ${retryWords(one, following({ one, job }), over)}`.trim();
+  return [
+    ...(words ? [notice("bad", words)] : []),
+    ...why.map((wait) => notice("info", sentence(wait.message))),
+    ...(newest && newest.executionId !== one.executionId && newest.createdAt > one.createdAt ? [newer(newest)] : []),
+  ];
+}
+
+function newer(newest: Execution): HTMLElement {
+  const box = notice("info", "The job has run again since. ");
+  box.append(link(pages.execution(newest.taskId, newest.jobId, newest.executionId), "The newest execution"));
+  return box;
+}
+
+/** The attempt after this one, if there is one. */
+function following({ one, job }: Pick<Facts, "one" | "job">): { attempt: number; due: number; begun: boolean } | null {
+  const after = job.executions.find((other) => other.queueJobId === one.queueJobId && other.attempt === one.attempt + 1);
+  return after ? { attempt: after.attempt, due: Date.parse(after.scheduledFor), begun: true } : null;
+}
+
+function log(one: Execution, tail: Tail): HTMLElement {
+  const whole = link(logOf(one.taskId, one.jobId, one.executionId), "Open the log");
+  if (!one.startedAt) return section("Log", null, nothing(FINAL.has(one.status) ? "It never started, so it has no log." : "It has not started yet."));
+  const box = el("div", { className: "tail", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": "The last lines of the log", "data-own": "", "data-key": "tail" });
+  queueMicrotask(() => tail.show(one, document.querySelector<HTMLElement>("#page .tail") ?? box));
+  return section("Log", whole, box);
+}
+
+/** The attempts of its run, where there are several. */
+function attempts({ one, job }: Facts): HTMLElement | null {
+  const all = job.executions.filter((other) => other.queueJobId === one.queueJobId);
+  if (all.length < 2) return null;
+  const columns = [
+    { title: "Attempt", cell: numbered(one) },
+    { title: "Status", cell: (other: Execution) => mark(other.status) },
+    { title: "Started", is: "grow" as const, cell: (other: Execution) => (other.startedAt ? ago(other.startedAt) : "not started") },
+    { title: "Ran", is: "number" as const, cell: ran },
+  ];
+  return section("Attempts of this run", null, table("The attempts of this run", columns, all, (other) => other.executionId));
+}
+
+/** The number of an attempt, which leads to its page, but for this one's. */
+const numbered = (one: Execution) => (other: Execution): HTMLElement => {
+  const words = `Attempt ${other.attempt}`;
+  return other.executionId === one.executionId ? el("b", {}, words) : link(pages.execution(other.taskId, other.jobId, other.executionId), words);
+};
+
+function ran(one: Execution): Node | string {
+  const time = running(one);
+  if (time === null) return "";
+  return FINAL.has(one.status) ? duration(time) : lasting(one.startedAt!);
+}
+
+function times(one: Execution): HTMLElement {
+  const by = one.requestedBy?.user ?? one.requestedBy?.address;
+  const rows = facts([
+    ["Exit code", one.exitCode === null ? null : String(one.exitCode)],
+    ["Attempt", attemptWords(one)],
+    ["Due", moment(one.scheduledFor)],
+    ["Started", one.startedAt && moment(one.startedAt)],
+    ["Ended", one.finishedAt && moment(one.finishedAt)],
+    ["Ran", ran(one)],
+    ["Stop requested", one.stopRequestedAt && moment(one.stopRequestedAt)],
+    ["Requested by", by],
+  ]);
+  return section("How it went", null, rows);
+}
+
+function place(one: Execution): HTMLElement {
+  const { usage, logInfo } = one;
+  const code = (text: string | null): HTMLElement | null => (text === null ? null : el("code", {}, text));
+  const rows = facts([
+    ["Image", code(one.image)],
+    ["Digest", code(one.imageDigest)],
+    ["Command", one.command === null ? "the image's own" : code(one.command)],
+    ["Host", one.host],
+    ["Pool", one.pool],
+    ["Memory", usage && `${memory(usage.memoryPeakBytes)} at most`],
+    ["Processor time", usage && usage.cpuSeconds !== null && duration(usage.cpuSeconds * 1_000)],
+    ["Log", one.startedAt && `${size(logInfo.stdoutBytes)} stdout, ${size(logInfo.stderrBytes)} stderr`],
+    ["Service", code(one.serviceId)],
+    ["Container", code(one.containerId)],
+    ["Id", code(one.executionId)],
+    ["As JSON", link(one.url, "the API's answer")],
+  ]);
+  return section("What ran, and where", null, rows);
+}
