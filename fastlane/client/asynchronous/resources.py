@@ -162,6 +162,10 @@ class AsyncExecutions(AsyncResource):
         """The reasons why it waits now."""
         return await self._transport.call(contract.GET_WHY_OF_EXECUTION, _ids(task, job, execution))
 
+    async def ticket(self, task: str, job: str, execution: str) -> contract.Ticket:
+        """A ticket with which a browser opens the page of its log (``streamUrl``) once, within 30 seconds."""
+        return await self._transport.call(contract.MAKE_TICKET_OF_EXECUTION, _ids(task, job, execution))
+
 
 class AsyncServer(AsyncResource):
     """``client.server``."""

@@ -30,7 +30,7 @@ SECRET = "fastlane/secrets"
 @click.command(cls=ClientCommand)
 @FILES
 @PRUNE
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors.")
 @CONTEXT
 def apply(names: tuple[Any, ...], prune: bool, dry_run: bool, schema: bool, context: str | None) -> None:
