@@ -93,6 +93,10 @@ class AsyncJobs(AsyncResource):
         """Releases its schedule."""
         return await self._transport.call(contract.RESUME_JOB, _ids(task, job))
 
+    async def start(self, task: str, job: str) -> contract.Stopped:
+        """Starts the schedule of a stopped job again."""
+        return await self._transport.call(contract.START_JOB, _ids(task, job))
+
     async def delete(self, task: str, job: str, *, stop: bool = False, if_match: str | None = None) -> contract.Deleted:
         """Removes it with its history. ``stop``: stops it first."""
         try:

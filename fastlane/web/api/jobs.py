@@ -13,7 +13,7 @@ from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.job import DEFINITION, SPEC
 from fastlane.web.api.notifications import LISTENERS, WEBHOOKS
-from fastlane.web.api.serializer import LINK, Listing, Serializer
+from fastlane.web.api.serializer import LINK, Listing, RenderContext, Serializer
 
 JOB_STATUSES = (*Status, "scheduled", "paused")
 STATUS_WORDS = "paused; else that of its execution under way; else stopped or scheduled; else that of its last execution."
@@ -64,6 +64,16 @@ JOB_ROW = Serializer[JobView](
     lastExecution=show.nested(LAST_EXECUTION, lambda view: view.latest, null=True),
 )
 
+
+def has_words(job: Job, words: Sequence[str], render: RenderContext) -> bool:
+    """Whether each of these words (casefolded) is part of the job's id, name, task, image, command or labels, as answers show them: no word
+    finds a secret."""
+    command = map(render.redaction.text, job.spec.command or ())
+    labels = (f"{name}={value}" for name, value in job.spec.labels.items())
+    text = "\0".join((job.id, job.spec.name or "", job.task_id, job.spec.image, *command, *labels)).casefold()
+    return all(word in text for word in words)
+
+
 JOB_PAGE = show.page_of("JobPage", "A page of jobs.", JOB_ROW)
 
 TASK = Serializer[Task](
@@ -109,7 +119,7 @@ def _next_runs(detail: JobDetail) -> Sequence[str]:
 
 def _late_since(detail: JobDetail) -> int | None:
     job = detail.view.job
-    return None if job.stopped else job.late_since
+    return job.late_since if job.is_late else None
 
 
 JOB_FULL = Serializer[JobDetail](
