@@ -43,20 +43,34 @@ def completion(ctx: click.Context, shell: str) -> None:
 
 
 def complete_task(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The tasks that begin so; after a slash, the jobs of the task. Nothing when the server does not say."""
+    """The tasks that begin like the text; after a slash, or when that is one task, its jobs too, by name or else by the end of the id.
+    Nothing when the server does not answer."""
     from fastlane.cli.client.command import connect
     from fastlane.client import ClientError
 
     try:
         with connect(ctx.params.get("context"), patience=1.0) as client:
             task, slash, _ = incomplete.partition("/")
-            if slash:
-                found = [(f"{task}/{row['id']}", row["name"]) for row in client.tasks.jobs(task)]
-            else:
-                found = [(row["taskId"], None) for row in client.tasks.list() if row["taskId"].startswith(incomplete)]
+            tasks = [task] if slash else [row["taskId"] for row in client.tasks.list() if row["taskId"].startswith(incomplete)]
+            found = [] if slash else [CompletionItem(task) for task in tasks]
+            if len(tasks) == 1:
+                found += _jobs_to_complete(tasks[0], list(client.tasks.jobs(tasks[0])), incomplete)
     except ClientError:
         return []
-    return [CompletionItem(name, help=help) for name, help in found if name.startswith(incomplete)]
+    return [item for item in found if item.value.startswith(incomplete)]
+
+
+def _jobs_to_complete(task: str, rows: Sequence[Any], incomplete: str) -> list[CompletionItem]:
+    """The jobs of a task by their names; without a name, or where an id was begun, by the end of the id or by the id."""
+    names = [row["name"] for row in rows]
+    found = []
+    for row in rows:
+        name, what = row["name"], f"{row['status']} {row['command'] or row['image']}"
+        is_own = name and names.count(name) == 1 and not re.search(r"\s|/", name)
+        values = [f"{task}/{name}" if is_own else short(task, row["id"])]
+        values += [f"{task}/{row['id']}"] if incomplete.startswith(f"{task}/{row['id'][:4]}") else []
+        found += [CompletionItem(value, help=what) for value in values]
+    return found
 
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -177,7 +191,8 @@ def _by_id(client: "Client", id: str) -> Reference | None:
 
 def _by_part(client: "Client", part: str) -> list[Reference]:
     """The jobs and executions, among the newest, with this beginning or end of their id."""
-    jobs = [Reference(JobName(row["taskId"], row["id"])) for row in islice(client.jobs.list(), SEARCHED) if is_part(part, row["id"])]
+    rows = islice(client.jobs.list(query=part), SEARCHED)
+    jobs = [Reference(JobName(row["taskId"], row["id"])) for row in rows if is_part(part, row["id"])]
     return [*jobs, *_matching(client.executions.list(), part)]
 
 

@@ -49,9 +49,19 @@ class AsyncTasks(AsyncResource):
 class AsyncJobs(AsyncResource):
     """``client.jobs``. A job is named by its task and its id. ``if_match`` is an ETag: nothing happens to a job of another version."""
 
-    def list(self, *, task: str | None = None, status: str | None = None, label: str | None = None) -> AsyncIterator[contract.JobRow]:
-        """The jobs, newest first: of all tasks or of one, with this status (or several, with commas), with this label (NAME=VALUE)."""
-        return self._transport.rows(contract.LIST_ALL_JOBS, query={"task": task, "status": status, "label": label})
+    def list(
+        self,
+        *,
+        task: str | None = None,
+        status: str | None = None,
+        label: str | None = None,
+        query: str | None = None,
+        late: bool = False,
+    ) -> AsyncIterator[contract.JobRow]:
+        """The jobs, newest first: of all tasks or of one, with this status (or several, with commas), with this label (NAME=VALUE), with
+        all words of the ``query``, or those that are late by their ``expectEvery``."""
+        found = {"task": task, "status": status, "label": label, "query": query, "late": 1 if late else None}
+        return self._transport.rows(contract.LIST_ALL_JOBS, query=found)
 
     async def get(self, task: str, job: str) -> contract.JobDetail:
         """The job with its last 20 executions."""

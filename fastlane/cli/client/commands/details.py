@@ -8,6 +8,7 @@ from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
 from fastlane.cli.client.output import duration, echo, formatted, json_text, relative
 from fastlane.cli.client.reference import JOB
 from fastlane.cli.client.runs import Run, RunChoice, find_run, run_options
+from fastlane.cli.client.wording import in_commands
 
 if TYPE_CHECKING:
     from fastlane.client import Client
@@ -41,7 +42,7 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
             return _print_json(found)
         for wait in found["waitingFor"]:
             until = f" (until {wait['until']}, {relative(wait['until'])})" if wait["until"] else ""
-            echo(f"{found['status']}: {wait['message']}{until}")
+            echo(f"{found['status']}: {in_commands(wait['message'])}{until}")
         if "lastTick" in found:
             tick = found["lastTick"]
             echo(f"last due time: {tick['due']} ({relative(tick['due'])}): {tick['outcome']}: {tick['reason'] or 'nothing started'}")
@@ -159,7 +160,7 @@ def status(as_json: bool, format: str | None, context: str | None) -> None:
     if format is not None:
         return echo(formatted(format, found))
     for line in _status_lines(found):
-        echo(line)
+        echo(in_commands(line))
     return None
 
 
