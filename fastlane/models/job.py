@@ -137,6 +137,11 @@ class Job:
         """Whether its next tick is held."""
         return self.held_tick is not None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it has not succeeded for as long as its ``expect_every`` says. One that was stopped is not late."""
+        return self.late_since is not None and not self.stopped
+
     def next_run(self, now: int) -> int | None:
         """The due time of its next tick, unless nothing could start then any more, by its ``expiration``. ``now`` in milliseconds."""
         due = self.next_tick

@@ -258,7 +258,7 @@ def _admitted(spec: Spec) -> tuple[object, ...]:
 
 
 class JobPauses(JobService):
-    """Pauses and resumes jobs. Executions that are under way are left alone."""
+    """Pauses, resumes and starts the schedules of jobs. Executions that are under way are left alone."""
 
     async def pause(self, task_id: str, job_id: str, by: Requester | None = None) -> CurrentStatus:
         """Lets no tick of the job fire until it is resumed; safe to repeat. Raises NotFound, and Conflict when the job has no tick
@@ -282,13 +282,35 @@ class JobPauses(JobService):
 
         async def step(seen: Job, now: int) -> JobChange | None:
             if seen.stopped:
-                raise Conflict(f"job {job_id} was stopped, so there is nothing to resume; a PUT gives it a schedule again")
+                raise Conflict(f"job {job_id} was stopped, so there is nothing to resume; a POST to its start starts its schedule again")
             return job_change.resume(seen, now=now).with_event(EventKind.JOB_RESUMED, now, by) if seen.paused else None
 
         await self._outbox.check()
         change = await self._changes.apply(task_id, job_id, step)
         log.info("job.resumed", task_id=task_id, job_id=job_id, next_tick=change.job.next_tick, rows=len(change.ticks))
         await self._outbox.enqueue(None, change.job)
+        return await self._changes.current_status(change.job)
+
+    async def start(self, task_id: str, job_id: str, by: Requester | None = None) -> CurrentStatus:
+        """Starts the schedule of a stopped job again, as a PUT of the job as it is would: ticks that were due since the stop do not run. A
+        job that was not stopped stays as it is. Raises NotFound, Conflict when nothing of its schedule is to come, and what a PUT
+        raises."""
+
+        async def step(seen: Job, now: int) -> JobChange | None:
+            if not seen.stopped:
+                return None
+            first = None if seen.schedule.kind is ScheduleKind.NOW else seen.schedule.first_tick(now)
+            if first is None or first <= now or seen.spec.is_over(first):
+                raise Conflict(f"job {job_id} has no due time to come, so there is no schedule to start; use run to run it now")
+            admit(self._pools, task_id, seen.spec)
+            change = job_change.put(seen, seen.spec, seen.schedule, now=now, by=by)
+            return change.with_event(EventKind.JOB_CHANGED, now, by, how="start")
+
+        await self._outbox.check()
+        change = await self._changes.apply(task_id, job_id, step)
+        log.info("job.started", task_id=task_id, job_id=job_id, next_tick=change.job.next_tick)
+        await self._outbox.enqueue(None, change.job)
+        await self._outbox.enqueue(await self._changes.release_waiting(change.job))
         return await self._changes.current_status(change.job)
 
 

@@ -227,6 +227,7 @@ export interface Execution {
   exitCode: number | null;
   jobId: string;
   taskId: string;
+  jobName: string | null;
   queueJobId: string;
   image: string;
   imageDigest: string | null;
@@ -528,6 +529,7 @@ export interface JobsByStatus {
 export interface Scheduled {
   taskId: string;
   jobId: string;
+  name: string | null;
   url: string;
   nextRunAt: string | null;
   stopUrl: string;

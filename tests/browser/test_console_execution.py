@@ -46,7 +46,9 @@ async def test_the_page_of_a_failed_execution_shows_that_one_although_newer_ones
     await expect(page.get_by_role("button", name="Stop")).to_be_disabled()
     assert (await server.execution({"executionId": second.id})).stop_requested_at is not None
     log = await open_log(context, reply["executionUrl"])
-    await expect(log.page.locator("#facts").get_by_role("link", name=first.id)).to_have_attribute("href", re.compile(f"/console/.*{first.id}$"))
+    await expect(log.page.locator("#facts").get_by_role("link", name=first.id)).to_have_attribute(
+        "href", re.compile(f"/console/.*{first.id}$")
+    )
     assert console.faults == log.faults == []
 
 

@@ -114,7 +114,11 @@ async def test_all_faults_are_named_and_nothing_is_changed(server, line):
         assert f"fastlane: jobs.yaml: {words}" in refused.err, refused.err
     assert (await server.get("/jobs")).json["items"] == []
     del line.environment["SECRET"]
-    assert "the variable SECRET is not set" in (await line("apply", "-f", "jobs.yaml")).err
+    change(line, "imgae: x", "startIn: 5m")
+    again = await line("apply", "-f", "jobs.yaml")
+    told = [text.split(": ")[2] for text in again.err.splitlines()]
+    assert told == ["jobs.nightly.envs.API_TOKEN", "jobs.hourly.startIn", "jobs.nightly.cron", "jobs.hourly.timeout"]
+    assert again.code == 2
 
 
 @pytest.mark.parametrize(
@@ -172,15 +176,29 @@ async def test_a_crontab_becomes_a_file_that_can_be_applied(server, line):
     made = await line("import-crontab", "--image", "ubuntu", "--set", "old", "-", input=CRONTAB.encode())
     assert [text.split(":")[1].strip() for text in made.err.splitlines()] == ["line 2", "line 8", "line 10", "line 11"]
     jobs = yaml.safe_load(made.text)["jobs"]
-    common = {"envs": {"LEVEL": "debug"}, "timezone": "Europe/Berlin"}
+    assert "MAILTO became notify.fails" in made.err
+    common = {"envs": {"LEVEL": "debug"}, "timezone": "Europe/Berlin", "notify": {"fails": ["ops@example.com"]}}
     assert jobs == {
         "backup": {"cron": "0 3 * * *", "command": ["/bin/bash", "-c", "/usr/local/bin/backup --all > /dev/null 2>&1"], **common},
         "backup-2": {"cron": "*/5 * * * 1-5", "command": ["/bin/bash", "-c", "backup $${HOME} 100%"], **common},
         "report": {"cron": "@daily", "command": ["/bin/bash", "-c", "report"], **common},
     }
     (line.folder / "crontab.yaml").write_text(made.text)
+    refused = await line("apply", "-f", "crontab.yaml")
+    assert [text.split(": ")[2] for text in refused.err.splitlines()] == [f"jobs.{name}.notify" for name in jobs], refused.err
+    content = yaml.safe_load(made.text)
+    content["jobs"] = {name: {**fields, "notify": {}} for name, fields in jobs.items()}
+    (line.folder / "crontab.yaml").write_text(yaml.safe_dump(content))
     assert (await line("apply", "-f", "crontab.yaml")).lines[-1] == "3 created, 0 changed, 0 removed, 0 unchanged"
     assert "backup ${HOME} 100%" in (await line("jobs", "old", "--format", "{command}")).text
+
+
+async def test_a_mailbox_of_cron_s_machine_is_left_out_and_an_empty_mailto_ends_mails(line):
+    text = b'MAILTO=root, ops@example.com\n@daily one\nMAILTO=""\n@daily two\n'
+    made = await line("import-crontab", "--image", "ubuntu", "-", input=text)
+    assert "MAILTO root is left out" in made.err
+    jobs = yaml.safe_load(made.text)["jobs"]
+    assert (jobs["one"]["notify"], jobs["two"].get("notify")) == ({"fails": ["ops@example.com"]}, None)
 
 
 async def test_a_system_crontab_has_users(line):

@@ -34,7 +34,7 @@ async def test_a_list_is_a_table_for_people(server, command_line):
     failed = await server.run_to_end("report", code=3)
     jobs = await command_line("jobs")
     header, report, backup = jobs.lines
-    assert re.split(r"  +", header) == ["JOB", "NAME", "STATUS", "SCHEDULE", "NEXT", "LAST", "IMAGE", "COMMAND"]
+    assert header.split("\t") == ["JOB", "NAME", "STATUS", "SCHEDULE", "NEXT", "LAST", "IMAGE", "COMMAND"]
     assert backup.startswith(f"backup/{reply['jobId'][-8:]}")
     assert all(word in backup for word in ("nightly", "scheduled", CRON, "in ", IMAGE, "tar cf -"))
     assert report.startswith(f"report/{failed['jobId'][-8:]}")
@@ -42,7 +42,7 @@ async def test_a_list_is_a_table_for_people(server, command_line):
     executions = await command_line("ps", "-a")
     assert "failed (3)" in executions.lines[1]
     assert len((await command_line("ps")).lines) == 1
-    assert "report  " in (await command_line("tasks")).text
+    assert "report\t" in (await command_line("tasks")).text
     assert len((await command_line("tasks", "back")).lines) == 2
     assert "0/10" in (await command_line("pools")).text
 
@@ -96,7 +96,7 @@ async def test_a_list_that_is_longer_than_a_page_is_whole(server, command_line):
 
 
 async def test_colours_are_for_terminals(server, command_line):
-    await server.run_to_end("report")
+    reply = await server.run_to_end("report")
     assert b"\x1b" not in (await command_line("ps", "-a")).out
     command_line.environment["TERM"] = "xterm-256color"
     with Terminal(60) as terminal:
@@ -106,6 +106,7 @@ async def test_colours_are_for_terminals(server, command_line):
         assert b"\x1b[32mdone" in terminal.said
         lines = re.sub(rb"\x1b\[[0-9;]*m", b"", terminal.said).decode().splitlines()
         assert max(len(line) for line in lines) <= 60
+        assert reply["executionId"][-8:] in lines[1]
     command_line.environment["NO_COLOR"] = "1"
     with Terminal() as terminal:
         await (await command_line.start("ps", "-a", stdin=terminal.there, stdout=terminal.there)).wait()
@@ -136,7 +137,7 @@ async def test_no_output_acts_on_the_terminal_or_hides_others(server, command_li
     done = await command_line(*arguments)
     assert done.code == 0, done.err
     shown = done.out.decode()
-    assert {sign for sign in shown + done.err if not sign.isprintable()} <= {"\n"}
+    assert {sign for sign in shown + done.err if not sign.isprintable()} <= {"\n", "\t"}  # a tab is between cells
     if "--json" in arguments or arguments == ("inspect", "task"):
         json.loads(shown)
     if arguments == ("inspect", "task"):

@@ -112,14 +112,17 @@ async def test_a_page_is_opened_with_a_ticket_where_one_logs_in_with_a_token(gua
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 async def test_completion_completes_commands_and_tasks(server, command_line, shell):
-    await server.enqueue("backup")
+    reply = await server.enqueue("backup")
     script = await command_line("completion", shell)
     assert "_FASTLANE_COMPLETE" in script.text
     if shell == "bash":
         command_line.environment |= {"_FASTLANE_COMPLETE": "bash_complete", "COMP_WORDS": "fastlane sch", "COMP_CWORD": "1"}
         assert (await command_line()).lines == ["plain,schedule"]
         command_line.environment |= {"COMP_WORDS": "fastlane stop ba", "COMP_CWORD": "2"}
-        assert (await command_line()).lines == ["plain,backup"]
+        assert (await command_line()).lines == ["plain,backup", f"plain,backup/{reply['jobId'][-8:]}"]
+        await server.enqueue("backup", name="nightly")
+        command_line.environment |= {"COMP_WORDS": "fastlane stop backup/n", "COMP_CWORD": "2"}
+        assert (await command_line()).lines == ["plain,backup/nightly"]
 
 
 async def test_an_unknown_command_and_an_unknown_option_name_the_nearest(command_line):

@@ -88,7 +88,10 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
     line = re.sub(r"http://127\.0\.0\.1:10000", crewed.base, line)
     if "forget-worker" in line:
         line = line.replace("3f2c", await until(lambda: a_worker(crewed), "a worker"))
-    crewed_line.environment |= {"TOKEN": "fl_x", "BROWSER": "true"}
+    if "--tick" in line:
+        (tick,) = (await crewed.get(f"{reply['jobUrl']}ticks")).json["items"]
+        line = line.replace("2026-11-30T03:00", tick["due"][:16])
+    crewed_line.environment |= {"TOKEN": "fl_x", "BROWSER": "true", "EDITOR": "true"}
     plain = not re.search(r"[|>]|^[A-Z_]+=", line)
     done = await (crewed_line(*shlex.split(line)[1:]) if plain else crewed_line.shell(line))
     assert (done.code, "Traceback" in done.err) == (0, False), done

@@ -14,7 +14,7 @@ from fastlane.models import transitions
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.redaction import Redaction
-from fastlane.services.reads import status
+from fastlane.services.reads import lists, status
 from fastlane.web import handler
 from tests.support.intercept import failing, intercept
 from tests.support.waiting import until
@@ -249,6 +249,45 @@ async def test_jobs_of_all_tasks_are_found_by_label_by_status_and_by_task(server
     assert {fault["field"] for fault in answer.json["errors"]} == {"colour"}
     answer = await server.get("/jobs?status=ended&task=a%2Fb&label=team")
     assert {fault["field"] for fault in answer.json["errors"]} == {"status", "task", "label"}
+
+
+async def test_jobs_are_found_by_words_of_what_they_show_and_by_the_end_of_their_id(server, monkeypatch):
+    monkeypatch.setattr(lists, "LOOKED_AT", (2, 1))
+    one = await server.enqueue("invoices", name="Monthly Straße", command="make pdf --url https://ann:hush@example.com/")
+    two = await server.enqueue("invoices", image="registry.example.com/pdf:4", labels={"team": "data"}, cron="0 8 * * *")
+    three = await server.enqueue("backup", envs={"WORD": "monthly"})
+    for query, expected in (
+        ("query=PDF", [two, one]),
+        ("query=strasse+month", [one]),
+        ("query=team=data", [two]),
+        ("query=pdf&status=scheduled", [two]),
+        ("query=inv&task=backup", []),
+        (f"query={three['jobId'][-8:]}", [three]),
+        ("query=hush", []),
+        ("query=word", []),
+    ):
+        assert [row["id"] for row in (await server.get(f"/jobs?{query}")).json["items"]] == [reply["jobId"] for reply in expected], query
+    pages = await walk(server, "/jobs?query=o&perPage=1", items)
+    assert [page["items"][0]["id"] for page in pages] == [reply["jobId"] for reply in (two, one)]
+    assert {page["total"] for page in pages} == {2}
+    assert [row["id"] for row in (await server.get("/jobs?query=o&perPage=1&page=2")).json["items"]] == [one["jobId"]]
+    assert (await server.get("/jobs?query=o&perPage=1&page=3")).status == 404
+    assert (await server.get(f"/jobs?query={'+'.join(map(str, range(21)))}")).json["errors"][0]["field"] == "query"
+    monkeypatch.setattr(lists, "MOST_LOOKED_AT", 2)
+    answer = await server.get("/jobs?query=pdf")
+    assert (answer.status, answer.json["errors"][0]["field"]) == (400, "query")
+    assert "add task, label or status" in answer.json["detail"]
+
+
+async def test_late_jobs_are_found_until_they_are_stopped(server):
+    late, stopped, _ = [await server.enqueue(expectEvery="1h", cron="0 8 * * *") for _ in range(3)]
+    for reply in (late, stopped):
+        job = await server.store.job(reply["jobId"])
+        assert await server.store.advance(job, replace(job, late_since=server.clock.now()), (), None)
+    await server.post(stopped["jobUrl"] + "stop")
+    assert [row["id"] for row in (await server.get("/jobs?late=1")).json["items"]] == [late["jobId"]]
+    assert (await server.get("/jobs?late=1&query=none")).json["items"] == []
+    assert (await server.get("/jobs?late=0")).json["total"] == 3
 
 
 # the token of a walk

@@ -9,6 +9,7 @@ import click
 
 from fastlane import __version__
 from fastlane.cli.client.output import printable
+from fastlane.cli.client.wording import in_commands
 
 if TYPE_CHECKING:
     from fastlane.client import Address, Client
@@ -97,7 +98,7 @@ def message_of(error: Exception) -> str:
     """An error in a line, with what to do."""
     from fastlane.client import Unauthorized
 
-    words = str(error)
+    words = in_commands(str(error))
     if isinstance(error, Unauthorized):
         words += "; set FASTLANE_TOKEN, or FASTLANE_USER and FASTLANE_PASSWORD, or use `fastlane context add`"
     return "; ".join([words, *getattr(error, "__notes__", ())])

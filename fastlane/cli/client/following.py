@@ -13,10 +13,11 @@ from typing import Any
 import click
 
 from fastlane.cli.client.command import say
+from fastlane.cli.client.wording import in_commands
 from fastlane.client import AsyncClient, AttemptBegan, ClientError, Ended, Failed, LogQuery, Output
 
 OURS, TIMED_OUT, INTERRUPTED, PIPE_CLOSED = 125, 124, 130, 141
-FIRST_LOOK, LONGEST_LOOK = 1.0, 15.0
+FIRST_LOOK, LONGEST_LOOK = 3.0, 15.0
 """Seconds without a word after which the server is asked what the job waits for, and at most between two of these questions."""
 
 
@@ -115,7 +116,7 @@ class Following:
             pause = min(LONGEST_LOOK, pause * 1.5)
             with contextlib.suppress(ClientError):
                 found = await self.client.jobs.why(self.task, self.job)
-                words = "; ".join(wait["message"] for wait in found["waitingFor"])
+                words = in_commands("; ".join(wait["message"] for wait in found["waitingFor"]))
                 if words and words != said:
                     said = words
                     self._say(words)

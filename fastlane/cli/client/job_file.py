@@ -9,6 +9,7 @@ jobs:
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -20,10 +21,6 @@ KEYS = ("set", "defaults", "jobs")
 ONCE = ("startIn", "startAt")
 SET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"\$(\$?)\{([^}]*)\}")
-
-
-class FileFault(Exception):
-    """The faults of a file, a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +41,24 @@ class JobSet:
     jobs: tuple[WantedJob, ...]
 
 
+class FileFault(Exception):
+    """The faults of a file, a line each. ``jobs``: the jobs that can be read, for the server's faults."""
+
+    def __init__(self, text: str, jobs: tuple[WantedJob, ...] = ()) -> None:
+        super().__init__(text)
+        self.jobs = jobs
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that appears twice; YAML would keep the last one."""
+    """Refuses a key that appears twice, of which YAML would keep the last one, and numbers that JSON does not have. A time is a text, as
+    the server takes it."""
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        """See yaml."""
+        found: float = super().construct_yaml_float(node)
+        if not isfinite(found):
+            raise FileFault(f"line {node.start_mark.line + 1}: {node.value} is not a number")
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See yaml."""
@@ -58,14 +71,32 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
-def read_jobs(text: str, environment: Mapping[str, str]) -> JobSet:
-    """The set of a file, with ``${NAME}`` replaced from the environment. Raises FileFault with all faults."""
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rows if not tag.endswith(":timestamp")]
+    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_fields(text: str) -> dict[str, Any]:
+    """The fields of one job, written as YAML. Raises FileFault."""
+    content = _read(text)
+    if not isinstance(content, dict):
+        raise FileFault("is not a map of fields; write FIELD: VALUE, a field a line")
+    return {str(name): value for name, value in content.items()}
+
+
+def _read(text: str) -> Any:
     try:
-        content = yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise FileFault(f"is not YAML: {' '.join(str(error).split())}") from None
+
+
+def read_jobs(text: str, environment: Mapping[str, str]) -> JobSet:
+    """The set of a file, with ``${NAME}`` replaced from the environment. Raises FileFault with all faults."""
     faults: list[str] = []
-    content = _substituted(content, environment, "", faults)
+    content = _substituted(_read(text), environment, "", faults)
     if not isinstance(content, dict) or not isinstance(content.get("jobs"), dict):
         raise FileFault("\n".join(faults) or "has no jobs; write set: NAME, and below jobs: a name for each")
     faults += [f"{key}: there is no such key; there are: {', '.join(KEYS)}" for key in content if key not in KEYS]
@@ -77,7 +108,7 @@ def read_jobs(text: str, environment: Mapping[str, str]) -> JobSet:
         defaults = {}
     jobs = [_job(str(name), str(key), defaults, given, faults) for key, given in content["jobs"].items()]
     if faults:
-        raise FileFault("\n".join(faults))
+        raise FileFault("\n".join(faults), tuple(jobs))
     return JobSet(str(name), tuple(jobs))
 
 

@@ -1,7 +1,9 @@
 """Lists as a table for people, or as JSON, lines of a format, or names for scripts. Columns are stable: new ones come last."""
 
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +20,23 @@ COLOURS = {
     "expired": "yellow", "stopped": "yellow", "paused": "yellow", "usable": "green", "unusable": "red", "drained": "yellow",
 }  # fmt: skip
 FIELD = re.compile(r"\{([A-Za-z][\w.]*)\}")
-UNLIMITED = 10_000
-"""The width where there is no terminal: nothing is cut off."""
+GAP = "  "
+NARROWEST, NARROWEST_NAME = 8, 14
+"""Cells of a terminal to which a column that yields, and one with names, may be cut."""
+SHORT_NAME_END = 9
+"""Characters of a name that are never cut: the slash and the end of the id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's heading, and its text for a row. ``whole``: never cut, however narrow the terminal is; ``status``: coloured too."""
+    """A column's heading, and its text for a row. ``yields``: how soon it is cut on a narrow terminal; 0 for what is never cut: status,
+    time and id. ``status``: coloured. ``name``: names such as TASK/ID, of which a long task may lose its end."""
 
     heading: str
     text: Callable[[Any], object]
-    whole: bool = False
+    yields: int = 0
     status: bool = False
+    name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +112,94 @@ def formatted(format: str, row: Mapping[str, Any]) -> str:
 
 
 def _table(listing: ListLayout, rows: Iterable[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    terminal = sys.stdout.isatty()
-    console = Console(highlight=False, markup=False, width=None if terminal else UNLIMITED)
-    table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", show_edge=False)
+    """On a terminal, columns that fit its width; elsewhere a line for each row, with a tab between cells."""
     cells = [[printable(str(column.text(row))) for column in listing.columns] for row in rows]
-    for number, column in enumerate(listing.columns):
-        longest = max((len(row[number]) for row in cells), default=0)
-        least = max(longest, len(column.heading)) if column.whole or column.status else None
-        table.add_column(column.heading, no_wrap=True, overflow="ellipsis", min_width=least)
-    for line in cells:
-        styles = [COLOURS.get(cell.split(" ")[0], "") if column.status else "" for column, cell in zip(listing.columns, line, strict=True)]
-        table.add_row(*(Text(cell, style=style) for cell, style in zip(line, styles, strict=True)))
-    with console.capture() as capture:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), color=terminal)
+    if not sys.stdout.isatty():
+        click.echo("\n".join("\t".join(line) for line in [[column.heading for column in listing.columns], *cells]))
+        return
+    for line in laid_out(listing.columns, cells, shutil.get_terminal_size().columns, is_coloured()):
+        click.echo(line, color=True)
+
+
+def is_coloured() -> bool:
+    """Whether the terminal shows colours, and its user wants them."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int, coloured: bool = False) -> list[str]:
+    """The lines of a table, heading first, none wider than ``width`` (cells of a terminal).
+
+    A column that yields is cut, down to ``NARROWEST``, before one that yields less; where that does not suffice, the columns that yield
+    most are left out. What does not yield stays whole. Only where such columns alone are too wide, names lose the end of their task."""
+    natural = [max(map(cell_width, (column.heading, *(row[number] for row in cells)))) for number, column in enumerate(columns)]
+    widths = _fitted(columns, natural, width)
+    lines = []
+    for number, row in enumerate([[column.heading for column in columns], *cells]):
+        parts = []
+        for column, text, room in zip(columns, row, widths, strict=True):
+            if room is None:
+                continue
+            shown = shortened(text, room, keep_end=column.name)
+            style = _style(column, text, is_heading=not number) if coloured else {}
+            parts.append((click.style(shown, **style) if style else shown) + " " * (room - cell_width(shown)))
+        lines.append(GAP.join(parts).rstrip())
+    return lines
+
+
+def _style(column: Column, text: str, *, is_heading: bool) -> dict[str, Any]:
+    colour = COLOURS.get(text.split(" ")[0]) if column.status else None
+    return {"bold": True} if is_heading else {"fg": colour} if colour else {}
+
+
+def _fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int | None]:
+    """The width of each column; None for those that are left out."""
+    widths: list[int | None] = list(natural)
+    yielding = sorted((number for number, column in enumerate(columns) if column.yields), key=lambda number: -columns[number].yields)
+
+    def excess() -> int:
+        shown = [room for room in widths if room is not None]
+        return sum(shown) + len(GAP) * (len(shown) - 1) - width
+
+    def narrow(number: int, least: int) -> None:
+        room = widths[number]
+        if room is not None:
+            widths[number] = max(min(room, least), room - max(0, excess()))
+
+    for number in yielding:
+        narrow(number, NARROWEST)
+    for number in yielding:
+        if excess() > 0:
+            widths[number] = None
+    for number in reversed(yielding):  # room that is left over goes to the columns that yield least
+        room = widths[number]
+        if room is not None:
+            widths[number] = min(natural[number], room - min(0, excess()))
+    for number, column in enumerate(columns):
+        if column.name:
+            narrow(number, NARROWEST_NAME)
+    return widths
+
+
+def cell_width(text: str) -> int:
+    """The cells of a terminal that a text takes: some characters take two, some none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def shortened(text: str, width: int, *, keep_end: bool = False) -> str:
+    """The text in this many cells, with an ellipsis for what is left out: the end or, with ``keep_end``, what comes before the id."""
+    if cell_width(text) <= width:
+        return text
+    end = text[-SHORT_NAME_END:] if keep_end and "/" in text else ""
+    kept = ""
+    for character in text:
+        if cell_width(kept + character) + 1 + cell_width(end) > width:
+            break
+        kept += character
+    return f"{kept}…{end}"
 
 
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fastlane.cli.client.job_file import SECRETS_LABEL, SET_LABEL, JobSet, WantedJob
-from fastlane.client import Invalid, NotFound
+from fastlane.cli.client.wording import in_commands
+from fastlane.client import Conflict, Forbidden, Invalid, NotFound, Refused
 
 if TYPE_CHECKING:
     from fastlane.client import Client
@@ -38,8 +39,8 @@ def plan(client: "Client", wanted: JobSet) -> list[Step]:
     for job in wanted.jobs:
         try:
             steps.append(_step(client, job))
-        except Invalid as error:
-            faults += [f"jobs.{job.key}.{field}: {message}" for field, message in error.faults] or [f"jobs.{job.key}: {error}"]
+        except (Invalid, Forbidden, Conflict) as error:
+            faults += _faults(job, error)
     if faults:
         raise Rejected("\n".join(faults))
     ids = {job.id for job in wanted.jobs}
@@ -47,6 +48,22 @@ def plan(client: "Client", wanted: JobSet) -> list[Step]:
         if row["id"] not in ids:
             steps.append(Step(REMOVE, f"{row['taskId']}/{row['name'] or row['id']}", row["taskId"], row["id"]))
     return steps
+
+
+def faults_of(client: "Client", jobs: Sequence[WantedJob], known: Sequence[str]) -> list[str]:
+    """A line for each fault that the server finds in these jobs, but for fields with a fault among the ``known`` lines."""
+    found = []
+    for job in jobs:
+        try:
+            client.jobs.preview_put(job.task, job.id, cast("Any", job.fields))
+        except (Invalid, Forbidden, Conflict) as error:
+            found += _faults(job, error)
+    return [line for line in found if not any(line.partition(": ")[0] == told.partition(": ")[0] for told in known)]
+
+
+def _faults(job: WantedJob, error: Refused) -> list[str]:
+    lines = [f"jobs.{job.key}.{field}: {message}" for field, message in error.faults] or [f"jobs.{job.key}: {error}"]
+    return [in_commands(line) for line in lines]
 
 
 def _step(client: "Client", job: WantedJob) -> Step:
@@ -58,8 +75,8 @@ def _step(client: "Client", job: WantedJob) -> Step:
     except NotFound:
         return step
     old = found.body["job"]
-    changes = list(_changes(_given(old), _given(preview)))
-    changes += _changes({"name": old["name"], "labels": old["labels"]}, {"name": fields["name"], "labels": fields["labels"]})
+    changes = list(changes_between(_given(old), _given(preview)))
+    changes += changes_between({"name": old["name"], "labels": old["labels"]}, {"name": fields["name"], "labels": fields["labels"]})
     if not old["scheduled"] and old["status"] != "paused":
         changes.append(("status", old["status"], "scheduled"))
     return replace(step, kind=CHANGE if changes else KEEP, etag=found.etag, changes=changes)
@@ -98,12 +115,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, object, object]]:
+def changes_between(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, object, object]]:
     """Each field that differs, with the fields inside objects apart."""
     for name in dict.fromkeys((*old, *new)):
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
-            yield from _changes(before, after, f"{place}{name}.")
+            yield from changes_between(before, after, f"{place}{name}.")
         elif before != after:
             yield f"{place}{name}", before, after
 

@@ -49,9 +49,19 @@ class AsyncTasks(AsyncResource):
 class AsyncJobs(AsyncResource):
     """``client.jobs``. A job is named by its task and its id. ``if_match`` is an ETag: nothing happens to a job of another version."""
 
-    def list(self, *, task: str | None = None, status: str | None = None, label: str | None = None) -> AsyncIterator[contract.JobRow]:
-        """The jobs, newest first: of all tasks or of one, with this status (or several, with commas), with this label (NAME=VALUE)."""
-        return self._transport.rows(contract.LIST_ALL_JOBS, query={"task": task, "status": status, "label": label})
+    def list(
+        self,
+        *,
+        task: str | None = None,
+        status: str | None = None,
+        label: str | None = None,
+        query: str | None = None,
+        late: bool = False,
+    ) -> AsyncIterator[contract.JobRow]:
+        """The jobs, newest first: of all tasks or of one, with this status (or several, with commas), with this label (NAME=VALUE), with
+        all words of the ``query``, or those that are late by their ``expectEvery``."""
+        found = {"task": task, "status": status, "label": label, "query": query, "late": 1 if late else None}
+        return self._transport.rows(contract.LIST_ALL_JOBS, query=found)
 
     async def get(self, task: str, job: str) -> contract.JobDetail:
         """The job with its last 20 executions."""
@@ -92,6 +102,10 @@ class AsyncJobs(AsyncResource):
     async def resume(self, task: str, job: str) -> contract.Stopped:
         """Releases its schedule."""
         return await self._transport.call(contract.RESUME_JOB, _ids(task, job))
+
+    async def start(self, task: str, job: str) -> contract.Stopped:
+        """Starts the schedule of a stopped job again."""
+        return await self._transport.call(contract.START_JOB, _ids(task, job))
 
     async def delete(self, task: str, job: str, *, stop: bool = False, if_match: str | None = None) -> contract.Deleted:
         """Removes it with its history. ``stop``: stops it first."""
@@ -161,6 +175,10 @@ class AsyncExecutions(AsyncResource):
     async def why(self, task: str, job: str, execution: str) -> contract.Why:
         """The reasons why it waits now."""
         return await self._transport.call(contract.GET_WHY_OF_EXECUTION, _ids(task, job, execution))
+
+    async def ticket(self, task: str, job: str, execution: str) -> contract.Ticket:
+        """A ticket with which a browser opens the page of its log (``streamUrl``) once, within 30 seconds."""
+        return await self._transport.call(contract.MAKE_TICKET_OF_EXECUTION, _ids(task, job, execution))
 
 
 class AsyncServer(AsyncResource):

@@ -4,16 +4,16 @@ Lists over several tasks take ``visible``, a regular expression of the task ids 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fastlane.errors import Invalid, NotFound
+from fastlane.errors import Fault, Invalid, NotFound
 from fastlane.models.access import Requester
 from fastlane.models.delivery import webhooks_of
 from fastlane.models.job import Execution, Job, Task, job_status
 from fastlane.models.log import STDERR, STDOUT
 from fastlane.models.notify import Webhook
-from fastlane.models.paging import JobPage, Page, Row, Wanted, WantedJobs, Window
+from fastlane.models.paging import After, JobPage, Key, Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.pool import Pool
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
 from fastlane.models.tick import Tick
@@ -23,6 +23,10 @@ from fastlane.streams.reader import read_slices
 
 TEXT = 64 * 1024
 """Bytes of each stream that come with an execution: the last ones."""
+
+LOOKED_AT, MOST_LOOKED_AT = (500, 50, 5), 20_000
+"""Jobs that a search reads at a time (fewer when they are large), and the most that it reads in all."""
+TOO_MANY_JOBS = f"would have to look at more than {MOST_LOOKED_AT:,} jobs; add task, label or status, so that there are fewer"
 
 AT_ONCE = 8
 """Executions of a list that are looked up at once, so that one list does not take all of the store's readers."""
@@ -155,6 +159,32 @@ class Lists(Service):
         """Jobs of all tasks or of one, newest first."""
         return await self._view(await self._store.list_all_jobs(wanted, window), is_by_status=bool(wanted.statuses))
 
+    async def matching_jobs(self, wanted: WantedJobs, window: Window, matches: Callable[[Job], bool]) -> Page[JobView]:
+        """The wanted jobs for which ``matches`` is true, newest first. No index has what it looks at, so each wanted job is read; raises
+        Invalid when these are too many."""
+        found, statuses = list[Job](), dict[str, str]()
+        looked, part = 0, Window(1, LOOKED_AT[0])
+        while True:
+            some = await self._some_jobs(wanted, part, LOOKED_AT[1:])
+            found += filter(matches, some.rows)
+            statuses |= some.statuses
+            looked += len(some.rows)
+            if some.next is None:
+                break
+            if looked >= MOST_LOOKED_AT:
+                raise Invalid([Fault("query", TOO_MANY_JOBS)])
+            part = replace(some.window, after=some.next)
+        return await self._view(_page_of(found, statuses, window), is_by_status=bool(wanted.statuses))
+
+    async def _some_jobs(self, wanted: WantedJobs, window: Window, fewer: Sequence[int]) -> JobPage:
+        """A page of jobs; when they are too large for it, a smaller one."""
+        try:
+            return await self._store.list_all_jobs(wanted, window)
+        except Invalid:
+            if not fewer:
+                raise
+            return await self._some_jobs(wanted, replace(window, per_page=fewer[0]), fewer[1:])
+
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""
         page = _checked(await self._store.list_executions(wanted, window))
@@ -184,6 +214,22 @@ class Lists(Service):
             if not fewer:
                 raise
             return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, fewer[1:])
+
+
+def _page_of(found: Sequence[Job], statuses: Mapping[str, str], window: Window) -> JobPage:
+    """The page of a list that was read as a whole."""
+    start = window.offset
+    if window.after is not None:
+        key = window.after.key
+        start = next((place for place, job in enumerate(found) if _key(job) < key), len(found))
+    rows = tuple(found[start : start + window.per_page])
+    following = After(len(found), _key(rows[-1])) if rows and start + len(rows) < len(found) else None
+    return JobPage(window, len(found), rows, following, statuses)
+
+
+def _key(job: Job) -> Key:
+    """A job's place in the order of the lists of jobs."""
+    return (job.created_at, job.id)
 
 
 def _checked(page: Page[Row]) -> Page[Row]:

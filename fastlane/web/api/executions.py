@@ -116,6 +116,7 @@ EXECUTION = Serializer[ExecutionView](
     brief=show.flattened(LAST_EXECUTION, lambda view: view.execution),
     jobId=show.uuid(lambda view: view.execution.job_id, "Its job's id."),
     taskId=show.string(lambda view: view.execution.task_id, "Its task's id."),
+    jobName=show.string(lambda view: view.execution.spec.name, "Its job's name for people, as it was then.", null=True),
     queueJobId=show.uuid(lambda view: view.execution.tick_id, "The tick that it is an attempt at; its retries have the same one."),
     image=show.string(lambda view: view.execution.spec.image, "The image that it runs."),
     imageDigest=show.string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),

@@ -208,6 +208,7 @@ SCHEDULED = Serializer[Job](
     "A job that is due some time.",
     taskId=show.string(lambda job: job.task_id, "Its task's id."),
     jobId=show.uuid(lambda job: job.id, "The job's id."),
+    name=show.string(lambda job: job.spec.name, "Its name for people.", null=True),
     url=show.url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
     nextRunAt=show.timestamp(lambda job: job.next_tick, "Its next tick.", null=True),
     stopUrl=show.url(lambda job, render: f"{render.job_url(job.task_id, job.id)}stop/", "POST here to stop it."),

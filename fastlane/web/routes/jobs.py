@@ -1,5 +1,5 @@
-"""Tasks and their jobs: lists of both, enqueueing into a task, one job with its ticks, and what can be done to it: stop, retry, run, pause
-and resume."""
+"""Tasks and their jobs: lists of both, enqueueing into a task, one job with its ticks, and what can be done to it: stop, start, retry, run,
+pause and resume."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +17,7 @@ from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_S
 from fastlane.web.api.contract import ETAG, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
 from fastlane.web.api.job_body import JobRules, read_change, read_job
-from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
+from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE, has_words
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.serializer import Listing
 from fastlane.web.api.values import LABEL, MAX_LABEL
@@ -25,7 +25,7 @@ from fastlane.web.api.webhook_payload import template_faults
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer, read_word, read_words
+from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer, read_text, read_word, read_words
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import EXECUTION, JOB, TASK, read_task
 from fastlane.web.routing import Answer, route
@@ -329,6 +329,12 @@ async def resume_job(handler: Handler, task_id: str, job_id: str) -> object:
     return await handler.services.pauses.resume(task_id, job_id, handler.requester)
 
 
+@route("POST", JOB + "/start", "startJob", STOPPED, refusals=(404, 409), more="Ticks that were due while it was stopped do not run.")
+async def start_job(handler: Handler, task_id: str, job_id: str) -> object:
+    """Starts the schedule of a stopped job again."""
+    return await handler.services.pauses.start(task_id, job_id, handler.requester)
+
+
 FILTERS = {
     "status": Parameter(
         f"Only jobs with this status, or with one of several, separated by commas: {', '.join(JOB_STATUSES)}.", comma_list(JOB_STATUSES)
@@ -338,21 +344,42 @@ FILTERS = {
         "Only jobs with this label: NAME=VALUE.",
         {"type": "string", "pattern": rf"^{LABEL.pattern}=[^\u0000-\u001f\u007f-\u009f]{{0,{MAX_LABEL}}}$"},
     ),
+    "query": Parameter(
+        f"Only jobs that have all of these words, at most {MAX_WORDS}, in their name, task, image, command or labels, or whose id "
+        "contains them. Small and capital letters are the same.",
+        {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH},
+    ),
+    "late": flag("Only jobs that are late by their expectEvery."),
 }
 
 
 @route("GET", "/jobs", "listAllJobs", JOB_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
 async def list_all_jobs(handler: Handler) -> object:
-    """Jobs of all tasks, newest first; by status, by task, by label."""
+    """Jobs of all tasks, newest first; by status, by task, by label, by words, or those that are late."""
     url = ListUrl.of_query(f"{handler.base_url}/jobs/", handler.query, visible=handler.visible_tasks)
-    statuses, task_id, label, window = read_all(
+    statuses, task_id, label, words, late, window = read_all(
         lambda: read_words(handler.query, "status", JOB_STATUSES),
         lambda: read_task(handler.query),
         lambda: _label(handler.query),
+        lambda: _job_words(handler.query),
+        lambda: read_flag(handler.query, "late"),
         lambda: url.window(handler.query, default=handler.config.per_page),
     )
-    page = await handler.services.lists.jobs(WantedJobs(statuses, task_id, label, handler.visible_tasks), window)
+    wanted, lists = WantedJobs(statuses, task_id, label, handler.visible_tasks), handler.services.lists
+    if words or late:
+        render = handler.render_context
+        page = await lists.matching_jobs(wanted, window, lambda job: (not late or job.is_late) and has_words(job, words, render))
+    else:
+        page = await lists.jobs(wanted, window)
     return Listing(url, page, page)
+
+
+def _job_words(query: Mapping[str, str]) -> list[str]:
+    text = read_text(query, "query", MAX_SEARCH) or ""
+    words = list(dict.fromkeys(text.casefold().split()))
+    if len(words) > MAX_WORDS:
+        raise Invalid([Fault("query", f"has {len(words)} words; name at most {MAX_WORDS}, the ones that tell the job from others")])
+    return words
 
 
 def _label(query: Mapping[str, str]) -> tuple[str, str] | None:

@@ -95,7 +95,7 @@ export function executionsPage(changed: () => void): Page {
       const list = await get<List<Execution>>(api.executions({ perPage: PER_PAGE, ...query }));
       const columns = [
         { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
-        { title: "Job", is: "grow" as const, cell: (one: Execution) => el("div", {}, jobLink(one.taskId, one.jobId), commandOf(one)) },
+        { title: "Job", is: "grow" as const, cell: (one: Execution) => el("div", {}, jobLink(one.taskId, one.jobId, one.jobName), commandOf(one)) },
         { title: "Host", wide: true, cell: (one: Execution) => (one.host ? el("code", {}, one.host) : null) },
         { title: "Due", wide: true, is: "number" as const, cell: (one: Execution) => ago(one.scheduledFor) },
         { title: "Ran", is: "number" as const, cell: ran },

@@ -151,7 +151,7 @@ function reason(one: Execution): string {
 const more = (list: List<unknown>, query: Record<string, string>): HTMLElement | null =>
   list.total > list.items.length ? link(pages.executions(query), `All ${count(list.total)}`) : null;
 
-const nameOf = (one: Execution): HTMLElement => jobLink(one.taskId, one.jobId);
+const nameOf = (one: Execution): HTMLElement => jobLink(one.taskId, one.jobId, one.jobName);
 
 /** The next due jobs, each with a point on a line from now to the last of them. */
 function next(status: Status): HTMLElement {
@@ -165,7 +165,7 @@ function next(status: Status): HTMLElement {
     return el(
       "li",
       { "data-key": job.jobId },
-      jobLink(job.taskId, job.jobId),
+      jobLink(job.taskId, job.jobId, job.name),
       until(job.nextRunAt!),
       el("span", { className: "track", "aria-hidden": "true" }, dot),
     );

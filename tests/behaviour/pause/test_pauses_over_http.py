@@ -1,6 +1,9 @@
 """Pause and resume of a job, of a pool, and of all dispatch, over HTTP."""
 
+from fastlane.clock import iso
 from tests.support.scenarios import claimed
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 async def test_a_pause_holds_the_schedule_until_it_is_resumed(server):
@@ -17,6 +20,30 @@ async def test_a_pause_holds_the_schedule_until_it_is_resumed(server):
 async def test_what_has_ended_cannot_be_paused(server):
     done = await server.run_to_end("task")
     assert (await server.post(done["jobUrl"] + "pause")).status == 409
+
+
+async def test_a_stopped_schedule_is_started_again_as_it_was(server):
+    job = await server.enqueue(cron="0 3 * * 1", name="weekly", envs={"API_TOKEN": "hush"})
+    before = (await server.get(job["jobUrl"])).json["job"]
+    await server.post(job["jobUrl"] + "stop")
+    for _ in range(2):
+        assert (await server.post(job["jobUrl"] + "start")).json["status"] == "scheduled"
+    after = (await server.get(job["jobUrl"])).json["job"]
+    assert (after["nextRunAt"], after["definition"]) == (before["nextRunAt"], before["definition"])
+    stored = await server.store.job(job["jobId"])
+    assert stored.spec.envs == {"API_TOKEN": "hush"}
+    changes = (await server.get(f"/events?job={job['jobId']}&kind=job.changed")).json["items"]
+    assert [change["detail"]["how"] for change in changes] == ["start"]
+
+
+async def test_a_job_without_a_due_time_to_come_cannot_be_started_and_says_what_can(server):
+    over = await server.enqueue(startAt=iso(server.clock.now() - 60_000))
+    for job in (await server.enqueue(), over):
+        await server.post(job["jobUrl"] + "stop")
+        answer = await server.post(job["jobUrl"] + "start")
+        assert answer.status == 409
+        assert "use run to run it now" in answer.json["detail"]
+    assert (await server.post(f"/tasks/task/jobs/{NOBODY}/start")).status == 404
 
 
 async def test_a_paused_pool_is_served_again_when_it_is_resumed(server):

@@ -30,7 +30,7 @@ SECRET = "fastlane/secrets"
 @click.command(cls=ClientCommand)
 @FILES
 @PRUNE
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors.")
 @CONTEXT
 def apply(names: tuple[Any, ...], prune: bool, dry_run: bool, schema: bool, context: str | None) -> None:
@@ -77,13 +77,27 @@ def _run(names: tuple[Any, ...], prune: bool, context: str | None, change: bool)
         for file in names:
             try:
                 steps += plan(client, read_jobs(file.read(), os.environ))
-            except (FileFault, Rejected, UnicodeDecodeError) as error:
+            except FileFault as error:
+                lines = str(error).splitlines()
+                faults += [f"{file.name}: {line}" for line in (*lines, *_more_faults(client, error.jobs, lines))]
+            except (Rejected, UnicodeDecodeError) as error:
                 faults += [f"{file.name}: {line}" for line in str(error).splitlines()]
         if faults:
             for line in faults:
                 say(line)
             sys.exit(WRONG)
         return _carry_out(client, steps, prune, change)
+
+
+def _more_faults(client: "Client", jobs: tuple[Any, ...], known: list[str]) -> list[str]:
+    """The faults that the server finds in the jobs of a file with faults; a server that is away has none."""
+    from fastlane.cli.client.plan import faults_of
+    from fastlane.client import ClientError
+
+    try:
+        return faults_of(client, jobs, known)
+    except ClientError as error:
+        return [f"the server could not check the rest: {error}"]
 
 
 def _carry_out(client: "Client", steps: list[Any], prune: bool, change: bool) -> bool:
@@ -116,7 +130,7 @@ def _shown(field: str, old: object, new: object) -> str:
 
 ASSIGNMENT = re.compile(r"""\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$""")
 SCHEDULE = re.compile(r"\s*(@[A-Za-z]+|(?:\S+\s+){4}\S+)\s+(.*)$")
-OF_CRON = ("MAILTO", "MAILFROM", "LOGNAME", "HOME", "PATH", "USER", "RANDOM_DELAY", "START_HOURS_RANGE")
+OF_CRON = ("MAILFROM", "LOGNAME", "HOME", "PATH", "USER", "RANDOM_DELAY", "START_HOURS_RANGE")
 """Variables that say something to cron, or about its machine."""
 UNESCAPED = re.compile(r"(?<!\\)%")
 
@@ -129,7 +143,8 @@ UNESCAPED = re.compile(r"(?<!\\)%")
 @click.option("--timezone", metavar="ZONE", help="The zone of the machine that had the crontab; CRON_TZ in it goes first.")
 @click.option("--system", is_flag=True, help="Lines have a user after the schedule, as in /etc/crontab. It is left out.")
 def import_crontab(file: Any, image: str, set_name: str, task: str | None, timezone: str | None, system: bool) -> None:
-    """Writes a file for `fastlane apply` from a crontab. What cannot be carried over is said on stderr, and left out.
+    """Writes a file for `fastlane apply` from a crontab. What cannot be carried over is said on stderr, and left out. MAILTO becomes
+    `notify`: its addresses get a mail when a job fails.
 
     \b
     Examples:
@@ -149,6 +164,7 @@ def jobs_of(text: str, system: bool) -> dict[str, dict[str, Any]]:
     jobs: dict[str, dict[str, Any]] = {}
     envs: dict[str, str] = {}
     shell, timezone = "/bin/sh", None
+    addresses: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -158,6 +174,8 @@ def jobs_of(text: str, system: bool) -> dict[str, dict[str, Any]]:
                 shell = value
             elif name in ("CRON_TZ", "TZ"):
                 timezone = value
+            elif name == "MAILTO":
+                addresses = _addresses(number, value)
             elif name in OF_CRON:
                 say(f"line {number}: {name} is left out; it is about cron's machine")
             else:
@@ -177,8 +195,20 @@ def jobs_of(text: str, system: bool) -> dict[str, dict[str, Any]]:
         job: dict[str, Any] = {"cron": " ".join(cron.split()), "command": [shell, "-c", _escaped(command)]}
         job |= {"envs": {name: _escaped(value) for name, value in envs.items()}} if envs else {}
         job |= {"timezone": timezone} if timezone else {}
+        job |= {"notify": {"fails": addresses}} if addresses else {}
         jobs[_name(command, jobs)] = job
     return jobs
+
+
+def _addresses(number: int, value: str) -> list[str]:
+    """The addresses of a MAILTO. Says what becomes of them."""
+    given = [text.strip() for text in value.split(",") if text.strip()]
+    known = [text for text in given if "@" in text]
+    if others := [text for text in given if "@" not in text]:
+        say(f"line {number}: MAILTO {', '.join(others)} is left out; it is a mailbox of that machine, and notify needs an address")
+    if known:
+        say(f"line {number}: MAILTO became notify.fails: a mail when a job fails, where cron sent whatever a command wrote")
+    return known
 
 
 def _fault(cron: str, command: str) -> str | None:

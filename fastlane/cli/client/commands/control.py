@@ -5,7 +5,8 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
 from fastlane.cli.client.output import echo
-from fastlane.cli.client.reference import JOB, complete_task, find_execution, find_job
+from fastlane.cli.client.reference import JOB, complete_task, find, find_job
+from fastlane.cli.client.runs import RunChoice, find_execution_of
 
 JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_task)
 
@@ -15,7 +16,8 @@ JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_c
 @click.option("--all", "all_", is_flag=True, help="JOB is a task: stop all its jobs.")
 @CONTEXT
 def stop(jobs: tuple[str, ...], all_: bool, context: str | None) -> None:
-    """Stops jobs: no further execution starts, and one that runs is stopped. A periodic job leaves the schedule.
+    """Stops jobs: no further execution starts, and one that runs is stopped. A periodic job leaves the schedule; `fastlane start` brings it
+    back. An execution, by its URL or id, stops alone, and its job's schedule goes on.
 
     \b
     Examples:
@@ -25,11 +27,15 @@ def stop(jobs: tuple[str, ...], all_: bool, context: str | None) -> None:
     with connect(context) as client:
         for job in jobs:
             if all_:
-                stopped = client.tasks.stop(job)
-                echo(f"{job}: {stopped['stopped']} jobs stopped")
+                echo(f"{job}: {client.tasks.stop(job)['stopped']} jobs stopped")
                 continue
-            name = find_job(client, job)
-            echo(f"{name}: {client.jobs.stop(name.task, name.id)['status']}")
+            found = find(client, job)
+            name = found.job
+            if found.execution is None:
+                echo(f"{name}: {client.jobs.stop(name.task, name.id)['status']}")
+            else:
+                stopped = client.executions.stop(name.task, name.id, found.execution)
+                echo(f"{name}/{found.execution}: {stopped['status']}")
 
 
 @click.command(cls=ClientCommand)
@@ -203,7 +209,7 @@ def end(job: str, execution: str | None, reason: str, context: str | None) -> No
       fastlane repair end backup --reason 'its host burnt down'
     """
     with connect(context) as client:
-        name, id = find_execution(client, job, execution)
+        name, id = find_execution_of(client, job, RunChoice(execution))
         echo(f"{id}: {client.executions.end(name.task, name.id, id, reason)['status']}")
 
 
@@ -220,7 +226,7 @@ def mark_cleaned(job: str, execution: str | None, reason: str, context: str | No
       fastlane repair mark-cleaned backup --reason 'its host burnt down'
     """
     with connect(context) as client:
-        name, id = find_execution(client, job, execution)
+        name, id = find_execution_of(client, job, RunChoice(execution))
         client.executions.mark_cleaned(name.task, name.id, id, reason)
         echo(f"{id}: counts as cleaned")
 

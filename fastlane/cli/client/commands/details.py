@@ -1,12 +1,17 @@
 """The commands that look at one thing: ``why``, ``inspect``, ``open`` and ``status``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
 from fastlane.cli.client.output import duration, echo, formatted, json_text, relative
-from fastlane.cli.client.reference import JOB, find_job
+from fastlane.cli.client.reference import JOB
+from fastlane.cli.client.runs import Run, RunChoice, find_run, run_options
+from fastlane.cli.client.wording import in_commands
+
+if TYPE_CHECKING:
+    from fastlane.client import Client
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")
 FORMAT = click.option("--format", metavar="TEXT", help="A line with fields in braces: '{status} {nextRunAt}'.")
@@ -18,42 +23,53 @@ def _print_json(value: object) -> None:
 
 @click.command(cls=ClientCommand)
 @JOB
+@run_options
 @JSON
 @CONTEXT
-def why(job: str, as_json: bool, context: str | None) -> None:
-    """Says what a job waits for now; when it waits for nothing, how its last execution is or ended.
+def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
+    """Says what a job or an execution waits for now; when it waits for nothing, how the last execution is or ended.
 
     \b
     Examples:
       fastlane why backup
+      fastlane why backup --attempt 1
       fastlane why backup --json
     """
     with connect(context) as client:
-        name = find_job(client, job, newest=True)
-        found = client.jobs.why(name.task, name.id)
+        run = find_run(client, job, RunChoice(**choice), newest=True)
+        found: Any = _why(client, run)
         if as_json:
             return _print_json(found)
         for wait in found["waitingFor"]:
             until = f" (until {wait['until']}, {relative(wait['until'])})" if wait["until"] else ""
-            echo(f"{found['status']}: {wait['message']}{until}")
+            echo(f"{found['status']}: {in_commands(wait['message'])}{until}")
         if "lastTick" in found:
             tick = found["lastTick"]
             echo(f"last due time: {tick['due']} ({relative(tick['due'])}): {tick['outcome']}: {tick['reason'] or 'nothing started'}")
         if "outOfMemory" in found:
             echo(f"memory ran out: {found['outOfMemory']['message']}")
-        detail = client.jobs.get(name.task, name.id)["job"]
+        if run.execution is not None:
+            echo(outcome(client.executions.get(run.job.task, run.job.id, run.execution), str(run), "execution"))
+            return None
+        detail = client.jobs.get(run.job.task, run.job.id)["job"]
         if detail["executions"]:
-            echo(outcome(detail["executions"][0], str(name)))
+            echo(outcome(detail["executions"][0], str(run)))
         elif not found["waitingFor"]:
             echo(f"{found['status']}: it waits for nothing, and nothing of it ever ran")
     return None
 
 
-def outcome(execution: Any, name: str) -> str:
-    """How an execution is, in words, and what to look at next."""
+def _why(client: "Client", run: Run) -> Any:
+    if run.execution is None:
+        return client.jobs.why(run.job.task, run.job.id)
+    return client.executions.why(run.job.task, run.job.id, run.execution)
+
+
+def outcome(execution: Any, name: str, what: str = "last execution") -> str:
+    """How an execution is, in words, and what to look at next. ``name``: by which commands know it."""
     status, failure = execution["status"], execution["failure"]
     when = execution["finishedAt"] or execution["startedAt"] or execution["scheduledFor"]
-    words = f"last execution: {status} {relative(when)}"
+    words = f"{what}: {status} {relative(when)}"
     if failure:
         words += f": {failure['message']}"
     if execution["durationMs"] is not None:
@@ -66,21 +82,29 @@ def outcome(execution: Any, name: str) -> str:
 
 @click.command(cls=ClientCommand)
 @JOB
-@click.option("--definition", is_flag=True, help="Only what was posted: the body that PUT takes.")
+@run_options
+@click.option("--definition", is_flag=True, help="Only the fields of the job, as `fastlane edit` has them.")
 @FORMAT
 @CONTEXT
-def inspect(job: str, definition: bool, format: str | None, context: str | None) -> None:
-    """Shows a job in full with its last executions, as JSON.
+def inspect(job: str, definition: bool, format: str | None, context: str | None, **choice: Any) -> None:
+    """Shows a job in full with its last executions, or an execution, as JSON.
 
     \b
     Examples:
       fastlane inspect backup
+      fastlane inspect backup --tick 2026-11-30T03:00
       fastlane inspect backup --definition
       fastlane inspect backup --format '{status} {schedule.cron} {nextRunAt}'
     """
     with connect(context) as client:
-        name = find_job(client, job, newest=True)
-        found = client.jobs.get(name.task, name.id)["job"]
+        run = find_run(client, job, RunChoice(**choice), newest=True)
+        if run.execution is not None and definition:
+            raise click.UsageError(f"an execution has no definition; its job has one: fastlane inspect --definition {run.job}")
+        found: Any
+        if run.execution is not None:
+            found = client.executions.get(run.job.task, run.job.id, run.execution)
+        else:
+            found = client.jobs.get(run.job.task, run.job.id)["job"]
         if format is not None:
             echo(formatted(format, found))
         else:
@@ -89,10 +113,12 @@ def inspect(job: str, definition: bool, format: str | None, context: str | None)
 
 @click.command("open", cls=ClientCommand)
 @JOB
+@run_options
 @click.option("--print", "only_print", is_flag=True, help="Print the address, and open nothing.")
 @CONTEXT
-def open_page(job: str, only_print: bool, context: str | None) -> None:
-    """Opens the page of a job's log in your browser. Where you log in with a token, the address has a ticket that works once, soon.
+def open_page(job: str, only_print: bool, context: str | None, **choice: Any) -> None:
+    """Opens the page of a job's or an execution's log in your browser. Where you log in with a token, the address has a ticket that works
+    once, soon.
 
     \b
     Examples:
@@ -102,11 +128,15 @@ def open_page(job: str, only_print: bool, context: str | None) -> None:
     from fastlane.cli.client.command import address_of
 
     with connect(context) as client:
-        name = find_job(client, job, newest=True)
+        run = find_run(client, job, RunChoice(**choice), newest=True)
+        task, id, execution = run.job.task, run.job.id, run.execution
         if address_of(context).token is not None:
-            url = client.jobs.ticket(name.task, name.id)["streamUrl"]
+            ticket = client.jobs.ticket(task, id) if execution is None else client.executions.ticket(task, id, execution)
+            url = ticket["streamUrl"]
+        elif execution is None:
+            url = client.jobs.get(task, id)["job"]["url"] + "stream"
         else:
-            url = client.jobs.get(name.task, name.id)["job"]["url"] + "stream"
+            url = client.executions.get(task, id, execution)["url"] + "stream"
     if only_print or click.launch(url) != 0:
         echo(url)
 
@@ -130,7 +160,7 @@ def status(as_json: bool, format: str | None, context: str | None) -> None:
     if format is not None:
         return echo(formatted(format, found))
     for line in _status_lines(found):
-        echo(line)
+        echo(in_commands(line))
     return None
 
 

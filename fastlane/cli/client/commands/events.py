@@ -1,16 +1,20 @@
 """The commands ``events``, ``deliveries`` and ``redeliver``."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, connect, say
 from fastlane.cli.client.commands.listings import LAST
 from fastlane.cli.client.output import Column, ListLayout, OutputForm, echo, form_options, formatted, json_text, printable, relative, show
-from fastlane.cli.client.reference import JOB, complete_task, find_execution, find_job, short
+from fastlane.cli.client.reference import JOB, SHORT, UUID, JobName, complete_task, find, is_part, short
+from fastlane.cli.client.runs import RunChoice, find_run, run_options
 
-EXECUTION = click.option("--execution", metavar="ID", help="Of this execution, in place of the newest.")
+if TYPE_CHECKING:
+    from fastlane.client import Client
 
 
 def _what(row: Any) -> str:
@@ -34,25 +38,25 @@ def _detail(row: Any) -> str:
 
 EVENTS = ListLayout(
     (
-        Column("TIME", lambda row: row["time"], whole=True),
-        Column("WAS", lambda row: relative(row["time"])),
-        Column("EVENT", lambda row: row["kind"], whole=True),
-        Column("ABOUT", _what),
-        Column("WHO", _who),
-        Column("DETAIL", _detail),
+        Column("TIME", lambda row: row["time"]),
+        Column("WAS", lambda row: relative(row["time"]), yields=8),
+        Column("EVENT", lambda row: row["kind"]),
+        Column("ABOUT", _what, yields=2, name=True),
+        Column("WHO", _who, yields=4),
+        Column("DETAIL", _detail, yields=9),
     ),
     lambda row: str(row["id"]),
 )
 DELIVERIES = ListLayout(
     (
-        Column("DELIVERY", lambda row: row["id"], whole=True),
-        Column("EVENT", lambda row: row["event"]),
+        Column("DELIVERY", lambda row: row["id"][-SHORT:]),
+        Column("EVENT", lambda row: row["event"], yields=6),
         Column("STATE", lambda row: row["state"], status=True),
-        Column("ATTEMPTS", lambda row: row["attemptsMade"]),
+        Column("ATTEMPTS", lambda row: row["attemptsMade"], yields=7),
         Column("LAST", lambda row: relative(row["attempts"][-1]["at"]) if row["attempts"] else ""),
-        Column("NEXT", lambda row: relative(row["nextAttemptAt"])),
-        Column("RECEIVER", lambda row: f"{row['receiver']}{' (paused)' if row['receiverPaused'] else ''}"),
-        Column("ERROR", lambda row: (row["attempts"][-1]["error"] or "") if row["attempts"] else ""),
+        Column("NEXT", lambda row: relative(row["nextAttemptAt"]), yields=5),
+        Column("RECEIVER", lambda row: f"{row.get('receiver', '')}{' (paused)' if row['receiverPaused'] else ''}", yields=2),
+        Column("ERROR", lambda row: (row["attempts"][-1]["error"] or "") if row["attempts"] else "", yields=8),
     ),
     lambda row: str(row["id"]),
 )
@@ -63,7 +67,7 @@ DELIVERIES = ListLayout(
 @click.option("--kind", metavar="KIND", help="Only these: job.stopped, or several: job.deleted,host; host stands for all of its kinds.")
 @click.option("--task", metavar="TASK", help="Only events of this task.", shell_complete=complete_task)
 @click.option("--job", metavar="JOB", help="Only events of this job.", shell_complete=complete_task)
-@click.option("--execution", metavar="ID", help="Only events of this execution.")
+@click.option("--execution", metavar="EXECUTION", help="Only events of this execution.")
 @click.option("--actor", metavar="NAME", help="Only what this user, token or IP address did.")
 @click.option("--host", metavar="HOST", help="Only events of the host with this address.")
 @click.option("--pool", metavar="POOL", help="Only events of this pool.")
@@ -87,9 +91,10 @@ def events(follow: bool, job: str | None, since: str | None, until: str | None, 
     if follow and until is not None:
         raise click.UsageError("--until cannot be used together with --follow")
     with connect(context, PATIENCE if follow else 30.0) as client:
-        if job is not None:
-            name = find_job(client, job, newest=True)
-            filters |= {"task": name.task, "job": name.id}
+        for text in (job, options["execution"]):
+            if text is not None and (text is job or not UUID.fullmatch(text)):  # an event stays longer than its execution
+                found = find(client, text, newest=True)
+                filters |= {"task": found.job.task, "job": found.job.id, "execution": found.execution}
         if not follow:
             return show(EVENTS, islice(client.server.events(since=since, until=until, **filters), most), form)
         for event in client.server.follow_events(since=since, on_lost=lambda error: say(f"{error}; trying again"), **filters):
@@ -111,30 +116,31 @@ def _line(event: Any, form: OutputForm) -> str:
 
 @click.command(cls=ClientCommand)
 @JOB
-@EXECUTION
+@run_options
 @form_options
 @CONTEXT
-def deliveries(job: str, execution: str | None, context: str | None, **form: Any) -> None:
-    """Lists the webhooks that were sent, or are to be sent, about a job's newest execution, and whether they were taken.
+def deliveries(job: str, execution: str | None, attempt: int | None, tick: str | None, context: str | None, **form: Any) -> None:
+    """Lists the webhooks and mails that were sent, or are to be sent, and whether they were taken: about a job's newest execution, and
+    about the job itself, when it was late; or about the execution that is named.
 
     \b
     Examples:
       fastlane deliveries backup
+      fastlane deliveries backup --tick 2026-11-30T03:00
       fastlane deliveries backup --format '{id} {state} {attempts}'
     """
     with connect(context) as client:
-        name, id = find_execution(client, job, execution, newest=True)
-        show(DELIVERIES, client.executions.deliveries(name.task, name.id, id)["items"], OutputForm(**form))
+        show(DELIVERIES, [sent.row for sent in _sent(client, job, RunChoice(execution, attempt, tick))], OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
 @JOB
 @click.argument("ids", metavar="DELIVERY…", nargs=-1)
 @click.option("--failed", is_flag=True, help="All that have failed.")
-@EXECUTION
+@run_options
 @CONTEXT
-def redeliver(job: str, ids: tuple[str, ...], failed: bool, execution: str | None, context: str | None) -> None:
-    """Sends webhooks about a job's newest execution again, under their ids: as `fastlane deliveries` lists them, or all that failed.
+def redeliver(job: str, ids: tuple[str, ...], failed: bool, context: str | None, **choice: Any) -> None:
+    """Sends webhooks and mails again, under their ids: as `fastlane deliveries` lists them, or all that failed.
 
     \b
     Example:
@@ -143,11 +149,45 @@ def redeliver(job: str, ids: tuple[str, ...], failed: bool, execution: str | Non
     if not ids and not failed:
         raise click.UsageError("name the deliveries, or use --failed")
     with connect(context) as client:
-        name, id = find_execution(client, job, execution, newest=True)
-        rows = client.executions.deliveries(name.task, name.id, id)["items"]
-        chosen = [*ids, *(row["id"] for row in rows if failed and row["state"] == "failed" and row["id"] not in ids)]
-        for one in chosen:
-            client.executions.redeliver(name.task, name.id, id, one)
-            echo(f"{one}: is sent again")
+        rows = _sent(client, job, RunChoice(**choice))
+        chosen = [_delivery(rows, id) for id in ids]
+        chosen += [sent for sent in rows if failed and sent.row["state"] == "failed" and sent not in chosen]
+        for sent in chosen:
+            if sent.execution is None:
+                client.jobs.redeliver(sent.job.task, sent.job.id, sent.row["id"])
+            else:
+                client.executions.redeliver(sent.job.task, sent.job.id, sent.execution, sent.row["id"])
+            echo(f"{sent.row['id']}: is sent again")
         if not chosen:
             echo("none has failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery about a job, or about an execution of it."""
+
+    row: Any
+    job: JobName
+    execution: str | None
+
+
+def _sent(client: "Client", text: str, choice: RunChoice) -> list[Sent]:
+    """The deliveries about what is named: about a job's newest execution and about the job itself, or about one execution alone."""
+    run = find_run(client, text, choice, newest=True)
+    job, id = run.job, run.execution
+    found = [] if id else [Sent(row, job, None) for row in client.jobs.deliveries(job.task, job.id)["items"]]
+    id = id or next((row["executionId"] for row in client.executions.of_job(job.task, job.id)), None)
+    if id is None and not found:
+        raise click.UsageError(f"nothing of {job} ever ran, and nothing was sent about it")
+    if id is not None:
+        found += [Sent(row, job, id) for row in client.executions.deliveries(job.task, job.id, id)["items"]]
+    return found
+
+
+def _delivery(rows: Sequence[Sent], id: str) -> Sent:
+    """The delivery of this id, or with this end. Raises click.UsageError."""
+    found = [sent for sent in rows if sent.row["id"] == id] or [sent for sent in rows if is_part(id, sent.row["id"])]
+    if len(found) != 1:
+        count = f"{len(found)} deliveries have that part in their id" if found else "there is no such delivery"
+        raise click.UsageError(f"{id!r}: {count}; `fastlane deliveries` lists them")
+    return found[0]

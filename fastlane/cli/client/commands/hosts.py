@@ -16,14 +16,14 @@ def _state(row: Any) -> str:
 
 HOSTS = ListLayout(
     (
-        Column("HOST", lambda row: row["address"], whole=True),
+        Column("HOST", lambda row: row["address"], name=True),
         Column("STATE", _state, status=True),
-        Column("POOLS", lambda row: ", ".join(row["pools"])),
-        Column("RUNNING", lambda row: f"{row['running']}{'/' + str(row['maxRunning']) if row['maxRunning'] else ''}"),
-        Column("WEIGHT", lambda row: row["weight"]),
-        Column("FROM", lambda row: "registered" if row["registered"] else "settings"),
-        Column("ID", lambda row: row["id"]),
-        Column("ERROR", lambda row: row["error"] or ""),
+        Column("POOLS", lambda row: ", ".join(row["pools"]), yields=5),
+        Column("RUNNING", lambda row: f"{row['running']}{'/' + str(row['maxRunning']) if row['maxRunning'] else ''}", yields=1),
+        Column("WEIGHT", lambda row: row["weight"], yields=7),
+        Column("FROM", lambda row: "registered" if row["registered"] else "settings", yields=6),
+        Column("ID", lambda row: row["id"], yields=4),
+        Column("ERROR", lambda row: row["error"] or "", yields=9),
     ),
     lambda row: str(row["address"]),
 )

@@ -1,16 +1,21 @@
 """The commands that list: ``ps``, ``tasks``, ``jobs``, ``ticks`` and ``pools``."""
 
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
 from fastlane.cli.client.output import Column, ListLayout, OutputForm, duration, form_options, relative, show
-from fastlane.cli.client.reference import JOB, complete_task, find_job, short
+from fastlane.cli.client.reference import JOB, SHORT, complete_task, find_job, short, unknown_task
+
+if TYPE_CHECKING:
+    from fastlane.client import Client
 
 UNDER_WAY = "enqueued,pulling,running"
 MOST = 100
+TASK = click.argument("task", metavar="[TASK]", required=False, shell_complete=complete_task)
+TASK_OPTION = click.option("--task", "only", metavar="TASK", help="Only those of this task, as TASK.", shell_complete=complete_task)
 LAST = click.option("-n", "--last", "most", type=click.IntRange(1), default=MOST, help=f"At most this many rows ({MOST}).")
 
 
@@ -22,6 +27,11 @@ def _ended(row: Any) -> str:
     """A status, with the exit code of a failure."""
     code = row.get("exitCode")
     return f"{row['status']} ({code})" if code else str(row["status"])
+
+
+def _job_status(row: Any) -> str:
+    """A status, and whether the job is late by its ``expectEvery``."""
+    return f"{row['status']} (late)" if row.get("lateSince") else str(row["status"])
 
 
 def _schedule(row: Any) -> str:
@@ -39,82 +49,94 @@ def _last(row: Any) -> str:
 
 EXECUTIONS = ListLayout(
     (
-        Column("JOB", _job, whole=True),
+        Column("JOB", _job, name=True),
         Column("STATUS", _ended, status=True),
-        Column("IMAGE", lambda row: row["image"]),
-        Column("COMMAND", lambda row: row["command"] or ""),
+        Column("IMAGE", lambda row: row["image"], yields=8),
+        Column("COMMAND", lambda row: row["command"] or "", yields=9),
         Column("DUE", lambda row: relative(row["scheduledFor"])),
-        Column("TOOK", lambda row: "" if row["durationMs"] is None else duration(row["durationMs"] / 1000)),
-        Column("HOST", lambda row: row["host"] or ""),
-        Column("ATTEMPT", lambda row: row["attempt"]),
+        Column("TOOK", lambda row: "" if row["durationMs"] is None else duration(row["durationMs"] / 1000), yields=2),
+        Column("HOST", lambda row: row["host"] or "", yields=4),
+        Column("ATTEMPT", lambda row: row["attempt"], yields=3),
+        Column("EXECUTION", lambda row: row["executionId"][-SHORT:]),
+        Column("NAME", lambda row: row.get("jobName") or "", yields=5),
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
 )
 TASKS = ListLayout(
     (
-        Column("TASK", lambda row: row["taskId"], whole=True),
-        Column("JOBS", lambda row: row["jobsCount"]),
+        Column("TASK", lambda row: row["taskId"], name=True),
+        Column("JOBS", lambda row: row["jobsCount"], yields=1),
         Column("CHANGED", lambda row: relative(row["lastModifiedAt"])),
     ),
     lambda row: str(row["taskId"]),
 )
 JOBS = ListLayout(
     (
-        Column("JOB", _job, whole=True),
-        Column("NAME", lambda row: row["name"] or ""),
-        Column("STATUS", lambda row: row["status"], status=True),
-        Column("SCHEDULE", _schedule),
+        Column("JOB", _job, name=True),
+        Column("NAME", lambda row: row["name"] or "", yields=3),
+        Column("STATUS", _job_status, status=True),
+        Column("SCHEDULE", _schedule, yields=4),
         Column("NEXT", lambda row: relative(row["nextRunAt"])),
-        Column("LAST", _last),
-        Column("IMAGE", lambda row: row["image"]),
-        Column("COMMAND", lambda row: row["command"] or ""),
+        Column("LAST", _last, yields=1),
+        Column("IMAGE", lambda row: row["image"], yields=8),
+        Column("COMMAND", lambda row: row["command"] or "", yields=9),
     ),
     lambda row: f"{row['taskId']}/{row['id']}",
 )
 TICKS = ListLayout(
     (
-        Column("DUE", lambda row: row["due"], whole=True),
-        Column("WAS", lambda row: relative(row["due"])),
+        Column("DUE", lambda row: row["due"]),
+        Column("WAS", lambda row: relative(row["due"]), yields=8),
         Column("OUTCOME", lambda row: f"{row['outcome']}{' ×' + str(row['count']) if row['count'] > 1 else ''}"),
-        Column("REASON", lambda row: row["reason"] or ""),
-        Column("EXECUTION", lambda row: row["execution"]["id"] if row["execution"] else ""),
+        Column("REASON", lambda row: row["reason"] or "", yields=9),
+        Column("EXECUTION", lambda row: row["execution"]["id"][-SHORT:] if row["execution"] else ""),
     ),
     lambda row: str(row["id"]),
 )
 POOLS = ListLayout(
     (
-        Column("POOL", lambda row: row["name"], whole=True),
-        Column("MATCH", lambda row: row["match"] or "(all others)"),
+        Column("POOL", lambda row: row["name"]),
+        Column("MATCH", lambda row: row["match"] or "(all others)", yields=8),
         Column("RUNNING", lambda row: f"{row['running']}/{row['maxRunning']}"),
-        Column("WAITING", lambda row: row["waiting"]),
+        Column("WAITING", lambda row: row["waiting"], yields=1),
         Column("STATE", lambda row: "paused" if row["paused"] else "open", status=True),
-        Column("HOSTS", lambda row: ", ".join(f"{host['host']}{'' if host['usable'] else ' (unusable)'}" for host in row["hosts"])),
+        Column(
+            "HOSTS",
+            lambda row: ", ".join(f"{host['host']}{'' if host['usable'] else ' (unusable)'}" for host in row["hosts"]),
+            yields=9,
+        ),
     ),
     lambda row: str(row["name"]),
 )
 
 
 @click.command(cls=ClientCommand)
+@TASK
 @click.option("-a", "--all", "all_", is_flag=True, help="Include executions that have ended.")
 @click.option("--status", metavar="STATUS", help="Only executions with this status, or with several: failed,timedout.")
-@click.option("--task", metavar="TASK", help="Only executions of this task.", shell_complete=complete_task)
+@TASK_OPTION
 @click.option("--since", metavar="TIME", help="Only executions due since this time, or within this duration (1h).")
 @LAST
 @form_options
 @CONTEXT
-def ps(all_: bool, status: str | None, task: str | None, since: str | None, most: int, context: str | None, **form: Any) -> None:
-    """Lists executions that run or wait, the latest due first.
+def ps(
+    task: str | None, all_: bool, status: str | None, only: str | None, since: str | None, most: int, context: str | None, **form: Any
+) -> None:
+    """Lists executions that run or wait, the latest due first: of all tasks, or of one.
 
     \b
     Examples:
       fastlane ps
+      fastlane ps -a report
       fastlane ps --status failed --since 24h
       fastlane ps -a -n 20 --json
       fastlane ps --format '{taskId}/{jobId} {status} {host}'
     """
     with connect(context) as client:
+        task = _task(task, only)
         wanted = status or (None if all_ or since else UNDER_WAY)
-        show(EXECUTIONS, islice(client.executions.list(task=task, status=wanted, since=since), most), OutputForm(**form))
+        rows = list(islice(client.executions.list(task=task, status=wanted, since=since), most))
+        show(EXECUTIONS, rows or _nothing(client, task), OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)
@@ -137,13 +159,14 @@ def tasks(words: tuple[str, ...], most: int, context: str | None, **form: Any) -
 
 
 @click.command(cls=ClientCommand)
-@click.argument("task", required=False, shell_complete=complete_task)
+@TASK
+@TASK_OPTION
 @click.option("--status", metavar="STATUS", help="Only those with this status, or with several: scheduled,paused.")
 @click.option("--label", metavar="NAME=VALUE", help="Only those with this label.")
 @LAST
 @form_options
 @CONTEXT
-def jobs(task: str | None, status: str | None, label: str | None, most: int, context: str | None, **form: Any) -> None:
+def jobs(task: str | None, only: str | None, status: str | None, label: str | None, most: int, context: str | None, **form: Any) -> None:
     """Lists jobs, newest first: of all tasks, or of one.
 
     \b
@@ -153,7 +176,28 @@ def jobs(task: str | None, status: str | None, label: str | None, most: int, con
       fastlane jobs --label team=data --format '{taskId}/{id} {nextRunAt}'
     """
     with connect(context) as client:
-        show(JOBS, islice(client.jobs.list(task=task, status=status, label=label), most), OutputForm(**form))
+        task = _task(task, only)
+        rows = list(islice(client.jobs.list(task=task, status=status, label=label), most))
+        show(JOBS, rows or _nothing(client, task), OutputForm(**form))
+
+
+def _task(named: str | None, only: str | None) -> str | None:
+    """The task of a list, which is an argument or an option."""
+    if named is not None and only is not None and named != only:
+        raise click.UsageError(f"the list is of {named!r} or, by --task, of {only!r}; name one of them")
+    return named if named is not None else only
+
+
+def _nothing(client: "Client", task: str | None) -> list[Any]:
+    """The rows of an empty list. Raises click.UsageError when its task does not exist."""
+    from fastlane.client import NotFound
+
+    try:
+        if task is not None:
+            next(client.tasks.jobs(task), None)
+    except NotFound:
+        raise unknown_task(client, task or "") from None
+    return []
 
 
 @click.command(cls=ClientCommand)

@@ -88,7 +88,7 @@ async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on
 
 
 @click.command(cls=ClientCommand, context_settings={"allow_interspersed_args": False})
-@click.option("-n", "--dry-run", is_flag=True, help="Show the next runs, and create nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the next runs, and create nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the job's name.")
 @job_options(scheduled=True)
 @CONTEXT

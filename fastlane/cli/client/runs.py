@@ -1,0 +1,106 @@
+"""Which run of a job is meant: an execution, an attempt, or the run of a due time. The commands that look at runs share these options."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fastlane.cli.client.reference import SEARCHED, JobName, find, find_execution, is_part
+
+if TYPE_CHECKING:
+    from fastlane.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """The user's choice of a run: an execution, the number of an attempt, and a due time or the id of a tick."""
+
+    execution: str | None = None
+    attempt: int | None = None
+    tick: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A job, and the id of its execution that is meant; None where the text means the job and no option chooses."""
+
+    job: JobName
+    execution: str | None
+
+    def __str__(self) -> str:
+        return f"{self.job}/{self.execution}" if self.execution else str(self.job)
+
+
+def run_options(function: F) -> F:
+    """The options that choose a run."""
+    function = click.option("--tick", metavar="TIME", help="The run of this due time, or of the tick with this id: see fastlane ticks.")(
+        function
+    )
+    number = click.IntRange(1)
+    function = click.option("--attempt", type=number, metavar="NUMBER", help="This attempt, of the newest run unless another is chosen.")(
+        function
+    )
+    return click.option("--execution", metavar="ID", help="This execution, in place of the newest.")(function)
+
+
+def find_run(client: "Client", text: str, choice: RunChoice, *, newest: bool = False) -> Run:
+    """The job that a text means, and the execution that the text or the options mean. Raises click.UsageError."""
+    found = find(client, text, newest=newest, ran=True)
+    job, execution = found.job, found.execution
+    if choice.execution is not None:
+        execution = find_execution(client, job, choice.execution)
+    if choice.tick is None and choice.attempt is None:
+        return Run(job, execution)
+    tick = None
+    if choice.tick is not None:
+        tick = _tick(client, job, choice.tick)
+    elif execution is not None:
+        tick = client.executions.get(job.task, job.id, execution)["queueJobId"]
+    return Run(job, _attempt(client, job, tick, choice.attempt))
+
+
+def find_execution_of(client: "Client", text: str, choice: RunChoice, *, newest: bool = False) -> tuple[JobName, str]:
+    """The job that a text means, and the execution that is chosen or, when none is, the job's newest. Raises click.UsageError, also when
+    nothing of the job has run."""
+    run = find_run(client, text, choice, newest=newest)
+    id = run.execution or next((row["executionId"] for row in client.executions.of_job(run.job.task, run.job.id)), None)
+    if id is None:
+        raise click.UsageError(f"nothing of {run.job} ever ran")
+    return run.job, id
+
+
+def _tick(client: "Client", job: JobName, text: str) -> str:
+    """The id of the tick that a due time, its beginning, or a part of an id means."""
+    rows = [
+        row
+        for row in islice(client.jobs.ticks(job.task, job.id), SEARCHED)
+        if row["due"].startswith(text.upper()) or row["id"] == text or is_part(text, row["id"])
+    ]
+    if not rows:
+        raise click.UsageError(f"--tick: {job} has no tick {text!r} among its last; `fastlane ticks {job}` lists them")
+    ran = [row for row in rows if row["execution"]]
+    if len(ran) > 1:
+        times = ", ".join(row["due"] for row in ran[:3])
+        raise click.UsageError(f"--tick: {text!r} could be {len(ran)} ticks: {times}; write more of the time, or the tick's id")
+    if not ran:
+        row = rows[0]
+        raise click.UsageError(f"--tick: nothing ran at {row['due']}: {row['outcome']}: {row['reason'] or 'nothing started'}")
+    return str(ran[0]["id"])
+
+
+def _attempt(client: "Client", job: JobName, tick: str | None, attempt: int | None) -> str:
+    """The execution that is this attempt (None: the last) of a tick's run (None: of the newest run)."""
+    rows: list[Any] = []
+    for row in client.executions.of_job(job.task, job.id):
+        tick = tick or row["queueJobId"]
+        if row["queueJobId"] == tick:
+            if attempt in (None, row["attempt"]):
+                return str(row["executionId"])
+            rows.append(row)
+            if row["attempt"] == 1:
+                break
+    raise click.UsageError(f"--attempt: that run of {job} has {len(rows)} attempts" if rows else f"nothing of {job} ever ran")

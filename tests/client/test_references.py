@@ -1,0 +1,100 @@
+"""How the commands name jobs and executions: an execution's URL or id means that execution everywhere, and an unknown name gets the
+nearest ones."""
+
+import pytest
+
+CRON = "0 3 * * *"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{url}",
+        "{page}",
+        "{execution}",
+        "{execution_end}",
+        "report/{execution}",
+        "report/{execution_end}",
+        "report/{job}/{execution}",
+        "report/{job_end}/{execution_end}",
+    ],
+)
+async def test_an_executions_url_or_id_means_that_execution_everywhere(server, command_line, form):
+    """Of a job that has run again since, and succeeded."""
+    first = await server.run_to_end("report", (1, b"old\n"), code=3)
+    again = (await server.post(f"{first['jobUrl']}retry")).json
+    await server.end(await server.run(again))
+    execution, job = first["executionId"], first["jobId"]
+    name = form.format(
+        url=first["executionUrl"],
+        page=f"{server.base}/console/tasks/report/jobs/{job}/executions/{execution}",
+        execution=execution,
+        execution_end=execution[-8:],
+        job=job,
+        job_end=job[-8:],
+    )
+    assert (await command_line("logs", name)).out == b"old\n"
+    assert "failed" in (await command_line("why", name)).text
+    assert "exit code 3" in (await command_line("why", name)).text
+    assert (await command_line("inspect", name)).json["executionId"] == execution
+    assert (await command_line("inspect", name, "--definition")).code == 2
+    assert (await command_line("open", "--print", name)).lines == [f"{first['executionUrl']}stream"]
+    assert (await command_line("deliveries", name, "--json")).json == []
+    kinds = (await command_line("events", "--execution", name, "--format", "{kind} {executionId}")).lines
+    assert set(kinds) == {f"execution.{kind} {execution}" for kind in ("enqueued", "started", "ended")}
+    assert "done" in (await command_line("why", "report")).text
+
+
+@pytest.mark.parametrize("command", ["rm", "pause", "resume", "run-now", "ticks"])
+async def test_what_acts_on_a_job_refuses_an_execution(server, command_line, command):
+    reply = await server.run_to_end("report")
+    refused = await command_line(command, reply["executionUrl"])
+    assert (refused.code, f"its job is report/{reply['jobId']}" in refused.err) == (2, True), refused
+    assert (await server.get(reply["jobUrl"])).status == 200
+
+
+async def test_an_execution_is_stopped_alone(server, command_line):
+    reply = await server.enqueue("backup", cron=CRON)
+    ran = (await server.post(f"{reply['jobUrl']}run")).json
+    done = await command_line("stop", ran["executionUrl"])
+    assert done.text == f"backup/{reply['jobId']}/{ran['executionId']}: stopped\n"
+    assert (await command_line("jobs", "--format", "{status}")).lines == ["scheduled"]
+
+
+async def test_attempts_and_due_times_reach_all_runs(server, command_line):
+    reply = await server.enqueue("report", cron=CRON, retries=1)
+    executions = []
+    for number in range(2):
+        ran = (await server.post(f"{reply['jobUrl']}run")).json
+        execution = await server.run(ran)
+        await server.append_log(execution, (1, f"run {number}\n".encode()))
+        await server.end(execution)
+        executions.append(execution)
+    ticks = await command_line("ticks", "report", "--format", "{due} {id}")
+    old, oldest = ticks.lines[1].split()
+    assert (await command_line("logs", "report", "--attempt", "1")).out == b"run 1\n"
+    for tick in (old, oldest, oldest[-8:]):
+        assert (await command_line("logs", "report", "--tick", tick)).out == b"run 0\n"
+        assert (await command_line("logs", "report", "--tick", tick, "--attempt", "1")).out == b"run 0\n"
+        assert (await command_line("inspect", "report", "--tick", tick)).json["executionId"] == executions[0].id
+    assert (await command_line("logs", "report", "--execution", executions[0].id, "--attempt", "1")).out == b"run 0\n"
+    assert (await command_line("why", "report", "--execution", executions[0].id[-8:])).code == 0
+    for wrong in (("--tick", "1999"), ("--tick", old[:4]), ("--attempt", "2"), ("--execution", "ffffffff")):
+        refused = await command_line("logs", "report", *wrong)
+        assert (refused.code, refused.out) == (2, b""), wrong
+    assert "could be 2 ticks" in (await command_line("logs", "report", "--tick", old[:4])).err
+
+
+@pytest.mark.parametrize("command", ["why", "jobs", "ps", "stop"])
+async def test_unknown_names_get_the_nearest_ones(server, command_line, command):
+    await server.enqueue("backup", cron=CRON, name="nightly")
+    unknown = await command_line(command, "bakcup")
+    assert (unknown.code, "there is no task 'bakcup'; did you mean 'backup'?" in unknown.err) == (2, True), unknown.err
+
+
+async def test_a_name_without_its_task_is_found_nearby(server, command_line):
+    await server.enqueue("backup", cron=CRON, name="nightly")
+    assert "did you mean 'backup/nightly'?" in (await command_line("why", "nightly")).err
+    assert "did you mean 'backup/nightly'?" in (await command_line("why", "backup/nightyl")).err
+    assert "`fastlane jobs backup` lists them" in (await command_line("why", "backup/xyz")).err
+    assert "`fastlane tasks` lists" in (await command_line("why", "xyz")).err

@@ -1,0 +1,67 @@
+"""Tables: what is cut first on a narrow terminal, and what stays whole at any width."""
+
+import pytest
+
+from fastlane.cli.client.commands.events import DELIVERIES, EVENTS
+from fastlane.cli.client.commands.hosts import HOSTS
+from fastlane.cli.client.commands.listings import EXECUTIONS, JOBS, POOLS, TASKS, TICKS
+from fastlane.cli.client.output import cell_width, laid_out
+
+LAYOUTS = {
+    "ps": EXECUTIONS, "jobs": JOBS, "ticks": TICKS, "tasks": TASKS, "pools": POOLS, "events": EVENTS, "deliveries": DELIVERIES,
+    "hosts": HOSTS,
+}  # fmt: skip
+USUAL = {
+    "JOB": "nightly-backup/1a2b3c4d", "NAME": "nightly", "STATUS": "failed (137)", "SCHEDULE": "0 3 * * 1-5 Europe/Berlin",
+    "NEXT": "in 23h 59m", "LAST": "failed (137) 23h 59m ago", "IMAGE": "registry.example.com/team/backup:2026.11.30",
+    "COMMAND": "sh -c 'tar cf /backup/everything.tar /data && upload /backup'", "DUE": "23h 59m ago", "TOOK": "12h 59m",
+    "HOST": "10.0.0.7:2375", "ATTEMPT": "2", "EXECUTION": "1a2b3c4d", "WAS": "23h 59m ago", "OUTCOME": "skipped ×12",
+    "REASON": "an execution of the job was still running", "TASK": "nightly-backup", "JOBS": "12", "CHANGED": "23h 59m ago",
+    "POOL": "default", "MATCH": "(all others)", "RUNNING": "10/10", "WAITING": "12", "STATE": "unusable",
+    "HOSTS": "10.0.0.7:2375, 10.0.0.8:2375 (unusable)", "TIME": "2026-11-30T03:00:00.000Z", "EVENT": "execution.ended",
+    "ABOUT": "nightly-backup/1a2b3c4d", "WHO": "anna from 10.0.0.1", "DETAIL": "attempt=1 exitCode=137 status=failed host=10.0.0.7:2375",
+    "DELIVERY": "1a2b3c4d", "ATTEMPTS": "4", "RECEIVER": "https://hooks.example.com", "ERROR": "503 Service Unavailable",
+    "POOLS": "default", "WEIGHT": "1", "FROM": "registered", "ID": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a4b1e9f10",
+}  # fmt: skip
+KEPT = {
+    "ps": {"JOB", "STATUS", "DUE", "EXECUTION"}, "jobs": {"JOB", "STATUS", "NEXT"}, "ticks": {"DUE", "OUTCOME", "EXECUTION"},
+    "tasks": {"TASK", "CHANGED"}, "pools": {"POOL", "RUNNING", "STATE"}, "events": {"TIME", "EVENT"},
+    "deliveries": {"DELIVERY", "STATE", "LAST"}, "hosts": {"HOST", "STATE"},
+}  # fmt: skip
+"""The status, the time and the id of each list."""
+
+
+def table(name: str, width: int, **changed: str) -> list[str]:
+    columns = LAYOUTS[name].columns
+    return laid_out(columns, [[(USUAL | changed)[column.heading] for column in columns]], width)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_status_time_and_id_are_whole_at_any_width(name, width):
+    heading, row = table(name, width)
+    assert max(map(cell_width, (heading, row))) <= width
+    for kept in KEPT[name]:
+        assert kept in heading.split()
+        assert (USUAL[kept][-9:] if kept == "JOB" else USUAL[kept]) in row, (kept, row)
+
+
+def test_the_command_is_cut_first_and_what_it_leaves_is_not():
+    whole = table("ps", 400)[1]
+    assert all(USUAL[column.heading] in whole for column in EXECUTIONS.columns)
+    row = table("ps", len(whole) - 20)[1]
+    assert USUAL["COMMAND"] not in row
+    assert all(USUAL[column.heading] in row for column in EXECUTIONS.columns if column.heading != "COMMAND")
+
+
+def test_a_long_task_loses_its_middle_and_keeps_the_end_of_the_id():
+    heading, row = table("ps", 60, JOB="a-task-with-a-name-that-is-longer-than-a-line-of-a-terminal/1a2b3c4d")
+    assert row.startswith("a-task-with")
+    assert "…/1a2b3c4d  failed (137)  23h 59m ago" in row
+    assert max(map(cell_width, (heading, row))) <= 60
+
+
+def test_a_character_that_takes_two_cells_counts_for_two():
+    lines = table("ps", 80, COMMAND="echo 日本語日本語日本語日本語日本語")
+    assert max(map(cell_width, lines)) <= 80
+    assert table("jobs", 200, NAME="日本語")[1].index("failed") == table("jobs", 200, NAME="abcdef")[1].index("failed") - 3
