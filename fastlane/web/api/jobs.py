@@ -119,7 +119,7 @@ def _next_runs(detail: JobDetail) -> Sequence[str]:
 
 def _late_since(detail: JobDetail) -> int | None:
     job = detail.view.job
-    return job.late_since if job.is_late else None
+    return None if job.stopped else job.late_since
 
 
 JOB_FULL = Serializer[JobDetail](
