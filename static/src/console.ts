@@ -8,7 +8,7 @@ import { executionPage } from "./console/execution";
 import { jobPage } from "./console/job";
 import { Live } from "./console/live";
 import { listen } from "./console/keys";
-import { executionsPage, taskPage, tasksPage } from "./console/lists";
+import { executionsPage, jobsPage, taskPage, tasksPage } from "./console/lists";
 import { morphChildren } from "./console/morph";
 import { drawAccount, drawNav } from "./console/nav";
 import { overview } from "./console/overview";
@@ -28,6 +28,7 @@ function find(path: readonly string[]): Page | null {
   if (tasks === undefined) return overview;
   if (tasks === "hosts" && !task) return hostsPage;
   if (tasks === "new" && !task) return newJobPage();
+  if (tasks === "jobs" && !task) return jobsPage(changed);
   if (tasks === "executions" && !task) return executionsPage(changed);
   if (tasks === "tasks" && !task) return tasksPage(changed);
   if (tasks === "tasks" && task && !jobs) return taskPage(task, changed);

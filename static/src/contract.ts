@@ -693,6 +693,62 @@ export interface Wait {
   attempt?: number;
 }
 
+/** Something that somebody or fastlane did. */
+export interface Event {
+  id: string;
+  time: string;
+  kind: "job.created" | "job.changed" | "job.run" | "job.retried" | "job.paused" | "job.resumed" | "job.stopped" | "job.deleted" | "task.stopped" | "task.deleted" | "tick.skipped" | "tick.missed" | "tick.expired" | "execution.enqueued" | "execution.started" | "execution.stop" | "execution.ended" | "execution.ended-by-hand" | "execution.marked-cleaned" | "delivery.requested" | "host.registered" | "host.drained" | "host.undrained" | "host.removed" | "host.unusable" | "host.usable" | "pool.paused" | "pool.resumed" | "pools.reloaded" | "dispatch.paused" | "dispatch.resumed" | "queue.rebuild" | "queue.rebuilt" | "worker.forgotten" | "login" | "login.refused" | "access.refused";
+  actor: Requester | null;
+  taskId: string | null;
+  jobId: string | null;
+  executionId: string | null;
+  host: string | null;
+  pool: string | null;
+  detail: Record<string, unknown>;
+  url: string | null;
+}
+
+/** A page of events, newest first. With filters that take few events a page may have fewer than perPage, or none, and yet a next one. */
+export interface EventPage {
+  items: Event[];
+  perPage: number;
+  hasNext: boolean;
+  nextUrl: string | null;
+}
+
+/** One attempt of a delivery. */
+export interface DeliveryAttempt {
+  at: string;
+  durationMs: number;
+  status: number | null;
+  error: string | null;
+  excerpt: string;
+}
+
+/** A message about an execution or a job to a webhook or an e-mail address. */
+export interface Delivery {
+  id: string;
+  kind: "webhook" | "mail";
+  event: string;
+  list: "succeeds" | "fails" | "finishes" | "late" | "recovered";
+  receiver?: string;
+  state: "pending" | "delivered" | "failed" | "held";
+  createdAt: string;
+  nextAttemptAt: string | null;
+  attemptsMade: number;
+  attemptsLeft: number;
+  receiverPaused: boolean;
+  attempts: DeliveryAttempt[];
+  redeliverUrl: string;
+}
+
+/** The deliveries about a job itself: that it was late, and that it has recovered. They are few, so they are not paginated. */
+export interface JobDeliveries {
+  jobId: string;
+  jobUrl: string;
+  items: Delivery[];
+}
+
 /** The option of each field that has one of its own. */
 export const OPTIONS: Record<string, string> = {
   "startIn": "--in",

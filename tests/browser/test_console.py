@@ -1,16 +1,22 @@
 """The frame of the console, and its first page, in a real browser."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import expect
 
+from fastlane.models.job import Failure, FailureReason
+from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
 from fastlane.queue.port import Report
 from tests.browser.console import FIRST_VIEW, inspect, open_console
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+FAILED = Failure(FailureReason.EXIT, "exit code 1")
 
 
 async def fill(server: Fastlane) -> None:
@@ -55,7 +61,7 @@ async def test_the_first_page_shows_what_runs_waits_failed_and_comes(context, se
     day = console.section("Last 24 hours")
     await expect(day.get_by_role("img")).to_have_accessible_name("Of the last 24 hours, an hour each: 1 done, 2 failed")
     await expect(day).to_contain_text("late on average")
-    failures = console.section("Recent failures")
+    failures = console.section("Failures by job")
     await expect(failures).to_contain_text("import-customers")
     await expect(failures).to_contain_text("Exit code 3")
     await expect(console.section("Next due").locator("li").first).to_contain_text("cleanup")
@@ -66,8 +72,32 @@ async def test_the_first_page_shows_what_runs_waits_failed_and_comes(context, se
     await now.get_by_role("link", name="running").click()
     await expect(console.page.locator("#status")).to_have_text("running")
     await console.page.goto(server.base)
-    await now.get_by_role("link", name="transcode").last.click()
+    await now.get_by_role("link", name="transcode").nth(1).click()
     await expect(console.page.locator(".title .mark")).to_have_text("running")
+    assert console.faults == []
+
+
+async def test_in_a_backlog_what_runs_stands_first_and_one_noisy_job_hides_no_other(context, server):
+    quiet = await server.enqueue("quiet", name="Weekly", command="sync")
+    await server.end(await server.run(quiet), 4)
+    noisy = await server.run_to_end("noisy", code=1)
+    one = await server.execution(noisy)
+    for _ in range(60):
+        one = next_execution(one, due=one.scheduled_for + 1, now=server.clock.now())
+        failed = replace(one, status=Status.FAILED, finished_at=server.clock.now(), exit_code=1, failure=FAILED)
+        assert await server.store.insert(failed)
+    await server.run(await server.enqueue("running"))
+    for number in range(14):
+        await server.enqueue(f"waiting-{number}")
+    console = await open_console(context, server.base)
+    now, failures = console.section("Now").locator("tbody tr"), console.section("Failures by job").locator("tbody tr")
+    await expect(now).to_have_count(8)
+    await expect(now.first).to_contain_text("running")
+    await expect(console.section("Now")).to_contain_text("All 15")
+    await expect(failures).to_have_count(2)
+    await expect(failures.first).to_contain_text("61 times")
+    await expect(failures.last).to_contain_text(f"Weekly {quiet['jobId'][-8:]}Exit code 4once")
+    assert await inspect(console.page, "overview-backlog") == {}
     assert console.faults == []
 
 
@@ -80,7 +110,7 @@ async def test_what_happens_is_shown_as_it_happens(context, server):
     await expect(console.section("Now")).to_contain_text("second")
     row = await console.section("Now").locator("tbody tr").element_handle()
     await server.end(await server.run(second), 3)
-    await expect(console.section("Recent failures")).to_contain_text("second")
+    await expect(console.section("Failures by job")).to_contain_text("second")
     await server.enqueue("third")
     await expect(console.section("Now")).to_contain_text("third")
     assert not await row.evaluate("row => row.isConnected")

@@ -29,7 +29,7 @@ async def test_a_job_is_run_paused_resumed_and_stopped(context, server):
     console = await open_console(context, page_of(server, reply))
     page, status = console.page, console.page.locator(".title .mark")
     button = page.get_by_role("group", name="Actions").get_by_role("button")
-    await expect(button).to_have_text(["Run now", "Pause", "Stop", "Delete"])
+    await expect(button).to_have_text(["Run now", "Pause", "Stop the schedule", "Delete"])
     await page.get_by_role("button", name="Run now").click()
     await expect(console.section("Executions").locator("tbody tr")).to_have_count(1)
     await page.get_by_role("button", name="Pause").click()
@@ -37,12 +37,12 @@ async def test_a_job_is_run_paused_resumed_and_stopped(context, server):
     await expect(console.section("Schedule")).to_contain_text("It is paused, so no run is due.")
     await page.get_by_role("button", name="Resume").click()
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    await page.get_by_role("button", name="Stop").click()
+    await page.get_by_role("button", name="Stop the schedule").click()
     question = page.get_by_role("alertdialog")
     await expect(question).to_contain_text("Stop the job “Nightly”")
     await question.get_by_role("button", name="Cancel").click()
     assert (await server.get(reply["jobUrl"])).json["job"]["scheduled"]
-    await page.get_by_role("button", name="Stop").click()
+    await page.get_by_role("button", name="Stop the schedule").click()
     await question.get_by_role("button", name="Stop the job").click()
     await expect(status).to_have_text("stopped")
     await expect(page.get_by_role("button", name="Retry")).to_be_visible()
@@ -58,7 +58,7 @@ async def test_deleting_asks_first_and_names_the_job(context, server):
     page = console.page
     await page.get_by_role("button", name="Delete").click()
     question = page.get_by_role("alertdialog")
-    await expect(question).to_contain_text(f"Delete the job “reports” ({reply['jobId'][-12:]}) of the task “reports”?")
+    await expect(question).to_contain_text(f"Delete the job “reports” ({reply['jobId'][-8:]}) of the task “reports”?")
     await expect(question.get_by_role("button", name="Cancel")).to_be_focused()
     assert await inspect(page, "question") == {}
     await page.keyboard.press("Escape")

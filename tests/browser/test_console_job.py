@@ -1,5 +1,6 @@
 """The console's page of a job, in a real browser."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,12 +72,51 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     await expect(console.section("What it runs")).to_contain_text("API_TOKEN=********")
     await expect(console.section("About")).to_contain_text("team=data")
     await expect(console.section("Waiting for")).to_have_count(0)
-    await expect(console.section("Ticks that did not run")).to_contain_text("It ran every time that it was due.")
+    await expect(console.section("Ticks that did not run")).to_contain_text(
+        "Each of the last 5 due times on record made an execution."
+    )
     assert await inspect(page, "job") == {}
     await bars.first.click()
     await expect(page.locator("#status")).to_have_text("done")
     await page.locator("#job").click()
     await expect(schedule).to_contain_text("At 02:30, Monday to Friday")
+    assert console.faults == []
+
+
+async def test_what_went_wrong_stands_at_the_top_and_a_run_or_the_schedule_is_stopped_and_started(context, server):
+    webhook = {"url": "https://93.184.216.34/hook"}
+    reply = await server.enqueue("reports", **NIGHTLY, expectEvery="1d", webhooks={"fails": [webhook], "late": [webhook]})
+    await run(server, reply, 9.5, code=3)
+    under_way = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    job = await server.store.job(reply["jobId"])
+    assert await server.store.advance(job, replace(job, late_since=server.clock.now() - 7_200_000), (), None)
+    console = await open_console(context, page_of(server, reply).replace(reply["jobId"], reply["jobId"][-6:]))
+    page, question = console.page, console.page.get_by_role("alertdialog")
+    await expect(page).to_have_url(page_of(server, reply).rstrip("/"))
+    await expect(page.locator(".notice.warn")).to_contain_text("Late since 2\u00a0h ago. It is expected to succeed every 1 d, and has not.")
+    await expect(page.locator(".notice.bad")).to_contain_text("The last run that ended failed just now, attempt 1 of 3. Exit code 3.")
+    buttons = page.get_by_role("group", name="Actions").get_by_role("button")
+    await expect(buttons).to_have_text(["Run now", "Pause", "Stop this run", "Stop the schedule", "Delete"])
+    await page.get_by_text("What the buttons do").click()
+    await expect(page.locator(".explained")).to_contain_text("Ends the newest execution under way")
+    await expect(console.section("Notifications")).to_contain_text("When it is late")
+    assert await inspect(page, "job-failed") == {}
+    await page.get_by_role("button", name="Stop this run").click()
+    await expect(question).to_contain_text(f"Stop the run {under_way.id[-8:]} of the job “Nightly report”")
+    await question.get_by_role("button", name="Stop this run").click()
+    await expect(console.section("Who did what")).to_contain_text("stopped a run")
+    assert (await server.store.execution(under_way.id)).stop_requested_at is not None
+    assert (await server.get(reply["jobUrl"])).json["job"]["scheduled"]
+    await page.get_by_role("button", name="Stop the schedule").click()
+    await question.get_by_role("button", name="Stop the job").click()
+    await expect(console.section("Schedule")).to_contain_text("the schedule was stopped")
+    await server.end(await server.store.execution(under_way.id), 143)
+    await page.keyboard.press("r")
+    await page.get_by_role("button", name="Start the schedule").click()
+    await expect(console.section("Schedule").locator(".runs li")).to_have_count(5)
+    await expect(console.section("Who did what")).to_contain_text("started its schedule")
+    await page.goto(f"{server.base}/console/tasks/reports/jobs/zz")
+    await expect(console.trouble).to_contain_text("There is no job 'zz'")
     assert console.faults == []
 
 

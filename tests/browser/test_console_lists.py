@@ -75,6 +75,41 @@ async def test_a_task_shows_its_jobs_and_those_of_one_status(context, server):
     assert console.faults == []
 
 
+async def test_all_jobs_are_one_list_that_is_found_by_text_task_label_status_and_id(context, server):
+    await server.run_to_end("reports", code=2)
+    nightly = await server.enqueue("reports", name="Nightly", cron="0 2 * * *", command="make report", labels={"team": "data"})
+    await server.enqueue("backup", cron="@hourly", command="pg_dump shop", expectEvery="1h")
+    console = await open_console(context, server.base)
+    page, rows = console.page, console.page.locator("tbody tr")
+    await page.locator(".figures").get_by_role("link", name="Scheduled").click()
+    await expect(rows).to_have_count(2)
+    await page.get_by_label("Status").select_option("")
+    await expect(rows).to_have_count(3)
+    await expect(rows.nth(1)).to_contain_text(f"Nightly {nightly['jobId'][-8:]}")
+    await expect(rows.nth(1)).to_contain_text("reports · At 02:00 every day · make report")
+    await expect(rows.nth(2)).to_contain_text("failed")
+    assert await inspect(page, "jobs") == {}
+    text = page.get_by_label("Search jobs: name, command, id")
+    for words, found in (("nightly", 1), ("PG_dump", 1), (nightly["jobId"][-8:], 1), ("make zip", 0)):
+        await text.fill(words)
+        await expect(rows).to_have_count(found)
+    await expect(page.locator(".nothing")).to_have_text("No job is like that.")
+    await text.fill("")
+    await page.get_by_label("Label, as team=data").fill("team=data")
+    await expect(rows).to_have_count(1)
+    await page.reload()
+    await expect(rows).to_have_count(1)
+    await page.get_by_label("Label, as team=data").fill("")
+    await page.get_by_label("Late").select_option("1")
+    await expect(rows).to_have_count(0)
+    await page.get_by_label("Late").select_option("")
+    await page.get_by_label("Of a task").fill("backup")
+    await expect(rows).to_have_count(1)
+    await rows.get_by_role("link", name="backup").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("backup")
+    assert console.faults == []
+
+
 async def test_executions_are_filtered_in_the_address(context, server):
     await server.run_to_end("backup", code=1)
     await server.run_to_end("backup")

@@ -41,10 +41,10 @@ async def test_what_one_tab_does_appears_in_the_other(context, guarded):
     job, overview = await two_tabs(context, guarded)
     await expect(overview.live).to_have_text("Live")
     await job.page.get_by_role("button", name="Run now").click()
-    await expect(overview.section("Now")).to_contain_text("reports")
+    await expect(overview.section("Now")).to_contain_text("Nightly")
     await job.page.get_by_role("button", name="Delete").click()
     await job.page.get_by_role("alertdialog").get_by_role("button", name="Delete the job").click()
-    await expect(overview.section("Now")).not_to_contain_text("reports")
+    await expect(overview.section("Now")).not_to_contain_text("Nightly")
 
 
 async def test_logging_out_in_one_tab_is_said_in_the_others_and_a_login_brings_them_back(context, guarded):

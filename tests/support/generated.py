@@ -33,7 +33,19 @@ export const OPTIONS: Record<string, string> = {
 /** Options whose value is a duration: seconds where the body has a number. */
 export const DURATIONS = %s;
 """
-ROOTS = ("TaskPage", "JobPage", "JobDetail", "Pools", "ServerStatus", "TickPage", "History", "ExecutionDetail", "Wait")
+ROOTS = (
+    "TaskPage",
+    "JobPage",
+    "JobDetail",
+    "Pools",
+    "ServerStatus",
+    "TickPage",
+    "History",
+    "ExecutionDetail",
+    "Wait",
+    "EventPage",
+    "JobDeliveries",
+)
 """The answers that pages read."""
 PLAIN = {
     "integer": "number",

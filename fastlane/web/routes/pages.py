@@ -135,8 +135,15 @@ async def show_page(handler: Handler, name: str, policy: str = STRICT_POLICY) ->
     await handler.deliver(finish_page(handler, name, handler.base_url, policy=policy))
 
 
-SEARCH = {"query": Parameter("Words in task ids.", {"type": "string"})}
-LIKE = {"like": Parameter("The job that a new one is to be like: TASK/ID.", {"type": "string"})}
+SEARCH = {"query": Parameter("Words in ids of tasks, or of what jobs show.", {"type": "string"})}
+FORM = {
+    "like": Parameter("The job that a new one is to be like: TASK/ID.", {"type": "string"}),
+    "edit": Parameter("The job that is to be changed: TASK/ID.", {"type": "string"}),
+}
+OF_JOBS = {
+    "label": Parameter("Only jobs with this label: NAME=VALUE.", {"type": "string"}),
+    "late": Parameter("Only jobs that are late.", {"type": "string"}),
+}
 
 
 @route(
@@ -146,13 +153,14 @@ LIKE = {"like": Parameter("The job that a new one is to be like: TASK/ID.", {"ty
         "/console/tasks",
         "/console/tasks/{task}",
         "/console/tasks/{task}/jobs/{job}",
+        "/console/jobs",
         "/console/tasks/{task}/jobs/{job}/executions/{execution}",
         "/console/executions",
         "/console/hosts",
         "/console/new",
     ),
     answers={200: Response("A page.", media=(HTML,))},
-    query={**FILTERS, **SEARCH, **LIKE, **pages()},
+    query={**FILTERS, **SEARCH, **OF_JOBS, **FORM, **pages()},
 )
 async def show_console(handler: Handler, **_names: str) -> None:
     """The page, which contains no data."""

@@ -8,8 +8,8 @@ const TYPING = 150;
 /** The query of the page's address. */
 export const asked = (): Record<string, string> => Object.fromEntries(new URLSearchParams(location.search));
 
-/** A field to type into. What it finds is shown while one types. */
-export function search(name: string, label: string, changed: () => void): HTMLElement {
+/** A field to type into. What it finds is shown while one types. `isSmall`: one of several beside the search itself. */
+export function search(name: string, label: string, changed: () => void, isSmall = false): HTMLElement {
   const field = el("input", {
     type: "search",
     name,
@@ -19,7 +19,8 @@ export function search(name: string, label: string, changed: () => void): HTMLEl
     autocomplete: "off",
     autocapitalize: "off",
     spellcheck: false,
-    "data-search": "",
+    className: isSmall ? "small" : "",
+    "data-search": isSmall ? undefined : "",
   });
   let timer = 0;
   field.addEventListener("input", () => {

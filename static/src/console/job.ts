@@ -1,17 +1,19 @@
 // A job: what it runs and when, what became of its executions and of its ticks, and what it waits for.
 
-import { type Execution, FINAL, type Wait } from "../api";
+import { type Execution, FINAL, statusWords, type Wait } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, running } from "../outcome";
 import { count, duration, isolated, memory, moment, sentence, shortId } from "../words";
-import { act, actions } from "./actions";
+import { act, actions, explained } from "./actions";
+import { actorOf, BY_PEOPLE, changes } from "./changes";
 import { mark } from "./marks";
 import type { Page } from "./page";
-import { facts, link, nothing, section, table } from "./parts";
-import { api, get, logOf, pages } from "./server";
+import { isHeard, lateWords, notifications } from "./notifications";
+import { facts, link, nothing, notice, section, table } from "./parts";
+import { api, get, logOf, pages, Refusal } from "./server";
 import { nextRuns } from "./runs";
 import { readOnly, session } from "./session";
-import type { Job, List, Resources, Schedule, Tick } from "./shapes";
+import type { Delivery, Event, EventPage, Job, JobRow, List, Resources, Schedule, Tick } from "./shapes";
 import { strip } from "./strip";
 import { Tail } from "./tail";
 import { ago, lasting, until } from "./times";
@@ -27,6 +29,15 @@ interface Facts {
   barred: string | null;
   why: Wait[];
   ticks: Tick[];
+  deliveries: Delivery[];
+  /** What people did with it; null where the server does not say. */
+  events: Event[] | null;
+}
+
+/** What a page can do without is not there when the server refuses it. */
+function refused(error: unknown): null {
+  if (error instanceof Refusal) return null;
+  throw error;
 }
 
 export const jobPage = (task: string, id: string): Page => {
@@ -42,33 +53,91 @@ export const jobPage = (task: string, id: string): Page => {
     },
   },
   async load() {
-    const [who, { job }, why, ticks] = await Promise.all([
+    if (!WHOLE.test(id)) return goToWhole(task, id);
+    const [who, { job }, why, ticks, events] = await Promise.all([
       session(),
       get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
       get<{ waitingFor: Wait[] }>(api.job(task, id, "why")),
       get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
+      get<EventPage>(api.events({ job: id, kind: BY_PEOPLE, perPage: "20" })).catch(refused),
     ]);
     document.title = `${isolated(job.name ?? task)} · fastlane`;
     const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "due" || !job.nextRuns.length);
+    const deliveries = await deliveriesOf(job).catch(refused);
     shown = job;
-    const facts = { job, barred: readOnly(who), why: waitsFor, ticks: ticks.items.filter((tick) => !RAN.has(tick.outcome)) };
+    const facts = { job, barred: readOnly(who), why: waitsFor, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items };
     return () => draw(facts, tail);
   },
   };
 };
 
-function draw({ job, barred, why, ticks }: Facts, tail: Tail): HTMLElement[] {
+const WHOLE = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Goes to the page of the only job of the task whose id ends so. Throws a Refusal. */
+async function goToWhole(task: string, end: string): Promise<() => HTMLElement[]> {
+  const { items } = await get<List<JobRow>>(api.allJobs({ task, query: end.toLowerCase(), perPage: "100" }));
+  const found = items.filter((one) => one.id.endsWith(end.toLowerCase()));
+  if (!found.length) throw new Refusal(404, `there is no job '${end}' in the task ${task}`);
+  if (found.length > 1) throw new Refusal(404, `${count(found.length)} jobs of the task ${task} have an id that ends with ${end}; write more of it`);
+  location.replace(pages.job(task, found[0]!.id));
+  return () => [];
+}
+
+/** The last messages about the job itself, and about its last execution that has ended. */
+async function deliveriesOf(job: Job): Promise<Delivery[]> {
+  const last = job.executions.find((one) => FINAL.has(one.status));
+  const urls = [
+    ...(job.spec.expectEvery === null && !job.lateSince ? [] : [api.job(job.taskId, job.id, "deliveries")]),
+    ...(last && isHeard(job) ? [`${last.url}deliveries/`] : []),
+  ];
+  const found = await Promise.all(urls.map((url) => get<{ items: Delivery[] }>(url)));
+  return found.flatMap(({ items }) => items).sort((one, other) => other.createdAt.localeCompare(one.createdAt)).slice(0, ROWS);
+}
+
+function draw({ job, barred, why, ticks, deliveries, events }: Facts, tail: Tail): HTMLElement[] {
+  const unstarted = ticks.filter((tick) => !RAN.has(tick.outcome));
   return [
     head(job, barred),
+    ...troubles(job),
     ...(why.length ? [waits(why)] : []),
     el(
       "div",
       { className: "columns", "data-key": "columns" },
-      el("div", {}, log(job, tail), executions(job), ...(job.schedule.kind === "cron" || ticks.length ? [missing(ticks)] : [])),
-      el("div", {}, schedule(job), spec(job), about(job)),
+      el("div", {}, log(job, tail), executions(job), ...(job.schedule.kind === "cron" || unstarted.length ? [missing(unstarted, ticks.length)] : [])),
+      el("div", {}, schedule(job), spec(job), notifications(job, deliveries), events && changes(events), about(job)),
     ),
   ];
 }
+
+/** That it is late, and why its last run that has ended did not do its work, in full. */
+function troubles(job: Job): HTMLElement[] {
+  const found: HTMLElement[] = [];
+  if (job.lateSince) {
+    const box = notice("warn", el("b", {}, "Late"), " since ", ago(job.lateSince), ". ", lateWords(job));
+    box.dataset.key = "late";
+    found.push(box);
+  }
+  const last = job.executions.find((one) => FINAL.has(one.status));
+  const words = last && last.status !== "stopped" ? reasonOf(last) : "";
+  if (!last || !words) return found;
+  const code = last.exitCode === null || /exit code/i.test(words) ? null : `exit code ${last.exitCode}`;
+  const box = notice(
+    "bad",
+    el("b", {}, "The last run that ended "),
+    el("b", {}, statusWords(last.status)),
+    " ",
+    ago(last.finishedAt ?? last.createdAt),
+    [null, attemptWords(last), code].filter((part, at) => at === 0 || part).join(", "),
+    ". ",
+    el("span", { className: "whole" }, sentence(words)),
+  );
+  box.dataset.key = "failure";
+  box.append(link(logOf(last.taskId, last.jobId, last.executionId), "Open its log"));
+  return [...found, box];
+}
+
+/** Why an execution did not do its work; its status and its attempt stand beside that. */
+const reasonOf = (one: Execution): string => (reasonWords(one) ?? "").replace(/^(attempt \d+ of \d+ )?failed: /, "");
 
 function head(job: Job, barred: string | null): HTMLElement {
   return el(
@@ -84,8 +153,10 @@ function head(job: Job, barred: string | null): HTMLElement {
     ),
     mark(job.status),
     link(logOf(job.taskId, job.id), "Log"),
+    link(pages.newJob({ edit: `${job.taskId}/${job.id}` }), "Edit"),
     link(pages.newJob({ like: `${job.taskId}/${job.id}` }), "Another like this"),
     actions(job, barred),
+    explained(job),
   );
 }
 
@@ -134,7 +205,7 @@ function executions(job: Job): HTMLElement {
 }
 
 function started(one: Execution): HTMLElement {
-  const reason = (reasonWords(one) ?? "").replace(/^(attempt \d+ of \d+ )?failed: /, "");
+  const reason = reasonOf(one);
   const attempt = one.attempt > 1 || one.status === "failed" ? attemptWords(one) : null;
   return el(
     "div",
@@ -184,7 +255,8 @@ function share(words: string, part: number | null, limit: string, title?: string
 
 // ticks
 
-function missing(ticks: readonly Tick[]): HTMLElement {
+/** `known`: how many due times are on record. */
+function missing(ticks: readonly Tick[], known: number): HTMLElement {
   const columns = [
     { title: "Outcome", cell: (tick: Tick) => mark(tick.outcome) },
     { title: "Reason", is: "grow" as const, cell: (tick: Tick) => (tick.reason ? sentence(tick.reason) : "") },
@@ -192,9 +264,15 @@ function missing(ticks: readonly Tick[]): HTMLElement {
   ];
   const content = ticks.length
     ? table("Due times at which it did not run", columns, ticks.slice(0, ROWS), (tick) => tick.id)
-    : nothing("It ran every time that it was due.");
+    : nothing(noneMissed(known));
   const words = ticks.length > ROWS ? `the last ${count(ROWS)}` : null;
   return section("Ticks that did not run", words, content);
+}
+
+/** What is true of a ledger in which each of this many due times made an execution: older ones may be gone. */
+function noneMissed(known: number): string {
+  if (!known) return "It has not been due yet.";
+  return known === 1 ? "Its only due time on record made an execution." : `Each of the last ${count(known)} due times on record made an execution.`;
 }
 
 function due(tick: Tick): HTMLElement {
@@ -213,6 +291,7 @@ function schedule(job: Job): HTMLElement {
     ["Time zone", timezone],
     ["At", startAt && moment(startAt)],
     ["While one runs", overlap && (OVERLAPS[overlap] ?? overlap)],
+    ["Expected", job.spec.expectEvery !== null && `a success every ${duration(job.spec.expectEvery * 1_000)}`],
     ["Missed ticks", catchUp && (catchUp === "latest" ? "the latest runs late" : "none runs")],
   ]);
   return section(
@@ -251,13 +330,14 @@ function spec(job: Job): HTMLElement {
 }
 
 function about(job: Job): HTMLElement {
-  const by = job.requestedBy?.user ?? job.requestedBy?.address;
+  const by = actorOf(job.createdBy);
+  const changedBy = actorOf(job.requestedBy);
   const labels = Object.entries(job.labels).map(([name, value]) => `${name}=${value}`);
   const rows = facts([
     ["Id", el("code", {}, job.id)],
     ["Labels", labels.length ? labels.join(", ") : null],
     ["Created", el("span", {}, ago(job.createdAt), by ? ` by ${by}` : "")],
-    ["Changed", job.lastModifiedAt === job.createdAt ? null : ago(job.lastModifiedAt)],
+    ["Changed", job.lastModifiedAt === job.createdAt ? null : el("span", {}, ago(job.lastModifiedAt), changedBy ? `, by ${changedBy} as it is now` : "")],
     ["As JSON", link(job.url, "the API's answer")],
   ]);
   return section("About", null, rows);

@@ -1,9 +1,9 @@
-// The pages that are lists: all tasks, the jobs of a task, and the executions of all tasks.
+// The pages that are lists: all tasks, all jobs, the jobs of a task, and the executions of all tasks.
 
 import { type Execution, FINAL, statusWords } from "../api";
 import { el, the } from "../dom";
-import { running } from "../outcome";
-import { count, duration, shortId } from "../words";
+import { reasonWords, running } from "../outcome";
+import { count, duration, moment, sentence } from "../words";
 import { asked, choice, search } from "./filters";
 import { jobLink } from "./links";
 import { mark } from "./marks";
@@ -64,20 +64,50 @@ export function taskPage(task: string, changed: () => void): Page {
       const url = (query.label ? api.jobs : api.jobsOf)(task, { perPage: PER_PAGE, ...query });
       const [who, list] = await Promise.all([session(), get<List<JobRow>>(url)]);
       morphChildren(actions, taskActions(readOnly(who)));
-      const columns = [
-        { title: "Status", cell: (one: JobRow) => link(pages.job(task, one.id), mark(one.status)) },
-        { title: "Job", is: "grow" as const, cell: named },
-        { title: "Last run", wide: true, cell: lastRun },
-        { title: "Next run", is: "number" as const, cell: (one: JobRow) => (one.nextRunAt ? until(one.nextRunAt) : "") },
-      ];
       const empty =
         query.label || query.status
           ? nothing(noJobs(query))
           : nothing("This task has no jobs. ", link(pages.newJob({ task }), "Create one"), ".");
-      return () => drawList(task, list, table(`Jobs of ${task}`, columns, list.items, (one) => one.id), empty);
+      return () => drawList(task, list, table(`Jobs of ${task}`, jobColumns(false), list.items, (one) => one.id), empty);
     },
   };
 }
+
+const LATE = [ANY, ["1", "only late ones"]] as const;
+const ALL_STATUSES = [...JOB_STATUSES.slice(0, 1), ["failed,timedout,expired", "failed, timed out or expired"] as const, ...JOB_STATUSES.slice(1)];
+
+/** All jobs and schedules. */
+export function jobsPage(changed: () => void): Page {
+  return {
+    nav: "jobs",
+    title: "Jobs",
+    events: { kind: "job,task,execution" },
+    tools: [
+      heading("Jobs"),
+      search("query", "Search jobs: name, command, id", changed),
+      search("task", "Of a task", changed, true),
+      search("label", "Label, as team=data", changed, true),
+      choice("status", "Status", ALL_STATUSES, changed),
+      choice("late", "Late", LATE, changed),
+    ],
+    async load() {
+      const query = asked();
+      if (!/^.+=/.test(query.label ?? "")) delete query.label;
+      const list = await get<List<JobRow>>(api.allJobs({ perPage: PER_PAGE, ...query }));
+      const filtered = query.query || query.task || query.label || query.status || query.late;
+      const empty = filtered ? nothing("No job is like that.") : nothing("There are no jobs yet. ", link(pages.newJob(), "Create a first one"), ".");
+      return () => drawList("Jobs", list, table("Jobs", jobColumns(true), list.items, (one) => one.id), empty);
+    },
+  };
+}
+
+/** What a list shows of a job. `withTask`: the jobs are of several tasks. */
+const jobColumns = (withTask: boolean) => [
+  { title: "Status", cell: (one: JobRow) => link(pages.job(one.taskId, one.id), mark(one.status)) },
+  { title: "Job", is: "grow" as const, cell: (one: JobRow) => named(one, withTask) },
+  { title: "Last run", wide: true, cell: lastRun },
+  { title: "Next run", is: "number" as const, cell: (one: JobRow) => (one.nextRunAt ? until(one.nextRunAt) : "") },
+];
 
 export function executionsPage(changed: () => void): Page {
   return {
@@ -95,10 +125,10 @@ export function executionsPage(changed: () => void): Page {
       const list = await get<List<Execution>>(api.executions({ perPage: PER_PAGE, ...query }));
       const columns = [
         { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
-        { title: "Job", is: "grow" as const, cell: (one: Execution) => el("div", {}, jobLink(one.taskId, one.jobId, one.jobName), commandOf(one)) },
+        { title: "Job", is: "grow" as const, cell: (one: Execution) => el("div", {}, jobLink(one.taskId, one.jobId, one.jobName), reasonOf(one), commandOf(one)) },
         { title: "Host", wide: true, cell: (one: Execution) => (one.host ? el("code", {}, one.host) : null) },
-        { title: "Due", wide: true, is: "number" as const, cell: (one: Execution) => ago(one.scheduledFor) },
-        { title: "Ran", is: "number" as const, cell: ran },
+        { title: "Due", is: "number" as const, cell: (one: Execution) => el("div", {}, ago(one.scheduledFor), el("div", { className: "narrow" }, ran(one))) },
+        { title: "Ran", wide: true, is: "number" as const, cell: ran },
       ];
       const filtered = query.status || query.task || query.since;
       const empty = nothing(filtered ? "No execution is like that." : "Nothing has run here yet.");
@@ -115,18 +145,20 @@ function noJobs({ label, status }: Record<string, string>): string {
 
 // parts of rows
 
-function named(one: JobRow): HTMLElement {
+function named(one: JobRow, withTask: boolean): HTMLElement {
   return el(
     "div",
     {},
+    jobLink(one.taskId, one.id, one.name),
+    one.lateSince && el("span", { className: "tag", title: `late since ${moment(one.lateSince)}` }, "late"),
     el(
-      "span",
-      { className: "name" },
-      one.name ? el("bdi", {}, one.name) : null,
-      one.name ? " " : null,
-      el("code", { className: "id", title: `job ${one.id}` }, shortId(one.id)),
+      "div",
+      { className: "reason" },
+      withTask && one.name ? el("span", {}, el("bdi", {}, one.taskId), " · ") : null,
+      one.schedule.description ? `${one.schedule.description} · ` : null,
+      el("code", {}, one.command ?? one.image),
     ),
-    el("div", { className: "reason" }, one.schedule.description ? `${one.schedule.description} · ` : null, el("code", {}, one.command ?? one.image)),
+    one.lastExecution && el("div", { className: "narrow" }, "Last run: ", lastRun(one)),
   );
 }
 
@@ -134,6 +166,12 @@ function lastRun(one: JobRow): HTMLElement | null {
   const last = one.lastExecution;
   if (!last) return null;
   return el("span", {}, mark(last.status), " ", ago(last.finishedAt ?? last.startedAt ?? last.createdAt));
+}
+
+/** Why it did not do its work. */
+function reasonOf(one: Execution): HTMLElement | null {
+  const reason = (reasonWords(one) ?? "").replace(/^failed: /, "");
+  return reason ? el("div", { className: "reason" }, sentence(reason)) : null;
 }
 
 const commandOf = (one: Execution): HTMLElement => el("div", { className: "reason" }, el("code", {}, one.command ?? one.image));

@@ -7,6 +7,7 @@ import { account } from "./session";
 const LINKS = [
   ["overview", "Overview", pages.overview],
   ["tasks", "Tasks", pages.tasks],
+  ["jobs", "Jobs", pages.jobs()],
   ["executions", "Executions", pages.executions()],
   ["hosts", "Hosts", pages.hosts],
   ["api", "API", `${root}docs`],

@@ -12,34 +12,71 @@ import type { Page } from "./page";
 import { command, link, nothing, notice, section, table } from "./parts";
 import { poolBars } from "./pools";
 import { api, get, logOf, pages, root } from "./server";
-import type { History, List, Status } from "./shapes";
+import type { History, Late, List, Status } from "./shapes";
 import { ago, lasting, now, until } from "./times";
 
 const UNDER_WAY = "enqueued,pulling,running";
+const ROWS = 8;
+/** Failures that are read at once, and pages of them at most: one job that fails all the time does not hide the others. */
+const FAILURES = 50;
+const MOST_PAGES = 5;
+const JOBS = 8;
 const WENT_WRONG = "failed,timedout,expired";
 const DAY = "24h";
 
 interface Facts {
   status: Status;
-  underWay: List<Execution>;
-  wrong: List<Execution>;
+  /** What runs, before what waits. */
+  underWay: Execution[];
+  wrong: Wrong;
   history: History;
+}
+
+/** The failures of the last day, of each job the one that ended last: the newest end first. */
+interface Wrong {
+  jobs: { last: Execution; times: number }[];
+  total: number;
+  /** Whether there are failures that were not looked at. */
+  isCut: boolean;
 }
 
 export const overview: Page = {
   nav: "overview",
   title: "Overview",
   async load() {
-    const [status, underWay, wrong, history] = await Promise.all([
+    const list = (status: string): Promise<List<Execution>> => get(api.executions({ status, perPage: String(ROWS) }));
+    const [status, running, waiting, wrong, history] = await Promise.all([
       get<Status>(api.status),
-      get<List<Execution>>(api.executions({ status: UNDER_WAY, perPage: "12" })),
-      get<List<Execution>>(api.executions({ status: WENT_WRONG, since: DAY, perPage: "8" })),
+      list("pulling,running"),
+      list("enqueued"),
+      readFailures(),
       get<History>(api.history),
     ]);
+    const underWay = [...running.items, ...waiting.items].slice(0, ROWS);
     const facts = { status, underWay, wrong, history };
     return () => (isEmpty(status) ? welcome(status) : draw(facts));
   },
 };
+
+async function readFailures(): Promise<Wrong> {
+  const byJob = new Map<string, { last: Execution; times: number }>();
+  let url: string | null = api.executions({ status: WENT_WRONG, since: DAY, perPage: String(FAILURES) });
+  let total = 0;
+  for (let page = 0; url && page < MOST_PAGES && byJob.size < JOBS; page++) {
+    const list: List<Execution> = await get<List<Execution>>(url);
+    for (const one of list.items) {
+      const known = byJob.get(one.jobId);
+      const last = known && endOf(known.last) >= endOf(one) ? known.last : one;
+      byJob.set(one.jobId, { last, times: (known?.times ?? 0) + 1 });
+    }
+    total = list.total;
+    url = list.nextUrl;
+  }
+  const jobs = [...byJob.values()].sort((one, other) => endOf(other.last).localeCompare(endOf(one.last)));
+  return { jobs: jobs.slice(0, JOBS), total, isCut: url !== null };
+}
+
+const endOf = (one: Execution): string => one.finishedAt ?? one.scheduledFor;
 
 const isEmpty = (status: Status): boolean => status.jobs.count === 0 && Object.values(status.executions).every((one) => one === 0);
 
@@ -52,7 +89,7 @@ function draw(facts: Facts): HTMLElement[] {
     el(
       "div",
       { className: "columns", "data-key": "columns" },
-      el("div", {}, now_(facts), day(facts.history), failures(facts)),
+      el("div", {}, now_(facts), failures(facts), day(facts.history)),
       el("div", {}, section("Pools", null, poolBars(status.queues)), next(status), hosts(status)),
     ),
   ];
@@ -84,7 +121,20 @@ function troubles(status: Status): HTMLElement[] {
   for (const [pool, lane] of Object.entries(status.strandedQueues)) {
     found.push(notice("warn", `No worker serves the pool ${pool} any more, where ${count(lane.ready + lane.timed + lane.blocked)} wait.`));
   }
+  const late = status.jobs.late ?? [];
+  if (late.length) found.push(lateJobs(late));
   return found;
+}
+
+const MOST_LATE = 5;
+
+/** The jobs that have not succeeded for too long, those that are late for longest first. */
+function lateJobs(late: readonly Late[]): HTMLElement {
+  const rows = late.slice(0, MOST_LATE).map((one) => el("li", {}, jobLink(one.taskId, one.jobId, one.name), " since ", ago(one.lateSince)));
+  const words = late.length === 1 ? "A job is late" : `${count(late.length)}${late.length === 100 ? " or more" : ""} jobs are late`;
+  const box = el("div", { className: "notice warn", "data-key": "late" }, el("div", {}, el("p", {}, el("b", {}, words)), el("ul", {}, ...rows)));
+  if (late.length > MOST_LATE) box.append(link(pages.jobs({ late: "1" }), "All of them"));
+  return box;
 }
 
 const RESTORED = "All dispatch is paused, because the store went back to an earlier state, as after a backup was restored.";
@@ -92,35 +142,36 @@ const RESTORED = "All dispatch is paused, because the store went back to an earl
 function figures({ status, history }: Facts): HTMLElement {
   const { running, pulling, enqueued } = status.executions;
   const list = (query: Record<string, string>): string => pages.executions(query);
-  const rows: [string, string, number, string, string | null][] = [
+  const rows: [string, string, number, string, string][] = [
     ["running", "Running", running + pulling, "now", list({ status: "pulling,running" })],
     ["enqueued", "Waiting", enqueued, "now", list({ status: "enqueued" })],
     ["failed", "Failed", sum(history.hours, wrongIn), "last 24 h", list({ status: WENT_WRONG, since: DAY })],
     ["done", "Done", sum(history.hours, (hour) => hour.done), "last 24 h", list({ status: "done", since: DAY })],
-    ["scheduled", "Scheduled", status.jobs.byStatus?.scheduled ?? status.jobs.scheduled.length, "jobs", null],
+    ["scheduled", "Scheduled", status.jobs.byStatus?.scheduled ?? status.jobs.scheduled.length, "jobs", pages.jobs({ status: "scheduled" })],
   ];
   const cards = rows.map(([is, name, value, when, href]) =>
     el(
       "div",
       { className: value ? "" : "zero" },
-      el("dt", {}, href ? link(href, mark(is, name)) : mark(is, name)),
+      el("dt", {}, link(href, mark(is, name))),
       el("dd", {}, el("b", {}, count(value)), " ", el("small", {}, when)),
     ),
   );
   return el("dl", { className: "figures", "data-key": "figures" }, ...cards);
 }
 
-function now_({ underWay }: Facts): HTMLElement {
+function now_({ status, underWay }: Facts): HTMLElement {
   const columns = [
     { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
-    { title: "Task", is: "grow" as const, cell: nameOf },
+    { title: "Job", is: "grow" as const, cell: nameOf },
     { title: "Host", wide: true, cell: (one: Execution) => (one.host ? el("code", {}, one.host) : null) },
     { title: "For", is: "number" as const, cell: (one: Execution) => since(one) },
   ];
-  const content = underWay.items.length
-    ? table("Executions under way", columns, underWay.items, (one) => one.executionId)
-    : nothing("Nothing runs or waits.");
-  return section("Now", more(underWay, { status: UNDER_WAY }), content);
+  const content = underWay.length ? table("Executions under way", columns, underWay, (one) => one.executionId) : nothing("Nothing runs or waits.");
+  const { running, pulling, enqueued } = status.executions;
+  const total = running + pulling + enqueued;
+  const more = total > underWay.length ? link(pages.executions({ status: UNDER_WAY }), `All ${count(total)}`) : null;
+  return section("Now", more, content);
 }
 
 /** How long it has run, or waited; or when it is due. */
@@ -130,47 +181,39 @@ function since(one: Execution): HTMLElement {
 }
 
 function failures({ wrong }: Facts): HTMLElement {
+  type Row = Wrong["jobs"][number];
   const columns = [
-    { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
-    { title: "Task", is: "grow" as const, cell: (one: Execution) => el("div", {}, nameOf(one), el("div", { className: "reason" }, reason(one))) },
-    { title: "When", is: "number" as const, cell: (one: Execution) => ago(one.finishedAt ?? one.scheduledFor) },
+    { title: "Status", cell: ({ last }: Row) => link(logOf(last.taskId, last.jobId, last.executionId), mark(last.status)) },
+    { title: "Job", is: "grow" as const, cell: ({ last }: Row) => el("div", {}, nameOf(last), el("div", { className: "reason" }, reason(last))) },
+    { title: "Times", wide: true, is: "number" as const, cell: ({ times }: Row) => (times > 1 ? `${count(times)} times` : "once") },
+    {
+      title: "Last",
+      is: "number" as const,
+      cell: ({ last, times }: Row) => el("div", {}, ago(endOf(last)), times > 1 && el("div", { className: "narrow" }, `${count(times)} times`)),
+    },
   ];
-  const content = wrong.items.length
-    ? table("Executions that failed, timed out or expired in the last 24 hours", columns, wrong.items, (one) => one.executionId)
+  const content = wrong.jobs.length
+    ? table("The last failure of each job in the last 24 hours", columns, wrong.jobs, ({ last }) => last.jobId)
     : nothing("Nothing failed in the last 24 hours.");
-  return section("Recent failures", more(wrong, { status: WENT_WRONG, since: DAY }), content);
+  const more = wrong.total > wrong.jobs.length ? link(pages.executions({ status: WENT_WRONG, since: DAY }), `All ${count(wrong.total)}`) : null;
+  return section("Failures by job", more, content, wrong.isCut && nothing(`Only the last ${count(MOST_PAGES * FAILURES)} failures were looked at.`));
 }
 
 /** Why it failed, as a sentence begins; the status itself stands beside it. */
 function reason(one: Execution): string {
   const words = (reasonWords(one) ?? "").replace(/^failed: /, "");
-  return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+  const code = one.exitCode === null || /exit code/i.test(words) ? "" : `, exit code ${one.exitCode}`;
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}${code}`;
 }
-
-/** Leads to the whole list, where it is longer than what is shown. */
-const more = (list: List<unknown>, query: Record<string, string>): HTMLElement | null =>
-  list.total > list.items.length ? link(pages.executions(query), `All ${count(list.total)}`) : null;
 
 const nameOf = (one: Execution): HTMLElement => jobLink(one.taskId, one.jobId, one.jobName);
 
-/** The next due jobs, each with a point on a line from now to the last of them. */
+/** The next due jobs. */
 function next(status: Status): HTMLElement {
-  const jobs = status.jobs.scheduled.filter((job) => job.nextRunAt).slice(0, 8);
+  const jobs = status.jobs.scheduled.filter((job) => job.nextRunAt).slice(0, JOBS);
   if (!jobs.length) return section("Next due", null, nothing("No job is scheduled. ", link(pages.newJob(), "Schedule one"), "."));
-  const last = Math.max(...jobs.map((job) => Date.parse(job.nextRunAt!)));
-  const span = Math.max(1, last - now());
-  const rows = jobs.map((job) => {
-    const dot = el("i", {});
-    dot.style.left = `${Math.round(Math.min(1, Math.max(0, (Date.parse(job.nextRunAt!) - now()) / span)) * 1_000) / 10}%`;
-    return el(
-      "li",
-      { "data-key": job.jobId },
-      jobLink(job.taskId, job.jobId, job.name),
-      until(job.nextRunAt!),
-      el("span", { className: "track", "aria-hidden": "true" }, dot),
-    );
-  });
-  return section("Next due", null, el("ol", { className: "timeline" }, ...rows));
+  const rows = jobs.map((job) => el("li", { "data-key": job.jobId }, jobLink(job.taskId, job.jobId, job.name), until(job.nextRunAt!)));
+  return section("Next due", link(pages.jobs({ status: "scheduled" }), "All scheduled"), el("ol", { className: "timeline" }, ...rows));
 }
 
 /** The hosts, each once, with all pools that give it work. */

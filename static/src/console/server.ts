@@ -34,6 +34,7 @@ export const pages = {
   tasks: path("console", "tasks"),
   task: (task: string) => path("console", "tasks", task),
   hosts: path("console", "hosts"),
+  jobs: (query: Record<string, string> = {}) => `${path("console", "jobs")}${withQuery(query)}`,
   newJob: (query: Record<string, string> = {}) => `${path("console", "new")}${withQuery(query)}`,
   executions: (query: Record<string, string> = {}) => `${path("console", "executions")}${withQuery(query)}`,
   job: (task: string, job: string) => path("console", "tasks", task, "jobs", job),
@@ -46,6 +47,10 @@ export const api = {
   pools: path("pools"),
   pool: (name: string, verb: string) => path("pools", name, verb),
   blacklist: path("docker-executor", "blacklist"),
+  /** What happened to a job. */
+  events: (query: Record<string, string>) => `${path("events")}${withQuery(query)}`,
+  /** Jobs of all tasks. */
+  allJobs: (query: Record<string, string>) => `${path("jobs")}${withQuery(query)}`,
   history: `${path("history")}?hours=24`,
   job: (task: string, job: string, below: string, query: Record<string, string> = {}) =>
     `${path("tasks", task, "jobs", job, ...(below ? [below] : []))}${withQuery(query)}`,
@@ -98,7 +103,16 @@ export async function send<T>(method: string, url: string, content?: object): Pr
 }
 
 /** Sends a request as it is, and gives the answer as it is. Throws a Refusal. */
-export async function exchange(method: string, url: string, body?: string, headers: Record<string, string> = {}): Promise<string> {
+export const exchange = async (method: string, url: string, body?: string, headers: Record<string, string> = {}): Promise<string> =>
+  (await exchangeTagged(method, url, body, headers)).text;
+
+/** As `exchange`, with the version (`ETag`) of what was read, if the answer has one. */
+export async function exchangeTagged(
+  method: string,
+  url: string,
+  body?: string,
+  headers: Record<string, string> = {},
+): Promise<{ text: string; tag: string | null }> {
   let answer: Response;
   let text: string;
   try {
@@ -110,7 +124,7 @@ export async function exchange(method: string, url: string, body?: string, heade
   }
   const date = answer.headers.get("Date");
   if (date) setClock(Date.parse(date));
-  if (answer.ok) return text;
+  if (answer.ok) return { text, tag: answer.headers.get("ETag") };
   const { detail, errors } = (read(text) ?? {}) as { detail?: string; errors?: { field: string; message: string }[] };
   throw new Refusal(answer.status, detail ?? `The server refused this (${answer.status}).`, errors);
 }

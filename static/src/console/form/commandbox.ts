@@ -22,12 +22,22 @@ export function drawCommands(task: string, body: Fields, who: Session, missing: 
   return [
     ...(missing ? [hint("Secrets are missing, so the server refuses these as they are.")] : []),
     el("h3", {}, "curl"),
-    command(curl(api.task(task, ""), body, loginOf(who))),
+    command(curl("POST", api.task(task, ""), body, loginOf(who))),
     el("h3", {}, "fastlane"),
     "command" in made
       ? command(`FASTLANE_URL=${server} ${made.command}`)
       : hint(`Its commands have no options for ${made.without.join(", ")}. Use curl for this job.`),
     ...(who.needsLogin ? [hint("Both need to know who you are: set FASTLANE_TOKEN, or for fastlane also FASTLANE_USER.")] : []),
+  ];
+}
+
+/** The command for a change of a job: the fields that differ. */
+export function drawChange(url: string, content: Fields, who: Session, missing: number): HTMLElement[] {
+  if (!content.size) return [nothing("Nothing is changed yet.")];
+  return [
+    ...(missing ? [hint("Secrets are missing, so the server refuses this as it is.")] : []),
+    command(curl("PATCH", url, content, loginOf(who))),
+    ...(who.needsLogin ? [hint("It needs to know who you are: set FASTLANE_TOKEN.")] : []),
   ];
 }
 

@@ -7,8 +7,8 @@ import { compact, type Fields, type Json, Num } from "./json";
 import { quote } from "./shell";
 
 /** The request as a command. `login`: how one says who one is, if one has to. */
-export function curl(url: string, body: Fields, login: string): string {
-  return `curl -XPOST ${login}-d ${quote(compact(body))} ${quote(url)}`;
+export function curl(method: string, url: string, body: Fields, login: string): string {
+  return `curl -X${method} ${login}-d ${quote(compact(body))} ${quote(url)}`;
 }
 
 const STARTS = ["startIn", "startAt", "cron"];

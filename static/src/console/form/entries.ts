@@ -2,7 +2,7 @@
 
 import { el } from "../../dom";
 import { isolated } from "../../words";
-import { at, type Fault, faultWords, typed } from "./body";
+import { at, type Fault, typed } from "./body";
 import { type Fields, type Json, Num } from "./json";
 
 export type Input = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
@@ -49,10 +49,18 @@ export function labelled(input: Input, label: string, hint = ""): HTMLElement {
 export function showFaults(input: Input, faults: readonly Fault[]): void {
   const place = document.getElementById(`${input.id}-fault`);
   if (!place) return;
-  const words = faults.map((fault) => isolated(faultWords(fault))).join("\n");
+  const words = faults.map((fault) => isolated(ownWords(input, fault))).join("\n");
   if (place.textContent !== words) place.textContent = words;
   if (words) input.setAttribute("aria-invalid", "true");
   else input.removeAttribute("aria-invalid");
+}
+
+/** A fault in the words of the field: by its label, or by the name that a row has. */
+function ownWords(input: Input, { field, message }: Fault): string {
+  if (!field) return message;
+  const label = input.labels?.[0]?.textContent ?? field;
+  const row = input.closest(".pair:not(.one)") && field.includes(".") ? field.slice(field.indexOf(".") + 1) : null;
+  return `${row || label} ${message}${/[.!?]$/.test(message) ? "" : "."}`;
 }
 
 /** Puts a text into an input. An input that cannot hold it is left to the JSON. */

@@ -1,32 +1,35 @@
-// The form of a new job. The body of the request is the one truth; the fields, the JSON and the commands are views of it.
+// The form of a job, a new one or one that is there. The body of the request is the one truth; the fields, the JSON and the commands are views of it.
 
 import { el, say } from "../../dom";
 import { sentence } from "../../words";
-import { nothing, notice, section } from "../parts";
+import { nothing, section } from "../parts";
 import { pages, Refusal } from "../server";
 import { readOnly, type Session } from "../session";
 import { type Fault, masked, NOT_CARRIED, put } from "./body";
-import { drawCommands } from "./commandbox";
+import { drawChange, drawCommands } from "./commandbox";
 import { type Input, labelled, line, type Owner, showFaults } from "./entries";
 import { compact, type Fields, type Json } from "./json";
 import { JsonView } from "./jsonview";
 import { beyond, type Layout, layout } from "./layout";
 import { drawWhen, drawWhere, type Judgement, judge, whenWords } from "./preview";
+import { SCHEDULE_FIELDS } from "./schedule";
+import { secretsNotice } from "./secrets";
 import { Sender } from "./sender";
+import { NEW, type Target } from "./target";
 import { troubles } from "./trouble";
 
 export interface Start {
   title: string;
   task: string;
   body: Fields;
+  /** The change of a job that is there; a new job, unless given. */
+  target?: Target;
 }
 
 /** Milliseconds without a key after which the server is asked. */
 const TYPING = 250;
 /** Stands for the task while there is none. */
 const ANY_TASK = "task";
-const SECRETS = "The API does not show secrets, so these could not be carried over";
-const GIVE = "Give them again, or remove them.";
 const NOTHING: Judgement = { preview: null, faults: [], refusal: null };
 
 export class Form implements Owner {
@@ -44,7 +47,8 @@ export class Form implements Owner {
   private readonly views: readonly HTMLButtonElement[];
   private readonly send: HTMLButtonElement;
   private readonly barred: string | null;
-  private readonly sender = new Sender();
+  private readonly target: Target;
+  private readonly sender: Sender;
   private readonly touched = new Set<Input>();
   /** Whether fields that nobody has typed into show their faults. */
   private strict = false;
@@ -68,11 +72,14 @@ export class Form implements Owner {
     private readonly who: Session,
   ) {
     this.body = start.body;
+    this.target = start.target ?? NEW;
+    this.sender = new Sender(this.target);
     this.barred = readOnly(who);
     this.task.value = start.task;
+    this.task.readOnly = this.isChange;
     this.json = new JsonView((body) => this.replace(body));
     this.layout = layout(this, this.when);
-    this.send = el("button", { type: "submit", className: "primary", disabled: this.barred !== null, title: this.barred ?? "" }, "Create the job");
+    this.send = el("button", { type: "submit", className: "primary", disabled: this.barred !== null, title: this.barred ?? "" }, this.target.button);
     this.views = ["Form", "JSON"].map((words, index) => {
       const button = el("button", { type: "button", "aria-pressed": String(index === 0) }, words);
       button.addEventListener("click", () => this.view(index === 1));
@@ -91,10 +98,11 @@ export class Form implements Owner {
   }
 
   private draw(title: string): HTMLFormElement {
-    const task = labelled(this.task, "Task", "The name under which the job is found. A new name makes a new task.");
+    const hint = this.isChange ? "A job stays in its task." : "The name under which the job is found. A new name makes a new task.";
+    const task = labelled(this.task, "Task", hint);
     return el(
       "form",
-      { className: "new", noValidate: true, "aria-label": "New job" },
+      { className: "new", noValidate: true, "aria-label": title },
       el("div", { className: "title" }, el("h1", {}, title), el("div", { className: "views", role: "group", "aria-label": "View" }, ...this.views)),
       this.secrets,
       this.trouble,
@@ -139,6 +147,15 @@ export class Form implements Owner {
     this.showBeyond();
   }
 
+  private get isChange(): boolean {
+    return this.target.method === "PATCH";
+  }
+
+  /** What would be sent. */
+  private get content(): Fields {
+    return this.target.content(this.body);
+  }
+
   private get inJson(): boolean {
     return !this.json.element.hidden;
   }
@@ -147,14 +164,15 @@ export class Form implements Owner {
     this.refusal = null;
     this.fresh = false;
     const task = this.taskId;
-    const missing = masked(this.body);
-    const commands = this.json.fault ? "" : `${task}\n${compact(this.body)}`;
+    const { content } = this;
+    const missing = masked(content);
+    const commands = this.json.fault ? "" : `${task}\n${compact(content)}`;
     if (commands !== this.shown || !commands) {
-      const drawn = this.json.fault ? [nothing("The JSON cannot be read.")] : drawCommands(task, this.body, this.who, missing.length);
-      this.commands.replaceChildren(...drawn);
+      const drawn = this.isChange ? drawChange(this.target.url(task), content, this.who, missing.length) : drawCommands(task, content, this.who, missing.length);
+      this.commands.replaceChildren(...(this.json.fault ? [nothing("The JSON cannot be read.")] : drawn));
     }
     this.shown = commands;
-    this.secrets.replaceChildren(...(missing.length ? [notice("warn", `${SECRETS}: ${missing.join(", ")}. ${GIVE}`)] : []));
+    this.secrets.replaceChildren(...secretsNotice(masked(this.body), missing));
     this.showBeyond();
     this.showFaults();
     clearTimeout(this.timer);
@@ -178,7 +196,7 @@ export class Form implements Owner {
     const ordinal = ++this.asked;
     if (this.barred) return this.showPreview(`${this.barred} So there is no preview.`);
     if (this.json.fault) return;
-    const found = await judge(this.taskId || ANY_TASK, this.body);
+    const found = await judge(this.target, this.taskId || ANY_TASK, this.body);
     if (ordinal !== this.asked) return;
     this.judgement = found;
     this.fresh = true;
@@ -188,9 +206,10 @@ export class Form implements Owner {
 
   private showPreview(reason: string): void {
     const { preview } = this.judgement;
-    this.when.replaceChildren(...drawWhen(preview, reason));
+    const start = this.isChange ? (SCHEDULE_FIELDS.some((name) => this.content.has(name)) ? "saved" : "kept") : "created";
+    this.when.replaceChildren(...drawWhen(preview, reason, start));
     this.where.replaceChildren(...(this.taskId ? drawWhere(preview, reason) : [nothing("Its task decides in which pool it runs.")]));
-    const words = preview && preview.schedule.kind !== "now" ? whenWords(preview) : "";
+    const words = preview && preview.schedule.kind !== "now" ? whenWords(preview, start) : "";
     if (words && words !== this.said) say(words);
     this.said = words;
   }
@@ -199,7 +218,7 @@ export class Form implements Owner {
 
   /** What is known to be wrong before the server is asked. */
   private ownFaults(): Fault[] {
-    const found = masked(this.body).map((field) => ({ field, message: NOT_CARRIED }));
+    const found = masked(this.content).map((field) => ({ field, message: NOT_CARRIED }));
     if (this.strict && !this.taskId) found.push({ field: "taskId", message: "is missing; name the task under which the job is found" });
     if ([".", ".."].includes(this.taskId)) found.push({ field: "taskId", message: "is not a task's name; choose another one" });
     return found;
@@ -228,7 +247,7 @@ export class Form implements Owner {
     this.json.showFaults(this.inJson && !this.json.fault ? all.filter(({ field }) => field !== "taskId") : []);
     // What the server said before may be of a row that is gone.
     if (this.fresh) this.elsewhere = elsewhere;
-    const box = troubles(this.inJson ? [] : this.elsewhere, this.refusal, this.sender.mayBeIn, () => this.view(true));
+    const box = troubles(this.target, this.inJson ? [] : this.elsewhere, this.refusal, this.sender.mayBeIn, () => this.view(true));
     if (box?.textContent !== (this.trouble.textContent || undefined)) this.trouble.replaceChildren(...(box ? [box] : []));
     return [...byInput.keys()];
   }
@@ -279,9 +298,9 @@ export class Form implements Owner {
   private async create(): Promise<void> {
     if (this.controlFaults().length || this.ownFaults().length) return this.ask();
     try {
-      const { taskId, jobId } = await this.sender.create(this.taskId, this.body);
+      const { taskId, jobId } = await this.sender.send(this.taskId, this.body);
       this.created = true;
-      say("The job was created");
+      say(this.target.done);
       location.assign(pages.job(taskId, jobId));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -297,6 +316,6 @@ export class Form implements Owner {
     if (!is) this.created = false;
     this.sending = is;
     this.send.disabled = is || this.barred !== null;
-    this.send.textContent = is ? "Creating…" : "Create the job";
+    this.send.textContent = is ? this.target.busy : this.target.button;
   }
 }

@@ -5,6 +5,7 @@ import { section } from "../parts";
 import { commandControl } from "./arguments";
 import { type Control, entry, type Owner } from "./entries";
 import type { Fields } from "./json";
+import { mailControls, webhooksControl } from "./notify";
 import { rows } from "./rows";
 import { SCHEDULE_FIELDS, scheduleControl } from "./schedule";
 
@@ -18,7 +19,8 @@ export interface Layout {
 }
 
 const MORE_FIELDS = ["name", "labels", "retryDelay", "expiresIn", "priority", "concurrency"];
-const SHOWN = new Set(["image", "command", "envs", "timeout", "retries", "resources", ...MORE_FIELDS, ...SCHEDULE_FIELDS]);
+const TOLD_FIELDS = ["expectEvery", "notify", "webhooks"];
+const SHOWN = new Set(["image", "command", "envs", "timeout", "retries", "resources", ...MORE_FIELDS, ...TOLD_FIELDS, ...SCHEDULE_FIELDS]);
 const SHOWN_RESOURCES = new Set(["memory", "cpus", "pids"]);
 
 /** The fields of a body that the form does not show. */
@@ -57,8 +59,22 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
     el("div", { className: "grid" }, ...more.map((one) => one.element)),
     labels.element,
   );
-  const hidden = new Set<Control>([...more, labels]);
-  const controls = [image, command, envs, schedule, ...limits, ...more, labels];
+  const expected = entry(owner, ["expectEvery"], "Expected to succeed every", { number, placeholder: "1d", hint: "Without a success for so long it is late." });
+  const mails = mailControls(owner);
+  const webhooks = webhooksControl(owner);
+  const told = el(
+    "details",
+    {},
+    el("summary", {}, "When it is late, mail and webhooks"),
+    expected.element,
+    el("fieldset", {}, el("legend", {}, "Mail"), el("div", { className: "grid" }, ...mails.map((one) => one.element))),
+    webhooks.element,
+  );
+  const folds = new Map<Control, HTMLDetailsElement>([
+    ...[...more, labels].map((one) => [one, folded] as const),
+    ...[expected, ...mails, webhooks].map((one) => [one, told] as const),
+  ]);
+  const controls = [image, command, envs, schedule, ...limits, ...more, labels, expected, ...mails, webhooks];
   return {
     element: el(
       "div",
@@ -66,14 +82,17 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
       section("What runs", null, el("div", { className: "fields" }, image.element, command.element, envs.element)),
       section("Schedule", null, el("div", { className: "fields" }, schedule.element)),
       section("Limits", null, el("div", { className: "fields" }, el("div", { className: "grid" }, ...limits.map((one) => one.element)), folded)),
+      section("Notifications", null, el("div", { className: "fields" }, told)),
     ),
     controls,
     show() {
       for (const control of controls) control.show();
       folded.open ||= MORE_FIELDS.some((name) => owner.body.has(name));
+      told.open ||= TOLD_FIELDS.some((name) => owner.body.has(name));
     },
     reveal(control) {
-      if (hidden.has(control)) folded.open = true;
+      const fold = folds.get(control);
+      if (fold) fold.open = true;
     },
   };
 }

@@ -84,7 +84,7 @@ export function rows(owner: Owner, field: string, title: string, one: string, na
       return all.flatMap(({ name }) => {
         const twice = Boolean(name.value) && seen.has(name.value);
         seen.add(name.value);
-        return twice ? [[name, `${field}.${name.value}: appears twice; keep one of them`] as const] : [];
+        return twice ? [[name, `${name.value} appears twice; keep one of them.`] as const] : [];
       });
     },
   };

@@ -1,9 +1,10 @@
-// Creates the job, once: a request whose answer was lost is sent again under the same key, by which the server knows it.
+// Creates or changes the job, once: a request whose answer was lost is sent again under the same key, by which the server knows it.
 
-import { api, exchange, Refusal } from "../server";
+import { exchange, Refusal } from "../server";
 import { compact, type Fields } from "./json";
+import type { Target } from "./target";
 
-/** The ids of the job that was created. */
+/** The ids of the job that was created or changed. */
 export interface Created {
   taskId: string;
   jobId: string;
@@ -19,10 +20,13 @@ export class Sender {
     return this.unsure;
   }
 
+  constructor(private readonly target: Target) {}
+
   /** Throws a Refusal. */
-  async create(task: string, body: Fields): Promise<Created> {
+  async send(task: string, body: Fields): Promise<Created> {
+    const { method, headers, content } = this.target;
     try {
-      const answer = await exchange("POST", api.task(task, ""), compact(body), { "Idempotency-Key": this.key });
+      const answer = await exchange(method, this.target.url(task), compact(content(body)), { ...headers, "Idempotency-Key": this.key });
       this.unsure = null;
       this.key = newKey();
       return JSON.parse(answer) as Created;

@@ -1,0 +1,165 @@
+// Who is told of how the job fares: addresses of mail, and webhooks.
+
+import { el, say } from "../../dom";
+import { at } from "./body";
+import { area, type Control, fill, grow, type Input, labelled, line, type Owner } from "./entries";
+import type { Fields, Json } from "./json";
+
+const TRIGGERS = [
+  ["fails", "fails, times out or expires"],
+  ["succeeds", "is done"],
+  ["finishes", "ends, however it does"],
+  ["late", "is late"],
+  ["recovered", "succeeds after it was late"],
+] as const;
+
+/** The texts of a list; null if it is none of texts, or has what a line cannot show. */
+function texts(value: Json | undefined): string[] | null {
+  if (value === undefined) return [];
+  return Array.isArray(value) && value.every((one): one is string => typeof one === "string" && !/[,\s]/.test(one)) ? value : null;
+}
+
+/** A line for each list of addresses, which commas or spaces separate. */
+export function mailControls(owner: Owner): Control[] {
+  return TRIGGERS.map(([trigger, words]) => {
+    const input = line("team@example.com");
+    const path = ["notify", trigger];
+    input.addEventListener("input", () => {
+      const given = input.value.split(/[,\s]+/).filter(Boolean);
+      owner.edit(path, given.length ? given : undefined, input);
+    });
+    return {
+      element: labelled(input, `When it ${words}`),
+      show: () => fill(input, texts(at(owner.body, path))?.join(", ") ?? null),
+      inputOf: (field) => (field === "notify" || field === `notify.${trigger}` || field.startsWith(`notify.${trigger}.`) ? shownOf(input, field) : null),
+    };
+  });
+}
+
+/** The input, but for a fault of all addresses only when it has one. */
+const shownOf = (input: HTMLInputElement, field: string): HTMLInputElement | null => (field === "notify" && !input.value ? null : input);
+
+interface Row {
+  when: HTMLSelectElement;
+  url: HTMLInputElement;
+  headers: HTMLTextAreaElement;
+  /** The parts that have no field here, and the headers until they are changed here. */
+  rest: Fields;
+  element: HTMLElement;
+}
+
+const isText = (value: Json | undefined): value is string | undefined => value === undefined || typeof value === "string";
+
+/** Headers as lines, `Name: value`; null for what is none. */
+function lines(value: Json | undefined): string | null {
+  if (value === undefined) return "";
+  if (!(value instanceof Map)) return null;
+  const all = [...value].map(([name, one]) => (typeof one === "string" && !/[\r\n]/.test(one) ? `${name}: ${one}` : null));
+  return all.includes(null) ? null : all.join("\n");
+}
+
+/** The headers of lines. A line without a colon is a name without a value, about which the server says more. */
+function headersOf(text: string): Fields | undefined {
+  const all = text.split("\n").filter((one) => one.trim());
+  const found = all.map((one): [string, Json] => {
+    const [, name, value] = /^([^:]*):?(.*)$/.exec(one)!;
+    return [name!.trim(), value!.trim()];
+  });
+  return found.length ? new Map(found) : undefined;
+}
+
+/** Whether rows can show the webhooks of a body. */
+function canShow(value: Json | undefined): boolean {
+  if (value === undefined) return true;
+  if (!(value instanceof Map)) return false;
+  const lists = [...value];
+  return lists.every(
+    ([name, list]) =>
+      TRIGGERS.some(([trigger]) => trigger === name) &&
+      Array.isArray(list) &&
+      list.every((one) => one instanceof Map && isText(one.get("url")) && lines(one.get("headers")) !== null),
+  );
+}
+
+export function webhooksControl(owner: Owner): Control {
+  let all: Row[] = [];
+  const list = el("div", { className: "rows" });
+  const add = el("button", { type: "button" }, "Add a webhook");
+  const beyond = el("p", { className: "hint", hidden: true }, "They are set to something that rows cannot show. Change them in the JSON.");
+
+  const collect = (input: Input): void => {
+    const lists: Fields = new Map();
+    for (const row of all.filter(({ url, headers, rest }) => url.value || headers.value || rest.size)) {
+      const before = lists.get(row.when.value);
+      const one: Fields = new Map([["url", row.url.value] as [string, Json], ...row.rest]);
+      lists.set(row.when.value, [...(Array.isArray(before) ? before : []), one]);
+    }
+    owner.edit(["webhooks"], lists.size ? lists : undefined, input);
+  };
+  const make = (trigger: string, given: Fields): Row => {
+    const when = el("select", {}, ...TRIGGERS.map(([value, words]) => el("option", { value, selected: value === trigger }, `it ${words}`)));
+    const row: Row = {
+      when,
+      url: line("https://example.com/hook"),
+      headers: area(),
+      rest: new Map([...given].filter(([name]) => name !== "url")),
+      element: el("div", { className: "webhook", role: "group" }),
+    };
+    const remove = el("button", { type: "button", className: "quiet", "aria-label": "Remove" }, "×");
+    row.element.append(
+      labelled(when, "When"),
+      labelled(row.url, "URL"),
+      remove,
+      labelled(row.headers, "Headers", "One a line, such as Authorization: Bearer …"),
+    );
+    fill(row.url, String(given.get("url") ?? ""));
+    fill(row.headers, lines(given.get("headers")));
+    when.addEventListener("change", () => collect(when));
+    row.url.addEventListener("input", () => collect(row.url));
+    row.headers.addEventListener("input", () => {
+      const headers = headersOf(row.headers.value);
+      if (headers) row.rest.set("headers", headers);
+      else row.rest.delete("headers");
+      grow(row.headers);
+      collect(row.headers);
+    });
+    remove.addEventListener("click", () => {
+      all = all.filter((other) => other !== row);
+      row.element.remove();
+      number();
+      add.focus();
+      say("Removed");
+      collect(row.url);
+    });
+    return row;
+  };
+  const number = (): void => all.forEach((row, index) => row.element.setAttribute("aria-label", `webhook ${index + 1}`));
+
+  add.addEventListener("click", () => {
+    const row = make("fails", new Map());
+    all.push(row);
+    list.append(row.element);
+    number();
+    row.url.focus();
+  });
+  return {
+    element: el("fieldset", {}, el("legend", {}, "Webhooks"), list, beyond, add),
+    show() {
+      const given = at(owner.body, ["webhooks"]);
+      const can = canShow(given);
+      beyond.hidden = can;
+      add.disabled = !can;
+      const lists = can && given instanceof Map ? given : new Map<string, Json>();
+      all = TRIGGERS.flatMap(([trigger]) => ((lists.get(trigger) ?? []) as Fields[]).map((one) => make(trigger, one)));
+      list.replaceChildren(...all.map((row) => row.element));
+      number();
+    },
+    inputOf(field) {
+      const [name, trigger, place, part] = field.split(".");
+      if (name !== "webhooks" || !all.length) return null;
+      const row = all.filter(({ when }) => when.value === trigger)[Number(place)];
+      if (!row) return trigger === undefined ? all[0]!.url : null;
+      return part === "headers" ? row.headers : row.url;
+    },
+  };
+}

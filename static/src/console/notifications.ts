@@ -1,0 +1,63 @@
+// Who is told of a job's ends and of its lateness, and how the last messages fared.
+
+import { el } from "../dom";
+import { count, duration, sentence } from "../words";
+import { facts, nothing, section, table } from "./parts";
+import type { Delivery, Job } from "./shapes";
+import { ago, until } from "./times";
+
+const WHEN = {
+  fails: "When one fails",
+  succeeds: "When one is done",
+  finishes: "When one ends",
+  late: "When it is late",
+  recovered: "When it recovers",
+} as const;
+
+const STATES: Record<Delivery["state"], string> = { pending: "waits", delivered: "delivered", failed: "failed", held: "held back" };
+
+/** Whether anyone is told of anything. */
+export const isHeard = (job: Job): boolean => Object.keys(WHEN).some((list) => receiversOf(job, list as keyof typeof WHEN).length > 0);
+
+function receiversOf(job: Job, list: keyof typeof WHEN): string[] {
+  const known = job.receivers?.filter((one) => one.list === list);
+  if (known) return known.map((one) => `${one.receiver ?? "a webhook"}${one.ofPool ? " (its pool’s)" : ""}`);
+  return [...job.metadata.notify[list], ...job.spec.webhooks[list].map((webhook) => webhook.url ?? "a webhook")];
+}
+
+/** The receivers, and the last messages, the newest first. */
+export function notifications(job: Job, deliveries: readonly Delivery[]): HTMLElement {
+  const rows = Object.entries(WHEN).map(([list, words]) => {
+    const all = receiversOf(job, list as keyof typeof WHEN);
+    return [words, all.length ? el("ul", { className: "envs" }, ...all.map((one) => el("li", {}, el("code", {}, one)))) : null] as const;
+  });
+  const columns = [
+    { title: "Message", is: "grow" as const, cell: message },
+    { title: "State", is: "number" as const, cell: (one: Delivery) => el("span", { className: one.state === "failed" ? "bad" : "" }, STATES[one.state]) },
+  ];
+  return section(
+    "Notifications",
+    null,
+    isHeard(job) ? facts(rows) : nothing("Nobody is told when it fails."),
+    deliveries.length > 0 && table("The last messages", columns, deliveries, (one) => one.id),
+  );
+}
+
+function message(one: Delivery): HTMLElement {
+  const last = one.attempts.at(-1);
+  const reason = one.state === "delivered" ? null : last?.error;
+  return el(
+    "div",
+    {},
+    el("code", {}, one.event),
+    " to ",
+    el("code", {}, one.receiver ?? one.kind),
+    el("div", { className: "muted" }, ago(one.createdAt), one.attemptsMade > 1 && ` · ${count(one.attemptsMade)} attempts`, one.nextAttemptAt && el("span", {}, " · next ", until(one.nextAttemptAt))),
+    reason && el("div", { className: "reason" }, sentence(reason)),
+    one.receiverPaused && el("div", { className: "reason" }, "Its receiver is paused: every attempt has failed for a day."),
+  );
+}
+
+/** What it means to be late. */
+export const lateWords = (job: Job): string =>
+  job.spec.expectEvery === null ? "" : `It is expected to succeed every ${duration(job.spec.expectEvery * 1_000)}, and has not.`;
