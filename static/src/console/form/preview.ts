@@ -63,12 +63,13 @@ const without = (body: Fields, paths: readonly string[]): Fields => {
 export function whenWords(preview: Preview): string {
   const { kind, description, timezone } = preview.schedule;
   if (kind === "now") return "It runs as soon as it is created.";
+  if (kind === "manual") return "It runs when somebody runs it.";
   return description ? `${description}${timezone ? `, by the clocks of ${timezone}` : ""}` : "Once";
 }
 
 export function drawWhen(preview: Preview | null, reason: string): HTMLElement[] {
   if (!preview) return [nothing(reason)];
-  const runs = preview.schedule.kind === "now" ? [] : nextRuns(preview.nextRuns);
+  const runs = ["now", "manual"].includes(preview.schedule.kind) ? [] : nextRuns(preview.nextRuns);
   return [el("p", { className: "lead" }, whenWords(preview)), ...runs];
 }
 
