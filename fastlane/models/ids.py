@@ -48,7 +48,7 @@ class IdempotencyKey:
 class IdempotencyRecord:
     """The result of a request with a key. It is stored in the commit of the request's effect, so neither exists without the other.
 
-    ``created_at`` is in milliseconds; the ids repeat the answer.
+    ``created_at`` is in milliseconds; the ids repeat the answer (``tick_id`` is empty where the answer has none).
     """
 
     key: str

@@ -189,6 +189,8 @@ class Fact(StrEnum):
     PAUSED = "paused"
     UNDER_WAY = "under way"
     """The execution that stands for the job has not ended (``models.job.standing``)."""
+    MANUAL = "manual"
+    """It runs only when somebody asks for that."""
     STOPPED = "stopped"
     CRON = "cron"
     ENDED = "ended"
@@ -202,6 +204,7 @@ class Fact(StrEnum):
 STATUS_RULE: tuple[tuple[tuple[Fact, ...], str | None], ...] = (
     ((Fact.PAUSED,), "paused"),
     ((Fact.UNDER_WAY,), None),
+    ((Fact.MANUAL, Fact.NEVER_RAN), "idle"),
     ((Fact.STOPPED, Fact.CRON), "stopped"),
     ((Fact.STOPPED, Fact.NEVER_RAN), "stopped"),
     ((Fact.TO_COME,), "scheduled"),
@@ -224,6 +227,7 @@ def job_status(job: Job, latest: Status | None, now: int = 0) -> str:
         Fact.PAUSED: job.paused,
         Fact.UNDER_WAY: latest is not None and not latest.final,
         Fact.ENDED: latest is not None and latest.final,
+        Fact.MANUAL: job.schedule.is_manual,
         Fact.STOPPED: job.stopped,
         Fact.CRON: job.schedule.cron is not None,
         Fact.NEVER_RAN: latest is None,

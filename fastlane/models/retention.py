@@ -77,7 +77,8 @@ def strictest(cuts: Iterable[Cuts]) -> Cuts:
 
 @dataclass(frozen=True, slots=True)
 class JobHistory:
-    """What retention needs to know of a job: its fields, whether a tick is to come or held, its own rules, and its floor."""
+    """What retention needs to know of a job: its fields, its own rules, and its floor. ``to_come``: whether a tick is to come or held, or
+    the job is manual, so that somebody may run it at any time."""
 
     job_id: str
     task_id: str

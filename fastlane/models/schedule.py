@@ -26,11 +26,12 @@ MOMENT_FORMS = 'write Unix seconds (1645113692) or ISO 8601 with an offset ("202
 
 
 class ScheduleKind(StrEnum):
-    """Now (at the POST), once at a given time, or repeatedly."""
+    """Now (at the POST), once at a given time, repeatedly, or only when somebody runs it."""
 
     NOW = "now"
     AT = "at"
     CRON = "cron"
+    MANUAL = "manual"
 
 
 class Overlap(StrEnum):
@@ -61,10 +62,15 @@ class Schedule:
     catch_up: CatchUp = CatchUp.LATEST
 
     def first_tick(self, now: int) -> int | None:
-        """The due time of the first tick after ``now``; None for a job that runs at once."""
+        """The due time of the first tick after ``now``; None for a job that runs at once, and for one that has no tick of its own."""
         if self.cron is not None:
             return next_tick(self.cron, now)
         return self.at if self.kind is ScheduleKind.AT else None
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether it has no tick of its own: the job runs only when somebody asks for that."""
+        return self.kind is ScheduleKind.MANUAL
 
     def starts_as(self, other: "Schedule") -> bool:
         """Whether both have the same due times."""

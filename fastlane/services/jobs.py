@@ -56,7 +56,8 @@ log = structlog.get_logger()
 def enqueued(change: JobChange) -> Enqueued:
     """The answer to a request that created, replaced or ran a job."""
     job, execution = change.job, change.execution
-    tick_id = next_tick_id(job) if execution is None else execution.tick_id
+    none_to_come = None if job.schedule.is_manual else next_tick_id(job)
+    tick_id = none_to_come if execution is None else execution.tick_id
     return Enqueued(job.task_id, job.id, tick_id, None if execution is None else execution.id)
 
 
@@ -65,7 +66,7 @@ def record_of(key: IdempotencyKey | None, change: JobChange, now: int) -> Idempo
     if key is None:
         return None
     answer = enqueued(change)
-    return IdempotencyRecord(key.key, key.body, now, answer.task_id, answer.job_id, answer.tick_id, answer.execution_id)
+    return IdempotencyRecord(key.key, key.body, now, answer.task_id, answer.job_id, answer.tick_id or "", answer.execution_id)
 
 
 class Idempotency(Service):
@@ -95,7 +96,7 @@ class Idempotency(Service):
             raise KeyReused("this key was sent with another body before; give each request its own key")
         log.info("request.repeated", task_id=record.task_id, job_id=record.job_id, tick_id=record.tick_id)
         await self._enqueue_again(record)
-        return Enqueued(record.task_id, record.job_id, record.tick_id, record.execution_id, replayed=True)
+        return Enqueued(record.task_id, record.job_id, record.tick_id or None, record.execution_id, replayed=True)
 
     async def _enqueue_again(self, record: IdempotencyRecord) -> None:
         """The process that took the first request may have died before it wrote to the queue."""
@@ -458,9 +459,9 @@ def _for(resources: Resources, row: HostRow) -> HostRow:
 
 
 def first_run(schedule: Schedule, now: int) -> int | None:
-    """When a job that is created now is first due; None for a cron that never is."""
+    """When a job that is created now is first due; None for a cron that never is, and for a manual job."""
     moment = schedule.first_tick(now)
-    return moment if schedule.cron is not None else max(moment or now, now)
+    return moment if schedule.cron is not None or schedule.is_manual else max(moment or now, now)
 
 
 class ManualRuns(JobService):

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """The ids of an accepted job. ``execution_id`` is None when the job starts later: its execution does not exist yet. ``replayed``: the
-    same request was accepted before."""
+    """The ids of an accepted job. ``execution_id`` is None when the job starts later: its execution does not exist yet. For a manual job,
+    ``tick_id`` is None, too. ``replayed``: the same request was accepted before."""
 
     task_id: str
     job_id: str
-    tick_id: str
+    tick_id: str | None
     execution_id: str | None
     replayed: bool = False
 

@@ -19,7 +19,7 @@ from fastlane.storage import records
 from fastlane.storage.logs import CHUNKS, CHUNKS_OF_EXECUTION, MAX_CHUNKS, cut_logs, logged
 from fastlane.storage.records import LAST, Among, Between, Part, Rows, readable
 from fastlane.storage.retention_port import ALL, ONE_STEP, EndedPage, HistoryPage, LogPage, Most, Removed, StoredLog, Swept
-from fastlane.storage.values import FAULTS, unreadable
+from fastlane.storage.values import FAULTS, MANUAL, unreadable
 
 FIRST = (-LAST - 1, "")
 """Less than every (moment, id)."""
@@ -33,7 +33,7 @@ SHORT_ROWS = 4 * SHORT
 MANY_CHUNKS = 1_000
 """Chunks of the logs of jobs that go together: with more, each goes by itself."""
 
-_JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "floor", "next_tick", "held_tick", "spec")
+_JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "floor", "next_tick", "held_tick", "spec", "schedule")
 SEEN = ("task_id", "incarnation", "modified_at", "sequence", "floor", "next_tick", "held_tick")
 _WAITS = ("id", "created_at", "sequence", "last_tick", "next_tick", "held_tick")
 _PAST = ("id", "tick_id", "sequence", "finished_at", "settled", "cleaned")
@@ -137,7 +137,7 @@ class RetentionLogic(ABC):
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
         row = await self._job(job)
-        if row is None or _to_come(row) or row["modified_at"] >= before:
+        if row is None or job.to_come or _to_come(row) or row["modified_at"] >= before:
             return False
         newest = await self._newest(job, 0)
         ended = newest is None or (newest["finished_at"] is not None and newest["finished_at"] < before)
@@ -326,6 +326,7 @@ def _history(row: records.Row) -> JobHistory:
         if not all(rule is None or isinstance(rule, int) for rule in astuple(rules)):
             raise ValueError("its rules of retention are no numbers")
         ids = row["id"], row["task_id"], row["incarnation"]
-        return JobHistory(*ids, row["created_at"], row["modified_at"], row["sequence"], _to_come(row), rules, row["floor"])
+        stays = _to_come(row) or row["schedule"].startswith(MANUAL)
+        return JobHistory(*ids, row["created_at"], row["modified_at"], row["sequence"], stays, rules, row["floor"])
     except FAULTS as error:
         raise unreadable(f"job {row['id']}", error) from error

@@ -46,8 +46,15 @@ def _spec(text: str) -> Spec:
 _remembered_spec = lru_cache(maxsize=REMEMBERED_SPECS)(_spec)
 
 
+_NEVER: dict[str, Any] = {"kind": ScheduleKind.AT, "at": None}
+MANUAL = orjson.dumps(_NEVER).decode().removesuffix("}")
+"""How the text of a manual job's schedule begins, and no other."""
+
+
 def schedule_to_json(schedule: Schedule) -> str:
-    """A schedule as JSON text."""
+    """A schedule as JSON text. A manual job has a moment that never comes: the release before knows that, and would refuse another kind."""
+    if schedule.is_manual:
+        return orjson.dumps({**_NEVER, "overlap": schedule.overlap}).decode()
     stored: dict[str, Any] = {"kind": schedule.kind, "at": schedule.at}
     if schedule.cron is not None:
         stored |= {"cron": schedule.cron.text, "timezone": schedule.cron.timezone}
@@ -58,6 +65,8 @@ def schedule_to_json(schedule: Schedule) -> str:
 def schedule_from_json(text: str) -> Schedule:
     """The schedule that ``schedule_to_json`` wrote."""
     stored = orjson.loads(text)
+    if stored.items() >= _NEVER.items():
+        return Schedule(ScheduleKind.MANUAL, overlap=Overlap(stored.get("overlap", Overlap.ALLOW)))
     if "cron" not in stored:
         return Schedule(ScheduleKind(stored["kind"]), stored["at"])
     cron = Cron(stored["cron"], stored["timezone"])

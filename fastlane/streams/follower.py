@@ -91,7 +91,7 @@ def first_step(progress: JobProgress, now: int, wait: StartWait) -> Follow | Awa
         return wait.step(under_way.scheduled_for, now)
     if (next_run := job.next_run(now)) is not None:
         return wait.step(next_run, now)
-    return wait.step(None, now) if job.paused else NothingFollows(newest)
+    return wait.step(None, now) if job.paused or (job.schedule.is_manual and newest is None) else NothingFollows(newest)
 
 
 def first_step_of_execution(execution: Execution | None, now: int, wait: StartWait) -> Follow | AwaitStart | NothingFollows | RetryLater:

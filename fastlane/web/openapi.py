@@ -14,7 +14,7 @@ from fastlane.config.settings import Settings
 from fastlane.web.api.actions import ENQUEUED, PROBLEM, WAITED
 from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import EVENTS, Parameter, Response
-from fastlane.web.api.job import CRON_FIELDS, JOB_BODY, JOB_CHANGE_BODY, STARTS
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, NEEDED_STARTS, STARTS
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.api.webhook_payload import EXECUTION_EVENT, JOB_EVENT
@@ -282,8 +282,8 @@ def _with_rules(content: Json, settings: Settings) -> Json:
         schema["properties"]["retries"]["maximum"] = settings.hard_retries
     change["oneOf"] = [_start("as before", None, STARTS), *(_start(f"by {name}", name, {*STARTS} - {name}) for name in STARTS)]
     job["oneOf"] = [
-        _start("now", None, (*STARTS, *CRON_FIELDS)),
-        *(_start(f"by {name}", name, {*STARTS, *CRON_FIELDS} - {name, *(CRON_FIELDS if name == "cron" else ())}) for name in STARTS),
+        _start("now", None, (*STARTS, *NEEDED_STARTS)),
+        *(_start(f"by {name}", name, {*STARTS, *_not_beside(name)} - {name}) for name in STARTS),
     ]
     job["anyOf"] = [
         {"title": "without retryDelay", "properties": {"retryDelay": {"type": "null"}}},
@@ -293,8 +293,14 @@ def _with_rules(content: Json, settings: Settings) -> Json:
 
 
 def _start(title: str, name: str | None, absent: Any) -> Json:
-    """One way in which a job may start. The absent fields may be null."""
-    properties: Json = {one: {"type": "null"} for one in sorted(absent)}
+    """One way in which a job may start. The absent fields may be null, and ``manual`` may be false."""
+    properties: Json = {one: {"enum": [None, False]} if one == "manual" else {"type": "null"} for one in sorted(absent)}
     if name is None:
         return {"title": title, "properties": properties}
-    return {"title": title, "required": [name], "properties": {**properties, name: {"not": {"type": "null"}}}}
+    given: Json = {"const": True} if name == "manual" else {"not": {"type": "null"}}
+    return {"title": title, "required": [name], "properties": {**properties, name: given}}
+
+
+def _not_beside(start: str) -> list[str]:
+    """The fields that need another start than this."""
+    return [name for name, needed in NEEDED_STARTS.items() if start not in needed]

@@ -24,7 +24,7 @@ export interface TaskPage {
 
 /** When a job runs. */
 export interface Schedule {
-  kind: "now" | "at" | "cron";
+  kind: "now" | "at" | "cron" | "manual";
   startAt: string | null;
   cron?: string;
   timezone?: string;
@@ -72,7 +72,7 @@ export interface JobRow {
   image: string;
   command: string | null;
   schedule: Schedule;
-  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused";
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused" | "idle";
   nextRunAt: string | null;
   lastExecution: LastExecution | null;
   expectEvery: number | null;
@@ -290,6 +290,7 @@ export interface Definition {
   startAt?: string;
   cron?: string;
   timezone?: string;
+  manual?: boolean;
   overlap?: "allow" | "skip" | "queue" | "replace";
   catchUp?: "latest" | "none";
   retries?: number;
@@ -316,7 +317,7 @@ export interface JobFull {
   createdAt: string;
   lastModifiedAt: string;
   scheduled: boolean;
-  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused";
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused" | "idle";
   nextRunAt: string | null;
   nextRuns: string[];
   spec: Spec;
@@ -523,6 +524,7 @@ export interface JobsByStatus {
   expired: number;
   scheduled: number;
   paused: number;
+  idle: number;
 }
 
 /** A job that is due some time. */
@@ -675,7 +677,7 @@ export interface HostDown {
 
 /** One thing that is waited for. Its reason decides which keys follow until. */
 export interface Wait {
-  reason: "due" | "retry" | "paused" | "no-pool" | "no-queue" | "no-worker" | "dispatch-paused" | "pool-paused" | "other-lane" | "no-host" | "pool-full" | "workers-full" | "concurrency" | "overlap" | "registry" | "no-node" | "image" | "host-away" | "refused" | "breaker" | "node-down" | "service-gone" | "store" | "fault" | "stop";
+  reason: "due" | "manual" | "retry" | "paused" | "no-pool" | "no-queue" | "no-worker" | "dispatch-paused" | "pool-paused" | "other-lane" | "no-host" | "pool-full" | "workers-full" | "concurrency" | "overlap" | "registry" | "no-node" | "image" | "host-away" | "refused" | "breaker" | "node-down" | "service-gone" | "store" | "fault" | "stop";
   message: string;
   since: string | null;
   until: string | null;

@@ -105,6 +105,21 @@ async def test_a_stopped_job_is_scheduled_again_and_a_paused_one_stays_so(server
     assert set((await line("jobs", "--format", "{taskId} {status}")).lines) == {"backup scheduled", "hourly paused"}
 
 
+async def test_a_manual_job_of_a_file_is_made_runs_by_hand_and_stays_as_it_is(server, line):
+    change(line, 'hourly: {cron: "@hourly", timeout: 5m}', "migrate: {manual: true, overlap: skip}")
+    change(line, "timezone: Europe/Berlin}", "timezone: Europe/Berlin, cron: '@daily', catchUp: none}")
+    assert (await line("apply", "-f", "jobs.yaml")).lines[-1].startswith("2 created")
+    (row,) = (await server.get("/jobs?status=idle")).json["items"]
+    assert (row["name"], row["schedule"]["overlap"]) == ("migrate", "skip")
+    for verb in ("run-now", "stop"):
+        assert (await line(verb, "migrate")).code == 0
+        assert (await line("diff", "-f", "jobs.yaml")).code == 0
+    change(line, "manual: true", "cron: '@hourly'")
+    assert '    kind: "manual" → "cron"' in (await line("apply", "-f", "jobs.yaml")).lines
+    change(line, "cron: '@hourly'", "manual: true")
+    assert '    kind: "cron" → "manual"' in (await line("apply", "-f", "jobs.yaml")).lines
+
+
 async def test_all_faults_are_named_and_nothing_is_changed(server, line):
     change(line, "timeout: 5m", "timeout: never, imgae: x")
     change(line, '"0 3 * * *"', '"0 0 31 2 *"')

@@ -269,7 +269,7 @@ async def test_the_page_of_a_log_is_named(server, command_line):
     assert (await command_line("open", "--print", "task")).lines == [f"{reply['jobUrl']}stream"]
 
 
-@pytest.mark.parametrize("options", [(), ("--cron", CRON, "--in", "5m")])
+@pytest.mark.parametrize("options", [(), ("--cron", CRON, "--in", "5m"), ("--cron", CRON, "--manual")])
 async def test_a_schedule_has_one_start(command_line, options):
     assert (await command_line("schedule", *options, IMAGE)).code == 2
 
@@ -281,6 +281,9 @@ async def test_a_schedule_may_be_tried_out(server, command_line):
     assert (wrong.code, "cron" in wrong.err) == (1, True)
     assert (await server.get("/tasks")).json["items"] == []
     assert (await command_line("schedule", "-q", "--in", "1h", IMAGE)).text.startswith("run/")
+    made = await command_line("schedule", "--manual", "--overlap", "skip", "--task", "shop", "--name", "migrate", IMAGE)
+    assert made.text.startswith("shop/")
+    assert (await command_line("jobs", "shop", "--format", "{name} {status}")).lines == ["migrate idle"]
 
 
 @pytest.mark.parametrize(

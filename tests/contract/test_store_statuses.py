@@ -21,6 +21,7 @@ from tests.contract.test_stores_agree import Call, History, answer
 from tests.support.factories import first_of, make_execution, new, new_job
 
 CRON = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
+MANUAL = Schedule(ScheduleKind.MANUAL, overlap=Overlap.SKIP)
 
 
 class Programs(History):
@@ -37,7 +38,7 @@ class Programs(History):
             next_tick=chance.choice((None, self.now + 9)),
             held_tick=chance.choice((None, None, self.now + 9)),
             armed=chance.choice((seen.armed, seen.sequence + 1)),
-            schedule=chance.choice((seen.schedule, CRON)),
+            schedule=chance.choice((seen.schedule, CRON, MANUAL)),
             spec=replace(seen.spec, expiration=chance.choice((None, self.now, self.now + 100))),
         )
         self.jobs[place] = after
@@ -68,7 +69,7 @@ async def test_after_each_write_the_stored_status_is_the_one_by_the_rule(store: 
 async def test_each_line_of_the_rule_is_stored_for_some_job(store: Store) -> None:
     at = Schedule(ScheduleKind.AT, 9_000)
     for schedule, held, due, stop, end, last in itertools.product(
-        (at, CRON), (None, 5), (None, 9), (0, 2), (None, 9), (None, Status.RUNNING, Status.FAILED)
+        (at, CRON, MANUAL), (None, 5), (None, 9), (0, 2), (None, 9), (None, Status.RUNNING, Status.FAILED)
     ):
         job = replace(new_job("t"), schedule=schedule, held_tick=held, next_tick=due, stop_sequence=stop, spec=Spec("i", expiration=end))
         tick, execution = first_of(job)

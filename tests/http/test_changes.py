@@ -50,9 +50,10 @@ async def permissive(shared_redis, tmp_path):
         FULL,
         {"command": "ls -lah"},
         {"startAt": "2090-01-01T00:00:00.001Z", "retries": 0, "retryDelay": "0s"},
+        {"manual": True, "overlap": "queue"},
         {"command": ["x" * 40_000, "y' " * 9_000]},
     ],
-    ids=["least", "full", "text", "later", "long"],
+    ids=["least", "full", "text", "later", "manual", "long"],
 )
 async def test_a_job_s_definition_is_the_body_that_makes_the_same_job(permissive, fields):
     reply = await permissive.enqueue(**fields)

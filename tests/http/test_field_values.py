@@ -72,7 +72,7 @@ async def test_a_cron_without_a_time_zone_is_in_that_of_the_settings(shared_redi
         ({"cron": "0 0 L * *"}, "cron", "write 28, or 1"),
         ({"timezone": "Europe/Berlin"}, "timezone", "give one"),
         ({"timezone": "Europe/Berlin", "startIn": "5m"}, "timezone", "cron"),
-        ({"overlap": "skip"}, "overlap", "give one"),
+        ({"overlap": "skip"}, "overlap", "give cron or manual"),
         ({"catchUp": "none"}, "catchUp", "give one"),
         (CRON | {"timezone": "Europe/Berlim"}, "timezone", "Europe/Berlin"),
         (CRON | {"timezone": "+02:00"}, "timezone", "Europe/Berlin"),

@@ -18,7 +18,7 @@ from tests.model.requests import REQUEST, Request
 if TYPE_CHECKING:
     from tests.model.world import World
 
-When = float | tuple[str, Overlap, CatchUp] | None
+When = float | tuple[str, Overlap, CatchUp] | Overlap | None
 Call = Callable[[Services, IdempotencyKey | None], Awaitable[Any]]
 
 PLAIN, KEYED, TWICE, FORGETFUL, REUSED = "plain", "keyed", "twice", "forgetful", "reused"
@@ -40,7 +40,7 @@ class Clients:
     # jobs
 
     async def post(self, task: str, spec: Spec, when: When, manner: str) -> None:
-        """A POST, to run now (None), in so many seconds, or by a cron."""
+        """A POST, to run now (None), in so many seconds, by a cron, or by hand alone (an overlap)."""
         schedule = self._schedule(when)
         request = Request("enqueue", task, "", spec, schedule)
         await self._send(request, manner, lambda its, once: its.submissions.enqueue(task, spec, schedule, key=once))
@@ -149,6 +149,8 @@ class Clients:
         if isinstance(when, tuple):
             text, overlap, catch_up = when
             return Schedule(ScheduleKind.CRON, None, Cron(text), overlap, catch_up)
+        if isinstance(when, Overlap):
+            return Schedule(ScheduleKind.MANUAL, overlap=when)
         return Schedule(ScheduleKind.AT, self._world.clock.now() + round(when * 1000))
 
     async def _send(self, request: Request, manner: str, call: Call) -> None:

@@ -85,11 +85,14 @@ def one_of(*choices: object) -> Callable[[random.Random], Values]:
 
 
 def details(draw: random.Random) -> Values:
-    """Command, image, when it is due (None: now, or in how many seconds, or a cron's expression and rules), and fields of its spec."""
+    """Command, image, when it is due (None: now, or in how many seconds, or a cron's expression and rules, or the overlap of a manual
+    job), and fields of its spec."""
     image = "missing" if draw.random() < 0.05 else "not an image" if draw.random() < 0.03 else "ubuntu"
     when = draw.choice((None, None, None, None, 0.0, 0.5, 2.0, 7.0, 20.0, -5.0 if draw.random() < 0.5 else 90.0))
     if draw.random() < 0.2:
         when = (draw.choice(CRONS), draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
+    elif draw.random() < 0.1:
+        when = draw.choice(list(Overlap))
     rules = tuple(draw.choice(some) for some in RULES_OF_JOBS if draw.random() < 0.15)
     return draw.choice(COMMANDS), image, when, rules
 
@@ -105,9 +108,10 @@ def hasty_job(draw: random.Random) -> Values:
 
 
 def busy_job(draw: random.Random) -> Values:
-    """A cron that is run by hand so many times, this often (in seconds)."""
+    """A cron, or a manual job, that is run by hand so many times, this often (in seconds)."""
     task, command, image, _, rules, manner = new_job(draw)
-    when = (draw.choice(CRONS), draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
+    cron = (draw.choice(CRONS), draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
+    when = cron if draw.random() < 0.6 else draw.choice(list(Overlap))
     return draw.choice((0.0, 0.02, 0.3, 1.0)), draw.choice((2, 3, 4)), task, command, image, when, rules, manner
 
 

@@ -42,6 +42,8 @@ def job_options(*, scheduled: bool = False) -> Callable[[F], F]:
 
 def _option(row: Mapping[str, Any]) -> Callable[[F], F]:
     kind = row["kind"]
+    if kind == "flag":
+        return click.option(*row["flags"], _name(row), is_flag=True, default=None, help=row["help"])
     type = click.Choice(kind.split("|")) if "|" in kind else TYPES.get(kind)
     return click.option(*row["flags"], _name(row), metavar=row["metavar"] or None, type=type, multiple=kind in REPEATED, help=row["help"])
 

@@ -19,6 +19,8 @@ NAMESPACE = UUID("6f1b8a52-53a5-4d6e-9a0e-0a4d4a1f6c11")
 SET_LABEL, SECRETS_LABEL = "fastlane/set", "fastlane/secrets"
 KEYS = ("set", "defaults", "jobs")
 ONCE = ("startIn", "startAt")
+OF_CRON = ("cron", "timezone", "catchUp")
+"""Fields that a manual job does not take over from the file's defaults."""
 SET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"\$(\$?)\{([^}]*)\}")
 
@@ -116,10 +118,11 @@ def _job(set_name: str, key: str, defaults: Mapping[str, Any], given: object, fa
     if not isinstance(given, dict):
         faults.append(f"jobs.{key}: is not a map of fields")
         given = {}
-    fields = {**defaults, **given}
+    left_out = OF_CRON if given.get("manual") is True else ("manual",) if given.get("cron") is not None else ()
+    fields = {**{name: value for name, value in defaults.items() if name not in left_out}, **given}
     task = str(fields.pop("task", key))
-    if fields.get("cron") is None:
-        faults.append(f"jobs.{key}.cron: is missing; a file has jobs that run by a schedule")
+    if fields.get("cron") is None and fields.get("manual") is not True:
+        faults.append(f"jobs.{key}.cron: is missing; a file has jobs that run by a schedule, or by hand (manual: true)")
     faults += [f"jobs.{key}.{name}: cannot be applied again and again; use cron, or `fastlane schedule`" for name in ONCE if name in fields]
     labels = fields.get("labels") or {}
     if not isinstance(labels, dict):

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COLOURS = {
     "done": "green", "running": "blue", "pulling": "cyan", "enqueued": "cyan", "scheduled": "cyan", "failed": "red", "timedout": "red",
-    "expired": "yellow", "stopped": "yellow", "paused": "yellow", "usable": "green", "unusable": "red", "drained": "yellow",
+    "expired": "yellow", "stopped": "yellow", "paused": "yellow", "idle": "cyan", "usable": "green", "unusable": "red", "drained": "yellow",
 }  # fmt: skip
 FIELD = re.compile(r"\{([A-Za-z][\w.]*)\}")
 GAP = "  "

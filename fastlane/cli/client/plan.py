@@ -77,7 +77,7 @@ def _step(client: "Client", job: WantedJob) -> Step:
     old = found.body["job"]
     changes = list(changes_between(_given(old), _given(preview)))
     changes += changes_between({"name": old["name"], "labels": old["labels"]}, {"name": fields["name"], "labels": fields["labels"]})
-    if not old["scheduled"] and old["status"] != "paused":
+    if not old["scheduled"] and old["status"] != "paused" and old["schedule"]["kind"] != "manual":
         changes.append(("status", old["status"], "scheduled"))
     return replace(step, kind=CHANGE if changes else KEEP, etag=found.etag, changes=changes)
 

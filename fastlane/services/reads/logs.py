@@ -120,6 +120,8 @@ class CompletionWaiter(Service):
         """The last attempt at an accepted job, with its log, once it has ended and none follows; or the newest one after that many seconds,
         None when there is none by then. While the store is down this waits on, since the job was accepted, and returns what was last
         seen."""
+        if enqueued.tick_id is None:
+            return None
         execution = await self._wait(enqueued.execution_id or tick.execution_id(enqueued.tick_id, 1), seconds)
         if execution is None:
             return None

@@ -30,6 +30,7 @@ class Cause(StrEnum):
     """What a job or an execution waits for. Every ``Obstacle`` that a worker can note is one of these."""
 
     DUE = "due"
+    MANUAL = "manual"
     RETRY = "retry"
     PAUSED = "paused"
     NO_POOL = "no-pool"
@@ -218,6 +219,8 @@ def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[Wait
     if job.held_tick is not None:
         message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held until someone resumes the job"
         return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick, job.task_id, job.id))]
+    if job.schedule.is_manual and latest is None:
+        return [WaitReason(Cause.MANUAL, "it runs only when somebody runs it", job.modified_at)]
     due = job.next_run(facts.now)
     if waits or due is None or (latest is not None and not latest.status.final):
         return waits

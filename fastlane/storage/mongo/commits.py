@@ -64,6 +64,7 @@ from fastlane.storage.mongo.rows import (
 )
 from fastlane.storage.pages import words_of
 from fastlane.storage.records import Commit, Effects, readable
+from fastlane.storage.values import MANUAL
 
 log = structlog.get_logger()
 
@@ -75,13 +76,14 @@ MAX_CLAIMED = 4_096
 
 JOB_FIELDS = (
     *("task_id", "created_at", "incarnation", "floor", "stop_sequence", "armed", "next_tick", "held_tick", "is_cron", "expiration"),
+    "schedule",
     *("sequence", "rev", "job_status", "status_revision", GONE_AT),
 )
 """The fields of a job that decide its status, the status, and the numbers by which a change of either is noticed."""
 NEWEST = [("sequence", -1), ("attempt", -1)]
 _ENDED = {"status": {"$in": sorted(FINAL)}}
 _CRON = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
-_ONCE = Schedule()
+_ONCE, _MANUAL = Schedule(), Schedule(ScheduleKind.MANUAL)
 
 
 class JobStatuses:
@@ -232,7 +234,7 @@ def job_of(row: Document) -> Job:
             created_at=row["created_at"],
             modified_at=0,
             spec=Spec("", expiration=row["expiration"]),
-            schedule=_CRON if row["is_cron"] else _ONCE,
+            schedule=_CRON if row["is_cron"] else _MANUAL if row["schedule"].startswith(MANUAL) else _ONCE,
             stop_sequence=row["stop_sequence"],
             armed=row["armed"],
             next_tick=row["next_tick"],

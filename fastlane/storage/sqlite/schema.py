@@ -17,6 +17,7 @@ from fastlane.models.job import STATUS_RULE, Fact
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.storage import records
 from fastlane.storage.records import Index, Record
+from fastlane.storage.values import MANUAL
 
 COMMIT = "COMMIT"
 """The mark between two parts of a migration. Other processes write between the parts, so each leaves a file that older code can use. They
@@ -135,13 +136,18 @@ _OF_JOB_UNDER_WAY = f"FROM executions INDEXED BY executions_under_way WHERE job_
 _UNDER_WAY = f"coalesce((SELECT status {_OF_JOB_UNDER_WAY} AND NOT ({WAITING}) {_NEWEST}), (SELECT status {_OF_JOB_UNDER_WAY} {_NEWEST}))"
 """The two parts of ``models.job.standing`` in SQL."""
 _CRON = """substr(schedule, 1, 14) = '{"kind":"cron"'"""
-"""As ``schedule_to_json`` writes it: reading the JSON takes longer than all else."""
+_MANUAL = f"substr(schedule, 1, {len(MANUAL)}) = '{MANUAL}'"
+"""As ``schedule_to_json`` writes them: reading the JSON takes longer than all else."""
 
 
-def job_status(now: str = "next_tick") -> str:
-    """``STATUS_RULE`` as an expression over a row of ``jobs``, at ``now``, an expression that is no less than ``next_tick``."""
+Rule = Sequence[tuple[tuple[Fact, ...], str | None]]
+
+
+def job_status(now: str = "next_tick", rule: Rule = STATUS_RULE) -> str:
+    """The rule as an expression over a row of ``jobs``, at ``now``, an expression that is no less than ``next_tick``."""
     facts = {
         Fact.PAUSED: "held_tick IS NOT NULL",
+        Fact.MANUAL: _MANUAL,
         Fact.STOPPED: "stop_sequence > armed",
         Fact.CRON: _CRON,
         Fact.NEVER_RAN: f"{_NEWEST_ENDED} IS NULL",
@@ -150,38 +156,49 @@ def job_status(now: str = "next_tick") -> str:
     standing: dict[tuple[Fact, ...], str] = {(Fact.UNDER_WAY,): _UNDER_WAY, (Fact.ENDED,): _NEWEST_ENDED}
     lines = [
         standing[needed] if said is None else f"CASE WHEN {' AND '.join(facts[fact] for fact in needed) or 'TRUE'} THEN '{said}' END"
-        for needed, said in STATUS_RULE
+        for needed, said in rule
     ]
     return f"coalesce({', '.join(lines)})"
 
 
-_WRITE = f"UPDATE jobs SET job_status = {job_status()}"
 _FOLLOWED = ("held_tick", "next_tick", "stop_sequence", "armed", "floor", "incarnation", "schedule", "spec")
 """The columns of a job that decide its status."""
 _IS_OTHER = " OR ".join(f"new.{name} IS NOT old.{name}" for name in _FOLLOWED)
 
-_STATUS_TRIGGERS = (
-    f"""CREATE TRIGGER status_of_new_job AFTER INSERT ON jobs
-        WHEN new.job_status IS NULL OR EXISTS (SELECT 1 FROM executions WHERE job_id = new.id) BEGIN {_WRITE} WHERE id = new.id; END""",
-    f"""CREATE TRIGGER status_of_job AFTER UPDATE OF {", ".join(_FOLLOWED)} ON jobs WHEN {_IS_OTHER} BEGIN
-        {_WRITE} WHERE id = new.id; END""",
-    f"""CREATE TRIGGER status_after_insert AFTER INSERT ON executions
-        WHEN NOT EXISTS (SELECT 1 FROM jobs WHERE id = new.job_id AND job_status = new.status) BEGIN {_WRITE} WHERE id = new.job_id; END""",
-    f"""CREATE TRIGGER status_after_change AFTER UPDATE OF status, waits ON executions
-        WHEN new.status IS NOT old.status OR new.waits IS NOT old.waits BEGIN {_WRITE} WHERE id = new.job_id; END""",
-    f"""CREATE TRIGGER status_after_delete AFTER DELETE ON executions
+
+def _write(rule: Rule) -> str:
+    return f"UPDATE jobs SET job_status = {job_status(rule=rule)}"
+
+
+def _status_triggers(rule: Rule) -> tuple[str, ...]:
+    write = _write(rule)
+    return (
+        f"""CREATE TRIGGER status_of_new_job AFTER INSERT ON jobs
+        WHEN new.job_status IS NULL OR EXISTS (SELECT 1 FROM executions WHERE job_id = new.id) BEGIN {write} WHERE id = new.id; END""",
+        f"""CREATE TRIGGER status_of_job AFTER UPDATE OF {", ".join(_FOLLOWED)} ON jobs WHEN {_IS_OTHER} BEGIN
+        {write} WHERE id = new.id; END""",
+        f"""CREATE TRIGGER status_after_insert AFTER INSERT ON executions
+        WHEN NOT EXISTS (SELECT 1 FROM jobs WHERE id = new.job_id AND job_status = new.status) BEGIN {write} WHERE id = new.job_id; END""",
+        f"""CREATE TRIGGER status_after_change AFTER UPDATE OF status, waits ON executions
+        WHEN new.status IS NOT old.status OR new.waits IS NOT old.waits BEGIN {write} WHERE id = new.job_id; END""",
+        f"""CREATE TRIGGER status_after_delete AFTER DELETE ON executions
         WHEN NOT ({_HAS_ENDED.replace("status", "old.status")}) OR NOT EXISTS (SELECT 1 FROM executions
-            WHERE job_id = old.job_id AND (sequence, attempt) > (old.sequence, old.attempt)) BEGIN {_WRITE} WHERE id = old.job_id; END""",
-)
+            WHERE job_id = old.job_id AND (sequence, attempt) > (old.sequence, old.attempt)) BEGIN {write} WHERE id = old.job_id; END""",
+    )
+
+
+_STATUS_TRIGGERS = _status_triggers(STATUS_RULE)
+_BEFORE_MANUAL = tuple(line for line in STATUS_RULE if Fact.MANUAL not in line[0])
+"""The rule of migration 25."""
 JOB_STATUSES = (
     "ALTER TABLE jobs ADD COLUMN job_status TEXT",
-    *_STATUS_TRIGGERS,
+    *_status_triggers(_BEFORE_MANUAL),
     *(
         statement
         for part in range(1, PARTS + 1)
         for statement in (
             COMMIT,
-            f"{_WRITE} WHERE job_status IS NULL AND rowid <= (SELECT max(rowid) FROM jobs) * {part} / {PARTS}",
+            f"{_write(_BEFORE_MANUAL)} WHERE job_status IS NULL AND rowid <= (SELECT max(rowid) FROM jobs) * {part} / {PARTS}",
         )
     ),
     COMMIT,
@@ -190,6 +207,13 @@ JOB_STATUSES = (
     # It does not change while an execution is under way.
     f"CREATE INDEX jobs_of_task_by_status ON jobs (task_id, job_status, created_at, id) WHERE {AT_REST}",
 )
+
+NEW_STATUS_RULE = (
+    *(f"DROP TRIGGER {name}" for name in ("status_of_new_job", "status_of_job", "status_after_insert", "status_after_change")),
+    "DROP TRIGGER status_after_delete",
+    *_STATUS_TRIGGERS,
+)
+"""For the statuses of manual jobs, of which an older file has none."""
 
 
 _OWN_TABLES = (
@@ -305,6 +329,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(24, 1, (*(f"DROP TRIGGER {name}" for name in _REPLACED), *_END_TRIGGERS)),
     Migration(25, 1, JOB_STATUSES),
     Migration(26, 1, (create_index(records.JOBS_LATE),)),
+    Migration(27, 1, NEW_STATUS_RULE),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version

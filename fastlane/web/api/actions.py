@@ -25,9 +25,11 @@ ENQUEUED = Serializer[Enqueued](
     taskId=show.string(lambda made: made.task_id, "The task's id."),
     jobId=show.uuid(lambda made: made.job_id, "The job's id."),
     executionId=show.uuid(
-        lambda made: made.execution_id, "Null for a job with a start, even one in the past: a worker makes it when that is due.", null=True
+        lambda made: made.execution_id,
+        "Null for a job with a start, even one in the past: a worker makes it when that is due. Null for a manual job.",
+        null=True,
     ),
-    queueJobId=show.uuid(lambda made: made.tick_id, "The tick, as logs and /ticks name it."),
+    queueJobId=show.uuid(lambda made: made.tick_id, "The tick, as logs and /ticks name it. Null for a manual job.", null=True),
     taskUrl=show.url(lambda made, render: render.task_url(made.task_id), "The task."),
     jobUrl=show.url(lambda made, render: render.job_url(made.task_id, made.job_id), "The job."),
     executionUrl=show.url(

@@ -53,7 +53,8 @@ class UnknownName:
 @dataclass(frozen=True, slots=True)
 class Option:
     """The option of ``fastlane run`` and ``fastlane schedule`` that sets a field: its flags, separated by spaces. ``kind``: the type of its
-    value; or its allowed words, separated by ``|``. ``scheduled``: only ``fastlane schedule`` has it."""
+    value; or its allowed words, separated by ``|``; or
+    ``flag`` for one without a value, which sets true. ``scheduled``: only ``fastlane schedule`` has it."""
 
     flags: str
     metavar: str

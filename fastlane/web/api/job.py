@@ -14,6 +14,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
+from fastlane.models.container import read_boolean
 from fastlane.models.cron import read_cron, read_timezone
 from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Job, Spec
@@ -44,6 +45,7 @@ from fastlane.web.api.json_schema import LIKE_DURATION, JsonSchema
 from fastlane.web.api.serializer import (
     RenderContext,
     Serializer,
+    boolean,
     enum,
     envs,
     integer,
@@ -303,6 +305,13 @@ FIELDS: Mapping[str, JobField] = {
         scheduled=True,
         option=Option("--timezone", "ZONE", "The zone whose clocks the cron means: Europe/Berlin.", scheduled=True),
     ),
+    "manual": JobField(
+        JobType(read_boolean, {"type": "boolean"}),
+        "True: it runs only when somebody runs it (`POST …/run`). False is the same as leaving it out.",
+        defined=boolean(lambda job: job.schedule.is_manual or None, "True: it runs only when somebody runs it.", optional=True),
+        scheduled=True,
+        option=Option("--manual", "", "Only when somebody runs it: fastlane run-now.", "flag", scheduled=True),
+    ),
     "overlap": JobField(
         _word(Overlap),
         "What a tick of the cron, or run, does while an earlier execution is under way: it starts beside it (allow, the default), does not "
@@ -426,10 +435,10 @@ FIELDS: Mapping[str, JobField] = {
     ),
 }
 
-STARTS = ("startIn", "startAt", "cron")
+STARTS = ("startIn", "startAt", "cron", "manual")
 """The fields that say when a job is due. Without one of them it is due now."""
-CRON_FIELDS = ("timezone", "overlap", "catchUp")
-"""The fields that are only valid together with ``cron``."""
+NEEDED_STARTS: Mapping[str, tuple[str, ...]] = {"timezone": ("cron",), "overlap": ("cron", "manual"), "catchUp": ("cron",)}
+"""The fields that are only valid together with one of these."""
 
 JOB_BODY = BodyObject("a job", "Job", **{name: one.body for name, one in FIELDS.items()})
 """The body of ``POST /tasks/T`` and of ``PUT /tasks/T/jobs/J``: what to run, and when."""

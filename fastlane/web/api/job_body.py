@@ -14,9 +14,11 @@ from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.web.api import container, notifications
 from fastlane.web.api.body import Hints, faults_of
-from fastlane.web.api.job import ATTRIBUTES, CRON_FIELDS, FIELDS, JOB_BODY, STARTS
+from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS
 
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
+NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one; give cron or manual, or leave this out"
+NEEDS_START = {name: NEEDS_CRON_OR_MANUAL if "manual" in needed else NEEDS_CRON for name, needed in NEEDED_STARTS.items()}
 NEEDS_RETRIES = 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out'
 
 HINTS: Hints = {
@@ -31,6 +33,8 @@ HINTS: Hints = {
     "environment": "envs",
     "every": "cron",
     "interval": "cron",
+    "ondemand": "manual",
+    "triggers": "manual, or cron",
     "history": "retention",
     "keep": "retention",
     "limits": "resources",
@@ -75,7 +79,7 @@ class JobRules:
 
 def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, Schedule]:
     """The job in a decoded body: what to run and when; ``now`` in milliseconds. Raises Invalid with every fault."""
-    given = {name: value for name, value in body.items() if value is not None}
+    given = {name: value for name, value in body.items() if not _is_absent(name, value)}
     wanted, faults = _read_given(given, rules, partial=False)
     if faults:
         raise Invalid(faults)
@@ -85,6 +89,11 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, 
     if faults := rules.posts(spec):
         raise Invalid(faults)
     return spec, schedule
+
+
+def _is_absent(name: str, value: object) -> bool:
+    """Whether a field counts as left out: null, or a ``manual`` that is not."""
+    return value is None or (name == "manual" and value is False)
 
 
 def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> tuple[Mapping[str, Any], list[Fault]]:
@@ -106,9 +115,9 @@ def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], par
     if len(starts) > 1:
         yield starts[0], f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"
     if not partial:
-        for name in CRON_FIELDS:
-            if name in given and "cron" not in given:
-                yield name, NEEDS_CRON
+        for name, needed in NEEDED_STARTS.items():
+            if name in given and not any(one in given for one in needed):
+                yield name, NEEDS_START[name]
         if "retryDelay" in given and "retries" not in given:
             yield "retryDelay", NEEDS_RETRIES
     if container.OLD_HOSTS in wanted and container.differs(wanted[container.OLD_HOSTS], wanted.get("container", NO_CONTAINER).extra_hosts):
@@ -129,6 +138,8 @@ def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule
         return Schedule(ScheduleKind.AT, now + wanted["startIn"])
     if "startAt" in wanted:
         return Schedule(ScheduleKind.AT, wanted["startAt"])
+    if "manual" in wanted:
+        return Schedule(ScheduleKind.MANUAL, overlap=wanted.get("overlap", Overlap.ALLOW))
     if "cron" not in wanted:
         return Schedule()
     cron = replace(wanted["cron"], timezone=wanted.get("timezone", timezone))
@@ -152,14 +163,15 @@ _DEFAULTS = Spec("")
 
 def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) -> tuple[Spec, Schedule]:
     """The job after the change that a body describes: fields that it does not name stay, secrets too. Raises Invalid with every fault."""
-    removed = {name for name, value in body.items() if value is None and name in FIELDS}
+    removed = {name for name, value in body.items() if _is_absent(name, value) and name in FIELDS}
     given = {name: value for name, value in body.items() if name not in removed}
     wanted, faults = _read_given(given, rules, partial=True)
     required = removed.intersection(JOB_BODY.required)
     faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(required)]
     start = _start(job.schedule, wanted, removed)
-    if "cron" not in start and "cron" not in given:
-        faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in wanted]
+    for name, needed in NEEDED_STARTS.items():
+        if name in wanted and not any(one in start or one in given for one in needed):
+            faults.append(Fault(name, NEEDS_START[name]))
     if "retryDelay" in wanted and "retries" not in given and ("retries" in removed or not job.spec.retries):
         faults.append(Fault("retryDelay", NEEDS_RETRIES))
     if faults:
@@ -188,8 +200,8 @@ def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> 
     if any(name in wanted for name in STARTS):
         start = {name: value for name, value in start.items() if name not in STARTS}
     start = {name: value for name, value in start.items() if name not in removed}
-    start |= {name: wanted[name] for name in (*STARTS, *CRON_FIELDS) if name in wanted}
-    return start if "cron" in start else {name: value for name, value in start.items() if name not in CRON_FIELDS}
+    start |= {name: wanted[name] for name in (*STARTS, *NEEDED_STARTS) if name in wanted}
+    return {name: value for name, value in start.items() if any(one in start for one in NEEDED_STARTS.get(name, (name,)))}
 
 
 def _fields(schedule: Schedule) -> dict[str, Any]:
@@ -201,4 +213,6 @@ def _fields(schedule: Schedule) -> dict[str, Any]:
             "overlap": schedule.overlap,
             "catchUp": schedule.catch_up,
         }
+    if schedule.is_manual:
+        return {"manual": True, "overlap": schedule.overlap}
     return {} if schedule.at is None else {"startAt": schedule.at}

@@ -37,13 +37,18 @@ def _receiver(of: tuple[Target, bool], render: RenderContext) -> str:
     return target.origin if is_of_pool else shown_url(target, render)
 
 
-JOB_STATUSES = (*Status, "scheduled", "paused")
-STATUS_WORDS = "paused; else that of its execution under way; else stopped or scheduled; else that of its last execution."
+JOB_STATUSES = (*Status, "scheduled", "paused", "idle")
+STATUS_WORDS = (
+    "paused; else that of its execution under way; else idle (a manual job that has not run), stopped or scheduled; else that of its last "
+    "execution."
+)
+
+KIND_WORDS = "now: once, when it was posted; at: once, later; cron: repeatedly; manual: when somebody runs it."
 
 SCHEDULE = Serializer[Schedule](
     "Schedule",
     "When a job runs.",
-    kind=show.enum(ScheduleKind, lambda schedule: schedule.kind, "now: once, when it was posted; at: once, later; cron: repeatedly."),
+    kind=show.enum(ScheduleKind, lambda schedule: schedule.kind, KIND_WORDS),
     startAt=show.timestamp(lambda schedule: schedule.at, "Of a job that runs once, later.", null=True),
     cron=show.string(lambda schedule: schedule.cron.text if schedule.cron else None, "As it was given.", optional=True),
     timezone=show.string(
@@ -56,8 +61,8 @@ SCHEDULE = Serializer[Schedule](
     ),
     overlap=show.enum(
         Overlap,
-        lambda schedule: schedule.overlap if schedule.cron else None,
-        "What a tick of a cron does while an earlier execution is under way.",
+        lambda schedule: schedule.overlap if schedule.cron or schedule.is_manual else None,
+        "What a tick of a cron, or a run of a manual job, does while an earlier execution is under way.",
         optional=True,
     ),
     catchUp=show.enum(

@@ -282,7 +282,7 @@ function due(tick: Tick): HTMLElement {
 
 // what it is
 
-const KINDS: Record<Schedule["kind"], string> = { now: "Once, when it was posted", at: "Once, at a given time", cron: "Repeatedly" };
+const KINDS: Record<Schedule["kind"], string> = { now: "Once, when it was posted", at: "Once, at a given time", cron: "Repeatedly", manual: "When somebody runs it" };
 
 function schedule(job: Job): HTMLElement {
   const { kind, description, cron, timezone, overlap, catchUp, startAt } = job.schedule;
@@ -307,6 +307,7 @@ const OVERLAPS: Record<string, string> = { allow: "the next one runs beside it",
 
 function noRun(job: Job): string {
   if (job.status === "paused") return "It is paused, so no run is due.";
+  if (job.schedule.kind === "manual") return "No run is due: it runs when somebody runs it.";
   return job.schedule.kind === "cron" ? "No run is due: the schedule was stopped." : "No further run is due.";
 }
 

@@ -25,7 +25,7 @@ const EXECUTION_STATUSES = [
   ["failed,timedout,expired", "failed, timed out or expired"],
   ...["enqueued", "pulling", "running", "done", "failed", "timedout", "stopped", "expired"].map((one) => [one, statusWords(one)] as const),
 ] as const;
-const JOB_STATUSES = [ANY, ...["scheduled", "paused", "running", "enqueued", "done", "failed", "timedout", "stopped", "expired"].map((one) => [one, statusWords(one)] as const)];
+const JOB_STATUSES = [ANY, ...["scheduled", "paused", "idle", "running", "enqueued", "done", "failed", "timedout", "stopped", "expired"].map((one) => [one, statusWords(one)] as const)];
 
 export function tasksPage(changed: () => void): Page {
   return {

@@ -19,6 +19,7 @@ const SHAPES: Record<string, { fill?: string; line?: string; dashed?: boolean }>
   skipped: { line: "m2.5 3 5 5-5 5m6-10 5 5-5 5" },
   missed: { line: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2ZM3.8 12.2l8.4-8.4" },
   paused: { line: "M5.5 3v10m5-10v10" },
+  idle: { line: "M5 3v10l8-5Z" },
 };
 
 /** The shape of a status alone, without words. */

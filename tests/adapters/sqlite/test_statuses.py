@@ -12,7 +12,7 @@ from fastlane.storage.records import EXECUTIONS, JOBS
 from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.migration import migrate
 from fastlane.storage.sqlite.rows import insert_into
-from fastlane.storage.sqlite.schema import JOB_STATUSES, MIGRATIONS
+from fastlane.storage.sqlite.schema import JOB_STATUSES, MIGRATIONS, NEW_STATUS_RULE
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import new, new_job
@@ -78,5 +78,5 @@ async def test_a_status_that_someone_has_damaged_is_put_right(tmp_path: Path) ->
 def test_a_change_of_the_rule_comes_with_a_migration() -> None:
     """The triggers of files that have this one are of the rule as it was then: when this fails, add a migration that drops them and makes
     them again, and keep the text of this one."""
-    text = "\n".join(" ".join(statement.split()) for statement in JOB_STATUSES)
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "0e94752881df10a9"
+    found = ["\n".join(" ".join(one.split()) for one in statements) for statements in (JOB_STATUSES, NEW_STATUS_RULE)]
+    assert [hashlib.sha256(text.encode()).hexdigest()[:16] for text in found] == ["0e94752881df10a9", "b90175a38c57fbed"]

@@ -50,6 +50,15 @@ async def test_a_job_that_ended_long_ago_goes_with_its_history_and_its_task(virt
     assert (await virtual.real_store.counts()).executions[Status.DONE] == 0
 
 
+async def test_a_manual_job_stays_however_long_nobody_has_run_it(virtual: VirtualFastlane, pruner_of: MakePruner) -> None:
+    await virtual.others.submissions.enqueue("t", make_spec(), Schedule(ScheduleKind.MANUAL))
+    job = await ran(virtual)
+    virtual.clock.set(virtual.clock.now() + DAY)
+    assert await prune(pruner_of(jobs=DAY - MINUTE)) == Pruned(jobs=1, executions=1, ticks=1)
+    assert await virtual.real_store.job(job.job_id) is None
+    assert (await virtual.real_store.counts()).jobs == 1
+
+
 async def test_a_task_that_has_another_job_stays(virtual: VirtualFastlane, pruner_of: MakePruner) -> None:
     await ran(virtual)
     virtual.clock.set(virtual.clock.now() + DAY)

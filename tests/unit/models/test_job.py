@@ -89,6 +89,12 @@ def test_a_job_whose_only_tick_came_too_late_to_make_an_execution_is_expired() -
     assert job_status(a_job(sequence=1, schedule=AT_JOB), None, NOW) == "expired"
 
 
+@pytest.mark.parametrize("stop", [0, 1])
+def test_a_manual_job_is_idle_until_it_first_runs_and_is_then_as_its_last_execution(stop: int) -> None:
+    job = a_job(sequence=1, stop=stop, schedule=Schedule(ScheduleKind.MANUAL))
+    assert [job_status(job, latest, NOW) for latest in (None, Status.RUNNING, Status.FAILED)] == ["idle", "running", "failed"]
+
+
 def test_a_job_armed_again_after_a_stop_is_alive_again() -> None:
     job = a_job(sequence=3, stop=2, armed=3, next_tick=9000, schedule=AT_JOB)
     assert not job.stopped

@@ -136,7 +136,10 @@ CRONS = [
 ]
 
 
-@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *CRONS])
+MANUAL = [Schedule(ScheduleKind.MANUAL, overlap=overlap) for overlap in Overlap]
+
+
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *MANUAL, *CRONS])
 def test_a_schedule_comes_back(schedule):
     assert values.schedule_from_json(values.schedule_to_json(schedule)) == schedule
 

@@ -16,7 +16,7 @@ from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import pages
-from fastlane.web.api.job import CRON_FIELDS, JOB_BODY
+from fastlane.web.api.job import JOB_BODY, NEEDED_STARTS
 from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.http import query
 from fastlane.web.http.strict_json import read_object
@@ -112,7 +112,7 @@ def test_each_example_of_the_how_to_is_valid_by_the_document_and_by_the_server(n
     assert body in [example["value"] for example in _enqueue()["requestBody"]["content"]["application/json"]["examples"].values()]
 
 
-BESIDE = {**{name: {"cron": "@daily"} for name in CRON_FIELDS}, "retryDelay": {"retries": 1}}
+BESIDE = {**{name: {"cron": "@daily"} for name in NEEDED_STARTS}, "retryDelay": {"retries": 1}}
 """What some fields need beside them."""
 
 

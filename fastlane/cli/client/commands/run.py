@@ -93,16 +93,17 @@ async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on
 @job_options(scheduled=True)
 @CONTEXT
 def schedule(context: str | None, dry_run: bool, quiet: bool, task: str, **options: Any) -> None:
-    """Runs a command later, or again and again, and shows the next five runs.
+    """Runs a command later, or again and again, and shows the next five runs; or, with --manual, whenever `fastlane run-now` asks for it.
 
     \b
     Examples:
       fastlane schedule --task backup --name nightly --cron "0 3 * * *" --timezone Europe/Berlin ubuntu -- true
       fastlane schedule --in 2h30m ubuntu -- ls
       fastlane schedule --dry-run --cron "@hourly" ubuntu
+      fastlane schedule --manual --task shop --name migrate ubuntu -- true
     """
-    if sum(options[name] is not None for name in ("cron", "startIn", "startAt")) != 1:
-        raise click.UsageError("say when, by one of --cron, --in and --at; to run it now there is `fastlane run`")
+    if sum(options[name] is not None for name in ("cron", "startIn", "startAt", "manual")) != 1:
+        raise click.UsageError("say when, by one of --cron, --in, --at and --manual; to run it now there is `fastlane run`")
     fields = job_fields(options)
     with connect(context) as client:
         preview = client.preview(task, **fields)

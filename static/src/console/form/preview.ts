@@ -68,12 +68,13 @@ export type StartOf = "created" | "saved" | "kept";
 export function whenWords(preview: Preview, start: StartOf): string {
   const { kind, description, timezone } = preview.schedule;
   if (kind === "now") return start === "kept" ? "Once, when it was posted. A change does not run it again." : `It runs as soon as it is ${start}.`;
+  if (kind === "manual") return "It runs when somebody runs it.";
   return description ? `${description}${timezone ? `, by the clocks of ${timezone}` : ""}` : "Once";
 }
 
 export function drawWhen(preview: Preview | null, reason: string, start: StartOf): HTMLElement[] {
   if (!preview) return [nothing(reason)];
-  const runs = preview.schedule.kind === "now" ? [] : nextRuns(preview.nextRuns);
+  const runs = ["now", "manual"].includes(preview.schedule.kind) ? [] : nextRuns(preview.nextRuns);
   return [el("p", { className: "lead" }, whenWords(preview, start)), ...runs];
 }
 

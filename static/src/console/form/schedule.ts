@@ -1,4 +1,4 @@
-// When the job runs: now, after a time, at a time, or again and again.
+// When the job runs: now, after a time, at a time, again and again, or only when somebody runs it.
 
 import { el } from "../../dom";
 import { zone } from "../../words";
@@ -6,16 +6,23 @@ import { at } from "./body";
 import { choice, type Control, entry, fill, type Input, labelled, type Owner } from "./entries";
 import { type Fields, type Json, Num } from "./json";
 
-type Kind = "now" | "in" | "at" | "cron";
+type Kind = "now" | "in" | "at" | "cron" | "manual";
 const KINDS: readonly (readonly [Kind, string])[] = [
   ["now", "Now"],
   ["in", "After a time"],
   ["at", "At a time"],
   ["cron", "Again and again"],
+  ["manual", "By hand"],
 ];
 /** The fields of each kind; the first one makes a job be of that kind. */
-const FIELDS: Record<Kind, readonly string[]> = { now: [], in: ["startIn"], at: ["startAt"], cron: ["cron", "timezone", "overlap", "catchUp"] };
-export const SCHEDULE_FIELDS = Object.values(FIELDS).flat();
+const FIELDS: Record<Kind, readonly string[]> = {
+  now: [],
+  in: ["startIn"],
+  at: ["startAt"],
+  cron: ["cron", "timezone", "overlap", "catchUp"],
+  manual: ["manual", "overlap"],
+};
+export const SCHEDULE_FIELDS = [...new Set(Object.values(FIELDS).flat())];
 
 const OVERLAPS = [
   ["", "the next one runs beside it"],
@@ -30,7 +37,7 @@ const MISSED = [
   ["latest", "the latest runs late (latest)"],
 ] as const;
 
-const kindOf = (body: Fields): Kind => (["in", "at", "cron"] as const).find((kind) => body.has(FIELDS[kind][0]!)) ?? "now";
+const kindOf = (body: Fields): Kind => (["in", "at", "cron"] as const).find((kind) => body.has(FIELDS[kind][0]!)) ?? (body.get("manual") === true ? "manual" : "now");
 
 export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
   const kept = new Map<Kind, [string, Json][]>();
@@ -46,6 +53,7 @@ export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
     in: [entry(owner, ["startIn"], "Starts in", { keep: true, placeholder: "2h30m", hint: "A duration, such as 10s, 5m or 2h30m." })],
     at: [moment(owner)],
     cron,
+    manual: [choice(owner, ["overlap"], "While one still runs", OVERLAPS)],
   };
   const panels = new Map(KINDS.map(([kind]) => [kind, el("div", { className: "grid" }, ...controls[kind].map((one) => one.element))]));
   const reveal = (kind: Kind): void => {
@@ -61,7 +69,7 @@ export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
     const before = kindOf(owner.body);
     kept.set(before, FIELDS[before].flatMap((name) => (owner.body.has(name) ? [[name, owner.body.get(name)!] as [string, Json]] : [])));
     for (const name of FIELDS[before]) owner.body.delete(name);
-    for (const [name, value] of kept.get(kind) ?? FIELDS[kind].slice(0, 1).map((first) => [first, ""] as [string, Json])) owner.body.set(name, value);
+    for (const [name, value] of kept.get(kind) ?? FIELDS[kind].slice(0, 1).map((first) => [first, first === "manual" || ""] as [string, Json])) owner.body.set(name, value);
     show();
     owner.edit([], undefined, input);
   };
