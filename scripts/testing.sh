@@ -26,6 +26,7 @@ begin_testing() {
 }
 
 MOST_AGAIN=3
+RAN_AGAIN=tests/ran-again.tsv
 
 # Runs pytest with the arguments "${@:2}". Up to MOST_AGAIN tests that fail beside others run once more, by themselves; decision 0024 says
 # why. $1 names the run, since several may go on in one checkout. TEST_PYTHON: whose pytest it is.
@@ -41,6 +42,8 @@ run_pytest() {
     "$python" -m pytest -o cache_dir="$cache" "$@" -n 0 --last-failed 8>&- </dev/null || return
     say "Passed by themselves, but not beside others. Each first failure, above, is a fault of the test or of fastlane: find out which."
     echo "$failed"
+    sed "s/^ */$(date -u +%F)\t/" <<<"$failed" >>"$RAN_AGAIN"
+    say "They stand in $RAN_AGAIN now: commit it, with the cause when it is found."
 }
 
 # Runs pytest with the arguments "${@:2}" on a private engine, which it removes afterwards. $1 names the run.
