@@ -216,7 +216,7 @@ class HealthProblem:
 @dataclass(frozen=True, slots=True)
 class HealthReport:
     """Which parts are healthy. ``docker``: every pool has a usable host. ``workers``: at least one is alive. ``dispatch``: it is not
-    known to be paused."""
+    known to be paused. ``is_mongo``: whether the store is MongoDB."""
 
     redis: bool
     store: bool
@@ -224,6 +224,7 @@ class HealthReport:
     workers: bool
     errors: tuple[HealthProblem, ...]
     dispatch: bool = True
+    is_mongo: bool = False
 
     @property
     def healthy(self) -> bool:
