@@ -32,8 +32,16 @@ def _who(row: Any) -> str:
 
 
 def _detail(row: Any) -> str:
-    words = [f"{name}={value}" for name, value in row["detail"].items()]
+    detail = dict(row["detail"])
+    changes = detail.pop("changes", ())
+    words = [f"{name}={value}" for name, value in detail.items()]
+    words += [f"{change['field']}: {_value(change['from'])} → {_value(change['to'])}" for change in changes]
     return " ".join([*words, *([f"host={row['host']}"] if row["host"] and row["jobId"] else [])])
+
+
+def _value(value: object) -> str:
+    """A value of a field that was changed; a hyphen for none."""
+    return "-" if value is None else value if isinstance(value, str) and value and " " not in value else json_text(value, None)
 
 
 EVENTS = ListLayout(
@@ -77,12 +85,14 @@ DELIVERIES = ListLayout(
 @form_options
 @CONTEXT
 def events(follow: bool, job: str | None, since: str | None, until: str | None, most: int, context: str | None, **options: Any) -> None:
-    """Lists who did what, and what fastlane did by itself, newest first; or shows it as it happens.
+    """Lists who did what, and what fastlane did by itself, newest first; or shows it as it happens. A change of a job names the fields,
+    with their values before and after.
 
     \b
     Examples:
       fastlane events --since 1d --kind job.stopped,job.deleted
       fastlane events --job backup
+      fastlane events --job backup --kind job.changed,job.stopped
       fastlane events -f --kind host,execution.ended
       fastlane events --format '{time} {kind} {actor.user} {taskId}'
     """
