@@ -45,11 +45,25 @@ def test_a_change_of_a_job_says_what_changed_and_by_whom():
 def test_late_jobs_are_named_with_what_to_type_next():
     rows = [{"taskId": task, "jobId": f"x-{task}", "name": None, "lateSince": "2026-11-30T03:00:00.000Z"} for task in "abcdefg"]
     lines = late_lines({"count": 7, "late": [{**rows[0], "name": "nightly"}, *rows[1:]]}, None)
-    assert lines[0].startswith("late: a/x-a nightly, since 2026-11-30T03:00:00.000Z (")
-    assert lines[0].endswith("; `fastlane why a/x-a`")
-    assert lines[5:] == ["late: 2 more; `fastlane jobs --late`"]
+    assert lines[0].startswith("late for ")
+    assert lines[0].endswith(": a/x-a nightly; `fastlane why a/x-a`")
+    assert lines[5:] == ["2 more are late; `fastlane jobs --late`"]
     assert len(late_lines({"count": 7, "late": rows}, "b")) == 1
     assert late_lines({"count": 0}, None) == []
+
+
+def test_the_changes_of_a_job_stand_whole_below_its_row():
+    changes = [{"field": "command", "from": "x" * 200, "to": None}]
+    assert EVENTS.below is not None
+    assert EVENTS.below({"detail": {"changes": changes}}) == [f"    command: {'x' * 200} → -"]
+    assert EVENTS.below({"detail": {}}) == []
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_task_is_cut_before_how_the_last_run_ended(width):
+    row = table("jobs", width, JOB="backup-of-everything-there-is/1a2b3c4d", STATUS="scheduled", LAST="failed (3) 2h 5m ago")[1]
+    assert "…/1a2b3c4d" in row
+    assert "failed (3) 2h 5m ago" in row
 
 
 def table(name: str, width: int, **changed: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
-from fastlane.cli.client.output import Column, ListLayout, OutputForm, duration, echo, form_options, relative, show
+from fastlane.cli.client.output import LATE, Column, ListLayout, OutputForm, duration, echo, form_options, relative, show
 from fastlane.cli.client.reference import JOB, SHORT, complete_task, find_job, short, unknown_task
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _ended(row: Any) -> str:
 
 def _job_status(row: Any) -> str:
     """A status, and whether the job is late by its ``expectEvery``."""
-    return f"{row['status']} (late)" if row.get("lateSince") else str(row["status"])
+    return f"{row['status']} {LATE}" if row.get("lateSince") else str(row["status"])
 
 
 def _schedule(row: Any) -> str:
@@ -143,15 +143,20 @@ def ps(
                 echo(line)
 
 
+def _since(row: Any) -> str:
+    words = relative(row["lateSince"])
+    return f" for {words.removesuffix(' ago')}" if words != "now" else ""
+
+
 def late_lines(jobs: Any, task: str | None) -> list[str]:
     """A line for each job that is late, of all tasks or of one, as far as the server says it; what runs does not show it."""
     rows = [row for row in jobs.get("late", ()) if task in (None, row["taskId"])]
     lines = [
-        f"late: {short(row['taskId'], row['jobId'])}{' ' + row['name'] if row['name'] else ''}, since {row['lateSince']} "
-        f"({relative(row['lateSince'])}); `fastlane why {short(row['taskId'], row['jobId'])}`"
+        f"late{_since(row)}: {short(row['taskId'], row['jobId'])}{' ' + row['name'] if row['name'] else ''}; "
+        f"`fastlane why {short(row['taskId'], row['jobId'])}`"
         for row in rows[:MOST_LATE]
     ]
-    return lines + ([f"late: {len(rows) - MOST_LATE} more; `fastlane jobs --late`"] if len(rows) > MOST_LATE else [])
+    return lines + ([f"{len(rows) - MOST_LATE} more are late; `fastlane jobs --late`"] if len(rows) > MOST_LATE else [])
 
 
 @click.command(cls=ClientCommand)
@@ -208,7 +213,7 @@ def _task(named: str | None, only: str | None) -> str | None:
 
 
 def _nothing(client: "Client", task: str | None) -> list[Any]:
-    """The rows of an empty list. Raises click.UsageError when its task does not exist."""
+    """The rows of an empty list. Raises WrongName when its task does not exist."""
     from fastlane.client import NotFound
 
     try:
