@@ -46,7 +46,7 @@ NAMES = {
 UNTYPED = {"Data"}
 PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict[str, Any]", "null": "None"}
 JSON = "application/json"
-MEDIA = {JSON, "text/event-stream"}
+MEDIA = {JSON, "text/event-stream", "text/plain"}
 """What the client reads."""
 WIDTH = 140
 
@@ -182,7 +182,7 @@ def operations(document: Json) -> Iterator[str]:
     schemas = document["components"]["schemas"]
     for path, methods in document["paths"].items():
         for method, found in methods.items():
-            if method == "parameters" or not MEDIA & set(found["responses"].get("200", {}).get("content", {})):
+            if method == "parameters" or not MEDIA & {media.partition(";")[0] for media in _contents(found)}:
                 continue
             keyed = ", keyed=True" if any(row["name"] == "Idempotency-Key" for row in found["parameters"]) else ""
             for number, answer in enumerate(_answers(found)):
@@ -196,8 +196,15 @@ def operations(document: Json) -> Iterator[str]:
 
 def _answers(operation: Json) -> list[str]:
     """The types of JSON that it answers with."""
-    schema = operation["responses"].get("200", {}).get("content", {}).get(JSON, {}).get("schema", {})
-    return [_target(one) for one in schema.get("anyOf", [schema]) if "$ref" in one] or ["None"]
+    schema = _contents(operation).get(JSON, {}).get("schema", {})
+    found = [_target(one) for one in schema.get("anyOf", [schema]) if "$ref" in one]
+    return found or ["dict[str, object]" if JSON in _contents(operation) else "None"]
+
+
+def _contents(operation: Json) -> Json:
+    """The kinds of media of its answer."""
+    found: Json = operation["responses"].get("200", {}).get("content", {})
+    return found
 
 
 def _constant(name: str) -> str:

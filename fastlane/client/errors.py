@@ -86,6 +86,16 @@ class JobFailed(ClientError):
         self.execution = execution
 
 
+class NotEnded(ClientError, TimeoutError):
+    """The time to wait is over, and the job goes on. ``task``, ``job`` and ``execution`` are its ids: wait for it again, or stop it.
+    ``stdout`` and ``stderr``: what ``run`` has read of the attempt so far."""
+
+    def __init__(self, task: str, job: str, execution: str, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        super().__init__(f"{task}/{job} has not ended in time, and goes on")
+        self.task, self.job, self.execution = task, job, execution
+        self.stdout, self.stderr = stdout, stderr
+
+
 CLASSES: Mapping[int, type[Refused]] = {
     401: Unauthorized,
     403: Forbidden,

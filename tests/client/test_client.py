@@ -1,8 +1,6 @@
 """The Python client against a real server: what it asks, what comes back, and its errors as classes."""
 
 import asyncio
-import inspect
-import re
 from itertools import pairwise
 from uuid import uuid4
 
@@ -14,21 +12,20 @@ from fastlane.client import (
     AsyncClient,
     Changed,
     Client,
+    ClientError,
     Conflict,
     Forbidden,
     Invalid,
     JobFailed,
+    NotEnded,
     NotFastlane,
     NotFound,
     Unauthorized,
     Unreachable,
     WrongAddress,
-    contract,
 )
-from fastlane.client.exchange import Operation
 from fastlane.models.pool import Pool
 from tests.support.credentials import token, user
-from tests.support.docs import ROOT
 from tests.support.fastlane import IMAGE, Fastlane
 
 COMMAND = ["out", "one\n", "err", "two\n", "hex", "ff00fe"]
@@ -60,11 +57,54 @@ async def test_a_run_that_never_starts_ends_with_its_failure(crewed):
 
 async def test_waiting_ends_with_the_job_or_with_its_time(crewed, crewed_client):
     reply = await crewed_client.submit("task", image=IMAGE, command=["hold"])
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError) as late:
         await crewed_client.wait("task", reply["jobId"], reply["executionId"], timeout=0.3)
+    assert isinstance(late.value, NotEnded)
+    assert (late.value.job, late.value.execution) == (reply["jobId"], reply["executionId"])
     waiting = asyncio.create_task(crewed_client.wait("task", reply["jobId"], reply["executionId"]))
     await crewed_client.jobs.stop("task", reply["jobId"])
     assert (await waiting)["status"] == "stopped"
+
+
+async def test_a_run_that_takes_longer_than_one_waits_names_its_job(crewed_client):
+    with pytest.raises(NotEnded, match="has not ended in time") as late:
+        await crewed_client.run("task", image=IMAGE, command=["out", "so far\n", "hold"], wait_for=2)
+    error = late.value
+    (row,) = [row async for row in crewed_client.jobs.list()]
+    assert (error.task, error.job, error.execution) == ("task", row["id"], row["lastExecution"]["executionId"])
+    assert error.stdout in (b"so far\n", b"")  # it may not have started
+    assert (await crewed_client.jobs.stop(error.task, error.job))["status"] in ("running", "stopped")
+
+
+async def test_a_run_whose_server_goes_away_names_its_job(server):
+    async with AsyncClient(server.base, patience=0.1) as client:
+        running = asyncio.create_task(client.run("task", image=IMAGE))
+        await server.until(lambda: jobs_of(server), "the job to be made")
+        await server.close_server(0)
+        with pytest.raises(ClientError) as lost:
+            await running
+    assert "the job is task/" in "".join(lost.value.__notes__)
+
+
+async def jobs_of(server):
+    return (await server.get("/jobs")).json["items"]
+
+
+async def test_parts_of_a_log_health_and_figures_have_methods(server, client):
+    reply = await server.run_to_end("task", (1, b"one\ntwo\n"), (2, b"err\n"))
+    job, execution = reply["jobId"], reply["executionId"]
+    assert await client.jobs.stdout("task", job, tail=1) == b"two\n"
+    assert await client.jobs.stderr("task", job) == b"err\n"
+    assert await client.executions.stdout("task", job, execution) == b"one\ntwo\n"
+    assert await client.executions.stderr("task", job, execution, since="1h") in (b"err\n", b"")
+    assert (await client.tasks.get("task"))["jobs"][0]["id"] == job
+    assert (await client.jobs.preview_patch("task", job, {"timeout": "5m"}))["spec"]["timeout"] == 300
+    health = await client.server.health()
+    assert (health["store"], health["workers"], bool(health["errors"])) == (True, False, True)
+    assert (await client.server.alive(), await client.server.ready()) != (None, None)
+    assert "fastlane_" in await client.server.metrics()
+    assert (await client.server.openapi())["openapi"] == "3.1.0"
+    assert (await client.executions.ticket("task", job, execution))["ticket"]
 
 
 async def test_the_client_without_asyncio_does_the_same(crewed):
@@ -211,14 +251,3 @@ def test_the_address_comes_from_the_environment(tmp_path):
     assert (address.url, address.token) == ("http://h:1", "fl_x")
     assert "fl_x" not in repr(address)
     assert Address.of_environment({}).url == "http://127.0.0.1:10000"
-
-
-def test_every_operation_of_the_contract_is_used():
-    """``logs`` has text for people who use curl, and tickets are for browsers."""
-    source = "".join(path.read_text() for path in (ROOT / "fastlane/client/asynchronous").glob("*.py"))
-    names = [name for name, value in inspect.getmembers(contract) if isinstance(value, Operation)]
-    unused = {name for name in names if not re.search(rf"contract\.{name}\b", source)}
-    assert {name for name in unused if not name.endswith("_AS_WAITED")} == {
-        "GET_HEALTH", "GET_LIVENESS", "GET_READINESS", "GET_ROOT", "GET_OPEN_API",
-        "LIST_JOBS", "DRAIN_HOST_BY_PUT", "MAKE_TICKET_OF_EXECUTION", "PATCH_JOB_AS_DRY_RUN",
-    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 from fastlane.client import AsyncClient
 from fastlane.models.delivery import Delivery, Reply
@@ -92,6 +93,28 @@ async def test_deliveries_are_listed_and_sent_again(server, command_line):
     assert (await command_line("events", "--kind", "delivery", "--format", "{detail.delivery}")).lines == [SECOND, FIRST]
     await server.enqueue("later", startIn="1h")
     assert (await command_line("deliveries", "later")).code == 2
+
+
+async def test_a_late_job_says_so_and_what_was_sent_about_it_is_listed_and_sent_again(server, command_line):
+    reply = await server.enqueue("backup", name="nightly", cron="0 8 * * *", expectEvery="1h")
+    await server.enqueue("backup", name="other", cron="0 8 * * *", expectEvery="1h")
+    job = await server.store.job(reply["jobId"])
+    assert await server.store.advance(job, replace(job, late_since=server.clock.now()), (), None)
+    hook = Webhook(NotificationTrigger.LATE, "https://example.com/a", {}, 3)
+    delivery = Delivery(FIRST, "backup", job.id, job.id, "job.late", hook, False, server.clock.now(), 5, 1)
+    await server.store.insert_deliveries([delivery])
+    taken = delivery.taken(50, 6)
+    assert await server.store.write_delivery(taken)
+    assert await server.store.write_delivery(taken.tried(Reply(503, "busy"), began=6, now=9))
+    why = await command_line("why", "backup/nightly")
+    assert "has been late since " in why.text
+    assert "the message about that to https://example.com/a: failed: busy" in why.text
+    assert f"fastlane redeliver backup/{job.id} {FIRST[-8:]}" in why.text
+    assert "late since" not in (await command_line("why", "backup/other")).text
+    assert (await command_line("jobs", "--late", "--format", "{name}")).lines == ["nightly"]
+    assert (await command_line("deliveries", "backup/nightly", "--format", "{event} {state}")).lines == ["job.late failed"]
+    assert (await command_line("redeliver", "backup/nightly", FIRST[-8:])).lines == [f"{FIRST}: is sent again"]
+    assert (await command_line("redeliver", "backup/nightly", "ffff")).code == 2
 
 
 async def test_an_operator_repairs_by_hand_with_a_reason(server, command_line):

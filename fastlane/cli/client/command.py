@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -63,9 +63,23 @@ class ForgivingGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class WrongName(click.ClickException):
+    """A name of a task, a job or an execution that means nothing, or several things: one line, and not the usage of the command."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Prints the line."""
+        click.echo(_line(self.message), file=file or sys.stderr)
+
+
 def say(text: str) -> None:
     """Prints one line to standard error."""
-    click.echo(f"fastlane: {printable(' '.join(text.split()))}", err=True)
+    click.echo(_line(text), err=True)
+
+
+def _line(text: str) -> str:
+    return f"fastlane: {printable(' '.join(text.split()))}"
 
 
 def address_of(context: str | None) -> "Address":

@@ -20,9 +20,10 @@ COLOURS = {
     "expired": "yellow", "stopped": "yellow", "paused": "yellow", "idle": "cyan", "usable": "green", "unusable": "red", "drained": "yellow",
 }  # fmt: skip
 FIELD = re.compile(r"\{([A-Za-z][\w.]*)\}")
+LATE = "(late)"
 GAP = "  "
-NARROWEST, NARROWEST_NAME = 8, 14
-"""Cells of a terminal to which a column that yields, and one with names, may be cut."""
+NARROWEST, SHORT_NAME, NARROWEST_NAME = 8, 24, 14
+"""Cells of a terminal to which a column that yields may be cut; one with names, before others are left out; and one with names at last."""
 SHORT_NAME_END = 9
 """Characters of a name that are never cut: the slash and the end of the id."""
 
@@ -45,6 +46,8 @@ class ListLayout:
 
     columns: Sequence[Column]
     name: Callable[[Any], str]
+    below: Callable[[Any], Sequence[str]] | None = None
+    """On a terminal, lines below a row, whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,17 @@ def formatted(format: str, row: Mapping[str, Any]) -> str:
 
 def _table(listing: ListLayout, rows: Iterable[Mapping[str, Any]]) -> None:
     """On a terminal, columns that fit its width; elsewhere a line for each row, with a tab between cells."""
+    rows = list(rows)
     cells = [[printable(str(column.text(row))) for column in listing.columns] for row in rows]
     if not sys.stdout.isatty():
         click.echo("\n".join("\t".join(line) for line in [[column.heading for column in listing.columns], *cells]))
         return
-    for line in laid_out(listing.columns, cells, shutil.get_terminal_size().columns, is_coloured()):
+    heading, *lines = laid_out(listing.columns, cells, shutil.get_terminal_size().columns, is_coloured())
+    click.echo(heading, color=True)
+    for row, line in zip(rows, lines, strict=True):
         click.echo(line, color=True)
+        for more in listing.below(row) if listing.below else ():
+            echo(more)
 
 
 def is_coloured() -> bool:
@@ -129,8 +137,8 @@ def is_coloured() -> bool:
 def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int, coloured: bool = False) -> list[str]:
     """The lines of a table, heading first, none wider than ``width`` (cells of a terminal).
 
-    A column that yields is cut, down to ``NARROWEST``, before one that yields less; where that does not suffice, the columns that yield
-    most are left out. What does not yield stays whole. Only where such columns alone are too wide, names lose the end of their task."""
+    A column that yields is cut, down to ``NARROWEST``, before one that yields less; where that does not suffice, names lose the end of a
+    long task, and the columns that yield most are left out. What does not yield stays whole."""
     natural = [max(map(cell_width, (column.heading, *(row[number] for row in cells)))) for number, column in enumerate(columns)]
     widths = _fitted(columns, natural, width)
     lines = []
@@ -147,7 +155,7 @@ def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: i
 
 
 def _style(column: Column, text: str, *, is_heading: bool) -> dict[str, Any]:
-    colour = COLOURS.get(text.split(" ")[0]) if column.status else None
+    colour = ("yellow" if text.endswith(LATE) else COLOURS.get(text.split(" ")[0])) if column.status else None
     return {"bold": True} if is_heading else {"fg": colour} if colour else {}
 
 
@@ -165,18 +173,22 @@ def _fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> li
         if room is not None:
             widths[number] = max(min(room, least), room - max(0, excess()))
 
-    for number in yielding:
-        narrow(number, NARROWEST)
-    for number in yielding:
-        if excess() > 0:
-            widths[number] = None
+    names = [number for number, column in enumerate(columns) if column.name]
+    for last in (False, True):  # what yields least of all is cut after the names
+        some = [number for number in yielding if (columns[number].yields == 1) == last]
+        for number in some:
+            narrow(number, NARROWEST)
+        for number in names:
+            narrow(number, NARROWEST_NAME if last else SHORT_NAME)
+        for number in some:
+            if excess() > 0 and number not in names:
+                widths[number] = None
+        for number in names:
+            narrow(number, NARROWEST_NAME)
     for number in reversed(yielding):  # room that is left over goes to the columns that yield least
         room = widths[number]
         if room is not None:
             widths[number] = min(natural[number], room - min(0, excess()))
-    for number, column in enumerate(columns):
-        if column.name:
-            narrow(number, NARROWEST_NAME)
     return widths
 
 

@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from fastlane.cli.client.command import WrongName, connect
+
 if TYPE_CHECKING:
     from fastlane.client import Client
 
@@ -45,7 +47,6 @@ def completion(ctx: click.Context, shell: str) -> None:
 def complete_task(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The tasks that begin like the text; after a slash, or when that is one task, its jobs too, by name or else by the end of the id.
     Nothing when the server does not answer."""
-    from fastlane.cli.client.command import connect
     from fastlane.client import ClientError
 
     try:
@@ -115,12 +116,12 @@ def find(client: "Client", text: str, *, newest: bool = False, ran: bool = False
     """Finds the job or the execution that a text means. TASK alone is its only job or, with ``newest``, its newest; with ``ran``, the
     newest that has run.
 
-    Raises click.UsageError when it could be several, or when nothing has that name; the error then has the nearest names."""
+    Raises WrongName when it could be several, or when nothing has that name; the error then has the nearest names."""
     if "://" in text:
         return _in_url(text)
     task, slash, part = text.partition("/")
     if slash and not part:
-        raise click.UsageError(f"{text!r} names no job after the slash")
+        raise WrongName(f"{text!r} names no job after the slash")
     if UUID.fullmatch(part or task):
         found = _by_id(client, (part or task).lower())
         if found is not None and (not slash or found.job.task == task):
@@ -131,16 +132,16 @@ def find(client: "Client", text: str, *, newest: bool = False, ran: bool = False
     if rows is None:
         if not slash and PART.fullmatch(text) and (some := _by_part(client, text)):
             return _only(text, some)
-        raise click.UsageError(_unknown(client, text, task))
+        raise WrongName(_unknown(client, text, task))
     return _among(client, text, rows, newest=newest, ran=ran)
 
 
 def find_job(client: "Client", text: str, *, newest: bool = False, ran: bool = False) -> JobName:
-    """Finds the job that a text means. Raises as ``find`` does, and click.UsageError for an execution: what is done to its job would reach
+    """Finds the job that a text means. Raises as ``find`` does, and WrongName for an execution: what is done to its job would reach
     more than what was named."""
     found = find(client, text, newest=newest, ran=ran)
     if found.execution is not None:
-        raise click.UsageError(f"{text!r} is an execution, and this command takes a job; its job is {found.job}")
+        raise WrongName(f"{text!r} is an execution, and this command takes a job; its job is {found.job}")
     return found.job
 
 
@@ -152,7 +153,7 @@ def _among(client: "Client", text: str, rows: Sequence[Any], *, newest: bool, ra
         if some and newest:
             return Reference(JobName(task, some[0]["id"]))
         if not some:
-            raise click.UsageError(f"task {task!r} has no jobs")
+            raise WrongName(f"task {task!r} has no jobs")
         return _only(text, [Reference(JobName(task, row["id"])) for row in some])
     ids = [row["id"] for row in rows if row["name"] == part] or [row["id"] for row in rows if is_part(part, row["id"])]
     if ids:
@@ -165,18 +166,18 @@ def _among(client: "Client", text: str, rows: Sequence[Any], *, newest: bool, ra
         return _only(text, found)
     near = nearest(part, [row["name"] for row in rows if row["name"]])
     hint = f"; did you mean {' or '.join(repr(f'{task}/{name}') for name in near)}?" if near else f"; `fastlane jobs {task}` lists them"
-    raise click.UsageError(f"task {task!r} has no job {part!r}{hint}")
+    raise WrongName(f"task {task!r} has no job {part!r}{hint}")
 
 
 def find_execution(client: "Client", job: JobName, text: str) -> str:
-    """The id of the job's execution that a text means: an id, a URL, or the beginning or end of an id. Raises click.UsageError."""
+    """The id of the job's execution that a text means: an id, a URL, or the beginning or end of an id. Raises WrongName."""
     if "://" in text:
         text = _in_url(text).execution or ""
     if UUID.fullmatch(text):
         return text.lower()
     found = _matching(client.executions.of_job(job.task, job.id), text) if PART.fullmatch(text) else []
     if not found:
-        raise click.UsageError(f"{job} has no execution {text!r}; `fastlane ps -a {job.task}` lists those of its task")
+        raise WrongName(f"{job} has no execution {text!r}; `fastlane ps -a {job.task}` lists those of its task")
     return str(_only(text, found).execution)
 
 
@@ -203,13 +204,13 @@ def _matching(rows: Iterable[Any], part: str) -> list[Reference]:
 
 
 def _only(text: str, found: Sequence[Reference]) -> Reference:
-    """The one that was found. Raises click.UsageError for several."""
+    """The one that was found. Raises WrongName for several."""
     if len(found) == 1:
         return found[0]
     what = "executions" if all(one.execution for one in found) else "jobs"
     some = ", ".join(f"{one.job}/{one.execution}" if one.execution else str(one.job) for one in found[:NAMED])
     more = ", …" if len(found) > NAMED else ""
-    raise click.UsageError(f"{text!r} could be {len(found)} {what}: {some}{more}; name one of them")
+    raise WrongName(f"{text!r} could be {len(found)} {what}: {some}{more}; name one of them")
 
 
 def _jobs_of(client: "Client", task: str) -> list[Any] | None:
@@ -232,23 +233,25 @@ def _unknown(client: "Client", text: str, task: str) -> str:
     return f"there is no task {task!r}; {hint}"
 
 
-def unknown_task(client: "Client", task: str) -> click.UsageError:
+def unknown_task(client: "Client", task: str) -> WrongName:
     """The error for a task that does not exist, with the nearest names."""
-    return click.UsageError(_unknown(client, task, task))
+    return WrongName(_unknown(client, task, task))
 
 
 def nearest(text: str, known: Iterable[str]) -> list[str]:
-    """The known names that are most like a text, three at most, whatever their case."""
+    """The known names that are most like a text, or have it in them, three at most, whatever their case."""
     from difflib import get_close_matches
 
     folded = {name.lower(): name for name in known}
-    return [folded[name] for name in get_close_matches(text.lower(), folded, 3)]
+    similar = get_close_matches(text.lower(), folded, 3)
+    parts = [name for name in folded if text.lower() in name]
+    return [folded[name] for name in dict.fromkeys((*similar, *parts))][:3]
 
 
 def _in_url(text: str) -> Reference:
     match = IN_URL.search(urlsplit(text).path)
     if match is None:
-        raise click.UsageError(f"{text!r} is not the URL of a job or an execution; one has /tasks/TASK/jobs/JOB")
+        raise WrongName(f"{text!r} is not the URL of a job or an execution; one has /tasks/TASK/jobs/JOB")
     return Reference(JobName(unquote(match[1]), match[2].lower()), match[3] and match[3].lower())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fastlane.cli.client.command import WrongName
 from fastlane.cli.client.reference import SEARCHED, JobName, find, find_execution, is_part
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run_options(function: F) -> F:
 
 
 def find_run(client: "Client", text: str, choice: RunChoice, *, newest: bool = False) -> Run:
-    """The job that a text means, and the execution that the text or the options mean. Raises click.UsageError."""
+    """The job that a text means, and the execution that the text or the options mean. Raises WrongName."""
     found = find(client, text, newest=newest, ran=True)
     job, execution = found.job, found.execution
     if choice.execution is not None:
@@ -64,12 +65,12 @@ def find_run(client: "Client", text: str, choice: RunChoice, *, newest: bool = F
 
 
 def find_execution_of(client: "Client", text: str, choice: RunChoice, *, newest: bool = False) -> tuple[JobName, str]:
-    """The job that a text means, and the execution that is chosen or, when none is, the job's newest. Raises click.UsageError, also when
+    """The job that a text means, and the execution that is chosen or, when none is, the job's newest. Raises WrongName, also when
     nothing of the job has run."""
     run = find_run(client, text, choice, newest=newest)
     id = run.execution or next((row["executionId"] for row in client.executions.of_job(run.job.task, run.job.id)), None)
     if id is None:
-        raise click.UsageError(f"nothing of {run.job} ever ran")
+        raise WrongName(f"nothing of {run.job} ever ran")
     return run.job, id
 
 
@@ -81,14 +82,14 @@ def _tick(client: "Client", job: JobName, text: str) -> str:
         if row["due"].startswith(text.upper()) or row["id"] == text or is_part(text, row["id"])
     ]
     if not rows:
-        raise click.UsageError(f"--tick: {job} has no tick {text!r} among its last; `fastlane ticks {job}` lists them")
+        raise WrongName(f"--tick: {job} has no tick {text!r} among its last; `fastlane ticks {job}` lists them")
     ran = [row for row in rows if row["execution"]]
     if len(ran) > 1:
         times = ", ".join(row["due"] for row in ran[:3])
-        raise click.UsageError(f"--tick: {text!r} could be {len(ran)} ticks: {times}; write more of the time, or the tick's id")
+        raise WrongName(f"--tick: {text!r} could be {len(ran)} ticks: {times}; write more of the time, or the tick's id")
     if not ran:
         row = rows[0]
-        raise click.UsageError(f"--tick: nothing ran at {row['due']}: {row['outcome']}: {row['reason'] or 'nothing started'}")
+        raise WrongName(f"--tick: nothing ran at {row['due']}: {row['outcome']}: {row['reason'] or 'nothing started'}")
     return str(ran[0]["id"])
 
 
@@ -103,4 +104,4 @@ def _attempt(client: "Client", job: JobName, tick: str | None, attempt: int | No
             rows.append(row)
             if row["attempt"] == 1:
                 break
-    raise click.UsageError(f"--attempt: that run of {job} has {len(rows)} attempts" if rows else f"nothing of {job} ever ran")
+    raise WrongName(f"--attempt: that run of {job} has {len(rows)} attempts" if rows else f"nothing of {job} ever ran")

@@ -6,11 +6,11 @@ from typing import Any, Unpack, cast
 
 from fastlane.client import contract
 from fastlane.client.address import Address
-from fastlane.client.asynchronous.following import OnLost, follow_log
+from fastlane.client.asynchronous.following import OnLost, OutOfTime, follow_log
 from fastlane.client.asynchronous.resources import AsyncExecutions, AsyncJobs, AsyncServer, AsyncTasks
 from fastlane.client.asynchronous.transport import AsyncTransport
 from fastlane.client.contract import DryRun, Enqueued, Execution, JobFields
-from fastlane.client.errors import ClientError
+from fastlane.client.errors import ClientError, NotEnded
 from fastlane.client.log_output import AttemptBegan, Finished, LogEvent, LogQuery, Output, Stream
 
 PATIENCE = 30.0
@@ -61,8 +61,8 @@ class AsyncClient:
     ) -> Finished:
         """Submits a job that runs now and waits for its end, with its retries. Returns the last attempt with what it wrote.
 
-        ``on_output`` gets the output as it comes. TimeoutError after ``wait_for`` seconds: the job goes on. (``timeout`` is a field of the
-        job, and stops it.)
+        ``on_output`` gets the output as it comes. Raises NotEnded, which names the job, after ``wait_for`` seconds: the job goes on.
+        (``timeout`` is a field of the job, and stops it.) Any other error after the job was made names the job in its notes.
         """
         deadline = None if wait_for is None else time.monotonic() + wait_for
         reply = await self.submit(task, **fields)
@@ -70,23 +70,32 @@ class AsyncClient:
             raise ClientError("a job for later cannot be waited for; submit it instead")
         streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         last = reply["executionId"]
-        async for event in self.events(LogQuery(task, reply["jobId"], last), deadline=deadline):
-            if isinstance(event, Output):
-                streams[event.stream].append(event.data)
-                if on_output is not None:
-                    on_output(event)
-            elif isinstance(event, AttemptBegan):
-                last, streams = event.execution_id, {"stdout": [], "stderr": []}
-        execution = await self.executions.get(task, reply["jobId"], last)
+        try:
+            async for event in self.events(LogQuery(task, reply["jobId"], last), deadline=deadline):
+                if isinstance(event, Output):
+                    streams[event.stream].append(event.data)
+                    if on_output is not None:
+                        on_output(event)
+                elif isinstance(event, AttemptBegan):
+                    last, streams = event.execution_id, {"stdout": [], "stderr": []}
+            execution = await self.executions.get(task, reply["jobId"], last)
+        except OutOfTime:
+            raise NotEnded(task, reply["jobId"], last, b"".join(streams["stdout"]), b"".join(streams["stderr"])) from None
+        except ClientError as error:
+            error.add_note(f"the job is {task}/{reply['jobId']}, execution {last}")
+            raise
         return Finished(execution, b"".join(streams["stdout"]), b"".join(streams["stderr"]))
 
     async def wait(self, task: str, job: str, execution: str, *, timeout: float | None = None) -> Execution:
-        """Waits until an execution, with its retries, has ended. Returns the last attempt. TimeoutError after ``timeout`` seconds."""
+        """Waits until an execution, with its retries, has ended. Returns the last attempt. Raises NotEnded after ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         last = execution
-        async for event in self.events(LogQuery(task, job, execution, stream="stderr"), deadline=deadline):
-            if isinstance(event, AttemptBegan):
-                last = event.execution_id
+        try:
+            async for event in self.events(LogQuery(task, job, execution, stream="stderr"), deadline=deadline):
+                if isinstance(event, AttemptBegan):
+                    last = event.execution_id
+        except OutOfTime:
+            raise NotEnded(task, job, last) from None
         return await self.executions.get(task, job, last)
 
     async def logs(

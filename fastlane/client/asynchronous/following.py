@@ -23,6 +23,10 @@ COME_AGAIN = 1.0
 """Seconds after which a follower comes again when the server ended, or said that nothing has started."""
 
 
+class OutOfTime(TimeoutError):
+    """The deadline of a follower has passed."""
+
+
 async def follow_log(
     transport: AsyncTransport, wanted: LogQuery, *, deadline: float | None = None, on_lost: OnLost | None = None
 ) -> AsyncGenerator[LogEvent, None]:
@@ -102,4 +106,4 @@ def _silent_for(deadline: float | None) -> float:
 
 def _check(deadline: float | None) -> None:
     if deadline is not None and time.monotonic() >= deadline:
-        raise TimeoutError("it has not ended yet")
+        raise OutOfTime("it has not ended yet")

@@ -28,6 +28,10 @@ class AsyncTasks(AsyncResource):
         """The tasks whose ids contain all of these words, or words that begin with them."""
         return self._transport.rows(contract.SEARCH_TASKS, query={"query": words})
 
+    async def get(self, task: str) -> contract.TaskJobs:
+        """The task with its newest jobs, 1,000 at most. Raises NotFound when there is no such task."""
+        return await self._transport.call(contract.LIST_JOBS, {"task_id": task})
+
     def jobs(self, task: str, *, status: str | None = None) -> AsyncIterator[contract.JobRow]:
         """The jobs of a task, newest first. Raises NotFound when there is no such task."""
         return self._transport.rows(contract.LIST_JOBS_OF_TASK, {"task_id": task}, {"status": status})
@@ -83,6 +87,10 @@ class AsyncJobs(AsyncResource):
         """Changes these fields of the job; None removes one."""
         return await self._transport.call(contract.PATCH_JOB, _ids(task, job), body=cast("dict[str, Any]", changes), if_match=if_match)
 
+    async def preview_patch(self, task: str, job: str, changes: contract.JobChanges) -> contract.DryRun:
+        """The job that ``patch`` would make of these changes. Changes nothing."""
+        return await self._transport.call(contract.PATCH_JOB_AS_DRY_RUN, _ids(task, job), {"dryRun": 1}, cast("dict[str, Any]", changes))
+
     async def stop(self, task: str, job: str, *, if_match: str | None = None) -> contract.Stopped:
         """Stops its executions, and keeps it from starting more."""
         return await self._transport.call(contract.STOP_JOB, _ids(task, job), if_match=if_match)
@@ -128,6 +136,15 @@ class AsyncJobs(AsyncResource):
         """Sends a delivery about the job again."""
         return await self._transport.call(contract.REDELIVER_OF_JOB, {**_ids(task, job), "delivery_id": delivery})
 
+    async def stdout(self, task: str, job: str, *, tail: int | None = None, since: str | None = None) -> bytes:
+        """The stdout so far of its newest execution that has started; ``tail``: this many lines; ``since``: a time, or a duration ago.
+        Raises NotStarted."""
+        return await self._transport.content(contract.GET_STDOUT, _ids(task, job), {"tail": tail, "since": since})
+
+    async def stderr(self, task: str, job: str, *, tail: int | None = None, since: str | None = None) -> bytes:
+        """The same of its stderr."""
+        return await self._transport.content(contract.GET_STDERR, _ids(task, job), {"tail": tail, "since": since})
+
     async def why(self, task: str, job: str) -> contract.Why:
         """The reasons why it waits now."""
         return await self._transport.call(contract.GET_WHY, _ids(task, job))
@@ -172,6 +189,16 @@ class AsyncExecutions(AsyncResource):
         """Sends a delivery again."""
         return await self._transport.call(contract.REDELIVER, {**_ids(task, job, execution), "delivery_id": delivery})
 
+    async def stdout(self, task: str, job: str, execution: str, *, tail: int | None = None, since: str | None = None) -> bytes:
+        """Its stdout so far; ``tail``: this many lines; ``since``: a time, or a duration ago. Raises NotStarted."""
+        query = {"tail": tail, "since": since}
+        return await self._transport.content(contract.GET_STDOUT_OF_EXECUTION, _ids(task, job, execution), query)
+
+    async def stderr(self, task: str, job: str, execution: str, *, tail: int | None = None, since: str | None = None) -> bytes:
+        """The same of its stderr."""
+        query = {"tail": tail, "since": since}
+        return await self._transport.content(contract.GET_STDERR_OF_EXECUTION, _ids(task, job, execution), query)
+
     async def why(self, task: str, job: str, execution: str) -> contract.Why:
         """The reasons why it waits now."""
         return await self._transport.call(contract.GET_WHY_OF_EXECUTION, _ids(task, job, execution))
@@ -187,6 +214,26 @@ class AsyncServer(AsyncResource):
     async def status(self) -> contract.ServerStatus:
         """Workers, hosts, queues, what runs and what comes next."""
         return await self._transport.call(contract.GET_STATUS)
+
+    async def health(self) -> contract.Health:
+        """Whether Redis, the store, the hosts and the workers are there, and what is wrong; also when something is."""
+        return await self._transport.reported(contract.GET_HEALTH)
+
+    async def alive(self) -> contract.Alive:
+        """Asks whether the process that answers serves at all. Raises Unreachable when none does."""
+        return await self._transport.call(contract.GET_LIVENESS)
+
+    async def ready(self) -> contract.Ready:
+        """Waits until the process that answers can take requests, for the client's patience. Raises Unavailable after that."""
+        return await self._transport.call(contract.GET_READINESS)
+
+    async def metrics(self) -> str:
+        """The figures for Prometheus, as text."""
+        return (await self._transport.content(contract.GET_METRICS)).decode()
+
+    async def openapi(self) -> dict[str, object]:
+        """The OpenAPI document of the server."""
+        return await self._transport.call(contract.GET_OPEN_API)
 
     async def history(
         self, *, task: str | None = None, pool: str | None = None, since: str | None = None, hours: int | None = None

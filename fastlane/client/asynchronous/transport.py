@@ -70,6 +70,34 @@ class AsyncTransport:
         if_match: str | None = None,
     ) -> Answered[A]:
         """The answer of an operation with its headers. Raises a ClientError."""
+        response = await self._response(operation, parameters, query, body, if_match)
+        return Answered(cast("A", json_of(response)), response.headers.get("ETag"))
+
+    async def content(
+        self, operation: Operation[Any], parameters: Mapping[str, str] | None = None, query: Mapping[str, Any] | None = None
+    ) -> bytes:
+        """The body of an operation's answer. Raises a ClientError."""
+        return (await self._response(operation, parameters, query)).content
+
+    async def reported(self, operation: Operation[A]) -> A:
+        """The answer of an operation that reports with 503, too. It is tried once. Raises a ClientError."""
+        try:
+            response = await self._http.send(self._http.build_request(operation.method, self._url(operation, None)))
+        except httpx.TransportError as error:
+            raise unreachable(self.address.shown, error) from None
+        self._note_version(response)
+        if response.status_code not in (200, 503):
+            raise _refusal(response, repeated=False)
+        return cast("A", json_of(response))
+
+    async def _response(
+        self,
+        operation: Operation[Any],
+        parameters: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        if_match: str | None = None,
+    ) -> httpx.Response:
         headers = {"Idempotency-Key": str(uuid4())} if operation.keyed and not (query or {}).get("dryRun") else {}
         headers |= {"If-Match": if_match} if if_match else {}
         request = self._http.build_request(
@@ -86,7 +114,7 @@ class AsyncTransport:
             else:
                 self._note_version(response)
                 if response.status_code < 400:
-                    return Answered(cast("A", json_of(response)), response.headers.get("ETag"))
+                    return response
                 failure, wait = _refusal(response, lost), retry_after(response.headers)
                 if response.status_code not in REPEATABLE:
                     raise failure

@@ -4,7 +4,7 @@ import pytest
 
 from fastlane.cli.client.commands.events import DELIVERIES, EVENTS
 from fastlane.cli.client.commands.hosts import HOSTS
-from fastlane.cli.client.commands.listings import EXECUTIONS, JOBS, POOLS, TASKS, TICKS
+from fastlane.cli.client.commands.listings import EXECUTIONS, JOBS, POOLS, TASKS, TICKS, late_lines
 from fastlane.cli.client.output import cell_width, laid_out
 
 LAYOUTS = {
@@ -29,6 +29,41 @@ KEPT = {
     "deliveries": {"DELIVERY", "STATE", "LAST"}, "hosts": {"HOST", "STATE"},
 }  # fmt: skip
 """The status, the time and the id of each list."""
+
+
+def test_a_change_of_a_job_says_what_changed_and_by_whom():
+    changes = [{"field": "image", "from": "a:1", "to": "a:2"}, {"field": "command", "from": None, "to": "ls -l"}]
+    row = {
+        "id": "1", "time": USUAL["TIME"], "kind": "job.changed", "actor": {"user": "anna", "address": "10.0.0.1"}, "taskId": "backup",
+        "jobId": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a1a2b3c4d", "host": None, "pool": None, "detail": {"how": "PATCH", "changes": changes},
+    }  # fmt: skip
+    cells = {column.heading: column.text(row) for column in EVENTS.columns}
+    assert cells["DETAIL"] == 'how=PATCH image: a:1 → a:2 command: - → "ls -l"'
+    assert (cells["WHO"], cells["ABOUT"]) == ("anna from 10.0.0.1", "backup/1a2b3c4d")
+
+
+def test_late_jobs_are_named_with_what_to_type_next():
+    rows = [{"taskId": task, "jobId": f"x-{task}", "name": None, "lateSince": "2026-11-30T03:00:00.000Z"} for task in "abcdefg"]
+    lines = late_lines({"count": 7, "late": [{**rows[0], "name": "nightly"}, *rows[1:]]}, None)
+    assert lines[0].startswith("late for ")
+    assert lines[0].endswith(": a/x-a nightly; `fastlane why a/x-a`")
+    assert lines[5:] == ["2 more are late; `fastlane jobs --late`"]
+    assert len(late_lines({"count": 7, "late": rows}, "b")) == 1
+    assert late_lines({"count": 0}, None) == []
+
+
+def test_the_changes_of_a_job_stand_whole_below_its_row():
+    changes = [{"field": "command", "from": "x" * 200, "to": None}]
+    assert EVENTS.below is not None
+    assert EVENTS.below({"detail": {"changes": changes}}) == [f"    command: {'x' * 200} → -"]
+    assert EVENTS.below({"detail": {}}) == []
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_task_is_cut_before_how_the_last_run_ended(width):
+    row = table("jobs", width, JOB="backup-of-everything-there-is/1a2b3c4d", STATUS="scheduled", LAST="failed (3) 2h 5m ago")[1]
+    assert "…/1a2b3c4d" in row
+    assert "failed (3) 2h 5m ago" in row
 
 
 def table(name: str, width: int, **changed: str) -> list[str]:

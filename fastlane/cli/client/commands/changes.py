@@ -120,10 +120,11 @@ MEANWHILE = "someone else has changed the job meanwhile; it is shown as it is no
 
 
 def written(fields: Mapping[str, Any]) -> str:
-    """The fields of a job as YAML."""
+    """The fields of a job as YAML, in which characters that act on a terminal, or hide others there, are escaped."""
     import yaml
 
-    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=100)
+    is_printable = json.dumps(fields, ensure_ascii=False).isprintable()
+    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=is_printable, width=100)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
+from fastlane.cli.client.commands.listings import late_lines
 from fastlane.cli.client.output import duration, echo, formatted, json_text, relative
-from fastlane.cli.client.reference import JOB
+from fastlane.cli.client.reference import JOB, SHORT, JobName
 from fastlane.cli.client.runs import Run, RunChoice, find_run, run_options
 from fastlane.cli.client.wording import in_commands
 
@@ -52,11 +53,28 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
             echo(outcome(client.executions.get(run.job.task, run.job.id, run.execution), str(run), "execution"))
             return None
         detail = client.jobs.get(run.job.task, run.job.id)["job"]
+        for line in _lateness(client, run.job, found, detail):
+            echo(line)
         if detail["executions"]:
             echo(outcome(detail["executions"][0], str(run)))
         elif not found["waitingFor"]:
             echo(f"{found['status']}: it waits for nothing, and nothing of it ever ran")
     return None
+
+
+def _lateness(client: "Client", job: JobName, found: Any, detail: Any) -> list[str]:
+    """That a job is late, and what became of each message about that."""
+    if detail["lateSince"] is None:
+        return []
+    every, since = detail["definition"].get("expectEvery"), detail["lateSince"]
+    words = f"it is to succeed every {every}, and has been late since {since}"
+    lines = [f"late ({relative(since)}): {found['late']['message'] if 'late' in found else words}"]
+    for row in client.jobs.deliveries(job.task, job.id)["items"]:
+        if row["event"] == "job.late" and row["state"] != "delivered":
+            error = f": {row['attempts'][-1]['error']}" if row["attempts"] and row["attempts"][-1]["error"] else ""
+            lines.append(f"the message about that to {row.get('receiver', 'a receiver')}: {row['state']}{error}")
+            lines.append(f"send it again: fastlane redeliver {job} {row['id'][-SHORT:]}")
+    return lines
 
 
 def _why(client: "Client", run: Run) -> Any:
@@ -179,5 +197,6 @@ def _status_lines(found: Any) -> list[str]:
         lines.append(f"pool {name}: {lane['running']}/{lane['maxRunning']} running, {waiting} waiting, {lane['timed']} for later{paused}")
     counts = {status: count for status, count in found["executions"].items() if count}
     lines.append(f"{found['tasks']['count']} tasks, {found['jobs']['count']} jobs")
+    lines += late_lines(found["jobs"], None)
     lines.append("executions: " + (", ".join(f"{count} {status}" for status, count in counts.items()) or "none"))
     return lines

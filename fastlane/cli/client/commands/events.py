@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, connect, say
+from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, WrongName, connect, say
 from fastlane.cli.client.commands.listings import LAST
 from fastlane.cli.client.output import Column, ListLayout, OutputForm, echo, form_options, formatted, json_text, printable, relative, show
 from fastlane.cli.client.reference import JOB, SHORT, UUID, JobName, complete_task, find, is_part, short
@@ -32,20 +32,33 @@ def _who(row: Any) -> str:
 
 
 def _detail(row: Any) -> str:
-    words = [f"{name}={value}" for name, value in row["detail"].items()]
+    detail = dict(row["detail"])
+    changes = detail.pop("changes", ())
+    words = [f"{name}={value}" for name, value in detail.items()]
+    words += map(_change, changes)
     return " ".join([*words, *([f"host={row['host']}"] if row["host"] and row["jobId"] else [])])
+
+
+def _change(change: Any) -> str:
+    return f"{change['field']}: {_value(change['from'])} → {_value(change['to'])}"
+
+
+def _value(value: object) -> str:
+    """A value of a field that was changed; a hyphen for none."""
+    return "-" if value is None else value if isinstance(value, str) and value and " " not in value else json_text(value, None)
 
 
 EVENTS = ListLayout(
     (
         Column("TIME", lambda row: row["time"]),
-        Column("WAS", lambda row: relative(row["time"]), yields=8),
+        Column("WAS", lambda row: relative(row["time"]), yields=10),
         Column("EVENT", lambda row: row["kind"]),
         Column("ABOUT", _what, yields=2, name=True),
         Column("WHO", _who, yields=4),
         Column("DETAIL", _detail, yields=9),
     ),
     lambda row: str(row["id"]),
+    lambda row: [f"    {_change(change)}" for change in row["detail"].get("changes", ())],
 )
 DELIVERIES = ListLayout(
     (
@@ -77,12 +90,14 @@ DELIVERIES = ListLayout(
 @form_options
 @CONTEXT
 def events(follow: bool, job: str | None, since: str | None, until: str | None, most: int, context: str | None, **options: Any) -> None:
-    """Lists who did what, and what fastlane did by itself, newest first; or shows it as it happens.
+    """Lists who did what, and what fastlane did by itself, newest first; or shows it as it happens. A change of a job names the fields,
+    with their values before and after.
 
     \b
     Examples:
       fastlane events --since 1d --kind job.stopped,job.deleted
       fastlane events --job backup
+      fastlane events --job backup --kind job.changed,job.stopped
       fastlane events -f --kind host,execution.ended
       fastlane events --format '{time} {kind} {actor.user} {taskId}'
     """
@@ -178,16 +193,16 @@ def _sent(client: "Client", text: str, choice: RunChoice) -> list[Sent]:
     found = [] if id else [Sent(row, job, None) for row in client.jobs.deliveries(job.task, job.id)["items"]]
     id = id or next((row["executionId"] for row in client.executions.of_job(job.task, job.id)), None)
     if id is None and not found:
-        raise click.UsageError(f"nothing of {job} ever ran, and nothing was sent about it")
+        raise WrongName(f"nothing of {job} ever ran, and nothing was sent about it")
     if id is not None:
         found += [Sent(row, job, id) for row in client.executions.deliveries(job.task, job.id, id)["items"]]
     return found
 
 
 def _delivery(rows: Sequence[Sent], id: str) -> Sent:
-    """The delivery of this id, or with this end. Raises click.UsageError."""
+    """The delivery of this id, or with this end. Raises WrongName."""
     found = [sent for sent in rows if sent.row["id"] == id] or [sent for sent in rows if is_part(id, sent.row["id"])]
     if len(found) != 1:
         count = f"{len(found)} deliveries have that part in their id" if found else "there is no such delivery"
-        raise click.UsageError(f"{id!r}: {count}; `fastlane deliveries` lists them")
+        raise WrongName(f"{id!r}: {count}; `fastlane deliveries` lists them")
     return found[0]

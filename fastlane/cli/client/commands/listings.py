@@ -1,19 +1,20 @@
 """The commands that list: ``ps``, ``tasks``, ``jobs``, ``ticks`` and ``pools``."""
 
+import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
-from fastlane.cli.client.output import Column, ListLayout, OutputForm, duration, form_options, relative, show
+from fastlane.cli.client.output import LATE, Column, ListLayout, OutputForm, duration, echo, form_options, relative, show
 from fastlane.cli.client.reference import JOB, SHORT, complete_task, find_job, short, unknown_task
 
 if TYPE_CHECKING:
     from fastlane.client import Client
 
 UNDER_WAY = "enqueued,pulling,running"
-MOST = 100
+MOST, MOST_LATE = 100, 5
 TASK = click.argument("task", metavar="[TASK]", required=False, shell_complete=complete_task)
 TASK_OPTION = click.option("--task", "only", metavar="TASK", help="Only those of this task, as TASK.", shell_complete=complete_task)
 LAST = click.option("-n", "--last", "most", type=click.IntRange(1), default=MOST, help=f"At most this many rows ({MOST}).")
@@ -31,7 +32,7 @@ def _ended(row: Any) -> str:
 
 def _job_status(row: Any) -> str:
     """A status, and whether the job is late by its ``expectEvery``."""
-    return f"{row['status']} (late)" if row.get("lateSince") else str(row["status"])
+    return f"{row['status']} {LATE}" if row.get("lateSince") else str(row["status"])
 
 
 def _schedule(row: Any) -> str:
@@ -137,6 +138,25 @@ def ps(
         wanted = status or (None if all_ or since else UNDER_WAY)
         rows = list(islice(client.executions.list(task=task, status=wanted, since=since), most))
         show(EXECUTIONS, rows or _nothing(client, task), OutputForm(**form))
+        if sys.stdout.isatty() and not any(form.values()):
+            for line in late_lines(client.server.status()["jobs"], task):
+                echo(line)
+
+
+def _since(row: Any) -> str:
+    words = relative(row["lateSince"])
+    return f" for {words.removesuffix(' ago')}" if words != "now" else ""
+
+
+def late_lines(jobs: Any, task: str | None) -> list[str]:
+    """A line for each job that is late, of all tasks or of one, as far as the server says it; what runs does not show it."""
+    rows = [row for row in jobs.get("late", ()) if task in (None, row["taskId"])]
+    lines = [
+        f"late{_since(row)}: {short(row['taskId'], row['jobId'])}{' ' + row['name'] if row['name'] else ''}; "
+        f"`fastlane why {short(row['taskId'], row['jobId'])}`"
+        for row in rows[:MOST_LATE]
+    ]
+    return lines + ([f"{len(rows) - MOST_LATE} more are late; `fastlane jobs --late`"] if len(rows) > MOST_LATE else [])
 
 
 @click.command(cls=ClientCommand)
@@ -163,21 +183,25 @@ def tasks(words: tuple[str, ...], most: int, context: str | None, **form: Any) -
 @TASK_OPTION
 @click.option("--status", metavar="STATUS", help="Only those with this status, or with several: scheduled,paused.")
 @click.option("--label", metavar="NAME=VALUE", help="Only those with this label.")
+@click.option("--late", is_flag=True, help="Only those that are late: without a success for as long as their expectEvery says.")
 @LAST
 @form_options
 @CONTEXT
-def jobs(task: str | None, only: str | None, status: str | None, label: str | None, most: int, context: str | None, **form: Any) -> None:
+def jobs(
+    task: str | None, only: str | None, status: str | None, label: str | None, late: bool, most: int, context: str | None, **form: Any
+) -> None:
     """Lists jobs, newest first: of all tasks, or of one.
 
     \b
     Examples:
       fastlane jobs
       fastlane jobs --status scheduled
+      fastlane jobs --late
       fastlane jobs --label team=data --format '{taskId}/{id} {nextRunAt}'
     """
     with connect(context) as client:
         task = _task(task, only)
-        rows = list(islice(client.jobs.list(task=task, status=status, label=label), most))
+        rows = list(islice(client.jobs.list(task=task, status=status, label=label, late=late), most))
         show(JOBS, rows or _nothing(client, task), OutputForm(**form))
 
 
@@ -189,7 +213,7 @@ def _task(named: str | None, only: str | None) -> str | None:
 
 
 def _nothing(client: "Client", task: str | None) -> list[Any]:
-    """The rows of an empty list. Raises click.UsageError when its task does not exist."""
+    """The rows of an empty list. Raises WrongName when its task does not exist."""
     from fastlane.client import NotFound
 
     try:
