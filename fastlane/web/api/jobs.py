@@ -13,7 +13,7 @@ from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.job import DEFINITION, SPEC
 from fastlane.web.api.notifications import LISTENERS, WEBHOOKS
-from fastlane.web.api.serializer import LINK, Listing, RenderContext, Serializer
+from fastlane.web.api.serializer import LINK, Listing, Serializer
 
 JOB_STATUSES = (*Status, "scheduled", "paused")
 STATUS_WORDS = "paused; else that of its execution under way; else stopped or scheduled; else that of its last execution."
@@ -63,16 +63,6 @@ JOB_ROW = Serializer[JobView](
     nextRunAt=show.timestamp(lambda view: view.next_run, "Its next tick.", null=True),
     lastExecution=show.nested(LAST_EXECUTION, lambda view: view.latest, null=True),
 )
-
-
-def has_words(job: Job, words: Sequence[str], render: RenderContext) -> bool:
-    """Whether each of these words (casefolded) is part of the job's id, name, task, image, command or labels, as answers show them: no word
-    finds a secret."""
-    command = map(render.redaction.text, job.spec.command or ())
-    labels = (f"{name}={value}" for name, value in job.spec.labels.items())
-    text = "\0".join((job.id, job.spec.name or "", job.task_id, job.spec.image, *command, *labels)).casefold()
-    return all(word in text for word in words)
-
 
 JOB_PAGE = show.page_of("JobPage", "A page of jobs.", JOB_ROW)
 
