@@ -44,13 +44,15 @@ def requests(job: str) -> Mapping[str, Sequence[str]]:
     return {
         "overview": (
             "/status",
-            "/executions?status=enqueued,pulling,running&perPage=12",
-            f"/executions?status={WRONG}&since=24h&perPage=8",
+            "/executions?status=pulling,running&perPage=8",
+            "/executions?status=enqueued&perPage=8",
+            f"/executions?status={WRONG}&since=24h&perPage=50",
             "/history?hours=24",
         ),
-        "tasks": ("/tasks?perPage=50", "/search?query=task&perPage=50"),
+        "tasks": ("/tasks?perPage=50", "/search?query=task&perPage=50", f"/jobs?status={WRONG}&perPage=100"),
+        "jobs": ("/jobs?perPage=50", "/jobs?perPage=50&query=none"),
         "task": ("/tasks/many/jobs?perPage=50", "/tasks/many/jobs?perPage=50&status=failed", "/tasks/many/jobs?perPage=50&page=100"),
-        "job": (f"{of_job}?perPage=60", f"{of_job}/why", f"{of_job}/ticks?perPage=100"),
+        "job": (f"{of_job}?perPage=60", f"{of_job}/why", f"{of_job}/ticks?perPage=100", f"/events?job={job}&kind=job&perPage=20"),
         "executions": (
             "/executions?perPage=50",
             f"/executions?perPage=50&status={WRONG}&since=24h",
@@ -138,6 +140,7 @@ async def look(base: str, job: str) -> None:
         places = {
             "overview": "",
             "tasks": "console/tasks",
+            "jobs": "console/jobs",
             "task": "console/tasks/many",
             "job": f"console/tasks/many/jobs/{job}",
             "executions": "console/executions",

@@ -17,7 +17,7 @@ async def test_tasks_are_found_while_one_types(context, server):
     console = await open_console(context, f"{server.base}/console/tasks")
     rows = console.page.locator("tbody tr")
     await expect(rows).to_have_count(3)
-    await expect(rows.first).to_contain_text("transcode2")
+    await expect(rows.first).to_contain_text("transcode2 waiting")
     assert await inspect(console.page, "tasks") == {}
     await console.page.keyboard.press("/")
     await expect(console.page.get_by_label("Search tasks")).to_be_focused()

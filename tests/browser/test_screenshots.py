@@ -18,6 +18,7 @@ PAGES = {
     "overview": ("/", "Monthly report|backup-database"),
     "tasks": ("/console/tasks", "invoices"),
     "task": ("/console/tasks/invoices", "Monthly report"),
+    "jobs": ("/console/jobs", "Monthly report"),
     "job": ("/console/tasks/invoices/jobs/{invoices}", "Monthly report.*finance@example.com"),
     "executions": ("/console/executions", "ffmpeg"),
     "hosts": ("/console/hosts", "Refused the connection"),

@@ -111,16 +111,6 @@ JOB_ROW = Serializer[JobView](
     receivers=show.nested(RECEIVER_COUNTS, lambda view: view),
 )
 
-
-def has_words(job: Job, words: Sequence[str], render: RenderContext) -> bool:
-    """Whether each of these words (casefolded) is part of the job's id, name, task, image, command or labels, as answers show them: no word
-    finds a secret."""
-    command = map(render.redaction.text, job.spec.command or ())
-    labels = (f"{name}={value}" for name, value in job.spec.labels.items())
-    text = "\0".join((job.id, job.spec.name or "", job.task_id, job.spec.image, *command, *labels)).casefold()
-    return all(word in text for word in words)
-
-
 JOB_PAGE = show.page_of("JobPage", "A page of jobs.", JOB_ROW)
 
 TASK = Serializer[Task](

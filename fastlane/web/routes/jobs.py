@@ -1,7 +1,7 @@
 """Tasks and their jobs: lists of both, enqueueing into a task, one job with its ticks, and what can be done to it: stop, start, retry, run,
 pause and resume."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -18,9 +18,9 @@ from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_S
 from fastlane.web.api.contract import ETAG, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
 from fastlane.web.api.job_body import JobRules, read_change, read_job
-from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE, has_words
+from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
-from fastlane.web.api.serializer import Listing
+from fastlane.web.api.serializer import Listing, RenderContext
 from fastlane.web.api.values import LABEL, MAX_LABEL
 from fastlane.web.api.webhook_payload import template_faults
 from fastlane.web.api.why import WHY
@@ -372,7 +372,7 @@ async def list_all_jobs(handler: Handler) -> object:
     wanted, lists = replace(wanted, task_id=task_id, visible=handler.visible_tasks), handler.services.lists
     if words or late:
         render = handler.render_context
-        page = await lists.matching_jobs(wanted, window, lambda job: (not late or job.is_late) and has_words(job, words, render))
+        page = await lists.matching_jobs(wanted, window, lambda job: (not late or job.is_late) and _has_words(job, words, render))
     else:
         page = await lists.jobs(wanted, window)
     return Listing(url, page, page)
@@ -384,6 +384,15 @@ def _job_words(query: Mapping[str, str]) -> list[str]:
     if len(words) > MAX_WORDS:
         raise Invalid([Fault("query", f"has {len(words)} words; name at most {MAX_WORDS}, the ones that tell the job from others")])
     return words
+
+
+def _has_words(job: Job, words: Sequence[str], render: RenderContext) -> bool:
+    """Whether each of these words (casefolded) is part of the job's id, name, task, image, command or labels, as answers show them: no word
+    finds a secret."""
+    command = map(render.redaction.text, job.spec.command or ())
+    labels = (f"{name}={value}" for name, value in job.spec.labels.items())
+    text = "\0".join((job.id, job.spec.name or "", job.task_id, job.spec.image, *command, *labels)).casefold()
+    return all(word in text for word in words)
 
 
 def _label(query: Mapping[str, str]) -> tuple[str, str] | None:

@@ -150,10 +150,10 @@ OF_JOBS = {
     "GET",
     (
         "/console",
+        "/console/jobs",
         "/console/tasks",
         "/console/tasks/{task}",
         "/console/tasks/{task}/jobs/{job}",
-        "/console/jobs",
         "/console/tasks/{task}/jobs/{job}/executions/{execution}",
         "/console/executions",
         "/console/hosts",

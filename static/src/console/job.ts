@@ -10,7 +10,7 @@ import { mark } from "./marks";
 import type { Page } from "./page";
 import { isHeard, lateWords, notifications } from "./notifications";
 import { facts, link, nothing, notice, section, table } from "./parts";
-import { api, get, logOf, pages, Refusal } from "./server";
+import { api, executionOf, get, logOf, pages, Refusal } from "./server";
 import { nextRuns } from "./runs";
 import { readOnly, session } from "./session";
 import type { Delivery, Event, EventPage, Job, JobRow, List, Resources, Schedule, Tick } from "./shapes";
@@ -88,7 +88,7 @@ async function deliveriesOf(job: Job): Promise<Delivery[]> {
   const last = job.executions.find((one) => FINAL.has(one.status));
   const urls = [
     ...(job.spec.expectEvery === null && !job.lateSince ? [] : [api.job(job.taskId, job.id, "deliveries")]),
-    ...(last && isHeard(job) ? [`${last.url}deliveries/`] : []),
+    ...(last && isHeard(job) ? [`${executionOf(last.taskId, last.jobId, last.executionId)}/deliveries`] : []),
   ];
   const found = await Promise.all(urls.map((url) => get<{ items: Delivery[] }>(url)));
   return found.flatMap(({ items }) => items).sort((one, other) => other.createdAt.localeCompare(one.createdAt)).slice(0, ROWS);

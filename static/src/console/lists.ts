@@ -35,9 +35,12 @@ export function tasksPage(changed: () => void): Page {
     tools: [heading("Tasks"), search("query", "Search tasks", changed)],
     async load() {
       const query = asked();
-      const list = await get<List<Task>>(query.query ? api.search({ perPage: PER_PAGE, ...query }) : api.tasks({ perPage: PER_PAGE, ...query }));
+      const [list, states] = await Promise.all([
+        get<List<Task>>(query.query ? api.search({ perPage: PER_PAGE, ...query }) : api.tasks({ perPage: PER_PAGE, ...query })),
+        readStates(),
+      ]);
       const columns = [
-        { title: "Task", is: "grow" as const, cell: (one: Task) => el("span", { className: "name" }, link(pages.task(one.taskId), el("bdi", {}, one.taskId))) },
+        { title: "Task", is: "grow" as const, cell: (one: Task) => taskName(one, states) },
         { title: "Jobs", is: "number" as const, cell: (one: Task) => count(one.jobsCount) },
         { title: "Changed", is: "number" as const, cell: (one: Task) => ago(one.lastModifiedAt) },
       ];
@@ -47,6 +50,39 @@ export function tasksPage(changed: () => void): Page {
       return () => drawList("Tasks", list, table("Tasks", columns, list.items, (one) => one.taskId), empty);
     },
   };
+}
+
+/** The statuses of jobs that a list of tasks shows, and how many jobs of each line of them are read for that at most. */
+const SHOWN_STATES = [
+  ["running", "pulling", "enqueued"],
+  ["failed", "timedout", "expired"],
+  ["paused", "scheduled"],
+] as const;
+const MOST_STATES = 100;
+
+type States = Map<string, Map<string, number>>;
+
+/** How many jobs of each task have each of these statuses. Those of a line that too many jobs have are left out: a part would mislead. */
+async function readStates(): Promise<States> {
+  const found: States = new Map();
+  const read = (statuses: readonly string[]): Promise<List<JobRow>> => get(api.allJobs({ status: statuses.join(","), perPage: String(MOST_STATES) }));
+  for (const { items, total } of await Promise.all(SHOWN_STATES.map(read))) {
+    for (const { taskId, status } of total > items.length ? [] : items) {
+      const ofTask = found.get(taskId) ?? new Map<string, number>();
+      found.set(taskId, ofTask.set(status, (ofTask.get(status) ?? 0) + 1));
+    }
+  }
+  return found;
+}
+
+function taskName(one: Task, states: States): HTMLElement {
+  const marks = [...(states.get(one.taskId) ?? [])].map(([status, jobs]) => mark(status, `${count(jobs)} ${statusWords(status)}`));
+  return el(
+    "div",
+    {},
+    el("span", { className: "name" }, link(pages.task(one.taskId), el("bdi", {}, one.taskId))),
+    marks.length > 0 && el("div", { className: "marks" }, ...marks),
+  );
 }
 
 export function taskPage(task: string, changed: () => void): Page {

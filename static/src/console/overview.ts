@@ -11,7 +11,7 @@ import { mark } from "./marks";
 import type { Page } from "./page";
 import { command, link, nothing, notice, section, table } from "./parts";
 import { poolBars } from "./pools";
-import { api, get, logOf, pages, root } from "./server";
+import { api, get, logOf, pages, queryOf, root } from "./server";
 import type { History, Late, List, Status } from "./shapes";
 import { ago, lasting, now, until } from "./times";
 
@@ -60,20 +60,20 @@ export const overview: Page = {
 
 async function readFailures(): Promise<Wrong> {
   const byJob = new Map<string, { last: Execution; times: number }>();
-  let url: string | null = api.executions({ status: WENT_WRONG, since: DAY, perPage: String(FAILURES) });
+  let query: Record<string, string> | null = { status: WENT_WRONG, since: DAY, perPage: String(FAILURES) };
   let total = 0;
-  for (let page = 0; url && page < MOST_PAGES && byJob.size < JOBS; page++) {
-    const list: List<Execution> = await get<List<Execution>>(url);
+  for (let page = 0; query && page < MOST_PAGES && byJob.size < JOBS; page++) {
+    const list: List<Execution> = await get<List<Execution>>(api.executions(query));
     for (const one of list.items) {
       const known = byJob.get(one.jobId);
       const last = known && endOf(known.last) >= endOf(one) ? known.last : one;
       byJob.set(one.jobId, { last, times: (known?.times ?? 0) + 1 });
     }
     total = list.total;
-    url = list.nextUrl;
+    query = queryOf(list.nextUrl);
   }
   const jobs = [...byJob.values()].sort((one, other) => endOf(other.last).localeCompare(endOf(one.last)));
-  return { jobs: jobs.slice(0, JOBS), total, isCut: url !== null };
+  return { jobs: jobs.slice(0, JOBS), total, isCut: query !== null };
 }
 
 const endOf = (one: Execution): string => one.finishedAt ?? one.scheduledFor;

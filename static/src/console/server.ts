@@ -29,6 +29,9 @@ function withQuery(query: Record<string, string>): string {
   return text && `?${text}`;
 }
 
+/** The query of another page of a list: its URL may have an address that this browser does not use. Null: there is no such page. */
+export const queryOf = (url: string | null): Record<string, string> | null => (url === null ? null : Object.fromEntries(new URL(url).searchParams));
+
 export const pages = {
   overview: root,
   tasks: path("console", "tasks"),
