@@ -150,7 +150,7 @@ async def _export(settings: "Settings", output: Path | None, *, with_logs: bool)
     check_store(settings)
     progress = _TransferProgress("exported")
     async with opened(make_store(settings)) as store:
-        exported = export(store, version=__version__, installation=settings.installation, with_logs=with_logs)
+        exported = export(store, version=__version__, installation=settings.installation, with_logs=with_logs, on_wait=progress.waits)
         if output is None:
             await write_to(exported, sys.stdout.buffer, progress)
             sys.stdout.buffer.flush()
@@ -225,6 +225,11 @@ class _TransferProgress:
         self._counts[type(line).__name__] += 1
         if self._pace.is_due():
             say(f"{self._verb} {self._words()} so far")
+
+    def waits(self, error: str) -> None:
+        """Says now and then what it waits for."""
+        if self._pace.is_due():
+            say(f"waiting, with {self._words()} so far: {error}")
 
     def done(self, more: str) -> None:
         """Says what there was in all."""

@@ -473,6 +473,10 @@ LATER, AT_MOST = 0.01, 0.2
 been watched, and by this many seconds."""
 
 
+IDLE = 2.0
+"""Seconds between snapshots of a worker that watches nothing: they only count what runs on each host, which other workers have started."""
+
+
 class Watcher:
     """Takes the snapshots, and makes the watches that wait for them. The ``starter`` starts a service that is found parked."""
 
@@ -490,9 +494,10 @@ class Watcher:
         self._begun_at = 0
 
     async def run(self) -> None:
-        """Takes snapshots as long as anything is watched, forever."""
+        """Takes snapshots forever: rarely while nothing is watched, so that what is shown of the hosts stays true."""
         while True:
-            await self._wanted.wait()
+            if not self._wanted.is_set():
+                await first_of(self._clock, IDLE, self._wanted)
             self._begun.clear()
             before, worked = self._clock.now(), thread_time()
             watched = {observation.swarm_id or observation.host for observation in self._observations.values()}

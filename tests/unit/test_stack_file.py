@@ -1,6 +1,7 @@
 """swarm-stack.yml and the files that it names, as far as they can be checked without a swarm."""
 
 import asyncio
+import gzip
 import json
 import re
 import socket
@@ -165,6 +166,21 @@ def test_the_page_s_commands_give_prometheus_its_token_and_take_the_signs_away(t
     stack = yaml.safe_load((tmp_path / "swarm-stack.yml").read_text())
     assert stack["secrets"]["fastlane_tokens"] == {"external": True, "name": "fastlane_tokens_2"}
     assert stack["services"] == yaml.safe_load(LIVE)["services"]
+
+
+@pytest.mark.parametrize(("fails", "left"), [(False, b"whole\n"), (True, b"yesterday's\n")])
+def test_the_page_s_backup_replaces_the_last_one_only_once_it_is_whole(tmp_path, fails, left):
+    (tmp_path / "docker").write_text(
+        f"#!/bin/sh\ncase $1 in ps) echo worker ;; exec) echo {'half; exit 1' if fails else 'whole'} ;; esac\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    file = tmp_path / "fastlane.jsonl.gz"
+    file.write_bytes(gzip.compress(b"yesterday's\n"))
+    script = "\n".join(commands_in(section(INSTALL, "Back it up")))
+    environment = {"PATH": f"{tmp_path}:{plain_environment()['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=False, timeout=60)
+    assert (done.returncode != 0, gzip.decompress(file.read_bytes())) == (fails, left)
+    assert fails or file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("name", SERVICES)

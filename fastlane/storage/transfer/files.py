@@ -17,9 +17,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar, get_args
 
-from fastlane.errors import FastlaneError
+from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
 from fastlane.models.host import HostRecord
@@ -47,10 +48,18 @@ MANY = 1_000
 Row = TypeVar("Row")
 
 
-async def export(store: Store, *, version: str, installation: str, with_logs: bool) -> AsyncIterator[Line]:
-    """The lines of an export. ``version`` is this fastlane's."""
+OnWait = Callable[[str], None]
+"""Called with the words of a fault when a read of an export has to wait."""
+PATIENCE, PAUSE = 60.0, 1.0
+"""Seconds for which a read of an export is tried again when the store does not answer, and from one try to the next."""
+
+
+async def export(
+    store: Store, *, version: str, installation: str, with_logs: bool, on_wait: OnWait = lambda _: None
+) -> AsyncIterator[Line]:
+    """The lines of an export. ``version`` is this fastlane's. Raises StoreDown when the store has not answered for ``PATIENCE`` seconds."""
     counts: Counter[str] = Counter()
-    exporter = _Exporter(store, int(time.time() * 1000), with_logs=with_logs)
+    exporter = _Exporter(store, int(time.time() * 1000), _Patience(on_wait), with_logs=with_logs)
     yield Start(version, installation, exporter.started_at, with_logs)
     async for line in exporter.lines():
         counts[KINDS[type(line)]] += 1
@@ -76,33 +85,55 @@ class _Found:
     logged: frozenset[str]
 
 
+class _Patience:
+    """Repeats reads of a store that does not answer for a while, as when its server restarts: an export of hours must not end with that."""
+
+    def __init__(self, on_wait: OnWait) -> None:
+        self._on_wait = on_wait
+
+    async def __call__(self, read: Callable[[], Awaitable[Row]]) -> Row:
+        """The answer of a read. Raises StoreDown when it fails for too long, and at once when it alone takes too long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while True:
+            try:
+                return await read()
+            except StoreDown as error:
+                if isinstance(error, ReadTooLong) or loop.time() + PAUSE > until:
+                    raise
+                self._on_wait(str(error))
+                await asyncio.sleep(PAUSE)
+
+
 class _Exporter:
-    def __init__(self, store: Store, started_at: int, *, with_logs: bool) -> None:
+    def __init__(self, store: Store, started_at: int, again: _Patience, *, with_logs: bool) -> None:
         self.started_at = started_at
         self._store = store
+        self._again = again
         self._with_logs = with_logs
 
     async def lines(self) -> AsyncIterator[Line]:
         store, transfer = self._store, self._store.transfer
-        hosts = await store.hosts()
-        yield PausedPools(tuple(sorted((await store.paused_pools()).names)))
+        again = self._again
+        hosts = await again(store.hosts)
+        yield PausedPools(tuple(sorted((await again(store.paused_pools)).names)))
         for host in hosts:
             yield host
         for engine in sorted({host.engine_id for host in hosts if host.engine_id is not None}):
-            for image in await store.pulled_images(engine):
+            for image in await again(partial(store.pulled_images, engine)):
                 yield image
-        while await store.history.count_ends(MANY) == MANY:
+        while await again(lambda: store.history.count_ends(MANY)) == MANY:
             pass
-        hours: AsyncIterator[TaskHour] = _after_each_other(lambda last: transfer.hour_rows(MANY, last))
-        quotas: AsyncIterator[MailQuota] = _after_each_other(lambda last: transfer.mail_quotas(PAGE, "" if last is None else last.id))
-        tasks = _walked(store.list_tasks)  # after the jobs, whose import changes their times
+        hours: AsyncIterator[TaskHour] = self._after_each_other(lambda last: transfer.hour_rows(MANY, last))
+        quotas: AsyncIterator[MailQuota] = self._after_each_other(lambda last: transfer.mail_quotas(PAGE, "" if last is None else last.id))
+        tasks = self._walked(store.list_tasks)  # after the jobs, whose import changes their times
         parts: tuple[AsyncIterator[Line], ...] = (hours, self._all_jobs(), tasks, self._requests(), quotas, self._events())
         for part in parts:
             async for line in part:
                 yield line
 
     async def _all_jobs(self) -> AsyncIterator[Line]:
-        async for page in _pages(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
+        async for page in self._pages(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
             for start in range(0, len(page), TOGETHER):
                 async for line in self._jobs([listed.id for listed in page[start : start + TOGETHER]]):
                     yield line
@@ -110,7 +141,8 @@ class _Exporter:
     async def _jobs(self, job_ids: Sequence[str]) -> AsyncIterator[Line]:
         reads = [read for read in await asyncio.gather(*map(self._read, job_ids)) if read is not None]
         first = [execution for read in reads for execution in read.executions.rows]
-        creators, found = await asyncio.gather(self._store.transfer.creators(job_ids), self._found(first, job_ids))
+        asked = self._again(lambda: self._store.transfer.creators(job_ids)), self._found(first, job_ids)
+        creators, found = await asyncio.gather(*asked)
         for read in reads:
             yield JobLine(read.job, creators.get(read.job.id, read.job.requested_by))
             async for line in self._job(read, found):
@@ -120,19 +152,21 @@ class _Exporter:
 
     async def _read(self, job_id: str) -> "_Read | None":
         """A job, and then its parts; nothing if it is gone, or newer than the export."""
-        job = await self._store.job(job_id)
+        job = await self._again(lambda: self._store.job(job_id))
         if job is None or job.created_at > self.started_at + MARGIN:
             return None
         window = Window(1, PAGE)
-        ticks, executions = await asyncio.gather(self._store.list_ticks(job_id, window), self._store.list_executions_of(job_id, window))
+        ticks, executions = await asyncio.gather(
+            self._again(lambda: self._store.list_ticks(job_id, window)), self._again(lambda: self._store.list_executions_of(job_id, window))
+        )
         return _Read(job, ticks, executions)
 
     async def _job(self, read: "_Read", found: "_Found") -> AsyncIterator[Line]:
         job = read.job
-        async for tick in _walked(lambda window: self._store.list_ticks(job.id, window), read.ticks):
+        async for tick in self._walked(lambda window: self._store.list_ticks(job.id, window), read.ticks):
             if not await self._is_later(tick, job):
                 yield tick
-        async for rows in _pages(lambda window: self._store.list_executions_of(job.id, window), read.executions):
+        async for rows in self._pages(lambda window: self._store.list_executions_of(job.id, window), read.executions):
             page = [execution for execution in rows if execution.sequence <= job.sequence and execution.belongs_to(job)]
             found = found if rows is read.executions.rows else await self._found(page)
             for execution in page:
@@ -144,8 +178,14 @@ class _Exporter:
 
     async def _found(self, executions: Sequence[Execution], job_ids: Sequence[str] = ()) -> "_Found":
         ids, transfer = [execution.id for execution in executions], self._store.transfer
-        asked = transfer.noted(ids), transfer.deliveries([*ids, *job_ids]), transfer.logged(ids if self._with_logs else [])
-        return _Found(*await asyncio.gather(*asked))
+        again = self._again
+        return _Found(
+            *await asyncio.gather(
+                again(lambda: transfer.noted(ids)),
+                again(lambda: transfer.deliveries([*ids, *job_ids])),
+                again(lambda: transfer.logged(ids if self._with_logs else [])),
+            )
+        )
 
     async def _is_later(self, tick: Tick, job: Job) -> bool:
         """Whether the job, as it was read, has not fired this tick yet."""
@@ -154,7 +194,7 @@ class _Exporter:
             return True
         if tick.execution_id is None or tick.created_at < self.started_at - MARGIN:
             return False
-        execution = await self._store.execution(tick.execution_id)
+        execution = await self._again(partial(self._store.execution, tick.execution_id))
         return execution is not None and execution.sequence > job.sequence
 
     def _as_exported(self, execution: Execution, noted: Noted) -> ExecutionLine:
@@ -176,8 +216,8 @@ class _Exporter:
         marks: dict[int, Mark] = {}
         offset = 0
         while True:
-            head = await self._store.log_head(execution_id)
-            found = await self._store.read_log(execution_id, offset, SLICE_BYTES)
+            head = await self._again(lambda: self._store.log_head(execution_id))
+            found = await self._again(partial(self._store.read_log, execution_id, offset, SLICE_BYTES))
             if not found.pieces:
                 break
             offset = found.next_offset
@@ -191,42 +231,41 @@ class _Exporter:
             after = None if last is None else (last.created_at, last.key)
             return self._store.transfer.idempotency_records(self.started_at - DAY, PAGE, after)
 
-        return _after_each_other(page)
+        return self._after_each_other(page)
 
     async def _events(self) -> AsyncIterator[Event]:
         """The events that are recorded up to now; later ones do not make the walk longer."""
         first, last = at(0), Position(int(time.time() * 1000) + MARGIN, "", LAST_RANK)
-        while events := await self._store.events(Source.RECORDED, Span(first, last), MANY):
+        while events := await self._again(partial(self._store.events, Source.RECORDED, Span(first, last), MANY)):
             for event in events:
                 yield event
             first = Position(events[-1].time, f"{events[-1].id}~")
 
+    async def _after_each_other(self, list_after: Callable[[Row | None], Awaitable[Sequence[Row]]]) -> AsyncIterator[Row]:
+        """All rows of a list whose pages begin after a row."""
+        last: Row | None = None
+        while rows := await self._again(partial(list_after, last)):
+            for row in rows:
+                yield row
+            last = rows[-1]
 
-async def _after_each_other(list_after: Callable[[Row | None], Awaitable[Sequence[Row]]]) -> AsyncIterator[Row]:
-    """All rows of a list whose pages begin after a row."""
-    last: Row | None = None
-    while rows := await list_after(last):
-        for row in rows:
-            yield row
-        last = rows[-1]
+    async def _walked(self, list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None) -> AsyncIterator[Row]:
+        """All rows of a list, page by page; ``first`` was read already."""
+        async for rows in self._pages(list_page, first):
+            for row in rows:
+                yield row
 
-
-async def _walked(list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None) -> AsyncIterator[Row]:
-    """All rows of a list, page by page; ``first`` was read already."""
-    async for rows in _pages(list_page, first):
-        for row in rows:
-            yield row
-
-
-async def _pages(list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None) -> AsyncIterator[Sequence[Row]]:
-    window = Window(1, PAGE)
-    page = first if first is not None else await list_page(window)
-    while True:
-        yield page.rows
-        if page.next is None:
-            return
-        window = replace(window, after=page.next)
-        page = await list_page(window)
+    async def _pages(
+        self, list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None
+    ) -> AsyncIterator[Sequence[Row]]:
+        window = Window(1, PAGE)
+        page = first if first is not None else await self._again(partial(list_page, window))
+        while True:
+            yield page.rows
+            if page.next is None:
+                return
+            window = replace(window, after=page.next)
+            page = await self._again(partial(list_page, window))
 
 
 MAX_LINES, MAX_LOG_BYTES = 500, 4 * 1024 * 1024

@@ -1,7 +1,8 @@
 """The format of an export, a line of JSON for each thing that a store keeps, and exports as files. A file appears whole or not at all, and
 is checked as a whole before any line of it is imported.
 
-The first line names the format, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has one key,
+The first line names the format, the last one how many lines of each kind came before it and their digest, so that a cut or changed file is
+noticed. A line has one key,
 its kind. The counts of hours come before the jobs, a job before its ticks, ticks before executions, and executions before their deliveries
 and logs. Values are written as ``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
 """
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, BinaryIO, TypeVar, get_args, get_type_hints
@@ -85,9 +87,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last line: how many lines of each kind there are."""
+    """The last line: how many lines of each kind there are, and the SHA-256 of all bytes before it; None in files of fastlane 0.1."""
 
     counts: Mapping[str, int]
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,14 +313,18 @@ class Checker:
         if job_id != self._job:
             raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {job_id}")
 
-    def finish(self) -> None:
-        """Raises FastlaneError when lines are missing."""
+    def finish(self, digest: str) -> None:
+        """Raises FastlaneError when lines are missing or were changed. ``digest``: of all lines but the last one."""
         if self._start is None:
             raise FastlaneError("the file is empty")
         if self._end is None:
             raise FastlaneError("the export was cut: its last line is missing; make another one")
         if dict(self._end.counts) != dict(self.counts):
             raise FastlaneError(f"lines of the export are missing: it should have {dict(self._end.counts)}, and has {dict(self.counts)}")
+        if self._end.digest not in (None, digest):
+            raise FastlaneError(
+                "the file was changed or damaged after the export: the digest in its last line does not fit; use another copy"
+            )
 
 
 async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> None:
@@ -343,24 +350,29 @@ async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> N
 
 
 async def write_to(lines: AsyncIterator[Line], out: BinaryIO | gzip.GzipFile, progress: Progress) -> None:
-    """Writes an export to an open file."""
+    """Writes an export to an open file. Its last line gets the digest of what was written before."""
+    written = sha256()
     async for line in lines:
-        out.write(encode(line))
+        text = encode(replace(line, digest=written.hexdigest()) if isinstance(line, End) else line)
+        written.update(text)
+        out.write(text)
         progress(line)
 
 
 def check(path: Path, progress: Progress) -> Checker:
     """Reads a whole export. Raises FastlaneError, which names the line, when it cannot be imported."""
-    checker = Checker()
+    checker, found = Checker(), sha256()
     for number, text in _read_lines(path):
         try:
             line = decode(text)
             checker.check(line)
+            if not isinstance(line, End):
+                found.update(text)
         except FastlaneError as error:
             raise FastlaneError(f"{path}, line {number}: {error}") from None
         progress(line)
     try:
-        checker.finish()
+        checker.finish(found.hexdigest())
     except FastlaneError as error:
         raise FastlaneError(f"{path}: {error}") from None
     return checker

@@ -1,18 +1,23 @@
 """Which swarms a snapshot lists, and what it shows of the others."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from fastlane.clock import SystemClock
 from fastlane.executors.port import Phase
 from fastlane.executors.swarm import observe
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.pool import Pull
+from fastlane.scheduler import watcher
 from tests.contract.test_executor import order
-from tests.support.defaults import default_executor
+from tests.support.defaults import Views, default_executor, default_worker, ports_of
 from tests.support.engine import IMAGE, open_probed
 from tests.support.simulated_engine import Simulation
+from tests.support.waiting import until
+from tests.unit.scheduler.rows import Never
 
 COUNT = 4
 SNAPSHOTS = 5
@@ -99,6 +104,33 @@ async def test_each_of_many_swarms_is_listed_less_often(
         shown = (await executor.snapshot()).tasks
         assert [shown[host][service][0].phase for host, service in zip(hosts, services, strict=True)] == [Phase.RUNNING] * COUNT
     assert simulation.calls["look"] == listed
+
+
+async def test_a_worker_that_watches_nothing_knows_what_others_run_and_when_it_has_gone(
+    executor: SwarmExecutor, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "OTHERS_EVERY", 1)
+    monkeypatch.setattr(watcher, "IDLE", 0.01)
+    host = f"unix://{simulation.names[0]}"
+    other = default_executor([f"unix://{name}" for name in simulation.names], "many")
+    await open_probed(other)
+    ports = ports_of(None, None, SystemClock(), executor=other)
+    watching = asyncio.create_task(watcher.Watcher(ports, default_worker(log_cap=1000), Views(), Never()).run())
+
+    def running() -> int:
+        return next(view.running for view in other.hosts() if view.name == host)
+
+    try:
+        services = [await start(executor, host) for _ in range(2)]
+        await until(lambda: running() == 2, "it counts what another worker has started")
+        for service in services:
+            await executor.stop(host, service)
+            await executor.remove(host, service)
+        await until(lambda: running() == 0, "nothing is counted when nothing is there")
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await other.close()
 
 
 async def test_a_host_that_does_not_answer_is_missing(executor: SwarmExecutor, simulation: Simulation) -> None:

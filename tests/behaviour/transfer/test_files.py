@@ -5,15 +5,19 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastlane.errors import FastlaneError, StoreDown
+from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
+from fastlane.models.event import Event, EventKind
+from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.storage.sqlite.store import SqliteStore
-from fastlane.storage.transfer import lines as files
+from fastlane.storage.transfer import files as transfer, lines as files
 from fastlane.storage.transfer.files import export
 from fastlane.storage.transfer.lines import Line
-from tests.support.factories import new, new_job
+from tests.support.factories import chunk, new, new_job
+from tests.support.intercept import failing, intercept
 
 
 def quiet(_: Line) -> None:
@@ -47,6 +51,8 @@ async def lines(tmp_path: Path) -> list[bytes]:
         (lambda lines: [*lines[:1], b'{"pauses": {"names": [1]}}\n', *lines[2:]], "line 2: this is no line of an export"),
         (lambda lines: [*lines[:1], b'{"pauses": {"names": "pool"}}\n', *lines[2:]], "line 2: this is no line of an export"),
         (lambda _: [], "the file is empty"),
+        (lambda lines: [line.replace(b'"ubuntu', b'"debian') for line in lines], "the digest in its last line does not fit"),
+        (lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]], "follow its job|does not fit"),
     ],
     ids=[
         "no end",
@@ -61,6 +67,8 @@ async def lines(tmp_path: Path) -> list[bytes]:
         "a number",
         "a text",
         "empty",
+        "another image",
+        "another order",
     ],
 )
 async def test_nothing_of_a_bad_file_is_imported(
@@ -129,6 +137,62 @@ async def test_an_export_that_fails_half_way_leaves_the_earlier_file_alone(lines
     with pytest.raises(StoreDown):
         await files.write(cut(), folder / name, quiet)
     assert [(file.name, file.read_text()) for file in folder.iterdir()] == [(name, "the one of yesterday")]
+
+
+READS = (
+    "hosts",
+    "paused_pools",
+    "list_all_jobs",
+    "job",
+    "list_ticks",
+    "list_executions_of",
+    "log_head",
+    "read_log",
+    "list_tasks",
+    "events",
+)
+OF_TRANSFER = ("hour_rows", "mail_quotas", "creators", "noted", "deliveries", "logged", "idempotency_records")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A store with a job that has run and its log, and one that is due."""
+    store = SqliteStore(tmp_path / "again.db")
+    await store.open()
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    await store.append(chunk(execution.id, Head(), [Piece(STDOUT, 1, b"hello")]))
+    await store.create(new_job(at=2_000), None, None)
+    await store.add_events([Event.now(EventKind.POOL_PAUSED, 1, pool="p")])
+    yield store
+    await store.close()
+
+
+async def test_a_read_that_fails_for_a_while_is_made_again(store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "PAUSE", 0.001)
+    waited: list[str] = []
+    given: dict[str, Any] = {"version": "3", "installation": "i", "with_logs": True}
+    await files.write(export(store, **given), tmp_path / "plain", quiet)
+    for owner, verbs in ((store, READS), (store.transfer, OF_TRANSFER), (store.history, ("count_ends",))):
+        for verb in verbs:
+            intercept(owner, verb, failing(StoreDown(verb), times=2))
+    await files.write(export(store, **given, on_wait=waited.append), tmp_path / "again", quiet)
+    assert sorted(waited) == sorted([*READS, *OF_TRANSFER, "count_ends"] * 2), "a read is not made again"
+    plain, again = ((tmp_path / name).read_bytes().splitlines() for name in ("plain", "again"))
+    assert again[1:-1] == plain[1:-1]
+    files.check(tmp_path / "again", quiet)
+
+
+@pytest.mark.parametrize(("error", "patience"), [(StoreDown("away"), 0.0), (ReadTooLong("ask for less"), 60.0)])
+async def test_an_export_ends_when_its_store_stays_away_and_at_once_when_a_read_takes_too_long(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: StoreDown, patience: float
+) -> None:
+    monkeypatch.setattr(transfer, "PATIENCE", patience)
+    (tmp_path / "all.jsonl").write_text("yesterday's")
+    intercept(store, "list_all_jobs", failing(error))
+    with pytest.raises(StoreDown, match=str(error)):
+        await files.write(export(store, version="3", installation="i", with_logs=True), tmp_path / "all.jsonl", quiet)
+    assert (tmp_path / "all.jsonl").read_text() == "yesterday's"
 
 
 async def test_a_field_that_an_older_fastlane_did_not_have_has_its_default(lines: list[bytes], tmp_path: Path) -> None:
