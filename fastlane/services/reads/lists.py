@@ -135,8 +135,7 @@ class Lists(Service):
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        page = await self._jobs(task_id, window, status, fewer)
-        return TaskJobsView(task, await self._view(page, is_by_status=status is not None))
+        return TaskJobsView(task, await self._jobs(task_id, window, status, fewer))
 
     async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
         """Jobs of all tasks or of one, newest first."""
@@ -163,9 +162,9 @@ class Lists(Service):
         page.check()
         return page.of(await view_jobs(self._store, page.rows, self._clock.now(), page.statuses if is_by_status else {}))
 
-    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> JobPage:
+    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> Page[JobView]:
         try:
-            return await self._store.list_jobs(task_id, window, status=status)
+            return await self._view(await self._store.list_jobs(task_id, window, status=status), is_by_status=status is not None)
         except Invalid:
             if not fewer:
                 raise
