@@ -214,11 +214,14 @@ def counted(channels: Mapping[Kind, Channel], count: Count) -> Mapping[Kind, Cha
 LOOK_EVERY = 2.0
 """Seconds between two checks for deliveries that other processes have left."""
 AT_ONCE, AT_ONCE_PER_RECEIVER = 128, 4
-"""Deliveries of a worker that are on their way at once, in all and to one receiver."""
+"""Deliveries of a worker that are on their way at once, in all, and of one pool to one origin. With several pools, one of them has at most
+as many as are free."""
 SHARES = ((64, 8), (32, 4))
 """Pairs: while more places than the first number are free, one task may have as many deliveries on their way as the second; otherwise 1.
 So the hanging receivers of some tasks leave places for the others."""
 PAGE = 32
+LOOKS = 8
+"""Pages that are read in a round, while they have deliveries of tasks, pools or receivers that have their share."""
 MOST_OLD = 1_000
 """Receivers of an older version that are forgotten at a start."""
 RECORD_WITHIN = 30.0
@@ -257,8 +260,9 @@ class Deliverer:
         self._channels = channels
         self._clock = clock
         self._wake = asyncio.Event()
-        self._under_way: Counter[str] = Counter()
+        self._under_way: Counter[tuple[str, str]] = Counter()  # by pool and origin
         self._of_task: Counter[str] = Counter()
+        self._of_pool: Counter[str] = Counter()
         self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
     async def add(self, deliveries: Sequence[Delivery]) -> None:
@@ -273,8 +277,8 @@ class Deliverer:
 
     async def run(self) -> None:
         """Sends what is due, forever."""
-        self._under_way.clear()
-        self._of_task.clear()
+        for counter in (self._under_way, self._of_task, self._of_pool):
+            counter.clear()
         has_dropped = False
         async with asyncio.TaskGroup() as sending:
             while True:
@@ -303,39 +307,64 @@ class Deliverer:
     async def _round(self, sending: asyncio.TaskGroup) -> None:
         """Takes due deliveries that can be sent now. After a store went back to an earlier state, nothing is sent until somebody resumes
         dispatch: deliveries may have been sent since that state."""
-        room = self._room
-        if room <= 0:
+        if self._room <= 0:
             return
-        full = {origin for origin, count in self._under_way.items() if count >= AT_ONCE_PER_RECEIVER}
-        full_tasks = {task_id for task_id, count in self._of_task.items() if count >= share_of(room)}
-        rows = await self._store.deliveries_due(self._clock.now(), min(room, PAGE), full, full_tasks)
-        if rows and (await self._store.paused_pools()).hold == RESTORED:
-            return
-        for row in rows:
-            if self._under_way[row.target.origin] < AT_ONCE_PER_RECEIVER and self._of_task[row.task_id] < share_of(self._room):
-                await self._take(row, sending)
-        if len(rows) == PAGE:
+        full = {origin for (_, origin), count in self._under_way.items() if count >= AT_ONCE_PER_RECEIVER}
+        passed = {task_id for task_id, count in self._of_task.items() if count >= share_of(self._room)}
+        taken = 0
+        for look in range(LOOKS):
+            limit = min(self._room, PAGE)
+            rows = await self._store.deliveries_due(self._clock.now(), limit, full, passed)
+            if rows and look == 0 and (await self._store.paused_pools()).hold == RESTORED:
+                return
+            for row in rows:
+                if self._admits(row):
+                    taken += await self._take(row, sending)
+                else:
+                    passed.add(row.task_id)
+            if self._room <= 0:
+                return
+            if len(rows) < limit:
+                if not full or len(self._pools) < 2:
+                    return
+                full = set()  # other pools may have places at these receivers
+        if taken:
             self._wake.set()
+
+    def _admits(self, row: Delivery) -> bool:
+        """Whether there is a place for a delivery: for its task, its pool, and its receiver."""
+        room, pool = self._room, self._pool_of(row)
+        if room <= 0 or self._under_way[pool, row.target.origin] >= AT_ONCE_PER_RECEIVER or self._of_task[row.task_id] >= share_of(room):
+            return False
+        return len(self._pools) < 2 or self._of_pool[pool] < room
+
+    def _pool_of(self, row: Delivery) -> str:
+        pool = pool_for(self._pools, row.task_id)
+        return "" if pool is None else pool.name
 
     @property
     def _room(self) -> int:
         return AT_ONCE - self._under_way.total()
 
-    async def _take(self, row: Delivery, sending: asyncio.TaskGroup) -> None:
+    async def _take(self, row: Delivery, sending: asyncio.TaskGroup) -> bool:
+        """Takes a delivery, and sends it; False when another worker has taken it."""
         now = self._clock.now()
         if row.lost >= MAX_LOST:
             reply = Reply(None, GIVEN_UP, is_final=True)
             if await self._store.write_delivery(given_up := row.tried(reply, began=now, now=now)):
                 self._log(given_up, reply)
-            return
+            return True
         taken = row.taken(now + round((self._channels[row.kind].deadline + RECORD_WITHIN) * 1000), now)
-        if await self._store.write_delivery(taken):
-            self._under_way[taken.target.origin] += 1
-            self._of_task[taken.task_id] += 1
-            sending.create_task(self._send(taken), name=f"delivery {taken.id}")
+        if not await self._store.write_delivery(taken):
+            return False
+        self._under_way[self._pool_of(taken), taken.target.origin] += 1
+        self._of_task[taken.task_id] += 1
+        self._of_pool[self._pool_of(taken)] += 1
+        sending.create_task(self._send(taken), name=f"delivery {taken.id}")
+        return True
 
     async def _send(self, delivery: Delivery) -> None:
-        origin = delivery.target.origin
+        origin, pool = delivery.target.origin, self._pool_of(delivery)
         try:
             await self._attempt(delivery)
         except (TransientError, TimeoutError) as error:
@@ -344,10 +373,13 @@ class Deliverer:
         except Exception:
             log.exception("delivery.failed", delivery_id=delivery.id, receiver=origin)
         finally:
-            for counter, key in ((self._under_way, origin), (self._of_task, delivery.task_id)):
+            for counter, key in ((self._of_task, delivery.task_id), (self._of_pool, pool)):
                 counter[key] -= 1
                 if counter[key] <= 0:
                     del counter[key]
+            self._under_way[pool, origin] -= 1
+            if self._under_way[pool, origin] <= 0:
+                del self._under_way[pool, origin]
             self._wake.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
@@ -358,8 +390,11 @@ class Deliverer:
             if subject is None:
                 await self._store.drop_delivery(delivery.id)
                 return
-            receiver = await self._store.receiver(self._receiver_id(delivery))
-            if receiver is not None and not delivery.by_hand and not receiver.takes(began):
+            receiver, is_paused = await self._store.receiver(self._receiver_id(delivery)), False
+            if receiver is not None and receiver.is_paused and not delivery.by_hand:
+                receiver = await self._trial_of(receiver, began)
+                is_paused = receiver is None
+            if is_paused:
                 await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
                 return
             reply = await self._channels[delivery.kind].send(subject, delivery, began)
@@ -373,6 +408,13 @@ class Deliverer:
         await self._record(delivery, reply, began)
         if not reply.is_held:
             await self._note_receiver(delivery, receiver, reply)
+
+    async def _trial_of(self, receiver: Receiver, now: int) -> Receiver | None:
+        """The paused receiver, when an attempt is made all the same; None when it is not time, or another worker makes one."""
+        if not receiver.takes(now):
+            return None
+        after = receiver.failed(receiver.error, now)
+        return after if await self._store.write_receiver(after) else None
 
     def _receiver_id(self, delivery: Delivery) -> str:
         return receiver_id(pool_for(self._pools, delivery.task_id), delivery.target)

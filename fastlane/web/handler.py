@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import structlog
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from fastlane import __version__
@@ -36,7 +36,7 @@ from fastlane.services.tickets import Grant
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
-from fastlane.web.http.connection import PING_EVERY, ActiveRequests, BodyMemory, Buffers, ClientDeadlines, Heartbeats, RequestBody
+from fastlane.web.http.connection import PING_EVERY, ActiveRequests, ClientDeadlines, Heartbeats, HeldMemory, RequestBody, Turns
 from fastlane.web.http.problems import GZIP_FROM, LARGE, RETRY_AFTER, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
 from fastlane.web.http.strict_json import read_object
@@ -53,8 +53,8 @@ class Traffic:
 
     rates: RequestRates
     active_requests: ActiveRequests = field(default_factory=ActiveRequests)
-    body_memory: BodyMemory = field(default_factory=BodyMemory)
-    buffers: Buffers = field(default_factory=Buffers)
+    memory: HeldMemory = field(default_factory=HeldMemory)
+    lists: Turns = field(default_factory=Turns)
     deadlines: ClientDeadlines = field(default_factory=ClientDeadlines)
     heartbeats: Heartbeats = field(default_factory=lambda: Heartbeats(PING_EVERY))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -292,24 +292,25 @@ class Handler(RequestHandler):
             accepts_tickets=self.resource.accepts_tickets,
         )
 
-    async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
-        """Sends a value as JSON; returns when the client has taken it, or is gone. A list that takes long is rendered in a thread, so that
-        no other request waits for it."""
-        render = partial(_render, serializer, value, self.render_context, self.encode)
-        takes_long = isinstance(value, Listing) and value.takes_long
-        await self._send_json(await asyncio.to_thread(render) if takes_long else render(), status)
-
     async def send_json(self, content: Any) -> None:
         """Sends JSON; returns when the client has taken it, or is gone."""
         await self._send_json(self.encode(content), 200)
 
     async def _send_json(self, data: bytes, status: int) -> None:
-        if len(data) >= LARGE and isinstance(self.request.connection, HTTP1Connection):
-            self.context.traffic.buffers.belongs_to(self.request.connection.stream, self.caller)
+        if len(data) >= LARGE:
+            self.context.traffic.memory.belongs_to(self._stream, self.caller)
         compressed = len(data) >= LARGE and self._compresses(data)
         if compressed:
             data = await asyncio.to_thread(gzipped, data)
-        await self.deliver(self._finish_json(data, status, "application/json", compressed=compressed))
+        written = self._finish_json(data, status, "application/json", compressed=compressed)
+        del data  # the connection has a copy, which counts
+        await self.deliver(written)
+
+    @property
+    def _stream(self) -> IOStream | None:
+        """The request's connection; None when it was given away."""
+        connection = self.request.connection
+        return connection.stream if isinstance(connection, HTTP1Connection) and isinstance(connection.stream, IOStream) else None
 
     async def deliver(self, written: Awaitable[None]) -> bool:
         """Waits until the client has taken the written data. Returns False when it is gone, or took nothing for a minute and was
@@ -342,7 +343,7 @@ class Handler(RequestHandler):
         self.path_parameters = path
         self.near = near
         limit = self.config.max_body if resource.keeps_body else None
-        self._body = RequestBody(self.context.traffic.body_memory, limit, partial(self.context.origins.owner_of_request, self.request))
+        self._body = RequestBody(self.context.traffic.memory, limit, self._stream, partial(_owner_of, self.context, self.request))
 
     def clear(self) -> None:
         """Starts an answer with the standard headers. Tornado's own version builds and checks each header on every request, which takes a
@@ -463,14 +464,38 @@ class Handler(RequestHandler):
         if self.request.query_arguments:
             self.query = read_query(self.request, found.query)
             read_flag(self.query, "pretty")
-        await self._send(found, await found.act(self, **parameters))
+        if not found.is_list:
+            made = await self._make(found, parameters)
+        else:
+            made = await self._make_in_turn(found, parameters)
+        if made is not None:
+            sending = self._send_json(*made)
+            del made
+            await sending
 
-    async def _send(self, route: Route, value: object) -> None:
-        """Sends the value that a route's function returned, unless the function has answered itself."""
+    async def _make(self, route: Route, parameters: Mapping[str, str]) -> tuple[bytes, int] | None:
+        """The JSON that a route's function answers with, and its status; None when the function has answered itself. What was read for it
+        is not kept while a client takes its time."""
+        value, serializer, status = await route.act(self, **parameters), route.serializer, 200
         if isinstance(value, Answer):
-            await self.answer(value.serializer, value.value, status=value.status)
-        elif route.serializer is not None:
-            await self.answer(route.serializer, value)
+            serializer, status, value = value.serializer, value.status, value.value
+        if serializer is None:
+            return None
+        render = partial(_render, serializer, value, self.render_context, self.encode)
+        takes_long = isinstance(value, Listing) and value.takes_long
+        # A list that takes long is rendered in a thread, so that no other request waits for it.
+        return (await asyncio.to_thread(render) if takes_long else render()), status
+
+    async def _make_in_turn(self, route: Route, parameters: Mapping[str, str]) -> tuple[bytes, int] | None:
+        """The same for a list, which may be large. Few are made at once, however many are asked for. What a client then does not take of
+        its answer counts with what all connections hold."""
+        turns, owner = self.context.traffic.lists, self.caller
+        if not await turns.take(owner):
+            raise Problem(503, "too many lists are read at the same time; ask again in a few seconds", retry_after=RETRY_AFTER)
+        try:
+            return await self._make(route, parameters)
+        finally:
+            turns.give_back(owner)
 
     def _check_body(self) -> None:
         if self._body.too_large:
@@ -515,6 +540,14 @@ class Handler(RequestHandler):
     def _too_large(self) -> Problem:
         limit = self.config.max_body
         return Problem(413, f"the body is larger than {limit} bytes; put large data into an image, or fetch it from the command")
+
+
+def _owner_of(context: AppContext, request: HTTPServerRequest) -> str | None:
+    """The key of the client that sends a body: its login, if it is known already, else its address. It holds no handler, so that a closed
+    connection is free at once."""
+    authenticator = context.authenticator
+    known = None if authenticator is None else authenticator.cached(request.headers.get("Authorization", ""))
+    return context.origins.owner_of_request(request) if authenticator is None or known is None else authenticator.seal(known)
 
 
 def _render(serializer: Serializer[Value], value: Value, context: RenderContext, encode: Callable[[Any], bytes]) -> bytes:

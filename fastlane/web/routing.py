@@ -111,6 +111,11 @@ class Route:
         answers_json = any(answer.bodies or "application/json" in answer.media for answer in answers)
         return {**self.operation.query, **PRETTY} if answers_json else self.operation.query
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it answers with a page of JSON, which may be large."""
+        return "perPage" in self.operation.query and self.serializer is not None
+
     def id_at(self, path: str) -> str:
         """The operation's id. A route with several paths has one for each."""
         if path == self.paths[0]:

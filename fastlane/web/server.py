@@ -29,7 +29,7 @@ from fastlane.services.assembly import Services
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.contract import METRICS
 from fastlane.web.handler import NOWHERE, AppContext, Handler, Traffic
-from fastlane.web.http.connection import Buffers, ClientDeadlines
+from fastlane.web.http.connection import ClientDeadlines, HeldMemory
 from fastlane.web.http.problems import Problem
 from fastlane.web.openapi import Document
 from fastlane.web.routes import ALL_ROUTES, ROUTES
@@ -84,15 +84,15 @@ class LimitedHTTPServer(HTTPServer):
 
     _client_deadlines: ClientDeadlines
     _connection_limit: ConnectionLimit
-    _buffers: Buffers
+    _memory: HeldMemory
     _owner_of: Callable[[str], str | None]
 
-    def limit(self, most: int, deadlines: ClientDeadlines, buffers: Buffers, owner_of: Callable[[str], str | None]) -> None:
+    def limit(self, most: int, deadlines: ClientDeadlines, memory: HeldMemory, owner_of: Callable[[str], str | None]) -> None:
         """Sets the limits, of which ``most`` is for connections. ``owner_of`` tells whose a connection from an address is, as in
-        ``Buffers``."""
+        ``HeldMemory``."""
         self._connection_limit = ConnectionLimit(most)
         self._client_deadlines = deadlines
-        self._buffers = buffers
+        self._memory = memory
         self._owner_of = owner_of
         self.conn_params.header_timeout = None
 
@@ -105,7 +105,7 @@ class LimitedHTTPServer(HTTPServer):
                 stream.close()
                 return
             self._connection_limit.release(closed)
-        self._buffers.watch(stream, self._owner_of(str(address[0])))
+        self._memory.watch(stream, self._owner_of(str(address[0])))
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -175,7 +175,7 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
     context = context_of(app)
-    server.limit(most_connections, context.traffic.deadlines, context.traffic.buffers, context.origins.owner_of_connection)
+    server.limit(most_connections, context.traffic.deadlines, context.traffic.memory, context.origins.owner_of_connection)
     return server
 
 
@@ -267,7 +267,7 @@ def make_metrics_server(metrics: Metrics, settings: Settings) -> HTTPServer:
     ``metrics_allow``."""
     application = Application([metrics_route(metrics, settings)], log_function=lambda _handler: None)
     server = LimitedHTTPServer(application, max_header_size=METRICS_HEAD, max_body_size=0, idle_connection_timeout=60)
-    server.limit(METRICS_CONNECTIONS, ClientDeadlines(), Buffers(), RequestOrigins(settings).owner_of_connection)
+    server.limit(METRICS_CONNECTIONS, ClientDeadlines(), HeldMemory(), RequestOrigins(settings).owner_of_connection)
     return server
 
 

@@ -20,7 +20,7 @@ from fastlane.services.startup import StartProgress
 from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.server import ALIVE
 from fastlane.web.handler import BODY_DEADLINE, NO_CONTEXT, WRITE_DEADLINE
-from fastlane.web.http.connection import Buffers, ClientDeadlines
+from fastlane.web.http.connection import ClientDeadlines, HeldMemory
 from fastlane.web.http.problems import RETRY_AFTER, Problem, encode_json
 from fastlane.web.security.origins import RequestOrigins
 from fastlane.web.server import UNLIMITED, LimitedHTTPServer, metrics_route
@@ -46,7 +46,7 @@ async def answering_meanwhile(
         log_function=lambda _handler: None,
     )
     server = LimitedHTTPServer(application, ssl_options=tls, max_body_size=UNLIMITED)
-    server.limit(most_connections, deadlines, Buffers(), RequestOrigins(settings).owner_of_connection)
+    server.limit(most_connections, deadlines, HeldMemory(), RequestOrigins(settings).owner_of_connection)
     quick = asyncio.get_running_loop().call_later(QUICK, lambda: server.add_sockets([sock.dup() for sock in sockets]))
     try:
         yield

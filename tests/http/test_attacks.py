@@ -111,8 +111,8 @@ async def test_the_largest_command_and_metadata_that_are_valid_are_not_too_many_
 
 
 async def test_bodies_that_never_end_hold_no_more_memory_than_is_allowed(server, monkeypatch):
-    monkeypatch.setattr(connection, "MAX_MEMORY", 8 * 1024 * 1024)
-    memory = server.context.traffic.body_memory
+    monkeypatch.setattr(connection, "MAX_HELD", 12 * 1024 * 1024)
+    memory = server.context.traffic.memory
     head = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
     writers = []
     for _ in range(12):
@@ -120,16 +120,16 @@ async def test_bodies_that_never_end_hold_no_more_memory_than_is_allowed(server,
         writer.write(head + b" " * 1_000_000)
         await writer.drain()
         writers.append(writer)
-    await until(lambda: memory.used > 7_000_000, "the bodies never came in")
-    assert memory.used <= 8 * 1024 * 1024
+    await until(lambda: memory.bodies > 7_000_000, "the bodies never came in")
+    assert memory.bodies <= 9 * 1024 * 1024
     refused = await server.post("/tasks/task", b" " * 900_000 + json.dumps(OK).encode())
     assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
     await calm(server)
     for writer in writers:
         writer.transport.abort()
-    await until(lambda: memory.used == 0, "the memory of dead connections was never released")
+    await until(lambda: memory.bodies == 0, "the memory of dead connections was never released")
     assert (await server.post("/tasks/task", b" " * 900_000 + json.dumps(OK).encode())).status == 200
-    assert memory.used == 0
+    assert memory.bodies == 0
 
 
 async def test_what_a_client_had_sent_ahead_is_dropped_when_it_hangs_up(server):

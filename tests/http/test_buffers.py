@@ -3,19 +3,22 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tornado.iostream import IOStream
 
 from fastlane.web import server as web_server
 from fastlane.web.http import connection
-from fastlane.web.http.connection import BodyMemory, Buffers
+from fastlane.web.http.connection import LISTS_AT_ONCE, HeldMemory, Turns
 from tests.http.test_attacks import OK, calm
 from tests.http.test_room import Client, limit_sending
+from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
+from tests.support.intercept import Call, intercept
 from tests.support.redis import RealRedis
 from tests.support.waiting import until
 
@@ -45,8 +48,8 @@ async def test_a_head_that_does_not_end_is_hung_up_on_soon_and_an_idle_connectio
 
 
 async def test_heads_that_do_not_end_hold_no_more_memory_than_is_allowed(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_BUFFERED", MIB)
-    buffers = server.context.traffic.buffers
+    monkeypatch.setattr(connection, "MAX_HELD", MIB)
+    memory = server.context.traffic.memory
     connections = [await opened(server.port) for _ in range(40)]
     for _, writer in connections:
         with suppress(ConnectionError):
@@ -54,11 +57,11 @@ async def test_heads_that_do_not_end_hold_no_more_memory_than_is_allowed(server:
             await writer.drain()
     closed = lambda: sum(reader.at_eof() or reader.exception() is not None for reader, _ in connections)  # noqa: E731
     await until(lambda: closed() >= 40 - 1 - MIB // 100_000, lambda: f"{closed()} connections were closed")
-    assert buffers.held <= MIB
+    assert memory.held <= MIB
     await calm(server)
     for _, writer in connections:
         writer.transport.abort()
-    await until(lambda: buffers.held == 0, lambda: f"{buffers.held} bytes of dead connections still count")
+    await until(lambda: memory.held == 0, lambda: f"{memory.held} bytes of dead connections still count")
 
 
 async def test_answers_that_nobody_takes_hold_no_more_memory_than_is_allowed(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +70,9 @@ async def test_answers_that_nobody_takes_hold_no_more_memory_than_is_allowed(ser
     path = "/tasks/large/?perPage=1000"
     size = len((await server.get(path, headers={"Accept-Encoding": "identity"})).body)
     assert size > 1_500_000
-    monkeypatch.setattr(connection, "MAX_BUFFERED", 2 * size)
+    monkeypatch.setattr(connection, "MAX_HELD", 2 * size)
     limit_sending(server)
-    buffers = server.context.traffic.buffers
+    memory = server.context.traffic.memory
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(12):
@@ -78,31 +81,36 @@ async def test_answers_that_nobody_takes_hold_no_more_memory_than_is_allowed(ser
             client.connect(("127.0.0.1", server.port))
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             clients.append(client)
-        await until(lambda: buffers.held > size / 2, "no answer was held")
+        await until(lambda: memory.held > size / 2, "no answer was held")
         await calm(server)
-        assert buffers.held <= 2 * size
-    await until(lambda: buffers.held == 0, lambda: f"{buffers.held} bytes of dead connections still count")
+        assert memory.held <= 2 * size
+    await until(lambda: memory.held == 0, lambda: f"{memory.held} bytes of dead connections still count")
+
+
+@contextmanager
+def watched(memory: HeldMemory, *owners: str | None) -> Iterator[list[IOStream]]:
+    """A connection of each of these owners."""
+    pairs = [socket.socketpair() for _ in owners]
+    streams = [IOStream(here) for here, _ in pairs]
+    for stream, owner in zip(streams, owners, strict=True):
+        memory.watch(stream, owner)
+    try:
+        yield streams
+    finally:
+        for stream, (_, there) in zip(streams, pairs, strict=True):
+            stream.close()
+            there.close()
 
 
 async def test_the_owner_of_most_of_it_loses_connections_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_BUFFERED", 100_000)
-    buffers, ends = Buffers(), []
-    streams = []
-    for owner in ("greedy", "greedy", "greedy", "modest", None):
-        here, there = socket.socketpair()
-        ends.append(there)
-        stream = IOStream(here)
-        buffers.watch(stream, owner)
-        streams.append(stream)
-    for stream, size in zip(streams, (30_000, 20_000, 20_000, 25_000, 35_000), strict=True):
-        buffers.count(stream, size)
-    assert [stream.closed() for stream in streams] == [True, False, False, False, False]
-    assert buffers.held == 100_000
-    for end in ends:
-        end.close()
-    for stream in streams:
-        stream.close()
-    assert buffers.held == 0
+    monkeypatch.setattr(connection, "MAX_HELD", 100_000)
+    memory = HeldMemory()
+    with watched(memory, "greedy", "greedy", "greedy", "modest", None) as streams:
+        for stream, size in zip(streams, (30_000, 20_000, 20_000, 25_000, 35_000), strict=True):
+            memory.count(stream, size)
+        assert [stream.closed() for stream in streams] == [True, False, False, False, False]
+        assert memory.held == 100_000
+    assert memory.held == 0
 
 
 @pytest.fixture
@@ -114,8 +122,8 @@ async def proxied(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fast
 async def test_half_sent_bodies_of_one_client_leave_room_for_the_bodies_of_others(
     proxied: Fastlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "MAX_MEMORY", 8 * MIB)
-    memory = proxied.context.traffic.body_memory
+    monkeypatch.setattr(connection, "MAX_HELD", 12 * MIB)
+    memory = proxied.context.traffic.memory
     head = b"POST /tasks/t HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 10.1.1.1\r\nContent-Length: 1048576\r\n\r\n"
     writers = []
     for _ in range(12):
@@ -123,26 +131,124 @@ async def test_half_sent_bodies_of_one_client_leave_room_for_the_bodies_of_other
         writer.write(head + b" " * 1_000_000)
         await writer.drain()
         writers.append(writer)
-    await until(lambda: memory.used > 3_000_000, "the bodies never came in")
+    await until(lambda: memory.bodies > 3_000_000, "the bodies never came in")
     body = b" " * 900_000 + json.dumps(OK).encode()
     assert (await proxied.post("/tasks/task", body, headers={"X-Forwarded-For": "10.2.2.2"})).status == 200
     assert (await proxied.post("/tasks/task", body, headers={"X-Forwarded-For": "10.1.1.1"})).status == 503
     for writer in writers:
         writer.transport.abort()
-    await until(lambda: memory.used == 0, "the memory of dead connections was never released")
+    await until(lambda: memory.held == 0 == memory.bodies, "the memory of dead connections was never released")
 
 
-def test_an_owner_has_at_most_as_much_as_is_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_MEMORY", 100)
-    memory = BodyMemory()
-    assert memory.reserve(50, "a")
-    assert not memory.reserve(1, "a")
-    assert memory.reserve(25, "b")
-    assert not memory.reserve(1, "b")
-    assert memory.reserve(25)
-    assert not memory.reserve(1)
-    memory.release(50, "a")
-    assert memory.reserve(25, "c")
+async def test_an_owner_has_at_most_as_much_as_is_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_HELD", 1_000_000 / connection.BODIES)
+    memory = HeldMemory()
+    with watched(memory, "a", "b", None, "c") as (a, b, unknown, c):
+        assert memory.reserve(a, 500_000)
+        assert not memory.reserve(a, 1)
+        assert memory.reserve(b, 250_000)
+        assert not memory.reserve(b, 1)
+        assert memory.reserve(unknown, 250_000)
+        assert not memory.reserve(unknown, 1)
+        memory.release(a, 500_000)
+        assert memory.reserve(c, 125_000)
+        memory.count(a, 400_000)
+        assert not memory.reserve(a, 10_000), "what it holds of answers is not left out"
+        assert memory.reserve(c, 10_000)
+
+
+async def test_what_a_client_holds_of_answers_makes_room_for_the_bodies_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_HELD", 1_000_000)
+    memory = HeldMemory()
+    with watched(memory, "greedy", "greedy", "modest") as streams:
+        for stream, size in zip(streams, (500_000, 450_000, 40_000), strict=True):
+            memory.count(stream, size)
+        assert memory.reserve(streams[2], 200_000)
+        assert [stream.closed() for stream in streams] == [True, False, False]
+        assert (memory.held, memory.bodies) == (690_000, 200_000)
+        streams[2].close()
+        memory.release(streams[2], 200_000)
+        assert (memory.held, memory.bodies) == (450_000, 0)
+
+
+async def test_bodies_of_one_login_leave_room_for_those_of_another_at_the_same_address(
+    shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_HELD", 12 * MIB)
+    tokens = (token("anna", "annas-token"), token("rob", "robs-token"))
+    async with Fastlane(tmp_path, shared_redis.url, tokens=tokens) as server:
+        memory = server.context.traffic.memory
+        head = b"POST /tasks/t HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer robs-token\r\nContent-Length: 1048576\r\n\r\n"
+        writers = []
+        for _ in range(12):
+            _, writer = await opened(server.port)
+            writer.write(head + b" " * 1_000_000)
+            await writer.drain()
+            writers.append(writer)
+        await until(lambda: memory.bodies > 3_000_000, "the bodies never came in")
+        body = b" " * 900_000 + json.dumps(OK).encode()
+        assert (await server.post("/tasks/task", body, headers=bearer("annas-token"))).status == 200
+        assert (await server.post("/tasks/task", body, headers=bearer("robs-token"))).status == 503
+        for writer in writers:
+            writer.transport.abort()
+        await until(lambda: memory.held == 0 == memory.bodies, "the memory of dead connections was never released")
+
+
+async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns()
+    assert [await turns.take("greedy") for _ in range(LISTS_AT_ONCE // 2)] == [True] * (LISTS_AT_ONCE // 2)
+    waiting = [asyncio.ensure_future(turns.take("greedy")) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert [await turns.take(f"modest {number}") for number in range(LISTS_AT_ONCE // 2)] == [True] * (LISTS_AT_ONCE // 2)
+    last = asyncio.ensure_future(turns.take("last"))
+    await asyncio.sleep(0)
+    turns.give_back("modest 0")
+    assert await last, "who may have a turn does not wait behind those who may not"
+    assert not any(one.done() for one in waiting)
+    waiting[0].cancel()
+    await asyncio.wait([waiting[0]])
+    turns.give_back("greedy")
+    assert await waiting[1]
+    monkeypatch.setattr(connection, "TURN_WITHIN", 0.01)
+    assert not await turns.take("greedy")
+    for one in waiting[2:]:
+        one.cancel()
+    await asyncio.wait(waiting[2:])
+    turns.give_back("last")
+    assert await turns.take("another")
+
+
+async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    await server.enqueue("listed")
+    under_way, most = 0, 0
+    go = asyncio.Event()
+
+    async def slowly(call: Call) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await go.wait()
+        under_way -= 1
+        return await call.carry()
+
+    intercept(server.store, "list_all_jobs", slowly)
+    writers = []
+    for _ in range(30):
+        _, writer = await opened(server.port)
+        writer.write(b"GET /jobs/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        writers.append(writer)
+    waiting = server.context.traffic.lists._waiting
+    await until(lambda: len(waiting) == 30 - LISTS_AT_ONCE, lambda: f"{len(waiting)} wait")
+    assert most == LISTS_AT_ONCE
+    await calm(server)
+    monkeypatch.setattr(connection, "TURN_WITHIN", 0.01)
+    refused = await server.get("/jobs/")
+    assert (refused.status, "Retry-After" in refused.headers) == (503, True)
+    for writer in writers:
+        writer.transport.abort()
+    go.set()
+    await until(lambda: not waiting and not server.context.traffic.lists._taken, "a turn was never given back")
+    assert (await server.get("/jobs/")).status == 200
 
 
 async def test_a_request_with_very_many_headers_is_refused(server: Fastlane) -> None:

@@ -215,6 +215,20 @@ async def test_a_tasks_jobs_come_in_smaller_pages_when_they_are_large_unless_the
         assert (answer.status, answer.json["errors"][0]["field"]) == (400, "perPage")
 
 
+async def test_a_page_whose_latest_executions_are_too_large_is_made_smaller_or_refused_too(server, monkeypatch):
+    monkeypatch.setattr("fastlane.storage.pages.MAX_TEXT", 12_000)
+    replies = [await server.enqueue("task", command="x" * 1_000) for _ in range(12)]
+    for reply in replies:
+        answer = await server.ask("PATCH", f"/tasks/task/jobs/{reply['jobId']}", data=b'{"command": ["small"]}')
+        assert answer.status == 200
+    pages = await walk(server, "/tasks/task", lambda page: page["jobs"])
+    assert [job["id"] for page in pages for job in page["jobs"]] == [reply["jobId"] for reply in reversed(replies)]
+    assert [page["perPage"] for page in pages] == [10, 10]
+    for path in ("/tasks/task?perPage=12", "/jobs/?perPage=12"):
+        answer = await server.get(path)
+        assert (answer.status, answer.json["errors"][0]["field"]) == (400, "perPage")
+
+
 async def test_executions_are_listed_in_full_with_the_latest_due_first(server):
     first, second = await server.run_to_end("task", (1, b"out"), code=3), await server.enqueue("other")
     page = (await server.get("/executions")).json

@@ -152,8 +152,7 @@ class Lists(Service):
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        page = await self._jobs(task_id, window, wanted, fewer)
-        return TaskJobsView(task, await self._view(page, is_by_status=bool(wanted.statuses)))
+        return TaskJobsView(task, await self._jobs(task_id, window, wanted, fewer))
 
     async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
         """Jobs of all tasks or of one, newest first."""
@@ -207,9 +206,10 @@ class Lists(Service):
         statuses = page.statuses if is_by_status else {}
         return page.of(await view_jobs(self._store, page.rows, self._clock.now(), self._pools, statuses))
 
-    async def _jobs(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int]) -> JobPage:
+    async def _jobs(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int]) -> Page[JobView]:
         try:
-            return await self._store.list_jobs(task_id, window, statuses=wanted.statuses, label=wanted.label)
+            page = await self._store.list_jobs(task_id, window, statuses=wanted.statuses, label=wanted.label)
+            return await self._view(page, is_by_status=bool(wanted.statuses))
         except Invalid:
             if not fewer:
                 raise

@@ -42,6 +42,7 @@ from pymongo.errors import (
 from pymongo.uri_parser import parse_uri
 
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown, StoreRefused
+from fastlane.storage.pages import TextBudget
 
 PASSING = frozenset({6, 7, 43, 50, 64, 79, 89, 91, 100, 112, 133, 134, 189, 262, 365, 9001, 10107, 11600, 11602, 13435, 13436})
 """The server's error codes for passing faults: no primary, a network error between its members, a cursor that is gone, a time limit, a
@@ -261,11 +262,13 @@ class Database:
         found: Document | None = (await self._repeated(lambda: self._of(collection).find_one({"_id": id}, _projection(fields))))[0]
         return found
 
-    async def with_ids(self, collection: str, ids: Sequence[str], fields: Sequence[str] | None = None) -> dict[str, Document]:
-        """The documents with these ids, by id."""
+    async def with_ids(
+        self, collection: str, ids: Sequence[str], fields: Sequence[str] | None = None, *, bounded: bool = False
+    ) -> dict[str, Document]:
+        """The documents with these ids, by id. ``bounded``: raises Invalid when their specs are too large to hold."""
         if not ids:
             return {}
-        found = await self._listed(lambda: self._of(collection).find({"_id": {"$in": list(ids)}}, _projection(fields)))
+        found = await self._listed(lambda: self._of(collection).find({"_id": {"$in": list(ids)}}, _projection(fields)), bounded=bounded)
         return {document["_id"]: document for document in found}
 
     async def find(
@@ -278,10 +281,11 @@ class Database:
         skip: int = 0,
         limit: int = 0,
         fields: Sequence[str] | None = None,
+        bounded: bool = False,
     ) -> list[Document]:
-        """The documents that match, by this index."""
+        """The documents that match, by this index. ``bounded``: raises Invalid when their specs are too large to hold."""
         options = {"sort": list(sort) or None, "skip": skip, "limit": limit, "hint": index}
-        return await self._listed(lambda: self._of(collection).find(filter, _projection(fields), **options))
+        return await self._listed(lambda: self._of(collection).find(filter, _projection(fields), **options), bounded=bounded)
 
     async def walk(
         self,
@@ -447,8 +451,15 @@ class Database:
             raise StoreDown("the store is closed")
         return self._client[self._url.database]
 
-    async def _listed(self, cursor: Callable[[], Any]) -> list[Document]:
-        found, _ = await self._repeated(lambda: cursor().to_list(None))
+    async def _listed(self, cursor: Callable[[], Any], *, bounded: bool = False) -> list[Document]:
+        async def read_bounded() -> list[Document]:
+            rows, budget = list[Document](), TextBudget()
+            async for row in cursor():
+                budget.spend(row.get("spec", ""))
+                rows.append(row)
+            return rows
+
+        found, _ = await self._repeated(read_bounded if bounded else lambda: cursor().to_list(None))
         return list(found)
 
     async def _is_mine(self, collection: str, id: str, is_mine: Callable[[Document], bool]) -> bool:

@@ -161,9 +161,9 @@ class MongoJobs:
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         async def look() -> dict[str, Execution]:
             bounds = await bounds_of_all(self._db, job_ids)
-            found = await latest_under_way(self._db, bounds)
+            found = await latest_under_way(self._db, bounds, bounded=len(bounds) > 1)
             others = [id for id in bounds if id not in found]
-            ended = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in await newest_ended(self._db, others)])
+            ended = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in await newest_ended(self._db, others)], bounded=True)
             return found | {execution.job_id: execution for execution in readable(list(ended.values()), read_execution)}
 
         return await self._db.call(look)
@@ -226,12 +226,13 @@ async def apply(db: Database, asked: ExecutionChange) -> Execution | None:
     return None
 
 
-async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[str, Execution]:
-    """For each of these jobs that has executions under way, the newest of them, one that waits only without others."""
+async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds], *, bounded: bool = False) -> dict[str, Execution]:
+    """For each of these jobs that has executions under way, the newest of them, one that waits only without others. ``bounded``: raises
+    Invalid when the specs are too large to hold."""
     if not bounds:
         return {}
     filter = {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}
-    rows = await db.find(EXECUTIONS, filter, "executions_under_way")
+    rows = await db.find(EXECUTIONS, filter, "executions_under_way", bounded=bounded)
     of_job: dict[str, list[Execution]] = {}
     for execution in readable(rows, read_execution):
         if not execution.status.final:  # it has not ended since it was found

@@ -42,7 +42,7 @@ from fastlane.storage.records import (
     readable,
 )
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.rows import SqliteRows, as_json, fetched, insert_into, insert_missing
+from fastlane.storage.sqlite.rows import SqliteRows, as_json, bounded, fetched, insert_into, insert_missing, with_any_text
 from fastlane.storage.sqlite.schema import BELONGS, ENDED as ENDED_SQL, UNDER_WAY as UNDER_WAY_SQL, WAITING
 from fastlane.storage.sqlite.threads import BatchOperation
 
@@ -61,7 +61,7 @@ _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON 
 _AS_JSON = f"SELECT json_group_array(json_array({QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
 _EXECUTION_WANTED = f"{_AS_JSON} ON executions.id = asked.value"
 _CHANGED = f"{_AS_JSON} ON executions.id = asked.value ->> 0"
-_EXECUTION_ID, _OP = EXECUTIONS.fields.index("id"), EXECUTIONS.fields.index("op")
+_EXECUTION_ID, _OP, _SPEC = (EXECUTIONS.fields.index(name) for name in ("id", "op", "spec"))
 
 _BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
 _IMAGES = f"""WITH live AS (SELECT spec, image_reference FROM executions INDEXED BY executions_under_way WHERE {UNDER_WAY_SQL})
@@ -87,7 +87,7 @@ class SqliteJobs:
         return await self._file.write(BatchOperation((execution_id, decide), claim))
 
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
-        rows = await self._file.read(lambda db: fetched(db, _LATEST, (as_json(job_ids),)))
+        rows = await self._file.read(lambda db: with_any_text(db, lambda: bounded(db, _LATEST, (as_json(job_ids),), _SPEC)))
         return {execution.job_id: execution for execution in readable(rows, _execution)}
 
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:

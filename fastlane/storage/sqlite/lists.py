@@ -11,7 +11,6 @@ merged. Triggers write the statuses (``schema``), except when only the passing o
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -21,11 +20,11 @@ from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage import records
 from fastlane.storage.base import Counts, StatusWalk
 from fastlane.storage.lists import EXECUTIONS, JOBS, ListLogic, ListReader, PagedRows, Selection
-from fastlane.storage.pages import Stretch, TextBudget, is_near
+from fastlane.storage.pages import Stretch, is_near
 from fastlane.storage.records import Index, Record, filled, readable
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import JOB_COLUMNS, visible_tasks
-from fastlane.storage.sqlite.rows import as_json, fetched, with_any_text
+from fastlane.storage.sqlite.rows import as_json, bounded, fetched, with_any_text
 from fastlane.storage.sqlite.schema import AT_REST, UNDER_WAY as UNDER_WAY_SQL, is_over, job_status
 
 Answer = TypeVar("Answer")
@@ -207,18 +206,7 @@ class SqliteList:
         query = f"{self._walks.before}SELECT first, second, {wanted} FROM {page}"
         given = {**self._given, "first": key[0], "second": key[1], "skipped": stretch.skip, "size": stretch.size}
         spec = 2 + columns.index("spec") if "spec" in columns else None
-        return sorted(with_any_text(self._db, lambda: _bounded(self._db, query, given, spec)), key=self.key, reverse=True)
-
-
-def _bounded(db: sqlite3.Connection, query: str, given: Values, spec: int | None) -> list[tuple[Any, ...]]:
-    """The rows of a query. Raises Invalid when their specs are too large to hold."""
-    rows, budget = [], TextBudget()
-    with closing(db.execute(query, given)) as cursor:
-        for row in cursor:
-            rows.append(row)
-            if spec is not None:
-                budget.spend(row[spec])
-    return rows
+        return sorted(with_any_text(self._db, lambda: bounded(self._db, query, given, spec)), key=self.key, reverse=True)
 
 
 def _phrases(words: Sequence[str]) -> str:

@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
 
+from fastlane.storage.pages import TextBudget
 from fastlane.storage.records import ALL, Among, Between, Index, Part, Place, Record, Value, Where, Without, filled
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.threads import BatchOperation, RunBatch
@@ -212,6 +214,17 @@ def _source(index: Index[Any], where: Where, part: Part, given: list[Any]) -> st
 def fetched(db: sqlite3.Connection, query: str, given: Given) -> list[tuple[Any, ...]]:
     """The rows of a query, whatever bytes their texts have."""
     return with_any_text(db, lambda: db.execute(query, given).fetchall())
+
+
+def bounded(db: sqlite3.Connection, query: str, given: Given, spec: int | None) -> list[tuple[Any, ...]]:
+    """The rows of a query, of which the column ``spec`` has a spec. Raises Invalid when their specs are too large to hold."""
+    rows, budget = [], TextBudget()
+    with closing(db.execute(query, given)) as cursor:
+        for row in cursor:
+            rows.append(row)
+            if spec is not None:
+                budget.spend(row[spec])
+    return rows
 
 
 def with_any_text(db: sqlite3.Connection, read: Callable[[], Answer]) -> Answer:

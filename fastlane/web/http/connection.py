@@ -1,7 +1,7 @@
 """Keeps track of a server's requests and connections. ``ActiveRequests`` lets a closing server wait for the requests under way.
-``RequestBody`` receives a body, within the memory that all bodies share (``BodyMemory``). ``Buffers`` bounds what connections hold beside
-bodies: heads that are not complete, and answers that their clients do not take. ``ClientDeadlines`` closes connections whose clients are
-too slow, and ``Heartbeats`` calls functions at regular intervals.
+``HeldMemory`` bounds what all connections hold together: heads that are not complete, bodies, and answers that their clients do not take.
+``RequestBody`` receives a body within it. ``Turns`` lets a few lists be made at once. ``ClientDeadlines`` closes connections whose clients
+are too slow, and ``Heartbeats`` calls functions at regular intervals.
 """
 
 import asyncio
@@ -50,51 +50,135 @@ DRAIN_LIMIT = 64 * 1024 * 1024
 """Unread request bodies are drained up to this size, in bytes; then the connection is closed."""
 UNCOUNTED = 16 * 1024
 """The first bytes of each body do not count against the shared memory, so an ordinary job, which is far smaller, is always accepted."""
-MAX_MEMORY = 64 * 1024 * 1024
-"""The memory, in bytes, that all bodies share."""
+MAX_HELD = 96 * 1024 * 1024
+"""Bytes that all connections may hold: the parts of heads and bodies that have arrived, and the parts of answers that were not taken."""
+BODIES = 3 / 4
+"""The part of it that bodies may have, so that they leave room for heads and answers."""
+NOT_COUNTED = 4 * 1024
+"""What a connection holds of heads and answers counts when it is more than this, which most requests are not."""
 
 
-class BodyMemory:
-    """The memory that the bodies of all requests under way share. ``used`` is in bytes. One owner has at most as much of it as is left for
-    the others; ``None`` stands for owners that cannot be told apart, and may have all of it."""
+class HeldMemory:
+    """What connections hold, each for its owner. ``held`` is all of it and ``bodies`` the part of bodies, in bytes.
+
+    A body is refused when its owner would hold more than is then left for the bodies of others. A head or an answer cannot be refused: when
+    the sum is too large, the owner of most of it loses the connection that holds the most. An answer that is alone may be of any size.
+    """
 
     def __init__(self) -> None:
-        self.used = 0
-        self._of_owner: Counter[str] = Counter()
+        self.held = 0
+        self.bodies = 0
+        self._buffered: dict[IOStream, int] = {}
+        self._bodies_of: Counter[IOStream] = Counter()
+        self._of_owner: Counter[object] = Counter()
+        self._owners: weakref.WeakKeyDictionary[IOStream, str] = weakref.WeakKeyDictionary()
 
-    def reserve(self, size: int, owner: str | None = None) -> bool:
-        """Takes more memory; False when there is not enough left for this owner."""
-        left = MAX_MEMORY - self.used - size
+    def watch(self, stream: IOStream, owner: str | None) -> None:
+        """Counts what a new connection holds. ``owner``: whose it is; None: its own, where several may share an address."""
+        if owner is not None:
+            self._owners[stream] = owner
+        stream.__class__ = CountedSslStream if isinstance(stream, SSLIOStream) else CountedStream
+        vars(stream)["memory"] = self
+
+    def belongs_to(self, stream: IOStream | None, owner: str | None) -> None:
+        """Whose request a connection has now. (Tornado has None for one that was given away.)"""
+        if stream is None or self._owners.get(stream) == owner:
+            return
+        size = self._buffered.get(stream, 0) + self._bodies_of[stream]
+        self._add(stream, -size)
+        if owner is None:
+            self._owners.pop(stream, None)
+        else:
+            self._owners[stream] = owner
+        self._add(stream, size)
+
+    def count(self, stream: IOStream, size: int) -> None:
+        """Notes what a connection holds of heads and answers now, in bytes."""
+        before = self._buffered.get(stream, 0)
+        now = size if size > NOT_COUNTED else 0
+        if now == before:
+            return
+        if now:
+            self._buffered[stream] = now
+        else:
+            del self._buffered[stream]
+        self._add(stream, now - before)
+        if now > before:
+            self._make_room(stream)
+
+    def reserve(self, stream: IOStream | None, size: int) -> bool:
+        """Takes more for the body of a connection's request; False when there is not enough left for its owner."""
+        left = MAX_HELD * BODIES - self.bodies - size
+        owner = None if stream is None else self._owners.get(stream)
         if left < 0 or (owner is not None and self._of_owner[owner] + size > left):
             return False
-        self.used += size
-        if owner is not None:
-            self._of_owner[owner] += size
+        self.bodies += size
+        if stream is None:
+            self.held += size
+        else:
+            self._bodies_of[stream] += size
+            self._add(stream, size)
+            self._make_room(stream)
         return True
 
-    def release(self, size: int, owner: str | None = None) -> None:
-        """Gives memory back."""
-        self.used -= size
-        if owner is not None:
-            self._of_owner[owner] -= size
-            if self._of_owner[owner] <= 0:
-                del self._of_owner[owner]
+    def release(self, stream: IOStream | None, size: int) -> None:
+        """Gives back what a body had."""
+        if stream is None:
+            self.held -= size
+        else:
+            size = min(size, self._bodies_of[stream])  # less when the connection was closed to make room
+            self._take_body(stream, size)
+        self.bodies -= size
+
+    def _take_body(self, stream: IOStream, size: int) -> None:
+        self._bodies_of[stream] -= size
+        if not self._bodies_of[stream]:
+            del self._bodies_of[stream]
+        self._add(stream, -size)
+
+    def _add(self, stream: IOStream, more: int) -> None:
+        owner = self._owners.get(stream, stream)
+        self.held += more
+        self._of_owner[owner] += more
+        if not self._of_owner[owner]:
+            del self._of_owner[owner]
+
+    def _make_room(self, current: IOStream) -> None:
+        while self.held > MAX_HELD and len(self._buffered.keys() | self._bodies_of.keys()) > 1:
+            self._close_one(current)
+
+    def _close_one(self, current: IOStream) -> None:
+        """Closes a connection: at once, unless it is the current one, which is being read or written."""
+        ((owner, _),) = self._of_owner.most_common(1)
+        mine = [one for one in self._buffered.keys() | self._bodies_of.keys() if self._owners.get(one, one) == owner]
+        largest = max(mine, key=lambda one: self._buffered.get(one, 0) + self._bodies_of[one])
+        self._add(largest, -self._buffered.pop(largest, 0))
+        if body := self._bodies_of[largest]:
+            self.bodies -= body
+            self._take_body(largest, body)
+        log.warning("http.memory_full", owner=owner if isinstance(owner, str) else None, connections=len(self._buffered))
+        if largest is current:
+            asyncio.get_running_loop().call_soon(largest.close)
+        else:
+            largest.close()
 
 
 class RequestBody:
-    """Receives one request's body. With a ``limit`` (in bytes) it keeps the body; without one it only drains it. ``find_owner`` tells whose
-    it is, as in ``BodyMemory``.
+    """Receives one request's body. With a ``limit`` (in bytes) it keeps the body; without one it only drains it. ``stream`` is its
+    connection, and ``find_owner`` tells whose it is, as in ``HeldMemory``.
 
     ``data`` is what was kept so far. ``out_of_memory`` says that a part is missing because other requests use the shared memory.
     """
 
-    __slots__ = ("_find_owner", "_limit", "_memory", "_owner", "_received", "_reserved", "data", "out_of_memory")
+    __slots__ = ("_find_owner", "_limit", "_memory", "_received", "_reserved", "_stream", "data", "out_of_memory")
 
-    def __init__(self, memory: BodyMemory, limit: int | None, find_owner: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self, memory: HeldMemory, limit: int | None, stream: IOStream | None = None, find_owner: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._memory = memory
         self._limit = limit
+        self._stream = stream
         self._find_owner = find_owner
-        self._owner: str | None = None
         self._received = 0
         self._reserved = 0
         self.data = bytearray()
@@ -123,7 +207,7 @@ class RequestBody:
 
     def release(self) -> None:
         """Gives the shared memory back. Safe to repeat."""
-        self._memory.release(self._reserved, self._owner)
+        self._memory.release(self._stream, self._reserved)
         self._reserved = 0
 
     def _reserve(self) -> bool:
@@ -131,78 +215,18 @@ class RequestBody:
             return False
         more = max(0, self._received - UNCOUNTED) - self._reserved
         if more > 0 and self._reserved == 0:
-            self._owner = self._find_owner()
-        if more > 0 and not self._memory.reserve(more, self._owner):
+            self._memory.belongs_to(self._stream, self._find_owner())
+        if more > 0 and not self._memory.reserve(self._stream, more):
             self.out_of_memory = True
             return False
         self._reserved += max(0, more)
         return True
 
 
-MAX_BUFFERED = 64 * 1024 * 1024
-"""Bytes that all connections may hold beside bodies."""
-NOT_COUNTED = 4 * 1024
-"""What a connection holds counts when it is more than this, which most requests are not."""
-
-
-class Buffers:
-    """What connections hold: the parts of heads that have arrived, and the parts of answers that their clients have not taken. When it is
-    too much, the owner of most of it loses the connection that holds the most. An answer that is alone may be of any size."""
-
-    def __init__(self) -> None:
-        self.held = 0
-        self._held: dict[IOStream, int] = {}
-        self._owners: weakref.WeakKeyDictionary[IOStream, str] = weakref.WeakKeyDictionary()
-
-    def watch(self, stream: IOStream, owner: str | None) -> None:
-        """Counts what a new connection holds. ``owner``: whose it is; None: its own, where several may share an address."""
-        if owner is not None:
-            self._owners[stream] = owner
-        stream.__class__ = CountedSslStream if isinstance(stream, SSLIOStream) else CountedStream
-        vars(stream)["buffers"] = self
-
-    def belongs_to(self, stream: object, owner: str | None) -> None:
-        """Whose request a connection has now. (Tornado has None for one that was given away.)"""
-        if not isinstance(stream, IOStream):
-            return
-        if owner is None:
-            self._owners.pop(stream, None)
-        else:
-            self._owners[stream] = owner
-
-    def count(self, stream: IOStream, size: int) -> None:
-        """Notes what a connection holds now, in bytes."""
-        before = self._held.get(stream, 0)
-        now = size if size > NOT_COUNTED else 0
-        if now == before:
-            return
-        self.held += now - before
-        if now:
-            self._held[stream] = now
-        else:
-            del self._held[stream]
-        while now > before and self.held > MAX_BUFFERED and len(self._held) > 1:
-            self._close_one(stream)
-
-    def _close_one(self, current: IOStream) -> None:
-        """Closes a connection: at once, unless it is the current one, which is being read or written."""
-        of_owner: Counter[object] = Counter()
-        for stream, size in self._held.items():
-            of_owner[self._owners.get(stream, stream)] += size
-        (owner, _), *_ = of_owner.most_common(1)
-        largest = max((one for one in self._held if self._owners.get(one, one) == owner), key=self._held.__getitem__)
-        self.held -= self._held.pop(largest)
-        log.warning("http.buffers_full", owner=owner if isinstance(owner, str) else None, connections=len(self._held))
-        if largest is current:
-            asyncio.get_running_loop().call_soon(largest.close)
-        else:
-            largest.close()
-
-
 class CountedStream(IOStream):
     """A connection whose buffers are counted."""
 
-    buffers: Buffers
+    memory: HeldMemory
 
     @property
     def unread(self) -> int:
@@ -224,14 +248,63 @@ class CountedStream(IOStream):
     def close_fd(self) -> None:
         """See Tornado."""
         super().close_fd()
-        self.buffers.count(self, 0)
+        self.memory.count(self, 0)
 
     def _count(self, more: int) -> None:
-        self.buffers.count(self, self._read_buffer_size + len(self._write_buffer) + more)
+        self.memory.count(self, self._read_buffer_size + len(self._write_buffer) + more)
 
 
 class CountedSslStream(CountedStream, SSLIOStream):
     """The same with TLS."""
+
+
+LISTS_AT_ONCE = 4
+"""Lists that are read and rendered at once. A page has up to 16 MiB of specs, as rows, as objects and as JSON."""
+TURN_WITHIN = 5.0
+"""Seconds that a request waits for its turn."""
+
+
+class Turns:
+    """Lets ``LISTS_AT_ONCE`` lists be made at once, half of them for one owner; ``None`` stands for owners that cannot be told apart."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str | None] = Counter()
+        self._waiting: list[tuple[str | None, asyncio.Future[None]]] = []
+
+    async def take(self, owner: str | None) -> bool:
+        """Waits for a turn, which ``give_back`` ends. False when it does not come in time."""
+        if self._is_free_for(owner):
+            self._taken[owner] += 1
+            return True
+        called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((owner, called))
+        try:
+            async with asyncio.timeout(TURN_WITHIN):
+                await called
+        except BaseException as error:
+            if called.done() and not called.cancelled():
+                self.give_back(owner)
+            else:
+                self._waiting.remove((owner, called))
+            if isinstance(error, TimeoutError):
+                return False
+            raise
+        return True
+
+    def give_back(self, owner: str | None) -> None:
+        """Ends a turn. The one who has waited longest, and may have it, is next."""
+        self._taken[owner] -= 1
+        if not self._taken[owner]:
+            del self._taken[owner]
+        for place, (next_owner, called) in enumerate(self._waiting):
+            if self._is_free_for(next_owner):
+                del self._waiting[place]
+                self._taken[next_owner] += 1
+                called.set_result(None)
+                return
+
+    def _is_free_for(self, owner: str | None) -> bool:
+        return self._taken.total() < LISTS_AT_ONCE and (owner is None or self._taken[owner] < LISTS_AT_ONCE // 2)
 
 
 SWEEP_EVERY = 5.0

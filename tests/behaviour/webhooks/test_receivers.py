@@ -33,7 +33,7 @@ from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Around, Call, intercepted
 from tests.support.receiver import Received, Receiver, receiving
 from tests.support.redis import RealRedis
-from tests.support.waiting import at_rest
+from tests.support.waiting import at_rest, until
 
 
 class Hanging:
@@ -105,6 +105,51 @@ async def test_the_hanging_receivers_of_one_task_leave_room_for_another_task(cre
         for reply in slow:
             await settled_deliveries(crew, reply)
     assert hanging.most == deliverer.share_of(deliverer.AT_ONCE) == 8
+
+
+@pytest.fixture
+async def teams(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
+    """A fastlane with two pools: one for the tasks ``greedy…``, one for all others."""
+    pools = (Pool("greedy", "greedy", (HOST,)), Pool("others", "", (HOST,)))
+    async with Fastlane(tmp_path, shared_redis.url, pools=pools, webhook_allow=("127.0.0.1",), webhook_timeout=100.0) as teams:
+        yield teams
+
+
+async def test_the_hanging_receivers_of_one_pools_many_tasks_leave_room_for_another_pool(
+    teams: Fastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "AT_ONCE", 8)
+    hanging = Hanging()
+    async with AsyncExitStack() as stack:
+        receivers = [await stack.enter_async_context(receiving()) for _ in range(5)]
+        for one in receivers:
+            one.reply = hanging.reply
+        hooks = {"finishes": [{"url": one.url, "retries": 0} for one in receivers]}
+        slow = [await teams.enqueue(f"greedy-{number}", webhooks=hooks) for number in range(9)]
+        await teams.hire()
+        await until(lambda: hanging.most >= 4, "no receiver hangs")
+        other = await stack.enter_async_context(receiving())
+        (row,) = await settled_deliveries(teams, await teams.enqueue("fast", webhooks={"finishes": [{"url": other.url}]}))
+        assert row["state"] == "delivered"
+        assert "pending" in {one["state"] for one in await deliveries(teams, slow[-1])}
+    assert hanging.most == 4
+
+
+async def test_a_receiver_that_hangs_for_one_pool_takes_the_messages_of_another(teams: Fastlane, receiver: Receiver) -> None:
+    hanging = Hanging()
+
+    async def reply(received: Received) -> web.StreamResponse:
+        return await hanging.reply(received) if received.request.path == "/slow" else web.Response()
+
+    receiver.reply = reply
+    slow = {"finishes": [{"url": receiver.url.replace("/hook", "/slow"), "retries": 0}]}
+    for _ in range(9):
+        await teams.enqueue("greedy", webhooks=slow)
+    await teams.hire()
+    await receiver.got(4)
+    (row,) = await settled_deliveries(teams, await teams.enqueue("fast", webhooks={"finishes": [{"url": receiver.url}]}))
+    assert row["state"] == "delivered"
+    assert hanging.most == 4
 
 
 async def test_a_delivery_that_ended_the_process_again_and_again_is_given_up_without_another_attempt(
@@ -375,6 +420,17 @@ async def test_after_an_hour_one_delivery_to_a_paused_receiver_is_attempted(crew
     assert (row["attempts"][0]["status"], row["receiverPaused"]) == (500, True)
     row = await one_delivery(crew, receiver.url)
     assert row["attempts"][0]["error"].startswith("it is paused")
+    assert len(receiver.received) == 1
+
+
+async def test_of_several_deliveries_to_a_paused_receiver_at_once_one_is_the_trial(crew: Fastlane, receiver: Receiver) -> None:
+    await paused_receiver(crew, receiver, crew.clock.now() - TRIAL_EVERY)
+    hanging = Hanging()
+    receiver.reply = hanging.reply
+    replies = [await crew.enqueue("one", webhooks={"finishes": [{"url": receiver.url, "retries": 0}]}) for _ in range(4)]
+    await crew.hire()
+    errors = [row["attempts"][0]["error"] for reply in replies for row in await settled_deliveries(crew, reply)]
+    assert sorted(error.startswith("it is paused") for error in errors) == [False, True, True, True]
     assert len(receiver.received) == 1
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 from fastlane.web.http import connection
-from fastlane.web.http.connection import UNCOUNTED, BodyMemory, RequestBody
+from fastlane.web.http.connection import BODIES, UNCOUNTED, HeldMemory, RequestBody
 
 
 @pytest.fixture
 def memory(monkeypatch):
-    monkeypatch.setattr(connection, "MAX_MEMORY", 1_000)
-    return BodyMemory()
+    monkeypatch.setattr(connection, "MAX_HELD", 1_000 / BODIES)
+    return HeldMemory()
 
 
 def test_a_body_up_to_its_limit_is_kept(memory):
@@ -45,12 +45,12 @@ def test_an_announced_length_is_compared_with_the_limit(memory, limit, announced
 def test_only_what_is_beyond_a_small_body_counts(memory):
     first, second = RequestBody(memory, 1 << 20), RequestBody(memory, 1 << 20)
     first.receive(b"x" * UNCOUNTED)
-    assert memory.used == 0
+    assert memory.bodies == 0
     first.receive(b"x" * 900)
     second.receive(b"x" * UNCOUNTED)
-    assert (memory.used, second.out_of_memory) == (900, False)
+    assert (memory.bodies, second.out_of_memory) == (900, False)
     second.receive(b"x" * 101)
-    assert (memory.used, second.out_of_memory, len(second.data)) == (900, True, UNCOUNTED)
+    assert (memory.bodies, second.out_of_memory, len(second.data)) == (900, True, UNCOUNTED)
 
 
 def test_memory_that_is_released_twice_counts_once(memory):
@@ -58,4 +58,4 @@ def test_memory_that_is_released_twice_counts_once(memory):
     received.receive(b"x" * (UNCOUNTED + 500))
     received.release()
     received.release()
-    assert memory.used == 0
+    assert memory.bodies == 0
