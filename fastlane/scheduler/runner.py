@@ -3,6 +3,7 @@
 Each step reads the row or gets it from the step before. A step that fails and may succeed later is tried again, from the row as it is then.
 """
 
+import asyncio
 import random
 from collections import deque
 from contextlib import suppress
@@ -138,13 +139,19 @@ class Runner:
                 return
             execution = await self._step_with_note(assignment, execution)
         if execution is not None:
-            settled = await self._settler.settle(execution)
-            self._count(settled)
-            if self._recorder is not None:
-                for span in spans_of(settled):
-                    self._recorder.record(span)
-            self._leases.forget(assignment)
-            await self._settler.clean(settled)
+            settled = await self._settler.follow_up(execution)
+            both = await asyncio.gather(self._release(assignment, settled), self._settler.clean(settled), return_exceptions=True)
+            for fault in both:
+                if isinstance(fault, BaseException):
+                    raise fault
+
+    async def _release(self, assignment: Assignment, settled: Execution) -> None:
+        await self._settler.release(settled)
+        self._count(settled)
+        if self._recorder is not None:
+            for span in spans_of(settled):
+                self._recorder.record(span)
+        self._leases.forget(assignment)
 
     def _count(self, ended: Execution) -> None:
         seconds = None

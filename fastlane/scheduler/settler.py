@@ -120,6 +120,12 @@ class Settler:
     async def settle(self, execution: Execution) -> Execution:
         """Carries out the consequences of the end, releases the execution that waited for it, and frees the slot. Returns the row after
         that."""
+        settled = await self.follow_up(execution)
+        await self.release(settled)
+        return settled
+
+    async def follow_up(self, execution: Execution) -> Execution:
+        """Carries out the consequences of the end. Returns the row after that."""
         settled: Execution | None = execution
         if not execution.settled:
             follow = consequences_of(execution, self._pools)
@@ -131,9 +137,12 @@ class Settler:
             if follow.outcome is not None:
                 await self._store.close_tick(execution.tick_id, *follow.outcome)
             settled = await self._store.change(transitions.settle(execution))
-        await self._overlaps.release_or_replace(execution.job_id)
-        await self._queue.finish({execution.id: 0})
         return settled or execution
+
+    async def release(self, settled: Execution) -> None:
+        """Releases the execution that waited for this one, and frees the slot."""
+        await self._overlaps.release_or_replace(settled.job_id)
+        await self._queue.finish({settled.id: 0})
 
     async def _deliver(self, execution: Execution, *, will_retry: bool) -> None:
         """Inserts the deliveries to the webhooks and mailboxes that this end notifies. Their ids derive from the execution's, so a repeat

@@ -1,6 +1,6 @@
 """Shows the deliveries of an execution or a job, and sends one again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -55,14 +55,13 @@ class Deliveries(Service):
         """An execution's deliveries."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
         rows = await self._store.deliveries_of(execution_id)
-        views = [await self._view(row, execution.spec, is_limited=is_limited) for row in rows]
-        return DeliveriesView(task_id, job_id, execution_id, tuple(views))
+        return DeliveriesView(task_id, job_id, execution_id, await self._views(rows, execution.spec, is_limited=is_limited))
 
     async def of_job(self, task_id: str, job_id: str, *, is_limited: bool = False) -> JobDeliveriesView:
         """The deliveries about a job itself: that it is late, or has recovered."""
         job = await find_job(self._store, task_id, job_id)
         rows = await self._store.deliveries_of(job_id)
-        return JobDeliveriesView(task_id, job_id, tuple([await self._view(row, job.spec, is_limited=is_limited) for row in rows]))
+        return JobDeliveriesView(task_id, job_id, await self._views(rows, job.spec, is_limited=is_limited))
 
     async def redeliver_of_job(
         self, task_id: str, job_id: str, delivery_id: str, by: Requester | None = None, *, is_limited: bool = False
@@ -71,7 +70,7 @@ class Deliveries(Service):
         job = await find_job(self._store, task_id, job_id)
         missing = f"job {job_id} has no delivery {delivery_id}; GET its deliveries"
         again = await self._again(job_id, delivery_id, missing, by, {"task_id": task_id, "job_id": job_id})
-        return await self._view(again, job.spec, is_limited=is_limited)
+        return (await self._views([again], job.spec, is_limited=is_limited))[0]
 
     async def redeliver(
         self, task_id: str, job_id: str, execution_id: str, delivery_id: str, by: Requester | None = None, *, is_limited: bool = False
@@ -81,7 +80,7 @@ class Deliveries(Service):
         missing = f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries"
         ids = {"task_id": task_id, "job_id": job_id, "execution_id": execution_id}
         again = await self._again(execution_id, delivery_id, missing, by, ids)
-        return await self._view(again, execution.spec, is_limited=is_limited)
+        return (await self._views([again], execution.spec, is_limited=is_limited))[0]
 
     async def _again(self, owner_id: str, delivery_id: str, missing: str, by: Requester | None, ids: Mapping[str, str]) -> Delivery:
         id = new_id(self._clock.now())
@@ -97,7 +96,11 @@ class Deliveries(Service):
                 log.info("delivery.requested", **ids, delivery_id=row.id, receiver=row.target.origin)
                 return again
 
-    async def _view(self, row: Delivery, spec: Spec, *, is_limited: bool) -> DeliveryView:
-        receiver = await self._store.receiver(receiver_id(pool_for(self._pools, row.task_id), row.target))
-        is_pools = isinstance(row.target, Webhook) and row.target.url not in {webhook.url for webhook in spec.webhooks}
-        return DeliveryView(row, receiver, hides_url=is_limited and is_pools)
+    async def _views(self, rows: Sequence[Delivery], spec: Spec, *, is_limited: bool) -> tuple[DeliveryView, ...]:
+        ids = [receiver_id(pool_for(self._pools, row.task_id), row.target) for row in rows]
+        receivers = await self._store.receivers(sorted(set(ids)))
+        own = {webhook.url for webhook in spec.webhooks}
+        return tuple(
+            DeliveryView(row, receivers.get(id), hides_url=is_limited and isinstance(row.target, Webhook) and row.target.url not in own)
+            for id, row in zip(ids, rows, strict=True)
+        )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from fastlane.clock import unless_cancelled
 from fastlane.errors import FastlaneError
 from fastlane.models.access import Requester
 from fastlane.models.event import LAG, LAST_RANK, Event, EventFilter, EventKind, Position, Source, Span, at
@@ -77,8 +78,7 @@ class EventReader(Service):
         """The next events of all these sources, and the position up to which none is missing (None: to the end of the way)."""
         events: list[Event] = []
         ends: list[Position] = []
-        for source in sources:
-            rows = await self._store.events(source, way, count)
+        for rows in await unless_cancelled(asyncio.gather(*(self._store.events(source, way, count) for source in sources))):
             events += rows
             ends += [rows[-1].position] if len(rows) == count else []
         end = (max if way.backwards else min)(ends, default=None)

@@ -289,6 +289,9 @@ class LogStore(Protocol):
     async def log_head(self, execution_id: str) -> Head:
         """Where the stored log of an execution ends; an empty head when there is none."""
 
+    async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+        """Where the stored log of each of these executions ends, by id."""
+
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         """About ``limit`` bytes at most (at least one chunk, if there is any) from ``offset`` on: of the whole log in stored order or, when
         ``stream`` is named, of that stream by its own offsets. The first piece is cut to begin at ``offset``."""
@@ -393,6 +396,9 @@ class DeliveryStore(Protocol):
 
     async def receiver(self, receiver_id: str) -> Receiver | None:
         """A receiver that fails; None when it does not."""
+
+    async def receivers(self, receiver_ids: Sequence[str]) -> Mapping[str, Receiver]:
+        """Those of these receivers that fail, by id."""
 
     async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
         """The receivers that fail, those that have failed for longest first."""

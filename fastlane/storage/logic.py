@@ -422,6 +422,10 @@ class StoreLogic:
     async def receiver(self, receiver_id: str) -> Receiver | None:
         return await self._rows.get(records.RECEIVERS, receiver_id)
 
+    async def receivers(self, receiver_ids: Sequence[str]) -> Mapping[str, Receiver]:
+        rows = await self._rows.select_keys(records.RECEIVERS, receiver_ids, records.RECEIVERS.fields)
+        return {one.id: one for one in readable(list(rows.values()), records.RECEIVERS.read)}
+
     async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
         return await self._rows.find(records.RECEIVERS_BY_AGE, {}, Part(limit))
 

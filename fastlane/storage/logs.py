@@ -55,7 +55,13 @@ CHUNKS = Record("log_chunks", StoredChunk, "a part of a log", key=("execution_id
 CHUNKS_OF_EXECUTION = Index(CHUNKS, "chunks_of_execution", ("execution_id",), ("sequence",), is_key=True)
 LOGS = Index(CHUNKS, "logs", (), ("execution_id",), is_key=True)
 
-_HEAD = ("sequence", "end_offset", "end_stdout", "end_stderr", "dropped", "marks")
+HEAD = ("sequence", "end_offset", "end_stdout", "end_stderr", "dropped", "marks")
+
+
+def head_of(row: Mapping[str, Any]) -> Head:
+    """The head of a log after this chunk, of which the fields ``HEAD`` are needed."""
+    sequence, offset, stdout, stderr, dropped, marks = (row[name] for name in HEAD)
+    return Head(sequence + 1, offset, stdout, stderr, dropped, marks_from_json(marks))
 
 
 class LogLogic:
@@ -64,11 +70,12 @@ class LogLogic:
     _rows: Rows
 
     async def log_head(self, execution_id: str) -> Head:
-        rows = await self._rows.select(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, _HEAD, Part(1, newest=True))
-        if not rows:
-            return Head()
-        sequence, offset, stdout, stderr, dropped, marks = (rows[0][name] for name in _HEAD)
-        return Head(sequence + 1, offset, stdout, stderr, dropped, marks_from_json(marks))
+        rows = await self._rows.select(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, HEAD, Part(1, newest=True))
+        return head_of(rows[0]) if rows else Head()
+
+    async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+        heads = await unless_cancelled(asyncio.gather(*(self.log_head(id) for id in execution_ids)))
+        return dict(zip(execution_ids, heads, strict=True))
 
     async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
         """A binary search by the chunks' marks: the first chunk at whose end the stream, or one of them, had reached the moment."""

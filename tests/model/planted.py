@@ -278,11 +278,11 @@ def both(*plants: Plant) -> Plant:
 def unsettled(right: Callable[..., Any]) -> Callable[..., Any]:
     """A final row after which nothing follows but its slot."""
 
-    async def settle(self: Settler, execution: Execution) -> Execution:
+    async def follow_up(self: Settler, execution: Execution) -> Execution:
         await self._queue.finish({execution.id: 0})
         return execution
 
-    return settle
+    return follow_up
 
 
 PLANTED: Mapping[str, Plant] = {
@@ -298,7 +298,7 @@ PLANTED: Mapping[str, Plant] = {
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisGeneration, "restore", unrestored),
     "flag-only": both(method(QueueOutbox, "pass_on_stop", unheard), method(Launcher, "activate", unread)),
-    "unsettled": method(Settler, "settle", unsettled),
+    "unsettled": method(Settler, "follow_up", unsettled),
     "put-keeps-schedule-revision": method(job_change, "put", changed(schedule_revision=lambda before, _: before.schedule_revision)),
     "put-keeps-revision": method(job_change, "put", changed(revision=lambda before, _: before.revision)),
     "put-leaves-stopped": method(job_change, "put", changed(armed=lambda before, _: before.armed)),

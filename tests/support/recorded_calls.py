@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
+import structlog
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
@@ -30,12 +31,18 @@ Command = tuple[str, dict[str, Any]]
 
 
 class Commands(CommandListener):
-    """The commands that clients of MongoDB send, but for those by which they connect."""
+    """The commands that clients of MongoDB send, but for those by which they connect. ``of_requests``: those of HTTP requests alone, not of
+    what a server does by the clock, and also those that fetch the rest of an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_requests: bool = False) -> None:
         self.sent: list[Command] = []
+        self._of_requests = of_requests
 
     def started(self, event: CommandStartedEvent) -> None:
+        if self._of_requests and "request_id" not in structlog.contextvars.get_contextvars():
+            return
+        if event.command_name == "getMore" and self._of_requests:
+            self.sent.append((event.command_name, {"getMore": event.command["collection"]}))
         if event.command_name in ("find", "aggregate", "update", "delete", "insert", "count", "distinct", "findAndModify"):
             self.sent.append((event.command_name, dict(event.command)))
 
@@ -47,9 +54,9 @@ class Commands(CommandListener):
 
 
 @contextlib.contextmanager
-def recorded_commands() -> Iterator[list[Command]]:
+def recorded_commands(*, of_requests: bool = False) -> Iterator[list[Command]]:
     """The commands of the stores on MongoDB that are opened in this block, for as long as they are open: the verb, and all of it."""
-    commands = Commands()
+    commands = Commands(of_requests=of_requests)
 
     def client(url: str, **options: Any) -> AsyncIOMotorClient[Any]:
         return AsyncIOMotorClient(url, event_listeners=[commands], **options)

@@ -11,7 +11,7 @@ from fastlane.errors import Fault, Invalid, NotFound
 from fastlane.models.access import Requester
 from fastlane.models.delivery import webhooks_of
 from fastlane.models.job import Execution, Job, Task, job_status
-from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.log import STDERR, STDOUT, Head
 from fastlane.models.notify import Webhook
 from fastlane.models.paging import After, JobPage, Key, Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.pool import Pool
@@ -71,18 +71,18 @@ async def view_jobs(
 
 async def view_executions(store: LogStore, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
     """Each execution with the size of its log; with the end of the log if ``texts``."""
+    heads = await store.log_heads([execution.id for execution in executions if texts or not execution.status.final])
     views: list[ExecutionView] = []
     for start in range(0, len(executions), AT_ONCE):
         some = executions[start : start + AT_ONCE]
-        views += await asyncio.gather(*(view_execution(store, execution, texts=texts) for execution in some))
+        views += await asyncio.gather(*(_view_execution(store, one, heads.get(one.id), texts=texts) for one in some))
     return views
 
 
-async def view_execution(store: LogStore, execution: Execution, *, texts: bool) -> ExecutionView:
-    """An execution with the size of its log; with the end of the log if ``texts``."""
-    if execution.status.final and not texts:
+async def _view_execution(store: LogStore, execution: Execution, head: Head | None, *, texts: bool) -> ExecutionView:
+    """An execution with the size of its log, which follows from its head if it has one; with the end of the log if ``texts``."""
+    if head is None:
         return ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
-    head = await store.log_head(execution.id)
     truncated = head.truncated or execution.truncated
     if not texts:
         return ExecutionView(execution, head.stdout, head.stderr, truncated)
@@ -262,7 +262,7 @@ class Details(Service):
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> ExecutionView:
         """An execution with the text of its log."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
-        return await view_execution(self._store, execution, texts=True)
+        return (await view_executions(self._store, [execution], texts=True))[0]
 
     async def check_exists(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """Returns when the job exists, or the execution if one is given; raises NotFound otherwise."""

@@ -13,7 +13,7 @@ from fastlane.models.job import Execution, is_under_way, retry_due
 from fastlane.models.log import Head, Piece
 from fastlane.models.status import FINAL
 from fastlane.services.parts import Service, ServiceParts
-from fastlane.services.reads.lists import ExecutionView, JobView, view_execution, view_jobs
+from fastlane.services.reads.lists import ExecutionView, JobView, view_executions, view_jobs
 from fastlane.services.results import Enqueued
 from fastlane.storage.base import find_execution, find_job
 from fastlane.streams.reader import HintWait, last_lines, last_lines_before, read_slices
@@ -122,7 +122,7 @@ class CompletionWaiter(Service):
         if execution is None:
             return None
         try:
-            return await view_execution(self._store, execution, texts=True)
+            return (await view_executions(self._store, [execution], texts=True))[0]
         except TransientError:
             return ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
 

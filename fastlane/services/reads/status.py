@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from fastlane.clock import unless_cancelled
 from fastlane.directory import Directory
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.delivery import Receiver
@@ -145,22 +146,35 @@ class StatusReader(Service):
         lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
         now = self._clock.now()
+        running, counts, jobs, scheduled, uncleaned, (failing, late) = await unless_cancelled(
+            asyncio.gather(
+                self._store.running_containers(MAX_RUNNING, visible),
+                self._store.counts(visible),
+                self._count_jobs(visible),
+                self._store.next_jobs(MAX_SCHEDULED, now, visible),
+                self._store.uncleaned_by_host(MAX_UNCLEANED),
+                asyncio.gather(self._failing(visible), self._store.late_jobs(MAX_LATE, visible)),
+            )
+        )
         return StatusView(
             uptime=max(0, now - self._started_at),
             workers=tuple(_worker_row(report, self._directory.revision) for report in reports),
             hosts=host_rows(self._pools, reports, self._pools.records),
-            running=tuple(await self._store.running_containers(MAX_RUNNING, visible)),
+            running=tuple(running),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
-            counts=await self._store.counts(visible),
-            jobs_by_status=await self._count_jobs(visible),
-            scheduled=tuple(await self._store.next_jobs(MAX_SCHEDULED, now, visible)),
-            uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
+            counts=counts,
+            jobs_by_status=jobs,
+            scheduled=tuple(scheduled),
+            uncleaned=tuple(uncleaned),
             hold=pauses.hold,
             pools=_pools_row(self._directory),
-            failing=tuple(await self._store.failing_receivers(MAX_FAILING)) if visible is None else (),
-            late=tuple(await self._store.late_jobs(MAX_LATE, visible)),
+            failing=tuple(failing),
+            late=tuple(late),
         )
+
+    async def _failing(self, visible: str | None) -> Sequence[Receiver]:
+        return await self._store.failing_receivers(MAX_FAILING) if visible is None else ()
 
     async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:
         """Looks at every job, so callers share the answer, for ten times as long as it took."""

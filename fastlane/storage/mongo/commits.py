@@ -11,14 +11,17 @@ does so at once. Lists, and the rounds of each process, leave the intent to the 
 most intents are carried out within it. All of its parts may be done twice, at the same time or late:
 
 - ticks and the execution are inserted under ids that derive from the job's incarnation; a second insert does nothing;
-- the task's times only grow;
+- the task's times only grow, and each carrying out leaves its own seal there;
 - the record is written only over its own reservation;
 - the job's status is computed from what is stored.
 
+The caller of a commit has its answer once the intent is carried out. It is taken off the job after that, in the background. The job's next
+commit in the same process waits for that (``Finisher.finished``).
+
 A process may sleep between reading an intent and carrying it out, while others carry it out, and delete the job with everything that it
 had. When it wakes, it inserts deleted documents again. It notices that in the end, since the intent is no longer on the job, and removes
-what it inserted. If it ends before that, nothing runs either: the execution belongs to no job, and a tick is shown only for its own
-incarnation.
+what it inserted; a task that it made, only while that has its seal, since a task stays without its last job. If it ends before that,
+nothing runs either: the execution belongs to no job, and a tick is shown only for its own incarnation.
 
 An intent that is damaged keeps only its own job from being changed: lists and rounds pass over it, and the log names the job.
 
@@ -100,15 +103,19 @@ class JobStatuses:
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    async def follow_claim(self, before: Execution, after: Execution) -> JobBounds | None:
-        """Writes the status after a claim, and returns the job's bounds, which are read after the claim. None when the job is gone.
+    async def show_claim(self, before: Execution, after: Execution) -> Document | None:
+        """Writes the status of a job whose latest execution is claimed at the same time, if the job still shows the status of before. The
+        row that it returns has the job's bounds.
 
-        One command does both for the latest execution of a job that still shows the status of before. It may come late, after another
-        process took the execution over. Then the claimer's next change is refused, and the status is computed (``follow_refused``).
+        It may come late, after another process took the execution over. Then the claimer's next change is refused, and the status is
+        computed (``follow_refused``).
         """
         condition = {**_shows(before), "floor": {"$lt": after.sequence}, "job_status": before.status.value}
         change = {"$set": {"job_status": after.status.value}, "$inc": {"status_revision": 1}}
-        row = await self._db.change(JOBS, after.job_id, condition, change, JOB_FIELDS)
+        return await self._db.change(JOBS, after.job_id, condition, change, JOB_FIELDS)
+
+    async def follow_claim(self, after: Execution, row: Document | None) -> JobBounds | None:
+        """Writes the status after a claim, unless it is in this row, and returns the job's bounds. None when the job is gone."""
         if row is not None and job_status(job_of(row), after.status) == after.status:
             self._claimed[after.job_id] = row
             if len(self._claimed) > MAX_CLAIMED:
@@ -299,22 +306,33 @@ def read_intent(job: Document) -> Document:
 
 async def complete(db: Database, job: Document) -> None:
     """Carries out the intent on a job's row as it was read, and takes it off the job. Raises Unreadable when the intent is damaged."""
+    await clear(db, job, await carry_out(db, job))
+
+
+async def carry_out(db: Database, job: Document) -> str | None:
+    """Does what the intent on a job's row says, as far as it is not done. Returns the seal of the task if it made that. Raises Unreadable
+    when the intent is damaged."""
     intent = read_intent(job)
-    made_task, *_ = await unless_cancelled(
+    seal, *_ = await unless_cancelled(
         asyncio.gather(
             change_task(db, intent["task_id"], intent["task_modified_at"], is_new=intent["is_new"]),
             idempotency.finish(db, intent["record"], intent["op"]),
             db.insert_missing(TICKS, intent["ticks"]),
             db.insert_missing(EVENTS, intent.get("events", ())),
+            db.insert_missing(EXECUTIONS, [] if intent["execution"] is None else [intent["execution"]]),
         )
     )
-    if intent["execution"] is not None:  # after its tick, which the process that settles the execution may close
-        await db.insert_missing(EXECUTIONS, [intent["execution"]])
     if GONE_AT not in job and not (intent["is_new"] and job.get("job_status")):  # a new job comes with its status
         await write(db, job["_id"])
+    return seal
+
+
+async def clear(db: Database, job: Document, seal: str | None) -> None:
+    """Takes the intent on a job's row off, which was carried out with this result."""
+    intent = read_intent(job)
     cleared = await db.update(JOBS, job["_id"], {"intent.op": intent["op"]}, {"$set": {"intent": None}, "$unset": {PENDING: ""}})
     if not cleared:
-        await _undo_if_late(db, job, made_task=bool(made_task))
+        await _undo_if_late(db, job, seal)
 
 
 async def complete_readable(db: Database, rows: Sequence[Document]) -> dict[str, FastlaneError]:
@@ -341,12 +359,17 @@ async def pending(db: Database, which: Mapping[str, Any]) -> list[Document]:
 
 async def complete_pending(db: Database, which: Mapping[str, Any] | None = None) -> None:
     """Completes these intents, or else those that were left behind. Passes over damaged ones, which the ``Finisher`` reports."""
-    if which is None:
-        which = {"intent.made_at": {"$not": {"$gt": round((time.time() - LEFT_AFTER) * 1000)}}}
-    await complete_readable(db, await pending(db, which))
+    if which is not None:
+        await complete_readable(db, await pending(db, which))
+        return
+
+    async def left() -> None:
+        await complete_readable(db, await pending(db, {"intent.made_at": {"$not": {"$gt": round((time.time() - LEFT_AFTER) * 1000)}}}))
+
+    await db.joined("pending", left)
 
 
-async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None:
+async def _undo_if_late(db: Database, job: Document, seal: str | None) -> None:
     """Handles an intent that another process completed. If its job, or everything that it had until then, was deleted since, removes the
     documents that were inserted again. (Retention may have raised the floor since, too, but only over older executions.)"""
     intent = job["intent"]
@@ -359,8 +382,8 @@ async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None
         await db.delete(TICKS, {"_id": {"$in": [tick["_id"] for tick in intent["ticks"]]}})
     if intent["execution"] is not None:  # unless a worker has claimed it, which finds that it belongs to no job
         await db.delete(EXECUTIONS, {"_id": intent["execution"]["_id"], "epoch": 0})
-    if made_task:  # it stays when it has a job
-        await delete_task(db, intent["task_id"])
+    if seal is not None:  # it stays when it has a job, and when somebody has changed it since
+        await delete_task(db, intent["task_id"], seal=seal)
 
 
 REMEMBERED_OPS = 16
@@ -482,6 +505,8 @@ async def _release(db: Database, record: IdempotencyRecord | None, ops: Sequence
 
 ROUND = 2.0
 """Seconds between two checks for intents. One that is seen twice was left behind."""
+ALONE = 0.5
+"""Seconds for which a change or a read of a job waits until the commit before it is complete in the same process."""
 
 
 class Finisher:
@@ -491,6 +516,7 @@ class Finisher:
         self._db = db
         self._running: set[asyncio.Task[None]] = set()
         self._own: set[str] = set()
+        self._of_job: dict[str, asyncio.Task[None]] = {}
         self._damaged: frozenset[str] = frozenset()
         self._rounds: asyncio.Task[None] | None = None
 
@@ -506,22 +532,39 @@ class Finisher:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def finish(self, job: Document | None) -> None:
-        """Completes the intent of a commit. Returns without an error when that takes long or fails: it is done later."""
+        """Carries out the intent of a commit; it is taken off the job after that. Returns without an error when that takes long or fails:
+        it is done later."""
         if job is None:
             return
-        task = asyncio.create_task(self._complete(job))
+        done = asyncio.Event()
+        task = self._of_job[job["_id"]] = asyncio.create_task(self._complete(job, done), name="intent")
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        await asyncio.wait({task}, timeout=PATIENCE)
+        task.add_done_callback(partial(self._forget, job["_id"]))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await done.wait()
 
-    async def _complete(self, job: Document) -> None:
+    async def finished(self, *job_ids: str) -> None:
+        """Waits for a moment until this process has completed the commits that it made of these jobs, which otherwise are done twice."""
+        if tasks := {self._of_job[id] for id in job_ids if id in self._of_job}:
+            await asyncio.wait(tasks, timeout=ALONE)
+
+    def _forget(self, job_id: str, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._of_job.get(job_id) is task:
+            del self._of_job[job_id]
+
+    async def _complete(self, job: Document, done: asyncio.Event) -> None:
         op = job["intent"]["op"]
         self._own.add(op)
         try:
-            await self._db.call(lambda: complete(self._db, job))
+            seal = await self._db.call(lambda: carry_out(self._db, job))
+            done.set()
+            await self._db.call(lambda: clear(self._db, job, seal))
         except FastlaneError as error:
             log.warning("store.intent_left", job_id=job["_id"], error=str(error))
         finally:
+            done.set()
             self._own.discard(op)
 
     async def _look(self) -> None:
@@ -550,24 +593,27 @@ def _op_of(row: Document) -> str:
     return str(intent.get("op")) if isinstance(intent, dict) else ""
 
 
-_MARK = "deletion"
+_MARK, _SEAL = "deletion", "seal"
+"""Fields of a task: it is being deleted; a nonce of the last change, by which the process that made the task in vain recognises it."""
 
 
-async def change_task(db: Database, task_id: str, modified_at: int | None, *, is_new: bool) -> bool:
-    """Records a change of one of the task's jobs in the task. ``is_new``: a new job, which makes the task if necessary. Returns whether the
-    task was made."""
+async def change_task(db: Database, task_id: str, modified_at: int | None, *, is_new: bool) -> str | None:
+    """Records a change of one of the task's jobs in the task. ``is_new``: a new job, which makes the task if necessary. Returns the seal of
+    a task that it made."""
     if modified_at is None:
-        return False
-    times = {"$max": {"modified_at": modified_at}, "$unset": {_MARK: ""}}
+        return None
+    seal = nonce()
+    times = {"$max": {"modified_at": modified_at}, "$set": {_SEAL: seal}, "$unset": {_MARK: ""}}
     if not is_new:
         await db.update(TASKS, task_id, {}, times)
-        return False
+        return None
     first = {"created_at": modified_at, "words": task_words(task_id)}
-    return await db.upsert(TASKS, task_id, {**times, "$setOnInsert": first})
+    return seal if await db.upsert(TASKS, task_id, {**times, "$setOnInsert": first}) else None
 
 
-async def delete_task(db: Database, task_id: str, event: Event | None = None) -> bool:
-    """Deletes a task without jobs; False when it has any. The event is recorded before the task goes.
+async def delete_task(db: Database, task_id: str, event: Event | None = None, *, seal: str | None = None) -> bool:
+    """Deletes a task without jobs; False when it has any. The event is recorded before the task goes. ``seal``: only if nobody has changed
+    the task since.
 
     A deletion and a new job may come at once. The deletion marks the task, looks for jobs once more, and deletes the task only with its
     mark. A new job's task is changed after the job is stored, and that takes the mark away, or makes the task again. So either the deletion
@@ -576,7 +622,8 @@ async def delete_task(db: Database, task_id: str, event: Event | None = None) ->
     if await _has_jobs(db, task_id):
         return False
     mark = nonce()
-    if not await db.update(TASKS, task_id, {}, {"$set": {_MARK: mark}}, lambda row: row.get(_MARK) == mark):
+    same = {} if seal is None else {_SEAL: seal}
+    if not await db.update(TASKS, task_id, same, {"$set": {_MARK: mark}}, lambda row: row.get(_MARK) == mark):
         return True
     if await _has_jobs(db, task_id):
         await db.update(TASKS, task_id, {}, {"$unset": {_MARK: ""}})

@@ -179,6 +179,8 @@ DUPLICATE = 11000
 """The server's error code for an id that there is already."""
 BATCH = 16
 """Documents that a walk fetches at once."""
+WHOLE = 100_000
+"""Documents that any other read asks for at once. Unless it is asked, a server's first answer has 101."""
 IN_TIME = 0.98
 """The part of a call's time in which a command must be sent and answered. An abandoned thread would otherwise send a write after the caller
 got its error."""
@@ -207,6 +209,8 @@ class Database:
         self._deadline = deadline
         self._client: AsyncIOMotorClient[Document] | None = None
         self._calls = 0
+        self._joined: dict[Hashable, asyncio.Task[Any]] = {}
+        self._reading: set[asyncio.Task[Any]] = set()
         self.lengths = Lengths()
 
     def open(self) -> None:
@@ -257,6 +261,26 @@ class Database:
 
     # reads
 
+    async def joined(self, key: Hashable, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The result of a read that is the same for all who ask for it in one turn of the event loop. It begins when they have asked, so
+        each sees what was written before."""
+
+        async def begin() -> Answer:
+            del self._joined[key]
+            return await read()
+
+        task: asyncio.Task[Answer] | None = self._joined.get(key)
+        if task is None:
+            task = self._joined[key] = asyncio.create_task(begin(), name="joined read")
+            self._reading.add(task)
+            task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._reading.discard(task)
+        if not task.cancelled():
+            task.exception()  # all who asked may have gone
+
     async def one(self, collection: str, id: str, fields: Sequence[str] | None = None) -> Document | None:
         """The document with this id."""
         found: Document | None = (await self._repeated(lambda: self._of(collection).find_one({"_id": id}, _projection(fields))))[0]
@@ -268,7 +292,8 @@ class Database:
         """The documents with these ids, by id. ``bounded``: raises Invalid when their specs are too large to hold."""
         if not ids:
             return {}
-        found = await self._listed(lambda: self._of(collection).find({"_id": {"$in": list(ids)}}, _projection(fields)), bounded=bounded)
+        asked = {"_id": {"$in": list(ids)}}
+        found = await self._listed(lambda: self._of(collection).find(asked, _projection(fields), batch_size=WHOLE), bounded=bounded)
         return {document["_id"]: document for document in found}
 
     async def find(
@@ -284,7 +309,7 @@ class Database:
         bounded: bool = False,
     ) -> list[Document]:
         """The documents that match, by this index. ``bounded``: raises Invalid when their specs are too large to hold."""
-        options = {"sort": list(sort) or None, "skip": skip, "limit": limit, "hint": index}
+        options: dict[str, Any] = {"sort": list(sort) or None, "skip": skip, "limit": limit, "hint": index, "batch_size": WHOLE}
         return await self._listed(lambda: self._of(collection).find(filter, _projection(fields), **options), bounded=bounded)
 
     async def walk(
@@ -341,7 +366,7 @@ class Database:
 
     async def group(self, collection: str, pipeline: Sequence[Mapping[str, Any]], index: str) -> list[Document]:
         """The result of a pipeline of stages over the documents, by this index."""
-        return await self._listed(lambda: self._of(collection).aggregate(list(pipeline), hint=index))
+        return await self._listed(lambda: self._of(collection).aggregate(list(pipeline), hint=index, batchSize=WHOLE))
 
     # writes
 

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 
+from fastlane.clock import unless_cancelled
 from fastlane.errors import Repeated
 from fastlane.models.ids import DAY, IdempotencyRecord, nonce
 from fastlane.storage import records
@@ -48,12 +49,12 @@ async def reserve(db: Database, record: IdempotencyRecord, op: str, own: Collect
     Repeated when another request with the key has had its effect within a day."""
     row = {**document(records.RECEIPTS, record, op), "op": op, "done": False}
     now, until = asyncio.get_running_loop().time, dict[str, float]()
+    other: Document | None = None
     while True:
+        if other is None and await db.insert(RECEIPTS, row):
+            return
         other = await db.one(RECEIPTS, record.key)
         if other is None:
-            if await db.insert(RECEIPTS, row):
-                await _forget(db, record.created_at - DAY)
-                return
             continue
         is_old = other["created_at"] < record.created_at - DAY
         if not is_old and other["done"]:
@@ -65,7 +66,6 @@ async def reserve(db: Database, record: IdempotencyRecord, op: str, own: Collect
             if await _revoke(db, other, read_job):
                 raise _repeated()
         if await db.replace(RECEIPTS, record.key, {"op": other["op"]}, row, lambda stored: stored["op"] == op):
-            await _forget(db, record.created_at - DAY)
             return
 
 
@@ -75,9 +75,10 @@ async def release(db: Database, record: IdempotencyRecord, op: str) -> None:
 
 
 async def finish(db: Database, record: Document | None, op: str) -> None:
-    """Makes the reservation for the commit ``op`` a record: its request has had its effect."""
+    """Makes the reservation for the commit ``op`` a record: its request has had its effect. Deletes old ones."""
     if record is not None:
-        await db.update(RECEIPTS, record["_id"], {"op": op}, {"$set": {"done": True}})
+        done = db.update(RECEIPTS, record["_id"], {"op": op}, {"$set": {"done": True}})
+        await unless_cancelled(asyncio.gather(done, _forget(db, record["created_at"] - DAY)))
 
 
 async def _has_effect(reservation: Document, read_job: ReadJob) -> bool:

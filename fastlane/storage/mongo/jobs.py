@@ -20,6 +20,7 @@ from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import Execution, JobBounds, depends_on_latest, job_status, standing
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
+from fastlane.models.tick import Outcome
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage import records
 from fastlane.storage.base import Claimed, Decide, StatusWalk
@@ -71,9 +72,12 @@ class CommittedRows(MongoRows):
         self.finisher = Finisher(db)
 
     async def catch_up(self, job_id: str | None = None) -> None:
+        if job_id is not None:
+            await self.finisher.finished(job_id)
         await self._db.call(lambda: complete_pending(self._db) if job_id is None else whole(self._db, job_id))
 
     async def commit(self, commit: Commit) -> bool:
+        await self.finisher.finished(commit.job_id)
         if commit.job is None:
             await self._db.call(lambda: _drop_deliveries(self._db, [commit.job_id]))
         made, written = await self._db.call(lambda: commit_job(self._db, commit))
@@ -147,16 +151,31 @@ class MongoJobs:
         return changed
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
+        """Reads the job at the same time as it writes the claim. A stop of the job that this does not see has yet to look for executions to
+        stop, finds the claim, or is refused by it and looks again."""
+
         async def make() -> Claimed | None:
             async with self._turns.turn(execution_id):
                 before = await get(self._db, execution_id)
                 asked = None if before is None else decide(before)
-                after = None if asked is None else await apply(self._db, asked)
-            if before is None or after is None:
-                return None if before is None else Claimed(before)
-            return Claimed(after, True, await self._rows.statuses.follow_claim(before, after))
+                if before is None or asked is None:
+                    return None if before is None else Claimed(before)
+                expected = asked.applied_to(before)
+                after, row = await unless_cancelled(asyncio.gather(apply(self._db, asked), statuses.show_claim(before, expected)))
+            if after is None:  # its job may show the claim
+                await statuses.follow(before.job_id)
+                return Claimed(before)
+            return Claimed(after, True, await statuses.follow_claim(after, row if after == expected else None))
 
+        statuses = self._rows.statuses
         return await self._rows.written(make)
+
+    async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
+        """An execution may come before its tick, since a commit inserts both at once."""
+        changes = {"outcome": outcome, "reason": reason}
+        if not await self._rows.update(records.TICKS, tick_id, changes):
+            await self._db.call(lambda: complete_pending(self._db, {"intent.ticks._id": tick_id}))
+            await self._rows.update(records.TICKS, tick_id, changes)
 
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         async def look() -> dict[str, Execution]:
@@ -166,6 +185,7 @@ class MongoJobs:
             ended = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in await newest_ended(self._db, others)], bounded=True)
             return found | {execution.job_id: execution for execution in readable(list(ended.values()), read_execution)}
 
+        await self._rows.finisher.finished(*job_ids)
         return await self._db.call(look)
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:

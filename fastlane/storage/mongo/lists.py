@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from fastlane.clock import unless_cancelled
 from fastlane.models.job import Job, Task
 from fastlane.models.paging import Key, Row, Window
-from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.models.status import Status
 from fastlane.storage import records
 from fastlane.storage.base import Counts, StatusWalk
 from fastlane.storage.lists import JOBS as JOB_INDEXES, ListLogic, ListReader, PagedRows, Selection
@@ -118,21 +118,28 @@ class MongoListReader:
         return await self._db.lengths.get(("counts", _digest(of_tasks)), lambda: self._counts(tasks, of_tasks), _length)
 
     async def _counts(self, tasks: Sequence[str] | None, of_tasks: Filter) -> Counts:
-        """Executions under way are few, and counted together. A count of ended ones reads nothing but the index."""
+        """The counts read nothing but indexes."""
         jobs = ({"created_at": ANY}, "jobs_by_creation") if tasks is None else (of_tasks, "jobs_of_task")
-        index, ended = "executions_by_status" if tasks is None else "executions_of_task_by_status", sorted(FINAL)
-        under_way = {**of_tasks, "status": {"$in": sorted(UNDER_WAY)}}
+        index, statuses = "executions_by_status" if tasks is None else "executions_of_task_by_status", {"$in": sorted(Status)}
         counts = [self._db.count(JOBS, *jobs)]
-        counts += [self._db.count(EXECUTIONS, {**of_tasks, "status": status.value}, index) for status in ended]
         counts += [self._db.count(TASKS, {"modified_at": ANY}, "tasks_by_change")] if tasks is None else []
-        grouped = _grouped(self._db, EXECUTIONS, under_way, index, "status")
-        found, (count, *counted) = await unless_cancelled(asyncio.gather(grouped, unless_cancelled(asyncio.gather(*counts))))
-        executions = {status: found.get(status.value, 0) for status in Status} | dict(zip(ended, counted, strict=False))
-        return Counts(counted[-1] if tasks is None else len(tasks), count, executions)
+        grouped = _grouped(self._db, EXECUTIONS, {**of_tasks, "status": statuses}, index, "status")
+        found, counted = await unless_cancelled(asyncio.gather(grouped, unless_cancelled(asyncio.gather(*counts))))
+        executions = {status: found.get(status.value, 0) for status in Status}
+        return Counts(counted[-1] if tasks is None else len(tasks), counted[0], executions)
 
     async def job_statuses(self, tasks: Sequence[str] | None) -> Mapping[str, int]:
-        await complete_missing(self._db)
-        filter: dict[str, Any] = {"job_status": {"$gt": ""}}
+        await complete_pending(self._db)
+        found = await self._statuses(tasks)
+        if found.pop(None, 0):
+            await complete_missing(self._db)
+            found = await self._statuses(tasks)
+            found.pop(None, 0)  # of jobs that cannot be read
+        return found
+
+    async def _statuses(self, tasks: Sequence[str] | None) -> dict[Any, int]:
+        """Jobs by their stored status; None: it is missing."""
+        filter: dict[str, Any] = {"$or": [{"job_status": None}, {"job_status": {"$gt": ""}}], "created_at": ANY}
         if tasks is None:
             return await _grouped(self._db, JOBS, filter, "jobs_by_status", "job_status")
         return await _grouped(self._db, JOBS, {"task_id": {"$in": list(tasks)}, **filter}, "jobs_of_task_by_status", "job_status")

@@ -1,14 +1,14 @@
 """Logs in MongoDB: a document for each chunk, found by its offset in the whole log or in one stream along an index."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.ids import nonce
-from fastlane.models.log import STDERR, STDOUT, Chunk, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece
 from fastlane.storage import logs
 from fastlane.storage.base import Slice
-from fastlane.storage.logs import OFFSETS, LogLogic, SliceBuilder, StoredChunk
+from fastlane.storage.logs import HEAD, OFFSETS, LogLogic, SliceBuilder, StoredChunk, head_of
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import CommittedRows
 from fastlane.storage.mongo.rows import CHUNKS
@@ -21,6 +21,7 @@ _INDEXES = {
     STDERR: ("chunks_by_stderr", "stderr_bytes"),
 }
 """The index for each stream, and the field whose value is above 0 for the chunks in it."""
+_NEWEST = {"execution_id": -1, "sequence": -1}
 
 
 class MongoLogs(LogLogic):
@@ -33,6 +34,9 @@ class MongoLogs(LogLogic):
         """Raises ValueError for a chunk whose end does not follow from its start and pieces."""
         row = chunk_row(StoredChunk.of(chunk))
         return await self._rows.written(lambda: append(self._db, row))
+
+    async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+        return await self._db.call(lambda: heads(self._db, execution_ids))
 
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         return await self._db.call(lambda: read(self._db, execution_id, offset, limit, stream))
@@ -51,6 +55,17 @@ async def append(db: Database, row: Document) -> bool:
         return row["start_offset"] == 0 and await db.insert(CHUNKS, row)
     before = await db.one(CHUNKS, _id(row["execution_id"], row["sequence"] - 1), ("end_offset",))
     return before is not None and before["end_offset"] == row["start_offset"] and await db.insert(CHUNKS, row)
+
+
+async def heads(db: Database, execution_ids: Sequence[str]) -> dict[str, Head]:
+    """Where each of these logs ends. The number of each last chunk is found in the index alone."""
+    if not execution_ids:
+        return {}
+    newest = {"_id": "$execution_id", "sequence": {"$first": "$sequence"}}
+    stages = ({"$match": {"execution_id": {"$in": list(execution_ids)}}}, {"$sort": _NEWEST}, {"$group": newest})
+    last = await db.group(CHUNKS, stages, "chunks_of_execution")
+    rows = await db.with_ids(CHUNKS, [_id(row["_id"], row["sequence"]) for row in last], ("execution_id", *HEAD))
+    return dict.fromkeys(execution_ids, Head()) | {row["execution_id"]: head_of(row) for row in rows.values()}
 
 
 async def read(db: Database, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:

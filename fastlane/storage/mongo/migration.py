@@ -72,6 +72,7 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
     MongoMigration(version=8, min_reader=1, parts=(write_all, *_indexes_of(JOBS))),
     MongoMigration(version=9, min_reader=1, parts=_indexes_of(JOBS)),
+    MongoMigration(version=10, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
 )
 
 VERSION = MIGRATIONS[-1].version

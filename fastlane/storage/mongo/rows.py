@@ -181,6 +181,7 @@ class MongoRows:
             return []
         filter, direction = filter_of(index, where, part), -1 if part.newest else 1
         names = index.order if index.name or len(index.record.key) == 1 else ("_id",)
+        name = (OF_TASK.get(index.name) if isinstance(where.get("task_id"), str) else None) or index.name or BY_ID
         options: dict[str, Any] = {
             "sort": [(_named(name, index.record), direction) for name in names],
             "skip": part.skip,
@@ -188,7 +189,7 @@ class MongoRows:
             "fields": fields,
         }
         advice = LIST_ADVICE if listed else ""
-        return await self._db.call(lambda: self._db.find(index.record.name, filter, index.name or BY_ID, **options), advice=advice)
+        return await self._db.call(lambda: self._db.find(index.record.name, filter, name, **options), advice=advice)
 
     async def select_keys(self, record: Record[Any], keys: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         (key,) = record.key
@@ -261,7 +262,7 @@ async def visible_tasks(db: Database, pattern: str) -> list[str]:
     filter can name."""
     start = literal_start(pattern)
     range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
-    rows = await db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",))
+    rows = await db.joined(("tasks", start), lambda: db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",)))
     found = [row["_id"] for row in rows if re.match(pattern, row["_id"])]
     if sum(len(id.encode()) + ID_MARGIN for id in found) > MAX_VISIBLE:
         raise ReadTooLong(f"this covers {len(found)} tasks, which is too much at once; {LIST_ADVICE}")
@@ -347,6 +348,22 @@ def _declared(index: records.Index[Any]) -> IndexModel:
     return _index(index.name, *("_id" if name == "id" else name for name in index.keys), where=where)
 
 
+OF_TASK: Mapping[str, str] = {
+    records.JOBS_BY_CREATION.name: records.JOBS_OF_TASK.name,
+    **{
+        one.name: f"{one.name.replace('_by_', '_of_task_by_')}"
+        for one in (records.EVENTS_BY_TIME, records.EXECUTIONS_BY_CREATION, records.EXECUTIONS_BY_START, records.EXECUTIONS_BY_END)
+    },
+}
+"""The index of one task's rows in the same order, for each index in whose order events are read. SQLite finds a task's rows while it walks
+all, which takes MongoDB as long as the walk is."""
+
+
+def _of_task(index: records.Index[Any]) -> IndexModel:
+    whole = _declared(index).document
+    return _index(OF_TASK[index.name], "task_id", *list(whole["key"])[:2], where=whole.get("partialFilterExpression"))
+
+
 # A new index of a collection that an earlier migration names needs a later one, with a part of its own.
 _OWN: Mapping[str, Sequence[IndexModel]] = {
     TASKS: (_index("tasks_by_word", "words"),),
@@ -358,6 +375,7 @@ _OWN: Mapping[str, Sequence[IndexModel]] = {
     TICKS: (_index("ticks_of_job", "job_id", "incarnation", "due", "_id"),),
     EXECUTIONS: (
         _index("executions_of_task_by_status", "task_id", "status", "scheduled_for", "_id"),
+        *(_of_task(one) for one in (records.EXECUTIONS_BY_CREATION, records.EXECUTIONS_BY_START, records.EXECUTIONS_BY_END)),
         _index("executions_uncounted", UNCOUNTED, where={UNCOUNTED: True}),
     ),
     CHUNKS: (
@@ -369,6 +387,7 @@ _OWN: Mapping[str, Sequence[IndexModel]] = {
     ),
     RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
     HOURS: (_declared(records.HOURS_OF_TASK), _declared(records.HOURS_BY_AGE)),
+    EVENTS: (_of_task(records.EVENTS_BY_TIME),),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 INDEXES: Mapping[str, Sequence[IndexModel]] = {

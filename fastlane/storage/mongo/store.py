@@ -71,7 +71,7 @@ class MongoRetention(RetentionLogic):
     def __init__(self, db: Database, rows: CommittedRows) -> None:
         super().__init__(rows)
         self._db = db
-        self._written = rows.written
+        self._written, self._finished = rows.written, rows.finisher.finished
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
         found, short = {job.job_id for job in jobs if job.sequence > 1}, [job.job_id for job in jobs if job.sequence <= 1]
@@ -89,6 +89,7 @@ class MongoRetention(RetentionLogic):
         return found | {row["job_id"] for row in rows if row["id"] in there} | {tick["job_id"] for tick in ticks if tick["id"] in without}
 
     async def _seen(self, job_ids: Sequence[str]) -> dict[str, Document]:
+        await self._finished(*job_ids)
         rows = await self._db.call(lambda: self._db.with_ids(JOBS, job_ids, (*SEEN, "rev", "intent", GONE_AT)))
         return {id: {"id": id, **row} for id, row in rows.items() if is_there(row) and row["intent"] is None}
 

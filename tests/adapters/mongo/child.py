@@ -1,10 +1,11 @@
 """A process of its own that changes executions on MongoDB, and comes to rest between a change and the status that follows it.
 
-``python -m tests.adapters.mongo.child claim|end|insert URL EXECUTION``
+``python -m tests.adapters.mongo.child claim|show|end|insert URL EXECUTION``
 """
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 from fastlane.models import transitions
 from fastlane.models.job import Ending, Execution
@@ -33,22 +34,29 @@ async def insert(store: MongoStore, execution: Execution) -> None:
 
 def rest_after_a_change() -> None:
     """Lets the process say that it has written to the executions, and do nothing more."""
-
-    def resting(verb: str) -> None:
-        real = getattr(Database, verb)
-
-        async def write(self: Database, collection: str, *arguments: object, **named: object) -> object:
-            answer = await real(self, collection, *arguments, **named)
-            if collection == EXECUTIONS:
-                sys.stdout.write("changed\n")
-                sys.stdout.flush()
-                await asyncio.Event().wait()
-            return answer
-
-        setattr(Database, verb, write)
-
     for verb in ("update", "insert"):
-        resting(verb)
+        _rest(verb, lambda collection: collection == EXECUTIONS)
+    _rest("change", lambda _: False)
+
+
+def rest_after_a_status() -> None:
+    """Lets the process say that a job shows a claim, and not write the claim."""
+    _rest("change", lambda _: True)
+    _rest("update", lambda _: False)
+
+
+def _rest(verb: str, is_made: Callable[[str], bool]) -> None:
+    """Lets writes by this verb to these collections be the last ones, and those to others never come."""
+    real = getattr(Database, verb)
+
+    async def write(self: Database, collection: str, *arguments: object, **named: object) -> object:
+        if is_made(collection):
+            await real(self, collection, *arguments, **named)
+            sys.stdout.write("changed\n")
+            sys.stdout.flush()
+        return await asyncio.Event().wait()
+
+    setattr(Database, verb, write)
 
 
 async def main(act: str, url: str, execution_id: str) -> None:
@@ -56,9 +64,11 @@ async def main(act: str, url: str, execution_id: str) -> None:
     await store.open()
     execution = await store.execution(execution_id)
     assert execution is not None
-    if act != "end":
+    if act == "show":
+        rest_after_a_status()
+    elif act != "end":
         rest_after_a_change()
-    await {"claim": claim, "end": end, "insert": insert}[act](store, execution)
+    await {"claim": claim, "show": claim, "end": end, "insert": insert}[act](store, execution)
 
 
 if __name__ == "__main__":

@@ -97,3 +97,14 @@ def plan_names(client: "MongoClient[dict[str, Any]]", command: dict[str, Any]) -
     except PyMongoError:
         return set()
     return set(re.findall(r"'indexName': '([^']*)'", repr(plan)))
+
+
+OF_ONE_TASK = [name for name in QUERIES if name.startswith("events ") and name.endswith(" of task")]
+
+
+@pytest.mark.parametrize("name", OF_ONE_TASK)
+async def test_the_events_of_a_task_are_read_along_its_own_rows(traced: tuple[MongoStore, list[Command]], name: str) -> None:
+    store, commands = traced
+    await QUERIES[name](store)
+    read = [command["hint"] for kind, command in commands if kind == "find" and command.get("hint") != "jobs_pending"]
+    assert [next(iter(KEYS[hint]["key"])) for hint in read] == ["task_id"]

@@ -13,7 +13,7 @@ from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import commits
-from fastlane.storage.mongo.commits import complete
+from fastlane.storage.mongo.commits import carry_out
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.rows import JOBS
 from fastlane.storage.mongo.store import MongoStore
@@ -136,10 +136,10 @@ async def test_the_rounds_leave_alone_what_their_own_process_completes_just_now(
     rounds, begun, go_on = [0], [0], asyncio.Event()
     look = commits.pending
 
-    async def hold(db: Database, row: Document) -> None:
+    async def hold(db: Database, row: Document) -> str | None:
         begun[0] += 1
         await go_on.wait()
-        await complete(db, row)
+        return await carry_out(db, row)
 
     async def counted(*given: Any) -> list[Document]:
         rounds[0] += 1
@@ -149,7 +149,7 @@ async def test_the_rounds_leave_alone_what_their_own_process_completes_just_now(
         return rounds[0] > 4
 
     monkeypatch.setattr(commits, "ROUND", 0.05)
-    monkeypatch.setattr(commits, "complete", hold)
+    monkeypatch.setattr(commits, "carry_out", hold)
     monkeypatch.setattr(commits, "pending", counted)
     creating = asyncio.ensure_future(store.create(*new("t")))
     await until(some_rounds, "some rounds")

@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.models.retention import Cuts
 from fastlane.models.status import Status
-from fastlane.storage.mongo.commits import complete
+from fastlane.storage.mongo.commits import carry_out, complete
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.ending import end_at
@@ -78,11 +78,11 @@ async def test_a_late_completion_of_a_commit_takes_away_nothing_after_a_prune(st
     tick, execution = first_of(after, key="r:4", sequence=4)
     held: list[tuple[Database, dict[str, Any]]] = []
 
-    async def hold(db: Database, row: dict[str, Any]) -> None:
+    async def hold(db: Database, row: dict[str, Any]) -> str | None:
         held.append((db, row))
-        await complete(db, row)
+        return await carry_out(db, row)
 
-    monkeypatch.setattr("fastlane.storage.mongo.commits.complete", hold)
+    monkeypatch.setattr("fastlane.storage.mongo.commits.carry_out", hold)
     assert await store.advance(job, after, [tick], execution)
     assert (await prune(store, after, Cuts(executions=3))).executions == 2
     ((db, row),) = held

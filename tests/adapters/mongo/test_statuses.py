@@ -22,7 +22,7 @@ from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import first_of, new
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 Write = Callable[[Store, Job, Execution], Awaitable[object]]
 
@@ -54,7 +54,7 @@ async def test_a_process_that_ends_before_the_status_follows_leaves_it_to_the_re
     one, other = stores
     job, tick, execution = new("t")
     await one.create(job, tick, execution)
-    for step in ("follow", "follow_claim", "follow_change"):
+    for step in ("follow", "show_claim", "follow_claim", "follow_change"):
         monkeypatch.setattr(one._rows.statuses, step, never)
     await CHANGES[name](one, job, execution)
     assert await stored_statuses(other) == {job.id: "enqueued"} != await ruled_statuses(other)
@@ -71,7 +71,12 @@ def kill_after_a_change(act: str, url: str, execution_id: str) -> None:
         process.kill()
 
 
-KILLED_AT = {"claim": ("enqueued", "pulling"), "end": ("pulling", "failed"), "insert": ("failed", "enqueued")}
+KILLED_AT = {
+    "claim": ("enqueued", "pulling"),
+    "show": ("pulling", "enqueued"),
+    "end": ("pulling", "failed"),
+    "insert": ("failed", "enqueued"),
+}
 """What is stored when the process is killed, and what follows from the executions."""
 
 
@@ -96,8 +101,12 @@ async def test_a_claim_whose_status_comes_late_is_put_right_when_its_worker_is_r
     job, tick, execution = new("t")
     await one.create(job, tick, execution)
 
-    async def sleep() -> None:
+    async def claimed_row() -> Execution | None:
         row = await other.execution(execution.id)
+        return row if row is not None and row.status is Status.PULLING else None
+
+    async def sleep() -> None:
+        row = await until(claimed_row, "the claim")
         assert row is not None
         taken = await other.change(transitions.take_over(row))
         assert taken is not None
