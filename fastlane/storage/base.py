@@ -398,7 +398,7 @@ class DeliveryStore(Protocol):
         """A receiver that fails; None when it does not."""
 
     async def receivers(self, receiver_ids: Sequence[str]) -> Mapping[str, Receiver]:
-        """Those of these receivers that fail, by id."""
+        """The receivers among these that fail, by id."""
 
     async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
         """The receivers that fail, those that have failed for longest first."""

@@ -14,13 +14,10 @@ import structlog
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandStartedEvent
 
-from fastlane.executors.port import Activation
 from fastlane.models import transitions
 from fastlane.models.job import Ending, Job
-from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
-from fastlane.scheduler import launcher
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import commits, database, jobs
 from fastlane.storage.mongo.database import Database
@@ -28,14 +25,12 @@ from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TICKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.contract.statuses import ruled_statuses, stored_statuses
-from tests.support.defaults import hosts_of
 from tests.support.factories import new
 from tests.support.fastlane import Fastlane
-from tests.support.instant import InstantExecutor
 from tests.support.ledger import ticks_of
 from tests.support.recorded_calls import Commands
 from tests.support.redis import RealRedis
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 ENQUEUE, WITH_A_KEY, DISPATCH, END = 3, 5, 4, 3
 
@@ -100,18 +95,6 @@ class RoundTrips(Commands):
             yield
 
 
-class Announced(InstantExecutor):
-    """Says when it has started a container."""
-
-    on_start: Callable[[], None] = staticmethod(lambda: None)
-
-    async def activate(self, host: str, service_id: str) -> Activation:
-        try:
-            return await super().activate(host, service_id)
-        finally:
-            self.on_start()
-
-
 def of_a_request(_text: str) -> bool:
     return "request_id" in structlog.contextvars.get_contextvars()
 
@@ -127,35 +110,30 @@ async def test_an_enqueue_takes_three_round_trips_before_its_answer(mongo_url: s
                 assert trips.longest == most, trips.names
 
 
-async def test_a_dispatch_takes_four_round_trips_and_an_end_three(
-    mongo_url: str, db: Database, shared_redis: RealRedis, tmp_path: Path
-) -> None:
-    ids: list[str] = ["no job yet"]
-    trips = RoundTrips(lambda text: any(id in text for id in ids))
-    found: list[tuple[int, Any]] = []
-    pools = (Pool("default", "", ("unix:///instant",)),)
-
-    def take() -> None:
-        found.append((trips.longest, trips.names))
+async def test_a_dispatch_takes_four_round_trips_and_an_end_three(mongo_url: str) -> None:
+    """The calls of a worker (``Launcher``, ``ExecutionWatch``, ``Runner``), which removes the service while it looks for what waits."""
+    job, tick, execution = new("t")
+    trips = RoundTrips(lambda text: execution.id in text or job.id in text)
+    with trips.recording():
+        store = MongoStore(mongo_url, deadline=PATIENCE)
+        await store.open()
+        await store.create(job, tick, execution)
+        await store._rows.finisher.finished(job.id)
         trips.reset()
-
-    async def is_clean() -> bool:
-        row = await db.one(EXECUTIONS, reply["executionId"])
-        return row is not None and row["cleaned"]
-
-    with trips.recording(), patch.object(launcher, "FRESH", 3_600_000):  # on a slow machine the row is read again
-        async with Fastlane(tmp_path, shared_redis.url, store_url=mongo_url, pools=pools) as server:
-            reply = await server.enqueue("t")
-            server.executor = Announced(hosts_of(pools), server.clock)
-            server.executor.on_start = take
-            ids[:] = [reply["executionId"], reply["jobId"]]
-            trips.reset()
-            await server.hire()
-            await until(is_clean, "the job to be over")
-        take()
-    dispatch, end = found
-    assert dispatch[0] == DISPATCH, dispatch
-    assert end[0] == END, end
+        claimed = await store.claim(execution.id, lambda row: transitions.claim(row, host="h", pool="p", now=1))
+        assert claimed is not None
+        bound = await store.change(
+            transitions.bind(claimed.execution, service_id="s", swarm_id="w", image_digest=None, image_reference=None, now=2)
+        )
+        assert bound is not None
+        assert await store.execution(execution.id) == bound
+        assert trips.longest == DISPATCH, trips.names
+        trips.reset()
+        ended = await store.change(transitions.end(bound, Ending(Status.DONE, 3, 0), settled=True, now=3))
+        assert ended is not None
+        await asyncio.gather(store.waiting(job.id), store.change(transitions.clean(ended)))
+        assert trips.longest == END, trips.names
+        await store.close()
 
 
 @pytest.fixture
@@ -232,7 +210,12 @@ async def test_a_tick_that_comes_after_its_execution_can_be_closed(
 async def test_a_claim_that_comes_too_late_leaves_the_status_as_it_is(
     stores: tuple[MongoStore, MongoStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stop comes between its look at the execution and its write, and its job has shown the claim by then."""
+    """A stop comes between its look at the execution and its write, and its job has shown the claim by then. The process that stopped it
+    ends before the status follows."""
+
+    async def never(*_: object) -> None:
+        """The process has ended."""
+
     one, other = stores
     job, tick, execution = new("t")
     await one.create(job, tick, execution)
@@ -242,6 +225,7 @@ async def test_a_claim_that_comes_too_late_leaves_the_status_as_it_is(
             return await stored_statuses(other) == {job.id: "pulling"}
 
         await until(shown, "the claim to be shown")
+        monkeypatch.setattr(other._rows.statuses, "follow_change", never)
         assert await other.change(transitions.cancel(execution, now=5))
 
     monkeypatch.setattr(jobs, "apply", once(stop, jobs.apply, before=True))
