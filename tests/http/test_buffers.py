@@ -49,6 +49,7 @@ async def test_a_head_that_does_not_end_is_hung_up_on_soon_and_an_idle_connectio
 
 async def test_heads_that_do_not_end_hold_no_more_memory_than_is_allowed(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_HELD", MIB)
+    monkeypatch.setattr(connection, "HEAD_WITHIN", 600.0)  # the sum closes them, and no deadline does
     memory = server.context.traffic.memory
     connections = [await opened(server.port) for _ in range(40)]
     for _, writer in connections:
