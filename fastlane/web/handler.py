@@ -492,7 +492,8 @@ class Handler(RequestHandler):
         if not await turns.take(owner):
             raise Problem(503, "too many lists are read at the same time; ask again in a few seconds", retry_after=RETRY_AFTER)
         try:
-            return await self._make(route, parameters)
+            stream = self._stream
+            return None if stream is not None and stream.closed() else await self._make(route, parameters)
         finally:
             turns.give_back(owner)
 

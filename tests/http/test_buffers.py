@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tornado.iostream import IOStream
 
 from fastlane.web import server as web_server
@@ -52,10 +53,14 @@ async def test_heads_that_do_not_end_hold_no_more_memory_than_is_allowed(server:
     monkeypatch.setattr(connection, "HEAD_WITHIN", 600.0)  # the sum closes them, and no deadline does
     memory = server.context.traffic.memory
     connections = [await opened(server.port) for _ in range(40)]
-    for _, writer in connections:
-        with suppress(ConnectionError):
-            writer.write(HEAD + b"a" * 100_000)
-            await writer.drain()
+    monkeypatch.setattr(connection, "LOG_EVERY", 600.0)
+    with capture_logs() as lines:
+        for _, writer in connections:
+            with suppress(ConnectionError):
+                writer.write(HEAD + b"a" * 100_000)
+                await writer.drain()
+        await until(lambda: memory._closed > 1, "none was closed")
+    assert [line["closed"] for line in lines if line["event"] == "http.memory_full"] == [1], "one line, however many are closed"
     closed = lambda: sum(reader.at_eof() or reader.exception() is not None for reader, _ in connections)  # noqa: E731
     await until(lambda: closed() >= 40 - 1 - MIB // 100_000, lambda: f"{closed()} connections were closed")
     assert memory.held <= MIB
@@ -212,6 +217,9 @@ async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkey
     assert await waiting[1]
     monkeypatch.setattr(connection, "TURN_WITHIN", 0.01)
     assert not await turns.take("greedy")
+    monkeypatch.setattr(connection, "TURN_WITHIN", 600.0)
+    monkeypatch.setattr(connection, "MAX_WAITING_OF_OWNER", 18)
+    assert not await turns.take("greedy"), "of those who wait, one has a part"
     for one in waiting[2:]:
         one.cancel()
     await asyncio.wait(waiting[2:])
@@ -221,11 +229,12 @@ async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkey
 
 async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
     await server.enqueue("listed")
-    under_way, most = 0, 0
+    under_way, most, read = 0, 0, 0
     go = asyncio.Event()
 
     async def slowly(call: Call) -> Any:
-        nonlocal under_way, most
+        nonlocal under_way, most, read
+        read += 1
         under_way += 1
         most = max(most, under_way)
         await go.wait()
@@ -247,8 +256,11 @@ async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(se
     assert (refused.status, "Retry-After" in refused.headers) == (503, True)
     for writer in writers:
         writer.transport.abort()
+    await until(lambda: all(one.stream is None or one.stream.closed() for one in server.api.server._connections), "they are still there")
     go.set()
     await until(lambda: not waiting and not server.context.traffic.lists._taken, "a turn was never given back")
+    assert most == LISTS_AT_ONCE
+    assert read == LISTS_AT_ONCE, "nothing is read for those who have gone"
     assert (await server.get("/jobs/")).status == 200
 
 

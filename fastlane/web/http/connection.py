@@ -58,6 +58,10 @@ NOT_COUNTED = 4 * 1024
 """What a connection holds of heads and answers counts when it is more than this, which most requests are not."""
 
 
+LOG_EVERY = 1.0
+"""Seconds, at least, between two log lines about connections that were closed to make room."""
+
+
 class HeldMemory:
     """What connections hold, each for its owner. ``held`` is all of it and ``bodies`` the part of bodies, in bytes.
 
@@ -72,6 +76,7 @@ class HeldMemory:
         self._bodies_of: Counter[IOStream] = Counter()
         self._of_owner: Counter[object] = Counter()
         self._owners: weakref.WeakKeyDictionary[IOStream, str] = weakref.WeakKeyDictionary()
+        self._closed, self._logged = 0, float("-inf")
 
     def watch(self, stream: IOStream, owner: str | None) -> None:
         """Counts what a new connection holds. ``owner``: whose it is; None: its own, where several may share an address."""
@@ -156,9 +161,13 @@ class HeldMemory:
         if body := self._bodies_of[largest]:
             self.bodies -= body
             self._take_body(largest, body)
-        log.warning("http.memory_full", owner=owner if isinstance(owner, str) else None, connections=len(self._buffered))
+        loop = asyncio.get_running_loop()
+        self._closed += 1
+        if loop.time() >= self._logged + LOG_EVERY:
+            log.warning("http.memory_full", owner=owner if isinstance(owner, str) else None, closed=self._closed)
+            self._logged, self._closed = loop.time(), 0
         if largest is current:
-            asyncio.get_running_loop().call_soon(largest.close)
+            loop.call_soon(largest.close)
         else:
             largest.close()
 
@@ -262,6 +271,8 @@ LISTS_AT_ONCE = 4
 """Lists that are read and rendered at once. A page has up to 16 MiB of specs, as rows, as objects and as JSON."""
 TURN_WITHIN = 5.0
 """Seconds that a request waits for its turn."""
+MAX_WAITING, MAX_WAITING_OF_OWNER = 2_000, 200
+"""Requests that wait for their turn, in all and of one owner."""
 
 
 class Turns:
@@ -270,14 +281,18 @@ class Turns:
     def __init__(self) -> None:
         self._taken: Counter[str | None] = Counter()
         self._waiting: list[tuple[str | None, asyncio.Future[None]]] = []
+        self._waiting_of: Counter[str | None] = Counter()
 
     async def take(self, owner: str | None) -> bool:
-        """Waits for a turn, which ``give_back`` ends. False when it does not come in time."""
+        """Waits for a turn, which ``give_back`` ends. False when it does not come in time, or too many wait."""
         if self._is_free_for(owner):
             self._taken[owner] += 1
             return True
+        if len(self._waiting) >= MAX_WAITING or (owner is not None and self._waiting_of[owner] >= MAX_WAITING_OF_OWNER):
+            return False
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((owner, called))
+        self._waiting_of[owner] += 1
         try:
             async with asyncio.timeout(TURN_WITHIN):
                 await called
@@ -289,6 +304,10 @@ class Turns:
             if isinstance(error, TimeoutError):
                 return False
             raise
+        finally:
+            self._waiting_of[owner] -= 1
+            if not self._waiting_of[owner]:
+                del self._waiting_of[owner]
         return True
 
     def give_back(self, owner: str | None) -> None:
