@@ -1,6 +1,7 @@
 # fastlane's image: `docker run IMAGE up`, `api` or `worker`. docs/install.md says how to run it, docs/decisions/0036 why it is made so.
 #
 # It needs no option of BuildKit, so that any builder makes it. Other bases with Python 3.11 or later and Node.js 20 or later work too.
+# scripts/pin writes the digests of these two behind their tags.
 ARG NODE_IMAGE=node:22-slim
 ARG PYTHON_IMAGE=python:3.13-slim
 

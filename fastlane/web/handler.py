@@ -489,13 +489,18 @@ class Handler(RequestHandler):
     async def _make_in_turn(self, route: Route, parameters: Mapping[str, str]) -> tuple[bytes, int] | None:
         """The same for a list, which may be large. Few are made at once, however many are asked for. What a client then does not take of
         its answer counts with what all connections hold."""
-        turns, owner = self.context.traffic.lists, self.caller
-        if not await turns.take(owner):
+        turns, url = self.context.traffic.lists, self.request.uri or ""
+        turn = await turns.take(self.caller, url)
+        if turn is None:
             raise Problem(503, "too many lists are read at the same time; ask again in a few seconds", retry_after=RETRY_AFTER)
         try:
-            return await self._make(route, parameters)
+            stream = self._stream
+            made = None if stream is not None and stream.closed() else await self._make(route, parameters)
+            if made is not None:
+                turns.note(url, len(made[0]))
+            return made
         finally:
-            turns.give_back(owner)
+            turns.give_back(turn)
 
     def _check_body(self) -> None:
         if self._body.too_large:

@@ -3,8 +3,8 @@
 - ``measure``: finds out which test calls which function (nearest.py).
 - ``all``: tries each fault of ``planted.toml`` and ``--number`` generated ones, and writes ``results.json``. ``--only`` takes those whose
   id or file contains a text, ``--status`` those that had this result.
-- ``sample``: for a few minutes, tries faults that a test found, against that test. It fails when one survives, and when a fault of
-  ``planted.toml`` no longer fits the code.
+- ``sample``: for a few minutes, tries faults that a test found, or whose row in ``planted.toml`` names one, against that test. It fails
+  when one survives, and when a fault of ``planted.toml`` no longer fits the code.
 - ``show ID``: prints the change that a fault makes.
 
 A survivor needs a test at the level nearest to the user, simpler code in which the fault cannot be made, or a line in
@@ -134,7 +134,7 @@ def run_all(number: int, seed: str, only: str, status: str | None) -> int:
         rows = {id: row for id, row in rows.items() if id in known}
     faults = sorted((fault for fault in faults if only in fault.id or only in fault.file), key=lambda fault: lot(seed, fault.id))
     faults = [fault for fault in faults if status is None or (rows[fault.id].status if fault.id in rows else "new") == status]
-    for count, (fault, verdict) in enumerate(run([(fault, tests.of(fault)) for fault in faults])):
+    for count, (fault, verdict) in enumerate(run([(fault, stages(fault, tests)) for fault in faults])):
         rows[fault.id] = row_of(fault, verdict)
         if count % 10 == 0:
             write_rows(rows.values(), seed)
@@ -148,13 +148,12 @@ def sample(seconds: float, seed: str) -> int:
     tests, rows = Nearest(), read_rows()
     killed = [row for row in rows.values() if row.status == "killed" and row.killer.startswith("tests/")]
     # Those of the pages take a build and a browser each.
-    killed = sorted((row for row in killed if not row.file.startswith("static/")), key=lambda row: lot(seed, row.id))
+    killed = [row for row in killed if not row.file.startswith("static/")]
     there = {fault.id: fault for fault in by_hand}
     for file in {row.file for row in killed if (ROOT / row.file).exists()}:
         there |= {fault.id: fault for fault in generated(file)}
-    works = [
-        (there[row.id], [*([[row.killer]] if _exists(row.killer) else []), *tests.of(there[row.id])]) for row in killed if row.id in there
-    ]
+    finders = {row.id: row.killer for row in killed if row.id in there} | {fault.id: fault.test for fault in by_hand if fault.test}
+    works = [(there[id], stages(there[id], tests, finders[id])) for id in sorted(finders, key=lambda id: lot(seed, id))]
     survivors, tried = [], 0
     for fault, verdict in run(works, time.monotonic() + seconds):
         tried += 1
@@ -162,6 +161,12 @@ def sample(seconds: float, seed: str) -> int:
             survivors.append(row_of(fault, verdict))
     say(f"{tried} of {len(works)} faults tried")
     return report(gone, survivors)
+
+
+def stages(fault: Fault, tests: Nearest, finder: str = "") -> list[list[str]]:
+    """The tests to run against a fault, stage by stage: first the one that is known to find it."""
+    first = fault.test or finder
+    return [*([[first]] if first and _exists(first) else []), *tests.of(fault)]
 
 
 def _exists(test: str) -> bool:

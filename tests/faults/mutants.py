@@ -24,7 +24,8 @@ GENERATED = ("fastlane/client/contract.py", "fastlane/client/synchronous/", "sta
 
 @dataclass(frozen=True)
 class Fault:
-    """A change of one file: the text between two offsets (of bytes) becomes ``new``. ``place``: the function it is in."""
+    """A change of one file: the text between two offsets (of bytes) becomes ``new``. ``place``: the function it is in. ``test``: one that
+    is known to find it."""
 
     id: str
     file: str
@@ -33,6 +34,7 @@ class Fault:
     new: str
     place: str
     meaning: str
+    test: str = ""
 
     def text(self, source: bytes) -> bytes:
         """The file with the fault."""
@@ -61,7 +63,8 @@ def planted() -> Iterator[Fault | Gone]:
             yield Gone(row["id"], row["file"], source.count(old))
             continue
         start = source.index(old)
-        yield Fault(row["id"], row["file"], start, start + len(old), row["new"], place_at(row["file"], source, start), row["meaning"])
+        place = place_at(row["file"], source, start)
+        yield Fault(row["id"], row["file"], start, start + len(old), row["new"], place, row["meaning"], row.get("test", ""))
 
 
 def equivalent() -> dict[str, str]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tornado.iostream import IOStream
 
 from fastlane.web import server as web_server
 from fastlane.web.http import connection
-from fastlane.web.http.connection import LISTS_AT_ONCE, HeldMemory, Turns
+from fastlane.web.http.connection import LARGE_TURN, TURNS, HeldMemory, Turn, Turns
 from tests.http.test_attacks import OK, calm
 from tests.http.test_room import Client, limit_sending
 from tests.support.credentials import bearer, token
@@ -24,6 +25,7 @@ from tests.support.waiting import until
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
 MIB = 1024 * 1024
+AT_ONCE = TURNS // LARGE_TURN
 
 
 async def opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -49,12 +51,17 @@ async def test_a_head_that_does_not_end_is_hung_up_on_soon_and_an_idle_connectio
 
 async def test_heads_that_do_not_end_hold_no_more_memory_than_is_allowed(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_HELD", MIB)
+    monkeypatch.setattr(connection, "HEAD_WITHIN", 600.0)  # the sum closes them, and no deadline does
     memory = server.context.traffic.memory
     connections = [await opened(server.port) for _ in range(40)]
-    for _, writer in connections:
-        with suppress(ConnectionError):
-            writer.write(HEAD + b"a" * 100_000)
-            await writer.drain()
+    monkeypatch.setattr(connection, "LOG_EVERY", 600.0)
+    with capture_logs() as lines:
+        for _, writer in connections:
+            with suppress(ConnectionError):
+                writer.write(HEAD + b"a" * 100_000)
+                await writer.drain()
+        await until(lambda: memory._closed > 1, "none was closed")
+    assert [line["closed"] for line in lines if line["event"] == "http.memory_full"] == [1], "one line, however many are closed"
     closed = lambda: sum(reader.at_eof() or reader.exception() is not None for reader, _ in connections)  # noqa: E731
     await until(lambda: closed() >= 40 - 1 - MIB // 100_000, lambda: f"{closed()} connections were closed")
     assert memory.held <= MIB
@@ -196,35 +203,74 @@ async def test_bodies_of_one_login_leave_room_for_those_of_another_at_the_same_a
 
 async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns()
-    assert [await turns.take("greedy") for _ in range(LISTS_AT_ONCE // 2)] == [True] * (LISTS_AT_ONCE // 2)
-    waiting = [asyncio.ensure_future(turns.take("greedy")) for _ in range(20)]
+    greedy = [await turns.take("greedy", "/") for _ in range(2)]
+    waiting = [asyncio.ensure_future(turns.take("greedy", "/")) for _ in range(20)]
     await asyncio.sleep(0)
-    assert [await turns.take(f"modest {number}") for number in range(LISTS_AT_ONCE // 2)] == [True] * (LISTS_AT_ONCE // 2)
-    last = asyncio.ensure_future(turns.take("last"))
+    modest = [await turns.take(f"modest {number}", "/") for number in range(2)]
+    assert all([*greedy, *modest])
+    last = asyncio.ensure_future(turns.take("last", "/"))
     await asyncio.sleep(0)
-    turns.give_back("modest 0")
-    assert await last, "who may have a turn does not wait behind those who may not"
+    turns.give_back(turn_of(modest))
+    of_last = await last
+    assert of_last, "who may have a turn does not wait behind those who may not"
     assert not any(one.done() for one in waiting)
     waiting[0].cancel()
     await asyncio.wait([waiting[0]])
-    turns.give_back("greedy")
+    turns.give_back(turn_of(greedy))
     assert await waiting[1]
+    monkeypatch.setattr(connection, "MAX_WAITING_OF_OWNER", 18)
+    assert not await turns.take("greedy", "/"), "of those who wait, one has a part"
+    monkeypatch.setattr(connection, "MAX_WAITING_OF_OWNER", 19)
     monkeypatch.setattr(connection, "TURN_WITHIN", 0.01)
-    assert not await turns.take("greedy")
+    assert not await turns.take("greedy", "/")
     for one in waiting[2:]:
         one.cancel()
     await asyncio.wait(waiting[2:])
-    turns.give_back("last")
-    assert await turns.take("another")
+    turns.give_back(of_last)
+    assert await turns.take("another", "/")
+    assert turns.waiting == []
+
+
+def turn_of(turns: list[Turn | None]) -> Turn:
+    turn = turns.pop()
+    assert turn is not None
+    return turn
+
+
+async def test_lists_that_were_small_take_less_and_keep_no_large_one_waiting() -> None:
+    turns = Turns()
+    turns.note("/small", 1_000)
+    small = [await turns.take(None, "/small") for _ in range(TURNS)]
+    assert all(small)
+    large = asyncio.ensure_future(turns.take(None, "/large"))
+    await asyncio.sleep(0)
+    later = asyncio.ensure_future(turns.take(None, "/small"))
+    await asyncio.sleep(0)
+    for _ in range(LARGE_TURN):
+        assert not large.done()
+        turns.give_back(turn_of(small))
+        await asyncio.sleep(0)
+    assert await large
+    assert not later.done()
+    turns.give_back(turn_of(small))
+    assert await later
+    turns.note("/small", 10_000_000)
+    turns.give_back(turn_of(small))
+    grown = asyncio.ensure_future(turns.take(None, "/small"))
+    await asyncio.sleep(0)
+    assert not grown.done(), "it has become large"
+    grown.cancel()
+    await asyncio.wait([grown])
 
 
 async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
     await server.enqueue("listed")
-    under_way, most = 0, 0
+    under_way, most, read = 0, 0, 0
     go = asyncio.Event()
 
     async def slowly(call: Call) -> Any:
-        nonlocal under_way, most
+        nonlocal under_way, most, read
+        read += 1
         under_way += 1
         most = max(most, under_way)
         await go.wait()
@@ -237,17 +283,20 @@ async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(se
         _, writer = await opened(server.port)
         writer.write(b"GET /jobs/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         writers.append(writer)
-    waiting = server.context.traffic.lists._waiting
-    await until(lambda: len(waiting) == 30 - LISTS_AT_ONCE, lambda: f"{len(waiting)} wait")
-    assert most == LISTS_AT_ONCE
+    waiting = server.context.traffic.lists.waiting
+    await until(lambda: len(waiting) == 30 - AT_ONCE, lambda: f"{len(waiting)} wait")
+    assert most == AT_ONCE
     await calm(server)
     monkeypatch.setattr(connection, "TURN_WITHIN", 0.01)
     refused = await server.get("/jobs/")
     assert (refused.status, "Retry-After" in refused.headers) == (503, True)
     for writer in writers:
         writer.transport.abort()
+    await until(lambda: all(one.stream is None or one.stream.closed() for one in server.api.server._connections), "they are still there")
     go.set()
-    await until(lambda: not waiting and not server.context.traffic.lists._taken, "a turn was never given back")
+    await until(lambda: not waiting and not server.context.traffic.lists.taken, "a turn was never given back")
+    assert most == AT_ONCE
+    assert read == AT_ONCE, "nothing is read for those who have gone"
     assert (await server.get("/jobs/")).status == 200
 
 

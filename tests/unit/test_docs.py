@@ -80,9 +80,35 @@ def test_prose_is_wrapped_so_that_a_diff_can_be_read(page):
         assert line.startswith("|") or len(line) <= WIDTH or (spans != line and len(spans) < WIDTH * 2 // 3), line
 
 
-def test_the_tests_of_the_threats_exist():
-    names = re.findall(r"`(tests/[^`]+\.py)`", (ROOT / "docs/security.md").read_text("utf-8"))
-    assert len(names) > 20
+def rows_of(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    text = (ROOT / page).read_text("utf-8").partition(f"\n{heading}\n")[2]
+    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert table is not None, f"{page} has no table below {heading}"
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[0].splitlines()[2:]]
+
+
+THREATS = rows_of("docs/security.md", "## Threat model")
+THREAT_TESTS = rows_of("docs/security.md", "### Tests of the threats")
+PROMISE_TESTS = rows_of("docs/design.md", "## Tests of the promises")
+
+
+def test_each_threat_that_fastlane_guards_from_has_tests():
+    guarded = [someone for someone, _, does, _ in THREATS if not does.startswith("nothing:")]
+    assert list(dict.fromkeys(row[0] for row in THREAT_TESTS)) == guarded
+
+
+def test_each_promise_of_the_readme_has_tests():
+    promises = re.findall(
+        r"^- \*\*([^*]+?)\.?\*\*", (ROOT / "README.md").read_text("utf-8").partition("What it promises:")[2], re.MULTILINE
+    )
+    assert promises[:4] == [row[0] for row in PROMISE_TESTS[:4]]
+
+
+@pytest.mark.parametrize("row", [*THREAT_TESTS, *PROMISE_TESTS], ids=lambda row: f"{row[0]}: {row[-2]}")
+def test_the_tests_of_a_threat_or_a_promise_exist(row):
+    names = re.findall(r"`(tests/[^`]+\.py)`", row[-1])
+    assert names != []
     assert [name for name in names if not (ROOT / name).is_file()] == []
 
 

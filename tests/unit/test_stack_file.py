@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import re
 import socket
 import subprocess
@@ -79,6 +80,49 @@ def test_the_settings_name_filters_of_the_stack(name):
 def is_open(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+BASES = ["haproxy:3.2", "mongo:8.0", "node:22-slim", "prom/prometheus:v3.5.0", "python:3.13-slim", "redis:8"]
+PULLING = """#!/bin/sh
+case "$1 $2" in
+"pull --quiet") ;;
+"image inspect") printf 'example.com/%s@sha256:%s\\n' "$5" "$(printf '%s %s' "$ROUND" "$5" | sha256sum | cut -d ' ' -f 1)" ;;
+*) exit 1 ;;
+esac
+"""
+"""Docker, as far as it says which digest an image has."""
+
+
+def test_each_image_that_is_built_on_or_deployed_is_pinned_by_its_digest_and_renewed(tmp_path):
+    for name in ("Dockerfile", "swarm-stack.yml", "scripts/pin", "scripts/lib.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "docker").write_text(PULLING)
+    (tmp_path / "docker").chmod(0o755)
+    environment = {**plain_environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def pin(*arguments: str, moment: str = "") -> subprocess.CompletedProcess[str]:
+        command = ["bash", str(tmp_path / "scripts/pin"), *arguments]
+        return subprocess.run(command, env=environment | {"ROUND": moment}, capture_output=True, text=True, check=False)
+
+    loose = pin("--check")
+    assert (loose.returncode, [name for name in BASES if name not in loose.stderr]) == (1, [])
+    for moment in ("first", "second"):
+        assert pin(moment=moment).returncode == 0
+        assert pin("--check").returncode == 0
+        text = (tmp_path / "Dockerfile").read_text() + (tmp_path / "swarm-stack.yml").read_text()
+        for name in BASES:
+            assert text.count(f"{name}@sha256:{sha256(f'{moment} {name}'.encode()).hexdigest()}") == 1, name
+        assert text.count("@sha256:") == len(BASES)
+        pinned = (tmp_path / "swarm-stack.yml").read_text()
+        assert re.sub("@sha256:[0-9a-f]{64}", "", pinned) == STACK
+
+
+def test_every_image_can_be_replaced_by_one_with_a_digest():
+    images = re.findall(r"^ +image: (.*)$", LIVE, re.MULTILINE)
+    assert [image for image in images if not re.fullmatch(r"\$\{([A-Z]+_)?IMAGE:-[^}]+\}", image)] == []
+    froms = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert [image for image in froms if not re.fullmatch(r"\$\{[A-Z]+_IMAGE\}", image)] == []
 
 
 async def test_the_filter_of_an_engine_passes_on_whole_ids_only(tmp_path):

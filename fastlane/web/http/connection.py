@@ -6,9 +6,10 @@ are too slow, and ``Heartbeats`` calls functions at regular intervals.
 
 import asyncio
 import weakref
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 from tornado.http1connection import HTTP1ServerConnection
@@ -58,6 +59,10 @@ NOT_COUNTED = 4 * 1024
 """What a connection holds of heads and answers counts when it is more than this, which most requests are not."""
 
 
+LOG_EVERY = 1.0
+"""Seconds, at least, between two log lines about connections that were closed to make room."""
+
+
 class HeldMemory:
     """What connections hold, each for its owner. ``held`` is all of it and ``bodies`` the part of bodies, in bytes.
 
@@ -72,6 +77,7 @@ class HeldMemory:
         self._bodies_of: Counter[IOStream] = Counter()
         self._of_owner: Counter[object] = Counter()
         self._owners: weakref.WeakKeyDictionary[IOStream, str] = weakref.WeakKeyDictionary()
+        self._closed, self._logged = 0, float("-inf")
 
     def watch(self, stream: IOStream, owner: str | None) -> None:
         """Counts what a new connection holds. ``owner``: whose it is; None: its own, where several may share an address."""
@@ -156,9 +162,13 @@ class HeldMemory:
         if body := self._bodies_of[largest]:
             self.bodies -= body
             self._take_body(largest, body)
-        log.warning("http.memory_full", owner=owner if isinstance(owner, str) else None, connections=len(self._buffered))
+        loop = asyncio.get_running_loop()
+        self._closed += 1
+        if loop.time() >= self._logged + LOG_EVERY:
+            log.warning("http.memory_full", owner=owner if isinstance(owner, str) else None, closed=self._closed)
+            self._logged, self._closed = loop.time(), 0
         if largest is current:
-            asyncio.get_running_loop().call_soon(largest.close)
+            loop.call_soon(largest.close)
         else:
             largest.close()
 
@@ -258,53 +268,100 @@ class CountedSslStream(CountedStream, SSLIOStream):
     """The same with TLS."""
 
 
-LISTS_AT_ONCE = 4
-"""Lists that are read and rendered at once. A page has up to 16 MiB of specs, as rows, as objects and as JSON."""
+TURNS, LARGE_TURN = 16, 4
+"""Turns that there are, and how many a list takes whose last answer was large, or is not known. A page has up to 16 MiB of specs, as rows,
+as objects and as JSON."""
+SMALL, MAX_KNOWN = 64 * 1024, 4_096
+"""Bytes up to which an answer is small, and how many URLs with a small answer are remembered."""
 TURN_WITHIN = 5.0
 """Seconds that a request waits for its turn."""
+MAX_WAITING, MAX_WAITING_OF_OWNER = 2_000, 200
+"""Requests that wait for their turn, in all and of one owner."""
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """A request's turn: whose it is, and how many turns it takes. ``called`` is done when it has come."""
+
+    owner: str | None
+    size: int
+    called: asyncio.Future[None] | None = None
 
 
 class Turns:
-    """Lets ``LISTS_AT_ONCE`` lists be made at once, half of them for one owner; ``None`` stands for owners that cannot be told apart."""
+    """Lets a few lists be read and rendered at once: 4 that may be large, or up to 16 small ones. One owner has half of the turns; ``None``
+    stands for owners that cannot be told apart."""
 
     def __init__(self) -> None:
-        self._taken: Counter[str | None] = Counter()
-        self._waiting: list[tuple[str | None, asyncio.Future[None]]] = []
+        self.taken: Counter[str | None] = Counter()
+        self.waiting: list[Turn] = []
+        self._waiting_of: Counter[str | None] = Counter()
+        self._small: OrderedDict[int, None] = OrderedDict()  # hashes of URLs
 
-    async def take(self, owner: str | None) -> bool:
-        """Waits for a turn, which ``give_back`` ends. False when it does not come in time."""
-        if self._is_free_for(owner):
-            self._taken[owner] += 1
-            return True
-        called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((owner, called))
+    def note(self, url: str, size: int) -> None:
+        """Remembers how large the answer to a URL was, in bytes."""
+        key = hash(url)
+        if size > SMALL:
+            self._small.pop(key, None)
+            return
+        self._small[key] = None
+        self._small.move_to_end(key)
+        if len(self._small) > MAX_KNOWN:
+            self._small.popitem(last=False)
+
+    async def take(self, owner: str | None, url: str) -> Turn | None:
+        """Waits for the turn of a request, which ``give_back`` ends. None when it does not come in time, or too many wait."""
+        turn = Turn(owner, 1 if hash(url) in self._small else LARGE_TURN)
+        if self._is_free_for(turn) and not any(map(self._may_have_more, self.waiting)):
+            self.taken[owner] += turn.size
+            return turn
+        if len(self.waiting) >= MAX_WAITING or (owner is not None and self._waiting_of[owner] >= MAX_WAITING_OF_OWNER):
+            return None
+        turn.called = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        self._waiting_of[owner] += 1
         try:
             async with asyncio.timeout(TURN_WITHIN):
-                await called
+                await turn.called
         except BaseException as error:
-            if called.done() and not called.cancelled():
-                self.give_back(owner)
+            if turn.called.done() and not turn.called.cancelled():
+                self.give_back(turn)
             else:
-                self._waiting.remove((owner, called))
+                self.waiting.remove(turn)
+                self._call()  # what came after it may fit
             if isinstance(error, TimeoutError):
-                return False
+                return None
             raise
-        return True
+        finally:
+            self._waiting_of[owner] -= 1
+            if not self._waiting_of[owner]:
+                del self._waiting_of[owner]
+        return turn
 
-    def give_back(self, owner: str | None) -> None:
-        """Ends a turn. The one who has waited longest, and may have it, is next."""
-        self._taken[owner] -= 1
-        if not self._taken[owner]:
-            del self._taken[owner]
-        for place, (next_owner, called) in enumerate(self._waiting):
-            if self._is_free_for(next_owner):
-                del self._waiting[place]
-                self._taken[next_owner] += 1
-                called.set_result(None)
+    def give_back(self, turn: Turn) -> None:
+        """Ends a turn."""
+        self.taken[turn.owner] -= turn.size
+        if not self.taken[turn.owner]:
+            del self.taken[turn.owner]
+        self._call()
+
+    def _call(self) -> None:
+        """Calls those who have waited longest and may have a turn. One that waits for room keeps later ones from taking it."""
+        for turn in [one for one in self.waiting if self._may_have_more(one)]:
+            if not self._may_have_more(turn):
+                continue  # by now its owner has its part
+            if not self._is_free_for(turn):
                 return
+            self.waiting.remove(turn)
+            self.taken[turn.owner] += turn.size
+            if turn.called is not None:
+                turn.called.set_result(None)
 
-    def _is_free_for(self, owner: str | None) -> bool:
-        return self._taken.total() < LISTS_AT_ONCE and (owner is None or self._taken[owner] < LISTS_AT_ONCE // 2)
+    def _may_have_more(self, turn: Turn) -> bool:
+        return turn.owner is None or self.taken[turn.owner] + turn.size <= TURNS // 2
+
+    def _is_free_for(self, turn: Turn) -> bool:
+        return self.taken.total() + turn.size <= TURNS and self._may_have_more(turn)
 
 
 SWEEP_EVERY = 5.0
