@@ -92,6 +92,15 @@ async def test_unknown_names_get_the_nearest_ones(server, command_line, command)
     assert (unknown.code, "there is no task 'bakcup'; did you mean 'backup'?" in unknown.err) == (2, True), unknown.err
 
 
+async def test_a_task_alone_is_its_newest_job_and_for_logs_the_newest_that_has_run(server, command_line):
+    await server.run_to_end("report", (1, b"old\n"))
+    waiting = await server.enqueue("report", cron=CRON)
+    assert (await command_line("logs", "report")).out == b"old\n"
+    assert (await command_line("inspect", "report", "--format", "{id}")).lines == [waiting["jobId"]]
+    assert "next tick is due" in (await command_line("why", "report")).text
+    assert (await command_line("inspect", "report", "--attempt", "1", "--format", "{status}")).lines == ["done"]
+
+
 async def test_a_name_without_its_task_is_found_nearby(server, command_line):
     await server.enqueue("backup", cron=CRON, name="nightly")
     assert "did you mean 'backup/nightly'?" in (await command_line("why", "nightly")).err

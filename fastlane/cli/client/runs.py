@@ -48,9 +48,10 @@ def run_options(function: F) -> F:
     return click.option("--execution", metavar="ID", help="This execution, in place of the newest.")(function)
 
 
-def find_run(client: "Client", text: str, choice: RunChoice, *, newest: bool = False) -> Run:
-    """The job that a text means, and the execution that the text or the options mean. Raises WrongName."""
-    found = find(client, text, newest=newest, ran=True)
+def find_run(client: "Client", text: str, choice: RunChoice, *, newest: bool = False, ran: bool = False) -> Run:
+    """The job that a text means, and the execution that the text or the options mean. ``newest`` and ``ran``: as for ``find``; an option
+    that chooses a run looks at what has run. Raises WrongName."""
+    found = find(client, text, newest=newest, ran=ran or choice != RunChoice())
     job, execution = found.job, found.execution
     if choice.execution is not None:
         execution = find_execution(client, job, choice.execution)
@@ -67,7 +68,7 @@ def find_run(client: "Client", text: str, choice: RunChoice, *, newest: bool = F
 def find_execution_of(client: "Client", text: str, choice: RunChoice, *, newest: bool = False) -> tuple[JobName, str]:
     """The job that a text means, and the execution that is chosen or, when none is, the job's newest. Raises WrongName, also when
     nothing of the job has run."""
-    run = find_run(client, text, choice, newest=newest)
+    run = find_run(client, text, choice, newest=newest, ran=True)
     id = run.execution or next((row["executionId"] for row in client.executions.of_job(run.job.task, run.job.id)), None)
     if id is None:
         raise WrongName(f"nothing of {run.job} ever ran")

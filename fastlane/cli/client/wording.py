@@ -16,6 +16,8 @@ WORDS = {
     r"or add \?stop=1": "or use --stop",
     r"and POST /pools/reload": "and run `fastlane reload`",
     r"POST \{\"host\": [^}]*\} to /docker-executor/blacklist": "drain it with `fastlane hosts drain`",
+    r"POST /dispatch/resume goes on": "`fastlane dispatch resume` goes on",
+    r"then POST /dispatch/resume": "then run `fastlane dispatch resume`",
     r"register one with POST /hosts": "register one with `fastlane hosts add`",
     r"DELETE /hosts/(\S+)\?force=1": r"run `fastlane hosts rm --force \1`",
     r"GET /pools shows": "`fastlane pools` shows",

@@ -188,7 +188,7 @@ class Sent:
 
 def _sent(client: "Client", text: str, choice: RunChoice) -> list[Sent]:
     """The deliveries about what is named: about a job's newest execution and about the job itself, or about one execution alone."""
-    run = find_run(client, text, choice, newest=True)
+    run = find_run(client, text, choice, newest=True, ran=True)
     job, id = run.job, run.execution
     found = [] if id else [Sent(row, job, None) for row in client.jobs.deliveries(job.task, job.id)["items"]]
     id = id or next((row["executionId"] for row in client.executions.of_job(job.task, job.id)), None)

@@ -47,7 +47,7 @@ def logs(
 
     write = LogPrinter(timestamps)
     with connect(context, PATIENCE) as client:
-        run = find_run(client, job, RunChoice(**choice), newest=True)
+        run = find_run(client, job, RunChoice(**choice), newest=True, ran=True)
         only = cast("Stream | None", stream)
         wanted = LogQuery(run.job.task, run.job.id, run.execution, run.execution is not None, follow, only, tail, since)
         for event in client.events(wanted, on_lost=lambda error: say(f"{error}; trying again")):
