@@ -20,7 +20,7 @@ at its end, and HEAD works where GET does. In a body, `null` is the same as leav
 in answers are ISO 8601 in UTC; in requests they are Unix seconds, or ISO 8601 with an offset. Every
 route that answers JSON takes `pretty=1`.
 
-`role` is what a route needs on a server with [users or tokens](security.md#roles): this role or one that
+`role` is what a route needs on a server with [users or tokens](security.md#who-may-do-what): this role or one that
 includes it; `none` needs no login.
 """
 QUERIES = """\

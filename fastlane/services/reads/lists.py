@@ -35,7 +35,7 @@ AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class JobView:
     """A job, its status in the API, its latest execution (the one under way, or else the last one), and when it runs next by its
-    schedule (milliseconds). ``webhooks``: those that are told of it, its own or its pool's."""
+    schedule (milliseconds). ``webhooks`` get messages about it: its own or its pool's."""
 
     job: Job
     status: str
