@@ -203,7 +203,7 @@ def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bo
 
 
 def webhooks_of(spec: Spec, task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
-    """The webhooks that are told of a job: its own or, if it has none, those of its pool."""
+    """The webhooks that get messages about a job: its own or, if it has none, its pool's."""
     return spec.webhooks or _of_pool(task_id, pools)
 
 

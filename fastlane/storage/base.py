@@ -182,8 +182,10 @@ class JobStore(Protocol):
         changed last first. A word is a run of letters, digits and symbols (So of Unicode). Several in one of ``words`` must follow each
         other. Text without a word is ignored; without any word no task is found."""
 
-    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> JobPage:
-        """A task's jobs (with this stored status), newest first."""
+    async def list_jobs(
+        self, task_id: str, window: Window, *, statuses: frozenset[str] = frozenset(), label: tuple[str, str] | None = None
+    ) -> JobPage:
+        """A task's jobs (with one of these stored statuses, with this label), newest first."""
 
     async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
         """Jobs of all tasks, newest first.

@@ -130,8 +130,10 @@ class ListLogic:
     async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
         return await self._page(window, lambda lists: lists.tasks_with(words, visible))
 
-    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> JobPage:
-        return await self.list_all_jobs(WantedJobs(frozenset() if status is None else frozenset({status}), task_id), window)
+    async def list_jobs(
+        self, task_id: str, window: Window, *, statuses: frozenset[str] = frozenset(), label: tuple[str, str] | None = None
+    ) -> JobPage:
+        return await self.list_all_jobs(WantedJobs(statuses, task_id, label), window)
 
     async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> JobPage:
         label = None if wanted.label is None else label_text(*wanted.label)

@@ -218,10 +218,11 @@ class Handler(RequestHandler):
         return self._body.data
 
     def read_body(self) -> dict[str, Any]:
-        """The fields of the body, as the route declares it. Raises Invalid with every fault."""
-        declared = self.route.operation.body
+        """The fields of the body, as the route declares it. Raises Invalid with every fault; for no body at all, they name the fields that
+        are missing."""
+        declared, data = self.route.operation.body, bytes(self._body.data)
         assert declared is not None
-        return declared.read_whole(read_object(bytes(self._body.data)))
+        return declared.read_whole({} if declared.required and not data.strip() else read_object(data))
 
     @property
     def requester(self) -> Requester:

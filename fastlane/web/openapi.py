@@ -78,6 +78,7 @@ HEADERS: Mapping[str, Parameter] = {
     "Fastlane-Truncated": Parameter("A part of the log is not there, or not any more.", {"type": "string", "enum": ["true"]}),
     "Idempotent-Replayed": Parameter("This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}),
     "ETag": Parameter("The version of the job, for If-Match; it says nothing of executions.", {"type": "string"}),
+    "Accept-Ranges": Parameter("bytes: the route takes a Range.", {"type": "string", "enum": ["bytes"]}),
     "Location": Parameter("Where to continue.", {"type": "string"}),
     "Content-Range": Parameter("Which bytes these are.", {"type": "string"}),
     "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
@@ -196,6 +197,7 @@ class Document:
         about: Json = {"operationId": route.id_at(path), "summary": route.summary, "tags": [_tag(path)]}
         if found.more:
             about["description"] = found.more
+        about["x-role"] = route.role_at(path)
         if found.body:
             about["requestBody"] = _body(found.body)
         if self._settings.has_auth:
@@ -270,7 +272,8 @@ def _media_schema(media: str) -> JsonSchema:
 
 
 def _problem(name: str, description: str) -> Json:
-    headers = _headers((*ON_ALL, *(("Retry-After",) if name in ("TooMany", "Unavailable") else ())))
+    own = {"TooMany": ("Retry-After",), "Unavailable": ("Retry-After",), "OutOfRange": ("Content-Range",)}
+    headers = _headers((*ON_ALL, *own.get(name, ())))
     return {"description": description, "headers": headers, "content": {"application/problem+json": {"schema": dict(PROBLEM.reference)}}}
 
 

@@ -12,13 +12,14 @@ from urllib.parse import unquote_to_bytes
 
 from tornado.web import RequestHandler
 
-from fastlane.models.access import Role
+from fastlane.models.access import Role, needed_role
 from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import (
     ETAG,
     IDEMPOTENCY_HEADERS,
     IDEMPOTENCY_REFUSALS,
     IF_MATCH_HEADERS,
+    RANGE_HEADERS,
     REPLAYED,
     Parameter,
     Response,
@@ -85,6 +86,13 @@ class Route:
     handler: type[RequestHandler] | None = None
     keeps_body: bool = False
 
+    def role_at(self, path: str) -> Role | None:
+        """The role that a request to this path of it needs; None where it needs no login."""
+        if self.access.public:
+            return None
+        needed = needed_role(self.method, of_task="{task_id}" in path)
+        return needed if needed is Role.READ or self.access.role is None else self.access.role
+
     @property
     def summary(self) -> str:
         """Its purpose, in a line or two."""
@@ -121,6 +129,7 @@ def route(
     idempotent: bool = False,
     conditional: bool = False,
     etag: bool = False,
+    ranges: bool = False,
     refusals: Sequence[int] = (),
     more: str = "",
     access: RouteAccess = USUAL,
@@ -129,15 +138,16 @@ def route(
 ) -> Callable[[Act], Route]:
     """Declares a route. With 200 it answers one of ``bodies``, or it answers as ``answers`` says: a function with one body returns the
     value that this renders, one with several an ``Answer``, and one with other media answers by the handler's own methods.
-    ``idempotent``: it takes an ``Idempotency-Key``; ``conditional``: it takes an ``If-Match``; ``etag``: its answer has an ``ETag``."""
+    ``idempotent``: it takes an ``Idempotency-Key``; ``conditional``: it takes an ``If-Match``; ``etag``: its answer has an ``ETag``;
+    ``ranges``: it takes a ``Range``."""
     response = Response("What was asked for.", bodies, headers=(*((REPLAYED,) if idempotent else ()), *((ETAG,) if etag else ())))
     operation = RouteOperation(
         id,
         {**({200: response} if bodies else {}), **(answers or {})},
         query or {},
-        (IDEMPOTENCY_HEADERS if idempotent else {}) | (IF_MATCH_HEADERS if conditional else {}),
+        (IDEMPOTENCY_HEADERS if idempotent else {}) | (IF_MATCH_HEADERS if conditional else {}) | (RANGE_HEADERS if ranges else {}),
         body,
-        (*refusals, *(IDEMPOTENCY_REFUSALS if idempotent else ()), *((412,) if conditional else ())),
+        (*refusals, *(IDEMPOTENCY_REFUSALS if idempotent else ()), *((412,) if conditional else ()), *((416,) if ranges else ())),
         more,
     )
     places = (paths,) if isinstance(paths, str) else paths

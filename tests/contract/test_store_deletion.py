@@ -173,8 +173,8 @@ async def test_what_was_inserted_late_neither_opens_a_job_nor_gives_it_a_status(
     await store.create(again, None, None)
     assert await store.insert(late)
     assert await store.open_jobs("t", 10) == []
-    assert (await store.list_jobs("t", Window(1, 10), status="enqueued")).rows == ()
-    assert (await store.list_jobs("t", Window(1, 10), status="done")).rows == (ended,)
+    assert (await store.list_jobs("t", Window(1, 10), statuses=frozenset({"enqueued"}))).rows == ()
+    assert (await store.list_jobs("t", Window(1, 10), statuses=frozenset({"done"}))).rows == (ended,)
     assert await store.insert(replace(next_execution(late, due=2, now=2), job_id="0", incarnation="of a job that is gone"))
     scheduled = new_job("t", now=2_000, next_tick=9)
     await store.create(scheduled, None, None)

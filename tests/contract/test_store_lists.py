@@ -83,7 +83,7 @@ LISTS = {
     "tasks that are visible": (fill_tasks, lambda store, window: store.list_tasks(window, visible="task-")),
     "tasks with a word": (fill_tasks, lambda store, window: store.search_tasks(["task"], window)),
     "jobs": (fill_jobs, lambda store, window: store.list_jobs("t", window)),
-    "jobs with a status": (fill_jobs, lambda store, window: store.list_jobs("t", window, status="enqueued")),
+    "jobs with a status": (fill_jobs, lambda store, window: store.list_jobs("t", window, statuses=frozenset({"enqueued"}))),
     "jobs of all tasks": (fill_jobs, lambda store, window: store.list_all_jobs(WantedJobs(), window)),
     "jobs of visible tasks": (fill_jobs, lambda store, window: store.list_all_jobs(WantedJobs(visible="t"), window)),
     "jobs with a label": (fill_labelled_jobs, lambda store, window: store.list_all_jobs(WantedJobs(label=("team", "data")), window)),
@@ -249,7 +249,7 @@ async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store, requ
     await asyncio.gather(*created)
     found, counted = {}, await store.jobs_by_status()
     for status in (*Status, "scheduled", "paused"):
-        page = await store.list_jobs("t", WIDE, status=str(status))
+        page = await store.list_jobs("t", WIDE, statuses=frozenset({str(status)}))
         assert counted.get(str(status), 0) == page.total
         assert page.total == len(page.rows) > 0, status
         of_all = await store.list_all_jobs(WantedJobs(frozenset({str(status)})), Window(1, 1_000))

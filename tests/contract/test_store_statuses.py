@@ -98,7 +98,9 @@ async def test_the_status_changes_neither_the_revision_nor_the_version_of_a_job(
     after = await store.job(job.id)
     assert after is not None
     for status in ("enqueued", expected):
-        assert [one.id for one in (await store.list_jobs("t", ALL, status=status)).rows] == ([job.id] if status == expected else [])
+        assert [one.id for one in (await store.list_jobs("t", ALL, statuses=frozenset({status}))).rows] == (
+            [job.id] if status == expected else []
+        )
     assert await store.jobs_by_status() == {expected: 1}
     if name not in ("pause", "PUT", "stop"):
         assert (after, after.version) == (job, job.version)

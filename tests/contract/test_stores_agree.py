@@ -169,7 +169,7 @@ class History:
             "record": lambda store: store.idempotency_record("k1", 0),
             "list_tasks": lambda store: store.list_tasks(window, visible=visible),
             "search_tasks": lambda store: store.search_tasks(words, window, visible=visible),
-            "list_jobs": lambda store: store.list_jobs(task, window, status=next(iter(sorted(job_statuses)), None)),
+            "list_jobs": lambda store: store.list_jobs(task, window, statuses=frozenset(sorted(job_statuses)[:1])),
             "list_all_jobs": lambda store: store.list_all_jobs(wanted_jobs, window),
             "list_ticks": lambda store: store.list_ticks(job.id, window),
             "list_executions_of": lambda store: store.list_executions_of(job.id, window),

@@ -231,3 +231,9 @@ async def test_a_connection_goes_on_after_a_refusal(server):
     answer = await server.raw(bad + good)
     assert answer.count(b"HTTP/1.1 ") == 2
     assert b"HTTP/1.1 200 OK" in answer
+
+
+@pytest.mark.parametrize("path", ["/queue/rebuild", "/workers/w/forget"])
+@pytest.mark.parametrize("body", [b"", b" \n", b"{}"])
+async def test_an_action_without_its_body_says_which_field_is_missing(server, path, body):
+    assert faults(await server.ask("POST", path, data=body)) == {"reason": 'is missing; write {"reason": "the machine burnt down"}'}

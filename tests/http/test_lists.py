@@ -183,9 +183,25 @@ async def test_a_tasks_jobs_are_filtered_by_status(server):
         assert ([job["id"] for job in page["jobs"]], page["total"], page["jobsCount"]) == ([reply["jobId"]], 1, 3)
     assert (await server.get("/tasks/task?status=paused")).json["jobs"] == []
     assert (await server.get("/tasks/none?status=done")).status == 404
-    answer = await server.get("/tasks/task?status=finished&page=0&perPage=1001")
-    assert answer.status == 400
-    assert {fault["field"] for fault in answer.json["errors"]} == {"status", "page", "perPage"}
+    for path in ("/tasks/task", "/tasks/task/jobs"):
+        answer = await server.get(f"{path}?status=finished,done&label=x&page=0&perPage=1001")
+        assert answer.status == 400
+        assert {fault["field"] for fault in answer.json["errors"]} == {"status", "label", "page", "perPage"}
+
+
+async def test_a_tasks_jobs_are_filtered_by_several_statuses_and_by_label(server):
+    failed = await server.run_to_end("task", code=1)
+    waiting = await server.enqueue("task", labels={"team": "data"})
+    later = await server.enqueue("task", startIn="1h", labels={"team": "data"})
+    await server.enqueue("other", labels={"team": "data"})
+    for query, expected in (
+        ("status=failed,enqueued", [waiting, failed]),
+        ("label=team%3Ddata", [later, waiting]),
+        ("status=scheduled,failed&label=team=data", [later]),
+    ):
+        for path, rows in (("/tasks/task", "jobs"), ("/tasks/task/jobs", "items")):
+            pages = await walk(server, f"{path}?{query}&perPage=1", lambda page, rows=rows: page[rows])
+            assert [job["id"] for page in pages for job in page[rows]] == [reply["jobId"] for reply in expected], query
 
 
 async def test_a_tasks_jobs_come_in_smaller_pages_when_they_are_large_unless_the_query_asks_for_a_page(server, monkeypatch):

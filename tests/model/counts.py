@@ -107,7 +107,7 @@ class Counts:
             if stored.get(id) not in {job_status(self._witness.jobs[id], last, at) for at in (now, 0)}:
                 self._complain(f"job {id} is stored as {stored.get(id)}, and its last execution is {last}")
         for status, count in Counter(stored.values()).items():
-            total = (await store.list_jobs(task, Window(1, 1), status=status)).total
+            total = (await store.list_jobs(task, Window(1, 1), statuses=frozenset({status}))).total
             if total != count:
                 self._complain(f"task {task} has {count} jobs that are {status}, its list says {total}")
 

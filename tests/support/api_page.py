@@ -19,12 +19,20 @@ written from that document.
 at its end, and HEAD works where GET does. In a body, `null` is the same as leaving a field out. Times
 in answers are ISO 8601 in UTC; in requests they are Unix seconds, or ISO 8601 with an offset. Every
 route that answers JSON takes `pretty=1`.
+
+`role` is what a route needs on a server with [users or tokens](security.md#who-may-do-what): this role or one that
+includes it; `none` needs no login.
 """
 QUERIES = """\
 ## Queries and headers
 
 What the routes above take in their query or as a header. A flag is on with `1` or `true`, and off with
 `0` or `false`. What a route has for a job, it has for an execution, too.
+"""
+HEADERS = """\
+## Headers of answers
+
+Every answer has the first two.
 """
 BODY = """\
 ## The body of a job
@@ -44,14 +52,14 @@ Json = Mapping[str, Any]
 
 def page(document: Json) -> str:
     """The page in Markdown."""
-    return "\n".join([HEAD, *_routes(document), *_queries(document), *_bodies(document), *_answers(document)])
+    return "\n".join([HEAD, *_routes(document), *_queries(document), *_headers(document), *_bodies(document), *_answers(document)])
 
 
 def _routes(document: Json) -> Iterator[str]:
     for tag in document["tags"]:
         rows = [row for path, methods in document["paths"].items() for row in _operations(path, methods, tag["name"])]
         yield f"## {tag['name'].capitalize()}\n\n{fill(tag['description'], WIDTH)}\n"
-        yield "\n".join(["| route | what it does | query and headers | answer |", "| --- | --- | --- | --- |", *rows, ""])
+        yield "\n".join(["| route | role | what it does | query and headers | answer |", "| --- | --- | --- | --- | --- |", *rows, ""])
 
 
 def _operations(path: str, methods: Json, tag: str) -> Iterator[str]:
@@ -59,7 +67,8 @@ def _operations(path: str, methods: Json, tag: str) -> Iterator[str]:
         if method != "parameters" and tag in operation["tags"]:
             about = _text(f"{operation['summary'].removesuffix('.')}. {operation.get('description', '')}")
             taken = ", ".join(f"`{row['name']}`" for row in _parameters(operation))
-            yield f"| `{method.upper()} {short(path)}` | {about} | {taken} | {', '.join(_answered(operation))} |"
+            role = operation["x-role"] or "none"
+            yield f"| `{method.upper()} {short(path)}` | {role} | {about} | {taken} | {', '.join(_answered(operation))} |"
 
 
 def _answered(operation: Json) -> list[str]:
@@ -106,6 +115,12 @@ def _queries(document: Json) -> Iterator[str]:
     yield "\n".join(["| name | meaning | routes |", "| --- | --- | --- |", *rows, ""])
 
 
+def _headers(document: Json) -> Iterator[str]:
+    yield HEADERS
+    rows = [f"| `{name}` | {_text(header['description'])} |" for name, header in document["components"]["headers"].items()]
+    yield "\n".join(["| header | meaning |", "| --- | --- |", *rows, ""])
+
+
 def _bodies(document: Json) -> Iterator[str]:
     yield BODY
     job = document["components"]["schemas"]["Job"]
@@ -120,18 +135,11 @@ def _answers(document: Json) -> Iterator[str]:
         if "properties" in schema and name not in BODIES:
             yield f"### {name}\n\n{fill(_text(schema.get('description', '')), WIDTH)}\n"
             yield "\n".join(["| field | type | meaning |", "| --- | --- | --- |"])
-            yield "\n".join([*(_answer_field(field, value, schemas) for field, value in schema["properties"].items()), ""])
+            yield "\n".join([*(_answer_field(field, value) for field, value in schema["properties"].items()), ""])
 
 
-def _answer_field(name: str, schema: Json, schemas: Json) -> str:
-    return f"| `{name}` | {_type(schema)} | {_text(schema.get('description') or _of_inner(schema, schemas))} |"
-
-
-def _of_inner(schema: Json, schemas: Json) -> str:
-    """What the object inside says of itself."""
-    inner = next((one["$ref"] for one in (schema, schema.get("items", {}), *schema.get("anyOf", ())) if "$ref" in one), "")
-    about = schemas.get(inner.rpartition("/")[2], {}).get("description", "")
-    return f"Each: {about[:1].lower()}{about[1:]}" if "items" in schema and about else str(about)
+def _answer_field(name: str, schema: Json) -> str:
+    return f"| `{name}` | {_type(schema)} | {_text(schema['description'])} |"
 
 
 def _fields(schema: Json, path: str, depth: int = 0) -> Iterator[tuple[str, str, str]]:

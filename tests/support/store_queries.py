@@ -90,7 +90,7 @@ QUERIES: dict[str, Query] = {
     "list_tasks after": lambda store: store.list_tasks(NEXT),
     "list_jobs": lambda store: store.list_jobs("t", PAGE),
     "list_jobs after": lambda store: store.list_jobs("t", NEXT),
-    "list_jobs with a status": lambda store: store.list_jobs("t", NEXT, status="done"),
+    "list_jobs with a status": lambda store: store.list_jobs("t", NEXT, statuses=frozenset({"done"})),
     "list_all_jobs": lambda store: store.list_all_jobs(WantedJobs(), PAGE),
     "list_all_jobs after": lambda store: store.list_all_jobs(WantedJobs(), NEXT),
     "list_all_jobs with a status": lambda store: store.list_all_jobs(WantedJobs(MANY), NEXT),

@@ -31,7 +31,7 @@ AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class JobView:
     """A job, its status in the API, its latest execution (the one under way, or else the last one), and when it runs next by its
-    schedule (milliseconds). ``webhooks``: those that are told of it, its own or its pool's."""
+    schedule (milliseconds). ``webhooks`` get messages about it: its own or its pool's."""
 
     job: Job
     status: str
@@ -142,14 +142,14 @@ class Lists(Service):
         """The tasks whose id contains all of these words or beginnings of words, most recently changed first."""
         return _checked(await self._store.search_tasks(words, window, visible=visible))
 
-    async def task(self, task_id: str, window: Window, status: str | None = None, fewer: Sequence[int] = ()) -> TaskJobsView:
-        """A task with a page of its jobs (those with this status, if one is given). When they are too large for a page, tries these smaller
+    async def task(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int] = ()) -> TaskJobsView:
+        """A task with a page of its jobs, those with the wanted statuses and label. When they are too large for a page, tries these smaller
         ones."""
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        page = await self._jobs(task_id, window, status, fewer)
-        return TaskJobsView(task, await self._view(page, is_by_status=status is not None))
+        page = await self._jobs(task_id, window, wanted, fewer)
+        return TaskJobsView(task, await self._view(page, is_by_status=bool(wanted.statuses)))
 
     async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
         """Jobs of all tasks or of one, newest first."""
@@ -177,13 +177,13 @@ class Lists(Service):
         statuses = page.statuses if is_by_status else {}
         return page.of(await view_jobs(self._store, page.rows, self._clock.now(), self._pools, statuses))
 
-    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> JobPage:
+    async def _jobs(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int]) -> JobPage:
         try:
-            return await self._store.list_jobs(task_id, window, status=status)
+            return await self._store.list_jobs(task_id, window, statuses=wanted.statuses, label=wanted.label)
         except Invalid:
             if not fewer:
                 raise
-            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, fewer[1:])
+            return await self._jobs(task_id, replace(window, per_page=fewer[0]), wanted, fewer[1:])
 
 
 def _checked(page: Page[Row]) -> Page[Row]:

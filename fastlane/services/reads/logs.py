@@ -55,13 +55,9 @@ class Logs(Service):
         words = _never(execution) if status.final else f"has no output yet: it is {status} and has not started"
         raise NotStarted(f"execution {execution_id} {words}", status, execution_id, execution.exit_code)
 
-    async def read(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[bytes]:
-        """The log's bytes from ``start`` to ``end``, in slices: of one stream by its own offsets, or else of both in order of arrival."""
-        async for pieces in read_slices(self._store, execution_id, start, end, stream):
-            yield b"".join(piece.data for piece in pieces)
-
     async def pieces(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[list[Piece]]:
-        """Reads as ``read`` does, but piece by piece, each with its stream and time."""
+        """The log from ``start`` to ``end`` in slices of pieces, each with its stream and time: of one stream by its own offsets, or else
+        of both in order of arrival."""
         async for pieces in read_slices(self._store, execution_id, start, end, stream):
             yield pieces
 

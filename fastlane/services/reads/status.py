@@ -215,13 +215,15 @@ class HealthProblem:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """Which parts are healthy. ``docker``: every pool has a usable host. ``workers``: at least one is alive."""
+    """Which parts are healthy. ``docker``: every pool has a usable host. ``workers``: at least one is alive. ``is_mongo``: whether the
+    store is MongoDB."""
 
     redis: bool
     store: bool
     docker: bool
     workers: bool
     errors: tuple[HealthProblem, ...]
+    is_mongo: bool = False
 
     @property
     def healthy(self) -> bool:

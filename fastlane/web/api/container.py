@@ -69,7 +69,7 @@ _MOUNT_RESOURCE = RoundTrip[Mount](
         enum(MountKind, attrgetter("kind"), "What is mounted: a path of the node, a named volume, or memory."),
     ),
     source=Both(
-        BodyField(container.read_text, {"type": "string"}),
+        BodyField(container.read_text, {"type": "string"}, "The node's path or the volume's name; not of a tmpfs."),
         string(attrgetter("source"), "The node's path or the volume's name; null: memory.", null=True),
     ),
     target=Both(
@@ -81,7 +81,7 @@ _MOUNT_RESOURCE = RoundTrip[Mount](
         boolean(attrgetter("read_only"), "Whether the container may only read it."),
     ),
     size=Both(
-        BodyField(partial(container.read_size, least=container.LEAST_TMPFS), size(container.LEAST_TMPFS)),
+        BodyField(partial(container.read_size, least=container.LEAST_TMPFS), size(container.LEAST_TMPFS), "Only of a tmpfs."),
         serializer.integer(attrgetter("size"), "Bytes, of memory.", null=True),
     ),
 )

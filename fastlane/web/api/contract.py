@@ -59,6 +59,14 @@ IF_MATCH_HEADERS = {
     )
 }
 
+RANGE_HEADERS = {
+    "Range": Parameter(
+        "Which bytes of the answer: one range, such as bytes=0-99, bytes=100- or bytes=-100. With tail or since, bytes of that part. "
+        "Several ranges, other units, and a Range beside If-Range, timestamps or follow get the whole answer.",
+        {"type": "string", "examples": ["bytes=0-99"]},
+    )
+}
+
 
 def flag(description: str) -> Parameter:
     """A parameter that is on or off."""

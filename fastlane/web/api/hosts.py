@@ -134,17 +134,17 @@ KNOWN_HOSTS = Serializer[Sequence[HostState]](
 HOST_REMOVED = Serializer[HostRemoved](
     "HostRemoved",
     "A host that was removed.",
-    id=show.uuid(lambda removed: removed.id),
-    address=show.string(lambda removed: removed.address),
-    removed=show.boolean(lambda _: True),
+    id=show.uuid(lambda removed: removed.id, "The id that it had."),
+    address=show.string(lambda removed: removed.address, "The address that it had."),
+    removed=show.boolean(lambda _: True, "Always true."),
     lost=show.integer(lambda removed: removed.lost, "Executions that were bound there, and end as host-lost."),
 )
 
 HOST_DRAINED = Serializer[HostDrained](
     "HostDrained",
     "A host, and whether it is drained.",
-    host=show.string(lambda drained: drained.address),
-    blacklisted=show.boolean(lambda drained: drained.drained),
+    host=show.string(lambda drained: drained.address, "The host's address."),
+    blacklisted=show.boolean(lambda drained: drained.drained, "Whether it is drained now."),
 )
 
 

@@ -32,7 +32,9 @@ TRIGGERS = {
 def _lists(noun: str, item: Callable[[notify.NotificationTrigger], Reader], schema: JsonSchema, most: int, example: str) -> BodyObject:
     """A list for each trigger."""
     of_each = {
-        trigger.value: BodyField(list_of(item(trigger), most, example), {"type": "array", "items": schema, "maxItems": most})
+        trigger.value: BodyField(
+            list_of(item(trigger), most, example), {"type": "array", "items": schema, "maxItems": most}, TRIGGERS[trigger]
+        )
         for trigger in notify.NotificationTrigger
     }
     return BodyObject(noun, "", False, **of_each)
@@ -105,19 +107,24 @@ _WEBHOOK = RoundTrip[notify.Webhook](
     "Webhook",
     "Where an end is posted to.",
     url=Both(
-        BodyField(_unmasked_url, {"type": "string", "maxLength": notify.MAX_URL, "pattern": f"^{notify.URL.pattern}$"}, required=True),
+        BodyField(
+            _unmasked_url,
+            {"type": "string", "maxLength": notify.MAX_URL, "pattern": f"^{notify.URL.pattern}$"},
+            "Where it is posted: http:// or https://.",
+            required=True,
+        ),
         rendered(shown_url, {"type": "string"}, "The receiver's URL. A password in it is shown as ********."),
     ),
     headers=Both(
-        BodyField(_unmasked_headers, _HEADERS),
+        BodyField(_unmasked_headers, _HEADERS, f"Headers that go with each request, up to {notify.MAX_HEADERS}."),
         mapping(_headers, "Headers that go with each request. Every value is shown as ********.", values={"type": "string"}, optional=True),
     ),
     retries=Both(
-        BodyField(notify.read_retries, json_schema.integer(0, notify.MAX_RETRIES)),
+        BodyField(notify.read_retries, json_schema.integer(0, notify.MAX_RETRIES), "How many attempts may follow a failed one."),
         integer(attrgetter("retries"), "How many attempts may follow a failed one."),
     ),
     body=Both(
-        BodyField(_unmasked_body, DATA),
+        BodyField(_unmasked_body, DATA, "A template of what is posted in place of the event."),
         rendered(
             lambda webhook, render: None if webhook.body is None else _shown_body(webhook.body, render),
             {"type": "object", "additionalProperties": {}},

@@ -287,14 +287,14 @@ def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, ab
 def nested(
     inner: Serializer[Part], read: Callable[[Value], Part | None], about: str = "", *, null: bool = False, optional: bool = False
 ) -> Field[Value]:
-    """An object."""
+    """An object. Its meaning is the object's own unless ``about`` says more."""
     serialize = inner.serialize
 
     def show(value: Value, render: RenderContext) -> Json | None:
         part = read(value)
         return None if part is None else serialize(part, render)
 
-    schema = _described({"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference, about)
+    schema = _described({"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference, about or inner.description)
     return Field(schema, show, FieldPlacement.OPTIONAL if optional else FieldPlacement.RENDERED, inner)
 
 
@@ -308,7 +308,8 @@ def array(
         parts = read(value)
         return None if parts is None else [serialize(part, render) for part in parts]
 
-    schema = _described({"type": "array", "items": inner.reference}, about)
+    each = f"Each: {inner.description[:1].lower()}{inner.description[1:]}"
+    schema = _described({"type": "array", "items": inner.reference}, about or each)
     return Field(schema, show, FieldPlacement.OPTIONAL if optional else FieldPlacement.RENDERED, inner)
 
 

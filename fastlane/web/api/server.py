@@ -43,7 +43,11 @@ HEALTH = Serializer[HealthReport](
     "Which parts are well.",
     redis=show.boolean(lambda health: health.redis, "Whether the queue takes writes."),
     store=show.boolean(lambda health: health.store, "Whether the store takes writes."),
-    mongo=show.boolean(lambda health: health.store, "The store, under the name that it had in fastlane 2.x."),
+    mongo=show.boolean(
+        lambda health: health.store if health.is_mongo else None,
+        "The store, under the name that it had in fastlane 2.x; only where it is MongoDB.",
+        optional=True,
+    ),
     docker=show.boolean(lambda health: health.docker, "Whether every pool has a usable host."),
     workers=show.boolean(lambda health: health.workers, "Whether one is alive."),
     errors=show.array(HEALTH_PROBLEM, lambda health: health.errors),

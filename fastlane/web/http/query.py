@@ -64,14 +64,6 @@ def read_text(values: Mapping[str, str], name: str, most: int) -> str | None:
     return text
 
 
-def read_word(values: Mapping[str, str], name: str, known: Collection[str]) -> str | None:
-    """One of a few words; None when it is absent."""
-    word = values.get(name)
-    if word is not None and word not in known:
-        raise Invalid([Fault(name, f"is not one of {', '.join(known)}")])
-    return word
-
-
 def read_words(values: Mapping[str, str], name: str, known: Collection[str]) -> frozenset[str]:
     """Some of a few words, separated by commas; none when it is absent."""
     words = values[name].split(",") if name in values else []

@@ -1,6 +1,7 @@
 """``/livez``, ``/readyz``, ``/healthcheck`` and ``/status``: for supervisors, load balancers, and the people who operate fastlane."""
 
 import asyncio
+from dataclasses import replace
 
 from fastlane import __version__
 from fastlane.errors import TransientError
@@ -52,7 +53,8 @@ async def health(handler: Handler) -> Answer:
     """The health of all parts; with the reasons, for a caller who may read them."""
     report, may_read = await asyncio.gather(handler.services.health.check(), _may_read_messages(handler))
     handler.set_header("Cache-Control", "no-store")
-    return Answer(HEALTH, report if may_read else report.without_messages(), 200 if report.healthy else 503)
+    shown = replace(report if may_read else report.without_messages(), is_mongo=handler.config.store_is_mongo)
+    return Answer(HEALTH, shown, 200 if report.healthy else 503)
 
 
 async def _may_read_messages(handler: Handler) -> bool:

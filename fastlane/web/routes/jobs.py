@@ -2,6 +2,7 @@
 and resume."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 
@@ -25,7 +26,7 @@ from fastlane.web.api.webhook_payload import template_faults
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer, read_word, read_words
+from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer, read_words
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import EXECUTION, JOB, TASK, read_task
 from fastlane.web.routing import Answer, route
@@ -114,7 +115,21 @@ SEARCH = Parameter(
 )
 
 
-JOB_FILTERS = {"status": Parameter("Only jobs with this status.", enum(JOB_STATUSES))}
+JOB_FILTERS = {
+    "status": Parameter(
+        f"Only jobs with this status, or with one of several, separated by commas: {', '.join(JOB_STATUSES)}.", comma_list(JOB_STATUSES)
+    ),
+    "label": Parameter(
+        "Only jobs with this label: NAME=VALUE.",
+        {"type": "string", "pattern": rf"^{LABEL.pattern}=[^\u0000-\u001f\u007f-\u009f]{{0,{MAX_LABEL}}}$"},
+    ),
+}
+
+
+def _wanted(query: Mapping[str, str]) -> WantedJobs:
+    """The jobs that the query of a list asks for, by status and label. Raises Invalid."""
+    statuses, label = read_all(lambda: read_words(query, "status", JOB_STATUSES), lambda: _label(query))
+    return WantedJobs(statuses, label=label)
 
 
 @route("GET", "/tasks", "listTasks", TASK_PAGE, query=pages(), refusals=(404,))
@@ -158,10 +173,8 @@ def _words(query: Mapping[str, str]) -> list[str]:
 async def list_jobs(handler: Handler, task_id: str) -> object:
     """The task and its jobs, newest first."""
     url = ListUrl.of_query(handler.render_context.task_url(task_id), handler.query)
-    status, window = read_all(
-        lambda: read_word(handler.query, "status", JOB_STATUSES), lambda: url.window(handler.query, default=JOBS, most=MAX_JOBS)
-    )
-    view = await handler.services.lists.task(task_id, window, status, () if handler.query.keys() & NAMES else FEWER_JOBS)
+    wanted, window = read_all(lambda: _wanted(handler.query), lambda: url.window(handler.query, default=JOBS, most=MAX_JOBS))
+    view = await handler.services.lists.task(task_id, window, wanted, () if handler.query.keys() & NAMES else FEWER_JOBS)
     return Listing(url, view.jobs, view)
 
 
@@ -212,10 +225,8 @@ async def stop_task(handler: Handler, task_id: str) -> object:
 async def list_jobs_of_task(handler: Handler, task_id: str) -> object:
     """The task's jobs, newest first, as other lists."""
     url = ListUrl.of_query(f"{handler.render_context.task_url(task_id)}jobs/", handler.query)
-    status, window = read_all(
-        lambda: read_word(handler.query, "status", JOB_STATUSES), lambda: url.window(handler.query, default=handler.config.per_page)
-    )
-    view = await handler.services.lists.task(task_id, window, status)
+    wanted, window = read_all(lambda: _wanted(handler.query), lambda: url.window(handler.query, default=handler.config.per_page))
+    view = await handler.services.lists.task(task_id, window, wanted)
     return Listing(url, view.jobs, view.jobs)
 
 
@@ -329,29 +340,21 @@ async def resume_job(handler: Handler, task_id: str, job_id: str) -> object:
     return await handler.services.pauses.resume(task_id, job_id, handler.requester)
 
 
-FILTERS = {
-    "status": Parameter(
-        f"Only jobs with this status, or with one of several, separated by commas: {', '.join(JOB_STATUSES)}.", comma_list(JOB_STATUSES)
-    ),
-    "task": Parameter("Only jobs of this task.", TASK_ID),
-    "label": Parameter(
-        "Only jobs with this label: NAME=VALUE.",
-        {"type": "string", "pattern": rf"^{LABEL.pattern}=[^\u0000-\u001f\u007f-\u009f]{{0,{MAX_LABEL}}}$"},
-    ),
-}
-
-
-@route("GET", "/jobs", "listAllJobs", JOB_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
+@route(
+    "GET",
+    "/jobs",
+    "listAllJobs",
+    JOB_PAGE,
+    query={"task": Parameter("Only jobs of this task.", TASK_ID), **JOB_FILTERS, **pages()},
+    refusals=(404,),
+)
 async def list_all_jobs(handler: Handler) -> object:
     """Jobs of all tasks, newest first; by status, by task, by label."""
     url = ListUrl.of_query(f"{handler.base_url}/jobs/", handler.query, visible=handler.visible_tasks)
-    statuses, task_id, label, window = read_all(
-        lambda: read_words(handler.query, "status", JOB_STATUSES),
-        lambda: read_task(handler.query),
-        lambda: _label(handler.query),
-        lambda: url.window(handler.query, default=handler.config.per_page),
+    wanted, task_id, window = read_all(
+        lambda: _wanted(handler.query), lambda: read_task(handler.query), lambda: url.window(handler.query, default=handler.config.per_page)
     )
-    page = await handler.services.lists.jobs(WantedJobs(statuses, task_id, label, handler.visible_tasks), window)
+    page = await handler.services.lists.jobs(replace(wanted, task_id=task_id, visible=handler.visible_tasks), window)
     return Listing(url, page, page)
 
 

@@ -4,14 +4,15 @@ A log is sent in slices, and each slice is read after the one before it was take
 disconnected after a minute.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 from tornado.websocket import WebSocketHandler
 
 from fastlane.errors import FastlaneError, Fault, Invalid
 from fastlane.models.access import Role
-from fastlane.models.log import STDERR, STDOUT, Piece
+from fastlane.models.log import STDERR, STDOUT
 from fastlane.services.reads.logs import LogView
 from fastlane.services.tickets import Grant
 from fastlane.web.api.actions import TICKET, TicketFor
@@ -30,27 +31,24 @@ from fastlane.web.streaming.websocket import FollowerSocket
 
 SEPARATOR = b"\n-=-\n"
 
-LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code", "Fastlane-Truncated")
-STREAM_ANSWERS = {
-    200: Response("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
-    206: Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
-}
+LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code", "Fastlane-Truncated", "Accept-Ranges")
+PARTIAL = Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range"))
+STREAM_ANSWERS = {200: Response("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS), 206: PARTIAL}
 
 Part = tuple[int | None, int | None]
 """``tail`` (lines) and ``since`` (milliseconds) of a query, None where they are absent. They are read before the log is looked for: they
 are just as wrong when there is no log yet."""
-WHOLE: Part = (None, None)
 
 log = structlog.get_logger()
 
 
-@route("GET", (JOB + "/stdout", EXECUTION + "/stdout"), "getStdout", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
+@route("GET", (JOB + "/stdout", EXECUTION + "/stdout"), "getStdout", answers=STREAM_ANSWERS, query=PART_QUERY, ranges=True, refusals=(404,))
 async def get_stdout(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> None:
     """What it writes to stdout."""
     await send_stream(handler, STDOUT, task_id, job_id, execution_id)
 
 
-@route("GET", (JOB + "/stderr", EXECUTION + "/stderr"), "getStderr", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
+@route("GET", (JOB + "/stderr", EXECUTION + "/stderr"), "getStderr", answers=STREAM_ANSWERS, query=PART_QUERY, ranges=True, refusals=(404,))
 async def get_stderr(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> None:
     """What it writes to stderr."""
     await send_stream(handler, STDERR, task_id, job_id, execution_id)
@@ -67,8 +65,10 @@ async def get_stderr(handler: Handler, task_id: str, job_id: str, execution_id: 
             media=(TEXT, EVENTS),
             headers=LOG_HEADERS,
         ),
+        206: PARTIAL,
         204: Response("For a Last-Event-ID that is the end's: nothing follows."),
     },
+    ranges=True,
     refusals=(404, 429),
     more="tail and since apply to each stream; with interleaved or follow, to both together.",
 )
@@ -86,41 +86,78 @@ async def get_logs(handler: Handler, task_id: str, job_id: str, execution_id: st
     set_log_headers(handler, view)
     if as_events:
         return await send_events(handler, view)
-    head, id = view.head, view.execution.id
-    if interleaved:
-        start = await _start_of_part(handler, part, id, None, head.offset)
-        size = head.offset - start
-        return await send_log(handler, _pieces(handler.services.logs.pieces(id, start, head.offset), timed), None if timed else size)
-    stdout = await _start_of_part(handler, part, id, STDOUT, head.stdout)
-    stderr = await _start_of_part(handler, part, id, STDERR, head.stderr)
-    size = head.stdout - stdout + len(SEPARATOR) + head.stderr - stderr
-    return await send_log(handler, _one_after_the_other(handler, view, (stdout, stderr), timed), None if timed else size)
-
-
-async def _one_after_the_other(handler: Handler, view: LogView, starts: tuple[int, int], timed: TimedLines | None) -> AsyncIterator[bytes]:
-    logs, id, head = handler.services.logs, view.execution.id, view.head
-    async for data in _pieces(logs.pieces(id, starts[0], head.stdout, STDOUT), timed):
-        yield data
-    yield SEPARATOR
-    async for data in _pieces(logs.pieces(id, starts[1], head.stderr, STDERR), timed):
-        yield data
-
-
-async def _pieces(parts: AsyncIterator[Sequence[Piece]], timed: TimedLines | None) -> AsyncIterator[bytes]:
-    """The bytes of a part, with the time before each line where that is wanted."""
-    async for pieces in parts:
-        yield timed.render(pieces) if timed else b"".join(piece.data for piece in pieces)
+    await send_sections(handler, view, await _sections(handler, part, view, interleaved=interleaved), timed)
 
 
 async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, execution_id: str | None) -> None:
-    """Answers with one stream: all of it so far, a range, its last lines, or the output since a moment."""
+    """Answers with one stream: all of it so far, its last lines, or the output since a moment; or a range of that."""
     part = _read_part(handler)
     view = await find_log(handler, task_id, job_id, execution_id)
     set_log_headers(handler, view)
-    size = view.head.stdout if stream == STDOUT else view.head.stderr
-    handler.set_header("Accept-Ranges", "bytes")
-    start, end = await _requested_range(handler, part, view.execution.id, stream, size)
-    await send_log(handler, handler.services.logs.read(view.execution.id, start, end, stream), end - start)
+    await send_sections(handler, view, [await _section(handler, part, view, stream)])
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of an answer: the bytes of a stream from ``start`` to ``end``; without a stream, of both in order of arrival; or bytes of
+    ``SEPARATOR``."""
+
+    start: int
+    end: int
+    stream: int | None = None
+    is_separator: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.start
+
+
+async def _sections(handler: Handler, part: Part, view: LogView, *, interleaved: bool) -> list[Section]:
+    """All of an answer with both streams."""
+    if interleaved:
+        return [await _section(handler, part, view, None)]
+    separator = Section(0, len(SEPARATOR), is_separator=True)
+    return [await _section(handler, part, view, STDOUT), separator, await _section(handler, part, view, STDERR)]
+
+
+async def _section(handler: Handler, part: Part, view: LogView, stream: int | None) -> Section:
+    """A stream from where ``tail`` and ``since`` let it start, or the whole log in order of arrival (None). Both apply."""
+    logs, id, (lines, since) = handler.services.logs, view.execution.id, part
+    size = {None: view.head.offset, STDOUT: view.head.stdout, STDERR: view.head.stderr}[stream]
+    tail_start = 0 if lines is None else await logs.last_lines(id, stream, size, lines)
+    since_start = 0 if since is None else await logs.since(id, stream, since)
+    return Section(min(size, max(tail_start, since_start)), size, stream)
+
+
+def _cut(sections: Sequence[Section], start: int, end: int) -> Iterator[Section]:
+    """The sections between two bytes of the answer."""
+    place = 0
+    for one in sections:
+        first, last = max(start - place, 0), min(end - place, one.size)
+        if first < last:
+            yield replace(one, start=one.start + first, end=one.start + last)
+        place += one.size
+
+
+async def send_sections(handler: Handler, view: LogView, sections: Sequence[Section], timed: TimedLines | None = None) -> None:
+    """Sends the sections, or the range of them that the request asks for. With the time before each line, whose length is not known, all of
+    them."""
+    if timed is None:
+        handler.set_header("Accept-Ranges", "bytes")
+        sections = list(_cut(sections, *_requested_range(handler, sum(one.size for one in sections))))
+    length = None if timed else sum(one.size for one in sections)
+    await send_log(handler, _bytes_of(handler, view, sections, timed), length)
+
+
+async def _bytes_of(handler: Handler, view: LogView, sections: Sequence[Section], timed: TimedLines | None) -> AsyncIterator[bytes]:
+    """The bytes of sections, with the time before each line where that is wanted."""
+    for one in sections:
+        if one.is_separator:
+            yield SEPARATOR[one.start : one.end]
+            continue
+        async for pieces in handler.services.logs.pieces(view.execution.id, one.start, one.end, one.stream):
+            yield timed.render(pieces) if timed else b"".join(piece.data for piece in pieces)
 
 
 async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int | None) -> None:
@@ -159,10 +196,8 @@ def _read_part(handler: Handler) -> Part:
     return read_part(handler.query, handler.services.clock.now())
 
 
-async def _requested_range(handler: Handler, part: Part, execution_id: str, stream: int, size: int) -> tuple[int, int]:
-    """Where the requested part of a stream starts and ends, in bytes."""
-    if part != WHOLE:
-        return await _start_of_part(handler, part, execution_id, stream, size), size
+def _requested_range(handler: Handler, size: int) -> tuple[int, int]:
+    """Where the requested part of an answer of this size starts and ends, in bytes."""
     conditional = "If-Range" in handler.request.headers  # never matches, since there is no validator to compare
     found = None if conditional else byte_range(handler.request.headers.get("Range"), size)
     if found is None:
@@ -170,15 +205,6 @@ async def _requested_range(handler: Handler, part: Part, execution_id: str, stre
     handler.set_status(206)
     handler.set_header("Content-Range", f"bytes {found[0]}-{found[1] - 1}/{size}")
     return found
-
-
-async def _start_of_part(handler: Handler, part: Part, execution_id: str, stream: int | None, size: int) -> int:
-    """Where ``tail`` and ``since`` let a stream start, or the whole log in order of arrival (None). Both apply."""
-    logs = handler.services.logs
-    lines, since = part
-    tail_start = 0 if lines is None else await logs.last_lines(execution_id, stream, size, lines)
-    since_start = 0 if since is None else await logs.since(execution_id, stream, since)
-    return min(size, max(tail_start, since_start))
 
 
 TICKET_QUERY: Mapping[str, Parameter] = {

@@ -182,7 +182,7 @@ async def test_jobs_that_an_older_fastlane_wrote_back_have_their_status_in_lists
         assert row is not None
         await db.replace(JOBS, job.id, {}, {name: value for name, value in row.items() if name not in NEWER})
     assert await store.jobs_by_status() == {"enqueued": 3}
-    assert (await store.list_jobs("t", Window(1, 10), status="enqueued")).total == 3
+    assert (await store.list_jobs("t", Window(1, 10), statuses=frozenset({"enqueued"}))).total == 3
 
 
 async def test_a_job_that_is_advanced_keeps_the_status_until_the_new_one_follows(store: MongoStore, db: Database) -> None:

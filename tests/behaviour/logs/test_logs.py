@@ -139,6 +139,31 @@ async def test_ranges(server, header, status, body, content_range):
 
 
 @pytest.mark.parametrize(
+    "path", ["stdout?tail=2", "stderr?since=1", "logs", "logs?tail=1", "logs?interleaved=1", "logs?interleaved=1&tail=2", "logs?tail=0"]
+)
+async def test_a_range_of_both_streams_and_of_a_tail_is_that_part_of_the_answer_without_it(server, path):
+    reply = await server.run_to_end("task", (1, b"one\n"), (2, b"err\n"), (1, b"two\nthree\n"), code=0)
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        whole = (await server.get(url + path)).body
+        size = len(whole)
+        for start in range(size):
+            answer = await server.get(url + path, headers={"Range": f"bytes={start}-{start + 5}"})
+            end = min(start + 6, size)
+            assert (answer.status, answer.body) == (206, whole[start:end])
+            assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{size}"
+        assert (await server.get(url + path, headers={"Range": f"bytes={start - 2}-"})).body == whole[-3:]
+        past = await server.get(url + path, headers={"Range": f"bytes={size}-"})
+        assert (past.status, past.headers["Content-Range"]) == (416, f"bytes */{size}")
+
+
+async def test_a_range_of_lines_with_times_and_of_a_followed_log_is_all_of_it(server):
+    reply = await server.run_to_end("task", (1, b"one\n"), code=0)
+    for path in ("logs?timestamps=1", "logs?follow=1"):
+        answer = await server.get(reply["jobUrl"] + path, headers={"Range": "bytes=0-0"})
+        assert (answer.status, b"one\n" in answer.body, "Content-Range" in answer.headers) == (200, True, False)
+
+
+@pytest.mark.parametrize(
     ("tail", "body"), [(0, b""), (1, b"three\n"), (2, b"two\nthree\n"), (3, b"one\ntwo\nthree\n"), (99, b"one\ntwo\nthree\n")]
 )
 async def test_the_last_lines(server, tail, body):

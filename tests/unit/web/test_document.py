@@ -19,9 +19,11 @@ from fastlane.web.api.contract import pages
 from fastlane.web.api.job import CRON_FIELDS, JOB_BODY
 from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.http import query
+from fastlane.web.http.problems import Problem
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.openapi import EXAMPLES, Document
 from fastlane.web.routes import ROUTES
+from fastlane.web.security.auth import authorize
 from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
 from tests.unit.web.api.test_job_body import bodies
@@ -299,3 +301,53 @@ def test_every_schema_of_the_document_is_a_json_schema() -> None:
 
 def _enqueue() -> dict[str, Any]:
     return next(one for _, _, one in operations(DOCUMENT) if one["operationId"] == "enqueue")
+
+
+def without_meaning(path: str, schema: dict[str, Any]) -> list[str]:
+    """The fields of a schema, at every depth, of which nothing is said."""
+    found = [f"{path}.{name}" for name, field in schema.get("properties", {}).items() if not field.get("description")]
+    parts = [(f"{path}.{name}", field) for name, field in schema.get("properties", {}).items()]
+    parts += [
+        (path, form) for kind in ("anyOf", "oneOf") for form in schema.get(kind, ()) if "title" not in form
+    ]  # those with one are rules
+    parts += [(f"{path}[]", schema["items"])] if "items" in schema else []
+    return found + [one for place, part in parts for one in without_meaning(place, part)]
+
+
+def test_every_field_parameter_and_header_has_a_meaning() -> None:
+    components = DOCUMENT["components"]
+    assert [one for name, schema in components["schemas"].items() for one in without_meaning(name, schema)] == []
+    assert [name for name, header in components["headers"].items() if not header["description"]] == []
+    assert {"Retry-After", "Idempotent-Replayed", "Fastlane-Truncated", "Accept-Ranges", "Content-Range"} <= components["headers"].keys()
+    assert [(path, one["name"]) for path, _, found in operations(DOCUMENT) for one in found["parameters"] if not one["description"]] == []
+
+
+def test_the_headers_of_answers_stand_where_they_are_sent() -> None:
+    by_id = {found["operationId"]: found for _, _, found in operations(DOCUMENT)}
+    for id in ("getStdout", "getStderr", "getLogs", "getLogsOfExecution"):
+        answers = by_id[id]["responses"]
+        assert "Range" in [one["name"] for one in by_id[id]["parameters"]]
+        assert {"Content-Range", "Fastlane-Truncated"} <= answers["206"]["headers"].keys()
+        assert answers["416"] == {"$ref": "#/components/responses/OutOfRange"}
+    assert "Idempotent-Replayed" in by_id["enqueue"]["responses"]["200"]["headers"]
+    problems = DOCUMENT["components"]["responses"]
+    assert {name for name, response in problems.items() if "Retry-After" in response["headers"]} == {"TooMany", "Unavailable"}
+    assert "Content-Range" in problems["OutOfRange"]["headers"]
+
+
+def test_the_role_of_each_route_is_the_one_that_the_server_asks_for() -> None:
+    for path, method, found in operations(DOCUMENT):
+        route = ROUTES[path].routes[method]
+        if route.access.public:
+            assert found["x-role"] is None
+            continue
+        allowed = [role for role in Role if may(role, method, path, route.access.role)]
+        assert found["x-role"] == allowed[0], (path, method)
+
+
+def may(role: Role, method: str, path: str, write_role: Role | None) -> bool:
+    try:
+        authorize(Principal("anna", role), method, "t" if "{task_id}" in path else None, write_role)
+    except Problem:
+        return False
+    return True
