@@ -57,17 +57,30 @@ def _figures(name: str, costs: list[Cost], copies: list[float]) -> list[Figure]:
     ]
 
 
+RUN = """
+import atexit, runpy, sys
+def note(path):
+    with open("/proc/self/status") as status, open(path, "w") as file:
+        file.write(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
+atexit.register(note, sys.argv.pop(1))
+runpy.run_module("fastlane", run_name="__main__", alter_sys=True)
+"""
+"""Runs the command, and writes the most memory that it had into a file: what ``wait4`` says of it (``ru_maxrss``) begins with the memory
+of the process that starts it."""
+
+
 def _cost(*command: str, store_url: str) -> Cost:
     environment = {**os.environ, "FASTLANE_STORE_URL": store_url}
-    began = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-m", "fastlane", *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"fastlane {command[0]} failed")
-    return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1_000)
+    with tempfile.NamedTemporaryFile("r") as peak:
+        began = time.perf_counter()
+        with subprocess.Popen(
+            [sys.executable, "-c", RUN, peak.name, *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"fastlane {command[0]} failed")
+        return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, int(peak.read()) * 1_024 / 1_000_000)
 
 
 def _copied(path: Path, copy: Path) -> float:

@@ -54,7 +54,7 @@ def test_each_link_between_the_pages_leads_to_a_file_and_a_heading(page):
 
 def test_the_first_screen_of_the_readme_offers_each_way_to_run_it():
     block = (ROOT / "README.md").read_text("utf-8").partition("```console\n")[2].partition("```")[0]
-    for words in ("make run", "docker run", "pipx install fastlane-swarm", "docker stack deploy -c swarm-stack.yml fastlane"):
+    for words in ("make run", "docker run", "pipx install .", "docker stack deploy -c swarm-stack.yml fastlane"):
         assert f"$ {words}" in block, words
 
 
