@@ -66,6 +66,15 @@ Python {about["python"]}, SQLite {about["sqlite"]}, {about["server"]}{engine}; {
 """
 
 
+MONGO_PAGE = Path(__file__).parents[1] / "docs/internals/mongodb-figures.md"
+"""Has the figures that were measured on a server of MongoDB's protocol."""
+
+
+def is_on_mongo(name: str) -> bool:
+    """Whether a figure of this name stands on ``MONGO_PAGE``."""
+    return "on MongoDB" in name
+
+
 def figures_table(figures: Sequence[Figure]) -> str:
     """The figures as a table with a row each."""
     head = "| figure | fastlane | baseline | compared: median (least to most) | target |\n| --- | --- | --- | --- | --- |\n"

@@ -148,6 +148,46 @@ def figures(path: str, named: int) -> dict[str, float]:
     return {row[named].strip("`"): float(row[1].split()[0].replace(",", "")) for row in rows if re.match(r"[\d.]+", row[1])}
 
 
+QUOTED = (
+    ("docs/install.md", r"A process takes about (\S+) MiB", "a worker, no simulated containers, memory", 1),
+    ("docs/sizing.md", r"that does nothing \| .* \| (\S+) MiB; a worker", "a worker, no simulated containers, memory", 1),
+    ("docs/sizing.md", r"MiB; a worker (\S+) % of a core", "a worker, no simulated containers", 1),
+    ("docs/sizing.md", r"with 100 containers .* \| (\S+) or ", "a worker, 100 simulated containers, no lines", 1),
+    ("docs/sizing.md", r"with 100 containers .* or (\S+) % of a core", "a worker, 100 simulated containers, a line a second each", 1),
+    ("docs/sizing.md", r"with 100 containers .* core, (\S+) MiB", "a worker, 100 simulated containers, a line a second each, memory", 1),
+    ("docs/sizing.md", r"with 1,000 containers .* \| (\S+) or ", "a worker, 1,000 simulated containers, no lines", 1),
+    ("docs/sizing.md", r"with 1,000 containers .* or (\S+) % of", "a worker, 1,000 simulated containers, a line a second each", 1),
+    (
+        "docs/sizing.md",
+        r"with 1,000 containers .* core, (\S+) MiB",
+        "a worker, 1,000 simulated containers, a line a second each, memory",
+        1,
+    ),
+    ("docs/sizing.md", r"with 20 containers .* \| (\S+) to ", "a worker, 20 real containers, no lines", 1),
+    ("docs/sizing.md", r"with 20 containers .* to (\S+) % of", "a worker, 20 real containers, a line a second each", 1),
+    ("docs/sizing.md", r"with 20 containers .* core, (\S+) MiB", "a worker, 20 real containers, a line a second each, memory", 1),
+    ("docs/sizing.md", r"watches 1,000 hosts .* \| (\S+) % of a core", "an idle worker, 1,000 hosts", 1),
+    ("docs/sizing.md", r"after 20,000 jobs.* \| (\S+) and ", "fastlane up, memory after 20,000 jobs", 1),
+    ("docs/sizing.md", r"after 100,000 \| .* and (\S+) MiB", "fastlane up, memory after 100,000 jobs", 1),
+    ("docs/sizing.md", r"in SQLite's file \| .* \| (\S+) KB, and its log", "a job that has ended, in SQLite's file", 1_000),
+    ("docs/sizing.md", r"that has ended, in Redis \| .* \| (\S+) bytes", "a job that has ended, in Redis", 1),
+    ("docs/backup.md", r"an export took (\S+) s of processor", "an export of 100,000 jobs, processor time", 1),
+    ("docs/backup.md", r"an import (\S+) s, with", "an import of 100,000 jobs, processor time", 1),
+    ("docs/backup.md", r"with (\S+) and \S+ MB of memory", "an export of 100,000 jobs, memory", 1),
+    ("docs/backup.md", r"with \S+ and (\S+) MB of memory", "an import of 100,000 jobs, memory", 1),
+)
+"""The figures of the benchmark that other pages quote: the page, where in it, the row of docs/performance.md, and the unit."""
+
+
+@pytest.mark.parametrize(("page", "place", "row", "unit"), QUOTED, ids=[f"{page} {row}" for page, _, row, _ in QUOTED])
+def test_a_figure_that_two_pages_give_is_the_same_but_for_rounding(page, place, row, unit):
+    quoted = re.findall(place, re.sub(r"(?<!\|)\n", " ", (ROOT / page).read_text("utf-8")))  # a row of a table stays a line
+    assert len(quoted) == 1, place
+    digits = len(quoted[0].replace(",", "").replace(".", "").strip("0"))
+    measured = figures("docs/performance.md", 0)[row] / unit
+    assert float(f"{measured:.{digits}g}") == float(quoted[0].replace(",", "")), f"docs/performance.md has {measured}"
+
+
 def test_the_sizing_is_that_of_the_benchmark():
     measured, sizing = figures("docs/performance.md", 0), figures("docs/sizing.md", 2)
     assert len(sizing) == 9
