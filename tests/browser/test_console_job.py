@@ -72,9 +72,7 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     await expect(console.section("What it runs")).to_contain_text("API_TOKEN=********")
     await expect(console.section("About")).to_contain_text("team=data")
     await expect(console.section("Waiting for")).to_have_count(0)
-    await expect(console.section("Ticks that did not run")).to_contain_text(
-        "Each of the last 5 due times on record made an execution."
-    )
+    await expect(console.section("Ticks that did not run")).to_contain_text("Each of the last 5 due times on record made an execution.")
     assert await inspect(page, "job") == {}
     await bars.first.click()
     await expect(page.locator("#status")).to_have_text("done")
