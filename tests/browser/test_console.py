@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import expect
 
+from fastlane.models.delivery import Receiver
 from fastlane.models.job import Failure, FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
@@ -164,6 +165,11 @@ async def test_troubles_stand_above_all_else(context, server):
     await server.report_worker(usable=False)
     await console.page.keyboard.press("r")
     await expect(console.page.locator("#page .notice")).to_have_count(0)
+    now = server.clock.now()
+    assert await server.store.write_receiver(Receiver("one", "https://example.com:443", now - 7_200_000, now, "it said no"))
+    await console.page.keyboard.press("r")
+    words = "No message reaches https://example.com:443 since 2\u00a0h ago: it said no"
+    await expect(console.page.locator("#page .notice")).to_have_text(words)
     await expect(console.page.locator("#page section")).to_have_count(6)
     await expect(console.section("Pools").locator("li").first).to_contain_text("paused")
     await expect(console.section("Hosts").locator("li").first).to_contain_text("unusable")

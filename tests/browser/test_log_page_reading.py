@@ -151,7 +151,7 @@ async def test_jobs_posted_together_can_be_told_apart(context, server):
     shown = set()
     for one in ids:
         log = await open_log(context, f"{server.base}/tasks/task/jobs/{one}/")
-        await expect(log.page.locator("#job")).to_have_text(one[-12:])
+        await expect(log.page.locator("#job")).to_have_text(one[-8:])
         shown.add(await log.page.locator("#job").text_content())
     assert len(shown) == 5
 
@@ -163,7 +163,7 @@ async def test_the_download_is_the_log_byte_for_byte(context, server):
     async with log.page.expect_download() as started:
         await log.page.locator("#download").click()
     download = await started.value
-    assert download.suggested_filename == f"my-task--{reply['executionId'][-12:]}.log.txt"
+    assert download.suggested_filename == f"my-task--{reply['executionId'][-8:]}.log.txt"
     assert (await download.path()).read_bytes() == b"\x1b[31mred\x1b[0m\r\n\xff\n"
 
 

@@ -58,6 +58,8 @@ function message(one: Delivery): HTMLElement {
   );
 }
 
-/** What it means to be late. */
-export const lateWords = (job: Job): string =>
-  job.spec.expectEvery === null ? "" : `It is expected to succeed every ${duration(job.spec.expectEvery * 1_000)}, and has not.`;
+/** What it means to be late, and whether anyone hears of it. */
+export function lateWords(job: Job): string {
+  const expected = job.spec.expectEvery === null ? "" : `It is expected to succeed every ${duration(job.spec.expectEvery * 1_000)}, and has not.`;
+  return receiversOf(job, "late").length ? expected : `${expected} No mail or webhook says so: it has no receiver for that.`;
+}

@@ -121,11 +121,17 @@ function troubles(status: Status): HTMLElement[] {
   for (const [pool, lane] of Object.entries(status.strandedQueues)) {
     found.push(notice("warn", `No worker serves the pool ${pool} any more, where ${count(lane.ready + lane.timed + lane.blocked)} wait.`));
   }
+  for (const { receiver, failingSince, error, paused } of status.webhooks.failing.slice(0, MOST_FAILING)) {
+    const box = notice("warn", "No message reaches ", el("code", {}, receiver), " since ", ago(failingSince), `${paused ? ", so it is paused" : ""}: ${error}`);
+    box.dataset.key = receiver;
+    found.push(box);
+  }
   const late = status.jobs.late ?? [];
   if (late.length) found.push(lateJobs(late));
   return found;
 }
 
+const MOST_FAILING = 3;
 const MOST_LATE = 5;
 
 /** The jobs that have not succeeded for too long, those that are late for longest first. */
