@@ -43,6 +43,7 @@ TICK_EVENTS = {
 PAUSED = "the job was paused"
 REPLACED = "the job got other details before it fired"
 STOPPED = "the job was stopped before it fired"
+STOOD_IN = "execution {} was run by hand in its place (reschedule)"
 TOO_LATE = "it had expired by the time a worker looked at it"
 
 
@@ -163,14 +164,34 @@ def edit(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | 
     return JobChange(watched(job, after, now))
 
 
-def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: OverlapDecision = STARTS, key: str | None = None) -> JobChange:
-    """Adds a tick that is due now and runs ``spec``. The job's schedule, pause and stop stay as they are: a stop covers only ticks with a
-    lower sequence. ``met``: what was decided because of earlier executions. ``key``: the tick's, for a request that may be tried again, so
-    that it makes one tick (None: a new key)."""
+@dataclass(frozen=True, slots=True)
+class ManualTick:
+    """How a tick that somebody asked for is made. ``met``: what was decided because of earlier executions. ``key``: the tick's, for a
+    request that may be tried again, so that it makes one tick (None: a new key). ``stands_in``: it takes the place of the next tick."""
+
+    met: OverlapDecision = STARTS
+    key: str | None = None
+    stands_in: bool = False
+
+
+USUAL = ManualTick()
+
+
+def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, manner: ManualTick = USUAL) -> JobChange:
+    """Adds a tick that is due now and runs ``spec``. The job's pause and stop stay as they are, and so does its schedule, unless the tick
+    stands in for the next one, which then is a row of the ledger. A stop covers only ticks with a lower sequence."""
     after = replace(job, sequence=job.sequence + 1)
-    key = manual_key(now) if key is None else key
-    tick, execution = make_tick(replace(after, spec=spec), key, sequence=after.sequence, due=now, now=now, by=by, met=met)
-    return JobChange(after, (tick,), execution)
+    key = manual_key(now) if manner.key is None else manner.key
+    tick, execution = make_tick(replace(after, spec=spec), key, sequence=after.sequence, due=now, now=now, by=by, met=manner.met)
+    if not manner.stands_in:
+        return JobChange(after, (tick,), execution)
+    if job.next_tick is None:
+        raise ValueError(f"job {job.id} has no next tick")
+    due, cron = job.next_tick, job.schedule.cron
+    own_key = once_key(job.schedule_revision) if cron is None else cron_key(due)
+    row = unstarted_tick(job, own_key, Outcome.SKIPPED, due=due, now=now, reason=STOOD_IN.format(execution.id))
+    following = None if cron is None else next_tick(cron, due)
+    return JobChange(replace(after, next_tick=following, last_tick=due), (row, tick), execution)
 
 
 def fire(job: Job, *, others: Sequence[Execution] = (), now: int, refused: str | None = None) -> JobChange:

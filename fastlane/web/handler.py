@@ -221,7 +221,14 @@ class Handler(RequestHandler):
         """The fields of the body, as the route declares it. Raises Invalid with every fault."""
         declared = self.route.operation.body
         assert declared is not None
+        if declared.optional and not self._body.data.strip():
+            return {}
         return declared.read_whole(read_object(bytes(self._body.data)))
+
+    def check_role(self, role: Role, task_id: str) -> None:
+        """Raises a 403 unless the requester has this role, as some requests need more than their route."""
+        if self.principal is not None:
+            check_access(self.context, self.request, self.principal, "POST", task_id, role)
 
     @property
     def requester(self) -> Requester:

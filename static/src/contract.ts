@@ -161,6 +161,7 @@ export interface Spec {
   command: string | null;
   envs: Record<string, string>;
   metadata: Record<string, unknown>;
+  parameters: Record<string, Record<string, unknown>>;
   retries: number;
   retryDelay: number | null;
   timeout: number | null;
@@ -219,6 +220,7 @@ export interface Execution {
   image: string;
   imageDigest: string | null;
   command: string | null;
+  parameters?: Record<string, string>;
   attempt: number;
   retries: number;
   timeout: number | null;
@@ -266,6 +268,7 @@ export interface Definition {
   image: string;
   command?: string | string[];
   envs?: Record<string, string>;
+  parameters?: Record<string, Record<string, unknown>>;
   startAt?: string;
   cron?: string;
   timezone?: string;

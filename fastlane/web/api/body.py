@@ -120,10 +120,12 @@ def _part(read: Callable[[Any], Any], missing: str | None = None) -> fields.Func
 
 class BodyObject:
     """An object in a body: fields by their keys, and no others. ``noun`` is the object's name in a fault; ``component`` is the name of its
-    schema in the OpenAPI document, if it is a whole body. ``hinted``: names that belong elsewhere in a job get a hint."""
+    schema in the OpenAPI document, if it is a whole body. ``hinted``: names that belong elsewhere in a job get a hint. ``optional``: a
+    request may come without it."""
 
-    def __init__(self, noun: str, component: str = "", hinted: bool = True, /, **fields: BodyField) -> None:
+    def __init__(self, noun: str, component: str = "", hinted: bool = True, optional: bool = False, /, **fields: BodyField) -> None:
         self.fields = fields
+        self.optional = optional
         self.component = component
         self.required = tuple(name for name, field in fields.items() if field.required)
         self._noun = noun

@@ -28,7 +28,7 @@ from fastlane.models.schedule import (
     read_moment,
     show_duration,
 )
-from fastlane.web.api import container, json_schema, notifications, serializer, values
+from fastlane.web.api import container, json_schema, notifications, parameters, serializer, values
 from fastlane.web.api.body import (
     BodyField,
     BodyObject,
@@ -275,6 +275,12 @@ FIELDS: Mapping[str, JobField] = {
         defined=envs(lambda job: job.spec.envs, optional=True),
         shown=envs(lambda spec: spec.envs),
         option=Option("-e --env", "NAME=VALUE", "A variable; NAME alone takes the value that it has here.", "variables"),
+    ),
+    "parameters": JobField(
+        JobType(parameters.read_parameters, parameters.PARAMETERS_SCHEMA),
+        f"Values that a run may be given, by name, up to {parameters.MAX_PARAMETERS}; the container has them as variables.",
+        defined=parameters.DEFINED,
+        shown=parameters.SHOWN,
     ),
     "startIn": JobField(
         JobType(lambda value: round(read_duration(value) * 1000), json_schema.DURATION),

@@ -38,6 +38,7 @@ HINTS: Hints = {
     "history": "retention",
     "keep": "retention",
     "limits": "resources",
+    "inputs": "parameters",
     "mem": "resources.memory",
     "parallelism": "concurrency",
     "schedule": "cron",
@@ -84,6 +85,8 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, 
     if faults:
         raise Invalid(faults)
     spec, schedule = Spec(**_spec_values(wanted)), _schedule_of(wanted, now, rules.timezone)
+    if faults := list(_parameter_faults(spec, schedule)):
+        raise Invalid(faults)
     if fault := _never_in_time(spec, schedule, now):
         raise Invalid([fault])
     if faults := rules.posts(spec):
@@ -146,6 +149,16 @@ def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule
     return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
 
 
+def _parameter_faults(spec: Spec, schedule: Schedule) -> Iterator[Fault]:
+    """The faults of parameters beside the job's other fields: a run that nobody asks for has only their defaults."""
+    for name, parameter in spec.parameters.items():
+        if name in spec.envs:
+            yield Fault(f"parameters.{name}", "is in envs as well; leave it out in one of them")
+        if parameter.required and parameter.default is None and not schedule.is_manual:
+            words = "is required, and the job also runs when nobody gives it; give it a default, or make the job manual"
+            yield Fault(f"parameters.{name}", words)
+
+
 def _never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
     """The fault of a job that would expire before it is first due."""
     first = schedule.first_tick(now)
@@ -177,6 +190,8 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     if faults:
         raise Invalid(faults)
     spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)
+    if faults := list(_parameter_faults(spec, schedule)):
+        raise Invalid(faults)
     if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := _never_in_time(spec, schedule, now)):
         raise Invalid([fault])
     if (faults := rules.posts(spec)) and not rules.posts(job.spec):

@@ -6,7 +6,7 @@ import { get, root } from "./server";
 export interface Session {
   needsLogin: boolean;
   user: string | null;
-  role: "read" | "run" | "admin" | null;
+  role: "read" | "trigger" | "run" | "admin" | null;
   canLogOut: boolean;
 }
 
