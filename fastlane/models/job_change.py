@@ -96,7 +96,8 @@ def missed_row(job: Job, run: MissedTicks, outcome: Outcome, *, now: int) -> Tic
     """The ledger's row for a run of ticks of a cron that did not fire."""
     key = cron_key(run.first)
     until, count, at_least = run.last, run.count, run.at_least
-    return unstarted_tick(job, key, outcome, due=run.first, now=now, reason=run.reason, until=until, count=count, at_least=at_least)
+    row = unstarted_tick(job, key, outcome, due=run.first, now=now, reason=run.reason, until=until, count=count, at_least=at_least)
+    return _named(job, row)
 
 
 def next_tick_id(job: Job) -> str:
@@ -189,7 +190,7 @@ def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, manner: Man
         raise ValueError(f"job {job.id} has no next tick")
     due, cron = job.next_tick, job.schedule.cron
     own_key = once_key(job.schedule_revision) if cron is None else cron_key(due)
-    row = unstarted_tick(job, own_key, Outcome.SKIPPED, due=due, now=now, reason=STOOD_IN.format(execution.id))
+    row = _named(job, unstarted_tick(job, own_key, Outcome.SKIPPED, due=due, now=now, reason=STOOD_IN.format(execution.id)))
     following = None if cron is None else next_tick(cron, due)
     return JobChange(replace(after, next_tick=following, last_tick=due), (row, tick), execution)
 
@@ -215,11 +216,18 @@ def _tick_of(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tic
     due, met = decision.tick.due, decision.tick.met
     key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
     if met.outcome in UNSTARTED:
-        return unstarted_tick(job, key, met.outcome, due=due, now=now, reason=met.reason), None
+        return _named(job, unstarted_tick(job, key, met.outcome, due=due, now=now, reason=met.reason)), None
     by = job.requested_by
     if by is not None and job.schedule.cron is not None:
         by = replace(by, trace=None)  # a run of next year belongs to no request of today
-    return make_tick(job, key, sequence=sequence, due=due, now=now, by=by, met=met)
+    tick, execution = make_tick(job, key, sequence=sequence, due=due, now=now, by=by, met=met)
+    return _named(job, tick), execution
+
+
+def _named(job: Job, tick: Tick) -> Tick:
+    """The row of one due time of the job's schedule, with the entries of the cron that it came from."""
+    cron = job.schedule.cron
+    return tick if cron is None or not cron.also or tick.count > 1 else replace(tick, entries=cron.due_at(tick.due))
 
 
 def pause(job: Job, *, now: int) -> Job:
@@ -281,7 +289,7 @@ def _cron_rows(job: Job, first: int, outcome: Outcome, why: str, *, now: int) ->
     late = None if end is None else _first_from(cron, max(first, end))
     if late is None or late > now:
         return rows, last, next_tick(cron, now)
-    rows.append(unstarted_tick(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=f"{TOO_LATE}: {why}"))
+    rows.append(_named(job, unstarted_tick(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=f"{TOO_LATE}: {why}")))
     return rows, late, None
 
 

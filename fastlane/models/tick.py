@@ -40,7 +40,8 @@ STARTS = OverlapDecision(Outcome.STARTED)
 @dataclass(frozen=True, slots=True)
 class Tick:
     """A row of the tick ledger. ``due`` and ``created_at`` are in milliseconds. A run of missed ticks is one row: ``due`` is the first due
-    time, ``until`` the last, ``count`` their number (``at_least``: or more)."""
+    time, ``until`` the last, ``count`` their number (``at_least``: or more). ``entries``: which of several entries of a cron it came from,
+    for people."""
 
     id: str
     job_id: str
@@ -53,6 +54,7 @@ class Tick:
     until: int | None = None
     count: int = 1
     at_least: bool = False
+    entries: str | None = None
 
 
 def once_key(schedule_revision: int) -> str:

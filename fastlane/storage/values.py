@@ -57,9 +57,15 @@ def schedule_to_json(schedule: Schedule) -> str:
         return orjson.dumps({**_NEVER, "overlap": schedule.overlap}).decode()
     stored: dict[str, Any] = {"kind": schedule.kind, "at": schedule.at}
     if schedule.cron is not None:
-        stored |= {"cron": schedule.cron.text, "timezone": schedule.cron.timezone}
+        stored |= {"cron": schedule.cron.text, **_zones(schedule.cron)}
         stored |= {"overlap": schedule.overlap, "catch_up": schedule.catch_up}
     return orjson.dumps(stored).decode()
+
+
+def _zones(cron: Cron) -> dict[str, Any]:
+    """The zone of a cron; or the entries of one that has several, which the release before must not take for one entry: it refuses a cron
+    without a zone."""
+    return {"entries": [[entry.text, entry.timezone] for entry in cron.entries]} if cron.also else {"timezone": cron.timezone}
 
 
 def schedule_from_json(text: str) -> Schedule:
@@ -69,7 +75,8 @@ def schedule_from_json(text: str) -> Schedule:
         return Schedule(ScheduleKind.MANUAL, overlap=Overlap(stored.get("overlap", Overlap.ALLOW)))
     if "cron" not in stored:
         return Schedule(ScheduleKind(stored["kind"]), stored["at"])
-    cron = Cron(stored["cron"], stored["timezone"])
+    first, *others = [Cron(*entry) for entry in stored.get("entries") or [(stored["cron"], stored["timezone"])]]
+    cron = Cron(first.text, first.timezone, tuple(others))
     return Schedule(ScheduleKind(stored["kind"]), stored["at"], cron, Overlap(stored["overlap"]), CatchUp(stored["catch_up"]))
 
 

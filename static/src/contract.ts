@@ -22,6 +22,13 @@ export interface TaskPage {
   prevUrl: string | null;
 }
 
+/** One of several entries of a cron. */
+export interface CronEntry {
+  cron: string;
+  timezone: string;
+  description: string;
+}
+
 /** When a job runs. */
 export interface Schedule {
   kind: "now" | "at" | "cron" | "manual";
@@ -29,6 +36,7 @@ export interface Schedule {
   cron?: string;
   timezone?: string;
   description?: string;
+  entries?: CronEntry[];
   overlap?: "allow" | "skip" | "queue" | "replace";
   catchUp?: "latest" | "none";
 }
@@ -270,7 +278,7 @@ export interface Definition {
   envs?: Record<string, string>;
   parameters?: Record<string, Record<string, unknown>>;
   startAt?: string;
-  cron?: string;
+  cron?: string | (string | Record<string, unknown>)[];
   timezone?: string;
   manual?: boolean;
   overlap?: "allow" | "skip" | "queue" | "replace";
@@ -585,6 +593,7 @@ export interface Tick {
   outcome: "started" | "queued" | "replaced" | "skipped" | "missed" | "expired" | "stopped";
   reason: string | null;
   execution: Link | null;
+  entries?: string;
   createdAt: string;
 }
 

@@ -28,6 +28,12 @@ UNSAID = (
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),
     ("cron", "never runs"),
+    ("cron.*", "is not a schedule"),  # likewise
+    ("cron.*", "cannot be the"),
+    ("cron.*", "never runs"),
+    ("cron.*", "is there twice"),
+    ("cron.*", "is not a time zone"),
+    ("cron.*", "is an offset"),
     ("timezone", "is not a time zone"),  # a name out of a list that changes
     ("timezone", "is an offset"),
     ("timezone", "is for a job with a cron"),  # of a PATCH, it depends on the job

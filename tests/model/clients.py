@@ -150,7 +150,8 @@ class Clients:
             return Schedule()
         if isinstance(when, tuple):
             text, overlap, catch_up = when
-            return Schedule(ScheduleKind.CRON, None, Cron(text), overlap, catch_up)
+            first, *others = map(Cron, text.split(";"))
+            return Schedule(ScheduleKind.CRON, None, replace(first, also=tuple(others)), overlap, catch_up)
         if isinstance(when, Overlap):
             return Schedule(ScheduleKind.MANUAL, overlap=when)
         return Schedule(ScheduleKind.AT, self._world.clock.now() + round(when * 1000))

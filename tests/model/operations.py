@@ -20,7 +20,8 @@ Values = tuple[Any, ...]
 MOST_STEPS = 120
 
 MANNERS = (PLAIN, PLAIN, PLAIN, KEYED, KEYED, TWICE, FORGETFUL, REUSED)
-CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *")
+CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *", "*/2 * * * *;*/3 * * * *")
+"""Entries of one cron are separated by semicolons."""
 
 COMMANDS = (
     (),

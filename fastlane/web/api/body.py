@@ -29,6 +29,8 @@ Hints = Mapping[str, str]
 MAX_FAULTS = 50
 """Faults that one answer names. A random body would have a hundred thousand."""
 _CAPITAL = re.compile("[A-Z]")
+WHOLE = None
+"""Stands for a part as a whole in a tree of faults that has its parts by name or place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def faults_of(tree: Mapping[Any, Any], given: Mapping[str, Any], hints: Hints | 
 
 def _flat(tree: Mapping[Any, Any], hints: Hints, path: str) -> Iterator[Fault]:
     for name, below in tree.items():
-        field = path + (str(name)[:80] or "(empty)")
+        field = path.removesuffix(".") if name is WHOLE else path + (str(name)[:80] or "(empty)")
         if isinstance(below, Mapping):
             yield from _flat(below, hints, f"{field}.")
         else:

@@ -13,7 +13,7 @@ from fastlane.models.container import NO_CONTAINER
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.web.api import container, notifications
-from fastlane.web.api.body import Hints, faults_of
+from fastlane.web.api.body import WHOLE, Hints, faults_of
 from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS
 
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
@@ -107,7 +107,11 @@ def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> 
     except ValidationError as error:
         wanted, tree = cast(dict[str, Any], error.valid_data), error.messages_dict
     for name, words in _combination_faults(given, wanted, partial):
-        tree.setdefault(name, []).append(words)
+        below = tree.setdefault(name, [])
+        if isinstance(below, dict):
+            below.setdefault(WHOLE, []).append(words)
+        else:
+            below.append(words)
     return wanted, [*(faults_of(tree, given, HINTS) if tree else ()), *rules.faults(wanted)]
 
 
@@ -145,7 +149,8 @@ def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule
         return Schedule(ScheduleKind.MANUAL, overlap=wanted.get("overlap", Overlap.ALLOW))
     if "cron" not in wanted:
         return Schedule()
-    cron = replace(wanted["cron"], timezone=wanted.get("timezone", timezone))
+    own = wanted.get("timezone", timezone)
+    cron = wanted["cron"].in_zones(lambda zone: zone or own)
     return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
 
 
@@ -222,8 +227,9 @@ def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> 
 def _fields(schedule: Schedule) -> dict[str, Any]:
     """A schedule as the values of the fields that make it."""
     if schedule.cron is not None:
+        own = schedule.cron.timezone
         return {
-            "cron": schedule.cron,
+            "cron": schedule.cron.in_zones(lambda zone: "" if zone == own else zone),
             "timezone": schedule.cron.timezone,
             "overlap": schedule.overlap,
             "catchUp": schedule.catch_up,

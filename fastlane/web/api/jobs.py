@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fastlane.clock import iso
-from fastlane.models.cron import describe
+from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Task, next_runs
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -13,6 +13,7 @@ from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.job import DEFINITION, SPEC
 from fastlane.web.api.notifications import LISTENERS, WEBHOOKS
+from fastlane.web.api.schedules import ENTRY, described
 from fastlane.web.api.serializer import LINK, Listing, Serializer
 
 JOB_STATUSES = (*Status, "scheduled", "paused", "idle")
@@ -21,22 +22,29 @@ STATUS_WORDS = (
     "execution."
 )
 
+CRON_WORDS = "As it was given; the expressions of several entries are joined by semicolons."
 KIND_WORDS = "now: once, when it was posted; at: once, later; cron: repeatedly; manual: when somebody runs it."
+
+
+def _entries(schedule: Schedule) -> Sequence[Cron] | None:
+    return schedule.cron.entries if schedule.cron is not None and schedule.cron.also else None
+
 
 SCHEDULE = Serializer[Schedule](
     "Schedule",
     "When a job runs.",
     kind=show.enum(ScheduleKind, lambda schedule: schedule.kind, KIND_WORDS),
     startAt=show.timestamp(lambda schedule: schedule.at, "Of a job that runs once, later.", null=True),
-    cron=show.string(lambda schedule: schedule.cron.text if schedule.cron else None, "As it was given.", optional=True),
+    cron=show.string(lambda schedule: schedule.cron.texts if schedule.cron else None, CRON_WORDS, optional=True),
     timezone=show.string(
         lambda schedule: schedule.cron.timezone if schedule.cron else None, "The zone whose clocks the cron means.", optional=True
     ),
     description=show.string(
-        lambda schedule: describe(schedule.cron.text) if schedule.cron else None,
+        lambda schedule: described(schedule.cron) if schedule.cron else None,
         "The cron in words, by the clocks of its zone.",
         optional=True,
     ),
+    entries=show.array(ENTRY, _entries, "The entries of a cron that has several.", optional=True),
     overlap=show.enum(
         Overlap,
         lambda schedule: schedule.overlap if schedule.cron or schedule.is_manual else None,
@@ -100,7 +108,7 @@ JOB_METADATA = Serializer[Job](
     envs=show.envs(lambda job: job.spec.envs),
     retries=show.integer(lambda job: job.spec.retries, "How many further attempts may follow a failed one."),
     timeout=show.seconds(lambda job: job.spec.timeout, "Seconds of running."),
-    cron=show.string(lambda job: job.schedule.cron.text if job.schedule.cron else None, "The cron, as it was given.", null=True),
+    cron=show.string(lambda job: job.schedule.cron.texts if job.schedule.cron else None, CRON_WORDS, null=True),
     expiration=show.timestamp(lambda job: job.spec.expiration, "It does not start after that.", null=True),
     notify=show.nested(LISTENERS, lambda job: job.spec.notify),
     webhooks=show.nested(WEBHOOKS, lambda job: job.spec.webhooks),
@@ -160,6 +168,7 @@ TICK = Serializer[tuple[Job, Tick]](
     outcome=show.enum(Outcome, lambda of: of[1].outcome, "What became of it."),
     reason=show.string(lambda of: of[1].reason, "Why nothing started, or what it waited for.", null=True),
     execution=show.nested(LINK, lambda of: (of[0].task_id, of[0].id, of[1].execution_id) if of[1].execution_id else None, null=True),
+    entries=show.string(lambda of: of[1].entries, "The entries that it came from, of a cron of several.", optional=True),
     createdAt=show.timestamp(lambda of: of[1].created_at, "When this was decided."),
 )
 

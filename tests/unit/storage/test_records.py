@@ -132,7 +132,10 @@ def test_a_spec_that_was_stored_before_there_were_rules_has_none():
 
 
 CRONS = [
-    Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), overlap, catch_up) for overlap in Overlap for catch_up in CatchUp
+    Schedule(ScheduleKind.CRON, None, cron, overlap, catch_up)
+    for overlap in Overlap
+    for catch_up in CatchUp
+    for cron in (Cron("0 8 * * *", "Europe/Berlin"), Cron("0 8 * * *", "Europe/Berlin", (Cron("@daily"), Cron("@weekly", "Asia/Tokyo"))))
 ]
 
 
