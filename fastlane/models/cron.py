@@ -455,6 +455,11 @@ class Cron:
         return "; ".join(f"{entry.text} ({entry.timezone})" for entry in self.entries if next_tick(entry, due - 1) == due)
 
 
+def joined(entries: Sequence[Cron]) -> Cron | None:
+    """One schedule of these entries; None without any."""
+    return Cron(entries[0].text, entries[0].timezone, tuple(entries[1:])) if entries else None
+
+
 MAX_ENTRIES = 20
 """Entries of one schedule. Each is asked for its next due time at each tick."""
 

@@ -89,7 +89,7 @@ def unstarted_events(job: Job, ticks: Sequence[Tick], *, now: int) -> Sequence[E
 def firing_rules(job: Job) -> FiringRules:
     """The rules by which the job's ticks fire."""
     schedule, spec = job.schedule, job.spec
-    return FiringRules(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration)
+    return FiringRules(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration, schedule.rules)
 
 
 def missed_row(job: Job, run: MissedTicks, outcome: Outcome, *, now: int) -> Tick:

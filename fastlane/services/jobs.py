@@ -154,7 +154,7 @@ class JobChanges(Service):
     async def release_waiting(self, job: Job) -> Execution | None:
         """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what to put into the queue. The
         job has been written by then, so a store that is down fails nothing: a worker looks again in half a minute."""
-        if job.schedule.overlap is not Overlap.ALLOW:
+        if not job.schedule.always_overlaps:
             return None
         try:
             waiting = await self._store.waiting(job.id)

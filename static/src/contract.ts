@@ -27,6 +27,8 @@ export interface CronEntry {
   cron: string;
   timezone: string;
   description: string;
+  overlap?: "allow" | "skip" | "queue" | "replace";
+  catchUp?: "latest" | "none";
 }
 
 /** When a job runs. */

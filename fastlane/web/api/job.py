@@ -298,9 +298,7 @@ FIELDS: Mapping[str, JobField] = {
     "cron": JobField(
         JobType(schedules.read_crons, schedules.CRON),
         "When it starts, repeatedly: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday); or a list of entries.",
-        defined=rendered(
-            lambda job, _: schedules.defined(job.schedule.cron) if job.schedule.cron else None, schedules.CRON, "The cron, as it was given."
-        ),
+        defined=rendered(schedules.defined, schedules.CRON, "The cron, as it was given."),
         scheduled=True,
         option=Option("--cron", "CRON", "Again and again: five fields (minute, hour, day, month, day of week), or @daily.", scheduled=True),
     ),

@@ -15,6 +15,7 @@ from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, s
 from fastlane.web.api import container, notifications
 from fastlane.web.api.body import WHOLE, Hints, faults_of
 from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS
+from fastlane.web.api.schedules import GivenCron, given_cron
 
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
 NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one; give cron or manual, or leave this out"
@@ -149,9 +150,8 @@ def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule
         return Schedule(ScheduleKind.MANUAL, overlap=wanted.get("overlap", Overlap.ALLOW))
     if "cron" not in wanted:
         return Schedule()
-    own = wanted.get("timezone", timezone)
-    cron = wanted["cron"].in_zones(lambda zone: zone or own)
-    return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
+    given: GivenCron = wanted["cron"]
+    return given.scheduled(wanted.get("timezone", timezone), wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
 
 
 def _parameter_faults(spec: Spec, schedule: Schedule) -> Iterator[Fault]:
@@ -227,9 +227,8 @@ def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> 
 def _fields(schedule: Schedule) -> dict[str, Any]:
     """A schedule as the values of the fields that make it."""
     if schedule.cron is not None:
-        own = schedule.cron.timezone
         return {
-            "cron": schedule.cron.in_zones(lambda zone: "" if zone == own else zone),
+            "cron": given_cron(schedule),
             "timezone": schedule.cron.timezone,
             "overlap": schedule.overlap,
             "catchUp": schedule.catch_up,

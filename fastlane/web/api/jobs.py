@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastlane.clock import iso
 from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Task, next_runs
-from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule import CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.services.reads.lists import JobDetail, JobView, TaskJobsView, TicksView
@@ -26,8 +26,8 @@ CRON_WORDS = "As it was given; the expressions of several entries are joined by 
 KIND_WORDS = "now: once, when it was posted; at: once, later; cron: repeatedly; manual: when somebody runs it."
 
 
-def _entries(schedule: Schedule) -> Sequence[Cron] | None:
-    return schedule.cron.entries if schedule.cron is not None and schedule.cron.also else None
+def _entries(schedule: Schedule) -> Sequence[tuple[Cron, EntryRules]] | None:
+    return schedule.entries if len(schedule.entries) > 1 or schedule.rules else None
 
 
 SCHEDULE = Serializer[Schedule](
@@ -44,7 +44,7 @@ SCHEDULE = Serializer[Schedule](
         "The cron in words, by the clocks of its zone.",
         optional=True,
     ),
-    entries=show.array(ENTRY, _entries, "The entries of a cron that has several.", optional=True),
+    entries=show.array(ENTRY, _entries, "The entries of a cron that has several, or rules of their own.", optional=True),
     overlap=show.enum(
         Overlap,
         lambda schedule: schedule.overlap if schedule.cron or schedule.is_manual else None,

@@ -10,7 +10,7 @@ from fastlane.models.cron import Cron
 from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
 from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import NO_RETENTION, Retention
-from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule import NO_RULES, CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
 from fastlane.storage import values
@@ -139,10 +139,15 @@ CRONS = [
 ]
 
 
+RULED = [
+    Schedule(ScheduleKind.CRON, None, cron, rules=(EntryRules(overlap, catch_up), *(NO_RULES for _ in cron.also)))
+    for overlap, catch_up in ((Overlap.SKIP, None), (None, CatchUp.NONE), (Overlap.ALLOW, CatchUp.LATEST))
+    for cron in (Cron("@daily"), Cron("@daily", "UTC", (Cron("@weekly"),)))
+]
 MANUAL = [Schedule(ScheduleKind.MANUAL, overlap=overlap) for overlap in Overlap]
 
 
-@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *MANUAL, *CRONS])
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *MANUAL, *RULED, *CRONS])
 def test_a_schedule_comes_back(schedule):
     assert values.schedule_from_json(values.schedule_to_json(schedule)) == schedule
 
