@@ -3,6 +3,7 @@
 import { FINAL } from "../api";
 import { el, say, the } from "../dom";
 import { count, isolated, shortId } from "../words";
+import { run } from "./runform";
 import { api, pages, send } from "./server";
 import type { Job } from "./shapes";
 
@@ -68,7 +69,9 @@ export async function act(button: HTMLElement, job: Job): Promise<void> {
   const { question, done } = ACTIONS[verb]!;
   if (question && !(await confirmed(...question(job)))) return;
   if (verb === "delete") await send("DELETE", api.job(job.taskId, job.id, "", { stop: "1" }));
-  else await send("POST", api.job(job.taskId, job.id, verb));
+  else if (verb === "run") {
+    if (!(await run(job))) return;
+  } else await send("POST", api.job(job.taskId, job.id, verb));
   say(done);
   if (verb === "delete") location.assign(pages.task(job.taskId));
 }
