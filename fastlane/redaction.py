@@ -13,6 +13,7 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 from fastlane.log import MASK, one_line, scrub
+from fastlane.secret_text import SecretText
 
 MIN_SECRET = 4
 """Characters. A shorter value also occurs in ordinary words, so it is not cut out of messages."""
@@ -48,9 +49,13 @@ class Redaction:
         lower = name.lower()
         return any(word in lower for word in self._anywhere) or not self._whole.isdisjoint(re.split("[_-]", lower))
 
+    def is_secret_value(self, name: str, value: str) -> bool:
+        """Whether the value of this variable is secret, by its name or by itself."""
+        return isinstance(value, SecretText) or self.is_secret(name)
+
     def envs(self, envs: Mapping[str, str]) -> dict[str, str]:
         """Environment variables, with a mask in place of each secret."""
-        return {name: MASK if self.is_secret(name) else self.text(value) for name, value in envs.items()}
+        return {name: MASK if self.is_secret_value(name, value) else self.text(value) for name, value in envs.items()}
 
     def text(self, text: str) -> str:
         """A text without the passwords of the URLs in it: before the ``@``, and as parameters with a secret name."""
@@ -71,7 +76,7 @@ class Redaction:
 
     def _secrets(self, envs: Mapping[str, str]) -> Iterator[str]:
         for name, value in envs.items():
-            if self.is_secret(name):
+            if self.is_secret_value(name, value):
                 yield value
             yield from _url_passwords(value)
 

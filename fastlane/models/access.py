@@ -9,6 +9,8 @@ class Role(StrEnum):
     """What a principal may do; each role includes those before it."""
 
     READ = "read"
+    TRIGGER = "trigger"
+    """Run and stop jobs that are there, with the parameters that they declare."""
     RUN = "run"
     ADMIN = "admin"
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
+from heapq import merge
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -425,10 +426,42 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A periodic schedule: the expression as written, and the IANA name of its time zone. Made by ``read_cron``."""
+    """A periodic schedule: the expression as written, and the IANA name of its time zone. Made by ``read_cron``. A schedule of several
+    entries has the others as ``also``: it is due when any of them is, and once when several are."""
 
     text: str
     timezone: str = "UTC"
+    also: tuple["Cron", ...] = ()
+
+    @property
+    def entries(self) -> tuple["Cron", ...]:
+        """Each entry by itself."""
+        return (Cron(self.text, self.timezone), *self.also) if self.also else (self,)
+
+    @property
+    def texts(self) -> str:
+        """The expressions of all entries, for people."""
+        return "; ".join(entry.text for entry in self.entries)
+
+    def in_zones(self, zones: Callable[[str], str]) -> "Cron":
+        """The same schedule, with another zone for each entry, by the one that it has."""
+        also = tuple(entry.in_zones(zones) for entry in self.also)
+        return Cron(self.text, zones(self.timezone), also)
+
+    def due_at(self, due: int) -> str | None:
+        """Which of several entries are due at that moment (milliseconds), for people; None when there is only one."""
+        if not self.also:
+            return None
+        return "; ".join(f"{entry.text} ({entry.timezone})" for entry in self.entries if next_tick(entry, due - 1) == due)
+
+
+def joined(entries: Sequence[Cron]) -> Cron | None:
+    """One schedule of these entries; None without any."""
+    return Cron(entries[0].text, entries[0].timezone, tuple(entries[1:])) if entries else None
+
+
+MAX_ENTRIES = 20
+"""Entries of one schedule. Each is asked for its next due time at each tick."""
 
 
 def read_cron(text: object, timezone: object = None) -> Cron:
@@ -467,6 +500,18 @@ def last_tick(cron: Cron, after: int, until: int) -> int | None:
 
 
 def _ticks(cron: Cron, after: int) -> Iterator[int]:
+    """The due times of all entries after a moment, in order, each once."""
+    if not cron.also:
+        yield from _entry_ticks(cron, after)
+        return
+    last = None
+    for moment in merge(*(_entry_ticks(entry, after) for entry in cron.entries)):
+        if moment != last:
+            yield moment
+        last = moment
+
+
+def _entry_ticks(cron: Cron, after: int) -> Iterator[int]:
     """The due times after a moment, in order. Those in the second pass of a repeated hour wait in ``again`` for the first pass to end."""
     if after > LAST_MOMENT - 2 * DAY:
         return

@@ -16,6 +16,7 @@ from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Res
 from fastlane.models.cron import next_tick
 from fastlane.models.log import Head
 from fastlane.models.notify import Mailbox, Webhook
+from fastlane.models.parameter import Parameter, values_of
 from fastlane.models.retention import NO_RETENTION, Retention
 from fastlane.models.schedule import Overlap, Schedule, expiry
 from fastlane.models.status import FINAL, Status
@@ -32,7 +33,8 @@ class Spec:
     run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
     (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people; jobs
     are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` get a message when its executions end. ``retention``: rules
-    for its history, where they are stricter than the server's. Without a success for ``expect_every`` it is late.
+    for its history, where they are stricter than the server's. Without a success for ``expect_every`` it is late. ``parameters`` are values
+    that a run may be given; ``arguments`` are those that this run was given (a job's own spec has none).
     """
 
     image: str
@@ -54,6 +56,18 @@ class Spec:
     notify: tuple[Mailbox, ...] = ()
     retention: Retention = NO_RETENTION
     expect_every: int | None = None
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """The values of its parameters, as ``SecretText`` where they are secret."""
+        return values_of(self.parameters, self.arguments) if self.parameters else {}
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """All variables of its container but for fastlane's own: its environment, and its parameters."""
+        return {**self.envs, **self.values} if self.parameters else self.envs
 
     def expires_at(self, due: int) -> int | None:
         """The moment after which the container of a tick with this due time must not start; None when there is none."""

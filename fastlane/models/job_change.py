@@ -43,6 +43,7 @@ TICK_EVENTS = {
 PAUSED = "the job was paused"
 REPLACED = "the job got other details before it fired"
 STOPPED = "the job was stopped before it fired"
+STOOD_IN = "execution {} was run by hand in its place (reschedule)"
 TOO_LATE = "it had expired by the time a worker looked at it"
 
 
@@ -88,14 +89,15 @@ def unstarted_events(job: Job, ticks: Sequence[Tick], *, now: int) -> Sequence[E
 def firing_rules(job: Job) -> FiringRules:
     """The rules by which the job's ticks fire."""
     schedule, spec = job.schedule, job.spec
-    return FiringRules(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration)
+    return FiringRules(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration, schedule.rules)
 
 
 def missed_row(job: Job, run: MissedTicks, outcome: Outcome, *, now: int) -> Tick:
     """The ledger's row for a run of ticks of a cron that did not fire."""
     key = cron_key(run.first)
     until, count, at_least = run.last, run.count, run.at_least
-    return unstarted_tick(job, key, outcome, due=run.first, now=now, reason=run.reason, until=until, count=count, at_least=at_least)
+    row = unstarted_tick(job, key, outcome, due=run.first, now=now, reason=run.reason, until=until, count=count, at_least=at_least)
+    return _named(job, row)
 
 
 def next_tick_id(job: Job) -> str:
@@ -163,14 +165,34 @@ def edit(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | 
     return JobChange(watched(job, after, now))
 
 
-def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: OverlapDecision = STARTS, key: str | None = None) -> JobChange:
-    """Adds a tick that is due now and runs ``spec``. The job's schedule, pause and stop stay as they are: a stop covers only ticks with a
-    lower sequence. ``met``: what was decided because of earlier executions. ``key``: the tick's, for a request that may be tried again, so
-    that it makes one tick (None: a new key)."""
+@dataclass(frozen=True, slots=True)
+class ManualTick:
+    """How a tick that somebody asked for is made. ``met``: what was decided because of earlier executions. ``key``: the tick's, for a
+    request that may be tried again, so that it makes one tick (None: a new key). ``stands_in``: it takes the place of the next tick."""
+
+    met: OverlapDecision = STARTS
+    key: str | None = None
+    stands_in: bool = False
+
+
+USUAL = ManualTick()
+
+
+def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, manner: ManualTick = USUAL) -> JobChange:
+    """Adds a tick that is due now and runs ``spec``. The job's pause and stop stay as they are, and so does its schedule, unless the tick
+    stands in for the next one, which then is a row of the ledger. A stop covers only ticks with a lower sequence."""
     after = replace(job, sequence=job.sequence + 1)
-    key = manual_key(now) if key is None else key
-    tick, execution = make_tick(replace(after, spec=spec), key, sequence=after.sequence, due=now, now=now, by=by, met=met)
-    return JobChange(after, (tick,), execution)
+    key = manual_key(now) if manner.key is None else manner.key
+    tick, execution = make_tick(replace(after, spec=spec), key, sequence=after.sequence, due=now, now=now, by=by, met=manner.met)
+    if not manner.stands_in:
+        return JobChange(after, (tick,), execution)
+    if job.next_tick is None:
+        raise ValueError(f"job {job.id} has no next tick")
+    due, cron = job.next_tick, job.schedule.cron
+    own_key = once_key(job.schedule_revision) if cron is None else cron_key(due)
+    row = _named(job, unstarted_tick(job, own_key, Outcome.SKIPPED, due=due, now=now, reason=STOOD_IN.format(execution.id)))
+    following = None if cron is None else next_tick(cron, due)
+    return JobChange(replace(after, next_tick=following, last_tick=due), (row, tick), execution)
 
 
 def fire(job: Job, *, others: Sequence[Execution] = (), now: int, refused: str | None = None) -> JobChange:
@@ -194,11 +216,18 @@ def _tick_of(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tic
     due, met = decision.tick.due, decision.tick.met
     key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
     if met.outcome in UNSTARTED:
-        return unstarted_tick(job, key, met.outcome, due=due, now=now, reason=met.reason), None
+        return _named(job, unstarted_tick(job, key, met.outcome, due=due, now=now, reason=met.reason)), None
     by = job.requested_by
     if by is not None and job.schedule.cron is not None:
         by = replace(by, trace=None)  # a run of next year belongs to no request of today
-    return make_tick(job, key, sequence=sequence, due=due, now=now, by=by, met=met)
+    tick, execution = make_tick(job, key, sequence=sequence, due=due, now=now, by=by, met=met)
+    return _named(job, tick), execution
+
+
+def _named(job: Job, tick: Tick) -> Tick:
+    """The row of one due time of the job's schedule, with the entries of the cron that it came from."""
+    cron = job.schedule.cron
+    return tick if cron is None or not cron.also or tick.count > 1 else replace(tick, entries=cron.due_at(tick.due))
 
 
 def pause(job: Job, *, now: int) -> Job:
@@ -260,7 +289,7 @@ def _cron_rows(job: Job, first: int, outcome: Outcome, why: str, *, now: int) ->
     late = None if end is None else _first_from(cron, max(first, end))
     if late is None or late > now:
         return rows, last, next_tick(cron, now)
-    rows.append(unstarted_tick(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=f"{TOO_LATE}: {why}"))
+    rows.append(_named(job, unstarted_tick(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=f"{TOO_LATE}: {why}")))
     return rows, late, None
 
 

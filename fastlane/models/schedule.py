@@ -5,6 +5,7 @@ A reader takes what a user wrote, and returns a moment or raises ValueError, who
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +13,7 @@ from enum import StrEnum
 from pytimeparse.timeparse import timeparse
 
 from fastlane.errors import quoted
-from fastlane.models.cron import Cron, next_tick
+from fastlane.models.cron import Cron, joined, next_tick
 
 TEN_YEARS = 10 * 366 * 86_400
 LARGEST_UNIX_SECONDS = 100_000_000_000
@@ -52,14 +53,53 @@ class CatchUp(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EntryRules:
+    """The rules of one entry of a cron, where they differ from its schedule's (None: they do not)."""
+
+    overlap: Overlap | None = None
+    catch_up: CatchUp | None = None
+
+
+NO_RULES = EntryRules()
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a job's ticks are due: ``at`` (milliseconds) for one of kind ``AT``, by ``cron`` for one of kind ``CRON``."""
+    """When a job's ticks are due: ``at`` (milliseconds) for one of kind ``AT``, by ``cron`` for one of kind ``CRON``. ``rules``: the own
+    rules of each entry of the cron; empty when none has any."""
 
     kind: ScheduleKind = ScheduleKind.NOW
     at: int | None = None
     cron: Cron | None = None
     overlap: Overlap = Overlap.ALLOW
     catch_up: CatchUp = CatchUp.LATEST
+    rules: tuple[EntryRules, ...] = ()
+
+    @property
+    def entries(self) -> Sequence[tuple[Cron, EntryRules]]:
+        """The entries of its cron, with their rules."""
+        if self.cron is None:
+            return ()
+        return list(zip(self.cron.entries, self.rules or (NO_RULES,) * len(self.cron.entries), strict=True))
+
+    @property
+    def always_overlaps(self) -> bool:
+        """Whether none of its ticks, nor a run by hand, ever waits for an execution under way, is skipped, or has one stopped."""
+        return self.overlap is Overlap.ALLOW and all(one.overlap in (None, Overlap.ALLOW) for one in self.rules)
+
+    def overlap_at(self, due: int) -> Overlap:
+        """The rule of the tick that is due then (milliseconds): of several entries that are due, the first one's."""
+        if not self.rules:
+            return self.overlap
+        own = next((rules.overlap for entry, rules in self.entries if next_tick(entry, due - 1) == due), None)
+        return own or self.overlap
+
+    @property
+    def caught_up(self) -> Cron | None:
+        """The entries of which the latest missed tick runs late; None when none has that rule."""
+        if not self.rules:
+            return self.cron if self.catch_up is CatchUp.LATEST else None
+        return joined([entry for entry, rules in self.entries if (rules.catch_up or self.catch_up) is CatchUp.LATEST])
 
     def first_tick(self, now: int) -> int | None:
         """The due time of the first tick after ``now``; None for a job that runs at once, and for one that has no tick of its own."""

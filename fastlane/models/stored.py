@@ -118,7 +118,8 @@ def _form(hint: Any) -> tuple[Convert | None, Convert]:
     if hint is Any:
         return None, lambda value: value
     if origin is not None and issubclass(origin, Mapping):
-        return dict, _mapping_reader(_form(inner[1])[1])
+        write, read = _form(inner[1])
+        return _mapping_writer(write), _mapping_reader(read)
     if issubclass(hint, StrEnum):
         return None, hint
     if hint in NUMBERS or hint in (str, int, bool):
@@ -139,6 +140,10 @@ def _tuple(write: Convert | None, read: Convert) -> tuple[Convert | None, Conver
         return tuple(map(read, stored))
 
     return write and (lambda values: [write(value) for value in values]), read_all
+
+
+def _mapping_writer(write: Convert | None) -> Convert:
+    return dict if write is None else lambda values: {name: write(value) for name, value in values.items()}
 
 
 def _mapping_reader(read: Convert) -> Convert:

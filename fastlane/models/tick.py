@@ -8,7 +8,7 @@ from fastlane.models.access import Requester
 from fastlane.models.cron import Cron, last_tick, next_tick, ticks_between
 from fastlane.models.ids import derived_id, new_id
 from fastlane.models.job import Execution, Job, is_under_way
-from fastlane.models.schedule import CatchUp, Overlap, expiry
+from fastlane.models.schedule import CatchUp, EntryRules, Overlap, Schedule, ScheduleKind, expiry
 
 
 class Outcome(StrEnum):
@@ -40,7 +40,8 @@ STARTS = OverlapDecision(Outcome.STARTED)
 @dataclass(frozen=True, slots=True)
 class Tick:
     """A row of the tick ledger. ``due`` and ``created_at`` are in milliseconds. A run of missed ticks is one row: ``due`` is the first due
-    time, ``until`` the last, ``count`` their number (``at_least``: or more)."""
+    time, ``until`` the last, ``count`` their number (``at_least``: or more). ``entries``: which of several entries of a cron it came from,
+    for people."""
 
     id: str
     job_id: str
@@ -53,6 +54,7 @@ class Tick:
     until: int | None = None
     count: int = 1
     at_least: bool = False
+    entries: str | None = None
 
 
 def once_key(schedule_revision: int) -> str:
@@ -161,7 +163,7 @@ def meet(overlap: Overlap, others: Sequence[Execution]) -> OverlapDecision:
 def awaited(job: Job | None, waiting: Execution, others: Sequence[Execution]) -> list[Execution]:
     """What an execution of the job that waits has to wait for, oldest first. Nothing once its job allows overlap, was deleted or stopped:
     in the last two cases, the worker that claims it ends it."""
-    if job is None or not waiting.belongs_to(job) or job.stops(waiting.sequence) or job.schedule.overlap is Overlap.ALLOW:
+    if job is None or not waiting.belongs_to(job) or job.stops(waiting.sequence) or job.schedule.always_overlaps:
         return []
     return [one for one in others if _comes_first(one, waiting)]
 
@@ -197,6 +199,12 @@ class FiringRules:
     catch_up: CatchUp = CatchUp.LATEST
     expires_in: int | None = None
     expiration: int | None = None
+    entries: tuple[EntryRules, ...] = ()
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule that has these rules, as far as they are about its ticks."""
+        return Schedule(ScheduleKind.CRON, None, self.cron, self.overlap, self.catch_up, self.entries)
 
     def expires_at(self, due: int) -> int | None:
         """The latest moment at which the container of a tick due at ``due`` may start; None without one."""
@@ -244,7 +252,7 @@ def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), n
     cron = timing.cron
     if cron is None:
         return Decision(_outcome(timing, due, others, now, refused), None, None)
-    firing, last_missed = _split(cron, timing.catch_up, due, now)
+    firing, last_missed = _split(cron, timing.schedule.caught_up, due, now)
     why = f"was due more than a minute before anything could start it (catchUp: {timing.catch_up})"
     missed = None if last_missed is None else missed_ticks(cron, due, last_missed, why)
     if firing is None:
@@ -254,8 +262,9 @@ def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), n
     return Decision(_outcome(timing, firing, others, now, refused), missed, following)
 
 
-def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | None, int | None]:
-    """The tick that fires now, and the last one that was missed. ``due`` is the first due tick."""
+def _split(cron: Cron, caught_up: Cron | None, due: int, now: int) -> tuple[int | None, int | None]:
+    """The tick that fires now, and the last one that was missed before it. ``due`` is the first due tick; ``caught_up``: the entries whose
+    latest tick runs late."""
     in_time = now - GRACE
     if due >= in_time:
         return due, None
@@ -263,9 +272,10 @@ def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | Non
     fresh = next_tick(cron, in_time - 1)
     if fresh is not None and fresh <= now:
         return fresh, last
-    if catch_up is CatchUp.NONE:
+    late = last if caught_up == cron else None if caught_up is None else last_tick(caught_up, due - 1, in_time - 1)
+    if late is None:
         return None, last
-    return last, last_tick(cron, due, last - 1) or (due if due < last else None)
+    return late, last_tick(cron, due, late - 1) or (due if due < late else None)
 
 
 def missed_ticks(cron: Cron, first: int, last: int, reason: str) -> MissedTicks:
@@ -282,4 +292,4 @@ def _outcome(timing: FiringRules, due: int, others: Sequence[Execution], now: in
         return DueTick(due, OverlapDecision(Outcome.EXPIRED, "it had expired by the time a worker looked at it"))
     if refused is not None:
         return DueTick(due, OverlapDecision(Outcome.SKIPPED, refused))
-    return DueTick(due, meet(timing.overlap, others))
+    return DueTick(due, meet(timing.schedule.overlap_at(due), others))

@@ -215,7 +215,7 @@ def mail_writer(make_payload: MakePayload, redact: Redact, interval: float) -> C
     def write(subject: Subject, delivery: Delivery, parts: MailParts) -> MailMessage:
         payload = make_payload(subject, delivery)
         latest = subject.latest if isinstance(subject, JobState) else subject
-        lines = _printable(redact(parts.lines, {} if latest is None else latest.spec.envs))
+        lines = _printable(redact(parts.lines, {} if latest is None else latest.spec.variables))
         address = delivery.target.address if isinstance(delivery.target, Mailbox) else ""
         heading = _subject(payload)
         rows = list(_job_rows(payload) if isinstance(subject, JobState) else _rows(payload))

@@ -411,7 +411,7 @@ def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False)
         epoch=execution.epoch,
         scheduled_for=execution.scheduled_for,
         command=execution.spec.command,
-        envs=execution.spec.envs if trace is None else {ENV: trace.text, **execution.spec.envs},
+        envs=execution.spec.variables if trace is None else {ENV: trace.text, **execution.spec.variables},
         resources=execution.spec.resources.within(pool.limits) if pool else execution.spec.resources,
         container=execution.spec.container,
     )

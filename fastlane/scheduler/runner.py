@@ -121,7 +121,7 @@ class Runner:
         if execution is None:
             await self._queue.finish({assignment.id: assignment.lease.revision})
             return
-        may_quote(execution.spec.envs)
+        may_quote(execution.spec.variables)
         if execution.status in STARTING and assignment.epoch is None:
             if await self._hosts.is_elsewhere(execution):
                 assignment.give_away()

@@ -4,7 +4,6 @@ import structlog
 
 from fastlane.models.job import Execution, Job
 from fastlane.models.job_change import fire
-from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.queue.executions import WaitingQuotas
 from fastlane.queue.port import Lease, execution_entry
@@ -47,7 +46,7 @@ class Timer:
             await self._put_again(latest)
         if first:
             await self._put_again(await self._store.waiting(job.id))
-        others = () if job.schedule.overlap is Overlap.ALLOW else await self._store.under_way_of(job.task_id, job.id)
+        others = () if job.schedule.always_overlaps else await self._store.under_way_of(job.task_id, job.id)
         refused = None if job.schedule.cron is None else await self._quotas.refusal(job.task_id)
         firing = fire(job, others=others, now=max(now, self._clock.now()), refused=refused)
         if not await self._store.advance(job, firing.job, firing.ticks, firing.execution, None, firing.recorded(self._clock.now())):

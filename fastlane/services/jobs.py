@@ -7,8 +7,8 @@ Decides whether a pool takes a job, by the task's id and by what the job asks fo
 effect once.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +22,8 @@ from fastlane.models.container import Resources
 from fastlane.models.event import EventKind
 from fastlane.models.ids import DAY, IdempotencyKey, IdempotencyRecord, new_id
 from fastlane.models.job import Execution, ExpectedVersions, Job, Spec, is_under_way, job_status, next_runs
-from fastlane.models.job_change import JobChange, next_tick_id
+from fastlane.models.job_change import JobChange, ManualTick, next_tick_id
+from fastlane.models.parameter import value_faults
 from fastlane.models.pool import Pool, pool_for, refusals
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -153,7 +154,7 @@ class JobChanges(Service):
     async def release_waiting(self, job: Job) -> Execution | None:
         """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what to put into the queue. The
         job has been written by then, so a store that is down fails nothing: a worker looks again in half a minute."""
-        if job.schedule.overlap is not Overlap.ALLOW:
+        if not job.schedule.always_overlaps:
             return None
         try:
             waiting = await self._store.waiting(job.id)
@@ -464,6 +465,19 @@ def first_run(schedule: Schedule, now: int) -> int | None:
     return moment if schedule.cron is not None or schedule.is_manual else max(moment or now, now)
 
 
+@dataclass(frozen=True, slots=True)
+class RunWish:
+    """What a run by hand is to be like. ``force``: at once, beside anything else of the job. ``parameters``: the values that it is given.
+    ``reschedule``: in place of the job's next tick."""
+
+    force: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    reschedule: bool = False
+
+
+USUAL_RUN = RunWish()
+
+
 class ManualRuns(JobService):
     """Adds a tick to a job that is due now. A stop that was answered earlier does not cover it; a later stop does.
 
@@ -473,16 +487,23 @@ class ManualRuns(JobService):
     """
 
     async def run(
-        self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None, *, force: bool = False
+        self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None, *, wish: RunWish = USUAL_RUN
     ) -> Enqueued:
-        """Runs the job once now. Its schedule, stop and pause stay as they are. While it runs, its ``overlap`` says what follows, as for a
-        tick; Conflict is raised in place of a skipped tick. With ``force`` it runs at once, beside anything else of it."""
+        """Runs the job once now. Its stop and pause stay as they are. While it runs, its ``overlap`` says what follows, as for a tick;
+        Conflict is raised in place of a skipped tick, and for a wish to reschedule a job without a tick to come. Raises Invalid for
+        parameters that the job does not take."""
 
         tick = manual_key(self._clock.now())
 
         async def step(seen: Job, now: int) -> JobChange:
-            change = self._run_now(tick, seen, seen.spec, now, by, STARTS if force else await self._met(seen))
-            return change.with_event(EventKind.JOB_RUN, now, by)
+            if faults := list(value_faults(seen.spec.parameters, wish.parameters)):
+                raise Invalid(faults)
+            if wish.reschedule and seen.next_run(now) is None:
+                raise Conflict(f"job {job_id} has no tick to come in whose place it could run; leave reschedule out")
+            spec = replace(seen.spec, arguments=wish.parameters) if wish.parameters else seen.spec
+            manner = ManualTick(STARTS if wish.force else await self._met(seen), tick, wish.reschedule)
+            detail = {"reschedule": True} if wish.reschedule else {}
+            return self._run_now(seen, spec, now, by, manner).with_event(EventKind.JOB_RUN, now, by, **detail)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
@@ -493,7 +514,7 @@ class ManualRuns(JobService):
         tick = manual_key(self._clock.now())
 
         async def step(seen: Job, now: int) -> JobChange:
-            change = self._run_now(tick, seen, await self._last_spec(seen, now), now, by)
+            change = self._run_now(seen, await self._last_spec(seen, now), now, by, ManualTick(key=tick))
             return change.with_event(EventKind.JOB_RETRIED, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
@@ -512,15 +533,15 @@ class ManualRuns(JobService):
             raise Conflict(f"{met.reason}; run it when that has ended, or add ?force=1 to start it beside that")
         return met
 
-    def _run_now(self, tick: str, seen: Job, spec: Spec, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
-        """How the job changes. ``tick``: the key of the tick, which a request chooses once, however often it tries."""
+    def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None, manner: ManualTick) -> JobChange:
+        """How the job changes. The key of the tick is chosen once for a request, however often it tries."""
         if spec.is_over(now):
             moment = iso(spec.expiration or 0)
             raise Conflict(f"the expiration of job {seen.id} was {moment}, so it would not start; send a PUT with a later one")
         pool = pool_for(self._pools, seen.task_id)
         if pool is not None:
             check_allowed(pool, spec)
-        return job_change.run_now(seen, spec, now=now, by=by, met=met, key=tick)
+        return job_change.run_now(seen, spec, now=now, by=by, manner=manner)
 
     async def _last_spec(self, job: Job, now: int) -> Spec:
         """What the job's last execution ran. The execution is read after the job: a newer one changes the job, and the step is repeated."""

@@ -299,7 +299,7 @@ OF_EXECUTION: Condition[Event] = Condition("execution_id IS NOT NULL")
 TASKS = Record("tasks", Task, "task")
 JOBS = Record("jobs", Job, "job", format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since")), flags=(TO_COME, TO_CHECK))
 """What is stored of a job beside its fields: the labels of its spec as a list, by which it is found."""
-TICKS = Record("ticks", Tick, "tick")
+TICKS = Record("ticks", Tick, "tick", format=RowFormat(later=("entries",)))
 EXECUTIONS = Record(
     "executions",
     Execution,

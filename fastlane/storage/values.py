@@ -11,12 +11,12 @@ import orjson
 
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
-from fastlane.models.cron import Cron
+from fastlane.models.cron import Cron, joined
 from fastlane.models.delivery import Attempt, Target
 from fastlane.models.job import Failure, FailureReason, Spec, Usage
 from fastlane.models.log import Mark, Piece
 from fastlane.models.notify import Mailbox
-from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule import NO_RULES, CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.stored import MAILBOX, SPEC as STORED_SPEC, WEBHOOK
 
 REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
@@ -57,9 +57,22 @@ def schedule_to_json(schedule: Schedule) -> str:
         return orjson.dumps({**_NEVER, "overlap": schedule.overlap}).decode()
     stored: dict[str, Any] = {"kind": schedule.kind, "at": schedule.at}
     if schedule.cron is not None:
-        stored |= {"cron": schedule.cron.text, "timezone": schedule.cron.timezone}
+        stored |= {"cron": schedule.cron.text, **_zones(schedule)}
         stored |= {"overlap": schedule.overlap, "catch_up": schedule.catch_up}
     return orjson.dumps(stored).decode()
+
+
+def _zones(schedule: Schedule) -> dict[str, Any]:
+    """The zone of a cron; or the entries of one that has several, or rules of its own, which the release before must not take for a plain
+    one: it refuses a cron without a zone."""
+    entries = schedule.entries
+    if len(entries) == 1 and not schedule.rules:
+        return {"timezone": entries[0][0].timezone}
+    return {"entries": [[entry.text, entry.timezone, rules.overlap, rules.catch_up] for entry, rules in entries]}
+
+
+def _rules(overlap: str | None, catch_up: str | None) -> EntryRules:
+    return EntryRules(None if overlap is None else Overlap(overlap), None if catch_up is None else CatchUp(catch_up))
 
 
 def schedule_from_json(text: str) -> Schedule:
@@ -69,8 +82,11 @@ def schedule_from_json(text: str) -> Schedule:
         return Schedule(ScheduleKind.MANUAL, overlap=Overlap(stored.get("overlap", Overlap.ALLOW)))
     if "cron" not in stored:
         return Schedule(ScheduleKind(stored["kind"]), stored["at"])
-    cron = Cron(stored["cron"], stored["timezone"])
-    return Schedule(ScheduleKind(stored["kind"]), stored["at"], cron, Overlap(stored["overlap"]), CatchUp(stored["catch_up"]))
+    rows = stored.get("entries") or [(stored["cron"], stored["timezone"], None, None)]
+    cron = joined([Cron(text, timezone) for text, timezone, _, _ in rows])
+    own = tuple(_rules(overlap, catch_up) for _, _, overlap, catch_up in rows)
+    common = Overlap(stored["overlap"]), CatchUp(stored["catch_up"])
+    return Schedule(ScheduleKind(stored["kind"]), stored["at"], cron, *common, own if any(one != NO_RULES for one in own) else ())
 
 
 def requester_to_json(requester: Requester | None) -> str | None:

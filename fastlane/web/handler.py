@@ -222,7 +222,14 @@ class Handler(RequestHandler):
         are missing."""
         declared, data = self.route.operation.body, bytes(self._body.data)
         assert declared is not None
+        if declared.optional and not data.strip():
+            return {}
         return declared.read_whole({} if declared.required and not data.strip() else read_object(data))
+
+    def check_role(self, role: Role, task_id: str) -> None:
+        """Raises a 403 unless the requester has this role, as some requests need more than their route."""
+        if self.principal is not None:
+            check_access(self.context, self.request, self.principal, "POST", task_id, role)
 
     @property
     def requester(self) -> Requester:

@@ -248,7 +248,7 @@ def _body(body: BodyObject) -> Json:
     content: Json = {"schema": {"$ref": f"#/components/schemas/{body.component}"}}
     if body in (JOB_BODY, JOB_CHANGE_BODY):
         content["examples"] = {name: {"summary": summary, "value": value} for name, (summary, value) in EXAMPLES.items()}
-    return {"required": True, "content": {"application/json": content}}
+    return {"required": not body.optional, "content": {"application/json": content}}
 
 
 def _headers(names: tuple[str, ...]) -> dict[str, str]:

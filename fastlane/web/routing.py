@@ -70,6 +70,7 @@ class RouteAccess:
 
 USUAL = RouteAccess()
 ADMIN = RouteAccess(Role.ADMIN)
+TRIGGER = RouteAccess(Role.TRIGGER)
 PUBLIC = RouteAccess(public=True)
 
 

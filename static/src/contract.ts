@@ -22,6 +22,15 @@ export interface TaskPage {
   prevUrl: string | null;
 }
 
+/** One of several entries of a cron. */
+export interface CronEntry {
+  cron: string;
+  timezone: string;
+  description: string;
+  overlap?: "allow" | "skip" | "queue" | "replace";
+  catchUp?: "latest" | "none";
+}
+
 /** When a job runs. */
 export interface Schedule {
   kind: "now" | "at" | "cron" | "manual";
@@ -29,6 +38,7 @@ export interface Schedule {
   cron?: string;
   timezone?: string;
   description?: string;
+  entries?: CronEntry[];
   overlap?: "allow" | "skip" | "queue" | "replace";
   catchUp?: "latest" | "none";
 }
@@ -173,6 +183,7 @@ export interface Spec {
   command: string | null;
   envs: Record<string, string>;
   metadata: Record<string, unknown>;
+  parameters: Record<string, Record<string, unknown>>;
   retries: number;
   retryDelay: number | null;
   timeout: number | null;
@@ -232,6 +243,7 @@ export interface Execution {
   image: string;
   imageDigest: string | null;
   command: string | null;
+  parameters?: Record<string, string>;
   attempt: number;
   retries: number;
   timeout: number | null;
@@ -287,8 +299,9 @@ export interface Definition {
   image: string;
   command?: string | string[];
   envs?: Record<string, string>;
+  parameters?: Record<string, Record<string, unknown>>;
   startAt?: string;
-  cron?: string;
+  cron?: string | (string | Record<string, unknown>)[];
   timezone?: string;
   manual?: boolean;
   overlap?: "allow" | "skip" | "queue" | "replace";
@@ -617,6 +630,7 @@ export interface Tick {
   outcome: "started" | "queued" | "replaced" | "skipped" | "missed" | "expired" | "stopped";
   reason: string | null;
   execution: Link | null;
+  entries?: string;
   createdAt: string;
 }
 

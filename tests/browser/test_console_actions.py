@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser.console import inspect, open_console
+from tests.browser.console import inspect, open_console, violations
 from tests.browser.test_console_job import page_of
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import Fastlane
@@ -103,6 +103,31 @@ async def test_what_the_server_refuses_is_said_in_its_words(context, server):
     await expect(console.page.locator("#refused")).to_contain_text("under way")
     await console.page.get_by_role("button", name="Dismiss").click()
     await expect(console.page.locator("#refused")).to_be_empty()
+
+
+async def test_a_run_with_parameters_asks_for_their_values_and_says_what_is_wrong(context, server):
+    version = {"description": "The release", "pattern": "v[0-9]+", "required": True}
+    declared = {"VERSION": version, "SIZE": {"choices": ["s", "l"], "default": "s"}, "PIN": {"secret": True}}
+    reply = await server.enqueue("shop", manual=True, parameters=declared)
+    console = await open_console(context, page_of(server, reply))
+    page, form = console.page, console.page.get_by_role("alertdialog")
+    await expect(page.locator(".title .mark")).to_have_text("idle")
+    await page.get_by_role("button", name="Run now").click()
+    await form.get_by_role("button", name="Cancel").click()
+    await page.get_by_role("button", name="Run now").click()
+    await form.get_by_label("VERSION").fill("7")
+    await form.get_by_label("SIZE").select_option("l")
+    await expect(form.get_by_label("PIN")).to_have_attribute("type", "password")
+    await form.get_by_role("button", name="Run now").click()
+    await expect(form).to_contain_text("Does not match its pattern")
+    assert await violations(page) == []
+    await form.get_by_label("VERSION").fill("v7")
+    await form.get_by_role("button", name="Run now").click()
+    await expect(console.section("Executions").locator("tbody tr")).to_have_count(1)
+    await expect(form).to_be_hidden()
+    (row,) = (await server.get(reply["jobUrl"])).json["job"]["executions"]
+    assert row["parameters"] == {"VERSION": "v7", "SIZE": "l"}
+    assert console.faults == []
 
 
 async def test_who_may_only_read_sees_why_the_buttons_are_off(context, guarded):

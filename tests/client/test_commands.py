@@ -271,6 +271,20 @@ async def test_the_page_of_a_log_is_named(server, command_line):
     assert (await command_line("open", "--print", "task")).lines == [f"{reply['jobUrl']}stream"]
 
 
+async def test_a_run_by_hand_is_given_values_and_stands_in_for_a_tick(server, command_line):
+    declared = {"VERSION": {"pattern": "v[0-9]+"}, "SIZE": {"default": "small"}}
+    reply = await server.enqueue("shop", name="migrate", cron=CRON, parameters=declared)
+    done = await command_line("run-now", "-p", "VERSION=v7", "--parameter", "SIZE=a=b", "--reschedule", "shop/migrate")
+    assert done.code == 0, done.err
+    (row,) = (await server.get(reply["jobUrl"])).json["job"]["executions"]
+    assert row["parameters"] == {"VERSION": "v7", "SIZE": "a=b"}
+    assert row["executionId"] in done.text
+    assert {tick["outcome"] for tick in (await server.get(reply["jobUrl"] + "ticks")).json["items"]} == {"started", "skipped"}
+    wrong = await command_line("run-now", "-p", "VERSION=7", "-p", "COLOUR=red", "shop/migrate")
+    assert (wrong.code, "parameters.VERSION" in wrong.err, "parameters.COLOUR" in wrong.err) == (1, True, True)
+    assert (await command_line("run-now", "-p", "VERSION", "shop/migrate")).code == 2
+
+
 @pytest.mark.parametrize("options", [(), ("--cron", CRON, "--in", "5m"), ("--cron", CRON, "--manual")])
 async def test_a_schedule_has_one_start(command_line, options):
     assert (await command_line("schedule", *options, IMAGE)).code == 2

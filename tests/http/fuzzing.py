@@ -28,6 +28,12 @@ UNSAID = (
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),
     ("cron", "never runs"),
+    ("cron.*", "is not a schedule"),  # likewise
+    ("cron.*", "cannot be the"),
+    ("cron.*", "never runs"),
+    ("cron.*", "is there twice"),
+    ("cron.*", "is not a time zone"),
+    ("cron.*", "is an offset"),
     ("timezone", "is not a time zone"),  # a name out of a list that changes
     ("timezone", "is an offset"),
     ("timezone", "is for a job with a cron"),  # of a PATCH, it depends on the job
@@ -36,6 +42,16 @@ UNSAID = (
     ("expiresIn", "so it would never run"),
     ("*", "is for a job with a cron"),  # a PATCH: what the job has
     ("retryDelay", "and the job has no retries"),  # likewise
+    ("parameters.*", "is not a parameter of this job"),  # what the job declares
+    ("parameters.*", "this job's run needs it"),
+    ("parameters.*", "is not one of its choices"),
+    ("parameters.*", "does not match"),
+    ("parameters.*", "give it a default"),  # by the job's start
+    ("parameters.*", "is in envs as well"),
+    ("parameters.*.choices", "cannot be used together with secret"),
+    ("parameters.*.pattern", "for alternatives there is choices"),  # a language of its own
+    ("parameters.*.pattern", "in a way that cannot be"),
+    ("parameters", "is longer than"),  # bytes, not characters
     ("timeout", "is more than this server allows"),  # each pool has its own limit
     ("resources.reserve.*", "is more than resources."),  # one number is to be below another
     ("container.mounts.*.target", "is there twice"),  # also when one has a slash at its end

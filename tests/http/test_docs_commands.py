@@ -132,9 +132,12 @@ class Terminal:
 
 
 async def reply_for(server: Fastlane, task: str, headers: dict[str, str]) -> dict[str, str]:
-    """A job of the kind that the docs have in this task: one with a schedule, or one that has run."""
+    """A job of the kind that the docs have in this task: one with a schedule, one that is given a version, or one that has run."""
     if "scheduled" in task:
         return (await server.post(f"/tasks/{task}", {"image": "ubuntu", "cron": "0 0 1 1 *"}, headers=headers)).json
+    if "install" in task:
+        declared = {"image": "ubuntu", "manual": True, "parameters": {"VERSION": {}}}
+        return (await server.post(f"/tasks/{task}", declared, headers=headers)).json
     ended = await server.post(f"/tasks/{task}?wait=60", {"image": "ubuntu", "command": ["out", "one\n", "err", "two\n"]}, headers=headers)
     return ended.json
 

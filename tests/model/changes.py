@@ -9,7 +9,7 @@ from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import Outcome, Tick
 
 MOST = 5000
-FIRE, STOP = "fire", "stop"
+FIRE, STOP, INSTEAD = "fire", "stop", "run_instead"
 BY_HAND = frozenset({"run", "retry"})
 OF_ARMING = {"modified_at", "spec", "schedule", "revision", "schedule_revision", "requested_by", "armed"}
 MAY_CHANGE = {
@@ -17,12 +17,13 @@ MAY_CHANGE = {
     "put": {*OF_ARMING, "sequence", "next_tick", "last_tick", "held_tick"},
     "run": {"sequence"},
     "retry": {"sequence"},
+    INSTEAD: {"sequence", "next_tick", "last_tick"},
     "pause": {"modified_at", "revision", "next_tick", "held_tick"},
     "resume": {"modified_at", "revision", "next_tick", "last_tick", "held_tick"},
     STOP: {"modified_at", "sequence", "stop_sequence", "next_tick", "last_tick", "held_tick"},
 }
 """The fields of a job that each kind of change may touch."""
-TAKES_A_NUMBER = frozenset({FIRE, "put", STOP, *BY_HAND})
+TAKES_A_NUMBER = frozenset({FIRE, "put", STOP, INSTEAD, *BY_HAND})
 RAISES_THE_REVISION = frozenset({"put", "pause", "resume"})
 
 
@@ -56,7 +57,7 @@ class Change:
         cron, after, last = self.before.schedule.cron, self._coming(self.after), self.after.last_tick
         if first is None or self.kind in BY_HAND or (cron is None and self.kind in ("pause", "resume")):
             return []
-        if self.kind == FIRE and cron is None:
+        if self.kind == INSTEAD or (self.kind == FIRE and cron is None):
             return [first]
         until = self.after.modified_at
         if cron is not None and self.kind != STOP and after is not None and self.after.schedule.cron == cron:
@@ -119,6 +120,17 @@ class Change:
     def _stop(self) -> Iterator[str]:
         if self.after.stop_sequence != self.after.sequence or self._coming(self.after) is not None or not self.after.stopped:
             yield "left something to come"
+
+    def _run_instead(self) -> Iterator[str]:
+        """A run that stands in for the next tick, and for no other."""
+        due, cron = self.before.next_tick, self.before.schedule.cron
+        if due is None or self.before.paused:
+            yield "stood in for a tick that was not to come"
+            return
+        if (self.after.last_tick, self.after.next_tick) != (due, None if cron is None else next_tick(cron, due)):
+            yield f"stood in for {due}, and goes on at {self.after.next_tick}"
+        if self.execution is None or [tick.outcome for tick in self.ticks] != [Outcome.SKIPPED, self.ticks[-1].outcome]:
+            yield f"made the ticks {self.ticks}"
 
     def _by_hand(self) -> Iterator[str]:
         if self.execution is None or len(self.ticks) != 1:

@@ -12,6 +12,7 @@ from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.services.assembly import Services
+from fastlane.services.jobs import RunWish
 from tests.model.places import POOLS, TASKS
 from tests.model.requests import REQUEST, Request
 
@@ -66,9 +67,10 @@ class Clients:
         request = Request("put", task, job_id, spec, schedule)
         await self._send(request, manner, lambda its, once: its.submissions.put(task, job_id, spec, schedule, key=once))
 
-    async def run(self, task: str, job_id: str, manner: str, *, force: bool = False) -> None:
-        request = Request("run", task, job_id, force=force)
-        await self._send(request, manner, lambda its, once: its.manual_runs.run(task, job_id, key=once, force=force))
+    async def run(self, task: str, job_id: str, manner: str, *, force: bool = False, reschedule: bool = False) -> None:
+        wish = RunWish(force, reschedule=reschedule)
+        request = Request("run", task, job_id, force=force, reschedule=reschedule)
+        await self._send(request, manner, lambda its, once: its.manual_runs.run(task, job_id, key=once, wish=wish))
 
     async def retry(self, task: str, job_id: str, manner: str) -> None:
         await self._send(Request("retry", task, job_id), manner, lambda its, once: its.manual_runs.retry(task, job_id, key=once))
@@ -148,7 +150,8 @@ class Clients:
             return Schedule()
         if isinstance(when, tuple):
             text, overlap, catch_up = when
-            return Schedule(ScheduleKind.CRON, None, Cron(text), overlap, catch_up)
+            first, *others = map(Cron, text.split(";"))
+            return Schedule(ScheduleKind.CRON, None, replace(first, also=tuple(others)), overlap, catch_up)
         if isinstance(when, Overlap):
             return Schedule(ScheduleKind.MANUAL, overlap=when)
         return Schedule(ScheduleKind.AT, self._world.clock.now() + round(when * 1000))
@@ -160,7 +163,8 @@ class Clients:
         if manner != REUSED or not self._keys:
             self._keys += 1
         once = IdempotencyKey(
-            f"key-{self._keys}", f"{request.verb} {request.task_id} {request.job_id} {request.spec} {request.schedule} {request.force}"
+            f"key-{self._keys}",
+            f"{request.verb} {request.task_id} {request.job_id} {request.spec} {request.schedule} {request.force} {request.reschedule}",
         )
         if manner == TWICE:
             await asyncio.gather(*(self._until_answered(request, once, call) for _ in range(2)))

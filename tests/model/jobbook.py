@@ -9,7 +9,7 @@ from fastlane.models.job import Execution, Job
 from fastlane.models.schedule import Overlap
 from fastlane.models.tick import Tick
 from fastlane.storage.base import Deletion
-from tests.model.changes import FIRE, STOP, Change
+from tests.model.changes import FIRE, INSTEAD, STOP, Change
 from tests.model.requests import LOOKED, REQUEST, Request
 
 if TYPE_CHECKING:
@@ -89,17 +89,17 @@ class JobBook:
             return
         _, job, ticks, execution = arguments[:4]
         request, before = REQUEST.get(), self.jobs[job.id]
-        kind = FIRE if request is None else request.verb
+        kind = FIRE if request is None else INSTEAD if request.reschedule else request.verb
         wish = (None, None) if request is None else (request.spec, request.schedule)
         self._examine(Change(kind, before, job, ticks, execution, wish))
         if kind == FIRE:
             self._check_firing(before, job)
-        if kind in (FIRE, "run"):
+        if kind in (FIRE, "run", INSTEAD):
             self._check_overlap(job, execution, forced=request is not None and request.force)
         if kind == "retry" and request is not None:
             self._check_retry(job, execution, request)
         self._keep(job)
-        if kind in OPENING:
+        if kind in (*OPENING, INSTEAD):
             self._effect(job, execution)
         self._fired(ticks, execution)
 

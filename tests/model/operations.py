@@ -20,7 +20,8 @@ Values = tuple[Any, ...]
 MOST_STEPS = 120
 
 MANNERS = (PLAIN, PLAIN, PLAIN, KEYED, KEYED, TWICE, FORGETFUL, REUSED)
-CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *")
+CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *", "*/2 * * * *;*/3 * * * *")
+"""Entries of one cron are separated by semicolons."""
 
 COMMANDS = (
     (),
@@ -187,6 +188,10 @@ def run_beside(world: World, which: int, manner: str) -> None:
     to_a_job("run")(world, which, manner, force=True)
 
 
+def run_instead(world: World, which: int, manner: str) -> None:
+    to_a_job("run")(world, which, manner, reschedule=True)
+
+
 def stop_task(world: World, task: str) -> None:
     world.begin(world.clients.stop_task(task))
 
@@ -306,6 +311,7 @@ OPERATIONS: dict[str, Operation] = {
     "put": Operation(14, details_of, put),
     "run": Operation(6, recent_and(*MANNERS), to_a_job("run")),
     "run_beside": Operation(1, recent_and(*MANNERS), run_beside),
+    "run_instead": Operation(4, recent_and(*MANNERS), run_instead),
     "retry": Operation(5, recent_and(*MANNERS), to_a_job("retry")),
     "pause_job": Operation(6, recent, to_a_job("pause")),
     "resume_job": Operation(5, recent, to_a_job("resume")),
@@ -346,6 +352,7 @@ CALM = (
     "put",
     "run",
     "run_beside",
+    "run_instead",
     "retry",
     "pause_job",
     "resume_job",

@@ -167,6 +167,16 @@ def unnumbered(right: Callable[..., Any]) -> Callable[..., Any]:
     return run_now
 
 
+def stands_in_for_nothing(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A run in place of the next tick, which is due all the same."""
+
+    def run_now(job: Job, *arguments: Any, **named: Any) -> Any:
+        advance = right(job, *arguments, **named)
+        return replace(advance, job=replace(advance.job, next_tick=job.next_tick, last_tick=job.last_tick))
+
+    return run_now
+
+
 def same_incarnation(right: Callable[..., Any]) -> Callable[..., Any]:
     """A job under an id that was chosen has always the same names."""
 
@@ -306,6 +316,7 @@ PLANTED: Mapping[str, Plant] = {
     "resume-keeps-revision": method(job_change, "resume", changed(revision=lambda before, _: before.revision)),
     "resume-forgets-what-came-up": method(job_change, "resume", forgotten),
     "run-without-number": method(job_change, "run_now", unnumbered),
+    "stands-in-for-nothing": method(job_change, "run_now", stands_in_for_nothing),
     "retry-beside": method(ManualRuns, "_last_spec", beside),
     "released-beside": method(settler, "awaited", lambda _: lambda *_others: []),
     "not-released": method(Overlaps, "release_or_replace", told_nothing),

@@ -25,6 +25,7 @@ class Request:
     done_at: int = 0
     effects: list[tuple[str, str, str | None]] = field(default_factory=list)
     force: bool = False
+    reschedule: bool = False
 
     def __str__(self) -> str:
         return f"{self.verb} of {self.job_id or self.task_id}{f' under the key {self.once.key}' if self.once else ''}"

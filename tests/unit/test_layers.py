@@ -9,20 +9,21 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
-LEAVES = ("config", "errors", "clock", "log", "redaction", "die_with_parent", "metrics")
+LEAVES = ("config", "errors", "clock", "log", "redaction", "secret_text", "die_with_parent", "metrics")
 
 ALLOWED = {
     "errors": (),
     "clock": (),
     "log": (),
-    "redaction": ("log",),
+    "secret_text": (),
+    "redaction": ("log", "secret_text"),
     "die_with_parent": (),
     "metrics": (),
     "liveness": ("errors",),
     "error_reports": ("errors",),
     "process": (),
     "config": ("models", "errors", "log"),
-    "models": ("errors",),
+    "models": ("errors", "secret_text"),
     "storage.retention_port": ("models", *LEAVES),
     "storage.base": ("storage.retention_port", "models", *LEAVES),
     "queue.port": ("models", *LEAVES),

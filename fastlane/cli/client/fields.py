@@ -68,7 +68,7 @@ def job_fields(options: dict[str, Any]) -> "JobFields":
             case "variables":
                 given = variables | dict(map(_variable, given))
             case "pairs":
-                given = dict(_pair(row["flags"][-1], text) for text in given)
+                given = dict(pair(row["flags"][-1], text) for text in given)
             case "mounts":
                 given = list(map(_mount, given))
         if given is not None and given != () and given != [] and given != {}:
@@ -80,7 +80,8 @@ def job_fields(options: dict[str, Any]) -> "JobFields":
     return cast("JobFields", fields)
 
 
-def _pair(option: str, text: str) -> tuple[str, str]:
+def pair(option: str, text: str) -> tuple[str, str]:
+    """NAME=VALUE, as an option has it. Raises click.UsageError."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise click.UsageError(f"{option}: write NAME=VALUE, not {text!r}")
@@ -89,7 +90,7 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 
 def _variable(text: str) -> tuple[str, str]:
     if "=" in text:
-        return _pair("--env", text)
+        return pair("--env", text)
     if text not in os.environ:
         raise click.UsageError(f"--env: {text} is not set here; write {text}=VALUE")
     return text, os.environ[text]

@@ -1,6 +1,6 @@
 """The methods of the client by subject: tasks, jobs, executions, and the server itself."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, cast
 
 from fastlane.client import contract
@@ -99,9 +99,17 @@ class AsyncJobs(AsyncResource):
         """Runs its last execution again."""
         return await self._transport.call(contract.RETRY_JOB, _ids(task, job))
 
-    async def run_now(self, task: str, job: str, *, force: bool = False) -> contract.Enqueued:
-        """Runs it once now. ``force``: although an execution runs, and its ``overlap`` is ``skip``."""
-        return await self._transport.call(contract.RUN_JOB, _ids(task, job), {"force": 1 if force else None})
+    async def run_now(
+        self, task: str, job: str, *, force: bool = False, parameters: Mapping[str, str] | None = None, reschedule: bool = False
+    ) -> contract.Enqueued:
+        """Runs it once now. ``force``: although an execution runs, and its ``overlap`` is ``skip``. ``parameters``: their values by
+        name. ``reschedule``: in place of its next tick."""
+        body: contract.Run = {}
+        if parameters:
+            body["parameters"] = dict(parameters)
+        if reschedule:
+            body["reschedule"] = True
+        return await self._transport.call(contract.RUN_JOB, _ids(task, job), {"force": 1 if force else None}, body or None)
 
     async def pause(self, task: str, job: str) -> contract.Stopped:
         """Holds its schedule."""

@@ -546,13 +546,13 @@ class WaitExplainer(Service):
         waits, memory = tuple(job_waits(job, latest, facts)), out_of_memory(latest, self._pools)
         last_tick = (job, ticks[0]) if ticks and ticks[0].execution_id is None else None
         late = await self._late(job, is_limited=is_limited)
-        return Explanation(status, waits, (latest or job).spec.envs, memory, last_tick, late)
+        return Explanation(status, waits, (latest or job).spec.variables, memory, last_tick, late)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
         waits = execution_waits(execution, await self._facts(task_id, execution))
-        return Explanation(execution.status.value, tuple(waits), execution.spec.envs, out_of_memory(execution, self._pools))
+        return Explanation(execution.status.value, tuple(waits), execution.spec.variables, out_of_memory(execution, self._pools))
 
     async def _late(self, job: Job, *, is_limited: bool) -> LateJob | None:
         since, every = job.late_since, job.spec.expect_every

@@ -29,6 +29,8 @@ Hints = Mapping[str, str]
 MAX_FAULTS = 50
 """Faults that one answer names. A random body would have a hundred thousand."""
 _CAPITAL = re.compile("[A-Z]")
+WHOLE = None
+"""Stands for a part as a whole in a tree of faults that has its parts by name or place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,12 @@ def _part(read: Callable[[Any], Any], missing: str | None = None) -> fields.Func
 
 class BodyObject:
     """An object in a body: fields by their keys, and no others. ``noun`` is the object's name in a fault; ``component`` is the name of its
-    schema in the OpenAPI document, if it is a whole body. ``hinted``: names that belong elsewhere in a job get a hint."""
+    schema in the OpenAPI document, if it is a whole body. ``hinted``: names that belong elsewhere in a job get a hint. ``optional``: a
+    request may come without it."""
 
-    def __init__(self, noun: str, component: str = "", hinted: bool = True, /, **fields: BodyField) -> None:
+    def __init__(self, noun: str, component: str = "", hinted: bool = True, optional: bool = False, /, **fields: BodyField) -> None:
         self.fields = fields
+        self.optional = optional
         self.component = component
         self.required = tuple(name for name, field in fields.items() if field.required)
         self._noun = noun
@@ -190,7 +194,7 @@ def faults_of(tree: Mapping[Any, Any], given: Mapping[str, Any], hints: Hints | 
 
 def _flat(tree: Mapping[Any, Any], hints: Hints, path: str) -> Iterator[Fault]:
     for name, below in tree.items():
-        field = path + (str(name)[:80] or "(empty)")
+        field = path.removesuffix(".") if name is WHOLE else path + (str(name)[:80] or "(empty)")
         if isinstance(below, Mapping):
             yield from _flat(below, hints, f"{field}.")
         else:

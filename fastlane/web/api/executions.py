@@ -51,7 +51,7 @@ class FailureView:
 
 def _failure(execution: Execution) -> FailureView | None:
     failure = execution.failure
-    return None if failure is None else FailureView(failure.reason, failure.message, execution.spec.envs)
+    return None if failure is None else FailureView(failure.reason, failure.message, execution.spec.variables)
 
 
 REQUESTER = Serializer[Requester](
@@ -121,6 +121,7 @@ EXECUTION = Serializer[ExecutionView](
     image=show.string(lambda view: view.execution.spec.image, "The image that it runs."),
     imageDigest=show.string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),
     command=command(lambda view: view.execution.spec.command),
+    parameters=show.envs(lambda view: view.execution.spec.values, optional=True),
     attempt=show.integer(lambda view: view.execution.attempt, "1, and one more for each retry.", least=1),
     retries=show.integer(lambda view: view.execution.spec.retries, "How many attempts may follow the first."),
     timeout=show.seconds(

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from fastlane.models.container import read_boolean
-from fastlane.models.cron import read_cron, read_timezone
+from fastlane.models.cron import read_timezone
 from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Job, Spec
 from fastlane.models.notify import MAX_MAILBOXES, MAX_WEBHOOKS
@@ -28,7 +28,7 @@ from fastlane.models.schedule import (
     read_moment,
     show_duration,
 )
-from fastlane.web.api import container, json_schema, notifications, serializer, values
+from fastlane.web.api import container, json_schema, notifications, parameters, schedules, serializer, values
 from fastlane.web.api.body import (
     BodyField,
     BodyObject,
@@ -276,6 +276,12 @@ FIELDS: Mapping[str, JobField] = {
         shown=envs(lambda spec: spec.envs),
         option=Option("-e --env", "NAME=VALUE", "A variable; NAME alone takes the value that it has here.", "variables"),
     ),
+    "parameters": JobField(
+        JobType(parameters.read_parameters, parameters.PARAMETERS_SCHEMA),
+        f"Values that a run may be given, by name, up to {parameters.MAX_PARAMETERS}; the container has them as variables.",
+        defined=parameters.DEFINED,
+        shown=parameters.SHOWN,
+    ),
     "startIn": JobField(
         JobType(lambda value: round(read_duration(value) * 1000), json_schema.DURATION),
         f"When it starts: this long from now, {json_schema.DURATION_WORDS}.",
@@ -290,9 +296,9 @@ FIELDS: Mapping[str, JobField] = {
         option=Option("--at", "TIME", "Once, at this time: ISO 8601 with an offset, or Unix seconds.", scheduled=True),
     ),
     "cron": JobField(
-        JobType(read_cron, json_schema.CRON),
-        "When it starts, repeatedly: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday).",
-        defined=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, "The cron, as it was given.", optional=True),
+        JobType(schedules.read_crons, schedules.CRON),
+        "When it starts, repeatedly: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday); or a list of entries.",
+        defined=rendered(schedules.defined, schedules.CRON, "The cron, as it was given."),
         scheduled=True,
         option=Option("--cron", "CRON", "Again and again: five fields (minute, hour, day, month, day of week), or @daily.", scheduled=True),
     ),

@@ -13,8 +13,9 @@ from fastlane.models.container import NO_CONTAINER
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.web.api import container, notifications
-from fastlane.web.api.body import Hints, faults_of
+from fastlane.web.api.body import WHOLE, Hints, faults_of
 from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS
+from fastlane.web.api.schedules import GivenCron, given_cron
 
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
 NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one; give cron or manual, or leave this out"
@@ -38,6 +39,7 @@ HINTS: Hints = {
     "history": "retention",
     "keep": "retention",
     "limits": "resources",
+    "inputs": "parameters",
     "mem": "resources.memory",
     "parallelism": "concurrency",
     "schedule": "cron",
@@ -84,6 +86,8 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, 
     if faults:
         raise Invalid(faults)
     spec, schedule = Spec(**_spec_values(wanted)), _schedule_of(wanted, now, rules.timezone)
+    if faults := list(_parameter_faults(spec, schedule)):
+        raise Invalid(faults)
     if fault := _never_in_time(spec, schedule, now):
         raise Invalid([fault])
     if faults := rules.posts(spec):
@@ -104,7 +108,11 @@ def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> 
     except ValidationError as error:
         wanted, tree = cast(dict[str, Any], error.valid_data), error.messages_dict
     for name, words in _combination_faults(given, wanted, partial):
-        tree.setdefault(name, []).append(words)
+        below = tree.setdefault(name, [])
+        if isinstance(below, dict):
+            below.setdefault(WHOLE, []).append(words)
+        else:
+            below.append(words)
     return wanted, [*(faults_of(tree, given, HINTS) if tree else ()), *rules.faults(wanted)]
 
 
@@ -142,8 +150,18 @@ def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule
         return Schedule(ScheduleKind.MANUAL, overlap=wanted.get("overlap", Overlap.ALLOW))
     if "cron" not in wanted:
         return Schedule()
-    cron = replace(wanted["cron"], timezone=wanted.get("timezone", timezone))
-    return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
+    given: GivenCron = wanted["cron"]
+    return given.scheduled(wanted.get("timezone", timezone), wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
+
+
+def _parameter_faults(spec: Spec, schedule: Schedule) -> Iterator[Fault]:
+    """The faults of parameters beside the job's other fields: a run that nobody asks for has only their defaults."""
+    for name, parameter in spec.parameters.items():
+        if name in spec.envs:
+            yield Fault(f"parameters.{name}", "is in envs as well; leave it out in one of them")
+        if parameter.required and parameter.default is None and not schedule.is_manual:
+            words = "is required, and the job also runs when nobody gives it; give it a default, or make the job manual"
+            yield Fault(f"parameters.{name}", words)
 
 
 def _never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
@@ -177,6 +195,8 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     if faults:
         raise Invalid(faults)
     spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)
+    if faults := list(_parameter_faults(spec, schedule)):
+        raise Invalid(faults)
     if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := _never_in_time(spec, schedule, now)):
         raise Invalid([fault])
     if (faults := rules.posts(spec)) and not rules.posts(job.spec):
@@ -208,7 +228,7 @@ def _fields(schedule: Schedule) -> dict[str, Any]:
     """A schedule as the values of the fields that make it."""
     if schedule.cron is not None:
         return {
-            "cron": schedule.cron,
+            "cron": given_cron(schedule),
             "timezone": schedule.cron.timezone,
             "overlap": schedule.overlap,
             "catchUp": schedule.catch_up,

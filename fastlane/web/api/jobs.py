@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from fastlane.clock import iso
-from fastlane.models.cron import describe
+from fastlane.models.cron import Cron
 from fastlane.models.delivery import Kind, Target
 from fastlane.models.job import Job, Task, next_runs
 from fastlane.models.notify import Mailbox, NotificationTrigger
-from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule import CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.services.reads.lists import JobDetail, JobView, TaskJobsView, TicksView
@@ -16,6 +16,7 @@ from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.job import DEFINITION, SPEC
 from fastlane.web.api.notifications import LISTENERS, TRIGGERS, WEBHOOKS, shown_url
+from fastlane.web.api.schedules import ENTRY, described
 from fastlane.web.api.serializer import LINK, Listing, RenderContext, Serializer
 
 
@@ -43,22 +44,29 @@ STATUS_WORDS = (
     "execution."
 )
 
+CRON_WORDS = "As it was given; the expressions of several entries are joined by semicolons."
 KIND_WORDS = "now: once, when it was posted; at: once, later; cron: repeatedly; manual: when somebody runs it."
+
+
+def _entries(schedule: Schedule) -> Sequence[tuple[Cron, EntryRules]] | None:
+    return schedule.entries if len(schedule.entries) > 1 or schedule.rules else None
+
 
 SCHEDULE = Serializer[Schedule](
     "Schedule",
     "When a job runs.",
     kind=show.enum(ScheduleKind, lambda schedule: schedule.kind, KIND_WORDS),
     startAt=show.timestamp(lambda schedule: schedule.at, "Of a job that runs once, later.", null=True),
-    cron=show.string(lambda schedule: schedule.cron.text if schedule.cron else None, "As it was given.", optional=True),
+    cron=show.string(lambda schedule: schedule.cron.texts if schedule.cron else None, CRON_WORDS, optional=True),
     timezone=show.string(
         lambda schedule: schedule.cron.timezone if schedule.cron else None, "The zone whose clocks the cron means.", optional=True
     ),
     description=show.string(
-        lambda schedule: describe(schedule.cron.text) if schedule.cron else None,
+        lambda schedule: described(schedule.cron) if schedule.cron else None,
         "The cron in words, by the clocks of its zone.",
         optional=True,
     ),
+    entries=show.array(ENTRY, _entries, "The entries of a cron that has several, or rules of their own.", optional=True),
     overlap=show.enum(
         Overlap,
         lambda schedule: schedule.overlap if schedule.cron or schedule.is_manual else None,
@@ -142,7 +150,7 @@ JOB_METADATA = Serializer[Job](
     envs=show.envs(lambda job: job.spec.envs),
     retries=show.integer(lambda job: job.spec.retries, "How many further attempts may follow a failed one."),
     timeout=show.seconds(lambda job: job.spec.timeout, "Seconds of running."),
-    cron=show.string(lambda job: job.schedule.cron.text if job.schedule.cron else None, "The cron, as it was given.", null=True),
+    cron=show.string(lambda job: job.schedule.cron.texts if job.schedule.cron else None, CRON_WORDS, null=True),
     expiration=show.timestamp(lambda job: job.spec.expiration, "It does not start after that.", null=True),
     notify=show.nested(LISTENERS, lambda job: job.spec.notify),
     webhooks=show.nested(WEBHOOKS, lambda job: job.spec.webhooks),
@@ -201,6 +209,7 @@ TICK = Serializer[tuple[Job, Tick]](
     outcome=show.enum(Outcome, lambda of: of[1].outcome, "What became of it."),
     reason=show.string(lambda of: of[1].reason, "Why nothing started, or what it waited for.", null=True),
     execution=show.nested(LINK, lambda of: (of[0].task_id, of[0].id, of[1].execution_id) if of[1].execution_id else None, null=True),
+    entries=show.string(lambda of: of[1].entries, "The entries that it came from, of a cron of several.", optional=True),
     createdAt=show.timestamp(lambda of: of[1].created_at, "When this was decided."),
 )
 

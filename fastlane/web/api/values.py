@@ -236,11 +236,18 @@ def _label_fault(name: str, value: object) -> str | None:
     return None
 
 
-def _env_fault(name: str, value: object) -> str | None:
+def variable_name_fault(name: str) -> str | None:
+    """Why an environment variable of a container cannot have this name; None when it can."""
     if not ENV_NAME.fullmatch(name):
         return "is not a variable's name: letters, digits and _, not beginning with a digit"
     if name.startswith(OWN_PREFIX):
         return f"begins with {OWN_PREFIX}, which is for the variables that fastlane sets; choose another name"
+    return None
+
+
+def _env_fault(name: str, value: object) -> str | None:
+    if fault := variable_name_fault(name):
+        return fault
     if not isinstance(value, str | int | float):
         return "is not text, a number or a boolean; put it in quotes, or leave it out"
     if isinstance(value, str) and has_mask(value):

@@ -15,7 +15,7 @@ from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list
 from fastlane.web.api.serializer import Listing
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_integer, read_since, read_text, read_words
-from fastlane.web.routing import route
+from fastlane.web.routing import TRIGGER, route
 
 TASK = "/tasks/{task_id}"
 JOB = TASK + "/jobs/{job_id}"
@@ -66,7 +66,7 @@ async def get_execution(handler: Handler, task_id: str, job_id: str, execution_i
     return await handler.services.details.execution(task_id, job_id, execution_id)
 
 
-@route("POST", EXECUTION + "/stop", "stopExecution", EXECUTION_STOPPED, refusals=(404,))
+@route("POST", EXECUTION + "/stop", "stopExecution", EXECUTION_STOPPED, refusals=(404,), access=TRIGGER)
 async def stop_execution(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
     """Stops this execution."""
     return await handler.services.stops.stop_execution(task_id, job_id, execution_id, handler.requester)

@@ -7,12 +7,13 @@ from functools import partial
 from hashlib import blake2b
 
 from fastlane.errors import Fault, Invalid
+from fastlane.models.access import Role
 from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.paging import WantedJobs
 from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
-from fastlane.services.jobs import Edit
+from fastlane.services.jobs import Edit, RunWish
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
@@ -20,6 +21,7 @@ from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
 from fastlane.web.api.job_body import JobRules, read_change, read_job
 from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
+from fastlane.web.api.parameters import RUN_BODY
 from fastlane.web.api.serializer import Listing, RenderContext
 from fastlane.web.api.values import LABEL, MAX_LABEL
 from fastlane.web.api.webhook_payload import template_faults
@@ -29,7 +31,7 @@ from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import BY_NUMBER, NAMES, ListUrl, read_all, read_flag, read_integer, read_text, read_words
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.executions import EXECUTION, JOB, TASK, read_task
-from fastlane.web.routing import Answer, route
+from fastlane.web.routing import TRIGGER, Answer, route
 
 MAX_WAIT = 60
 
@@ -307,7 +309,7 @@ def _include_logs(query: Mapping[str, str]) -> bool:
     return "include" in query
 
 
-@route("POST", JOB + "/stop", "stopJob", STOPPED, conditional=True, refusals=(404,), more="Safe to repeat at any time.")
+@route("POST", JOB + "/stop", "stopJob", STOPPED, conditional=True, refusals=(404,), access=TRIGGER, more="Safe to repeat at any time.")
 async def stop_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Stops the job's executions and keeps new ones from starting."""
     return await handler.services.stops.stop_job(task_id, job_id, read_if_match(handler.request.headers), handler.requester)
@@ -320,12 +322,27 @@ async def retry_job(handler: Handler, task_id: str, job_id: str) -> object:
     return await accepted(handler, await handler.services.manual_runs.retry(task_id, job_id, handler.requester, key))
 
 
-@route("POST", JOB + "/run", "runJob", ENQUEUED, query=RUN_QUERY, idempotent=True, refusals=(404,))
+@route(
+    "POST",
+    JOB + "/run",
+    "runJob",
+    ENQUEUED,
+    query=RUN_QUERY,
+    body=RUN_BODY,
+    idempotent=True,
+    refusals=(404,),
+    access=TRIGGER,
+    more="The role trigger is enough, unless force is set.",
+)
 async def run_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Runs the job once now."""
     force = read_flag(handler.query, "force")
+    if force:
+        handler.check_role(Role.RUN, task_id)
     key = read_idempotency_key(handler, "run", task_id, job_id, wish="force" if force else "")
-    return await accepted(handler, await handler.services.manual_runs.run(task_id, job_id, handler.requester, key, force=force))
+    given = handler.read_body()
+    wish = RunWish(force, given.get("parameters", {}), given.get("reschedule", False))
+    return await accepted(handler, await handler.services.manual_runs.run(task_id, job_id, handler.requester, key, wish=wish))
 
 
 @route("POST", JOB + "/pause", "pauseJob", STOPPED, refusals=(404, 409))

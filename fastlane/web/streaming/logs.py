@@ -47,7 +47,7 @@ async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: st
 def failure_words(context: RenderContext, execution: Execution) -> str:
     """The reason for an execution's failure, without the secrets that the message may quote."""
     failure = execution.failure
-    return "" if failure is None else context.redaction.message(failure.message, execution.spec.envs)
+    return "" if failure is None else context.redaction.message(failure.message, execution.spec.variables)
 
 
 RECONNECT_AFTER = 5_000

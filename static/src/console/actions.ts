@@ -3,6 +3,7 @@
 import { type Execution, FINAL } from "../api";
 import { el, say, the } from "../dom";
 import { count, isolated, shortId } from "../words";
+import { run } from "./runform";
 import { api, pages, send, stopOf } from "./server";
 import type { Job } from "./shapes";
 import { now } from "./times";
@@ -15,7 +16,7 @@ interface Action {
   fits(job: Job): boolean;
   /** The question to ask first, and its answer. */
   question?(job: Job): readonly [string, string];
-  /** The request, where it is not a POST to the route of its name. */
+  /** The request, where it is not just a POST to the route of its name; false when the person called it off. */
   ask?(job: Job): Promise<unknown>;
   done: string;
 }
@@ -44,6 +45,7 @@ const ACTIONS: Record<string, Action> = {
     words: () => "Run now",
     does: "Starts one more run with the job as it is now. Its schedule stays as it is.",
     fits: () => true,
+    ask: run,
     done: "The run was enqueued",
   },
   retry: {
@@ -129,7 +131,7 @@ export async function act(button: HTMLElement, job: Job): Promise<void> {
   const verb = button.dataset.verb!;
   const { question, ask, done } = ACTIONS[verb]!;
   if (question && !(await confirmed(...question(job)))) return;
-  await (ask ? ask(job) : send("POST", api.job(job.taskId, job.id, verb)));
+  if ((await (ask ? ask(job) : send("POST", api.job(job.taskId, job.id, verb)))) === false) return;
   say(done);
   if (verb === "delete") location.assign(pages.task(job.taskId));
 }

@@ -6,7 +6,7 @@ import { get, root } from "./server";
 export interface Session {
   needsLogin: boolean;
   user: string | null;
-  role: "read" | "run" | "admin" | null;
+  role: "read" | "trigger" | "run" | "admin" | null;
   canLogOut: boolean;
 }
 
@@ -31,8 +31,11 @@ export function forget(): void {
 export const isVisitor = ({ needsLogin, user }: Session): boolean => needsLogin && !user;
 
 /** Why this person may not change jobs; null if they may. */
-export const readOnly = ({ needsLogin, role }: Session): string | null =>
-  needsLogin && role !== "run" && role !== "admin" ? `Your role is ${role ?? "unknown"}, which may read and not change.` : null;
+export const readOnly = ({ needsLogin, role }: Session): string | null => {
+  if (!needsLogin || role === "run" || role === "admin") return null;
+  if (role === "trigger") return "Your role is trigger: run and stop jobs by fastlane run-now and fastlane stop, or over HTTP.";
+  return `Your role is ${role ?? "unknown"}, which may read and not change.`;
+};
 
 /** Why this person may not change pools and hosts; null if they may. */
 export const administers = ({ needsLogin, role }: Session): string | null =>

@@ -61,7 +61,7 @@ def test_they_are_json_in_the_environment_or_in_a_file_that_it_names(monkeypatch
         ({"name": "a:b", "password": PASSWORD, "role": "run"}, "name is not a name"),
         ({"name": "", "password": PASSWORD, "role": "run"}, "name is not a name"),
         ({"name": "a" * 65, "password": PASSWORD, "role": "run"}, "name is not a name"),
-        ({"name": "a", "password": PASSWORD, "role": "root"}, "is not one of read, run, admin"),
+        ({"name": "a", "password": PASSWORD, "role": "root"}, "is not one of read, trigger, run, admin"),
         ({"name": "a", "password": PASSWORD, "role": "run", "tasks": "("}, "tasks is not a regular expression"),
         ({"name": "a", "password": PASSWORD, "role": "run", "tasks": ["a"]}, "tasks is not text"),
         ({"name": "a", "password": PASSWORD, "role": "run", "task": "a"}, "the nearest known name is tasks"),

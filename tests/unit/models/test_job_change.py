@@ -189,7 +189,8 @@ def test_each_manual_run_has_its_own_key() -> None:
 
 
 def test_a_request_that_is_tried_again_makes_the_same_tick() -> None:
-    changes = [job_change.run_now(job, OLD, now=now, by=None, key="r:mine") for job, now in ((a_job(), TEN), (a_job(sequence=9), TEN + 1))]
+    manner = job_change.ManualTick(key="r:mine")
+    changes = [job_change.run_now(job, OLD, now=now, by=None, manner=manner) for job, now in ((a_job(), TEN), (a_job(sequence=9), TEN + 1))]
     assert len({change.ticks[0].id for change in changes}) == 1
 
 

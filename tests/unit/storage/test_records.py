@@ -10,7 +10,7 @@ from fastlane.models.cron import Cron
 from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
 from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import NO_RETENTION, Retention
-from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule import NO_RULES, CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
 from fastlane.storage import values
@@ -132,14 +132,22 @@ def test_a_spec_that_was_stored_before_there_were_rules_has_none():
 
 
 CRONS = [
-    Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), overlap, catch_up) for overlap in Overlap for catch_up in CatchUp
+    Schedule(ScheduleKind.CRON, None, cron, overlap, catch_up)
+    for overlap in Overlap
+    for catch_up in CatchUp
+    for cron in (Cron("0 8 * * *", "Europe/Berlin"), Cron("0 8 * * *", "Europe/Berlin", (Cron("@daily"), Cron("@weekly", "Asia/Tokyo"))))
 ]
 
 
+RULED = [
+    Schedule(ScheduleKind.CRON, None, cron, rules=(EntryRules(overlap, catch_up), *(NO_RULES for _ in cron.also)))
+    for overlap, catch_up in ((Overlap.SKIP, None), (None, CatchUp.NONE), (Overlap.ALLOW, CatchUp.LATEST))
+    for cron in (Cron("@daily"), Cron("@daily", "UTC", (Cron("@weekly"),)))
+]
 MANUAL = [Schedule(ScheduleKind.MANUAL, overlap=overlap) for overlap in Overlap]
 
 
-@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *MANUAL, *CRONS])
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *MANUAL, *RULED, *CRONS])
 def test_a_schedule_comes_back(schedule):
     assert values.schedule_from_json(values.schedule_to_json(schedule)) == schedule
 

@@ -4,6 +4,7 @@ by which an operator puts right by hand what fastlane cannot."""
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
+from fastlane.cli.client.fields import pair
 from fastlane.cli.client.output import echo
 from fastlane.cli.client.reference import JOB, complete_task, find, find_job
 from fastlane.cli.client.runs import RunChoice, find_execution_of
@@ -56,19 +57,24 @@ def retry(job: str, context: str | None) -> None:
 
 @click.command("run-now", cls=ClientCommand)
 @JOB
+@click.option("-p", "--parameter", "given", metavar="NAME=VALUE", multiple=True, help="The value of one of the job's parameters.")
+@click.option("--reschedule", is_flag=True, help="In place of its next tick, which is skipped then.")
 @click.option("--force", is_flag=True, help="Also while an execution runs, and its overlap is skip.")
 @CONTEXT
-def run_now(job: str, force: bool, context: str | None) -> None:
-    """Runs a job once now. Its schedule stays as it is.
+def run_now(job: str, given: tuple[str, ...], reschedule: bool, force: bool, context: str | None) -> None:
+    """Runs a job once now. Its schedule stays as it is, unless --reschedule is given.
 
     \b
     Examples:
       fastlane run-now backup
       fastlane run-now --force backup
+      fastlane run-now --reschedule backup
+      fastlane run-now -p VERSION=v7 -p SIZE=large shop/migrate
     """
+    parameters = dict(pair("--parameter", text) for text in given)
     with connect(context) as client:
         name = find_job(client, job)
-        reply = client.jobs.run_now(name.task, name.id, force=force)
+        reply = client.jobs.run_now(name.task, name.id, force=force, parameters=parameters, reschedule=reschedule)
         echo(f"{name}: execution {reply['executionId']}; follow it: fastlane logs -f {name}")
 
 
