@@ -35,6 +35,7 @@ from fastlane.services.assembly import Services
 from fastlane.services.tickets import Grant
 from fastlane.tracing.port import Recorder
 from fastlane.web.api.actions import PROBLEM
+from fastlane.web.api.contract import EVENTS
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
 from fastlane.web.http.connection import PING_EVERY, ActiveRequests, ClientDeadlines, Heartbeats, HeldMemory, RequestBody, Turns
 from fastlane.web.http.problems import GZIP_FROM, LARGE, RETRY_AFTER, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
@@ -157,6 +158,13 @@ def static_files(handler: RequestHandler) -> StaticFiles:
     return found
 
 
+BROWSER_PAGE = "application/xhtml+xml"
+"""The media type by which every browser asks for a page, and hardly anything else does: Java's own client asks for ``text/html``."""
+PAGE_HEADER = "X-Requested-With"
+"""The header by which a script of our pages says that it is one."""
+PAGE_CHALLENGE = 'Bearer realm="fastlane"'
+"""The challenge that no browser answers by a dialog."""
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
@@ -263,12 +271,17 @@ class Handler(RequestHandler):
 
     @property
     def asks_for_login_by_page(self) -> bool:
-        """Whether a browser that is not logged in gets a page with a form for a token. Browsers have a form of their own for passwords, but
-        none for tokens."""
-        authenticator = self.context.authenticator
-        return (
-            authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and self.accepts("text/html")
-        )
+        """Whether a browser that is not logged in gets a page with a form. A client that sends a credential gets a problem."""
+        is_page = self.request.method == "GET" and self.accepts(BROWSER_PAGE)
+        return self.context.authenticator is not None and is_page and "Authorization" not in self.request.headers
+
+    @property
+    def comes_from_page(self) -> bool:
+        """Whether a browser asks for a page, or a script of one of our pages asks. Their user logs in on a page: a challenge for HTTP Basic
+        would have the browser show a dialog of its own, and the problem as JSON after that."""
+        headers = self.request.headers
+        follows = self.accepts(EVENTS) or ("Origin" in headers and "Upgrade" in headers)  # no script can add a header there
+        return self.accepts(BROWSER_PAGE) or follows or PAGE_HEADER in headers
 
     def accepts(self, media: str) -> bool:
         """Whether the client asks for this media type: a browser for a page, or an ``EventSource`` for events."""
@@ -420,7 +433,9 @@ class Handler(RequestHandler):
             problem = Problem(405, words, headers={"Allow": allowed})
         for name, value in problem.headers.items():
             self.set_header(name, value)
-        if problem.status == 401 and self.asks_for_login_by_page and "Authorization" not in self.request.headers:
+        if problem.status == 401 and self.comes_from_page and "Authorization" not in self.request.headers:
+            self.set_header("WWW-Authenticate", PAGE_CHALLENGE)
+        if problem.status == 401 and self.asks_for_login_by_page:
             with suppress(Problem):  # if the pages were not built, the problem itself is sent
                 finish_page(self, "login.html", self.base_url, status=401)
                 return

@@ -18,6 +18,7 @@ import { dismiss, perform } from "./console/perform";
 import { here, pages, Refusal, root } from "./console/server";
 import { forget, session } from "./console/session";
 import { el, say, the } from "./dom";
+import { askLogin } from "./loginform";
 import { hear } from "./tabs";
 import { isolated, sentence } from "./words";
 
@@ -106,7 +107,7 @@ function showNowhere(): void {
 const ACTS: Record<string, (button: HTMLElement) => void> = {
   reload: () => void live.now(),
   reconnect: () => live.reconnect(),
-  login: () => location.reload(),
+  login: () => void askLogin().catch((error: unknown) => showRefusal(error as Refusal)),
   dismiss,
   copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
 };

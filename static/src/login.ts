@@ -1,80 +1,55 @@
-// Logs in with a token, and out. The server shows this page at /login, and in place of any page that needs a login.
+// The page to log in and out. The server shows it at /login, and in place of any page that needs a login.
 
 import "./login.css";
-import { the } from "./dom";
+import { Refusal, root, send } from "./console/server";
+import { PLACE, type Session } from "./console/session";
+import { el, the } from "./dom";
+import { loginForm, present } from "./loginform";
 import { hear, tell } from "./tabs";
-
-interface Session {
-  needsLogin: boolean;
-  user: string | null;
-  role: string | null;
-  canLogOut: boolean;
-}
-
-const root = new URL(the<HTMLAnchorElement>("root").href);
-const form = the<HTMLFormElement>("form");
-const token = the<HTMLInputElement>("token");
-const button = form.querySelector("button")!;
-
-/** Sends a request about the session; its answer, or the words of the refusal. */
-async function ask(method: string, body?: object): Promise<Session | string> {
-  try {
-    const signal = AbortSignal.timeout(15_000);
-    const answer = await fetch(new URL("session", root), { method, body: body && JSON.stringify(body), signal });
-    const found = (await answer.json()) as Session & { detail?: string };
-    if (answer.ok) return found;
-    return answer.status === 401 ? "The token is not valid here." : (found.detail ?? `The server refused this (${answer.status}).`);
-  } catch {
-    return "The server does not answer. Try again in a moment.";
-  }
-}
-
-function show(session: Session | string): void {
-  const refused = typeof session === "string";
-  const user = refused ? null : session.user;
-  const words = the("words");
-  words.classList.toggle("bad", refused);
-  if (refused) words.textContent = session;
-  else if (user) words.textContent = `You are logged in as ${user} (${session.role}).`;
-  else words.textContent = session.needsLogin ? "" : "This server needs no login.";
-  if (!refused) {
-    form.hidden = Boolean(user) || !session.needsLogin;
-    the("logout").hidden = !session.canLogOut;
-  }
-}
+import { sentence } from "./words";
 
 /** Whether this page is itself what was asked for; otherwise it stands in the place of another one. */
 const atLogin = /\/login\/?$/.test(location.pathname);
 
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  button.disabled = true;
-  void ask("POST", { token: token.value.trim() }).then((session) => {
-    button.disabled = false;
-    show(session);
-    if (typeof session === "string") return token.select();
-    token.value = "";
-    tell(root.href, "in");
-    if (!atLogin) location.reload();
-  });
-});
+/** Shows who is logged in, or the form. */
+function show(session: Session): void {
+  const { user, role, needsLogin, canLogOut } = session;
+  the("words").textContent = user ? `You are logged in as ${user} (${role}).` : needsLogin ? "" : "This server needs no login.";
+  the("logout").hidden = !canLogOut;
+  the("back").hidden = needsLogin && !user;
+  the<HTMLAnchorElement>("back").href = before();
+  the("form").replaceChildren(...(user || !needsLogin ? [] : [loginForm(session.credentials, goOn)]));
+  document.querySelector<HTMLInputElement>("#form input")?.focus();
+}
+
+/** Where the person came from, below this server's address. */
+function before(): string {
+  try {
+    const from = sessionStorage.getItem(PLACE);
+    return from?.startsWith(root) ? from : root;
+  } catch {
+    return root; // storage is not allowed
+  }
+}
+
+/** Goes to what was asked for. */
+const goOn = (): void => (atLogin ? location.assign(before()) : location.reload());
+
+/** Shows the session, or why it is not known. */
+async function ask(): Promise<void> {
+  try {
+    show(await present());
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    the("words").textContent = sentence(error.message);
+    the("form").replaceChildren(el("button", { type: "button", className: "main", onclick: () => void ask() }, "Try again"));
+  }
+}
 
 the("logout").addEventListener("click", () => {
-  void ask("DELETE").then((session) => {
-    show(session);
-    if (typeof session === "string") return;
-    tell(root.href, "out");
-    token.focus();
-  });
+  void send("DELETE", `${root}session`)
+    .then(() => tell(root, "out"), () => {})
+    .then(ask);
 });
-
-hear(root.href, (change) => {
-  if (change === "in" && !atLogin) location.reload();
-  else void ask("GET").then(show);
-});
-
-void ask("GET").then((session) => {
-  show(session);
-  if (typeof session === "string") form.hidden = false;
-  token.focus();
-});
+hear(root, (change) => (change === "in" ? (atLogin ? void ask() : location.reload()) : void ask()));
+void ask();

@@ -7,7 +7,7 @@ import type { Job } from "./console/shapes";
 import { Actions } from "./log/actions";
 import { Address } from "./log/address";
 import { Connection, type Message, type State } from "./log/connection";
-import { isVisitor, session } from "./console/session";
+import { forget, isVisitor, session } from "./console/session";
 import { tickTimes } from "./console/times";
 import { el, say, the } from "./dom";
 import { Executions } from "./log/executions";
@@ -348,10 +348,12 @@ async function start(): Promise<void> {
   document.addEventListener("visibilitychange", () => (document.hidden ? jobEvents.close() : void look()));
   addEventListener("pagehide", () => jobEvents.close());
   hear(here.root, (change) => {
-    if (change === "in" && !isThere()) location.reload();
-    if (change === "out" && document.querySelector("#nav .account")) connection.refuse(401);
+    forget();
+    if (change === "in") goOn();
+    if (change === "out" && document.querySelector(".account")) connection.refuse(401);
   });
   setInterval(everySecond, 1_000);
+  if (document.activeElement === document.body) focusLog();
   const status = await look();
   if (status === 404 || status === 401 || status === 403) {
     connection.refuse(status);
@@ -377,6 +379,24 @@ async function follow(): Promise<void> {
   else log.expect(here.execution, plan.whole);
   if (!plan.whole) connection.begin({ tail: LAST_LINES });
   else connection.begin(here.execution ? {} : { from: `${plan.first.executionId}:0` });
+}
+
+/** Has the keyboard scroll the log from the start. Its frame appears with the first key. */
+function focusLog(): void {
+  const place = the("log");
+  place.classList.add("untouched");
+  for (const kind of ["keydown", "blur"]) place.addEventListener(kind, () => place.classList.remove("untouched"), { once: true });
+  place.focus({ preventScroll: true });
+}
+
+/** Goes on with the log after someone has logged in. */
+function goOn(): void {
+  void actions.ask();
+  if (isThere()) return;
+  if (!following) return location.reload();
+  document.body.classList.remove("gone");
+  connection.resume();
+  void look();
 }
 
 /** Reads more executions, because the first attempts are not among the newest ones. */

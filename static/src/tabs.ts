@@ -11,6 +11,9 @@ export function tell(root: string, change: Change): void {
   to.close();
 }
 
-export function hear(root: string, heard: (change: Change) => void): void {
-  channel(root).addEventListener("message", (event: MessageEvent<Change>) => heard(event.data));
+/** Returns what ends that. */
+export function hear(root: string, heard: (change: Change) => void): () => void {
+  const from = channel(root);
+  from.addEventListener("message", (event: MessageEvent<Change>) => heard(event.data));
+  return () => from.close();
 }

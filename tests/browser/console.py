@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Locator, Page
 
 from tests.browser.logpage import DESK, PHONE, shoot, violations
 
@@ -40,6 +40,13 @@ async def open_console(context: BrowserContext, url: str) -> Console:
     console = Console(await context.new_page())
     await console.page.goto(url)
     return console
+
+
+async def log_in(page: Page | Locator, user: str, password: str) -> None:
+    """Logs in where the page asks for a user and a password."""
+    await page.get_by_label("User").fill(user)
+    await page.get_by_label("Password").fill(password)
+    await page.get_by_role("button", name="Log in").click()
 
 
 async def inspect(page: Page, name: str) -> Mapping[str, list[str]]:

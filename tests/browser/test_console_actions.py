@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser.console import inspect, open_console, violations
+from tests.browser.console import inspect, log_in, open_console, violations
 from tests.browser.test_console_job import page_of
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import Fastlane
@@ -151,10 +151,11 @@ async def test_who_logs_in_by_name_and_password_may_do_what_their_role_says(brow
     async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", users=users) as server:
         await server.report_worker()
         for name, password, may in (("anna", "annas", True), ("eve", "eves", False)):
-            context = await browser.new_context(http_credentials={"username": name, "password": password})
+            context = await browser.new_context()
             if may:
                 reply = (await server.post("/tasks/reports", {"image": "ubuntu"}, headers=basic(name, password))).json
             console = await open_console(context, page_of(server, reply))
-            await expect(console.page.locator("#nav .account")).to_have_text(name)
+            await log_in(console.page, name, password)
+            await expect(console.page.locator(".account")).to_have_text(name)
             await expect(console.page.get_by_role("button", name="Run now")).to_be_enabled(enabled=may)
             await context.close()

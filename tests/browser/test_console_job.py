@@ -61,6 +61,7 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     await expect(schedule.locator(".runs li")).to_have_count(5)
     bars = page.locator(".bars a")
     await expect(bars).to_have_count(5)
+    assert all([(await bar.bounding_box())["width"] >= 24 for bar in await bars.all()]), "too narrow to hit"
     lengths = [(await bar.locator("i").bounding_box())["height"] for bar in await bars.all()]
     assert lengths[1] == max(lengths)
     assert lengths[2] == min(lengths)

@@ -24,7 +24,7 @@ async def guarded(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
 
 async def log_in(console: Console) -> None:
     await console.page.get_by_label("Token").fill("fl_ci")
-    await console.page.get_by_role("button", name="Log in").click()
+    await console.page.get_by_role("button", name="Log in").last.click()  # above a page, it is in a dialog
     await expect(console.live).to_have_text("Live")
 
 

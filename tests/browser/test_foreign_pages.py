@@ -6,9 +6,10 @@ Its server and fastlane's are on the same machine to the browser, as an attacker
 from typing import Any
 
 import pytest
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Page, expect
 
 from fastlane import __version__
+from tests.browser.console import log_in
 from tests.support.credentials import basic, user
 from tests.support.fastlane import Fastlane
 
@@ -120,9 +121,9 @@ async def test_a_name_that_was_pointed_at_a_server_with_open_reads_off_reads_not
 async def test_a_foreign_page_cannot_use_the_log_in_that_the_browser_remembers(context, site, shared_redis, tmp_path):
     async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **USERS) as server:
         own = await context.new_page()
-        answer = await own.goto(f"http://anna:annas@localhost:{server.port}/status")
-        assert answer is not None
-        assert answer.status == 200
+        await own.goto(f"http://localhost:{server.port}/console")
+        await log_in(own, "anna", "annas")
+        await expect(own.locator(".account")).to_have_text("anna")
         assert await own.evaluate(WRITE, [server.base + "/tasks/own", {}]) == "basic 200"
         page = await page_of(context, site)
         for options in ({}, {"credentials": "include"}, {"headers": basic("anna", "annas")}):
@@ -130,7 +131,7 @@ async def test_a_foreign_page_cannot_use_the_log_in_that_the_browser_remembers(c
         seen = await attack(page, f"{server.base}/tasks/attacked")
         assert seen[:6] == ["opaque 0", "opaque 0", "refused", "refused", "refused", "refused"]
         assert seen[6] in (401, 403)  # browsers differ in whether what a page embeds has the log-in
-        assert seen[7] == 403
+        assert seen[7] in (401, 403)  # nor the cookie of the log-in, which does not come along with a POST of another site
         assert await jobs(server, "attacked", basic("anna", "annas")) == 0
         assert await jobs(server, "own", basic("anna", "annas")) == 1
 

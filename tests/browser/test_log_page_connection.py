@@ -1,4 +1,4 @@
-"""The log page when its connection is cut, its server is away, or its reader has to log in."""
+"""The log page when its connection is cut or its server is away."""
 
 import re
 
@@ -8,8 +8,6 @@ from playwright.async_api import expect
 from fastlane.models import transitions
 from tests.browser.console import open_console
 from tests.browser.logpage import numbered, open_log, shoot, violations
-from tests.support.credentials import user
-from tests.support.fastlane import Fastlane
 from tests.support.relay import Relay
 from tests.support.waiting import until
 
@@ -101,14 +99,3 @@ async def test_a_server_that_is_silent_is_noticed_within_seconds(context, server
         await expect(console.live).to_have_text("Live")
         await expect(console.page.locator("#lost")).to_be_empty()
     assert log.faults == console.faults == []
-
-
-async def test_whoever_has_logged_in_by_the_browser_follows_too(context, shared_redis, tmp_path):
-    users = {"users": (user("anna", "annas", "read"),)}
-    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0") as server:
-        reply = await server.run_to_end("task", (1, b"for anna\n"))
-    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **users) as server:
-        path = f"localhost:{server.port}/tasks/task/jobs/{reply['jobId']}/stream"
-        log = await open_log(context, f"http://anna:annas@{path}")
-        await expect(log.lines).to_have_text(["for anna"])
-        await expect(log.link).to_contain_text("Ended")

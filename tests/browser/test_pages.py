@@ -118,6 +118,9 @@ async def test_with_users_a_page_asks_who_it_is(shared_redis, tmp_path):
         path = f"/tasks/mine/jobs/{NOBODY}/stream"
         answer = await server.get(path)
         assert (answer.status, answer.headers["WWW-Authenticate"][:5]) == (401, "Basic")
+        asked = await server.get(path, headers=HTML)
+        assert (asked.status, asked.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
+        assert asked.headers["Content-Type"] == "text/html; charset=utf-8"
         assert (await server.get(path, headers=basic("anna", "annas"))).status == 404
         assert (await server.get(path.replace("mine", "theirs"), headers=basic("anna", "annas"))).status == 403
         assert (await server.get("/docs")).status == 401

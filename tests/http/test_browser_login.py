@@ -1,4 +1,4 @@
-"""People who log in to a server's pages with a token: what the session may do, who can use it, and how it ends."""
+"""People who log in to a server's pages with a token or a password: what the session may do, who can use it, and how it ends."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +14,8 @@ from tests.support.fastlane import Answer, Fastlane
 TOKENS = (token("ci", "fl_ci", "run", "mine"), token("eyes", "fl_eyes", "read"))
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 OK = {"image": "ubuntu:latest"}
+CI = {"needsLogin": True, "credentials": ["token"], "user": None, "role": None, "credential": None, "canLogOut": False}
+"""What a server with tokens tells somebody who is not logged in."""
 
 Serve = Callable[..., Fastlane]
 
@@ -51,7 +53,7 @@ async def test_a_browser_gets_the_form_and_then_what_it_asked_for(server, path):
     asked = await server.get(path, headers=HTML)
     assert (asked.status, asked.headers["Content-Type"]) == (401, "text/html; charset=utf-8")
     assert asked.headers["WWW-Authenticate"] == 'Bearer realm="fastlane"'
-    assert b'type="password"' in asked.body
+    assert b"<title>Log in" in asked.body
     assert "form-action 'none'" in asked.headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in asked.headers["Content-Security-Policy"]
     assert asked.headers["Referrer-Policy"] == "no-referrer"
@@ -87,7 +89,7 @@ async def test_a_session_may_do_what_its_token_may_and_no_more(server):
     assert (await server.post(f"{job}/stop", headers=eyes | own(server))).status == 403
     assert (await server.ask("POST", "/tasks/other", json=OK, headers=ci | own(server))).status == 403
     assert (await server.post(f"{job}/stop", headers=ci | own(server))).status == 200
-    assert (await server.get("/session", headers=ci)).json == {"needsLogin": True, "user": "ci", "role": "run", "canLogOut": True}
+    assert (await server.get("/session", headers=ci)).json == {**CI, "user": "ci", "role": "run", "credential": "token", "canLogOut": True}
     assert (await server.get("/tasks", headers=ci)).headers["Cache-Control"] == "no-store"
 
 
@@ -118,7 +120,7 @@ async def test_after_logging_out_the_cookie_is_worth_nothing_anywhere(serve):
         cookie, kept = await session(one), await session(one)
         assert (await other.get("/tasks", headers=cookie)).status == 200
         answer = await other.ask("DELETE", "/session", headers=cookie | own(other))
-        assert answer.json == {"needsLogin": True, "user": None, "role": None, "canLogOut": False}
+        assert answer.json == CI
         assert answer.headers["Set-Cookie"].startswith("fastlane-session=; Path=/; Max-Age=0;")
         for server in (one, other):
             assert (await server.get("/tasks", headers=cookie)).status == 401
@@ -192,19 +194,47 @@ async def test_no_secret_of_a_login_is_in_an_answer_or_a_log_line(server, capfd)
         assert not [text for text in told if secret in text]
 
 
-async def test_with_users_the_browser_asks_by_itself_and_a_token_works_too(serve):
+async def test_with_users_a_browser_gets_the_form_too_and_only_what_is_none_is_challenged_for_a_password(serve):
+    """A browser answers such a challenge by a dialog of its own."""
     async with serve(users=(user("anna", "annas", "read"),)) as server:
-        asked = await server.get("/docs", headers=HTML)
-        assert (asked.headers["WWW-Authenticate"][:5], asked.headers["Content-Type"]) == ("Basic", "application/problem+json")
+        pages = (HTML, {"X-Requested-With": "fastlane"}, {"Accept": "text/event-stream"}, {"Upgrade": "websocket"} | own(server))
+        for headers in pages:
+            asked = await server.get("/tasks", headers=headers)
+            assert (asked.status, asked.headers["WWW-Authenticate"]) == (401, 'Bearer realm="fastlane"'), headers
+            assert (asked.headers["Content-Type"] == "text/html; charset=utf-8") == (headers is HTML)
+        java = {"Accept": "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"}
+        for headers in ({}, java, HTML | basic("anna", "wrong")):
+            asked = await server.get("/tasks", headers=headers)
+            assert (asked.headers["WWW-Authenticate"][:5], asked.headers["Content-Type"]) == ("Basic", "application/problem+json"), headers
         assert (await server.get("/docs", headers=HTML | basic("anna", "annas"))).status == 200
         assert (await server.get("/docs", headers=HTML | await session(server))).status == 200
+
+
+async def test_a_user_logs_in_by_a_password_and_out_and_the_login_ends_with_the_password(serve):
+    async with serve(users=(user("anna", "annas", "read"),)) as server:
+        answer = await server.post("/session", {"user": "anna", "password": "annas"})
+        assert (answer.status, answer.json["user"], answer.json["canLogOut"]) == (200, "anna", True)
+        cookie, other = [{"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}, await session(server)]
+        told = (await server.get("/session", headers=cookie)).json
+        assert (told["role"], told["credentials"], told["credential"]) == ("read", ["password", "token"], "password")
+        assert (await server.get("/session", headers=other)).json["credential"] == "token"
+        for wrong in ({"user": "anna", "password": "wrong"}, {"user": "nobody", "password": "annas"}, {"user": "ci", "password": "fl_ci"}):
+            refused = await server.post("/session", wrong, headers={"X-Requested-With": "fastlane"})
+            assert (refused.status, refused.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
+        assert (await server.get("/tasks", headers=cookie)).status == 200
+        kept = {"Cookie": (await server.post("/session", {"user": "anna", "password": "annas"})).headers["Set-Cookie"].partition(";")[0]}
+        assert (await server.ask("DELETE", "/session", headers=cookie | own(server))).status == 200
+        assert (await server.get("/tasks", headers=cookie)).status == 401
+    async with serve(users=(user("anna", "changed", "read"),)) as server:
+        assert (await server.get("/tasks", headers=kept)).status == 401
+        assert (await server.get("/tasks", headers=other)).status == 200
 
 
 async def test_a_page_learns_who_gave_a_password_by_asking_for_a_login(serve):
     async with serve(users=(user("anna", "annas", "read"),)) as server:
         assert (await server.get("/session?login=1")).headers["WWW-Authenticate"][:5] == "Basic"
         told = (await server.get("/session?login=1", headers=basic("anna", "annas"))).json
-        assert told == {"needsLogin": True, "user": "anna", "role": "read", "canLogOut": False}
+        assert (told["user"], told["role"], told["credential"], told["canLogOut"]) == ("anna", "read", "password", False)
         told = (await server.get("/session?login=1", headers=await session(server))).json
         assert (told["user"], told["canLogOut"]) == ("ci", True)
         assert (await server.get("/session")).json["user"] is None
@@ -213,5 +243,5 @@ async def test_a_page_learns_who_gave_a_password_by_asking_for_a_login(serve):
 async def test_where_everyone_may_come_in_there_is_nothing_to_log_in_to(serve):
     async with serve(tokens=()) as server:
         assert (await sign_in(server)).status == 409
-        assert (await server.get("/session")).json == {"needsLogin": False, "user": None, "role": None, "canLogOut": False}
+        assert (await server.get("/session")).json == CI | {"needsLogin": False, "credentials": []}
         assert (await server.get("/login", headers=HTML)).status == 200

@@ -333,9 +333,11 @@ async def test_a_link_that_was_used_lets_in_who_has_another_way_in(serve):
             answer = await server.get(made["streamUrl"], headers=headers)
             assert (answer.status, answer.headers.get("Set-Cookie")) == (303, None)
         for headers in ({}, {"Cookie": "fastlane-visit=x"}, basic("anna", "wrong")):
-            answer = await server.get(made["streamUrl"], headers=headers | HTML)
+            answer = await server.get(made["streamUrl"], headers=headers)
             assert (answer.status, answer.headers["WWW-Authenticate"][:5]) == (401, "Basic")
             assert answer.headers["Content-Type"] == "application/problem+json"
+            page = await server.get(made["streamUrl"], headers=headers | HTML)
+            assert (page.status, page.headers["WWW-Authenticate"][:5] == "Basic") == (401, "Authorization" in headers)
 
 
 @pytest.mark.parametrize("task", ["a;b", "%3BDomain=example.com", "ä%20b,c=d%22", "a%25"])

@@ -4,6 +4,7 @@ which they load.
 The pages get their data from the API, as any client does.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from fastlane.errors import Fault, Invalid, NotFound, NotStarted, TransientError
 from fastlane.models.access import Principal
 from fastlane.web.api.contract import Parameter, Response, flag, pages
 from fastlane.web.api.server import HEALTH
-from fastlane.web.handler import HTML, OWN_FILES, STRICT_POLICY, Handler, finish_page, static_files
+from fastlane.web.handler import HTML, OWN_FILES, PAGE_CHALLENGE, STRICT_POLICY, Handler, finish_page, static_files
 from fastlane.web.http.problems import Problem, accepts_gzip, problem_of
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
@@ -47,6 +48,8 @@ class LogPageHandler(Handler):
             return super().write_error(status_code, **kwargs)
         for name, value in problem.headers.items():
             self.set_header(name, value)
+        if refused:
+            self.set_header("WWW-Authenticate", PAGE_CHALLENGE)
         try:
             finish_page(self, "stream.html", self.base_url, status=problem.status)
         except Problem:
@@ -179,7 +182,11 @@ log = structlog.get_logger()
 
 
 @route(
-    "GET", "/login", "readLogin", answers={200: Response("A page to log in with a token, and to log out.", media=(HTML,))}, access=PUBLIC
+    "GET",
+    "/login",
+    "readLogin",
+    answers={200: Response("A page to log in with a password or a token, and to log out.", media=(HTML,))},
+    access=PUBLIC,
 )
 async def read_login(handler: Handler) -> None:
     """The page to log in."""
@@ -208,10 +215,14 @@ async def get_session(handler: Handler) -> None:
 
 @route("POST", "/session", access=PUBLIC, keeps_body=True)
 async def start_session(handler: Handler) -> None:
-    """Logs in with a token."""
+    """Logs in with a token, or as a user with a password."""
     authenticator = _authenticator(handler)
     address = handler.context.origins.client_address(handler.request) or "unknown"
-    principal = authenticator.principal_of_token(_read_token(bytes(handler.body)), address)
+    given = _read_credential(bytes(handler.body))
+    if "token" in given:
+        principal = authenticator.principal_of_token(given["token"], address)
+    else:
+        principal = await authenticator.principal_of_password(given["user"], given["password"], address)
     secret = await handler.services.tickets.start_login(authenticator.seal(principal))
     handler.services.access_events.logged_in(principal.name, address)
     log.info("auth.logged_in", user=principal.name, address=address)
@@ -237,17 +248,28 @@ def _authenticator(handler: Handler) -> Authenticator:
 
 
 async def _answer_session(handler: Handler, principal: Principal | None, *, can_log_out: bool) -> None:
-    user = None if principal is None else principal.name
-    role = None if principal is None else principal.role.value
-    await handler.send_json({"needsLogin": handler.context.authenticator is not None, "user": user, "role": role, "canLogOut": can_log_out})
+    authenticator = handler.context.authenticator
+    await handler.send_json(
+        {
+            "needsLogin": authenticator is not None,
+            "credentials": [] if authenticator is None else authenticator.credentials,
+            "user": None if principal is None else principal.name,
+            "role": None if principal is None else principal.role.value,
+            "credential": None if authenticator is None or principal is None else authenticator.credential_of(principal),
+            "canLogOut": can_log_out,
+        }
+    )
 
 
-def _read_token(body: bytes) -> str:
+def _read_credential(body: bytes) -> Mapping[str, str]:
+    """A token without the spaces around it, or a user and a password. Raises Invalid with all faults."""
     given = read_object(body)
-    faults = [Fault(name, "is not a field of a login; there is only token") for name in given if name != "token"]
-    token = given.get("token")
-    if not isinstance(token, str) or not token.strip():
-        faults.append(Fault("token", "is missing; give a token, as text"))
-    if faults or not isinstance(token, str):
+    known, person = {"token", "user", "password"}, {"user", "password"}
+    faults = [Fault(name, "is not a field of a login; there are token, or user and password") for name in given if name not in known]
+    wanted = person if given.keys() & person else {"token"}
+    faults += [Fault(name, "cannot be used together with user and password") for name in given.keys() & known - wanted]
+    texts = {name: value for name in wanted if isinstance(value := given.get(name), str) and value.strip()}
+    faults += [Fault(name, f"is missing; give a {name}, as text") for name in sorted(wanted - texts.keys())]
+    if faults:
         raise Invalid(faults)
-    return token.strip()
+    return {name: value.strip() if name == "token" else value for name, value in texts.items()}

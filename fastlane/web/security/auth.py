@@ -217,9 +217,13 @@ class Authenticator:
         return {seal for seal, principal in before.items() if self._principals.get(seal) != principal}
 
     @property
-    def takes_passwords(self) -> bool:
-        """Whether there are users, whose passwords a browser can ask for in its own form."""
-        return bool(self._users)
+    def credentials(self) -> Sequence[str]:
+        """What people log in with: ``password`` where there are users, ``token`` where there are tokens."""
+        return [way for way, known in (("password", self._users), ("token", self._token_principals)) if known]
+
+    def credential_of(self, principal: Principal) -> str:
+        """What the principal logs in with: one of ``credentials``."""
+        return "password" if principal.name in self._users else "token"
 
     def seal(self, principal: Principal) -> str:
         """An opaque name of the principal's credential. It changes with the password or token. Raises a 401 when that has just been
@@ -263,7 +267,7 @@ class Authenticator:
             case "bearer" if self._token_principals:
                 return self.principal_of_token(credential, address)
             case "basic" if self._users:
-                return await self._authenticate_password(*self._basic(credential), address)
+                return await self.principal_of_password(*self._basic(credential), address)
             case "":
                 raise self._unauthorized(f"this server needs a login; send {self._ways()}")
         raise self._unauthorized(f"this server does not accept this kind of Authorization header; send {self._ways()}")
@@ -283,7 +287,11 @@ class Authenticator:
             task.cancel()
         self._thread.shutdown(cancel_futures=True)
 
-    async def _authenticate_password(self, name: str, password: str, address: str) -> Principal:
+    async def principal_of_password(self, name: str, password: str, address: str) -> Principal:
+        """The user of a name and a password, sent from ``address``. Raises a 401 for a wrong pair, a 429 after too many of these, and a 503
+        when too many other logins wait."""
+        if not self._users:
+            raise self._failed("basic", None, address)
         digest = self._digest(name, password)
         task = self._verifying.get(digest)
         if task is None:

@@ -254,7 +254,7 @@ class FollowerSocket:
         self._context.traffic.heartbeats.start(self._beat)
 
     def on_message(self, message: str | bytes) -> None:
-        """Answers ``ping``, for clients that do not see the protocol's own pings, such as scripts in a browser. Ignores the rest."""
+        """Answers ``ping``: scripts in a browser do not see the pings of the protocol. Ignores any other message."""
         if message == PING and self._sink is not None:
             self._sink.answer_ping()
 

@@ -1,24 +1,17 @@
-// The navigation, which is the same on all pages.
+// The navigation, which is the same on all pages. Its links are in the page itself, so that it stands there before any script runs.
 
-import { el, the } from "../dom";
-import { here, pages, root } from "./server";
+import { the } from "../dom";
+import { here, pages } from "./server";
 import { account } from "./session";
 
-const LINKS = [
-  ["overview", "Overview", pages.overview],
-  ["tasks", "Tasks", pages.tasks],
-  ["jobs", "Jobs", pages.jobs()],
-  ["executions", "Executions", pages.executions()],
-  ["hosts", "Hosts", pages.hosts],
-  ["api", "API", `${root}docs`],
-] as const;
-
-/** Shows the links to the pages, of which `current` is the name of this one's, and who is logged in. */
+/** Marks the link of the page of this name, and shows who is logged in. A link to a log by a ticket (`data-visit`) has no navigation until it is
+ * known that this person may use it. */
 export function drawNav(current: string | null): void {
-  const links = LINKS.map(([name, words, href]) => el("a", { href, "aria-current": name === current ? "page" : null }, words));
-  the("nav").replaceChildren(...links);
-  document.getElementById("new")?.remove();
-  the("nav").after(el("a", { href: pages.newJob(ofTask()), id: "new", "aria-current": current === "new" ? "page" : null }, "New job"));
+  delete document.documentElement.dataset.visit;
+  for (const link of document.querySelectorAll<HTMLAnchorElement>("[data-page]")) {
+    if (link.dataset.page === current) link.setAttribute("aria-current", "page");
+  }
+  the<HTMLAnchorElement>("new").href = pages.newJob(ofTask());
   drawAccount();
 }
 
@@ -31,8 +24,5 @@ function ofTask(): Record<string, string> {
 
 /** Shows who is logged in now. */
 export function drawAccount(): void {
-  void account().then((link) => {
-    document.querySelector("#nav .account")?.remove();
-    if (link) the("nav").append(link);
-  });
+  void account().then((link) => the("who").replaceChildren(...(link ? [link] : [])));
 }

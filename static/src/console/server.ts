@@ -92,6 +92,9 @@ export class Refusal extends Error {
   }
 }
 
+/** Says that a page asks, in which people log in: the browser is not to ask for a password by itself. */
+export const FROM_PAGE = { "X-Requested-With": "fastlane" };
+
 /** Milliseconds for an answer. To delete what runs takes the server up to 20 s. */
 const READ_WITHIN = 15_000;
 const WRITE_WITHIN = 40_000;
@@ -120,7 +123,7 @@ export async function exchangeTagged(
   let text: string;
   try {
     const signal = AbortSignal.timeout(method === "GET" ? READ_WITHIN : WRITE_WITHIN);
-    answer = await fetch(url, { method, signal, headers: { Accept: "application/json", ...headers }, body });
+    answer = await fetch(url, { method, signal, headers: { Accept: "application/json", ...FROM_PAGE, ...headers }, body });
     text = await answer.text();
   } catch {
     throw new Refusal(null, NO_ANSWER);

@@ -8,14 +8,20 @@ export interface Session {
   user: string | null;
   role: "read" | "trigger" | "run" | "admin" | null;
   canLogOut: boolean;
+  /** What people log in with here, and what this person did. */
+  credentials: ("password" | "token")[];
+  credential: "password" | "token" | null;
 }
+
+/** Under this name, the browser's tab keeps where someone was who went to log in or out. */
+export const PLACE = "fastlane.place";
 
 let asked: Promise<Session> | null = null;
 
 /** Whether a ticket opened this page, so that nobody may have to log in for it. */
 const byTicket = document.documentElement.dataset.visit === "yes";
 
-/** Asked once for each page. The browser is asked for a password when it needs one. */
+/** Asked once for each page. A browser that sends a password by itself does so here, too. */
 export function session(): Promise<Session> {
   asked ??= get<Session>(`${root}session${byTicket ? "" : "?login=1"}`);
   asked.catch(() => (asked = null));
@@ -41,11 +47,21 @@ export const readOnly = ({ needsLogin, role }: Session): string | null => {
 export const administers = ({ needsLogin, role }: Session): string | null =>
   needsLogin && role !== "admin" ? `Your role is ${role ?? "unknown"}; only administrators pause pools and drain hosts.` : null;
 
-/** The name of who is logged in, which leads to where they log out if they can; null where nobody has to log in. */
+/** The name of who is logged in, which leads to where they log out, and from there back; null where nobody has to log in. Where the browser
+ * sends a password by itself, only the browser can forget it. */
 export async function account(): Promise<HTMLElement | null> {
   const who = await session().catch(() => null);
   if (!who?.user) return null;
   const title = `Logged in as ${who.user} (${who.role})`;
   const name = el("bdi", {}, who.user);
-  return who.canLogOut ? el("a", { href: `${root}login`, className: "account", title }, name) : el("span", { className: "account", title }, name);
+  if (!who.canLogOut) return el("span", { className: "account", title }, name);
+  const link = el("a", { href: `${root}login`, className: "account", title: `${title}. Log out` }, name);
+  link.addEventListener("click", () => {
+    try {
+      sessionStorage.setItem(PLACE, location.href);
+    } catch {
+      // Storage is not allowed: the way back leads to the overview.
+    }
+  });
+  return link;
 }

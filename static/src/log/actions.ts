@@ -44,7 +44,8 @@ export class Actions {
     morphChildren(the("actions"), [group]);
   }
 
-  private async ask(): Promise<void> {
+  /** Finds out who is here, and what they may do. */
+  async ask(): Promise<void> {
     const who = await session().catch(() => null);
     if (!who || isVisitor(who)) return;
     this.barred = readOnly(who);

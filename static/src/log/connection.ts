@@ -82,13 +82,14 @@ export class Connection {
     this.hold();
   }
 
-  /** Goes on where it was held. */
+  /** Goes on where it was held, or where this user might not read on before they logged in again. */
   resume(): void {
-    if (this.state.is === "held") this.open();
+    if (this.state.is === "held" || this.state.is === "barred") this.open();
   }
 
   /** Gives up: the log does not exist (404), or this user may not read it. */
   refuse(status: number): void {
+    clearTimeout(this.timer);
     this.become(status === 404 ? { is: "missing" } : { is: "barred", status });
   }
 
@@ -102,6 +103,7 @@ export class Connection {
     url.searchParams.set("format", "json");
     if (this.cursor) url.searchParams.set("from", this.cursor);
     else if (this.tail) url.searchParams.set("tail", String(this.tail));
+    this.socket?.close();
     const socket = new WebSocket(url);
     let opened = false;
     this.socket = socket;
@@ -158,7 +160,7 @@ export class Connection {
     url.protocol = url.protocol.replace("ws", "http");
     url.search = new URLSearchParams({ follow: "1", from: cursor }).toString();
     try {
-      return (await fetch(url, { method: "HEAD", signal: AbortSignal.timeout(CONNECTS_WITHIN) })).status === 400;
+      return (await fetch(url, { method: "HEAD", headers: { "X-Requested-With": "fastlane" }, signal: AbortSignal.timeout(CONNECTS_WITHIN) })).status === 400;
     } catch {
       return false;
     }

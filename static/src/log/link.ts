@@ -3,6 +3,7 @@
 
 import type { State } from "./connection";
 import { say, the } from "../dom";
+import { askLogin } from "../loginform";
 import { notice, tick } from "./notices";
 
 /** Milliseconds that a silent connection must last before it is shown as live, because the server may close it at once. */
@@ -91,7 +92,7 @@ export class Link {
       notice("link", { tone: "warn", words, button: { words: "Show the newest run", act: () => location.reload() } });
     } else if (state.is === "barred") {
       const words = [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`];
-      const login = state.status === 401 ? { words: "Log in", act: () => location.reload() } : undefined;
+      const login = state.status === 401 ? { words: "Log in", act: () => void askLogin() } : undefined;
       notice("link", { tone: "bad", words, button: login });
     } else {
       notice("link", null);

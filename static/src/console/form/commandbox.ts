@@ -9,9 +9,9 @@ import type { Fields } from "./json";
 import { quote } from "./shell";
 
 /** What the commands need to know of who is asked for one: how they log in. */
-const loginOf = ({ needsLogin, canLogOut, user }: Session): string => {
+const loginOf = ({ needsLogin, credential, user }: Session): string => {
   if (!needsLogin) return "";
-  return canLogOut || !user ? '-H "Authorization: Bearer $FASTLANE_TOKEN" ' : `-u ${quote(user)} `;
+  return credential !== "password" || !user ? '-H "Authorization: Bearer $FASTLANE_TOKEN" ' : `-u ${quote(user)} `;
 };
 
 /** The commands for a job; `missing`: how many of its values are masked. */
