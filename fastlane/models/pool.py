@@ -240,12 +240,13 @@ def _slow_digest(hidden: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KnownHost:
-    """A host to connect to: how it is reached, the engine that has to answer there (None: any engine), and the starts that any worker saw
-    it refuse for its full disk."""
+    """A host to connect to: how it is reached, the engine that has to answer there (None: any engine), the starts that any worker saw
+    it refuse for its full disk, and the ids of the engines at its address that are drained."""
 
     endpoint: Endpoint
     expected: EngineIdentity | None = None
     refusals: Refusals | None = None
+    drained: frozenset[str] = frozenset()
 
 
 def pools_in_force(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[Pool, ...]:
@@ -272,12 +273,17 @@ def hosts_to_know(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple
     pool but were not removed, since work may still be there. (Only a worker's own settings know which engine a local address means.)"""
     expected, refusals = expected_engines(records), {record.address: record.refusals for record in records if _is_shared(record)}
     endpoints = {host: pool.endpoint(host) for pool in reversed(pools) for host in reversed(pool.hosts)}
-    found = [KnownHost(endpoints[host], expected.get(host), refusals.get(host)) for host in reversed(endpoints)]
+    drained: dict[str, frozenset[str]] = {}
+    for record in records:
+        if record.drained and record.removed_at is None and record.engine_id is not None:
+            drained[record.address] = drained.get(record.address, frozenset()) | {record.engine_id}
+    nothing: frozenset[str] = frozenset()
+    found = [KnownHost(endpoints[host], expected.get(host), refusals.get(host), drained.get(host, nothing)) for host in reversed(endpoints)]
     for record in records:
         if record.removed_at is None and record.identity and record.address not in endpoints and not is_local(record.address):
             endpoint = _way_to(record.address, pools)
             if endpoint is not None:
-                found.append(KnownHost(endpoint, record.identity, record.refusals))
+                found.append(KnownHost(endpoint, record.identity, record.refusals, drained.get(record.address, nothing)))
     return tuple(found)
 
 

@@ -60,7 +60,7 @@ ELSEWHERE = {
             "docker service scale",
             "docker service create",
             "docker service rm",
-            "(umask 077; docker exec",
+            "(umask 077; set -o pipefail",
             """curl -H "Authorization: Bearer $(sed""",
         ),
         "test_stack.py runs the page's commands one after the other",

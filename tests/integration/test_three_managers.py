@@ -249,17 +249,25 @@ def text(portion: Portion) -> bytes:
 
 
 @pytest.mark.thorough
-async def test_nothing_new_comes_to_a_node_that_is_short_of_disk_whichever_manager_is_asked(three_managers: Swarms, image: str) -> None:
+@pytest.mark.parametrize("why", ["short of disk", "drained"])
+async def test_nothing_new_comes_to_a_node_that_is_closed_whichever_manager_is_asked(three_managers: Swarms, image: str, why: str) -> None:
     hosts = [Endpoint(node.url) for node in three_managers.nodes]
     full = three_managers.nodes[1]
     executor = default_executor(hosts, f"full-{uuid4().hex[:8]}")
     await open_probed(executor)
     try:
         now = SystemClock().now()
-        await executor.use_hosts([KnownHost(host, None, Refusals(now, now) if host.address == full.url else None) for host in hosts])
+        engine = docker_command(full, "info", "--format", "{{.ID}}").strip()
+        closed = (
+            KnownHost(Endpoint(full.url), None, Refusals(now, now))
+            if why != "drained"
+            else KnownHost(Endpoint(full.url), drained=frozenset({engine}))
+        )
+        await executor.use_hosts([closed if host.address == full.url else KnownHost(host) for host in hosts])
         views = {view.name: view for view in executor.hosts()}
-        assert [name for name, view in views.items() if not view.is_open] == [full.url]
-        assert "is short of disk" in (views[full.url].closed or "")
+        if why != "drained":  # a worker itself gives a drained host no work
+            assert [name for name, view in views.items() if not view.is_open] == [full.url]
+            assert "is short of disk" in (views[full.url].closed or "")
         nodes = views[full.url].members
         assert [node.name for node in nodes] == sorted(node.name for node in three_managers.nodes)
         assert all(node.state == "ready" and node.takes_work and node.cpus and node.memory for node in nodes)

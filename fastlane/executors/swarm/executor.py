@@ -110,6 +110,7 @@ class SwarmExecutor:
         for host in self._hosts:
             host.expect(wanted[host.name].expected)
             host.disk.refused(wanted[host.name].refusals)
+            host.drained_engines = wanted[host.name].drained
         if self._is_open:
             await unless_cancelled(asyncio.gather(*(self._enter(host) for host in new)))
         self._changed()
@@ -156,7 +157,7 @@ class SwarmExecutor:
         found = self._hosts.named(host)
         with readable(host):
             ids = await ids_for(order.container, found.get)
-        wanted = spec.creation(order, image, self._installation, ids, self._hosts.full_nodes(found, self._clock.now()))
+        wanted = spec.creation(order, image, self._installation, ids, self._hosts.closed_nodes(found, self._clock.now()))
         if (size := spec.size(wanted)) > spec.MAX_SIZE:  # the swarm might take it now, and then neither start nor stop it
             raise OrderRefused(f"its service would take {size} bytes, of {spec.MAX_SIZE} at most: shorten its envs, command or mounts")
         # The nodes need the credentials to pull the image; the swarm stores these but never returns them.

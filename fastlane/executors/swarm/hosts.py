@@ -81,6 +81,8 @@ class SwarmHost:
         self.facts: EngineFacts | None = None
         self.set_back: SetBack | None = None
         """The times that its clock may have shown twice; None when no probe saw it being set back."""
+        self.drained_engines: frozenset[str] = frozenset()
+        """The ids of the drained engines among all that have answered at its address."""
         self._shown: tuple[int, float] | None = None
         self._clock = clock
         self._breaker = breaker
@@ -524,13 +526,15 @@ class SwarmHosts:
     def _at(self, node_id: str) -> list[SwarmHost]:
         return [host for host in self if host.facts is not None and host.facts.node_id == node_id]
 
-    def full_nodes(self, swarm: SwarmHost, now: int) -> Sequence[str]:
-        """The nodes of a host's swarm that are short of disk, if the swarm has other ones."""
+    def closed_nodes(self, swarm: SwarmHost, now: int) -> Sequence[str]:
+        """The nodes of a host's swarm that are to get no new work, if the swarm has other ones: they are short of disk, or their hosts are
+        drained. Each manager of a swarm places on all of its nodes."""
         if swarm.facts is None or swarm.facts.one_node:
             return ()
+        drained = {host.facts.node_id for host in self if host.facts is not None and host.facts.engine_id in host.drained_engines}
         short = {host.facts.node_id for host in self if host.facts is not None and host.disk.short is not None}
         short |= {node for node, refusals in self._refusals.items() if now < refusals.until}
-        return sorted(short & swarm.facts.nodes.keys())
+        return sorted((short | drained) & swarm.facts.nodes.keys())
 
     def silent_nodes(self, asked: SwarmHost) -> frozenset[str]:
         """The nodes of a host's swarm that are hosts and do not answer now."""

@@ -124,9 +124,9 @@ def environment(order: Order) -> list[str]:
     return [literal(f"{name}={value}") for name, value in sorted(envs.items())]
 
 
-def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS, full: Sequence[str] = ()) -> dict[str, Any]:
+def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS, closed: Sequence[str] = ()) -> dict[str, Any]:
     """The spec of a parked service: complete, but without a replica. It publishes no port, and has no virtual address on a network.
-    ``full``: the nodes on which it must not run, since they are short of disk."""
+    ``closed``: the nodes on which it must not run, since they are short of disk or drained."""
     template: dict[str, Any] = {
         "ContainerSpec": _container(order, image, ids),
         "RestartPolicy": {"Condition": "none"},
@@ -136,8 +136,8 @@ def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS, f
         template["Resources"] = _resources(order.resources)
     if order.container.networks:
         template["Networks"] = [{"Target": ids.networks[name]} for name in order.container.networks]
-    if order.container.constraints or full:
-        template["Placement"] = {"Constraints": [*order.container.constraints, *(f"node.id!={node}" for node in full)]}
+    if order.container.constraints or closed:
+        template["Placement"] = {"Constraints": [*order.container.constraints, *(f"node.id!={node}" for node in closed)]}
     return {
         "Name": service_name(order),
         "Labels": labels(order, installation),

@@ -1,6 +1,6 @@
 """Which host is asked: through whom a log is read while a manager is away, and which engines' words are waited for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +10,7 @@ from fastlane.executors.port import EngineTask, Phase, TaskEnd
 from fastlane.executors.swarm.hosts import SwarmHosts
 from fastlane.executors.swarm.probe import EngineFacts
 from fastlane.executors.swarm.states import wait_for_engine
+from fastlane.models.host import Disk
 
 IMAGE = "app@sha256:12"
 HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"
@@ -23,6 +24,8 @@ class Known:
     facts: EngineFacts | None
     reachable: bool = True
     failed_pulls: "Pulls | None" = None
+    disk: Disk = field(default_factory=Disk)
+    drained_engines: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -49,6 +52,21 @@ def known() -> dict[str, Known]:
 
 def hosts_of(known: dict[str, Known]) -> SwarmHosts:
     return SwarmHosts(cast(Any, list(known.values())))
+
+
+def test_a_drained_host_s_node_gets_nothing_from_the_other_managers_of_its_swarm_either(known: dict[str, Known]) -> None:
+    hosts = hosts_of(known)
+    for one in known.values():
+        assert one.facts is not None
+        nodes = {node(HERE): "ready", node(THERE): "ready"} if one.facts.swarm_id == "one" else {node(ELSEWHERE): "ready"}
+        one.facts = replace(one.facts, nodes=nodes, engine_id=f"engine of {one.name}")
+    assert hosts.closed_nodes(hosts.named(HERE), 1) == []
+    known[THERE].drained_engines = frozenset({f"engine of {THERE}"})
+    assert hosts.closed_nodes(hosts.named(HERE), 1) == [node(THERE)]
+    known[THERE].drained_engines = frozenset({"an engine that was there before"})
+    assert hosts.closed_nodes(hosts.named(HERE), 1) == []
+    known[ELSEWHERE].drained_engines = frozenset({f"engine of {ELSEWHERE}"})
+    assert hosts.closed_nodes(hosts.named(ELSEWHERE), 1) == (), "the only node of a swarm cannot be left out"
 
 
 def ended(code: int, node_id: str, end: TaskEnd = TaskEnd.EXITED) -> EngineTask:
