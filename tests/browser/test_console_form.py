@@ -400,6 +400,8 @@ async def test_a_job_is_edited_in_the_form_and_keeps_its_secrets(context, server
     await save.click()
     await page.wait_for_url(JOB_PAGE)
     await expect(console.section("Who did what")).to_contain_text("changed it")
+    await expect(console.section("Who did what")).to_contain_text("cron: 0 2 * * * → 30 4 * * *")
+    await expect(console.section("About")).to_contain_text("by 127.0.0.1")
     stored = (await server.store.job(reply["jobId"])).spec
     assert (stored.envs, stored.webhooks[0].headers, stored.retries) == ({"API_TOKEN": "hush"}, {"Authorization": "other"}, 0)
     after = await definition(server, reply["jobUrl"])

@@ -1,6 +1,7 @@
 """The console's lists: tasks, the jobs of a task, executions; in a real browser."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import expect
@@ -107,6 +108,22 @@ async def test_all_jobs_are_one_list_that_is_found_by_text_task_label_status_and
     await expect(rows).to_have_count(1)
     await rows.get_by_role("link", name="backup").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("backup")
+    assert console.faults == []
+
+
+async def test_late_jobs_stand_above_all_and_in_the_lists(context, server):
+    reply = await server.enqueue("reports", name="Nightly", cron="0 2 * * *", expectEvery="1d")
+    job = await server.store.job(reply["jobId"])
+    assert await server.store.advance(job, replace(job, late_since=server.clock.now() - 7_200_000), (), None)
+    console = await open_console(context, server.base)
+    late = console.page.locator(".notice.warn")
+    await expect(late).to_contain_text("A job is late")
+    await expect(late).to_contain_text(f"Nightly {reply['jobId'][-8:]} since 2\u00a0h ago")
+    assert await inspect(console.page, "overview-late") == {}
+    await console.page.goto(f"{server.base}/console/jobs?late=1")
+    await expect(console.page.locator("tbody tr")).to_contain_text("late")
+    await console.page.get_by_role("link", name="Nightly").click()
+    await expect(console.page.locator(".notice.warn")).to_contain_text("Late since")
     assert console.faults == []
 
 
