@@ -42,21 +42,26 @@ const kindOf = (body: Fields): Kind => (["in", "at", "cron"] as const).find((kin
 export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
   const kept = new Map<Kind, [string, Json][]>();
   const radios = new Map(KINDS.map(([kind]) => [kind, el("input", { type: "radio", name: "kind", value: kind })]));
+  const overlap = choice(owner, ["overlap"], "While one still runs", OVERLAPS);
+  const missed = choice(owner, ["catchUp"], "Of missed ticks", MISSED);
   const cron = [
     entry(owner, ["cron"], "Cron", { keep: true, placeholder: "0 3 * * *", hint: "Minute, hour, day, month, day of the week; or @hourly, @daily, @weekly and so on." }),
     timezone(owner),
-    choice(owner, ["overlap"], "While one still runs", OVERLAPS),
-    choice(owner, ["catchUp"], "Of missed ticks", MISSED),
+    overlap,
+    missed,
   ];
   const controls: Record<Kind, Control[]> = {
     now: [],
     in: [entry(owner, ["startIn"], "Starts in", { keep: true, placeholder: "2h30m", hint: "A duration, such as 10s, 5m or 2h30m." })],
     at: [moment(owner)],
     cron,
-    manual: [choice(owner, ["overlap"], "While one still runs", OVERLAPS)],
+    manual: [overlap],
   };
   const panels = new Map(KINDS.map(([kind]) => [kind, el("div", { className: "grid" }, ...controls[kind].map((one) => one.element))]));
+  /** Two kinds share a control, which is where it is seen. */
   const reveal = (kind: Kind): void => {
+    const place = panels.get(kind === "manual" ? "manual" : "cron")!;
+    if (overlap.element.parentElement !== place) place.insertBefore(overlap.element, kind === "manual" ? null : missed.element);
     radios.get(kind)!.checked = true;
     for (const [other, panel] of panels) panel.hidden = other !== kind;
   };
