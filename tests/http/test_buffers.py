@@ -244,9 +244,11 @@ async def test_lists_that_were_small_take_less_and_keep_no_large_one_waiting() -
     assert all(small)
     large = asyncio.ensure_future(turns.take(None, "/large"))
     await asyncio.sleep(0)
+    turns.give_back(turn_of(small))
     later = asyncio.ensure_future(turns.take(None, "/small"))
     await asyncio.sleep(0)
-    for _ in range(LARGE_TURN):
+    assert not later.done(), "there is room for it, but another has waited for longer"
+    for _ in range(LARGE_TURN - 1):
         assert not large.done()
         turns.give_back(turn_of(small))
         await asyncio.sleep(0)
