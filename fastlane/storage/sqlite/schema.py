@@ -304,6 +304,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(23, 1, (_LOG_BYTES, *_LOG_TRIGGERS)),
     Migration(24, 1, (*(f"DROP TRIGGER {name}" for name in _REPLACED), *_END_TRIGGERS)),
     Migration(25, 1, JOB_STATUSES),
+    Migration(26, 1, ("ALTER TABLE executions ADD COLUMN node TEXT",)),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version

@@ -46,6 +46,7 @@ EXECUTIONS = ListLayout(
         Column("DUE", lambda row: relative(row["scheduledFor"])),
         Column("TOOK", lambda row: "" if row["durationMs"] is None else duration(row["durationMs"] / 1000)),
         Column("HOST", lambda row: row["host"] or ""),
+        Column("NODE", lambda row: row.get("node") or ""),
         Column("ATTEMPT", lambda row: row["attempt"]),
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
