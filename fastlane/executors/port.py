@@ -84,7 +84,8 @@ class TaskEnd(StrEnum):
 class EngineTask:
     """One engine task of a service. Times in milliseconds; ``message`` in the engine's words; ``exit_code`` only if a container returned
     one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started. ``lingering``: the engine calls it ended,
-    but its container may still run, in its grace. ``drained``: its node is drained."""
+    but its container may still run, in its grace. ``drained``: its node is drained. ``node``: its node's name, if it is
+    known."""
 
     id: str
     service_id: str
@@ -100,6 +101,7 @@ class EngineTask:
     finished_at: int | None = None
     lingering: bool = False
     drained: bool = False
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

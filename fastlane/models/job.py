@@ -342,7 +342,8 @@ class Execution:
     tick; None where that was not recorded. ``image_reference`` is the image that was submitted (a name with a digest, or a local image's
     id); an attempt after the first has it from the start. ``incarnation`` is its job's, empty in rows from before executions had one.
     ``waits`` is the rule by which it waits until other executions of its job have ended; None once it does not. ``usage`` is what its
-    container used, None where that was not measured.
+    container used, None where that was not measured. ``node``: the name of the swarm's node on which its container started, None where
+    that is not known.
     """
 
     id: str
@@ -382,6 +383,7 @@ class Execution:
     incarnation: str = ""
     waits: Overlap | None = None
     usage: Usage | None = None
+    node: str | None = None
 
     def belongs_to(self, job: Job | JobBounds) -> bool:
         """Whether it is part of the job that is now stored under its ``job_id``. Otherwise, or without a job, it must never run: a process
@@ -448,11 +450,13 @@ class RunningContainer:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What is known of an execution once its container was seen running. ``started_at`` is in milliseconds."""
+    """What is known of an execution once its container was seen running. ``started_at`` is in milliseconds. ``node``: the name of its
+    node, None where that is not known."""
 
     engine_task_id: str
     container_id: str | None
     started_at: int
+    node: str | None = None
 
     def values(self) -> Mapping[str, Any]:
         """The values by the names of ``Execution``'s fields."""
@@ -460,6 +464,7 @@ class Started:
             "engine_task_id": self.engine_task_id,
             "container_id": self.container_id,
             "started_at": self.started_at,
+            "node": self.node,
         }
 
 

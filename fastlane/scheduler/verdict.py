@@ -175,7 +175,8 @@ def _shut_down(task: EngineTask, service: EngineService) -> Failure:
 def _why_shut_down(task: EngineTask) -> str:
     if task.state == "rejected":
         return f"the swarm ended it ({task.message})"
-    return "its node was drained" if task.drained else "the swarm ended it because its node went down or was drained,"
+    node = "its node" if task.node is None else f"its node {task.node}"
+    return f"{node} was drained" if task.drained else f"the swarm ended it because {node} went down or was drained,"
 
 
 def note(execution: Execution, obstacle: Obstacle, words: str, since: int, until: int | None = None) -> Note:
@@ -392,9 +393,9 @@ def _judge_node_down(execution: Execution, task: EngineTask, troubles: Troubles,
     """Judges a task whose node is down. It waits for the node as for a host that is away."""
     since = troubles.node_down or now
     if now - since >= limits.host_lost_after * 1000:
-        ending = ending_when_lost(execution, f"its node ({task.node_id}) was down", now, limits)
+        ending = ending_when_lost(execution, f"its node ({task.node or task.node_id}) was down", now, limits)
         return RecordEnd(ending, None), troubles
-    explained = _note_until(execution, Obstacle.NODE_DOWN, task.node_id or "", since, limits.host_lost_after)
+    explained = _note_until(execution, Obstacle.NODE_DOWN, task.node or task.node_id or "", since, limits.host_lost_after)
     return LookAgain(1.0), replace(troubles, node_down=since, note=explained)
 
 
@@ -625,4 +626,4 @@ def wait_ends(execution: Execution, task: EngineTask | None, limits: Limits) -> 
 def _started(execution: Execution, task: EngineTask, now: int, ahead: int = 0) -> Started:
     """``ahead``: how far the task's clock is known to be ahead of ``now``, by its end."""
     at = (task.started_at or task.changed_at) - ahead
-    return Started(task.id, task.container_id, max(execution.bound_at or 0, min(at, now)))
+    return Started(task.id, task.container_id, max(execution.bound_at or 0, min(at, now)), task.node)

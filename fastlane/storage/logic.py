@@ -560,14 +560,21 @@ def _enqueued(row: records.Row) -> Event:
 
 
 def _started(row: records.Row) -> Event:
-    detail = {"attempt": row["attempt"], "startedAt": row["started_at"]}
+    detail = {"attempt": row["attempt"], "startedAt": row["started_at"], **_node(row)}
     return _of_execution(row, EventKind.EXECUTION_STARTED, row["start_noted_at"], detail)
+
+
+def _node(row: records.Row) -> Mapping[str, Any]:
+    """The name of the node, if the row has it."""
+    node = row.get("node")
+    return {} if node is None else {"node": node}
 
 
 def _ended(row: records.Row) -> Event:
     failure = failure_from_json(row["failure"])
     found = {"exitCode": row["exit_code"], "reason": None if failure is None else failure.reason.value}
-    detail = {"attempt": row["attempt"], "status": row["status"]} | {name: value for name, value in found.items() if value is not None}
+    given = {name: value for name, value in found.items() if value is not None}
+    detail = {"attempt": row["attempt"], "status": row["status"], **given, **_node(row)}
     return _of_execution(row, EventKind.EXECUTION_ENDED, row["end_noted_at"], detail)
 
 
@@ -614,6 +621,8 @@ READINGS: Mapping[Source, Reading] = {
         records.JOBS_BY_CREATION, ("id", "task_id", "created_at", "created_by", "requested_by", "schedule"), _created, job="id"
     ),
     Source.ENQUEUED: Reading(records.EXECUTIONS_BY_CREATION, (*_IDS, "created_at", "scheduled_for", "requested_by"), _enqueued),
-    Source.STARTED: Reading(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool"), _started),
-    Source.ENDED: Reading(records.EXECUTIONS_BY_END, (*_IDS, "end_noted_at", "status", "exit_code", "failure", "host", "pool"), _ended),
+    Source.STARTED: Reading(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool", "node"), _started),
+    Source.ENDED: Reading(
+        records.EXECUTIONS_BY_END, (*_IDS, "end_noted_at", "status", "exit_code", "failure", "host", "pool", "node"), _ended
+    ),
 }

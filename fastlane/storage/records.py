@@ -304,7 +304,7 @@ EXECUTIONS = Record(
     "executions",
     Execution,
     "execution",
-    format=RowFormat(later=("usage",)),
+    format=RowFormat(later=("usage", "node")),
     flags=(UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, ON_HOST, WAITING),
 )
 HOSTS = Record("hosts", HostRecord, "the host", format=RowFormat(later=[one.name for one in fields(HostRecord)]))

@@ -251,6 +251,7 @@ export interface Execution {
   scheduledFor: string;
   durationMs: number | null;
   host: string | null;
+  node: string | null;
   pool: string | null;
   serviceId: string | null;
   containerId: string | null;

@@ -90,7 +90,7 @@ async def test_a_new_job_tells_who_made_it_also_after_another_changed_it(store):
 
 async def test_an_execution_tells_when_the_store_heard_that_it_began_and_ended(store):
     execution = await created(store, status=Status.PULLING, epoch=1, service_id="s", host="h:1", pool="p", requested_by=ANNA)
-    running = await store.change(transitions.run(execution, Started("task", "container", 2_000), now=5_000))
+    running = await store.change(transitions.run(execution, Started("task", "container", 2_000, "node3"), now=5_000))
     ending = Ending(Status.FAILED, 3_000, 7, Failure(FailureReason.EXIT, "a secret"))
     assert await store.change(transitions.end(running, ending, now=9_000)) is not None
     ids = (execution.task_id, execution.job_id, execution.id)
@@ -103,8 +103,8 @@ async def test_an_execution_tells_when_the_store_heard_that_it_began_and_ended(s
             ("execution.ended", 9_000, None, "h:1"),
         ]
         assert {(event.task_id, event.job_id, event.execution_id) for event in found} == {ids}
-        assert found[1].detail == {"attempt": 1, "startedAt": 2_000}
-        assert found[2].detail == {"attempt": 1, "status": "failed", "exitCode": 7, "reason": "exit"}
+        assert found[1].detail == {"attempt": 1, "startedAt": 2_000, "node": "node3"}
+        assert found[2].detail == {"attempt": 1, "status": "failed", "exitCode": 7, "reason": "exit", "node": "node3"}
     for source in (Source.ENQUEUED, Source.STARTED, Source.ENDED):
         assert await kinds(store, source, replace(EVER, execution_id="x")) == []
 

@@ -77,7 +77,7 @@ class SimulatedEngine:
     def nodes(self, _request: web.BaseRequest, _id: str) -> list[Raw]:
         leader = {"Leader": True, "Reachability": "reachable"}
         node = {"ID": f"node-{self.name}", "Spec": {"Availability": "active"}, "Status": {"State": "ready"}, "ManagerStatus": leader}
-        return [{**node, "UpdatedAt": iso(0)}]
+        return [{**node, "UpdatedAt": iso(0), "Description": {"Hostname": f"machine-{self.name.rpartition('/')[2]}"}}]
 
     def nothing(self, _request: web.BaseRequest, _id: str) -> list[Raw]:
         return []

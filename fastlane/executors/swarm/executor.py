@@ -31,7 +31,7 @@ from fastlane.executors.swarm.observe import Observer, UsageReader
 from fastlane.executors.swarm.probe import Pace
 from fastlane.executors.swarm.registries import Registries
 from fastlane.executors.swarm.spec import ids_for
-from fastlane.executors.swarm.states import container_id, node_details, node_states, task_views, wait_for_engine, with_times
+from fastlane.executors.swarm.states import container_id, node_details, node_names, node_states, task_views, wait_for_engine, with_times
 from fastlane.models.host import Endpoint, HostView
 from fastlane.models.image import ImageRemoval
 from fastlane.models.job import Usage
@@ -253,7 +253,8 @@ class SwarmExecutor:
         )
         with readable(host):
             clocks = self._hosts.clocks(found, leader_of(nodes))
-            raw_views = task_views(tasks, node_states(nodes), await self._containers(found, tasks), node_details(nodes), clocks)
+            containers = await self._containers(found, tasks)
+            raw_views = task_views(tasks, node_states(nodes), containers, node_details(nodes), clocks, node_names(nodes))
             views = await self._hosts.explained(raw_views, spec.image(raw), asked=found)
             silent = self._hosts.silent_nodes(found)
             self._hosts.note_starts(views, self._clock.now())

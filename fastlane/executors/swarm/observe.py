@@ -19,7 +19,7 @@ from fastlane.executors.swarm.client import CallTimeouts, EngineClient, Request
 from fastlane.executors.swarm.faults import readable
 from fastlane.executors.swarm.hosts import SwarmHost, SwarmHosts
 from fastlane.executors.swarm.spec import INSTALLATION
-from fastlane.executors.swarm.states import by_service, node_states
+from fastlane.executors.swarm.states import NO_NAMES, by_service, node_states
 from fastlane.models.job import Usage
 
 log = structlog.get_logger()
@@ -147,7 +147,7 @@ class Observer:
                     )
                 )
                 with readable(host.name):
-                    tasks = by_service(raws, nodes, self._hosts.clocks(host, among=managers))
+                    tasks = by_service(raws, nodes, self._hosts.clocks(host, among=managers), host.facts.names if host.facts else NO_NAMES)
                 self._answered[swarm] = host.name
                 self._hosts.note_starts((view for views in tasks.values() for view in views), self._clock.now())
                 return tasks

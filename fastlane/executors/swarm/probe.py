@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from fastlane.errors import HostDown
 from fastlane.executors.swarm.client import EngineClient, negotiate
 from fastlane.executors.swarm.clocks import milliseconds
 from fastlane.executors.swarm.faults import NOT_A_MANAGER, HostTimeout, readable
-from fastlane.executors.swarm.states import node_states
+from fastlane.executors.swarm.states import node_names, node_states
 from fastlane.models.host import Disk, Endpoint, EngineIdentity, Node, Refusals, Reserve, Space, judge
 
 LEAST_HISTORY = 2
@@ -67,7 +67,8 @@ class EngineFacts:
     how far its clock is ahead of this process's, in milliseconds; None while that was not measured. ``node_cpus``
     and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none. ``engine_id``: the
     engine's own id; ``cpus`` and ``memory`` (bytes): its own machine's, None where it does not say. ``folder``: where it keeps its
-    data, on its machine. ``members``: the nodes of its swarm, if it has others."""
+    data, on its machine. ``members``: the nodes of its swarm, if it has others. ``names``: the name of each node's machine, by the
+    node's id."""
 
     swarm_id: str
     node_id: str
@@ -81,6 +82,7 @@ class EngineFacts:
     memory: int | None = None
     folder: str = ""
     members: tuple[Node, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> EngineIdentity:
@@ -125,7 +127,7 @@ async def probe(client: EngineClient, known: EngineFacts | None, clock: Clock, *
     elif not info_too:
         answer = await client.get("/nodes", deadline=NODES_WITHIN)
         with readable(client.host):
-            states, sizes = node_states(answer), largest(answer)
+            states, sizes = node_states(answer), {**largest(answer), "names": node_names(answer)}
         if known.node_id in states:
             return replace(known, nodes=states, **sizes)
     answers: tuple[Any, Info | BaseException] = await asyncio.gather(
@@ -137,7 +139,7 @@ async def probe(client: EngineClient, known: EngineFacts | None, clock: Clock, *
     if isinstance(nodes, BaseException):
         raise nodes
     with readable(client.host):
-        states, sizes = node_states(nodes), {**largest(nodes), "members": members(nodes)}
+        states, sizes = node_states(nodes), {**largest(nodes), "members": members(nodes), "names": node_names(nodes)}
     if isinstance(info, HostTimeout) and known is not None:
         return replace(known, nodes=states, **sizes)
     if isinstance(info, BaseException):

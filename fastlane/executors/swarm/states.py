@@ -73,6 +73,7 @@ PULL_FAILED = re.compile(
     r"|unauthorized: |no basic auth credentials|toomanyrequests"
 )
 READY = "ready"
+NO_NAMES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +90,36 @@ def task_views(
     containers: Mapping[str, Raw] | None = None,
     details: Mapping[str, NodeDetails] | None = None,
     clocks: Clocks = NO_SKEW,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> tuple[EngineTask, ...]:
     """Tasks in order of creation. ``nodes``: each node's state; ``containers``: containers as inspected, by id; ``details``: what else is
-    known of the nodes; ``clocks``: theirs."""
+    known of the nodes; ``clocks`` and ``names``: theirs."""
     known, more = containers or {}, details or {}
     ordered = sorted(raws, key=lambda raw: (str(raw.get("CreatedAt", "")), str(raw["ID"])))
-    return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID"))), clocks) for raw in ordered)
+    return tuple(
+        task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID"))), clocks, names) for raw in ordered
+    )
 
 
-def by_service(raws: Sequence[Raw], nodes: Mapping[str, str], clocks: Clocks = NO_SKEW) -> dict[str, tuple[EngineTask, ...]]:
+def by_service(
+    raws: Sequence[Raw], nodes: Mapping[str, str], clocks: Clocks = NO_SKEW, names: Mapping[str, str] = NO_NAMES
+) -> dict[str, tuple[EngineTask, ...]]:
     """The tasks of each service, in order of creation, by the service's id."""
     grouped: dict[str, list[Raw]] = {}
     for raw in raws:
         grouped.setdefault(str(raw.get("ServiceID", "")), []).append(raw)
-    return {service: task_views(tasks, nodes, clocks=clocks) for service, tasks in grouped.items()}
+    return {service: task_views(tasks, nodes, clocks=clocks, names=names) for service, tasks in grouped.items()}
 
 
 def node_states(raws: Iterable[Raw]) -> dict[str, str]:
     """Each node's state (``ready``, ``down``, ``unknown``, ``disconnected``) by its id."""
     return {str(raw["ID"]): str(raw.get("Status", {}).get("State", "unknown")) for raw in raws}
+
+
+def node_names(raws: Iterable[Raw]) -> dict[str, str]:
+    """The name of each node's machine, by the node's id."""
+    found = ((str(raw["ID"]), str((raw.get("Description") or {}).get("Hostname") or "")) for raw in raws)
+    return {id: name for id, name in found if name}
 
 
 def node_details(raws: Iterable[Raw]) -> dict[str, NodeDetails]:
@@ -126,7 +138,12 @@ def container_id(raw: Raw) -> str | None:
 
 
 def task_view(
-    raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, node: NodeDetails | None = None, clocks: Clocks = NO_SKEW
+    raw: Raw,
+    nodes: Mapping[str, str],
+    container: Raw | None = None,
+    node: NodeDetails | None = None,
+    clocks: Clocks = NO_SKEW,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> EngineTask:
     """One task, with its times by this process's clock. ``container`` is its container as the node shows it, if the node could be asked:
     only that has the start and the end to the millisecond, and whether memory ran out. Without it the task's last change stands for both.
@@ -152,6 +169,7 @@ def task_view(
         finished_at=finished,
         lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
         drained=node is not None and node.drained,
+        node=names.get(raw.get("NodeID") or ""),
     )
 
 

@@ -131,6 +131,7 @@ EXECUTION = Serializer[ExecutionView](
     scheduledFor=show.timestamp(lambda view: view.execution.scheduled_for, "When it was due."),
     durationMs=show.integer(lambda view: _duration(view.execution), "How long it ran.", null=True),
     host=show.string(lambda view: view.execution.host, "The Docker host to which it was given.", null=True),
+    node=show.string(lambda view: view.execution.node, "The name of the swarm's node on which its container started.", null=True),
     pool=show.string(lambda view: view.execution.pool, "The pool that it runs in.", null=True),
     serviceId=show.string(lambda view: view.execution.service_id, "The id of its Swarm service.", null=True),
     containerId=show.string(lambda view: view.execution.container_id, "The id of its container.", null=True),

@@ -18,7 +18,9 @@ from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import new, new_job
 from tests.support.previous_release import make_file
 
-INSERT_JOB, INSERT_EXECUTION = insert_into("jobs", JOBS.columns), insert_into("executions", EXECUTIONS.fields)
+BEFORE = tuple(name for name in EXECUTIONS.fields if name != "node")
+"""The columns of an execution that the version before had."""
+INSERT_JOB, INSERT_EXECUTION = insert_into("jobs", JOBS.columns), insert_into("executions", BEFORE)
 """As an older fastlane has them."""
 
 
@@ -29,7 +31,8 @@ def insert(db: sqlite3.Connection, *statuses: Status) -> list[str]:
         job, _, execution = new("t")
         jobs.append(job)
         db.execute(INSERT_JOB, tuple(JOBS.row(job).values()))
-        db.execute(INSERT_EXECUTION, tuple(EXECUTIONS.row(replace(execution, status=status)).values()))
+        row = EXECUTIONS.row(replace(execution, status=status))
+        db.execute(INSERT_EXECUTION, tuple(row[name] for name in BEFORE))
     jobs.append(new_job("t", next_tick=9))
     db.execute(INSERT_JOB, tuple(JOBS.row(jobs[-1]).values()))
     return [job.id for job in jobs]
@@ -57,7 +60,7 @@ async def test_the_status_follows_the_statements_of_an_older_fastlane(tmp_path: 
         db.execute("UPDATE jobs SET held_tick = next_tick, next_tick = NULL WHERE id = ?", (scheduled,))
         assert await stored_statuses(store) == {running: "failed", waiting: "enqueued", scheduled: "paused"}
         attempt = next_execution((await store.executions_of(running, 1))[0], due=1, now=1)
-        db.execute(INSERT_EXECUTION, tuple(EXECUTIONS.row(attempt).values()))
+        db.execute(INSERT_EXECUTION, tuple(EXECUTIONS.row(attempt)[name] for name in BEFORE))
         db.execute("DELETE FROM executions WHERE job_id = ?", (waiting,))
         assert await stored_statuses(store) == {running: "enqueued", waiting: "expired", scheduled: "paused"}
     assert await stored_statuses(store) == await ruled_statuses(store)

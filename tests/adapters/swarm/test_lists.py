@@ -68,6 +68,16 @@ async def test_only_the_swarms_that_are_watched_are_listed_often(executor: Swarm
     assert simulation.calls["look"] == listed + SNAPSHOTS + 2
 
 
+async def test_a_task_has_the_name_of_its_node_in_a_snapshot_and_when_it_is_inspected(
+    executor: SwarmExecutor, simulation: Simulation
+) -> None:
+    host = f"unix://{simulation.names[0]}"
+    service = await start(executor, host)
+    machine = f"machine-{simulation.names[0].rpartition('/')[2]}"
+    assert (await executor.snapshot({host})).tasks[host][service][0].node == machine
+    assert (await executor.inspect(host, service)).tasks[0].node == machine
+
+
 async def test_other_swarms_are_listed_a_few_at_a_time(
     executor: SwarmExecutor, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

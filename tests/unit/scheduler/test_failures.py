@@ -90,6 +90,11 @@ def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more
         ),
         (task(TaskEnd.SHUTDOWN, 5, "shutdown", drained=True), FailureReason.KILLED, "its node was drained while it ran (exit code 5)"),
         (
+            task(TaskEnd.SHUTDOWN, 5, "shutdown", drained=True, node="node3"),
+            FailureReason.KILLED,
+            "its node node3 was drained while it ran (exit code 5)",
+        ),
+        (
             task(TaskEnd.SHUTDOWN, None, "assigned node no longer meets constraints", state="rejected"),
             FailureReason.KILLED,
             "the swarm ended it (assigned node no longer meets constraints) while it ran",

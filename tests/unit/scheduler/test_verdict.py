@@ -35,6 +35,8 @@ from tests.unit.scheduler.situations import (
 def test_a_container_seen_running_for_the_first_time_is_recorded() -> None:
     task = a_task(Phase.RUNNING, container_id="c1", started_at=STARTED, changed_at=STARTED + 5)
     assert verdict_of(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED))
+    named = replace(task, node="node3")
+    assert verdict_of(pulling(), a_service(named), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED, "node3"))
 
 
 def test_a_container_whose_start_was_not_seen_started_when_its_task_changed() -> None:

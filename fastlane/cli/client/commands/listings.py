@@ -59,6 +59,7 @@ EXECUTIONS = ListLayout(
         Column("HOST", lambda row: row["host"] or "", yields=4),
         Column("ATTEMPT", lambda row: row["attempt"], yields=3),
         Column("EXECUTION", lambda row: row["executionId"][-SHORT:]),
+        Column("NODE", lambda row: row.get("node") or "", yields=4),
         Column("NAME", lambda row: row.get("jobName") or "", yields=5),
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
