@@ -157,7 +157,8 @@ class EventFollowing:
     def __init__(self, handler: Handler, wanted: EventFilter, since: int | None, ping: int) -> None:
         """``ping``: seconds of silence after which an event ``ping`` is sent; 0: a comment is, after ``PING_EVERY``."""
         self._handler = handler
-        self._silence, self._ping = (ping, PING) if ping else (PING_EVERY, EVENT_PING)
+        self._silence = float(ping) if ping else PING_EVERY
+        self._ping = PING if ping else EVENT_PING
         self._wanted = wanted
         self._since = since
         self._gone = asyncio.Event()
