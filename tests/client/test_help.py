@@ -15,7 +15,12 @@ from tests.support.waiting import until
 CLIENT = [name for name, entry in COMMANDS.items() if ".client." in entry.place and name not in ("hosts", "reload")]
 """Commands whose examples are run here. ``test_hosts.py`` has a server on which hosts may be registered, ``test_commands.py`` one whose
 pools can be read again."""
-ON_EXISTING = {"backup": {"cron": "0 3 * * *"}, "report": {}, "old-task": {}}
+ON_EXISTING = {
+    "backup": {"cron": "0 3 * * *"},
+    "report": {},
+    "old-task": {},
+    "shop": {"name": "migrate", "manual": True, "parameters": {"VERSION": {"default": "v1"}, "SIZE": {"default": "small"}}},
+}
 """The jobs that examples name, and fields of each."""
 
 
