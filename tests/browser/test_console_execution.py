@@ -29,7 +29,7 @@ async def test_the_page_of_a_failed_execution_shows_that_one_although_newer_ones
     await server.append_log(second, (1, b"printed\n"))
     console = await open_console(context, execution_page(server, reply["executionUrl"]))
     page = console.page
-    await expect(page.get_by_role("heading", level=1)).to_have_text(f"Execution {first.id.rpartition('-')[2]}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(f"Execution {first.id[-8:]}")
     await expect(page.locator(".notice.bad")).to_have_text("Attempt 1 of 2 failed: exit code 3. Attempt 2 followed.")
     await expect(page.locator(".tail .text")).to_have_text(["reading", "out of paper"])
     await expect(console.section("How it went")).to_contain_text("Exit code3")

@@ -18,7 +18,7 @@ export function drawPlace(place: Place): void {
   job.href = pages.job(place.task, place.job);
   the<HTMLAnchorElement>("task-link").href = pages.task(place.task);
   job.title = `job ${place.job}`;
-  job.setAttribute("aria-label", `job ${place.job}`);
+  job.setAttribute("aria-label", `job ${shortId(place.job)}`);
 }
 
 /** Shows the status, also in the page's title. `when`: the moment in which something is due, in milliseconds. */
