@@ -98,13 +98,8 @@ class Installation:
         return process
 
     def until_healthy(self, patience: float = LONG_PATIENCE) -> None:
-        """Returns once the health check is good, but for paused dispatch."""
-
-        def well() -> bool:
-            answer = self.get("/healthcheck")
-            return answer.status == 200 or {error["source"] for error in answer.json.get("errors", [None])} == {"dispatch"}
-
-        wait_until(well, f"health: {self.get('/healthcheck').body!r}", patience)
+        """Returns once the health check is good."""
+        wait_until(lambda: self.get("/healthcheck").status == 200, f"health: {self.get('/healthcheck').body!r}", patience)
 
     def log(self, role: str) -> str:
         """The end of the output of a role's processes."""
