@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -23,6 +24,7 @@ from tests.support.images import BuiltImage
 from tests.support.installation import LINGER
 from tests.support.stack import receiver
 from tests.support.stack.deployed import WEBHOOK_SECRET, Stack, three_nodes
+from tests.support.stack.load import TASK
 from tests.support.stack.starts import Starts
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
@@ -327,6 +329,24 @@ def test_an_upgrade_with_a_hundred_jobs_under_way_loses_nothing_and_repeats_noth
     due = sorted(moment(tick["due"]) for tick in ticks)
     assert [later - earlier for earlier, later in pairwise(due)] == [60] * (len(due) - 1)
     assert {image_of(stack, role) for role in ROLES} == {f"{stack.image}:2"}
+
+
+@pytest.mark.repeated
+def test_an_update_under_load_fails_no_request_and_loses_no_job(stack: Stack, client: Client) -> None:
+    """None of the requests has a second try."""
+    with stack.load() as load:
+        wait_until(lambda: load.answered > 100, "requests before the update")
+        before = {id for _node, id in stack.containers("api")}
+        stack.docker("service", "update", "-d", "--force", "fastlane_api")
+        stack.until_updated("api")
+        after = load.answered + 100
+        wait_until(lambda: load.answered > after, "requests after the update")
+    assert not before & {id for _node, id in stack.containers("api")}
+    assert load.failures == []
+    there = {urlsplit(job["url"]).path for job in client.tasks.jobs(TASK)}
+    assert there == set(load.accepted)
+    assert len(there) == len(load.accepted)
+    client.tasks.delete(TASK, stop=True)
 
 
 @pytest.mark.repeated

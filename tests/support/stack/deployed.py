@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.support.docs import ROOT, commands_in, section
 from tests.support.images import BUILD_PATIENCE, NAME, BuiltImage, docker
 from tests.support.stack.front import front
 from tests.support.stack.images import HAPROXY, MONGO, REDIS, make_images
+from tests.support.stack.load import Load, under_load
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
@@ -61,6 +62,10 @@ class Stack:
     def client(self) -> Client:
         """The project's own client, to be closed by who asked for it."""
         return Client(self.url, token=self.token, patience=LONG_PATIENCE)
+
+    def load(self) -> AbstractContextManager[Load]:
+        """Requests that go on until the context ends, by way of a front that cuts no connection."""
+        return under_load([node.address for node in self.nodes], self.token)
 
     def type_in(self, heading: str, *beginnings: str, node: int = 0) -> str:
         """Types the commands of a section of the page, on a manager, in one shell; only those with these beginnings, if any. What they

@@ -21,19 +21,20 @@ defaults
 listen front
     bind 127.0.0.1:{port}
     balance roundrobin
-    default-server check inter 200ms fastinter 100ms fall 1 rise 1 on-marked-down shutdown-sessions
+    default-server check inter 200ms fastinter 100ms fall 1 rise 1{cut}
     option httpchk GET /readyz
 {servers}
 """
 
 
 @contextmanager
-def front(addresses: Sequence[str], port: int = 10000) -> Iterator[str]:
-    """The URL at which whichever of these machines serves the port answers."""
+def front(addresses: Sequence[str], port: int = 10000, *, cut: bool = True) -> Iterator[str]:
+    """The URL at which whichever of these machines serves the port answers. ``cut``: connections to a machine that is not ready any
+    more are cut, since it may have died; else they go on, and only new ones go elsewhere."""
     own = free_port()
     servers = "\n".join(f"    server node{number} {address}:{port}" for number, address in enumerate(addresses, 1))
     with tempfile.NamedTemporaryFile("w", prefix="front-", suffix=".cfg") as file:
-        Path(file.name).write_text(CONFIG.format(port=own, servers=servers))
+        Path(file.name).write_text(CONFIG.format(port=own, servers=servers, cut=" on-marked-down shutdown-sessions" if cut else ""))
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "haproxy", "-db", "-f", file.name], stderr=subprocess.DEVNULL)
         try:
             yield f"http://127.0.0.1:{own}"
