@@ -65,7 +65,7 @@ COMMANDS = {
     "logs": CommandEntry("fastlane.cli.client.commands.logs:logs", "What a job writes.", LOOK),
     "events": CommandEntry("fastlane.cli.client.commands.events:events", "Who did what, and what fastlane did.", LOOK),
     "deliveries": CommandEntry(
-        "fastlane.cli.client.commands.events:deliveries", "What was sent to webhooks, and whether they took it.", LOOK
+        "fastlane.cli.client.commands.events:deliveries", "What was sent by webhook and mail, and whether it was taken.", LOOK
     ),
     "why": CommandEntry("fastlane.cli.client.commands.details:why", "What a job waits for, or how it ended.", LOOK),
     "inspect": CommandEntry("fastlane.cli.client.commands.details:inspect", "A job in full, as JSON.", LOOK),
@@ -78,7 +78,7 @@ COMMANDS = {
     "set": CommandEntry("fastlane.cli.client.commands.changes:set_fields", "Change fields of a job.", CONTROL),
     "pause": CommandEntry("fastlane.cli.client.commands.control:pause", "Hold a job's schedule.", CONTROL),
     "resume": CommandEntry("fastlane.cli.client.commands.control:resume", "Release a job's schedule.", CONTROL),
-    "redeliver": CommandEntry("fastlane.cli.client.commands.events:redeliver", "Send a webhook again.", CONTROL),
+    "redeliver": CommandEntry("fastlane.cli.client.commands.events:redeliver", "Send a webhook or a mail again.", CONTROL),
     "rm": CommandEntry("fastlane.cli.client.commands.control:rm", "Remove a job with its history.", CONTROL),
     "status": CommandEntry("fastlane.cli.client.commands.details:status", "How the server is.", SERVER),
     "pools": CommandEntry("fastlane.cli.client.commands.listings:pools", "Pools, their limits and what runs there.", SERVER),

@@ -1,7 +1,8 @@
 """The parameters of a job: values that are given to a run, and reach its container as environment variables. Pure rules.
 
 A pattern is a sequence of single characters and classes, each perhaps repeated. It has no groups and no alternatives, so that the time
-that matching takes is at most the length of the pattern times the length of the value, whatever somebody writes as either.
+that matching takes is at most the number of its parts times the length of the value, whatever somebody writes as either; and both have a
+bound.
 """
 
 import re
@@ -15,6 +16,9 @@ from fastlane.secret_text import SecretText
 
 MAX_PATTERN = 200
 MAX_REPEAT = 1000
+MAX_PARTS = 64
+MAX_MATCHED = 1_024
+"""Characters of a value that has a pattern."""
 _ATOM = r"\\[dDwWsS]|\\[^A-Za-z0-9]|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\\[\](){}|*+?^$]"
 _PART = re.compile(rf"({_ATOM})(?:([*+?])|\{{([0-9]{{1,4}})(?:(,)([0-9]{{0,4}}))?\}})?", re.DOTALL)
 _COUNTS: Mapping[str | None, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1), None: (1, 1)}
@@ -38,6 +42,8 @@ class Parameter:
         """Why it cannot have this value, which may be secret, so it is not quoted; None when it can."""
         if self.choices and value not in self.choices:
             return "is not one of its choices; a GET of the job shows them"
+        if self.pattern is not None and len(value) > MAX_MATCHED:
+            return f"is longer than {MAX_MATCHED} characters, as a value with a pattern may not be"
         if self.pattern is not None and not matches(self.pattern, value):
             return f"does not match its pattern, {self.pattern}"
         return None
@@ -62,6 +68,8 @@ def _parts(pattern: str) -> tuple[tuple[re.Pattern[str], int, int | None], ...]:
         except re.error as error:
             raise ValueError(f"has {quoted(atom)}, which is not a class of characters ({error.msg}); {PATTERN_FORMS}") from None
         at = part.end()
+    if len(found) > MAX_PARTS:
+        raise ValueError(f"has more than {MAX_PARTS} characters and classes; repeat them, as in [0-9]{{8}}, or leave some out")
     return tuple(found)
 
 
@@ -79,6 +87,8 @@ def matches(pattern: str, value: str) -> bool:
     """Whether the value as a whole is as the pattern says."""
     ends = [True] + [False] * len(value)
     for atom, least, most in _parts(pattern):
+        if True not in ends:
+            return False
         fits = [atom.fullmatch(character) is not None for character in value]
         runs = [0] * (len(value) + 1)  # how many characters from here on fit
         for place in range(len(value) - 1, -1, -1):

@@ -253,7 +253,8 @@ def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), n
     if cron is None:
         return Decision(_outcome(timing, due, others, now, refused), None, None)
     firing, last_missed = _split(cron, timing.schedule.caught_up, due, now)
-    why = f"was due more than a minute before anything could start it (catchUp: {timing.catch_up})"
+    rule = "of each entry" if timing.entries else timing.catch_up
+    why = f"was due more than a minute before anything could start it (catchUp: {rule})"
     missed = None if last_missed is None else missed_ticks(cron, due, last_missed, why)
     if firing is None:
         return Decision(None, missed, next_tick(cron, last_missed or due))

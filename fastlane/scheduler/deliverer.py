@@ -357,14 +357,16 @@ class Deliverer:
         taken = row.taken(now + round((self._channels[row.kind].deadline + RECORD_WITHIN) * 1000), now)
         if not await self._store.write_delivery(taken):
             return False
-        self._under_way[self._pool_of(taken), taken.target.origin] += 1
+        pool = self._pool_of(taken)
+        self._under_way[pool, taken.target.origin] += 1
         self._of_task[taken.task_id] += 1
-        self._of_pool[self._pool_of(taken)] += 1
-        sending.create_task(self._send(taken), name=f"delivery {taken.id}")
+        self._of_pool[pool] += 1
+        sending.create_task(self._send(taken, pool), name=f"delivery {taken.id}")
         return True
 
-    async def _send(self, delivery: Delivery) -> None:
-        origin, pool = delivery.target.origin, self._pool_of(delivery)
+    async def _send(self, delivery: Delivery, pool: str) -> None:
+        """Sends a delivery that was counted as one of this pool, which settings may have changed since."""
+        origin = delivery.target.origin
         try:
             await self._attempt(delivery)
         except (TransientError, TimeoutError) as error:

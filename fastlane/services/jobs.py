@@ -302,7 +302,7 @@ class JobPauses(JobService):
             if not seen.stopped:
                 return None
             first = None if seen.schedule.kind is ScheduleKind.NOW else seen.schedule.first_tick(now)
-            if first is None or first <= now or seen.spec.is_over(first):
+            if not seen.schedule.is_manual and (first is None or first <= now or seen.spec.is_over(first)):
                 raise Conflict(f"job {job_id} has no due time to come, so there is no schedule to start; use run to run it now")
             admit(self._pools, task_id, seen.spec)
             change = job_change.put(seen, seen.spec, seen.schedule, now=now, by=by)

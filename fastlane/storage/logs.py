@@ -64,6 +64,10 @@ def head_of(row: Mapping[str, Any]) -> Head:
     return Head(sequence + 1, offset, stdout, stderr, dropped, marks_from_json(marks))
 
 
+HEADS_AT_ONCE = 8
+"""Heads that are read at the same time, so that one list does not take all of a store's readers."""
+
+
 class LogLogic:
     """The methods of ``LogStore`` that need only the verbs."""
 
@@ -74,8 +78,12 @@ class LogLogic:
         return head_of(rows[0]) if rows else Head()
 
     async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
-        heads = await unless_cancelled(asyncio.gather(*(self.log_head(id) for id in execution_ids)))
-        return dict(zip(execution_ids, heads, strict=True))
+        found: dict[str, Head] = {}
+        for start in range(0, len(execution_ids), HEADS_AT_ONCE):
+            some = execution_ids[start : start + HEADS_AT_ONCE]
+            heads = await unless_cancelled(asyncio.gather(*map(self.log_head, some)))
+            found |= dict(zip(some, heads, strict=True))
+        return found
 
     async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
         """A binary search by the chunks' marks: the first chunk at whose end the stream, or one of them, had reached the moment."""

@@ -107,7 +107,7 @@ function showNowhere(): void {
 const ACTS: Record<string, (button: HTMLElement) => void> = {
   reload: () => void live.now(),
   reconnect: () => live.reconnect(),
-  login: () => void askLogin().catch((error: unknown) => showRefusal(error as Refusal)),
+  login: () => void askLogin().catch((error: unknown) => say(sentence((error as Error).message))),
   dismiss,
   copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
 };

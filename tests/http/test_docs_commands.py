@@ -33,6 +33,7 @@ ELSEWHERE = {
     "FASTLANE_TEST_ENGINE=": "this run",
     "scripts/test-engine": "scripts/test",
     "scripts/swarms": "test_swarms_script.py",
+    "scripts/pin": "test_pin_script.py",
     "fastlane config --config examples/": "test_examples.py loads each",
     "openssl": "test_tls_hosts.py runs the page's commands one after the other",
     "curl --cacert": "test_tls_hosts.py",

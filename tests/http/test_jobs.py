@@ -19,7 +19,7 @@ async def test_a_job_in_full(server):
     job = shown["job"]
     assert set(job) == {
         "id", "url", "taskId", "createdAt", "lastModifiedAt", "scheduled", "status", "nextRunAt", "nextRuns", "spec", "schedule",
-        "executionCount", "executions", "metadata", "requestedBy", "name", "labels", "lateSince",
+        "executionCount", "executions", "metadata", "requestedBy", "createdBy", "name", "labels", "lateSince", "receivers",
         "definition",
     }  # fmt: skip
     assert (job["id"], job["url"], job["taskId"]) == (reply["jobId"], reply["jobUrl"], "task")
@@ -87,8 +87,10 @@ async def test_an_execution_in_full(server):
         "executionId": reply["executionId"],
         "url": reply["executionUrl"],
         "jobId": reply["jobId"],
+        "jobName": None,
         "taskId": "task",
         "queueJobId": reply["queueJobId"],
+        "node": None,
         "status": "failed",
         "failure": {"reason": "exit", "message": "exit code 3"},
         "image": "ubuntu:latest",

@@ -28,6 +28,7 @@ def test_wrong():
 def run(folder: Path, *, failing: int, right: bool = True, setting: str = "") -> subprocess.CompletedProcess[str]:
     """Runs five tests of which this many fail the first time, and one more."""
     (folder / ".venv-test").symlink_to(sys.prefix)
+    (folder / "tests").mkdir()
     (folder / "test_some.py").write_text(TESTS.format(count=5, failing=failing, right=right))
     sources = " ".join(f". {shlex.quote(str(SCRIPTS / name))};" for name in ("lib.sh", "testing.sh"))
     script = f"set -euo pipefail; {sources} {setting} run_pytest some test_some.py"
@@ -38,8 +39,10 @@ def test_a_few_tests_that_fail_beside_others_and_pass_by_themselves_are_named(tm
     failing = 3
     done = run(tmp_path, failing=failing)
     assert done.returncode == 0, done.stdout
+    named = [f"test_some.py::test_hurried[{number}]" for number in range(failing)]
     *_, last = done.stdout.split("==> Passed by themselves")
-    assert sorted(last.split()[-failing:]) == [f"test_some.py::test_hurried[{number}]" for number in range(failing)]
+    assert sorted(word for word in last.split() if "::" in word) == named
+    assert sorted(line.split("\t")[1] for line in (tmp_path / "tests/ran-again.tsv").read_text().splitlines()) == named
     assert "too late" in done.stdout, "the first failure is shown"
     assert f"{failing} passed" in done.stdout, "the others do not run again"
 

@@ -34,8 +34,20 @@ def content() -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False).replace("#/components/schemas/Data", "#/$defs/Data") + "\n"
 
 
-def loose(value: Any) -> Any:
-    """The schema without the rules that a text with a variable in it breaks."""
-    if isinstance(value, dict):
-        return {key: loose(one) for key, one in value.items() if key not in ("pattern", "not", "minLength", "maxLength", "format")}
-    return [loose(one) for one in value] if isinstance(value, list) else value
+RULES = frozenset({"pattern", "not", "minLength", "maxLength", "format"})
+
+
+def loose(schema: Any) -> Any:
+    """The schema without the rules that a text with a variable in it breaks. A property may have the name of such a rule."""
+    if isinstance(schema, list):
+        return [loose(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: one for key, one in schema.items() if key not in RULES}
+    return {key: _loose_part(key, one) for key, one in kept.items()}
+
+
+def _loose_part(key: str, part: Any) -> Any:
+    if key == "properties":
+        return {name: loose(one) for name, one in part.items()}
+    return part if key == "examples" else loose(part)

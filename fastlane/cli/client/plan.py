@@ -88,10 +88,14 @@ def _given(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_secrets(job: WantedJob, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields, with a digest of the values that the server does not show, of variables and of webhooks: it says whether they have
-    changed. The digest is slow to compute, so that nobody guesses values by it. ``shown``: the job's spec, as the server shows it."""
+    """The fields, with a digest of the values that the server does not show, of variables, parameters and webhooks: it says whether they
+    have changed. The digest is slow to compute, so that nobody guesses values by it. ``shown``: the job's spec, as the server shows it."""
     envs = {name: _text(value) for name, value in (job.fields.get("envs") or {}).items()}
     hidden: dict[str, Any] = {name: value for name, value in sorted(envs.items()) if shown["envs"].get(name) != value}
+    for name, given in sorted((job.fields.get("parameters") or {}).items()):
+        default = (given or {}).get("default")
+        if default is not None and shown.get("parameters", {}).get(name, {}).get("default") != _text(default):
+            hidden[f"parameters.{name}"] = _text(default)
     hidden |= _hidden_webhooks(job.fields.get("webhooks") or {}, shown.get("webhooks", {}))
     if not hidden:
         return dict(job.fields)

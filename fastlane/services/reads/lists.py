@@ -5,7 +5,7 @@ Lists over several tasks take ``visible``, a regular expression of the task ids 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fastlane.errors import Fault, Invalid, NotFound
 from fastlane.models.access import Requester
@@ -158,22 +158,23 @@ class Lists(Service):
         """Jobs of all tasks or of one, newest first."""
         return await self._view(await self._store.list_all_jobs(wanted, window), is_by_status=bool(wanted.statuses))
 
-    async def matching_jobs(self, wanted: WantedJobs, window: Window, matches: Callable[[Job], bool]) -> Page[JobView]:
+    async def matching_jobs(self, wanted: WantedJobs, window: Window, matches: Callable[[Job], bool], asked: str) -> Page[JobView]:
         """The wanted jobs for which ``matches`` is true, newest first. No index has what it looks at, so each wanted job is read; raises
-        Invalid when these are too many."""
-        found, statuses = list[Job](), dict[str, str]()
+        Invalid, for the parameter ``asked``, when these are too many."""
+        found, statuses = _MatchingPage(window), dict[str, str]()
         looked, part = 0, Window(1, LOOKED_AT[0])
         while True:
             some = await self._some_jobs(wanted, part, LOOKED_AT[1:])
-            found += filter(matches, some.rows)
-            statuses |= some.statuses
+            for job in filter(matches, some.rows):
+                found.add(job)
+            statuses |= {job.id: some.statuses[job.id] for job in found.rows if job.id in some.statuses}
             looked += len(some.rows)
             if some.next is None:
                 break
             if looked >= MOST_LOOKED_AT:
-                raise Invalid([Fault("query", TOO_MANY_JOBS)])
+                raise Invalid([Fault(asked, TOO_MANY_JOBS)])
             part = replace(some.window, after=some.next)
-        return await self._view(_page_of(found, statuses, window), is_by_status=bool(wanted.statuses))
+        return await self._view(found.page(statuses), is_by_status=bool(wanted.statuses))
 
     async def _some_jobs(self, wanted: WantedJobs, window: Window, fewer: Sequence[int]) -> JobPage:
         """A page of jobs; when they are too large for it, a smaller one."""
@@ -216,15 +217,30 @@ class Lists(Service):
             return await self._jobs(task_id, replace(window, per_page=fewer[0]), wanted, fewer[1:])
 
 
-def _page_of(found: Sequence[Job], statuses: Mapping[str, str], window: Window) -> JobPage:
-    """The page of a list that was read as a whole."""
-    start = window.offset
-    if window.after is not None:
-        key = window.after.key
-        start = next((place for place, job in enumerate(found) if _key(job) < key), len(found))
-    rows = tuple(found[start : start + window.per_page])
-    following = After(len(found), _key(rows[-1])) if rows and start + len(rows) < len(found) else None
-    return JobPage(window, len(found), rows, following, statuses)
+@dataclass(slots=True)
+class _MatchingPage:
+    """A page of a list that is read as a whole: counts the jobs, and keeps one page."""
+
+    window: Window
+    total: int = 0
+    has_more: bool = False
+    rows: list[Job] = field(default_factory=list)
+
+    def add(self, job: Job) -> None:
+        """Takes the next job of the list."""
+        place, after = self.total, self.window.after
+        self.total += 1
+        if (place < self.window.offset) if after is None else (_key(job) >= after.key):
+            return
+        if len(self.rows) < self.window.per_page:
+            self.rows.append(job)
+        else:
+            self.has_more = True
+
+    def page(self, statuses: Mapping[str, str]) -> JobPage:
+        """The page."""
+        following = After(self.total, _key(self.rows[-1])) if self.has_more else None
+        return JobPage(self.window, self.total, tuple(self.rows), following, statuses)
 
 
 def _key(job: Job) -> Key:

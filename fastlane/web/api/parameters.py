@@ -1,5 +1,6 @@
 """The parameters of a job: how bodies declare them, how a run gives their values, and how answers show both."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,8 +18,8 @@ from fastlane.web.api.serializer import Field, FieldPlacement, RenderContext
 MAX_PARAMETERS = 50
 MAX_CHOICES = 100
 MAX_VALUES_BYTES = 64 * 1024
-"""Bytes of all values of a run together."""
-NAMES: JsonSchema = {"propertyNames": values.ENVS["propertyNames"], "maxProperties": MAX_PARAMETERS}
+"""Bytes of all values of a run together, and of all that a job declares."""
+NAMES: JsonSchema = {"propertyNames": {**values.ENVS["propertyNames"], "maxLength": values.MAX_NAME}, "maxProperties": MAX_PARAMETERS}
 
 
 def _value(value: object) -> str:
@@ -60,12 +61,16 @@ def read_parameters(value: object) -> dict[str, Parameter]:
         raise ValueError('is not an object; write {"NAME": {"description": "what it is for"}}')
     if len(value) > MAX_PARAMETERS:
         raise ValueError(f"has more than {MAX_PARAMETERS} parameters; leave some out")
+    if len(json.dumps(value)) > MAX_VALUES_BYTES:
+        raise ValueError(f"is longer than {MAX_VALUES_BYTES >> 10} KiB in all; give fewer choices, or shorter texts")
     found: dict[str, Parameter] = {}
     faults: dict[str, Any] = {}
     for name, given in value.items():
         try:
             if fault := values.variable_name_fault(name):
                 raise ValueError(fault)
+            if len(name) > values.MAX_NAME:
+                raise ValueError(f"has a name of more than {values.MAX_NAME} characters; choose a shorter one")
             found[name] = _parameter(given)
         except ValidationError as error:
             faults[name] = error.messages

@@ -346,10 +346,11 @@ class Turns:
         self._call()
 
     def _call(self) -> None:
-        """Calls those who have waited longest and may have a turn. One that waits for room keeps later ones from taking it."""
-        for turn in [one for one in self.waiting if self._may_have_more(one)]:
-            if not self._may_have_more(turn):
-                continue  # by now its owner has its part
+        """Calls those who may have a turn: first of the owner that has the fewest, then who has waited longest. One that waits for room
+        keeps later ones from taking it."""
+        for turn in sorted(self.waiting, key=lambda one: self.taken[one.owner]):
+            if not self._may_have_more(turn) or (turn.called is not None and turn.called.done()):
+                continue  # its owner has its part; or its request has given up, and removes it as soon as it runs
             if not self._is_free_for(turn):
                 return
             self.waiting.remove(turn)

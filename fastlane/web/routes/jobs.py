@@ -281,7 +281,7 @@ async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
     idempotent=True,
     conditional=True,
     refusals=(404,),
-    more="Null removes a field. The job is scheduled again only when its startAt, startIn, cron or timezone changes.",
+    more="Null removes a field. The job is scheduled again only when its startAt, startIn, cron, manual or timezone changes.",
 )
 async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Changes fields of the job; or previews that."""
@@ -389,7 +389,8 @@ async def list_all_jobs(handler: Handler) -> object:
     wanted, lists = replace(wanted, task_id=task_id, visible=handler.visible_tasks), handler.services.lists
     if words or late:
         render = handler.render_context
-        page = await lists.matching_jobs(wanted, window, lambda job: (not late or job.is_late) and _has_words(job, words, render))
+        asked = "query" if words else "late"
+        page = await lists.matching_jobs(wanted, window, lambda job: (not late or job.is_late) and _has_words(job, words, render), asked)
     else:
         page = await lists.jobs(wanted, window)
     return Listing(url, page, page)

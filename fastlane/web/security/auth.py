@@ -276,9 +276,7 @@ class Authenticator:
         """The principal of a token, sent from ``address``. Raises a 401 for an unknown one, and a 429 after too many of these."""
         found = self._token_principals.get(token_digest(token))
         if found is None:
-            self._check_throttle(address, None)
-            self._throttle.count_failure(address)
-            raise self._failed("bearer", None, address)
+            raise self._guessed("bearer", address)
         return found
 
     def close(self) -> None:
@@ -287,11 +285,17 @@ class Authenticator:
             task.cancel()
         self._thread.shutdown(cancel_futures=True)
 
+    def _guessed(self, scheme: str, address: str) -> Problem:
+        """The refusal of what nobody has, which counts as a guess. Raises a 429 after too many of them."""
+        self._check_throttle(address, None)
+        self._throttle.count_failure(address)
+        return self._failed(scheme, None, address)
+
     async def principal_of_password(self, name: str, password: str, address: str) -> Principal:
         """The user of a name and a password, sent from ``address``. Raises a 401 for a wrong pair, a 429 after too many of these, and a 503
         when too many other logins wait."""
         if not self._users:
-            raise self._failed("basic", None, address)
+            raise self._guessed("basic", address)
         digest = self._digest(name, password)
         task = self._verifying.get(digest)
         if task is None:

@@ -55,7 +55,7 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(
 ORIGIN = re.compile(r"(https?)://(.+)", re.ASCII)
 EXPOSED = (
     "Fastlane-Exit-Code, Fastlane-Execution-Id, Fastlane-Status, Fastlane-Truncated, X-Request-Id, X-Fastlane-Version, "
-    "Idempotent-Replayed, Retry-After, Content-Range, ETag"
+    "Idempotent-Replayed, Retry-After, Accept-Ranges, Content-Range, ETag"
 )
 """Our headers that pages of other origins may read."""
 READABLE_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}

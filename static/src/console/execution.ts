@@ -89,8 +89,9 @@ function head({ one, job, barred }: Facts): HTMLElement {
 function notices({ one, job, why }: Facts): HTMLElement[] {
   const reason = reasonWords(one);
   const newest = job.executions[0];
-  const over = FINAL.has(job.status) && job.executions.some((other) => other.executionId === one.executionId);
-  const words = reason && `${sentence(reason)} ${retryWords(one, following({ one, job }), over)}`.trim();
+  const known = job.executions.some((other) => other.executionId === one.executionId);
+  const retries = known ? retryWords(one, following({ one, job }), FINAL.has(job.status)) : "";
+  const words = reason && `${sentence(reason)} ${retries}`.trim();
   return [
     ...(words ? [notice("bad", words)] : []),
     ...why.map((wait) => notice("info", sentence(wait.message))),
@@ -165,7 +166,9 @@ function place(one: Execution): HTMLElement {
     ["Image", code(one.image)],
     ["Digest", code(one.imageDigest)],
     ["Command", one.command === null ? "the image's own" : code(one.command)],
+    ["Values", one.parameters && el("ul", { className: "envs" }, ...Object.entries(one.parameters).map(([name, value]) => el("li", {}, el("code", {}, `${name}=${value}`))))],
     ["Host", one.host],
+    ["Node", one.node],
     ["Pool", one.pool],
     ["Memory", usage && `${memory(usage.memoryPeakBytes)} at most`],
     ["Processor time", usage && usage.cpuSeconds !== null && duration(usage.cpuSeconds * 1_000)],

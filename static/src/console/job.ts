@@ -153,8 +153,8 @@ function head(job: Job, barred: string | null): HTMLElement {
     ),
     mark(job.status),
     link(logOf(job.taskId, job.id), "Log"),
-    link(pages.newJob({ edit: `${job.taskId}/${job.id}` }), "Edit"),
-    link(pages.newJob({ like: `${job.taskId}/${job.id}` }), "Another like this"),
+    barred === null && link(pages.newJob({ edit: `${job.taskId}/${job.id}` }), "Edit"),
+    barred === null && link(pages.newJob({ like: `${job.taskId}/${job.id}` }), "Another like this"),
     actions(job, barred),
     explained(job),
   );
@@ -285,10 +285,10 @@ function due(tick: Tick): HTMLElement {
 const KINDS: Record<Schedule["kind"], string> = { now: "Once, when it was posted", at: "Once, at a given time", cron: "Repeatedly", manual: "When somebody runs it" };
 
 function schedule(job: Job): HTMLElement {
-  const { kind, description, cron, timezone, overlap, catchUp, startAt } = job.schedule;
+  const { kind, description, cron, timezone, overlap, catchUp, startAt, entries } = job.schedule;
   const rows = facts([
-    ["Cron", cron && el("code", {}, cron)],
-    ["Time zone", timezone],
+    ["Cron", entries ? el("ul", { className: "envs" }, ...entries.map((one) => el("li", {}, el("code", {}, one.cron), ` ${one.timezone}`))) : cron && el("code", {}, cron)],
+    ["Time zone", entries ? null : timezone],
     ["At", startAt && moment(startAt)],
     ["While one runs", overlap && (OVERLAPS[overlap] ?? overlap)],
     ["Expected", job.spec.expectEvery !== null && `a success every ${duration(job.spec.expectEvery * 1_000)}`],

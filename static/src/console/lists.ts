@@ -3,7 +3,7 @@
 import { type Execution, FINAL, statusWords } from "../api";
 import { el, the } from "../dom";
 import { reasonWords, running } from "../outcome";
-import { count, duration, moment, sentence } from "../words";
+import { count, duration, sentence } from "../words";
 import { asked, choice, search } from "./filters";
 import { jobLink } from "./links";
 import { mark } from "./marks";
@@ -31,7 +31,7 @@ export function tasksPage(changed: () => void): Page {
   return {
     nav: "tasks",
     title: "Tasks",
-    events: { kind: "job,task" },
+    events: { kind: "job,task,execution" },
     tools: [heading("Tasks"), search("query", "Search tasks", changed)],
     async load() {
       const query = asked();
@@ -186,7 +186,7 @@ function named(one: JobRow, withTask: boolean): HTMLElement {
     "div",
     {},
     jobLink(one.taskId, one.id, one.name),
-    one.lateSince && el("span", { className: "tag", title: `late since ${moment(one.lateSince)}` }, "late"),
+    one.lateSince && el("span", { className: "tag" }, "late since ", ago(one.lateSince)),
     el(
       "div",
       { className: "reason" },

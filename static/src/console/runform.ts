@@ -77,11 +77,11 @@ function field(name: string, parameter: Parameter): Field {
     : el("input", { type: secret ? "password" : "text", placeholder: unset, autocomplete: "off", spellcheck: false });
   const fault = el("p", { className: "fault", id: `${id}-fault`, hidden: true });
   input.id = id;
-  input.setAttribute("aria-describedby", fault.id);
+  input.setAttribute("aria-describedby", `${id}-hint ${fault.id}`);
   if (required && usual === undefined) input.setAttribute("aria-required", "true");
   const hint = [description, pattern && `Matches ${pattern}`].filter(Boolean).join(". ");
   const label = el("label", { htmlFor: id }, name);
-  return { name, input, fault, element: el("div", { className: "field" }, label, input, hint && el("p", { className: "muted" }, hint), fault) };
+  return { name, input, fault, element: el("div", { className: "field" }, label, input, hint && el("p", { className: "muted", id: `${id}-hint` }, hint), fault) };
 }
 
 /** Shows what is wrong at its field, and the rest below them all. */

@@ -39,7 +39,7 @@ export const isVisitor = ({ needsLogin, user }: Session): boolean => needsLogin 
 /** Why this person may not change jobs; null if they may. */
 export const readOnly = ({ needsLogin, role }: Session): string | null => {
   if (!needsLogin || role === "run" || role === "admin") return null;
-  if (role === "trigger") return "Your role is trigger: run and stop jobs by fastlane run-now and fastlane stop, or over HTTP.";
+  if (role === "trigger") return "Your role is trigger, which may not change jobs. Run and stop them by fastlane run-now and fastlane stop, or over HTTP.";
   return `Your role is ${role ?? "unknown"}, which may read and not change.`;
 };
 

@@ -30,6 +30,7 @@ export class Tail {
   /** Shows the log of an execution in this element, and follows it. */
   show(one: Execution, place: HTMLElement): void {
     const isSame = this.id === one.executionId;
+    if (isSame) this.connection?.resume();
     if (isSame && this.place === place) return;
     this.place = place;
     if (!isSame) this.follow(one);

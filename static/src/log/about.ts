@@ -48,9 +48,15 @@ export function drawGist(one: Execution | null): void {
 }
 
 export function drawFacts(one: Execution | null, job: Job | null): void {
+  if (job?.name) {
+    const words = `${isolated(job.name)} ${shortId(job.id)}`;
+    if (the("job").textContent !== words) the("job").textContent = words;
+    the("job").setAttribute("aria-label", `job ${isolated(job.name)} ${shortId(job.id)}`);
+  }
   const facts: [string, string | HTMLElement | null | undefined][] = [
     ["Image", one?.image ?? job?.spec.image],
-    ["Schedule", job?.schedule.cron && `${job.schedule.cron} (${job.schedule.timezone})`],
+    ["Schedule", job?.schedule.cron && (job.schedule.entries ?? [job.schedule]).map((entry) => `${entry.cron} (${entry.timezone})`).join("; ")],
+    ["Values", one?.parameters && Object.entries(one.parameters).map(([name, value]) => `${name}=${value}`).join(" ")],
     ["Host", one?.host && (one.pool ? `${one.host} (pool ${one.pool})` : one.host)],
     ["Started", one?.startedAt && ago(one.startedAt)],
     ["Ended", one?.finishedAt && ago(one.finishedAt)],

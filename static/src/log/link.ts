@@ -4,6 +4,7 @@
 import type { State } from "./connection";
 import { say, the } from "../dom";
 import { askLogin } from "../loginform";
+import { sentence } from "../words";
 import { notice, tick } from "./notices";
 
 /** Milliseconds that a silent connection must last before it is shown as live, because the server may close it at once. */
@@ -92,7 +93,7 @@ export class Link {
       notice("link", { tone: "warn", words, button: { words: "Show the newest run", act: () => location.reload() } });
     } else if (state.is === "barred") {
       const words = [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`];
-      const login = state.status === 401 ? { words: "Log in", act: () => void askLogin() } : undefined;
+      const login = state.status === 401 ? { words: "Log in", act: () => void askLogin().catch((error: unknown) => say(sentence((error as Error).message))) } : undefined;
       notice("link", { tone: "bad", words, button: login });
     } else {
       notice("link", null);

@@ -14,6 +14,7 @@ from fastlane.models.pool import REQUESTED
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.settler import LOOK_AGAIN
+from fastlane.services.jobs import RunWish
 from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies, failing, intercepted
 from tests.support.stored_data import damage
@@ -93,7 +94,7 @@ async def test_of_two_runs_that_find_the_same_one_running_the_second_is_refused(
 
 async def test_a_forced_run_is_waited_for_too(virtual):
     job_id, first, second = await waiting(virtual)
-    forced = await virtual.others.manual_runs.run("t", job_id, force=True)
+    forced = await virtual.others.manual_runs.run("t", job_id, wish=RunWish(force=True))
     assert await virtual.work() == [forced.execution_id]
     await virtual.run(str(forced.execution_id))
     await over(virtual, first)
@@ -207,7 +208,7 @@ async def test_an_execution_that_cannot_be_read_may_run_so_nothing_starts_beside
     assert await virtual.work() == []
     with pytest.raises(Conflict, match=r"cannot be read.*force=1"):
         await run(virtual, job_id)
-    forced = await virtual.others.manual_runs.run("t", job_id, force=True)
+    forced = await virtual.others.manual_runs.run("t", job_id, wish=RunWish(force=True))
     assert await virtual.work() == [forced.execution_id]
 
 

@@ -63,7 +63,7 @@ async def test_a_service_gets_what_it_takes_of_a_failure_of_one_that_never_start
     texts = {check(one.json) for one in await receiver.got(3)}
     for reply, word in ((expired, "expired"), (failed, "failed"), (late, "late")):
         (text,) = [text for text in texts if f"{reply['taskId']} {word}" in text]
-        assert f"https://fl.example.com/tasks/{reply['taskId']}/jobs/{reply['jobId']}/" in text
+        assert f"https://fl.example.com/console/tasks/{reply['taskId']}/jobs/{reply['jobId']}" in text
         assert not [word for word in UNKNOWN if word in text]
 
 

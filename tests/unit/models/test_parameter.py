@@ -6,7 +6,7 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from fastlane.models.parameter import Parameter, matches, read_pattern, value_faults, values_of
+from fastlane.models.parameter import MAX_MATCHED, MAX_PARTS, Parameter, matches, read_pattern, value_faults, values_of
 from fastlane.secret_text import SecretText
 
 PATTERNS = ["v[0-9]+", "a*b?c+", r"\d{2,3}-\w+", "[^a-c]x{0,2}", r"a{2}\.b{1,}", ".*", "[]a]+", r"[\]a-]?b", "a*a*a*b", r"\$a", r"^a\$$"]
@@ -19,8 +19,11 @@ def test_a_pattern_matches_what_a_regular_expression_does(pattern: str, value: s
 
 def test_no_value_makes_a_pattern_take_long() -> None:
     began = time.process_time()
-    assert not matches(read_pattern("a*" * 100), "a" * 10_000 + "b")
+    assert not matches(read_pattern("a*" * MAX_PARTS), "a" * 10_000 + "b")
     assert time.process_time() - began < 60  # a backtracking matcher would take longer than the universe is old
+    with pytest.raises(ValueError, match="more than 64 characters and classes"):
+        read_pattern("a*" * (MAX_PARTS + 1))
+    assert "longer than 1024 characters" in str(Parameter(pattern="a*").fault("a" * (MAX_MATCHED + 1)))
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def events(follow: bool, job: str | None, since: str | None, until: str | None, 
         for text in (job, options["execution"]):
             if text is not None and (text is job or not UUID.fullmatch(text)):  # an event stays longer than its execution
                 found = find(client, text, newest=True)
-                filters |= {"task": found.job.task, "job": found.job.id, "execution": found.execution}
+                filters |= {"task": found.job.task, "job": found.job.id, "execution": found.execution or options["execution"]}
         if not follow:
             return show(EVENTS, islice(client.server.events(since=since, until=until, **filters), most), form)
         for event in client.server.follow_events(since=since, on_lost=lambda error: say(f"{error}; trying again"), **filters):

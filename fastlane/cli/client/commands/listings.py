@@ -38,9 +38,13 @@ def _job_status(row: Any) -> str:
 def _schedule(row: Any) -> str:
     schedule = row["schedule"]
     if schedule["kind"] == "cron":
-        zone = "" if schedule.get("timezone", "UTC") == "UTC" else f" {schedule['timezone']}"
-        return f"{schedule['cron']}{zone}"
-    return "once" if schedule["kind"] == "at" else "now"
+        return "; ".join(map(_entry, schedule.get("entries") or [schedule]))
+    return {"at": "once", "manual": "by hand"}.get(schedule["kind"], "now")
+
+
+def _entry(entry: Any) -> str:
+    zone = "" if entry.get("timezone", "UTC") == "UTC" else f" {entry['timezone']}"
+    return f"{entry['cron']}{zone}"
 
 
 def _last(row: Any) -> str:

@@ -58,7 +58,7 @@ export function masked(body: Fields): string[] {
   const command = body.get("command");
   const words = typeof command === "string" ? (split(command) ?? [command]) : Array.isArray(command) ? command : [];
   const found = words.some((word) => typeof word === "string" && isMasked(word)) ? ["command"] : [];
-  for (const name of ["envs", "webhooks"]) {
+  for (const name of ["envs", "parameters", "webhooks"]) {
     const value = body.get(name);
     if (value !== undefined) found.push(...maskedIn(value, name));
   }

@@ -11,7 +11,7 @@ export function curl(method: string, url: string, body: Fields, login: string): 
   return `curl -X${method} ${login}-d ${quote(compact(body))} ${quote(url)}`;
 }
 
-const STARTS = ["startIn", "startAt", "cron"];
+const STARTS = ["startIn", "startAt", "cron", "manual"];
 
 /** fastlane's command; or the fields for which it has no option. */
 export function fastlane(task: string, body: Fields): { command: string } | { without: string[] } {
@@ -50,6 +50,7 @@ function flat(body: Fields): [string, Json][] {
 /** The options that say the same as a field; null when there are none. */
 function optionsOf(path: string, value: Json): string[] | null {
   if (value === null) return [];
+  if (path === "manual" && value === true) return ["--manual"];
   if (path === "envs" || path === "labels") return pairs(path === "envs" ? "--env" : "--label", value);
   if (path === "container.networks") return Array.isArray(value) && value.every((one) => typeof one === "string") ? value.map((one) => `--network=${one}`) : null;
   const name = Object.hasOwn(OPTIONS, path) && OPTIONS[path];

@@ -66,10 +66,10 @@ export type StartOf = "created" | "saved" | "kept";
 
 /** When it runs: its schedule in words, and the next runs. */
 export function whenWords(preview: Preview, start: StartOf): string {
-  const { kind, description, timezone } = preview.schedule;
+  const { kind, description, timezone, entries } = preview.schedule;
   if (kind === "now") return start === "kept" ? "Once, when it was posted. A change does not run it again." : `It runs as soon as it is ${start}.`;
   if (kind === "manual") return "It runs when somebody runs it.";
-  return description ? `${description}${timezone ? `, by the clocks of ${timezone}` : ""}` : "Once";
+  return description ? `${description}${timezone && !entries ? `, by the clocks of ${timezone}` : ""}` : "Once";
 }
 
 export function drawWhen(preview: Preview | null, reason: string, start: StartOf): HTMLElement[] {

@@ -7,6 +7,7 @@ import { notice } from "../parts";
 function named(path: string): string {
   const [name, ...rest] = path.split(".");
   if (name === "envs") return `the variable ${rest.join(".")}`;
+  if (name === "parameters") return `the default of the parameter ${rest[0]}`;
   if (name !== "webhooks") return name === "command" ? "a part of the command" : path;
   const [trigger, place, part, ...own] = rest;
   const of = `of webhook ${Number(place) + 1} for “${trigger}”`;

@@ -3,7 +3,7 @@
 import { el } from "../../dom";
 import { isolated, sentence } from "../../words";
 import { link } from "../parts";
-import { pages, type Refusal, root } from "../server";
+import { pages, type Refusal } from "../server";
 import { type Fault, faultWords } from "./body";
 import { KEY_REUSED } from "./sender";
 import type { Target } from "./target";
@@ -36,7 +36,7 @@ export function troubles(
 function refused(target: Target, refusal: Refusal, mayBeIn: string | null): HTMLElement[] {
   const { status } = refusal;
   if (status === CHANGED) return [el("p", {}, "Somebody has changed this job since you opened it here. ", el("a", { href: location.href, target: "_blank" }, "Open it again"), " in another tab, and make your change to what it is now.")];
-  if (status === 401) return [el("p", {}, "Your session has ended. ", el("a", { href: `${root}login`, target: "_blank" }, "Log in"), " in another tab, then try again here.")];
+  if (status === 401) return [el("p", {}, "Your session has ended. "), el("button", { type: "button", "data-act": "login" }, "Log in")];
   const own = status === null ? "The server does not answer." : sentence(refusal.message);
   if (mayBeIn === null && status !== KEY_REUSED) return [el("p", {}, own)];
   const task = mayBeIn === null ? null : link(pages.task(mayBeIn), `The jobs of ${isolated(mayBeIn)}`);
