@@ -81,6 +81,19 @@ async def test_a_secret_that_changes_is_seen_and_not_shown(server, line):
     assert "hunter" not in (await line("inspect", "backup")).text
 
 
+async def test_a_secret_default_of_a_parameter_that_changes_is_seen_and_not_shown(server, line):
+    file = line.folder / "secret.yaml"
+    text = "set: s\njobs: {{pin: {{image: ubuntu, manual: true, parameters: {{PIN: {{secret: true, default: hunter{}}}}}}}}}\n"
+    file.write_text(text.format(2))
+    await line("apply", "-f", "secret.yaml")
+    assert (await line("diff", "-f", "secret.yaml")).code == 0
+    file.write_text(text.format(3))
+    shown = await line("apply", "-f", "secret.yaml")
+    assert "a secret value changes" in shown.text
+    assert "hunter" not in shown.text
+    assert (await line("diff", "-f", "secret.yaml")).code == 0
+
+
 async def test_only_what_the_same_set_made_is_removed_and_only_if_that_is_wanted(server, line):
     await line("apply", "-f", "jobs.yaml")
     await line("schedule", "--task", "hourly", "--cron", "@daily", "ubuntu")

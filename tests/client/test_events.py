@@ -34,6 +34,10 @@ async def test_events_are_a_table_and_json_and_names(server, command_line):
         "job.created backup",
     ]
     assert (await command_line("events", "--task", "other")).lines[1:] == []
+    once = await server.enqueue("once")
+    for execution in (once["executionId"], once["executionId"][-8:]):
+        of_one = (await command_line("events", "--json", "--job", "once", "--execution", execution)).json
+        assert [row["kind"] for row in of_one] == ["execution.enqueued"]
     wrong = await command_line("events", "--kind", "nonsense")
     assert (wrong.code, "kind" in wrong.err) == (1, True)
     assert (await command_line("events", "-f", "--until", "1h")).code == 2

@@ -231,6 +231,34 @@ async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkey
     assert turns.waiting == []
 
 
+async def test_a_turn_that_comes_as_its_request_gives_up_is_lost_to_nobody() -> None:
+    turns = Turns()
+    held = [await turns.take(f"owner {number}", "/") for number in range(4)]
+    waiting = asyncio.ensure_future(turns.take("late", "/"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert turns.waiting[0].called is not None
+    turns.waiting[0].called.cancel()  # as the end of its time does, a step of the loop before its request knows
+    while held:
+        turns.give_back(turn_of(held))
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert (turns.waiting, turns.taken.total()) == ([], 0)
+
+
+async def test_of_those_who_wait_the_owner_with_the_fewest_turns_is_next() -> None:
+    turns = Turns()
+    held = [await turns.take("greedy", "/") for _ in range(2)] + [await turns.take("other", "/") for _ in range(2)]
+    waiting = [asyncio.ensure_future(turns.take(owner, "/")) for owner in ("greedy", "other", "modest")]
+    await asyncio.sleep(0)
+    turns.give_back(turn_of(held))
+    assert await waiting[2]
+    assert not waiting[0].done()
+    for one in waiting[:2]:
+        one.cancel()
+    await asyncio.wait(waiting[:2])
+
+
 def turn_of(turns: list[Turn | None]) -> Turn:
     turn = turns.pop()
     assert turn is not None

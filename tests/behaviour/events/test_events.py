@@ -94,6 +94,23 @@ async def test_every_action_on_a_job_carries_its_requester_also_when_the_job_is_
     assert gone["actor"]["user"] == "ben"
 
 
+async def test_a_change_of_a_parameter_shows_no_secret_default(guarded):
+    pin = {"default": "hunter22"}
+    made = await act(guarded, "POST", "/tasks/mine", BEN, {"image": "ubuntu", "manual": True, "parameters": {"PIN": pin}})
+    job = f"/tasks/mine/jobs/{made['jobId']}"
+    await act(guarded, "PATCH", job, ANNA, {"parameters": {"PIN": pin | {"secret": True}}, "command": "unlock hunter22"})
+    await act(guarded, "PATCH", job, ANNA, {"parameters": {"PIN": {"default": "hunter33", "secret": True, "description": "of the door"}}})
+    (created,) = await listed(guarded, ANNA, job=made["jobId"], kind="job.created")
+    assert created["detail"]["schedule"] == "manual"
+    first, second = [event["detail"]["changes"] for event in await listed(guarded, ANNA, job=made["jobId"], kind="job.changed")]
+    assert "hunter" not in str((first, second))
+    assert {"field": "command", "from": None, "to": "unlock ********"} in first
+    assert {one["field"]: one["to"] for one in second} == {
+        "parameters.PIN.description": "of the door",
+        "parameters.PIN.default": "********",
+    }
+
+
 async def test_a_change_says_which_fields_it_gave_which_values_without_secrets(guarded):
     server = guarded
     hook = {"url": "https://a.example/hook", "headers": {"Authorization": "Bearer one"}}

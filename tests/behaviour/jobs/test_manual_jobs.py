@@ -102,6 +102,8 @@ async def test_an_idle_job_can_be_stopped_and_is_deleted_without_a_stop(server):
     reply = await server.enqueue(manual=True)
     assert (await server.post(reply["jobUrl"] + "stop")).json["status"] == "idle"
     assert (await server.post(reply["jobUrl"] + "pause")).status == 409
+    assert (await server.post(reply["jobUrl"] + "start")).json["status"] == "idle"
+    assert not (await server.store.job(reply["jobId"])).stopped
     assert (await server.ask("DELETE", reply["jobUrl"])).status == 200
 
 
