@@ -14,6 +14,7 @@ global
 defaults
     mode tcp
     timeout connect 2s
+    timeout check 5s
     timeout client 10m
     timeout server 10m
     retries 3
@@ -21,7 +22,7 @@ defaults
 listen front
     bind 127.0.0.1:{port}
     balance roundrobin
-    default-server check inter 200ms fastinter 100ms fall 1 rise 1{cut}
+    default-server check inter 200ms fastinter 100ms fall 2 rise 1{cut}
     option httpchk GET /readyz
 {servers}
 """
