@@ -128,6 +128,8 @@ class KeyReused(FastlaneError):
 
 
 MAX_QUOTE = 60
+MOST_NAMED = 20
+"""Known names that an error names."""
 NEAR = 0.6
 """How similar a known name must be (0 to 1, by difflib) for someone to have meant it."""
 
@@ -146,6 +148,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     best = max(known, key=similarity, default=None)
     return None if best is None or similarity(best) < NEAR else best
+
+
+def known_names(name: str, noun: str, known: Iterable[str]) -> str:
+    """The words, after a semicolon, for a name that is not among the ``known`` ones: the nearest of them, if one is near or has the name in
+    it, and the first of all. ``noun``: what they name, in the singular."""
+    names = list(known)
+    near = nearest(name, names) or next((one for one in names if name and name.lower() in one.lower()), None)
+    some = f"the {noun}s are: {', '.join(names[:MOST_NAMED]) or 'none'}{', …' if len(names) > MOST_NAMED else ''}"
+    return some if near is None else f"the nearest is {near!r} ({some})"
 
 
 @dataclass(frozen=True, slots=True)

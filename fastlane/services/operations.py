@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from fastlane.errors import Conflict, Fault, Forbidden, Invalid, NotFound, QueueDown
+from fastlane.errors import Conflict, Fault, Forbidden, Invalid, NotFound, QueueDown, known_names
 from fastlane.models import transitions
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
@@ -144,7 +144,8 @@ class HostRegistry(Service):
     def _check(self, wanted: Registration) -> None:
         pool = next((pool for pool in self._pools if pool.name == wanted.pool), None)
         if pool is None:
-            raise Invalid([Fault("pool", f"is not the name of a pool; the pools are: {', '.join(pool.name for pool in self._pools)}")])
+            names = (pool.name for pool in self._pools)
+            raise Invalid([Fault("pool", f"is not the name of a pool; {known_names(wanted.pool, 'pool', names)}")])
         if not pool.admits(wanted.address):
             known = ", ".join(pool.register) or "none"
             words = f"pool {pool.name!r} does not let this address be registered; its patterns are: {known} (register, in the settings)"
@@ -181,8 +182,7 @@ class HostRegistry(Service):
         hosts = self._all()
         found = [host for host in hosts if host.record.id == name.lower()] or [host for host in hosts if host.record.address == name]
         if not found:
-            known = ", ".join(host.record.address for host in hosts[:20]) or "none"
-            raise NotFound(f"there is no host {name[:200]!r}; the hosts are: {known}")
+            raise NotFound(f"there is no host {name[:200]!r}; {known_names(name, 'host', (host.record.address for host in hosts))}")
         if len(found) > 1:
             raise Conflict(f"several hosts have the address {name}; name one by its id: {', '.join(host.record.id for host in found)}")
         return found[0]
@@ -302,9 +302,9 @@ class Pools(Service):
 
     async def _set_paused(self, name: str, by: Requester | None, *, paused: bool) -> bool:
         """Returns whether the queue has it already."""
-        if name not in {pool.name for pool in self._pools}:
-            known = ", ".join(sorted(pool.name for pool in self._pools))
-            raise NotFound(f"there is no pool {name!r}; the pools are: {known}")
+        names = sorted(pool.name for pool in self._pools)
+        if name not in names:
+            raise NotFound(f"there is no pool {name[:200]!r}; {known_names(name, 'pool', names)}")
         await self._outbox.check()
         await self._record(EventKind.POOL_PAUSED if paused else EventKind.POOL_RESUMED, by, name)
         pauses = await self._store.pause_pool(name, paused)
@@ -370,12 +370,11 @@ class OperatorActions(Service):
     async def forget_worker(self, worker: str, reason: str, by: Requester | None = None) -> WorkerForgotten:
         """Drops a worker's last report, so that nobody waits for the worker or counts on it. Its leases run out by themselves. A worker
         that is alive reports again within a second. Raises NotFound for a worker without a report."""
-        known = [report for report in await self._reports.current() if report.worker == worker]
-        if not known:
-            alive = ", ".join(report.worker for report in await self._reports.current()) or "none"
-            raise NotFound(f"there is no worker {worker[:200]!r}; the workers are: {alive}")
+        reports = {report.worker: report for report in await self._reports.current()}
+        if worker not in reports:
+            raise NotFound(f"there is no worker {worker[:200]!r}; {known_names(worker, 'worker', reports)}")
         await self._store.add_events([Event.now(EventKind.WORKER_FORGOTTEN, self._clock.now(), by, worker=worker, reason=reason)])
-        await self._reports.announce(known[0], ttl=0)
+        await self._reports.announce(reports[worker], ttl=0)
         log.warning("worker.forgotten", worker=worker, reason=reason)
         return WorkerForgotten(worker)
 

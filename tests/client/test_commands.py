@@ -34,7 +34,7 @@ async def test_a_list_is_a_table_for_people(server, command_line):
     failed = await server.run_to_end("report", code=3)
     jobs = await command_line("jobs")
     header, report, backup = jobs.lines
-    assert header.split("\t") == ["JOB", "NAME", "STATUS", "SCHEDULE", "NEXT", "LAST", "IMAGE", "COMMAND"]
+    assert header.split("\t") == ["JOB", "NAME", "STATUS", "SCHEDULE", "NEXT", "LAST", "IMAGE", "COMMAND", "EXPECTED", "RECEIVERS"]
     assert backup.startswith(f"backup/{reply['jobId'][-8:]}")
     assert all(word in backup for word in ("nightly", "scheduled", CRON, "in ", IMAGE, "tar cf -"))
     assert report.startswith(f"report/{failed['jobId'][-8:]}")
@@ -47,10 +47,25 @@ async def test_a_list_is_a_table_for_people(server, command_line):
     assert "0/10" in (await command_line("pools")).text
 
 
+@pytest.mark.parametrize("command", [("jobs",), ("ps", "-a")])
+async def test_lists_say_how_often_a_job_is_to_succeed_and_who_is_told(server, command_line, command):
+    """Of a job that has run, and of one that nobody expects anything of."""
+    hook = {"url": "https://hooks.example.com/a"}
+    made = await server.enqueue("watched", cron=CRON, expectEvery="1h", webhooks={"fails": [hook, hook], "late": [hook]})
+    await server.end(await server.run((await server.post(f"{made['jobUrl']}run")).json))
+    await server.run_to_end("other")
+    table = [line.split("\t") for line in (await command_line(*command)).lines]
+    assert table[0][-2:] == ["EXPECTED", "RECEIVERS"]
+    rows = {row[0].partition("/")[0]: row[-2:] for row in table[1:]}
+    assert rows == {"watched": ["every 1h", "fails 2, late 1"], "other": ["", ""]}
+    (row,) = [row for row in (await command_line(*command, "watched", "--json")).json if row["taskId"] == "watched"]
+    assert (row["expectEvery"], row["receivers"]["fails"], row["receivers"]["succeeds"]) == (3_600, 2, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "schema"),
     [
-        (("ps", "-a"), "Execution"),
+        (("ps", "-a"), "ExecutionRow"),
         (("tasks",), "Task"),
         (("jobs",), "JobRow"),
         (("jobs", "backup", "--status", "scheduled", "--label", "team=data"), "JobRow"),

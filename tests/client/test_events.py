@@ -4,6 +4,8 @@ import asyncio
 import json
 from dataclasses import replace
 
+import pytest
+
 from fastlane.client import AsyncClient
 from fastlane.models.delivery import Delivery, Reply
 from fastlane.models.event import Event, EventKind
@@ -41,6 +43,25 @@ async def test_events_are_a_table_and_json_and_names(server, command_line):
     wrong = await command_line("events", "--kind", "nonsense")
     assert (wrong.code, "kind" in wrong.err) == (1, True)
     assert (await command_line("events", "-f", "--until", "1h")).code == 2
+
+
+@pytest.mark.parametrize(
+    ("filter", "words"),
+    [
+        (("--kind", "job.stoped"), "'job.stoped'; the nearest is 'job.stopped' (separate several with commas)"),
+        (("--kind", "job.stopped,hosts"), "'hosts'; the nearest is 'host'"),
+        (("--kind", "zzz"), "'zzz'; it is not one of job.created, "),
+        (("--pool", "defualt"), "there is no pool 'defualt' now; did you mean 'default'?"),
+        (("--host", "zzz"), "there is no host 'zzz' now; `fastlane hosts list` lists them"),
+        (("--task", "bakcup"), "there is no task 'bakcup'; did you mean 'backup'?"),
+    ],
+)
+async def test_a_filter_of_events_that_means_nothing_gets_the_nearest_name(server, command_line, filter, words):
+    """One that was known once has left events, so that an empty list is no error; an unknown kind is one."""
+    await server.enqueue("backup", cron="0 8 * * *")
+    found = await command_line("events", *filter, "--json")
+    assert words in found.err
+    assert (found.code, found.text) == ((1, "") if filter[0] == "--kind" else (0, "[]\n"))
 
 
 async def test_events_are_followed_on_the_terminal(server, command_line):
@@ -103,10 +124,12 @@ async def test_a_late_job_says_so_and_what_was_sent_about_it_is_listed_and_sent_
     reply = await server.enqueue("backup", name="nightly", cron="0 8 * * *", expectEvery="1h")
     await server.enqueue("backup", name="other", cron="0 8 * * *", expectEvery="1h")
     job = await server.store.job(reply["jobId"])
-    assert await server.store.advance(job, replace(job, late_since=server.clock.now()), (), None)
+    since = server.clock.now()
+    assert await server.store.advance(job, replace(job, late_since=since), (), None)
     hook = Webhook(NotificationTrigger.LATE, "https://example.com/a", {}, 3)
-    delivery = Delivery(FIRST, "backup", job.id, job.id, "job.late", hook, False, server.clock.now(), 5, 1)
-    await server.store.insert_deliveries([delivery])
+    delivery = Delivery(FIRST, "backup", job.id, job.id, "job.late", hook, False, since, 5, 1)
+    before = Delivery(SECOND, "backup", job.id, job.id, "job.late", replace(hook, url="https://example.com/before"), False, since - 1, 5, 1)
+    await server.store.insert_deliveries([delivery, before])
     taken = delivery.taken(50, 6)
     assert await server.store.write_delivery(taken)
     assert await server.store.write_delivery(taken.tried(Reply(503, "busy"), began=6, now=9))
@@ -114,9 +137,13 @@ async def test_a_late_job_says_so_and_what_was_sent_about_it_is_listed_and_sent_
     assert "has been late since " in why.text
     assert "the message about that to https://example.com/a: failed: busy" in why.text
     assert f"fastlane redeliver backup/{job.id} {FIRST[-8:]}" in why.text
+    assert "/before" not in why.text  # it was about another time that the job was late
     assert "late since" not in (await command_line("why", "backup/other")).text
     assert (await command_line("jobs", "--late", "--format", "{name}")).lines == ["nightly"]
-    assert (await command_line("deliveries", "backup/nightly", "--format", "{event} {state}")).lines == ["job.late failed"]
+    assert (await command_line("deliveries", "backup/nightly", "--format", "{id} {event} {state}")).lines == [
+        f"{FIRST} job.late failed",
+        f"{SECOND} job.late pending",
+    ]
     assert (await command_line("redeliver", "backup/nightly", FIRST[-8:])).lines == [f"{FIRST}: is sent again"]
     assert (await command_line("redeliver", "backup/nightly", "ffff")).code == 2
 
@@ -138,6 +165,8 @@ async def test_an_operator_repairs_by_hand_with_a_reason(server, command_line):
     assert (await command_line("repair", "forget-worker", "nobody", "--reason", "gone")).code == 1
     await server.report_worker()
     (report,) = await server.queue.reports.current()
+    near = await command_line("repair", "forget-worker", report.worker[:4], "--reason", "gone")
+    assert (near.code, f"the nearest is {report.worker!r}" in near.err) == (1, True), near.err
     forgotten = await command_line("repair", "forget-worker", report.worker, "--reason", "gone")
     assert forgotten.lines == [f"{report.worker}: forgotten"]
     rebuilt = await command_line("repair", "rebuild-queue", "--reason", "edited")

@@ -40,6 +40,12 @@ async def test_a_host_is_registered_drained_and_removed(admin):
     assert table[0].split()[:4] == ["HOST", "STATE", "POOLS", "RUNNING"]
     assert table[1].split()[:5] == ["10.0.0.7:2375", "drained", "default", "0/5", "2"]
     assert (await admin("hosts", "undrain", row["id"])).code == 0
+    near = "; the nearest is '10.0.0.7:2375' (the hosts are: 10.0.0.7:2375)"
+    for command in ("drain", "undrain", "rm"):
+        unknown = await admin("hosts", command, "10.0.0.7:2357")
+        assert (unknown.code, near in unknown.err) == (1, True), unknown.err
+    unknown = await admin("hosts", "add", "10.0.0.8:2375", "--pool", "defualt")
+    assert "pool: is not the name of a pool; the nearest is 'default' (the pools are: default)" in unknown.err
     refused = await admin("hosts", "add", "h:2375", "--pool", "default")
     assert (refused.code, "address: " in refused.err) == (1, True)
     assert (await admin("hosts", "rm", "--force", "10.0.0.7:2375")).text == "10.0.0.7:2375: removed\n"

@@ -85,10 +85,10 @@ async def test_attempts_and_due_times_reach_all_runs(server, command_line):
     assert "could be 2 ticks" in (await command_line("logs", "report", "--tick", old[:4])).err
 
 
-@pytest.mark.parametrize("command", ["why", "jobs", "ps", "stop"])
+@pytest.mark.parametrize("command", [("why",), ("jobs",), ("ps",), ("stop",), ("stop", "--all"), ("rm", "--all")], ids=" ".join)
 async def test_unknown_names_get_the_nearest_ones(server, command_line, command):
     await server.enqueue("backup", cron=CRON, name="nightly")
-    unknown = await command_line(command, "bakcup")
+    unknown = await command_line(*command, "bakcup")
     assert (unknown.code, "there is no task 'bakcup'; did you mean 'backup'?" in unknown.err) == (2, True), unknown.err
 
 

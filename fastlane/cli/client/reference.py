@@ -9,7 +9,8 @@ are here, too.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,7 @@ SEARCHED = 1_000
 """The newest jobs, executions or tasks among which a part of an id or a similar name is looked for."""
 
 JOB = click.argument("job", metavar="JOB", shell_complete=complete_task)
+SEVERAL_JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +235,23 @@ def _unknown(client: "Client", text: str, task: str) -> str:
     return f"there is no task {task!r}; {hint}"
 
 
-def unknown_task(client: "Client", task: str) -> WrongName:
-    """The error for a task that does not exist, with the nearest names."""
-    return WrongName(_unknown(client, task, task))
+@contextmanager
+def named_task(client: "Client", task: str) -> Iterator[None]:
+    """Within this, an error for a task that does not exist is a WrongName with the nearest names."""
+    from fastlane.client import NotFound
+
+    try:
+        yield
+    except NotFound:
+        raise WrongName(_unknown(client, task, task)) from None
+
+
+def check_named(noun: str, name: str, known: Sequence[str], lists: str) -> None:
+    """Raises WrongName with the nearest names for a name that is not among the known ones. ``lists``: the command that lists them."""
+    if name not in known:
+        near = nearest(name, known)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"`{lists}` lists them"
+        raise WrongName(f"there is no {noun} {name!r} now; {hint}")
 
 
 def nearest(text: str, known: Iterable[str]) -> list[str]:

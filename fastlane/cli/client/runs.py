@@ -69,10 +69,15 @@ def find_execution_of(client: "Client", text: str, choice: RunChoice, *, newest:
     """The job that a text means, and the execution that is chosen or, when none is, the job's newest. Raises WrongName, also when
     nothing of the job has run."""
     run = find_run(client, text, choice, newest=newest, ran=True)
-    id = run.execution or next((row["executionId"] for row in client.executions.of_job(run.job.task, run.job.id)), None)
+    id = run.execution or newest_execution(client, run.job)
     if id is None:
         raise WrongName(f"nothing of {run.job} ever ran")
     return run.job, id
+
+
+def newest_execution(client: "Client", job: JobName) -> str | None:
+    """The id of the job's newest execution; None when nothing of it ever ran."""
+    return next((row["executionId"] for row in client.executions.of_job(job.task, job.id)), None)
 
 
 def _tick(client: "Client", job: JobName, text: str) -> str:

@@ -165,11 +165,11 @@ class AsyncJobs(AsyncResource):
 class AsyncExecutions(AsyncResource):
     """``client.executions``."""
 
-    def list(self, *, task: str | None = None, status: str | None = None, since: str | None = None) -> AsyncIterator[contract.Execution]:
+    def list(self, *, task: str | None = None, status: str | None = None, since: str | None = None) -> AsyncIterator[contract.ExecutionRow]:
         """The executions of all tasks or of one, the latest due first; ``since``: a time, or a duration ago (1h)."""
         return self._transport.rows(contract.LIST_EXECUTIONS, query={"task": task, "status": status, "since": since})
 
-    def of_job(self, task: str, job: str) -> AsyncIterator[contract.Execution]:
+    def of_job(self, task: str, job: str) -> AsyncIterator[contract.ExecutionRow]:
         """The executions of a job, newest first."""
         return self._transport.rows(contract.LIST_EXECUTIONS_OF_JOB, {"task_id": task, "job_id": job})
 

@@ -51,7 +51,8 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionView:
-    """An execution, the size of each stream so far, and the last 64 KiB of each if they were asked for."""
+    """An execution, the size of each stream so far, and the last 64 KiB of each if they were asked for. ``webhooks``, in a list of
+    executions, get messages about it: its job's or its pool's."""
 
     execution: Execution
     stdout_bytes: int
@@ -59,6 +60,7 @@ class ExecutionView:
     truncated: bool
     stdout: str | None = None
     stderr: str | None = None
+    webhooks: tuple[Webhook, ...] = ()
 
 
 async def view_jobs(
@@ -188,13 +190,18 @@ class Lists(Service):
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""
         page = _checked(await self._store.list_executions(wanted, window))
-        return page.of(await view_executions(self._store, page.rows))
+        return await self._with_receivers(page)
 
     async def executions_of(self, task_id: str, job_id: str, window: Window) -> ExecutionsView:
         """A page of a job's executions."""
         job = await find_job(self._store, task_id, job_id)
         page = _checked(await self._store.list_executions_of(job_id, window))
-        return ExecutionsView(job, page.of(await view_executions(self._store, page.rows)))
+        return ExecutionsView(job, await self._with_receivers(page))
+
+    async def _with_receivers(self, page: Page[Execution]) -> Page[ExecutionView]:
+        views = await view_executions(self._store, page.rows)
+        pools = self._pools
+        return page.of([replace(one, webhooks=webhooks_of(one.execution.spec, one.execution.task_id, pools)) for one in views])
 
     async def ticks(self, task_id: str, job_id: str, window: Window) -> TicksView:
         """A page of a job's ticks: what became of each due time."""

@@ -11,6 +11,7 @@ from fastlane.models.retention import HourCount
 from fastlane.models.status import Status
 from fastlane.services.reads.lists import ExecutionView, HistoryView
 from fastlane.web.api import serializer as show
+from fastlane.web.api.notifications import RECEIVER_COUNTS
 from fastlane.web.api.serializer import LINK, Field, RenderContext, Serializer
 
 Value = TypeVar("Value")
@@ -152,7 +153,17 @@ EXECUTION_DETAIL = Serializer[ExecutionView](
     execution=show.nested(EXECUTION, lambda view: view),
 )
 
-EXECUTION_PAGE = show.page_of("ExecutionPage", "A page of executions.", EXECUTION)
+EXECUTION_ROW = Serializer[ExecutionView](
+    "ExecutionRow",
+    "An execution in a list.",
+    execution=show.flattened(EXECUTION, lambda view: view),
+    expectEvery=show.seconds(
+        lambda view: view.execution.spec.expect_every, "Seconds within which its job is to succeed, as it was then; null: it is never late."
+    ),
+    receivers=show.nested(RECEIVER_COUNTS, lambda view: (*view.webhooks, *view.execution.spec.notify)),
+)
+
+EXECUTION_PAGE = show.page_of("ExecutionPage", "A page of executions.", EXECUTION_ROW)
 
 
 LATENESS = Serializer[HourCount](

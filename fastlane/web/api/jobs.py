@@ -1,7 +1,6 @@
 """Jobs in lists and in full, tasks, and the ticks of jobs, as answers show them. ``job`` has the fields of a job."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from fastlane.clock import iso
 from fastlane.models.cron import Cron
@@ -15,14 +14,9 @@ from fastlane.services.reads.lists import JobDetail, JobView, TaskJobsView, Tick
 from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.job import DEFINITION, SPEC
-from fastlane.web.api.notifications import LISTENERS, TRIGGERS, WEBHOOKS, shown_url
+from fastlane.web.api.notifications import LISTENERS, RECEIVER_COUNTS, WEBHOOKS, shown_url
 from fastlane.web.api.schedules import ENTRY, described
 from fastlane.web.api.serializer import LINK, Listing, RenderContext, Serializer
-
-
-def _count_of(trigger: NotificationTrigger, view: JobView) -> int:
-    targets: tuple[Target, ...] = (*view.webhooks, *view.job.spec.notify)
-    return sum(target.trigger is trigger for target in targets)
 
 
 def _receivers(view: JobView) -> list[tuple[Target, bool]]:
@@ -81,12 +75,6 @@ SCHEDULE = Serializer[Schedule](
     ),
 )
 
-RECEIVER_COUNTS = Serializer[JobView](
-    "ReceiverCounts",
-    "How many webhooks and addresses get each kind of message about a job. Webhooks of its pool count where it has none of its own.",
-    **{trigger.value: show.integer(partial(_count_of, trigger), when) for trigger, when in TRIGGERS.items()},
-)
-
 RECEIVER = Serializer[tuple[Target, bool]](
     "Receiver",
     "A webhook or an address that gets messages about a job.",
@@ -116,7 +104,7 @@ JOB_ROW = Serializer[JobView](
     lastExecution=show.nested(LAST_EXECUTION, lambda view: view.latest, null=True),
     expectEvery=show.seconds(lambda view: view.job.spec.expect_every, "Seconds within which it is to succeed; null: it is never late."),
     lateSince=show.timestamp(lambda view: view.late_since, "Since when it is late by that; null when it is not.", null=True),
-    receivers=show.nested(RECEIVER_COUNTS, lambda view: view),
+    receivers=show.nested(RECEIVER_COUNTS, lambda view: (*view.webhooks, *view.job.spec.notify)),
 )
 
 JOB_PAGE = show.page_of("JobPage", "A page of jobs.", JOB_ROW)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain, count
 from operator import attrgetter
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from fastlane.errors import Fault
 from fastlane.log import MASK
 from fastlane.models import notify
+from fastlane.models.delivery import Target
 from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema, serializer
 from fastlane.web.api.body import BodyField, BodyObject, Both, Reader, RoundTrip, list_of
@@ -27,6 +29,17 @@ TRIGGERS = {
     notify.NotificationTrigger.RECOVERED: "When it succeeds after that.",
 }
 """The meaning of a notification from each list."""
+
+
+def _count_of(trigger: notify.NotificationTrigger, targets: Sequence[Target]) -> int:
+    return sum(target.trigger is trigger for target in targets)
+
+
+RECEIVER_COUNTS = Serializer[Sequence[Target]](
+    "ReceiverCounts",
+    "How many webhooks and addresses get each kind of message about a job. Webhooks of its pool count where it has none of its own.",
+    **{trigger.value: integer(partial(_count_of, trigger), when) for trigger, when in TRIGGERS.items()},
+)
 
 
 def _lists(noun: str, item: Callable[[notify.NotificationTrigger], Reader], schema: JsonSchema, most: int, example: str) -> BodyObject:

@@ -4,7 +4,7 @@ headers. ``ListUrl`` reads the page that a query asks for, and makes the URLs of
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import orjson
 from tornado.httputil import HTTPServerRequest
 
-from fastlane.errors import Fault, Invalid, NotFound, nearest
+from fastlane.errors import Fault, Invalid, NotFound, nearest, quoted
 from fastlane.models.job import task_id_fault
 from fastlane.models.paging import After, Key, Page, Window
 from fastlane.models.schedule import read_duration, read_moment
@@ -67,9 +67,19 @@ def read_text(values: Mapping[str, str], name: str, most: int) -> str | None:
 def read_words(values: Mapping[str, str], name: str, known: Collection[str]) -> frozenset[str]:
     """Some of a few words, separated by commas; none when it is absent."""
     words = values[name].split(",") if name in values else []
-    if any(word not in known for word in words):
-        raise Invalid([Fault(name, f"is not one of {', '.join(known)} (separate several with commas)")])
+    if fault := unknown_word(name, words, known):
+        raise Invalid([fault])
     return frozenset(words)
+
+
+def unknown_word(name: str, words: Sequence[str], known: Collection[str]) -> Fault | None:
+    """The fault of the first word that is not known, with the nearest known one, or else with all; None when each is known."""
+    word = next((word for word in words if word not in known), None)
+    if word is None:
+        return None
+    near = nearest(word, known)
+    hint = f"the nearest is {near!r}" if near else f"it is not one of {', '.join(known)}"
+    return Fault(name, f"has {quoted(word)}; {hint} (separate several with commas)")
 
 
 def read_integer(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

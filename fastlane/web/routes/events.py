@@ -21,7 +21,7 @@ from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comm
 from fastlane.web.api.log_encoding import EVENT_PING, server_sent_event
 from fastlane.web.handler import Handler
 from fastlane.web.http.connection import PING_EVERY
-from fastlane.web.http.query import MAX_ROWS, is_uuid, read_all, read_flag, read_integer, read_since, read_text
+from fastlane.web.http.query import MAX_ROWS, is_uuid, read_all, read_flag, read_integer, read_since, read_text, unknown_word
 from fastlane.web.routing import Answer, route
 from fastlane.web.streaming.logs import RECONNECT_AFTER, finish_head, keep_alive
 
@@ -137,8 +137,8 @@ def _read_follow(query: Mapping[str, str]) -> bool:
 
 def _read_kinds(query: Mapping[str, str], faults: list[Fault]) -> frozenset[EventKind]:
     words = query["kind"].split(",") if "kind" in query else []
-    if any(word not in tuple(EventKind) and word not in GROUPS for word in words):
-        faults.append(Fault("kind", f"is not one of {', '.join(EventKind)} (separate several with commas)"))
+    if fault := unknown_word("kind", words, (*map(str, EventKind), *GROUPS)):
+        faults.append(fault)
     return frozenset(kind for kind in EventKind if kind.value in words or kind.partition(".")[0] in words)
 
 

@@ -23,6 +23,7 @@ USUAL = {
     "HOSTS": "10.0.0.7:2375, 10.0.0.8:2375 (unusable)", "TIME": "2026-11-30T03:00:00.000Z", "EVENT": "execution.ended",
     "ABOUT": "nightly-backup/1a2b3c4d", "WHO": "anna from 10.0.0.1", "DETAIL": "attempt=1 exitCode=137 status=failed host=10.0.0.7:2375",
     "DELIVERY": "1a2b3c4d", "ATTEMPTS": "4", "RECEIVER": "https://hooks.example.com", "ERROR": "503 Service Unavailable",
+    "EXPECTED": "every 1d 2h", "RECEIVERS": "fails 2, late 1, recovered 1",
     "POOLS": "default", "WEIGHT": "1", "FROM": "registered", "ID": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a4b1e9f10",
 }  # fmt: skip
 KEPT = {
@@ -88,11 +89,23 @@ def test_status_time_and_id_are_whole_at_any_width(name, width):
 
 
 def test_the_command_is_cut_first_and_what_it_leaves_is_not():
+    """But for the columns about receivers, which go before it."""
     whole = table("ps", 400)[1]
     assert all(cell(column.heading) in whole for column in EXECUTIONS.columns)
-    row = table("ps", len(whole) - 20)[1]
+    row = table("ps", len(whole) - 50)[1]
     assert USUAL["COMMAND"] not in row
-    assert all(cell(column.heading) in row for column in EXECUTIONS.columns if column.heading != "COMMAND")
+    assert all(cell(column.heading) in row for column in EXECUTIONS.columns if column.heading not in ("COMMAND", "EXPECTED", "RECEIVERS"))
+
+
+@pytest.mark.parametrize("name", ["ps", "jobs"])
+def test_receivers_yield_before_all_else_and_are_left_out_at_80_columns(name):
+    whole = table(name, 400)[1]
+    row = table(name, len(whole) - 15)[1]
+    assert (USUAL["RECEIVERS"] in whole, USUAL["RECEIVERS"] in row) == (True, False)
+    assert all(cell(column.heading) in row for column in LAYOUTS[name].columns if column.heading != "RECEIVERS")
+    heading, row = table(name, 80, STATUS="scheduled (late)")
+    assert not {"EXPECTED", "RECEIVERS"} & set(heading.split())
+    assert "scheduled (late)" in row
 
 
 def test_a_long_task_loses_its_middle_and_keeps_the_end_of_the_id():

@@ -14,13 +14,12 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
 from fastlane.cli.client.output import echo, local, printable, relative
-from fastlane.cli.client.reference import JOB, JobName, complete_task, find_job
+from fastlane.cli.client.reference import JOB, SEVERAL_JOBS, JobName, find_job
 from fastlane.cli.client.wording import in_commands
 
 if TYPE_CHECKING:
     from fastlane.client import Client, Refused
 
-JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_task)
 MASK = "********"
 HEAD = """\
 # {name}: change the fields, save and close. A field that you remove is removed from the job; the fields that you leave stay as they are.
@@ -146,8 +145,13 @@ def change(client: "Client", name: JobName, changes: Mapping[str, Any], old: Map
     for field, before, after in changes_between(old, cast("Any", job["definition"])):
         words = [json.dumps(value, ensure_ascii=False) for value in (before, after)]
         echo(printable(f"{field}: {words[0]} → {words[1]}" if before != after else f"{field}: changed"))
+    echo(_as_it_is(name, job))
+
+
+def _as_it_is(name: JobName, job: Any) -> str:
+    """A job's status, and when it runs next."""
     next_run = job["nextRunAt"]
-    echo(f"{name}: {job['status']}" + (f", next run {local(next_run)} ({relative(next_run)})" if next_run else ""))
+    return f"{name}: {job['status']}" + (f", next run {local(next_run)} ({relative(next_run)})" if next_run else "")
 
 
 @click.command("set", cls=ClientCommand)
@@ -218,7 +222,7 @@ def read_value(field: str, text: str, schema: Mapping[str, Any]) -> Any:
 
 
 @click.command(cls=ClientCommand)
-@JOBS
+@SEVERAL_JOBS
 @CONTEXT
 def start(jobs: tuple[str, ...], context: str | None) -> None:
     """Starts the schedules of stopped jobs again. Due times that passed meanwhile do not run. To run a job once there is run-now.
@@ -231,6 +235,4 @@ def start(jobs: tuple[str, ...], context: str | None) -> None:
         for job in jobs:
             name = find_job(client, job)
             client.jobs.start(name.task, name.id)
-            found = client.jobs.get(name.task, name.id)["job"]
-            next_run = found["nextRunAt"]
-            echo(f"{name}: {found['status']}" + (f", next run {local(next_run)} ({relative(next_run)})" if next_run else ""))
+            echo(_as_it_is(name, client.jobs.get(name.task, name.id)["job"]))

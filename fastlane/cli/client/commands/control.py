@@ -6,14 +6,12 @@ import click
 from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
 from fastlane.cli.client.fields import pair
 from fastlane.cli.client.output import echo
-from fastlane.cli.client.reference import JOB, complete_task, find, find_job
+from fastlane.cli.client.reference import JOB, SEVERAL_JOBS, find, find_job, named_task
 from fastlane.cli.client.runs import RunChoice, find_execution_of
-
-JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_task)
 
 
 @click.command(cls=ClientCommand)
-@JOBS
+@SEVERAL_JOBS
 @click.option("--all", "all_", is_flag=True, help="JOB is a task: stop all its jobs.")
 @CONTEXT
 def stop(jobs: tuple[str, ...], all_: bool, context: str | None) -> None:
@@ -28,7 +26,8 @@ def stop(jobs: tuple[str, ...], all_: bool, context: str | None) -> None:
     with connect(context) as client:
         for job in jobs:
             if all_:
-                echo(f"{job}: {client.tasks.stop(job)['stopped']} jobs stopped")
+                with named_task(client, job):
+                    echo(f"{job}: {client.tasks.stop(job)['stopped']} jobs stopped")
                 continue
             found = find(client, job)
             name = found.job
@@ -79,7 +78,7 @@ def run_now(job: str, given: tuple[str, ...], reschedule: bool, force: bool, con
 
 
 @click.command(cls=ClientCommand)
-@JOBS
+@SEVERAL_JOBS
 @CONTEXT
 def pause(jobs: tuple[str, ...], context: str | None) -> None:
     """Holds the schedules of jobs. What runs goes on.
@@ -95,7 +94,7 @@ def pause(jobs: tuple[str, ...], context: str | None) -> None:
 
 
 @click.command(cls=ClientCommand)
-@JOBS
+@SEVERAL_JOBS
 @CONTEXT
 def resume(jobs: tuple[str, ...], context: str | None) -> None:
     """Releases the schedules of jobs.
@@ -111,7 +110,7 @@ def resume(jobs: tuple[str, ...], context: str | None) -> None:
 
 
 @click.command(cls=ClientCommand)
-@JOBS
+@SEVERAL_JOBS
 @click.option("--stop", "stop_", is_flag=True, help="Stop it first, when it runs or is scheduled.")
 @click.option("--all", "all_", is_flag=True, help="JOB is a task: remove it with all its jobs.")
 @CONTEXT
@@ -126,7 +125,8 @@ def rm(jobs: tuple[str, ...], stop_: bool, all_: bool, context: str | None) -> N
     with connect(context) as client:
         for job in jobs:
             if all_:
-                client.tasks.delete(job, stop=stop_)
+                with named_task(client, job):
+                    client.tasks.delete(job, stop=stop_)
                 echo(f"{job}: removed")
                 continue
             name = find_job(client, job)

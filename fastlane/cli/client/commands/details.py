@@ -53,7 +53,7 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
             echo(outcome(client.executions.get(run.job.task, run.job.id, run.execution), str(run), "execution"))
             return None
         detail = client.jobs.get(run.job.task, run.job.id)["job"]
-        for line in _lateness(client, run.job, found, detail):
+        for line in _lateness(run.job, found["late"]) if "late" in found else ():
             echo(line)
         if detail["executions"]:
             echo(outcome(detail["executions"][0], str(run)))
@@ -62,15 +62,11 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
     return None
 
 
-def _lateness(client: "Client", job: JobName, found: Any, detail: Any) -> list[str]:
+def _lateness(job: JobName, late: Any) -> list[str]:
     """That a job is late, and what became of each message about that."""
-    if detail["lateSince"] is None:
-        return []
-    every, since = detail["definition"].get("expectEvery"), detail["lateSince"]
-    words = f"it is to succeed every {every}, and has been late since {since}"
-    lines = [f"late ({relative(since)}): {found['late']['message'] if 'late' in found else words}"]
-    for row in client.jobs.deliveries(job.task, job.id)["items"]:
-        if row["event"] == "job.late" and row["state"] != "delivered":
+    lines = [f"late ({relative(late['since'])}): {late['message']}"]
+    for row in late["deliveries"]:
+        if row["state"] != "delivered":
             error = f": {row['attempts'][-1]['error']}" if row["attempts"] and row["attempts"][-1]["error"] else ""
             lines.append(f"the message about that to {row.get('receiver', 'a receiver')}: {row['state']}{error}")
             lines.append(f"send it again: fastlane redeliver {job} {row['id'][-SHORT:]}")

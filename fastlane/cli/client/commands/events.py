@@ -1,6 +1,6 @@
 """The commands ``events``, ``deliveries`` and ``redeliver``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ import click
 from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, WrongName, connect, say
 from fastlane.cli.client.commands.listings import LAST
 from fastlane.cli.client.output import Column, ListLayout, OutputForm, echo, form_options, formatted, json_text, printable, relative, show
-from fastlane.cli.client.reference import JOB, SHORT, UUID, JobName, complete_task, find, is_part, short
-from fastlane.cli.client.runs import RunChoice, find_run, run_options
+from fastlane.cli.client.reference import JOB, SHORT, UUID, JobName, check_named, complete_task, find, is_part, named_task, short
+from fastlane.cli.client.runs import RunChoice, find_run, newest_execution, run_options
 
 if TYPE_CHECKING:
     from fastlane.client import Client
@@ -111,10 +111,29 @@ def events(follow: bool, job: str | None, since: str | None, until: str | None, 
                 found = find(client, text, newest=True)
                 filters |= {"task": found.job.task, "job": found.job.id, "execution": found.execution or options["execution"]}
         if not follow:
-            return show(EVENTS, islice(client.server.events(since=since, until=until, **filters), most), form)
+            rows = list(islice(client.server.events(since=since, until=until, **filters), most))
+            if not rows:
+                _check_names(client, filters)
+            return show(EVENTS, rows, form)
+        _check_names(client, filters)
         for event in client.server.follow_events(since=since, on_lost=lambda error: say(f"{error}; trying again"), **filters):
             echo(_line(event, form))
     return None
+
+
+def _check_names(client: "Client", filters: Mapping[str, str | None]) -> None:
+    """Says, where there are no events, that the task, pool or host that they are to be about is not known. One that is gone has left events
+    behind, so that it is no error."""
+    try:
+        if (pool := filters["pool"]) is not None:
+            check_named("pool", pool, [row["name"] for row in client.server.pools()], "fastlane pools")
+        if (host := filters["host"]) is not None:
+            check_named("host", host, [row["address"] for row in client.server.hosts()], "fastlane hosts list")
+        if (task := filters["task"]) is not None:
+            with named_task(client, task):
+                next(client.tasks.jobs(task), None)
+    except WrongName as error:
+        say(error.message)
 
 
 def _line(event: Any, form: OutputForm) -> str:
@@ -191,7 +210,7 @@ def _sent(client: "Client", text: str, choice: RunChoice) -> list[Sent]:
     run = find_run(client, text, choice, newest=True, ran=True)
     job, id = run.job, run.execution
     found = [] if id else [Sent(row, job, None) for row in client.jobs.deliveries(job.task, job.id)["items"]]
-    id = id or next((row["executionId"] for row in client.executions.of_job(job.task, job.id)), None)
+    id = id or newest_execution(client, job)
     if id is None and not found:
         raise WrongName(f"nothing of {job} ever ran, and nothing was sent about it")
     if id is not None:

@@ -8,7 +8,7 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
 from fastlane.cli.client.output import LATE, Column, ListLayout, OutputForm, duration, echo, form_options, relative, show
-from fastlane.cli.client.reference import JOB, SHORT, complete_task, find_job, short, unknown_task
+from fastlane.cli.client.reference import JOB, SHORT, complete_task, find_job, named_task, short
 
 if TYPE_CHECKING:
     from fastlane.client import Client
@@ -52,6 +52,19 @@ def _last(row: Any) -> str:
     return "" if last is None else f"{_ended(last)} {relative(last['finishedAt'] or last['startedAt'] or last['createdAt'])}"
 
 
+def _expected(row: Any) -> str:
+    """How often the job is to succeed, by its ``expectEvery``."""
+    every = row.get("expectEvery")
+    return "" if every is None else f"every {duration(every).replace('.0s', 's')}"
+
+
+def _receivers(row: Any) -> str:
+    """How many receivers each kind of message has."""
+    return ", ".join(f"{kind} {count}" for kind, count in row.get("receivers", {}).items() if count)
+
+
+TOLD = (Column("EXPECTED", _expected, yields=10), Column("RECEIVERS", _receivers, yields=11))
+"""How often a job is to succeed, and how many receivers its messages have. A narrow terminal cuts these columns first."""
 EXECUTIONS = ListLayout(
     (
         Column("JOB", _job, name=True),
@@ -65,6 +78,7 @@ EXECUTIONS = ListLayout(
         Column("EXECUTION", lambda row: row["executionId"][-SHORT:]),
         Column("NODE", lambda row: row.get("node") or "", yields=4),
         Column("NAME", lambda row: row.get("jobName") or "", yields=5),
+        *TOLD,
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
 )
@@ -86,6 +100,7 @@ JOBS = ListLayout(
         Column("LAST", _last, yields=1),
         Column("IMAGE", lambda row: row["image"], yields=8),
         Column("COMMAND", lambda row: row["command"] or "", yields=9),
+        *TOLD,
     ),
     lambda row: f"{row['taskId']}/{row['id']}",
 )
@@ -219,13 +234,9 @@ def _task(named: str | None, only: str | None) -> str | None:
 
 def _nothing(client: "Client", task: str | None) -> list[Any]:
     """The rows of an empty list. Raises WrongName when its task does not exist."""
-    from fastlane.client import NotFound
-
-    try:
-        if task is not None:
+    if task is not None:
+        with named_task(client, task):
             next(client.tasks.jobs(task), None)
-    except NotFound:
-        raise unknown_task(client, task or "") from None
     return []
 
 
