@@ -9,7 +9,7 @@ the same ``op`` is the same row.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ import orjson
 from fastlane.clock import unless_cancelled
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Execution, JobBounds, depends_on_latest, job_status, standing
+from fastlane.models.job import Execution, JobBounds, Spec, by_standing, depends_on_latest, job_status, standing
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
 from fastlane.models.tick import Outcome
 from fastlane.models.transitions import ExecutionChange
@@ -52,6 +52,7 @@ from fastlane.storage.mongo.rows import (
     UNDER_WAY,
     CommitCounter,
     MongoRows,
+    document,
     flag_changes,
     read,
 )
@@ -246,19 +247,40 @@ async def apply(db: Database, asked: ExecutionChange) -> Execution | None:
     return None
 
 
+_OUTLINE = ("job_id", "sequence", "attempt", "status", "waits", "incarnation")
+"""The fields of an execution from which it follows whether it stands for its job."""
+_OTHERS = document(records.EXECUTIONS, Execution("", "", "", "", 1, 1, Spec("none"), 0, 0))
+"""What an execution has in place of its other fields where only these were read."""
+
+
 async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds], *, bounded: bool = False) -> dict[str, Execution]:
-    """For each of these jobs that has executions under way, the newest of them, one that waits only without others. ``bounded``: raises
-    Invalid when the specs are too large to hold."""
+    """For each of these jobs that has executions under way, the newest of them, one that waits only without others. They are chosen without
+    their specs, since a job may have a long backlog, and only those chosen are read whole. Where these cannot be read, or have ended since,
+    the next ones are. ``bounded``: raises Invalid when the specs are too large to hold."""
     if not bounds:
         return {}
     filter = {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}
-    rows = await db.find(EXECUTIONS, filter, "executions_under_way", bounded=bounded)
+    rows = await db.find(EXECUTIONS, filter, "executions_under_way", fields=_OUTLINE)
+    outlines = _of_jobs(readable(rows, lambda row: read_execution({**_OTHERS, **row})))
+    left = {id: [one.id for one in by_standing(some, bounds[id])] for id, some in outlines.items()}
+    found, size = dict[str, Execution](), 1
+    while left := {id: ids for id, ids in left.items() if ids and id not in found}:
+        wanted = [execution_id for ids in left.values() for execution_id in ids[:size]]
+        whole = await db.with_ids(EXECUTIONS, wanted, bounded=bounded)
+        for id, some in _of_jobs(readable(list(whole.values()), read_execution)).items():
+            if (one := standing(some, bounds[id])) is not None:
+                found[id] = one
+        left, size = {id: ids[size:] for id, ids in left.items()}, 2 * size
+    return found
+
+
+def _of_jobs(executions: Iterable[Execution]) -> dict[str, list[Execution]]:
+    """Those that have not ended, by their jobs."""
     of_job: dict[str, list[Execution]] = {}
-    for execution in readable(rows, read_execution):
-        if not execution.status.final:  # it has not ended since it was found
+    for execution in executions:
+        if not execution.status.final:
             of_job.setdefault(execution.job_id, []).append(execution)
-    found = {id: standing(some, bounds[id]) for id, some in of_job.items()}
-    return {id: execution for id, execution in found.items() if execution is not None}
+    return of_job
 
 
 async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
