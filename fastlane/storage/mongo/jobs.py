@@ -48,6 +48,7 @@ from fastlane.storage.mongo.rows import (
     DELIVERIES,
     EXECUTIONS,
     JOBS,
+    LATE,
     UNCOUNTED,
     UNDER_WAY,
     CommitCounter,
@@ -313,6 +314,7 @@ async def walk(db: Database, now: int, after: str, limit: int) -> StatusWalk:
     a crash leaves them so, and jobs that may have expired before their tick."""
     await complete_missing(db)
     page = await _page(db, after, limit)
+    await _mark_late(db, page)
     under_way = {"job_status": {"$in": sorted(UNDER_WAY_STATUSES)}, **_SHOWN}
     rows = await db.find(JOBS, under_way, "jobs_by_status", sort=_OLDEST, limit=limit, fields=JOB_FIELDS)
     late = {"next_tick": {"$gte": -LAST - 1, "$lt": now}, "expiration": {"$gt": -LAST - 1, "$lte": now}}
@@ -338,6 +340,22 @@ async def write_all(db: Database) -> None:
         page = await _page(db, after, BATCH)
         await _put_right(db, [row for row in page if row.get("job_status") is None], 0)
         after = page[-1]["_id"] if len(page) == BATCH else None
+
+
+async def mark_all_late(db: Database) -> None:
+    """Marks all jobs that are late, before there is an index of them."""
+    after: str | None = ""
+    while after is not None:
+        page = await _page(db, after, BATCH)
+        await _mark_late(db, page)
+        after = page[-1]["_id"] if len(page) == BATCH else None
+
+
+async def _mark_late(db: Database, rows: Sequence[Document]) -> None:
+    """Corrects which of these jobs are marked as late: an older fastlane does not mark them."""
+    for job, row in readable([row for row in rows if is_there(row)], lambda row: (job_of(row), row)):
+        if job.is_late != (LATE in row):
+            await db.update(JOBS, job.id, {"rev": row["rev"]}, {"$set": {LATE: True}} if job.is_late else {"$unset": {LATE: ""}})
 
 
 async def _page(db: Database, after: str, limit: int) -> list[Document]:
