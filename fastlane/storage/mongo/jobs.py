@@ -9,7 +9,7 @@ the same ``op`` is the same row.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ import orjson
 from fastlane.clock import unless_cancelled
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Execution, JobBounds, Spec, by_standing, depends_on_latest, job_status, standing
+from fastlane.models.job import Execution, JobBounds, Spec, by_standing, depends_on_latest, job_status
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
 from fastlane.models.tick import Outcome
 from fastlane.models.transitions import ExecutionChange
@@ -62,6 +62,10 @@ from fastlane.storage.records import LAST, Commit, Place, Record, Value, Where, 
 SHOWN = frozenset({"status", "waits"})
 """Values of an execution from which its job's status follows."""
 NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
+
+
+OfJobs = Mapping[str, Sequence[str]]
+"""Ids of executions, by their jobs."""
 
 
 class CommittedRows(MongoRows):
@@ -182,13 +186,17 @@ class MongoJobs:
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         async def look() -> dict[str, Execution]:
             bounds = await bounds_of_all(self._db, job_ids)
-            found = await latest_under_way(self._db, bounds, bounded=len(bounds) > 1)
-            others = [id for id in bounds if id not in found]
-            ended = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in await newest_ended(self._db, others)], bounded=True)
-            return found | {execution.job_id: execution for execution in readable(list(ended.values()), read_execution)}
+            under_way = await _ids_under_way(self._db, bounds)
+            found = await self._whole(bounds, under_way, [id for id in bounds if id not in under_way])
+            return found | await self._whole(bounds, {}, [id for id in under_way if id not in found])  # all of theirs have ended since
 
         await self._rows.finisher.finished(*job_ids)
         return await self._db.call(look)
+
+    async def _whole(self, bounds: Mapping[str, JobBounds], under_way: OfJobs, others: Sequence[str]) -> dict[str, Execution]:
+        """The execution that stands for each of these jobs: of those under way, and of the other jobs the newest that has ended."""
+        ended = {row["_id"]: [row["execution"]] for row in await newest_ended(self._db, others)}
+        return await _first_readable(self._db, {**under_way, **ended}, ended, bounded=len(bounds) > 1)
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         """A reservation whose request had no effect is not a record."""
@@ -254,34 +262,40 @@ _OTHERS = document(records.EXECUTIONS, Execution("", "", "", "", 1, 1, Spec("non
 """What an execution has in place of its other fields where only these were read."""
 
 
-async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds], *, bounded: bool = False) -> dict[str, Execution]:
-    """For each of these jobs that has executions under way, the newest of them, one that waits only without others. They are chosen without
-    their specs, since a job may have a long backlog, and only those chosen are read whole. Where these cannot be read, or have ended since,
-    the next ones are. ``bounded``: raises Invalid when the specs are too large to hold."""
+async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[str, Execution]:
+    """For each of these jobs that has executions under way, the newest of them, one that waits only without others."""
+    return await _first_readable(db, await _ids_under_way(db, bounds))
+
+
+async def _ids_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[str, list[str]]:
+    """The ids of the executions under way of each of these jobs that has any, ``by_standing``. They are read without their specs, since a
+    job may have a long backlog."""
     if not bounds:
         return {}
-    filter = {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}
-    rows = await db.find(EXECUTIONS, filter, "executions_under_way", fields=_OUTLINE)
-    outlines = _of_jobs(readable(rows, lambda row: read_execution({**_OTHERS, **row})))
-    left = {id: [one.id for one in by_standing(some, bounds[id])] for id, some in outlines.items()}
-    found, size = dict[str, Execution](), 1
-    while left := {id: ids for id, ids in left.items() if ids and id not in found}:
-        wanted = [execution_id for ids in left.values() for execution_id in ids[:size]]
-        whole = await db.with_ids(EXECUTIONS, wanted, bounded=bounded)
-        for id, some in _of_jobs(readable(list(whole.values()), read_execution)).items():
-            if (one := standing(some, bounds[id])) is not None:
-                found[id] = one
-        left, size = {id: ids[size:] for id, ids in left.items()}, 2 * size
-    return found
-
-
-def _of_jobs(executions: Iterable[Execution]) -> dict[str, list[Execution]]:
-    """Those that have not ended, by their jobs."""
+    rows = await db.find(EXECUTIONS, {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}, "executions_under_way", fields=_OUTLINE)
     of_job: dict[str, list[Execution]] = {}
-    for execution in executions:
-        if not execution.status.final:
+    for execution in readable(rows, lambda row: read_execution({**_OTHERS, **row})):
+        if not execution.status.final:  # it has not ended since it was found
             of_job.setdefault(execution.job_id, []).append(execution)
-    return of_job
+    sorted_ids = {id: [one.id for one in by_standing(some, bounds[id])] for id, some in of_job.items()}
+    return {id: ids for id, ids in sorted_ids.items() if ids}
+
+
+async def _first_readable(db: Database, wanted: OfJobs, ended: OfJobs | None = None, *, bounded: bool = False) -> dict[str, Execution]:
+    """The first of each job's executions that can be read, and has not ended since its id was found; those of ``ended`` had before.
+    ``bounded``: raises Invalid when the specs are too large to hold."""
+    left, found, size = dict(wanted), dict[str, Execution](), 1
+    while left:
+        rows = await db.with_ids(EXECUTIONS, [one for ids in left.values() for one in ids[:size]], bounded=bounded)
+        whole = {
+            one.id: one for one in readable(list(rows.values()), read_execution) if not one.status.final or one.job_id in (ended or {})
+        }
+        for id, ids in left.items():
+            if first := next((whole[one] for one in ids[:size] if one in whole), None):
+                found[id] = first
+        left = {id: ids[size:] for id, ids in left.items() if id not in found and len(ids) > size}
+        size *= 2
+    return found
 
 
 async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
