@@ -419,11 +419,16 @@ class Execution:
         return self.started_at is not None
 
 
-def standing(executions: Iterable[Execution], job: Job | JobBounds) -> Execution | None:
-    """Which of a job's executions gives it its status: the newest under way that belongs to it (one that waits for others only when there
-    are no others), or else the newest that has ended."""
+def by_standing(executions: Iterable[Execution], job: Job | JobBounds) -> list[Execution]:
+    """A job's executions in the order in which they may give it its status: the newest under way that belongs to it (one that waits for
+    others only when there are no others), the others under way, and then the newest that has ended."""
     found = [execution for execution in executions if execution.status.final or execution.belongs_to(job)]
-    return max(found, key=lambda one: (not one.status.final, not one.is_waiting, one.sequence, one.attempt), default=None)
+    return sorted(found, key=lambda one: (not one.status.final, not one.is_waiting, one.sequence, one.attempt), reverse=True)
+
+
+def standing(executions: Iterable[Execution], job: Job | JobBounds) -> Execution | None:
+    """Which of a job's executions gives it its status: the first ``by_standing``."""
+    return next(iter(by_standing(executions, job)), None)
 
 
 def status_of(job: Job, executions: Iterable[Execution]) -> str:

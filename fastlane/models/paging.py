@@ -31,12 +31,13 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class WantedJobs:
     """Which jobs to list: those with one of the stored ``statuses`` (empty: any), of the task ``task_id``, with the label ``label`` (its
-    name and its value), and of tasks whose id matches ``visible``, see ``Wanted``."""
+    name and its value), of tasks whose id matches ``visible`` (see ``Wanted``), and only those that are late where ``late`` is set."""
 
     statuses: frozenset[str] = frozenset()
     task_id: str | None = None
     label: tuple[str, str] | None = None
     visible: str | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -505,7 +505,7 @@ class ManualRuns(JobService):
             detail = {"reschedule": True} if wish.reschedule else {}
             return self._run_now(seen, spec, now, by, manner).with_event(EventKind.JOB_RUN, now, by, **detail)
 
-        return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
+        return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key, stands_in=wish.reschedule))
 
     async def retry(self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None) -> Enqueued:
         """Runs the job's last execution again with the same spec, even if the job is stopped. Raises Conflict when the job never ran, while
@@ -558,11 +558,13 @@ class ManualRuns(JobService):
             raise Conflict(f"execution {last.id} of job {job.id} failed, and is about to be retried")
         return last.spec
 
-    async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None) -> Enqueued:
+    async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None, *, stands_in: bool = False) -> Enqueued:
         await self._outbox.check()
         await self._quotas.check(task_id)
         change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
         job, answer = change.job, enqueued(change)
         log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=answer.execution_id, sequence=job.sequence)
         await self._outbox.enqueue(change.execution)
+        if stands_in and job.next_tick is None:
+            await self._outbox.withdraw(job)
         return answer

@@ -74,14 +74,15 @@ EXECUTIONS = ListIndexes(records.EXECUTIONS_BY_STATUS, records.EXECUTIONS_OF_TAS
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The wanted rows of a list: with one of ``statuses`` (none: any), of ``tasks`` (None: all), due at ``since`` or later, with a
-    label."""
+    """The wanted rows of a list: with one of ``statuses`` (none: any), of ``tasks`` (None: all), due at ``since`` or later, with a label;
+    or only ``late`` jobs."""
 
     indexes: ListIndexes
     statuses: Sequence[str]
     tasks: Sequence[str] | None
     since: int | None = None
     label: str | None = None
+    late: bool = False
 
     @property
     def walked(self) -> Sequence[str]:
@@ -140,7 +141,7 @@ class ListLogic:
 
         async def select(lists: ListReader) -> PagedRows[tuple[Job, str | None]]:
             tasks = await _seen(lists, wanted.visible, wanted.task_id)
-            return await lists.selected(Selection(JOBS, sorted(wanted.statuses), tasks, label=label), window)
+            return await lists.selected(Selection(JOBS, sorted(wanted.statuses), tasks, label=label, late=wanted.late), window)
 
         return JobPage.listed(await self._page(window, select))
 

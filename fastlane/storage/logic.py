@@ -47,8 +47,6 @@ from fastlane.storage.retention import delete_executions
 from fastlane.storage.retention_port import ONE_STEP
 from fastlane.storage.values import FAULTS, failure_from_json, requester_from_json, schedule_from_json, unreadable
 
-LATE_PAGES = 10
-"""Pages of late jobs that are looked through: jobs that were stopped while they were late stand among them."""
 CANDIDATES = 100
 """Jobs, and executions, that are looked at together."""
 UNBOUND = frozenset({Status.ENQUEUED, Status.PULLING})
@@ -205,14 +203,7 @@ class StoreLogic:
         where: dict[str, Any] = {"late_since": Between(low=1)}
         if visible is not None:
             where["task_id"] = Among(await self._rows.visible_tasks(visible))
-        found, part = list[Job](), Part(limit)
-        for _ in range(LATE_PAGES):
-            page = await self._rows.find(records.JOBS_LATE, where, part)
-            found += [job for job in page if not job.stopped]
-            if len(page) < limit or len(found) >= limit:
-                break
-            part = Part(limit, (page[-1].late_since, page[-1].id))
-        return found[:limit]
+        return await self._rows.find(records.JOBS_LATE, where, Part(limit))
 
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._rows.update(records.TICKS, tick_id, {"outcome": outcome, "reason": reason})

@@ -271,7 +271,7 @@ TO_COME: Condition[Job] = Condition(
 )
 DUE: Condition[Job] = Condition("next_tick IS NOT NULL")
 TO_CHECK: Condition[Job] = Condition("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
-LATE: Condition[Job] = Condition("late_since IS NOT NULL", where={"late_since": Between(low=1)})
+LATE: Condition[Job] = Condition("late_since IS NOT NULL AND stop_sequence <= armed", "is_late", lambda job: job.is_late)
 AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
 UNDER_WAY: Condition[Execution] = Condition(_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
@@ -297,7 +297,9 @@ OF_JOB: Condition[Event] = Condition("job_id IS NOT NULL")
 OF_EXECUTION: Condition[Event] = Condition("execution_id IS NOT NULL")
 
 TASKS = Record("tasks", Task, "task")
-JOBS = Record("jobs", Job, "job", format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since")), flags=(TO_COME, TO_CHECK))
+JOBS = Record(
+    "jobs", Job, "job", format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since")), flags=(TO_COME, TO_CHECK, LATE)
+)
 """What is stored of a job beside its fields: the labels of its spec as a list, by which it is found."""
 TICKS = Record("ticks", Tick, "tick", format=RowFormat(later=("entries",)))
 EXECUTIONS = Record(
@@ -341,6 +343,7 @@ JOBS_DUE = Index(JOBS, "jobs_due", (), ("next_tick", "id"), where=DUE)
 JOBS_TO_COME = Index(JOBS, "jobs_to_come", ("task_id",), ("id",), where=TO_COME)
 JOBS_TO_CHECK = Index(JOBS, "jobs_to_check", (), ("check_at", "id"), where=TO_CHECK)
 JOBS_LATE = Index(JOBS, "jobs_late", (), ("late_since", "id"), ("task_id",), LATE)
+JOBS_LATE_BY_CREATION = Index(JOBS, "jobs_late_by_creation", (), ("created_at", "id"), ("task_id", "late_since"), LATE)
 TICKS_OF_JOB = Index(TICKS, "ticks_of_job", ("job_id",), ("due", "id"))
 EXECUTIONS_OF_JOB = Index(EXECUTIONS, "executions_of_job", ("job_id",), ("sequence", "attempt"), ("status",))
 EXECUTIONS_OF_TASK = Index(EXECUTIONS, "executions_of_task", ("task_id",), ("scheduled_for", "id"))

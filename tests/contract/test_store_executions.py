@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fastlane.models import transitions
 from fastlane.models.host import Uncleaned
-from fastlane.models.job import Ending, Execution, Failure, FailureReason, RunningContainer, Started, Usage
+from fastlane.models.job import Ending, Execution, Failure, FailureReason, RunningContainer, Spec, Started, Usage
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
@@ -106,6 +106,18 @@ async def test_the_latest_is_the_newest_under_way_or_else_the_newest(store):
     over, of_over = await job_with(Status.FAILED, Status.DONE)
     empty, _ = await job_with()
     assert await store.latest([busy, over, empty, "unknown"]) == {busy: of_busy[1], over: of_over[1]}
+
+
+async def test_the_latest_of_a_job_is_found_however_much_waits_behind_it(store, monkeypatch):
+    monkeypatch.setattr("fastlane.storage.pages.MAX_TEXT", 12_000)
+    jobs, expected = [new_job(spec=Spec("ubuntu:latest", command=("x" * 1_000,))) for _ in range(2)], {}
+    for job, many in zip(jobs, (14, 1), strict=True):
+        await store.create(job, None, None)
+        for number in range(2, many + 2):
+            tick, execution = first_of(job, key=f"r:{number}", sequence=number)
+            assert await store.advance(replace(job, sequence=number - 1), replace(job, sequence=number), [tick], execution)
+            expected[job.id] = execution
+    assert await store.latest([job.id for job in jobs]) == expected
 
 
 async def test_one_that_waits_for_others_is_found_until_it_is_released_and_is_the_latest_only_without_them(store):

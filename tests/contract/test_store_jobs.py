@@ -11,6 +11,7 @@ from fastlane.models.cron import Cron
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import Job, Spec, Task
 from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.paging import WantedJobs, Window
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.tick import Outcome, Tick
 from tests.contract.stored import created, types_in
@@ -328,3 +329,16 @@ async def test_late_jobs_are_listed_by_since_when_without_stopped_ones(store):
     assert [job.id for job in await store.late_jobs(10)] == by_since
     assert [job.id for job in await store.late_jobs(1)] == by_since[:1]
     assert [job.task_id for job in await store.late_jobs(10, "t1$")] == ["t1", "t1"]
+    late = sorted(by_since, reverse=True)  # all were created at once
+    for wanted, expected in (
+        (WantedJobs(late=True), late),
+        (WantedJobs(frozenset({"scheduled"}), late=True), late),
+        (WantedJobs(frozenset({"done"}), late=True), []),
+        (WantedJobs(label=("a", "b"), late=True), []),
+        (WantedJobs(task_id="t1", late=True), [id for id in late if id in (made[3].id, made[5].id)]),
+        (WantedJobs(visible="t0$", late=True), [id for id in late if id in (made[0].id, made[4].id)]),
+    ):
+        page = await store.list_all_jobs(wanted, Window(1, 10))
+        assert ([job.id for job in page.rows], page.total) == (expected, len(expected)), wanted
+    assert await store.stop_job(by_since[0], 2_000)
+    assert [job.id for job in await store.late_jobs(10)] == by_since[1:]

@@ -95,6 +95,8 @@ QUERIES: dict[str, Query] = {
     "list_all_jobs after": lambda store: store.list_all_jobs(WantedJobs(), NEXT),
     "list_all_jobs with a status": lambda store: store.list_all_jobs(WantedJobs(MANY), NEXT),
     "list_all_jobs with a rare status": lambda store: store.list_all_jobs(WantedJobs(FEW), NEXT),
+    "list_all_jobs that are late": lambda store: store.list_all_jobs(WantedJobs(late=True), NEXT),
+    "list_all_jobs that are late by all": lambda store: store.list_all_jobs(WantedJobs(FEW, None, ("a", "b"), "t", late=True), PAGE),
     "list_all_jobs of a task": lambda store: store.list_all_jobs(WantedJobs(MANY, "t"), NEXT),
     "list_all_jobs with a label": lambda store: store.list_all_jobs(WantedJobs(MANY, label=("a", "b")), NEXT),
     "list_all_jobs of visible tasks": lambda store: store.list_all_jobs(WantedJobs(MANY, visible="t"), NEXT),

@@ -45,8 +45,8 @@ class JobView:
 
     @property
     def late_since(self) -> int | None:
-        """Since when it is late (milliseconds). A job that was stopped is not."""
-        return None if self.job.stopped else self.job.late_since
+        """Since when it is late (milliseconds); None when it is not."""
+        return self.job.late_since if self.job.is_late else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,9 @@ class Lists(Service):
         """Jobs of all tasks or of one, newest first."""
         return await self._view(await self._store.list_all_jobs(wanted, window), is_by_status=bool(wanted.statuses))
 
-    async def matching_jobs(self, wanted: WantedJobs, window: Window, matches: Callable[[Job], bool], asked: str) -> Page[JobView]:
+    async def matching_jobs(self, wanted: WantedJobs, window: Window, matches: Callable[[Job], bool]) -> Page[JobView]:
         """The wanted jobs for which ``matches`` is true, newest first. No index has what it looks at, so each wanted job is read; raises
-        Invalid, for the parameter ``asked``, when these are too many."""
+        Invalid, for the parameter ``query``, when these are too many."""
         found, statuses = _MatchingPage(window), dict[str, str]()
         looked, part = 0, Window(1, LOOKED_AT[0])
         while True:
@@ -174,7 +174,7 @@ class Lists(Service):
             if some.next is None:
                 break
             if looked >= MOST_LOOKED_AT:
-                raise Invalid([Fault(asked, TOO_MANY_JOBS)])
+                raise Invalid([Fault("query", TOO_MANY_JOBS)])
             part = replace(some.window, after=some.next)
         return await self._view(found.page(statuses), is_by_status=bool(wanted.statuses))
 

@@ -556,7 +556,7 @@ class WaitExplainer(Service):
 
     async def _late(self, job: Job, *, is_limited: bool) -> LateJob | None:
         since, every = job.late_since, job.spec.expect_every
-        if since is None or every is None or job.stopped:
+        if since is None or every is None or not job.is_late:
             return None
         done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
         last = max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)

@@ -56,6 +56,7 @@ from fastlane.storage.mongo.rows import (
     EXECUTIONS,
     GONE_AT,
     JOBS,
+    LATE,
     PENDING,
     TASKS,
     TICKS,
@@ -80,9 +81,9 @@ MAX_CLAIMED = 4_096
 JOB_FIELDS = (
     *("task_id", "created_at", "incarnation", "floor", "stop_sequence", "armed", "next_tick", "held_tick", "is_cron", "expiration"),
     "schedule",
-    *("sequence", "rev", "job_status", "status_revision", GONE_AT),
+    *("sequence", "rev", "job_status", "status_revision", GONE_AT, "late_since", LATE),
 )
-"""The fields of a job that decide its status, the status, and the numbers by which a change of either is noticed."""
+"""The fields of a job that decide its status and whether it is late, both, and the numbers by which a change of either is noticed."""
 NEWEST = [("sequence", -1), ("attempt", -1)]
 _ENDED = {"status": {"$in": sorted(FINAL)}}
 _CRON = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
@@ -247,6 +248,7 @@ def job_of(row: Document) -> Job:
             next_tick=row["next_tick"],
             held_tick=row["held_tick"],
             floor=row["floor"],
+            late_since=row.get("late_since"),
         )
     except KeyError as error:
         raise _damaged(row, error) from None
@@ -462,7 +464,7 @@ async def _write(db: Database, row: Document | None, commit: Commit, op: str) ->
     if not is_there(row):
         return written if await db.replace(JOBS, row["_id"], condition, written, is_mine) else None
     values = {name: value for name, value in written.items() if name != "_id"}
-    change = {"$set": values, "$unset": {name: "" for name in (TO_COME, TO_CHECK) if name not in values}}  # the status stays
+    change = {"$set": values, "$unset": {name: "" for name in (TO_COME, TO_CHECK, LATE) if name not in values}}  # the status stays
     return written if await db.update(JOBS, row["_id"], condition, change, is_mine) else None
 
 

@@ -18,7 +18,7 @@ import orjson
 from fastlane.clock import unless_cancelled
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Execution, JobBounds, depends_on_latest, job_status, standing
+from fastlane.models.job import Execution, JobBounds, Spec, by_standing, depends_on_latest, job_status
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
 from fastlane.models.tick import Outcome
 from fastlane.models.transitions import ExecutionChange
@@ -48,10 +48,12 @@ from fastlane.storage.mongo.rows import (
     DELIVERIES,
     EXECUTIONS,
     JOBS,
+    LATE,
     UNCOUNTED,
     UNDER_WAY,
     CommitCounter,
     MongoRows,
+    document,
     flag_changes,
     read,
 )
@@ -60,6 +62,10 @@ from fastlane.storage.records import LAST, Commit, Place, Record, Value, Where, 
 SHOWN = frozenset({"status", "waits"})
 """Values of an execution from which its job's status follows."""
 NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
+
+
+OfJobs = Mapping[str, Sequence[str]]
+"""Ids of executions, by their jobs."""
 
 
 class CommittedRows(MongoRows):
@@ -180,13 +186,17 @@ class MongoJobs:
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         async def look() -> dict[str, Execution]:
             bounds = await bounds_of_all(self._db, job_ids)
-            found = await latest_under_way(self._db, bounds, bounded=len(bounds) > 1)
-            others = [id for id in bounds if id not in found]
-            ended = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in await newest_ended(self._db, others)], bounded=True)
-            return found | {execution.job_id: execution for execution in readable(list(ended.values()), read_execution)}
+            under_way = await _ids_under_way(self._db, bounds)
+            found = await self._whole(bounds, under_way, [id for id in bounds if id not in under_way])
+            return found | await self._whole(bounds, {}, [id for id in under_way if id not in found])  # all of theirs have ended since
 
         await self._rows.finisher.finished(*job_ids)
         return await self._db.call(look)
+
+    async def _whole(self, bounds: Mapping[str, JobBounds], under_way: OfJobs, others: Sequence[str]) -> dict[str, Execution]:
+        """The execution that stands for each of these jobs: of those under way, and of the other jobs the newest that has ended."""
+        ended = {row["_id"]: [row["execution"]] for row in await newest_ended(self._db, others)}
+        return await _first_readable(self._db, {**under_way, **ended}, ended, bounded=len(bounds) > 1)
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         """A reservation whose request had no effect is not a record."""
@@ -246,19 +256,46 @@ async def apply(db: Database, asked: ExecutionChange) -> Execution | None:
     return None
 
 
-async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds], *, bounded: bool = False) -> dict[str, Execution]:
-    """For each of these jobs that has executions under way, the newest of them, one that waits only without others. ``bounded``: raises
-    Invalid when the specs are too large to hold."""
+_OUTLINE = ("job_id", "sequence", "attempt", "status", "waits", "incarnation")
+"""The fields of an execution from which it follows whether it stands for its job."""
+_OTHERS = document(records.EXECUTIONS, Execution("", "", "", "", 1, 1, Spec("none"), 0, 0))
+"""What an execution has in place of its other fields where only these were read."""
+
+
+async def latest_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[str, Execution]:
+    """For each of these jobs that has executions under way, the newest of them, one that waits only without others."""
+    return await _first_readable(db, await _ids_under_way(db, bounds))
+
+
+async def _ids_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[str, list[str]]:
+    """The ids of the executions under way of each of these jobs that has any, ``by_standing``. They are read without their specs, since a
+    job may have a long backlog."""
     if not bounds:
         return {}
-    filter = {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}
-    rows = await db.find(EXECUTIONS, filter, "executions_under_way", bounded=bounded)
+    rows = await db.find(EXECUTIONS, {"job_id": {"$in": list(bounds)}, UNDER_WAY: True}, "executions_under_way", fields=_OUTLINE)
     of_job: dict[str, list[Execution]] = {}
-    for execution in readable(rows, read_execution):
+    for execution in readable(rows, lambda row: read_execution({**_OTHERS, **row})):
         if not execution.status.final:  # it has not ended since it was found
             of_job.setdefault(execution.job_id, []).append(execution)
-    found = {id: standing(some, bounds[id]) for id, some in of_job.items()}
-    return {id: execution for id, execution in found.items() if execution is not None}
+    sorted_ids = {id: [one.id for one in by_standing(some, bounds[id])] for id, some in of_job.items()}
+    return {id: ids for id, ids in sorted_ids.items() if ids}
+
+
+async def _first_readable(db: Database, wanted: OfJobs, ended: OfJobs | None = None, *, bounded: bool = False) -> dict[str, Execution]:
+    """The first of each job's executions that can be read, and has not ended since its id was found; those of ``ended`` had before.
+    ``bounded``: raises Invalid when the specs are too large to hold."""
+    left, found, size = dict(wanted), dict[str, Execution](), 1
+    while left:
+        rows = await db.with_ids(EXECUTIONS, [one for ids in left.values() for one in ids[:size]], bounded=bounded)
+        whole = {
+            one.id: one for one in readable(list(rows.values()), read_execution) if not one.status.final or one.job_id in (ended or {})
+        }
+        for id, ids in left.items():
+            if first := next((whole[one] for one in ids[:size] if one in whole), None):
+                found[id] = first
+        left = {id: ids[size:] for id, ids in left.items() if id not in found and len(ids) > size}
+        size *= 2
+    return found
 
 
 async def newest_ended(db: Database, job_ids: Sequence[str]) -> list[Document]:
@@ -291,6 +328,7 @@ async def walk(db: Database, now: int, after: str, limit: int) -> StatusWalk:
     a crash leaves them so, and jobs that may have expired before their tick."""
     await complete_missing(db)
     page = await _page(db, after, limit)
+    await _mark_late(db, page)
     under_way = {"job_status": {"$in": sorted(UNDER_WAY_STATUSES)}, **_SHOWN}
     rows = await db.find(JOBS, under_way, "jobs_by_status", sort=_OLDEST, limit=limit, fields=JOB_FIELDS)
     late = {"next_tick": {"$gte": -LAST - 1, "$lt": now}, "expiration": {"$gt": -LAST - 1, "$lte": now}}
@@ -316,6 +354,22 @@ async def write_all(db: Database) -> None:
         page = await _page(db, after, BATCH)
         await _put_right(db, [row for row in page if row.get("job_status") is None], 0)
         after = page[-1]["_id"] if len(page) == BATCH else None
+
+
+async def mark_all_late(db: Database) -> None:
+    """Marks all jobs that are late, before there is an index of them."""
+    after: str | None = ""
+    while after is not None:
+        page = await _page(db, after, BATCH)
+        await _mark_late(db, page)
+        after = page[-1]["_id"] if len(page) == BATCH else None
+
+
+async def _mark_late(db: Database, rows: Sequence[Document]) -> None:
+    """Corrects which of these jobs are marked as late: an older fastlane does not mark them."""
+    for job, row in readable([row for row in rows if is_there(row)], lambda row: (job_of(row), row)):
+        if job.is_late != (LATE in row):
+            await db.update(JOBS, job.id, {"rev": row["rev"]}, {"$set": {LATE: True}} if job.is_late else {"$unset": {LATE: ""}})
 
 
 async def _page(db: Database, after: str, limit: int) -> list[Document]:

@@ -26,7 +26,7 @@ from fastlane.storage.lists import JOBS as JOB_INDEXES, ListLogic, ListReader, P
 from fastlane.storage.mongo.commits import complete_pending, whole
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Filter, behind
 from fastlane.storage.mongo.jobs import complete_missing, walk
-from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, TASKS, MongoRows, read, visible_tasks
+from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, LATE, TASKS, MongoRows, read, visible_tasks
 from fastlane.storage.pages import FEW_TASKS, Stretch, TextBudget, contains, words_of
 from fastlane.storage.records import LAST, Index, readable
 
@@ -100,7 +100,10 @@ class MongoListReader:
         (first, *_), status = indexes.every.order, indexes.by_status.equal[0]
         filter: dict[str, Any] = {} if tasks is None else {"task_id": {"$in": list(tasks)} if len(tasks) != 1 else tasks[0]}
         filter |= {status: {"$in": list(wanted.statuses)}} if wanted.statuses else {}
-        if wanted.label is not None:
+        if wanted.late:
+            filter |= {LATE: True, first: ANY, **({} if wanted.label is None else {"labels": wanted.label})}
+            name = records.JOBS_LATE_BY_CREATION.name
+        elif wanted.label is not None:
             filter, name = {"labels": wanted.label, **filter}, "jobs_by_label"
         else:
             filter[first] = ANY if wanted.since is None else {**ANY, "$gte": wanted.since}
@@ -129,20 +132,21 @@ class MongoListReader:
         return Counts(counted[-1] if tasks is None else len(tasks), counted[0], executions)
 
     async def job_statuses(self, tasks: Sequence[str] | None) -> Mapping[str, int]:
+        """Jobs without a status are looked for beside the group: a filter that names null makes a server fetch every document."""
         await complete_pending(self._db)
-        found = await self._statuses(tasks)
-        if found.pop(None, 0):
-            await complete_missing(self._db)
-            found = await self._statuses(tasks)
-            found.pop(None, 0)  # of jobs that cannot be read
-        return found
+        of_tasks = {} if tasks is None else {"task_id": {"$in": list(tasks)}}
+        index = "jobs_by_status" if tasks is None else "jobs_of_task_by_status"
+        without = {**of_tasks, "job_status": None, "created_at": ANY}
 
-    async def _statuses(self, tasks: Sequence[str] | None) -> dict[Any, int]:
-        """Jobs by their stored status; None: it is missing."""
-        filter: dict[str, Any] = {"$or": [{"job_status": None}, {"job_status": {"$gt": ""}}], "created_at": ANY}
-        if tasks is None:
-            return await _grouped(self._db, JOBS, filter, "jobs_by_status", "job_status")
-        return await _grouped(self._db, JOBS, {"task_id": {"$in": list(tasks)}, **filter}, "jobs_of_task_by_status", "job_status")
+        def group() -> Awaitable[dict[str, int]]:
+            return _grouped(self._db, JOBS, {**of_tasks, "job_status": {"$gt": ""}, "created_at": ANY}, index, "job_status")
+
+        missing = self._db.find(JOBS, without, index, limit=1, fields=("_id",))
+        found, others = await unless_cancelled(asyncio.gather(group(), missing))
+        if others:
+            await complete_missing(self._db)
+            found = await group()
+        return found
 
     async def next_jobs(self, limit: int, now: int, tasks: Sequence[str] | None) -> Sequence[Job]:
         """Jobs of other tasks are skipped along the index."""

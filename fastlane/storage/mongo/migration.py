@@ -21,7 +21,7 @@ import structlog
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.ids import nonce
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.jobs import write_all
+from fastlane.storage.mongo.jobs import mark_all_late, write_all
 from fastlane.storage.mongo.rows import (
     CHUNKS,
     DELETED,
@@ -71,7 +71,7 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=6, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
     MongoMigration(version=7, min_reader=1, parts=_indexes_of(JOBS)),
     MongoMigration(version=8, min_reader=1, parts=(write_all, *_indexes_of(JOBS))),
-    MongoMigration(version=9, min_reader=1, parts=_indexes_of(JOBS)),
+    MongoMigration(version=9, min_reader=1, parts=(mark_all_late, *_indexes_of(JOBS))),
     MongoMigration(version=10, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
 )
 

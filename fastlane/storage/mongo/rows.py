@@ -326,7 +326,7 @@ HOURS, DELETED, CHUNKS = records.HOURS.name, records.DELETED.name, "log_chunks"
 DAY, WEEK = 86_400, 7 * 86_400
 
 UNDER_WAY, UNFINISHED, WAITING = (str(one.flag) for one in (records.UNDER_WAY, records.UNFINISHED, records.WAITING))
-TO_COME, TO_CHECK = str(records.TO_COME.flag), str(records.TO_CHECK.flag)
+TO_COME, TO_CHECK, LATE = (str(one.flag) for one in (records.TO_COME, records.TO_CHECK, records.LATE))
 PENDING, GONE_AT = "is_pending", "gone_at"
 """Fields of a job: it has an intent; when it was deleted (on a tombstone)."""
 

@@ -221,6 +221,8 @@ _HAS_STATUS = "jobs.job_status IN (SELECT value FROM json_each(:statuses))"
 def _walks(wanted: Selection, *, each: bool) -> Walks:
     """``each``: several tasks are walked one by one, and the walks merged, each as far as the page may reach."""
     before, table, (first, second) = _before(wanted), wanted.indexes.every.record.name, wanted.indexes.every.order
+    if wanted.late:
+        return Walks([_late(wanted)], before)
     if wanted.label is not None:
         status = f" AND {_HAS_STATUS}" if wanted.statuses else ""
         found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')}{status}{_next('job_labels.created_at', 'job_labels.job_id')}"
@@ -232,6 +234,14 @@ def _walks(wanted: Selection, *, each: bool) -> Walks:
     walks = [f"{found}{_next(first, second)}" for found in _at_rest(wanted, "seen_tasks.task")]
     parts = [f"seen_tasks CROSS JOIN {table} ON {table}.rowid IN (SELECT {table}.rowid FROM {walk}) WHERE TRUE" for walk in walks]
     return Walks([*parts, *_under_way(wanted)], before, forwards=True)
+
+
+def _late(wanted: Selection) -> str:
+    """A FROM and a WHERE for late jobs, which are few."""
+    status = f" AND {_HAS_STATUS}" if wanted.statuses else ""
+    label = "" if wanted.label is None else " AND :label IN (SELECT value FROM json_each(jobs.labels))"
+    found = f"{records.LATE.sql}{_of_tasks(wanted, 'jobs.')}{status}{label}"
+    return f"jobs INDEXED BY {records.JOBS_LATE_BY_CREATION.name} WHERE {found}"
 
 
 def _before(wanted: Selection) -> str:
@@ -286,6 +296,8 @@ def _is_wanted(wanted: Selection) -> str:
 def _total(wanted: Selection) -> str:
     """The query for the number of rows: it reads the counters where there are any, or else an index."""
     before = _before(wanted)
+    if wanted.late:
+        return f"{before}SELECT count(*) FROM {_late(wanted)}"
     if wanted.label is not None:
         found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')} AND {_HAS_STATUS}"
         indexed = f"job_labels WHERE label = :label{_of_tasks(wanted, '')}"

@@ -328,7 +328,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(23, 1, (_LOG_BYTES, *_LOG_TRIGGERS)),
     Migration(24, 1, (*(f"DROP TRIGGER {name}" for name in _REPLACED), *_END_TRIGGERS)),
     Migration(25, 1, JOB_STATUSES),
-    Migration(26, 1, (create_index(records.JOBS_LATE),)),
+    Migration(26, 1, (create_index(records.JOBS_LATE), create_index(records.JOBS_LATE_BY_CREATION))),
     Migration(27, 1, NEW_STATUS_RULE),
     Migration(28, 1, ("ALTER TABLE ticks ADD COLUMN entries TEXT",)),
     Migration(29, 1, ("ALTER TABLE executions ADD COLUMN node TEXT",)),

@@ -386,11 +386,10 @@ async def list_all_jobs(handler: Handler) -> object:
         lambda: read_flag(handler.query, "late"),
         lambda: url.window(handler.query, default=handler.config.per_page),
     )
-    wanted, lists = replace(wanted, task_id=task_id, visible=handler.visible_tasks), handler.services.lists
-    if words or late:
+    wanted, lists = replace(wanted, task_id=task_id, visible=handler.visible_tasks, late=late), handler.services.lists
+    if words:
         render = handler.render_context
-        asked = "query" if words else "late"
-        page = await lists.matching_jobs(wanted, window, lambda job: (not late or job.is_late) and _has_words(job, words, render), asked)
+        page = await lists.matching_jobs(wanted, window, lambda job: _has_words(job, words, render))
     else:
         page = await lists.jobs(wanted, window)
     return Listing(url, page, page)

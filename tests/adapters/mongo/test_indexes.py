@@ -89,6 +89,17 @@ async def test_a_query_scans_no_collection(traced: tuple[MongoStore, list[Comman
                 assert plan_names(client, command) <= {command["hint"]}, command
 
 
+@pytest.mark.parametrize("name", ["jobs_by_status", "jobs_by_status of visible tasks"])
+async def test_a_group_by_status_asks_for_nothing_but_what_its_index_has(traced: tuple[MongoStore, list[Command]], name: str) -> None:
+    """A filter that names null makes a server fetch every document, since an index does not tell null from a missing field."""
+    store, commands = traced
+    await QUERIES_HERE[name](store)
+    (asked,) = [command for kind, command in commands if kind == "aggregate"]
+    filter = asked["pipeline"][0]["$match"]
+    assert filter.keys() <= KEYS[asked["hint"]]["key"].keys()
+    assert "None" not in repr(filter)
+
+
 def plan_names(client: "MongoClient[dict[str, Any]]", command: dict[str, Any]) -> set[str]:
     """The indexes in the server's plan; none where it does not tell."""
     asked = {key: command[key] for key in ("find", "filter", "sort", "limit", "hint", "projection") if key in command}

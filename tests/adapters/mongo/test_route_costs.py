@@ -32,6 +32,7 @@ ROUTES: Mapping[str, str] = {
     "jobs, page 5": "/jobs?perPage=20&page=5",
     "jobs by status": "/jobs?status=done&perPage=20",
     "jobs by two statuses": "/jobs?status=done,failed&perPage=20",
+    "late jobs": "/jobs?late=1&perPage=20",
     "jobs by label": "/jobs?label=team%3Dred&perPage=20",
     "jobs of a task": "/tasks/task/jobs?perPage=20",
     "jobs of a task by status": "/tasks/task/jobs?status=done&perPage=20",

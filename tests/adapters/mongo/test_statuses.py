@@ -17,11 +17,11 @@ from fastlane.storage.base import Store
 from fastlane.storage.mongo import commits
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.migration import SCHEMA
-from fastlane.storage.mongo.rows import JOBS, META
+from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, LATE, META
 from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.contract.statuses import ruled_statuses, stored_statuses
-from tests.support.factories import first_of, new
+from tests.support.factories import first_of, new, new_job
 from tests.support.waiting import PATIENCE, until
 
 Write = Callable[[Store, Job, Execution], Awaitable[object]]
@@ -190,8 +190,28 @@ async def test_jobs_that_an_older_fastlane_wrote_back_have_their_status_in_lists
         row = await db.one(JOBS, job.id)
         assert row is not None
         await db.replace(JOBS, job.id, {}, {name: value for name, value in row.items() if name not in NEWER})
+    assert (await store.jobs_by_status("other"), await store.jobs_by_status("t")) == ({}, {"enqueued": 3})
+    for job, *_ in made[:2]:
+        await db.update(JOBS, job.id, {}, {"$unset": dict.fromkeys(NEWER, "")})
     assert await store.jobs_by_status() == {"enqueued": 3}
     assert (await store.list_jobs("t", Window(1, 10), statuses=frozenset({"enqueued"}))).total == 3
+
+
+async def test_an_execution_that_cannot_be_read_gives_way_to_the_next_under_way(store: MongoStore, db: Database) -> None:
+    jobs = [new("t") for _ in range(2)]
+    made = []
+    for job, tick, execution in jobs:
+        await store.create(job, tick, execution)
+        made.append([execution])
+        for number in range(2, 7):
+            later, another = first_of(job, key=f"r:{number}", sequence=number)
+            assert await store.advance(replace(job, sequence=number - 1), replace(job, sequence=number), [later], another)
+            made[-1].append(another)
+    for execution, damage in zip(made[0][2:], ({"spec": "{"}, {"spec": "[]"}, {"status": "lost"}, {"spec": ""}), strict=True):
+        assert await db.update(EXECUTIONS, execution.id, {}, {"$set": damage})
+    ids = [job.id for job, *_ in jobs]
+    assert await store.latest(ids) == dict(zip(ids, (made[0][1], made[1][-1]), strict=True))
+    assert len((await store.list_jobs("t", Window(1, 10))).rows) == 2
 
 
 async def test_a_job_that_is_advanced_keeps_the_status_until_the_new_one_follows(store: MongoStore, db: Database) -> None:
@@ -222,3 +242,25 @@ async def test_a_database_of_the_version_before_gets_the_statuses_of_all_its_job
     rows = await db.with_ids(JOBS, list(await ruled_statuses(again)))
     await again.close()
     assert sorted(row["job_status"] for row in rows.values()) == ["done", "expired", "running"]
+
+
+async def test_late_jobs_of_an_older_fastlane_are_found_after_the_migration_and_after_the_walk(mongo_url: str, db: Database) -> None:
+    store = MongoStore(mongo_url, deadline=PATIENCE)
+    await store.open()
+    jobs = [new_job("t", late_since=5), new_job("t", late_since=5, stop_sequence=1), new_job("t")]
+    for job in jobs:
+        await store.create(job, None, None)
+    await store.close()
+    before = {"$unset": {LATE: ""}}
+    for job in jobs:
+        await db.update(JOBS, job.id, {}, before)
+    await db.update(META, SCHEMA, {}, {"$set": {"version": 8}})
+    again = MongoStore(mongo_url, deadline=PATIENCE)
+    await again.open()
+    assert await again.late_jobs(10) == jobs[:1]
+    await db.update(JOBS, jobs[0].id, {}, before)
+    await db.update(JOBS, jobs[1].id, {}, {"$set": {LATE: True}})
+    assert await again.late_jobs(10) == jobs[1:2]
+    await again.walk_statuses(1, "", 10)
+    assert await again.late_jobs(10) == jobs[:1]
+    await again.close()

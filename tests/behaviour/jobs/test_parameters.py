@@ -7,6 +7,7 @@ import pytest
 from fastlane.models import transitions
 from fastlane.models.job import Ending, Failure, FailureReason
 from fastlane.models.status import Status
+from fastlane.queue.port import TICKS
 from fastlane.scheduler.launcher import order_of
 from tests.http.posted import CRON, OK, faults
 from tests.support.credentials import bearer, token
@@ -155,7 +156,9 @@ async def test_a_rescheduled_run_stands_in_for_the_next_tick_and_the_ledger_says
 
 async def test_a_job_that_runs_once_later_runs_once_in_its_place(server):
     reply = await server.enqueue(startIn="1h")
+    assert (await server.queue.counts([TICKS]))[TICKS].timed == 1
     await server.post(reply["jobUrl"] + "run", {"reschedule": True})
+    assert (await server.queue.counts([TICKS]))[TICKS].timed == 0
     job = (await server.get(reply["jobUrl"])).json["job"]
     assert (job["nextRunAt"], job["executionCount"]) == (None, 1)
     assert (await server.post(reply["jobUrl"] + "run", {"reschedule": True})).status == 409
