@@ -41,7 +41,7 @@ async def test_tasks_show_the_last_run_the_next_and_the_late_however_many_jobs_t
     job = await server.store.job(nightly["jobId"])
     assert await server.store.advance(job, replace(job, late_since=server.clock.now() - 7_200_000), (), None)
     for _ in range(101):
-        await server.enqueue("many", startIn="1h")
+        await server.submit(task="many", at=server.clock.now() + 3_600_000)
     console = await open_console(context, f"{server.base}/console/tasks")
     page, rows = console.page, console.page.locator("tbody tr")
     many, reports, backup = rows.filter(has_text="many"), rows.filter(has_text="reports"), rows.filter(has_text="backup")
@@ -52,7 +52,7 @@ async def test_tasks_show_the_last_run_the_next_and_the_late_however_many_jobs_t
     await expect(backup.locator("td").nth(2)).to_have_text(re.compile(r"^failed (just now|\d+\ss ago)$"))
     assert await inspect(page, "tasks") == {}
     for _ in range(400):
-        await server.enqueue("many", startIn="1h")
+        await server.submit(task="many", at=server.clock.now() + 3_600_000)
     await page.keyboard.press("r")
     await expect(page.locator(".marks.all")).to_have_text("All tasks together:502 scheduled")
     await expect(many.locator("td").first).to_have_text("many")
