@@ -7,6 +7,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.browser.console import inspect, log_in, open_console, violations
+from tests.browser.logpage import open_log
 from tests.browser.test_console_job import page_of
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import Fastlane
@@ -18,7 +19,7 @@ CRON = {"name": "Nightly", "cron": "0 2 * * *"}
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def guarded(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
-    tokens = (token("eve", "fl_eve", "read"), token("ci", "fl_ci"))
+    tokens = (token("eve", "fl_eve", "read"), token("tom", "fl_tom", "trigger"), token("ci", "fl_ci"))
     async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", tokens=tokens) as server:
         await server.report_worker()
         yield server
@@ -144,6 +145,39 @@ async def test_who_may_only_read_sees_why_the_buttons_are_off(context, guarded):
     await expect(console.page.get_by_role("button", name="Stop all jobs")).to_be_disabled()
     await expect(actions).to_contain_text("Your role is read, which may read and not change.")
     assert await inspect(console.page, "task-read-only") == {}
+
+
+async def test_the_role_trigger_runs_and_stops_jobs_and_all_else_is_off(context, guarded):
+    reply = (await guarded.post("/tasks/reports", {"image": "ubuntu", **CRON}, headers=bearer("fl_ci"))).json
+    console = await open_console(context, page_of(guarded, reply))
+    page, question = console.page, console.page.get_by_role("alertdialog")
+    await page.get_by_label("Token").fill("fl_tom")
+    await page.get_by_role("button", name="Log in").click()
+    buttons = page.get_by_role("group", name="Actions").get_by_role("button")
+    off = page.locator(".actions button:disabled")
+    rows = console.section("Executions").locator("tbody tr")
+    await expect(off).to_have_text(["Pause", "Delete"])
+    await expect(page.get_by_role("group", name="Actions")).to_contain_text("Your role is trigger, which may run and stop jobs")
+    await expect(page.get_by_role("link", name="Edit")).to_have_count(0)
+    assert await inspect(page, "job-trigger") == {}
+    await page.get_by_role("button", name="Run now").click()
+    await expect(rows).to_have_count(1)
+    (execution,) = await guarded.store.executions_of(reply["jobId"], 1)
+    await guarded.run({"executionId": execution.id})
+    await page.keyboard.press("r")
+    await expect(buttons).to_have_text(["Run now", "Pause", "Stop this run", "Stop the schedule", "Delete"])
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.page.locator("#actions button:enabled")).to_have_text(["Run now", "Stop this run"])
+    await page.get_by_role("button", name="Stop this run").click()
+    await question.get_by_role("button", name="Stop this run").click()
+    await expect(off).to_have_text(["Pause", "Stop this run", "Delete"])
+    assert (await guarded.store.execution(execution.id)).stop_requested_at is not None
+    await page.get_by_role("button", name="Stop the schedule").click()
+    await question.get_by_role("button", name="Stop the job").click()
+    await expect(console.section("Schedule")).to_contain_text("the schedule was stopped")
+    await page.get_by_role("link", name="reports").first.click()
+    await expect(off).to_have_text(["Stop all jobs", "Delete the task"])
+    assert console.faults == log.faults == []
 
 
 async def test_who_logs_in_by_name_and_password_may_do_what_their_role_says(browser, shared_redis, tmp_path):

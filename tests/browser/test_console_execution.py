@@ -27,8 +27,11 @@ async def test_the_page_of_a_failed_execution_shows_that_one_although_newer_ones
     await server.append_log(first, (1, b"reading\n"), (2, b"out of paper\n"))
     second = await server.run({"executionId": (await failed(server, first, code=3)).id})
     await server.append_log(second, (1, b"printed\n"))
-    console = await open_console(context, execution_page(server, reply["executionUrl"]))
+    ends = f"{server.base}/console/tasks/reports/jobs/{reply['jobId'][-8:]}/executions/"
+    console = await open_console(context, ends + first.id[-8:])
     page = console.page
+    await expect(page).to_have_url(execution_page(server, reply["executionUrl"]).rstrip("/"))
+    await expect(page.get_by_role("group", name="Actions")).to_have_count(0)
     await expect(page.get_by_role("heading", level=1)).to_have_text(f"Execution {first.id[-8:]}")
     await expect(page.locator(".notice.bad")).to_have_text("Attempt 1 of 2 failed: exit code 3. Attempt 2 followed.")
     await expect(page.locator(".tail .text")).to_have_text(["reading", "out of paper"])
@@ -41,13 +44,16 @@ async def test_the_page_of_a_failed_execution_shows_that_one_although_newer_ones
     await console.section("Attempts of this run").get_by_role("link", name="Attempt 2").click()
     await expect(page.locator(".tail .text")).to_have_text(["printed"])
     await expect(newest).to_have_count(0)
-    await page.get_by_role("button", name="Stop").click()
-    await page.get_by_role("alertdialog").get_by_role("button", name="Stop the execution").click()
-    await expect(page.get_by_role("button", name="Stop")).to_have_attribute("title", "It is being stopped.")
+    stop = page.get_by_role("button", name="Stop this run", exact=True)
+    await stop.click()
+    await page.get_by_role("alertdialog").get_by_role("button", name="Stop this run").click()
+    await expect(stop).to_have_attribute("title", "It is being stopped.")
     assert (await server.execution({"executionId": second.id})).stop_requested_at is not None
     log = await open_log(context, reply["executionUrl"])
     way_back = log.page.locator("#facts").get_by_role("link", name=first.id)
     await expect(way_back).to_have_attribute("href", re.compile(f"/console/.*{first.id}$"))
+    await page.goto(f"{ends}zz")
+    await expect(console.trouble).to_contain_text("There is no execution 'zz'")
     assert console.faults == log.faults == []
 
 

@@ -97,7 +97,7 @@ async def test_what_went_wrong_stands_at_the_top_and_a_run_or_the_schedule_is_st
     buttons = page.get_by_role("group", name="Actions").get_by_role("button")
     await expect(buttons).to_have_text(["Run now", "Pause", "Stop this run", "Stop the schedule", "Delete"])
     await page.get_by_text("What the buttons do").click()
-    await expect(page.locator(".explained")).to_contain_text("Ends the newest execution under way")
+    await expect(page.locator(".explained")).to_contain_text("the newest under way, and no retry of it follows")
     await expect(console.section("Notifications")).to_contain_text("When it is late")
     assert await inspect(page, "job-failed") == {}
     await page.get_by_role("button", name="Stop this run").click()

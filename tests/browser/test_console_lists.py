@@ -19,7 +19,6 @@ async def test_tasks_are_found_while_one_types(context, server):
     rows = console.page.locator("tbody tr")
     await expect(rows).to_have_count(3)
     await expect(rows.first).to_contain_text("transcode2 waiting")
-    assert await inspect(console.page, "tasks") == {}
     await console.page.keyboard.press("/")
     await expect(console.page.get_by_label("Search tasks")).to_be_focused()
     await console.page.keyboard.type("nightly rep")
@@ -33,6 +32,36 @@ async def test_tasks_are_found_while_one_types(context, server):
     await expect(rows).to_have_count(2)
     await rows.get_by_role("link", name="nightly-report").click()
     await expect(console.page.get_by_role("heading", level=1)).to_contain_text("nightly-report")
+    assert console.faults == []
+
+
+async def test_tasks_show_the_last_run_the_next_and_the_late_however_many_jobs_there_are(context, server):
+    await server.run_to_end("backup", code=2)
+    nightly = await server.enqueue("reports", cron="0 2 * * *", expectEvery="1d")
+    job = await server.store.job(nightly["jobId"])
+    assert await server.store.advance(job, replace(job, late_since=server.clock.now() - 7_200_000), (), None)
+    for _ in range(101):
+        await server.submit(task="many", at=server.clock.now() + 3_600_000)
+    console = await open_console(context, f"{server.base}/console/tasks")
+    page, rows = console.page, console.page.locator("tbody tr")
+    many, reports, backup = rows.filter(has_text="many"), rows.filter(has_text="reports"), rows.filter(has_text="backup")
+    await expect(many).to_contain_text("101 scheduled")
+    await expect(many.locator("td").nth(3)).to_contain_text("in ")
+    await expect(reports).to_contain_text("1 late")
+    await expect(backup).to_contain_text("1 failed")
+    await expect(backup.locator("td").nth(2)).to_have_text(re.compile(r"^failed (just now|\d+\ss ago)$"))
+    assert await inspect(page, "tasks") == {}
+    for _ in range(400):
+        await server.submit(task="many", at=server.clock.now() + 3_600_000)
+    await page.keyboard.press("r")
+    await expect(page.locator(".marks.all")).to_have_text("All tasks together:502 scheduled")
+    await expect(many.locator("td").first).to_have_text("many")
+    await expect(reports).to_contain_text("1 late")
+    await expect(backup).to_contain_text("1 failed")
+    await expect(backup.locator("td").nth(2)).to_contain_text("failed")
+    assert await inspect(page, "tasks-many") == {}
+    await page.get_by_role("link", name="502 scheduled").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("502")
     assert console.faults == []
 
 
@@ -79,7 +108,9 @@ async def test_a_task_shows_its_jobs_and_those_of_one_status(context, server):
 async def test_all_jobs_are_one_list_that_is_found_by_text_task_label_status_and_id(context, server):
     await server.run_to_end("reports", code=2)
     nightly = await server.enqueue("reports", name="Nightly", cron="0 2 * * *", command="make report", labels={"team": "data"})
-    await server.enqueue("backup", cron="@hourly", command="pg_dump shop", expectEvery="1h")
+    hook = {"url": "https://93.184.216.34/hook"}
+    heard = {"fails": [hook, {**hook, "url": f"{hook['url']}/2"}], "late": [hook]}
+    await server.enqueue("backup", cron="@hourly", command="pg_dump shop", expectEvery="1h", webhooks=heard)
     console = await open_console(context, server.base)
     page, rows = console.page, console.page.locator("tbody tr")
     await page.locator(".figures").get_by_role("link", name="Scheduled").click()
@@ -88,7 +119,10 @@ async def test_all_jobs_are_one_list_that_is_found_by_text_task_label_status_and
     await expect(rows).to_have_count(3)
     await expect(rows.nth(1)).to_contain_text(f"Nightly {nightly['jobId'][-8:]}")
     await expect(rows.nth(1)).to_contain_text("reports · At 02:00 every day · make report")
+    await expect(rows.nth(1)).to_contain_text("nobody hears of failures")
+    await expect(rows.nth(0).locator(".rules")).to_have_text("expected every 1 hreceivers: 2 of failures, 1 of lateness")
     await expect(rows.nth(2)).to_contain_text("failed")
+    await expect(rows.nth(2).locator(".rules")).to_have_count(0)
     assert await inspect(page, "jobs") == {}
     text = page.get_by_label("Search jobs: name, command, id")
     for words, found in (("nightly", 1), ("PG_dump", 1), (nightly["jobId"][-8:], 1), ("make zip", 0)):
@@ -118,10 +152,11 @@ async def test_late_jobs_stand_above_all_and_in_the_lists(context, server):
     console = await open_console(context, server.base)
     late = console.page.locator(".notice.warn")
     await expect(late).to_contain_text("A job is late")
-    await expect(late).to_contain_text(f"Nightly {reply['jobId'][-8:]} since 2\u00a0h ago")
+    await expect(late).to_contain_text(f"Nightly {reply['jobId'][-8:]} since 2\u00a0h ago, expected every 1 d")
     assert await inspect(console.page, "overview-late") == {}
     await console.page.goto(f"{server.base}/console/jobs?late=1")
-    await expect(console.page.locator("tbody tr")).to_contain_text("late")
+    await expect(console.page.locator("tbody tr")).to_contain_text("late since")
+    await expect(console.page.locator("tbody tr")).to_contain_text("expected every 1 dnobody hears of failuresnobody hears when it is late")
     await console.page.get_by_role("link", name="Nightly").click()
     await expect(console.page.locator(".notice.warn")).to_contain_text("Late since")
     assert console.faults == []

@@ -112,7 +112,7 @@ async def test_a_user_logs_in_on_the_page_without_a_dialog_of_the_browser_and_go
         await server.append_log(execution, (1, b"third\n"))
         await expect(log.lines).to_have_text(["first", "second", "third"])
         await expect(log.link).to_contain_text("Live")
-        await expect(page.get_by_role("button", name="Stop")).to_be_enabled()
+        await expect(page.get_by_role("button", name="Stop this run")).to_be_enabled()
         address = page.url
         await account.click()
         await page.get_by_role("button", name="Log out").click()

@@ -5,19 +5,30 @@ import { el, say, the } from "../dom";
 import { count, isolated, shortId } from "../words";
 import { run } from "./runform";
 import { api, pages, send, stopOf } from "./server";
+import { barring, type Session } from "./session";
 import type { Job } from "./shapes";
 import { now } from "./times";
+
+/** What the buttons of a page are about: a job, one of its executions, and the verbs that the page offers. */
+export interface Subject {
+  job: Job;
+  /** The one that "Stop this run" ends; null: none. */
+  one: Execution | null;
+  verbs: readonly string[];
+}
 
 interface Action {
   words(job: Job): string;
   /** What it does, for people who do not know it yet. */
   does: string;
-  /** Whether it makes sense in the job's status. */
-  fits(job: Job): boolean;
+  /** Whether it makes sense as things are. */
+  fits(job: Job, subject: Subject): boolean;
+  /** Why it cannot be done just now, though it makes sense. */
+  off?(subject: Subject): string | null;
   /** The question to ask first, and its answer. */
-  question?(job: Job): readonly [string, string];
+  question?(job: Job, subject: Subject): readonly [string, string];
   /** The request, where it is not just a POST to the route of its name; false when the person called it off. */
-  ask?(job: Job): Promise<unknown>;
+  ask?(job: Job, subject: Subject): Promise<unknown>;
   done: string;
 }
 
@@ -69,13 +80,11 @@ const ACTIONS: Record<string, Action> = {
   },
   "stop-run": {
     words: () => "Stop this run",
-    does: "Ends the newest execution under way, and no retry of it follows. The schedule goes on.",
-    fits: (job) => isToCome(job) && runOf(job) !== null,
-    question: (job) => [`Stop the run ${shortId(runOf(job)!.executionId)} of the job ${nameOf(job)}? The schedule goes on.`, "Stop this run"],
-    ask(job) {
-      const one = runOf(job);
-      return one ? send("POST", stopOf(one.taskId, one.jobId, one.executionId)) : Promise.resolve();
-    },
+    does: "Ends this execution, on the job's page the newest under way, and no retry of it follows. The schedule goes on.",
+    fits: (job, { one, verbs }) => one !== null && !FINAL.has(one.status) && (isToCome(job) || !verbs.includes("stop")),
+    off: ({ one }) => (one!.stopRequestedAt ? "It is being stopped." : null),
+    question: (job, { one }) => [`Stop the run ${shortId(one!.executionId)} of the job ${nameOf(job)}?${isToCome(job) ? " The schedule goes on." : ""}`, "Stop this run"],
+    ask: (_, { one }) => send("POST", stopOf(one!.taskId, one!.jobId, one!.executionId)),
     done: "The run is being stopped",
   },
   stop: {
@@ -104,34 +113,42 @@ const ACTIONS: Record<string, Action> = {
   },
 };
 
-const fitting = (job: Job, verbs: readonly string[]): [string, Action][] =>
-  Object.entries(ACTIONS).filter(([verb, action]) => verbs.includes(verb) && action.fits(job));
+/** All that can be done on a job's page. */
+export const ofJob = (job: Job): Subject => ({ job, one: runOf(job), verbs: Object.keys(ACTIONS) });
 
-/** The buttons of a job. `barred`: why none of them may be used. `verbs`: which of them; all, unless given. */
-export function actions(job: Job, barred: string | null, verbs: readonly string[] = Object.keys(ACTIONS)): HTMLElement {
-  const buttons = fitting(job, verbs).map(([name, { words, does }]) =>
-    el(
-      "button",
-      { type: "button", "data-act": "job", "data-verb": name, "data-key": name, className: name === "delete" ? "danger" : "", disabled: barred !== null, title: barred ?? does },
-      words(job),
-    ),
-  );
-  const reason = barred && el("span", { className: "muted", id: "barred" }, barred);
-  return el("div", { className: "actions", role: "group", "aria-label": "Actions" }, ...buttons, reason);
+const fitting = (subject: Subject): [string, Action][] =>
+  Object.entries(ACTIONS).filter(([verb, action]) => subject.verbs.includes(verb) && action.fits(subject.job, subject));
+
+/** The buttons that make sense as things are; null where none does. Those that this person may not use are off, and it says why. */
+export function actions(subject: Subject, who: Session): HTMLElement | null {
+  const shown = fitting(subject);
+  if (!shown.length) return null;
+  const barred = new Set<string>();
+  const buttons = shown.map(([name, { words, does, off }]) => {
+    const bar = barring(who, name);
+    if (bar) barred.add(bar);
+    const reason = bar ?? off?.(subject) ?? null;
+    const className = name === "delete" || name === "stop-run" ? "danger" : "";
+    return el("button", { type: "button", "data-act": "job", "data-verb": name, "data-key": name, className, disabled: reason !== null, title: reason ?? does }, words(subject.job));
+  });
+  const reasons = [...barred].map((reason) => el("span", { className: "muted", "data-key": "barred" }, reason));
+  return el("div", { className: "actions", role: "group", "aria-label": "Actions" }, ...buttons, ...reasons);
 }
 
 /** What each of the buttons does, folded. */
-export function explained(job: Job): HTMLElement {
-  const rows = fitting(job, Object.keys(ACTIONS)).map(([, { words, does }]) => el("div", {}, el("dt", {}, words(job)), el("dd", {}, does)));
+export function explained(subject: Subject): HTMLElement {
+  const { job } = subject;
+  const rows = fitting(subject).map(([, { words, does }]) => el("div", {}, el("dt", {}, words(job)), el("dd", {}, does)));
   return el("details", { className: "explained", "data-key": "explained" }, el("summary", {}, "What the buttons do"), el("dl", { className: "facts" }, ...rows));
 }
 
 /** Does what a button says, after the question if there is one. Throws a Refusal. */
-export async function act(button: HTMLElement, job: Job): Promise<void> {
+export async function act(button: HTMLElement, subject: Subject): Promise<void> {
+  const { job } = subject;
   const verb = button.dataset.verb!;
   const { question, ask, done } = ACTIONS[verb]!;
-  if (question && !(await confirmed(...question(job)))) return;
-  if ((await (ask ? ask(job) : send("POST", api.job(job.taskId, job.id, verb)))) === false) return;
+  if (question && !(await confirmed(...question(job, subject)))) return;
+  if ((await (ask ? ask(job, subject) : send("POST", api.job(job.taskId, job.id, verb)))) === false) return;
   say(done);
   if (verb === "delete") location.assign(pages.task(job.taskId));
 }

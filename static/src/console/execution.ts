@@ -2,17 +2,18 @@
 
 import { type Execution, FINAL, type Wait } from "../api";
 import { el } from "../dom";
-import { stop, stopButton } from "../log/actions";
-import { attemptWords, reasonWords, retryWords, running } from "../outcome";
+import { attemptWords, reasonWords, retryWords } from "../outcome";
 import { duration, isolated, memory, moment, sentence, shortId, size } from "../words";
+import { act, actions, type Subject } from "./actions";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { facts, link, nothing, notice, section, table } from "./parts";
 import { api, executionOf, get, logOf, pages } from "./server";
-import { readOnly, session } from "./session";
+import { type Session, session } from "./session";
 import type { Job } from "./shapes";
 import { Tail } from "./tail";
-import { ago, lasting } from "./times";
+import { ago, ran } from "./times";
+import { isWhole, wholeExecution, wholeJob } from "./whole";
 
 /** How many of the job's newest executions are read: the attempts of this run are shown, as far as they are among these. */
 const EXECUTIONS = 60;
@@ -21,9 +22,10 @@ interface Facts {
   one: Execution;
   job: Job;
   why: Wait[];
-  /** Why this person may not stop it. */
-  barred: string | null;
+  who: Session;
 }
+
+const subjectOf = ({ job, one }: Facts): Subject => ({ job, one, verbs: ["stop-run"] });
 
 export function executionPage(task: string, jobId: string, id: string): Page {
   let shown: Facts | null = null;
@@ -33,18 +35,23 @@ export function executionPage(task: string, jobId: string, id: string): Page {
     title: task,
     events: { job: jobId },
     acts: {
-      async stop() {
-        if (shown) await stop(shown.job, shown.one);
+      async job(button) {
+        if (shown) await act(button, subjectOf(shown));
       },
     },
     async load() {
+      if (!isWhole(jobId) || !isWhole(id)) {
+        const whole = await wholeJob(task, jobId);
+        location.replace(pages.execution(task, whole, await wholeExecution(task, whole, id)));
+        return () => [];
+      }
       const [who, { execution: one }, { job }] = await Promise.all([
         session(),
         get<{ execution: Execution }>(executionOf(task, jobId, id)),
         get<{ job: Job }>(api.job(task, jobId, "", { perPage: String(EXECUTIONS) })),
       ]);
       const { waitingFor: why } = FINAL.has(one.status) ? { waitingFor: [] } : await get<{ waitingFor: Wait[] }>(`${executionOf(task, jobId, id)}/why`);
-      const facts = { one, job, why, barred: readOnly(who) };
+      const facts = { one, job, why, who };
       shown = facts;
       document.title = `${isolated(job.name ?? task)}, execution ${shortId(id)} · fastlane`;
       return () => draw(facts, tail);
@@ -65,7 +72,8 @@ function draw(shown: Facts, tail: Tail): HTMLElement[] {
   ];
 }
 
-function head({ one, job, barred }: Facts): HTMLElement {
+function head(shown: Facts): HTMLElement {
+  const { one, job, who } = shown;
   const { taskId, jobId, executionId } = one;
   return el(
     "div",
@@ -81,7 +89,7 @@ function head({ one, job, barred }: Facts): HTMLElement {
     el("h1", {}, "Execution ", el("code", { className: "id", title: `execution ${executionId}` }, shortId(executionId))),
     mark(one.status),
     link(logOf(taskId, jobId, executionId), "Log"),
-    el("div", { className: "actions", role: "group", "aria-label": "Actions" }, FINAL.has(one.status) ? null : stopButton(one, barred)),
+    actions(subjectOf(shown), who),
   );
 }
 
@@ -137,12 +145,6 @@ const numbered = (one: Execution) => (other: Execution): HTMLElement => {
   const words = `Attempt ${other.attempt}`;
   return other.executionId === one.executionId ? el("b", {}, words) : link(pages.execution(other.taskId, other.jobId, other.executionId), words);
 };
-
-function ran(one: Execution): Node | string {
-  const time = running(one);
-  if (time === null) return "";
-  return FINAL.has(one.status) ? duration(time) : lasting(one.startedAt!);
-}
 
 function times(one: Execution): HTMLElement {
   const by = one.requestedBy?.user ?? one.requestedBy?.address;

@@ -4,7 +4,7 @@ import { type Execution, FINAL, statusWords, type Wait } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, running } from "../outcome";
 import { count, duration, isolated, memory, moment, sentence, shortId } from "../words";
-import { act, actions, explained } from "./actions";
+import { act, actions, explained, ofJob } from "./actions";
 import { actorOf, BY_PEOPLE, changes } from "./changes";
 import { mark } from "./marks";
 import type { Page } from "./page";
@@ -12,11 +12,12 @@ import { isHeard, lateWords, notifications } from "./notifications";
 import { facts, link, nothing, notice, section, table } from "./parts";
 import { api, executionOf, get, logOf, pages, Refusal } from "./server";
 import { nextRuns } from "./runs";
-import { readOnly, session } from "./session";
-import type { Delivery, Event, EventPage, Job, JobRow, List, Resources, Schedule, Tick } from "./shapes";
+import { readOnly, type Session, session } from "./session";
+import type { Delivery, Event, EventPage, Job, List, Resources, Schedule, Tick } from "./shapes";
 import { strip } from "./strip";
 import { Tail } from "./tail";
-import { ago, lasting, until } from "./times";
+import { ago, ran, until } from "./times";
+import { isWhole, wholeJob } from "./whole";
 
 const EXECUTIONS = 60;
 const ROWS = 10;
@@ -25,8 +26,7 @@ const RAN = new Set(["started", "queued", "replaced"]);
 
 interface Facts {
   job: Job;
-  /** Why this person may not change it. */
-  barred: string | null;
+  who: Session;
   why: Wait[];
   ticks: Tick[];
   deliveries: Delivery[];
@@ -49,11 +49,14 @@ export const jobPage = (task: string, id: string): Page => {
   events: { job: id },
   acts: {
     async job(button) {
-      if (shown) await act(button, shown);
+      if (shown) await act(button, ofJob(shown));
     },
   },
   async load() {
-    if (!WHOLE.test(id)) return goToWhole(task, id);
+    if (!isWhole(id)) {
+      location.replace(pages.job(task, await wholeJob(task, id)));
+      return () => [];
+    }
     const [who, { job }, why, ticks, events] = await Promise.all([
       session(),
       get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
@@ -65,23 +68,11 @@ export const jobPage = (task: string, id: string): Page => {
     const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "due" || !job.nextRuns.length);
     const deliveries = await deliveriesOf(job).catch(refused);
     shown = job;
-    const facts = { job, barred: readOnly(who), why: waitsFor, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items };
+    const facts = { job, who, why: waitsFor, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items };
     return () => draw(facts, tail);
   },
   };
 };
-
-const WHOLE = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-/** Goes to the page of the only job of the task whose id ends so. Throws a Refusal. */
-async function goToWhole(task: string, end: string): Promise<() => HTMLElement[]> {
-  const { items } = await get<List<JobRow>>(api.allJobs({ task, query: end.toLowerCase(), perPage: "100" }));
-  const found = items.filter((one) => one.id.endsWith(end.toLowerCase()));
-  if (!found.length) throw new Refusal(404, `there is no job '${end}' in the task ${task}`);
-  if (found.length > 1) throw new Refusal(404, `${count(found.length)} jobs of the task ${task} have an id that ends with ${end}; write more of it`);
-  location.replace(pages.job(task, found[0]!.id));
-  return () => [];
-}
 
 /** The last messages about the job itself, and about its last execution that has ended. */
 async function deliveriesOf(job: Job): Promise<Delivery[]> {
@@ -94,10 +85,10 @@ async function deliveriesOf(job: Job): Promise<Delivery[]> {
   return found.flatMap(({ items }) => items).sort((one, other) => other.createdAt.localeCompare(one.createdAt)).slice(0, ROWS);
 }
 
-function draw({ job, barred, why, ticks, deliveries, events }: Facts, tail: Tail): HTMLElement[] {
+function draw({ job, who, why, ticks, deliveries, events }: Facts, tail: Tail): HTMLElement[] {
   const unstarted = ticks.filter((tick) => !RAN.has(tick.outcome));
   return [
-    head(job, barred),
+    head(job, who),
     ...troubles(job),
     ...(why.length ? [waits(why)] : []),
     el(
@@ -139,7 +130,8 @@ function troubles(job: Job): HTMLElement[] {
 /** Why an execution did not do its work; its status and its attempt stand beside that. */
 const reasonOf = (one: Execution): string => (reasonWords(one) ?? "").replace(/^(attempt \d+ of \d+ )?failed: /, "");
 
-function head(job: Job, barred: string | null): HTMLElement {
+function head(job: Job, who: Session): HTMLElement {
+  const barred = readOnly(who);
   return el(
     "div",
     { className: "title", "data-key": "title" },
@@ -155,8 +147,8 @@ function head(job: Job, barred: string | null): HTMLElement {
     link(logOf(job.taskId, job.id), "Log"),
     barred === null && link(pages.newJob({ edit: `${job.taskId}/${job.id}` }), "Edit"),
     barred === null && link(pages.newJob({ like: `${job.taskId}/${job.id}` }), "Another like this"),
-    actions(job, barred),
-    explained(job),
+    actions(ofJob(job), who),
+    explained(ofJob(job)),
   );
 }
 
@@ -221,12 +213,6 @@ function started(one: Execution): HTMLElement {
 function used({ usage }: Execution): string {
   const time = usage!.cpuSeconds === null ? null : `${duration(usage!.cpuSeconds * 1_000)} of CPU`;
   return [memory(usage!.memoryPeakBytes), time].filter(Boolean).join(" · ");
-}
-
-function ran(one: Execution): Node | string {
-  const time = running(one);
-  if (time === null) return "";
-  return FINAL.has(one.status) ? duration(time) : lasting(one.startedAt!);
 }
 
 /** The most memory that it used, beside what it may use. */

@@ -1,22 +1,23 @@
-// The pages that are lists: all tasks, all jobs, the jobs of a task, and the executions of all tasks.
+// The pages that are lists: all jobs, the jobs of a task, and the executions of all tasks. What all lists have in common.
 
-import { type Execution, FINAL, statusWords } from "../api";
+import { type Execution, statusWords } from "../api";
 import { el, the } from "../dom";
-import { reasonWords, running } from "../outcome";
-import { count, duration, sentence } from "../words";
+import { reasonWords } from "../outcome";
+import { count, sentence } from "../words";
 import { asked, choice, search } from "./filters";
 import { jobLink } from "./links";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { morphChildren } from "./morph";
+import { expected, heard } from "./notifications";
 import { link, nothing, table } from "./parts";
-import { api, get, logOf, pages, root } from "./server";
+import { api, get, logOf, pages } from "./server";
 import { readOnly, session } from "./session";
-import type { JobRow, List, Task } from "./shapes";
+import type { JobRow, List } from "./shapes";
 import { actOnTask, taskActions } from "./taskactions";
-import { ago, lasting, until } from "./times";
+import { ago, ran, until } from "./times";
 
-const PER_PAGE = "50";
+export const PER_PAGE = "50";
 const ANY = ["", "any"] as const;
 const TIMES = [ANY, ["1h", "the last hour"], ["24h", "the last 24 hours"], ["7d", "the last 7 days"]] as const;
 const EXECUTION_STATUSES = [
@@ -26,64 +27,6 @@ const EXECUTION_STATUSES = [
   ...["enqueued", "pulling", "running", "done", "failed", "timedout", "stopped", "expired"].map((one) => [one, statusWords(one)] as const),
 ] as const;
 const JOB_STATUSES = [ANY, ...["scheduled", "paused", "idle", "running", "enqueued", "done", "failed", "timedout", "stopped", "expired"].map((one) => [one, statusWords(one)] as const)];
-
-export function tasksPage(changed: () => void): Page {
-  return {
-    nav: "tasks",
-    title: "Tasks",
-    events: { kind: "job,task,execution" },
-    tools: [heading("Tasks"), search("query", "Search tasks", changed)],
-    async load() {
-      const query = asked();
-      const [list, states] = await Promise.all([
-        get<List<Task>>(query.query ? api.search({ perPage: PER_PAGE, ...query }) : api.tasks({ perPage: PER_PAGE, ...query })),
-        readStates(),
-      ]);
-      const columns = [
-        { title: "Task", is: "grow" as const, cell: (one: Task) => taskName(one, states) },
-        { title: "Jobs", is: "number" as const, cell: (one: Task) => count(one.jobsCount) },
-        { title: "Changed", is: "number" as const, cell: (one: Task) => ago(one.lastModifiedAt) },
-      ];
-      const empty = query.query
-        ? nothing(`No task has words that begin with “${query.query}”.`)
-        : nothing("There are no tasks yet. ", link(pages.newJob(), "Create a first job"), ", or see on the ", link(root, "overview"), " how to do so from a terminal.");
-      return () => drawList("Tasks", list, table("Tasks", columns, list.items, (one) => one.taskId), empty);
-    },
-  };
-}
-
-/** The statuses of jobs that a list of tasks shows, and how many jobs of each line of them are read for that at most. */
-const SHOWN_STATES = [
-  ["running", "pulling", "enqueued"],
-  ["failed", "timedout", "expired"],
-  ["paused", "scheduled"],
-] as const;
-const MOST_STATES = 100;
-
-type States = Map<string, Map<string, number>>;
-
-/** How many jobs of each task have each of these statuses. Those of a line that too many jobs have are left out: a part would mislead. */
-async function readStates(): Promise<States> {
-  const found: States = new Map();
-  const read = (statuses: readonly string[]): Promise<List<JobRow>> => get(api.allJobs({ status: statuses.join(","), perPage: String(MOST_STATES) }));
-  for (const { items, total } of await Promise.all(SHOWN_STATES.map(read))) {
-    for (const { taskId, status } of total > items.length ? [] : items) {
-      const ofTask = found.get(taskId) ?? new Map<string, number>();
-      found.set(taskId, ofTask.set(status, (ofTask.get(status) ?? 0) + 1));
-    }
-  }
-  return found;
-}
-
-function taskName(one: Task, states: States): HTMLElement {
-  const marks = [...(states.get(one.taskId) ?? [])].map(([status, jobs]) => mark(status, `${count(jobs)} ${statusWords(status)}`));
-  return el(
-    "div",
-    {},
-    el("span", { className: "name" }, link(pages.task(one.taskId), el("bdi", {}, one.taskId))),
-    marks.length > 0 && el("div", { className: "marks" }, ...marks),
-  );
-}
 
 export function taskPage(task: string, changed: () => void): Page {
   const actions = el("div", { className: "actions", role: "group", "aria-label": "Actions" });
@@ -95,10 +38,8 @@ export function taskPage(task: string, changed: () => void): Page {
     acts: { task: (button) => actOnTask(button, task) },
     async load() {
       const query = asked();
-      delete query.task; // it is in the links to the pages of jobs with a label
       if (!/^.+=/.test(query.label ?? "")) delete query.label;
-      const url = (query.label ? api.jobs : api.jobsOf)(task, { perPage: PER_PAGE, ...query });
-      const [who, list] = await Promise.all([session(), get<List<JobRow>>(url)]);
+      const [who, list] = await Promise.all([session(), get<List<JobRow>>(api.jobsOf(task, { perPage: PER_PAGE, ...query }))]);
       morphChildren(actions, taskActions(readOnly(who)));
       const empty =
         query.label || query.status
@@ -141,7 +82,7 @@ export function jobsPage(changed: () => void): Page {
 const jobColumns = (withTask: boolean) => [
   { title: "Status", cell: (one: JobRow) => link(pages.job(one.taskId, one.id), mark(one.status)) },
   { title: "Job", is: "grow" as const, cell: (one: JobRow) => named(one, withTask) },
-  { title: "Last run", wide: true, cell: lastRun },
+  { title: "Last run", wide: true, cell: (one: JobRow) => one.lastExecution && lastRun(one.lastExecution) },
   { title: "Next run", is: "number" as const, cell: (one: JobRow) => (one.nextRunAt ? until(one.nextRunAt) : "") },
 ];
 
@@ -182,6 +123,7 @@ function noJobs({ label, status }: Record<string, string>): string {
 // parts of rows
 
 function named(one: JobRow, withTask: boolean): HTMLElement {
+  const rules = [one.expectEvery !== null && el("span", {}, expected(one.expectEvery)), ...heard(one)].filter((part) => part !== false);
   return el(
     "div",
     {},
@@ -194,15 +136,18 @@ function named(one: JobRow, withTask: boolean): HTMLElement {
       one.schedule.description ? `${one.schedule.description} · ` : null,
       el("code", {}, one.command ?? one.image),
     ),
-    one.lastExecution && el("div", { className: "narrow" }, "Last run: ", lastRun(one)),
+    rules.length > 0 && el("div", { className: "rules" }, ...rules),
+    one.lastExecution && el("div", { className: "narrow" }, "Last run: ", lastRun(one.lastExecution)),
   );
 }
 
-function lastRun(one: JobRow): HTMLElement | null {
-  const last = one.lastExecution;
-  if (!last) return null;
-  return el("span", {}, mark(last.status), " ", ago(last.finishedAt ?? last.startedAt ?? last.createdAt));
-}
+/** When a run ended or began. */
+export const momentOf = (one: Run): string => one.finishedAt ?? one.startedAt ?? one.createdAt;
+
+export type Run = Pick<Execution, "status" | "finishedAt" | "startedAt" | "createdAt">;
+
+/** How the last run is, and since when. */
+export const lastRun = (last: Run): HTMLElement => el("span", {}, mark(last.status), " ", ago(momentOf(last)));
 
 /** Why it did not do its work. */
 function reasonOf(one: Execution): HTMLElement | null {
@@ -212,18 +157,12 @@ function reasonOf(one: Execution): HTMLElement | null {
 
 const commandOf = (one: Execution): HTMLElement => el("div", { className: "reason" }, el("code", {}, one.command ?? one.image));
 
-function ran(one: Execution): Node | string {
-  const time = running(one);
-  if (time === null) return "";
-  return FINAL.has(one.status) ? duration(time) : lasting(one.startedAt!);
-}
-
 // the list itself
 
 /** The title, with the length of the list. */
-const heading = (title: string): HTMLElement => el("h1", {}, el("bdi", {}, title), " ", el("small", { id: "count" }));
+export const heading = (title: string): HTMLElement => el("h1", {}, el("bdi", {}, title), " ", el("small", { id: "count" }));
 
-function drawList(title: string, list: List<unknown>, content: HTMLElement, empty: HTMLElement): HTMLElement[] {
+export function drawList(title: string, list: List<unknown>, content: HTMLElement, empty: HTMLElement): HTMLElement[] {
   const shown = list.items.length > 0;
   the("count").textContent = shown ? count(list.total) : "";
   return [

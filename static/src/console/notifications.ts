@@ -3,7 +3,7 @@
 import { el } from "../dom";
 import { count, duration, sentence } from "../words";
 import { facts, nothing, section, table } from "./parts";
-import type { Delivery, Job } from "./shapes";
+import type { Delivery, Job, JobRow } from "./shapes";
 import { ago, until } from "./times";
 
 const WHEN = {
@@ -17,13 +17,10 @@ const WHEN = {
 const STATES: Record<Delivery["state"], string> = { pending: "waits", delivered: "delivered", failed: "failed", held: "held back" };
 
 /** Whether anyone is told of anything. */
-export const isHeard = (job: Job): boolean => Object.keys(WHEN).some((list) => receiversOf(job, list as keyof typeof WHEN).length > 0);
+export const isHeard = (job: Job): boolean => job.receivers.length > 0;
 
-function receiversOf(job: Job, list: keyof typeof WHEN): string[] {
-  const known = job.receivers?.filter((one) => one.list === list);
-  if (known) return known.map((one) => `${one.receiver ?? "a webhook"}${one.ofPool ? " (its pool’s)" : ""}`);
-  return [...job.metadata.notify[list], ...job.spec.webhooks[list].map((webhook) => webhook.url ?? "a webhook")];
-}
+const receiversOf = (job: Job, list: keyof typeof WHEN): string[] =>
+  job.receivers.filter((one) => one.list === list).map((one) => `${one.receiver ?? "a webhook"}${one.ofPool ? " (its pool’s)" : ""}`);
 
 /** The receivers, and the last messages, the newest first. */
 export function notifications(job: Job, deliveries: readonly Delivery[]): HTMLElement {
@@ -56,6 +53,21 @@ function message(one: Delivery): HTMLElement {
     reason && el("div", { className: "reason" }, sentence(reason)),
     one.receiverPaused && el("div", { className: "reason" }, "Its receiver is paused: every attempt has failed for a day."),
   );
+}
+
+/** How often something should succeed, given in seconds. */
+export const expected = (seconds: number): string => `expected every ${duration(seconds * 1_000)}`;
+
+/** How many receivers hear of what goes wrong with a job of a list, or that nobody does. A job that runs once and that nobody expects has no
+ * mark where nobody hears of it: the person who posted it looks. */
+export function heard({ receivers, schedule, expectEvery }: JobRow): HTMLElement[] {
+  const { fails, finishes, late } = receivers;
+  const parts = [fails && `${count(fails)} of failures`, finishes && `${count(finishes)} of ends`, late && `${count(late)} of lateness`].filter(Boolean);
+  const unheard = [
+    schedule.kind === "cron" && !fails && !finishes && "nobody hears of failures",
+    expectEvery !== null && !late && "nobody hears when it is late",
+  ].filter((one) => one !== false);
+  return [...(parts.length ? [el("span", {}, `receivers: ${parts.join(", ")}`)] : []), ...unheard.map((words) => el("span", { className: "unheard" }, words))];
 }
 
 /** What it means to be late, and whether anyone hears of it. */

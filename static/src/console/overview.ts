@@ -8,11 +8,12 @@ import { day, sum, wrongIn } from "./history";
 import { byName, hostState, reasonOf } from "./hosts";
 import { jobLink } from "./links";
 import { mark } from "./marks";
+import { expected } from "./notifications";
 import type { Page } from "./page";
 import { command, link, nothing, notice, section, table } from "./parts";
 import { poolBars } from "./pools";
 import { api, get, logOf, pages, queryOf, root } from "./server";
-import type { History, Late, List, Status } from "./shapes";
+import type { History, LateJob, List, Status } from "./shapes";
 import { ago, lasting, now, until } from "./times";
 
 const UNDER_WAY = "enqueued,pulling,running";
@@ -126,8 +127,7 @@ function troubles(status: Status): HTMLElement[] {
     box.dataset.key = receiver;
     found.push(box);
   }
-  const late = status.jobs.late ?? [];
-  if (late.length) found.push(lateJobs(late));
+  if (status.jobs.late.length) found.push(lateJobs(status.jobs.late));
   return found;
 }
 
@@ -135,8 +135,8 @@ const MOST_FAILING = 3;
 const MOST_LATE = 5;
 
 /** The jobs that have not succeeded for too long, those that are late for longest first. */
-function lateJobs(late: readonly Late[]): HTMLElement {
-  const rows = late.slice(0, MOST_LATE).map((one) => el("li", {}, jobLink(one.taskId, one.jobId, one.name), " since ", ago(one.lateSince)));
+function lateJobs(late: readonly LateJob[]): HTMLElement {
+  const rows = late.slice(0, MOST_LATE).map((one) => el("li", {}, jobLink(one.taskId, one.jobId, one.name), " since ", ago(one.lateSince), one.expectEvery !== null && `, ${expected(one.expectEvery)}`));
   const words = late.length === 1 ? "A job is late" : `${count(late.length)}${late.length === 100 ? " or more" : ""} jobs are late`;
   const box = el("div", { className: "notice warn", "data-key": "late" }, el("div", {}, el("p", {}, el("b", {}, words)), el("ul", {}, ...rows)));
   if (late.length > MOST_LATE) box.append(link(pages.jobs({ late: "1" }), "All of them"));

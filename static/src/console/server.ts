@@ -63,12 +63,14 @@ export const api = {
   search: (query: Record<string, string>) => `${path("search")}${withQuery(query)}`,
   jobsOf: (task: string, query: Record<string, string>) => `${path("tasks", task, "jobs")}${withQuery(query)}`,
   executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,
-  /** Those of a task that have a label, too. */
-  jobs: (task: string, query: Record<string, string>) => `${path("jobs")}${withQuery({ task, ...query })}`,
 };
 
 /** The API's route of an execution. */
 export const executionOf = (task: string, job: string, execution: string): string => path("tasks", task, "jobs", job, "executions", execution);
+
+/** The API's list of a job's executions. */
+export const executionsOf = (task: string, job: string, query: Record<string, string>): string =>
+  `${path("tasks", task, "jobs", job, "executions")}${withQuery(query)}`;
 
 /** The WebSocket of an execution's log. */
 export const socketOf = (task: string, job: string, execution: string): URL =>

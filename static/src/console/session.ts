@@ -39,9 +39,15 @@ export const isVisitor = ({ needsLogin, user }: Session): boolean => needsLogin 
 /** Why this person may not change jobs; null if they may. */
 export const readOnly = ({ needsLogin, role }: Session): string | null => {
   if (!needsLogin || role === "run" || role === "admin") return null;
-  if (role === "trigger") return "Your role is trigger, which may not change jobs. Run and stop them by fastlane run-now and fastlane stop, or over HTTP.";
+  if (role === "trigger") return "Your role is trigger, which may run and stop jobs, and not change them.";
   return `Your role is ${role ?? "unknown"}, which may read and not change.`;
 };
+
+/** The buttons of a job that the role trigger may use. */
+const TRIGGERS = new Set(["run", "stop", "stop-run"]);
+
+/** Why this person may not use a button of a job; null if they may. */
+export const barring = (who: Session, verb: string): string | null => (who.role === "trigger" && TRIGGERS.has(verb) ? null : readOnly(who));
 
 /** Why this person may not change pools and hosts; null if they may. */
 export const administers = ({ needsLogin, role }: Session): string | null =>

@@ -1,6 +1,8 @@
 // Times that stay right while the page is open: how long ago, how long still, how long so far. The exact moment is in the title.
 
+import { type Execution, FINAL } from "../api";
 import { el } from "../dom";
+import { running } from "../outcome";
 import { duration, moment } from "../words";
 
 /** Milliseconds by which this machine's clock may differ from the server's before the difference counts. */
@@ -24,6 +26,13 @@ export const ago = (iso: string): HTMLTimeElement => time(iso, "ago");
 export const until = (iso: string): HTMLTimeElement => time(iso, "until");
 /** How long something has gone on that began at a moment, as `3 m 20 s`. */
 export const lasting = (iso: string): HTMLTimeElement => time(iso, "for");
+
+/** How long an execution ran, or has run so far; empty before its start. */
+export function ran(one: Execution): Node | string {
+  const time = running(one);
+  if (time === null) return "";
+  return FINAL.has(one.status) ? duration(time) : lasting(one.startedAt!);
+}
 
 function time(iso: string, manner: Manner): HTMLTimeElement {
   const at = Date.parse(iso);

@@ -5,6 +5,7 @@ import { asked } from "../filters";
 import type { Page } from "../page";
 import { api, exchangeTagged, Refusal } from "../server";
 import { session } from "../session";
+import { wholeJob } from "../whole";
 import { tidy } from "./body";
 import { Form, type Start } from "./form";
 import { parse } from "./json";
@@ -34,12 +35,13 @@ async function make(): Promise<HTMLElement> {
 
 const NO_JOB = "This address names no job: write like=TASK/ID or edit=TASK/ID.";
 
-/** A form that begins as this job is: TASK/ID; `change`: to change that job. Throws a Refusal. */
+/** A form that begins as this job is: TASK/ID, or TASK and a unique end of the id; `change`: to change that job. Throws a Refusal. */
 async function asJob(named: string, change: boolean): Promise<Start> {
   const end = named.lastIndexOf("/");
   const task = named.slice(0, Math.max(0, end));
-  const id = named.slice(end + 1);
-  if (["", ".", ".."].some((none) => task === none || id === none)) throw new Refusal(404, NO_JOB);
+  const idOrEnd = named.slice(end + 1);
+  if (["", ".", ".."].some((none) => task === none || idOrEnd === none)) throw new Refusal(404, NO_JOB);
+  const id = await wholeJob(task, idOrEnd);
   const { text, tag } = await exchangeTagged("GET", api.job(task, id, "", { perPage: "1" }));
   const job = parse(text).value.get("job");
   const definition = job instanceof Map ? job.get("definition") : null;
