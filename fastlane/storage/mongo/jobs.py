@@ -282,7 +282,7 @@ async def _ids_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[
 
 
 async def _first_readable(db: Database, wanted: OfJobs, ended: OfJobs | None = None, *, bounded: bool = False) -> dict[str, Execution]:
-    """The first of each job's executions that can be read, and has not ended since its id was found; those of ``ended`` had before.
+    """The first of each job's executions that can be read, and has not ended since its id was found. ``ended``: they had before.
     ``bounded``: raises Invalid when the specs are too large to hold."""
     left, found, size = dict(wanted), dict[str, Execution](), 1
     while left:
