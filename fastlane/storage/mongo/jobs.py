@@ -194,7 +194,7 @@ class MongoJobs:
         return await self._db.call(look)
 
     async def _whole(self, bounds: Mapping[str, JobBounds], under_way: OfJobs, others: Sequence[str]) -> dict[str, Execution]:
-        """The execution that stands for each of these jobs: of those under way, and of the other jobs the newest that has ended."""
+        """Reads the execution that stands for each of these jobs: the first under way, or for ``others`` the newest ended one."""
         ended = {row["_id"]: [row["execution"]] for row in await newest_ended(self._db, others)}
         return await _first_readable(self._db, {**under_way, **ended}, ended, bounded=len(bounds) > 1)
 
@@ -282,7 +282,7 @@ async def _ids_under_way(db: Database, bounds: Mapping[str, JobBounds]) -> dict[
 
 
 async def _first_readable(db: Database, wanted: OfJobs, ended: OfJobs | None = None, *, bounded: bool = False) -> dict[str, Execution]:
-    """The first of each job's executions that can be read, and has not ended since its id was found; those of ``ended`` had before.
+    """Reads the first readable execution of each job. One that ended after its id was found does not count, unless its job is in ``ended``.
     ``bounded``: raises Invalid when the specs are too large to hold."""
     left, found, size = dict(wanted), dict[str, Execution](), 1
     while left:
