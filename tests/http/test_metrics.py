@@ -277,7 +277,7 @@ async def test_the_rules_and_the_dashboard_ask_for_names_and_labels_that_are_the
         names = NAMED.findall(expression)
         assert names, expression
         labels = {"job", "instance"}.union(*(found[name] for name in names))
-        asked = {label.strip() for group in re.findall(r"(?:by|on) \(([^)]*)\)", expression) for label in group.split(",")}
+        asked = {label.strip() for group in re.findall(r"(?:by|on) \(([^)]+)\)", expression) for label in group.split(",")}
         asked |= set(re.findall(r"[{,]\s*([a-z_]+)\s*(?:=|!=|=~|!~)\"", expression))
         assert asked <= labels, (expression, asked - labels)
 
