@@ -346,7 +346,6 @@ def test_an_update_under_load_fails_no_request_and_loses_no_job(stack: Stack, cl
     there = {urlsplit(job["url"]).path for job in client.tasks.jobs(TASK)}
     assert there == set(load.accepted)
     assert len(there) == len(load.accepted)
-    client.tasks.delete(TASK, stop=True)
 
 
 @pytest.mark.repeated
