@@ -50,7 +50,7 @@ interface Row {
 
 const isText = (value: Json | undefined): value is string | undefined => value === undefined || typeof value === "string";
 
-/** Headers as lines, `Name: value`; null for what is none. */
+/** Headers as lines, `Name: value`; null when they cannot be shown so. */
 function lines(value: Json | undefined): string | null {
   if (value === undefined) return "";
   if (!(value instanceof Map)) return null;
