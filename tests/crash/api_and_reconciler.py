@@ -188,15 +188,19 @@ class UnqueuedLater(Repair):
 
 
 class LeftBehind(Repair):
-    """A first worker ended at the first trip; the reconciler of a second one falls at the next."""
+    """A first worker ended at the first trip; the reconciler of a second one falls at the next. (The first frees the slot while it removes
+    the service: at a seam of the removal the entry is taken away here, whichever came first.)"""
 
     def __init__(self) -> None:
         self.first = True
 
     async def fall(self, ground: Ground, trip: Trip) -> Process:
-        self.reconcile = 60.0 if self.first else 0.3
-        self.first = False
-        return await super().fall(ground, trip)
+        first, self.first = self.first, False
+        self.reconcile = 60.0 if first else 0.3
+        process = await super().fall(ground, trip)
+        if first and trip.seam == "before engine.remove":
+            await ground.queue.finish({row.id: 0 for row in await ground.executions()})
+        return process
 
 
 class Unsettled(LeftBehind, Missing):
