@@ -21,25 +21,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from croniter import croniter
 
 from fastlane.errors import quoted
-
-OTHER_WEEKS = "write the weekday alone, and let the command end at once in the other weeks"
+from fastlane.models.month_days import ORDINALS, DateRule, FromEnd, NthWeekday, WorkingDay, read_date, read_weekday
 
 WHOLE = {1: "* * * * *", 60: "@hourly", 1440: "@daily"}
 """What has a form of its own, by its minutes."""
 
 _EVERY = re.compile(r"@every\s+([0-9]{1,9})([smhd])", re.IGNORECASE | re.ASCII)
-_FORMS = (
-    (re.compile(r"\?"), "cron has no ?; write *"),
-    (re.compile(r".*#.*", re.DOTALL), f"cron has no # (the nth weekday of a month); {OTHER_WEEKS}"),
-    (re.compile(r"l|l-[0-9]+"), "cron has no L (the last day of a month); write 28, or 1 for the day after the last"),
-    (re.compile(r"(?:[0-7]|[a-z]{3})l"), f"cron has no L (the last weekday of a month); {OTHER_WEEKS}"),
-    (re.compile(r"(?:[0-9]+|l)w"), "cron has no W (the nearest working day); write the date alone, or mon-fri as the day of week"),
-)
-
-
-def item_advice(item: str) -> str | None:
-    """What to write instead of an item of a field, in lower case; None for an item that no other scheduler is known to read."""
-    return next((words for form, words in _FORMS if form.fullmatch(item)), None)
 
 
 def every_advice(text: str) -> str | None:
@@ -88,12 +75,14 @@ class FieldSpec:
     low: int
     high: int
     names: Mapping[str, int] = field(default_factory=dict)
+    counted: str = ""
+    """The forms of days that are counted within their month."""
 
     @property
     def forms(self) -> str:
         """The advice on what to write."""
         names = f" or {', '.join(self.names)}" if self.names else ""
-        return f"write numbers from {self.low} to {self.high}{names}, ranges (a-b), lists (a,b) or steps (*/n, a-b/n)"
+        return f"write numbers from {self.low} to {self.high}{names}, ranges (a-b), lists (a,b), steps (*/n, a-b/n){self.counted}"
 
 
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -103,15 +92,17 @@ WEEKDAYS = {name: number for number, name in enumerate(_WEEKDAY_NAMES)}
 FIELDS = (
     FieldSpec("minute", 0, 59),
     FieldSpec("hour", 0, 23),
-    FieldSpec("day of month", 1, 31),
+    FieldSpec("day of month", 1, 31, counted=", L (the last day), L-3, 15W (the nearest working day) or LW"),
     FieldSpec("month", 1, 12, MONTHS),
-    FieldSpec("day of week", 0, 7, WEEKDAYS),
+    FieldSpec("day of week", 0, 7, WEEKDAYS, counted=", fri#2 (the second Friday) or friL (the last one)"),
 )
+DATES, WEEK = FIELDS[2], FIELDS[4]
 
 
 @dataclass(frozen=True, slots=True)
 class CronFields:
-    """An expanded expression: the values of each field in order, Sunday as 0.
+    """An expanded expression: the values of each field in order, Sunday as 0. ``dates`` and ``nth`` are the days that are counted within
+    their month, of the fields of the date and of the weekday.
 
     ``either``: date and weekday are both restricted, so a day matches by one of them; otherwise it must match by both.
     ``fixed``: neither minute nor hour begins with ``*``, so the expression names times of day, each due once a day.
@@ -124,10 +115,13 @@ class CronFields:
     weekdays: frozenset[int]
     either: bool
     fixed: bool
+    dates: tuple[DateRule, ...] = ()
+    nth: tuple[NthWeekday, ...] = ()
 
     def on(self, day: date) -> bool:
         """Whether a day in one of the months matches."""
-        by_date, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        by_date = day.day in self.days or any(rule.on(day) for rule in self.dates)
+        by_weekday = day.isoweekday() % 7 in self.weekdays or any(rule.on(day) for rule in self.nth)
         return (by_date or by_weekday) if self.either else (by_date and by_weekday)
 
 
@@ -135,9 +129,12 @@ class CronFields:
 def parse_fields(text: str) -> CronFields:
     """Parses an expression. Raises ValueError, whose text says what to write instead."""
     parts = _split(text)
-    checked = [",".join(_item(spec, item) for item in part.split(",")) for spec, part in zip(FIELDS, parts, strict=True)]
-    expanded = croniter.expand(" ".join(checked))[0]
-    minutes, hours, days, months, weekdays = map(_numbers, FIELDS, expanded)
+    items = [[_item(spec, item) for item in part.split(",")] for spec, part in zip(FIELDS, parts, strict=True)]
+    plain = [[item for item in some if isinstance(item, str)] for some in items]
+    expanded = croniter.expand(" ".join(",".join(some) or "*" for some in plain))[0]
+    minutes, hours, days, months, weekdays = (
+        _numbers(spec, values) if some else () for spec, some, values in zip(FIELDS, plain, expanded, strict=True)
+    )
     return CronFields(
         minutes,
         hours,
@@ -146,6 +143,8 @@ def parse_fields(text: str) -> CronFields:
         frozenset(number % 7 for number in weekdays),
         either=not parts[2].startswith("*") and not parts[4].startswith("*"),
         fixed=not parts[0].startswith("*") and not parts[1].startswith("*"),
+        dates=tuple(item for item in items[2] if isinstance(item, FromEnd | WorkingDay)),
+        nth=tuple(item for item in items[4] if isinstance(item, NthWeekday)),
     )
 
 
@@ -173,10 +172,13 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _item(spec: FieldSpec, item: str) -> str:
-    """One item of a field's list, validated, in a form that croniter reads as cron does."""
-    if advice := item_advice(item.lower()):
-        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: {advice}")
+def _item(spec: FieldSpec, item: str) -> str | DateRule | NthWeekday:
+    """One item of a field's list, validated: a day that is counted within its month, or text in a form that croniter reads as cron does."""
+    if item == "?":
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: cron has no ?; write *")
+    counted = read_date(item) if spec is DATES else read_weekday(item, WEEKDAYS) if spec is WEEK else None
+    if counted is not None:
+        return counted
     match = _ITEM.fullmatch(item.lower())
     if match is None:
         raise ValueError(f"{quoted(item) if item else 'an empty item'} cannot be the {spec.name}; {spec.forms}")
@@ -285,13 +287,24 @@ def _days(fields: CronFields) -> str:
     by_date, by_weekday = len(fields.days) < 31, len(fields.weekdays) < 7
     if (not by_date and not by_weekday) or (fields.either and not (by_date and by_weekday)):
         return f"every day {months}" if months else ""
+    month = months.removeprefix("in ") if months.startswith("in ") else f"the month{months and ' '}{months}"
+    nth = _nth(fields)
+    on_nth = f"on {_listed(nth)} of {month}" if nth else ""
     if not by_date:
-        return f"{'every ' * (len(fields.weekdays) == 1)}{weekdays}{months and ' '}{months}"
-    days = _numbered("day", sorted(fields.days))
-    dates = f"on {days} of {months.removeprefix('in ')}" if months.startswith("in ") else f"on {days} of the month{months and ' '}{months}"
+        every = f"{'every ' * (len(fields.weekdays) == 1)}{weekdays}{months and ' '}{months}" if weekdays else ""
+        return ", and ".join(filter(None, (every, on_nth)))
+    numbers = [_numbered("day", sorted(fields.days))] if fields.days else []
+    dates = f"on {_listed([*numbers, *dict.fromkeys(rule.words for rule in fields.dates)])} of {month}"
     if not by_weekday:
         return dates
-    return f"{dates}, and every {weekdays}{months and ' '}{months}" if fields.either else f"{dates}, but only {weekdays}"
+    if fields.either:
+        return ", and ".join(filter(None, (dates, weekdays and f"every {weekdays}{months and ' '}{months}", on_nth)))
+    return f"{dates}, but only {_listed([*filter(None, [weekdays]), *nth])}"
+
+
+def _nth(fields: CronFields) -> list[str]:
+    """The weekdays that are counted within their month."""
+    return list(dict.fromkeys(f"the {ORDINALS[rule.nth]} {WEEKDAYS_IN_WORDS[rule.weekday]}" for rule in fields.nth))
 
 
 def _months(months: Sequence[int]) -> str:
@@ -303,8 +316,9 @@ def _months(months: Sequence[int]) -> str:
 
 
 def _weekdays(fields: CronFields) -> str:
-    """The weekdays, from Monday on."""
-    return _listed(_ranges(sorted((day - 1) % 7 for day in fields.weekdays), lambda day: WEEKDAYS_IN_WORDS[(day + 1) % 7]))
+    """The weekdays, from Monday on; empty when there are none."""
+    from_monday = sorted((day - 1) % 7 for day in fields.weekdays)
+    return _listed(_ranges(from_monday, lambda day: WEEKDAYS_IN_WORDS[(day + 1) % 7])) if from_monday else ""
 
 
 def _common_step(values: Sequence[int], size: int) -> int | None:

@@ -1,12 +1,12 @@
 """What a cron expression may be, what it means, and what those are told who write one wrongly."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from croniter import croniter
 from hypothesis import given, strategies as st
 
-from fastlane.models.cron import FIELDS, parse_fields
+from fastlane.models.cron import FIELDS, parse_fields, read_cron, ticks_between
 
 ALL_MINUTES = tuple(range(60))
 ALL_HOURS = tuple(range(24))
@@ -131,12 +131,20 @@ def test_an_alias_stands_for_five_fields(alias: str, text: str) -> None:
         ("*/60 * * * *", "write one from 1 to 59"),
         ("*/90 * * * *", "write one from 1 to 59"),
         ("0 */24 * * *", "write one from 1 to 23"),
-        ("0 0 L * *", "cannot be the day of month"),
-        ("0 0 15W * *", "cannot be the day of month"),
+        ("L * * * *", "cannot be the minute"),
+        ("0 0 * L *", "cannot be the month"),
+        ("0 0 L-31 * *", "'L-31' cannot be the day of month: no month is that long; write L-1 to L-30"),
+        ("0 0 0W * *", "'0W' cannot be the day of month: write a date from 1 to 31 before the W, or LW"),
+        ("0 0 32W * *", "write a date from 1 to 31 before the W"),
+        ("0 0 1-15W * *", "'1-15W' cannot be the day of month; write numbers from 1 to 31, ranges"),
         ("0 0 ? * *", "'?' cannot be the day of month"),
-        ("0 0 * * 5L", "cannot be the day of week"),
+        ("0 0 * * L", "cannot be the day of week"),
+        ("0 0 * * 8L", "'8L' cannot be the day of week: write a day from 0 to 7 or sun, mon"),
+        ("0 0 * * foo#1", "write a day from 0 to 7 or sun, mon"),
+        ("0 0 * * fri#6", "'fri#6' cannot be the day of week: write a number from 1 to 5 after the #"),
+        ("0 0 * * fri#0", "write a number from 1 to 5 after the #"),
         ("0 0 * * L5", "cannot be the day of week"),
-        ("0 0 * * 5#3", "'5#3' cannot be the day of week"),
+        ("0 0 5#3 * *", "'5#3' cannot be the day of month"),
         ("R * * * *", "cannot be the minute"),
         ("H * * * *", "cannot be the minute"),
         ("H(0-29)/10 * * * *", "cannot be the minute"),
@@ -225,7 +233,46 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
     if fields is None:
         assert "write" in said
     else:
-        assert all((fields.minutes, fields.hours, fields.days, fields.months, fields.weekdays))
+        assert all((fields.minutes, fields.hours, fields.days or fields.dates, fields.months, fields.weekdays or fields.nth))
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("0 0 L * *", ["2027-10-31", "2027-11-30", "2027-12-31", "2028-01-31", "2028-02-29"]),
+        ("0 0 l-1 2 *", ["2028-02-28"]),
+        ("0 0 L-30 * *", ["2027-10-01", "2027-12-01", "2028-01-01"]),
+        ("0 0 LW * *", ["2027-10-29", "2027-11-30", "2027-12-31", "2028-01-31", "2028-02-29"]),
+        ("0 0 1W * *", ["2027-10-01", "2027-11-01", "2027-12-01", "2028-01-03", "2028-02-01"]),  # 1 January 2028 is a Saturday
+        ("0 0 31w * *", ["2027-10-29", "2027-12-31", "2028-01-31"]),  # 31 October 2027 is a Sunday
+        ("0 0 20W 11 *", ["2027-11-19"]),  # a Saturday
+        ("0 0 21W 11 *", ["2027-11-22"]),  # a Sunday
+        ("0 0 * * fri#2", ["2027-10-08", "2027-11-12", "2027-12-10", "2028-01-14", "2028-02-11"]),
+        ("0 0 * * 5#5", ["2027-10-29", "2027-12-31"]),
+        ("0 0 * * SUNL", ["2027-10-31", "2027-11-28", "2027-12-26", "2028-01-30", "2028-02-27"]),
+        ("0 0 * 10 0#1,7l", ["2027-10-03", "2027-10-31"]),
+        ("0 0 L 10 mon#1", ["2027-10-04", "2027-10-31"]),
+        ("0 0 5,L 10 *", ["2027-10-05", "2027-10-31"]),
+        ("0 0 */2 10 fri#1,sun#1", ["2027-10-01", "2027-10-03"]),
+        ("0 0 */2 10 fri#2", []),
+    ],
+)
+def test_days_are_counted_within_their_month(text: str, days: list[str]) -> None:
+    fields = parse_fields(text)
+    every = [date(2027, 10, 1) + timedelta(days=number) for number in range(152)]
+    assert [str(day) for day in every if day.month in fields.months and fields.on(day)] == days
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("0 0 L * *", "0 0 l * *"), ("0 0 * * friL", "0 0 * * l5"), ("0 0 * * 2#3", "0 0 * * 2#3"), ("0 0 * * sun#5", "0 0 * * 0#5")],
+)
+def test_croniter_counts_the_same_days(ours: str, theirs: str) -> None:
+    """A second opinion, over twenty years. It has no working days."""
+    start = datetime(2026, 12, 1, tzinfo=UTC)
+    found = croniter(theirs, start)
+    expected = [int(found.get_next(float)) * 1000 for _ in range(80)]
+    assert list(ticks_between(read_cron(ours), int(start.timestamp()) * 1000, expected[-1], 100)) == expected
 
 
 def test_croniter_still_takes_a_range_of_one_for_the_whole_field() -> None:
@@ -244,8 +291,6 @@ def test_croniter_still_takes_a_range_of_one_for_the_whole_field() -> None:
         ("@every 1d", "@daily"),
         *((text, "*/5 * * * *") for text in ("@every 7m", "@every 90s", "@every 30s", "@every 7h", "@every 0s", "@every", "@every 1h30m")),
         ("0 0 ? * 1", None),
-        *((f"0 0 {day} * *", None) for day in ("L", "L-3", "LW", "15W")),
-        *((f"0 0 * * {day}", None) for day in ("L", "5L", "friL", "1#2", "MON#2")),
     ],
 )
 def test_forms_of_other_schedulers_are_told_what_to_write(text: str, instead: str | None) -> None:

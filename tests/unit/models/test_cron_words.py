@@ -37,6 +37,14 @@ from fastlane.models.cron import FIELDS, describe, parse_fields
         ("5,35 1,3,5,7 * * *", "At minutes 5 and 35 of hours 1, 3, 5 and 7 every day"),
         ("* 0-5,22-23 * * *", "Every minute from 00:00 to 05:59 and from 22:00 to 23:59"),
         ("*/30 */2 * * *", "Every 30 minutes of every second hour"),
+        ("0 2 L * *", "At 02:00, on the last day of the month"),
+        ("0 2 1,L-1 * *", "At 02:00, on day 1 and the last day minus 1 day of the month"),
+        ("0 2 L-3,LW 3 *", "At 02:00, on the last day minus 3 days and the last working day of March"),
+        ("0 2 15W 6-8 *", "At 02:00, on the working day nearest to day 15 of the month from June to August"),
+        ("0 2 * * fri#2", "At 02:00, on the second Friday of the month"),
+        ("0 2 * 5 mon,7L", "At 02:00, every Monday in May, and on the last Sunday of May"),
+        ("0 2 L * fri#5", "At 02:00, on the last day of the month, and on the fifth Friday of the month"),
+        ("0 2 */10 * mon,tue#1", "At 02:00, on days 1, 11, 21 and 31 of the month, but only Monday and the first Tuesday"),
     ],
 )
 def test_the_words_of_an_expression(text, words):
