@@ -182,8 +182,9 @@ class EventFilter:
     @property
     def sources(self) -> tuple[Source, ...]:
         """Where the wanted events are read from."""
-        on_host = self.host is not None or self.pool is not None
-        without = {Source.CREATED, Source.ENQUEUED} if on_host else {Source.CREATED} if self.execution_id is not None else set()
+        without = {Source.CREATED} if self.execution_id is not None else set()
+        without |= {Source.CREATED, Source.ENQUEUED} if self.host is not None or self.pool is not None else set()
+        without |= {Source.STARTED, Source.ENDED} if self.actor is not None else set()
         known = [source for source in SOURCES if source not in without]
         return tuple(source for source in known if not self.kinds or source in map(source_of, self.kinds))
 

@@ -46,6 +46,8 @@ MOST_AGES = 16
 """Ages of jobs' own rules for which ends are walked. Jobs with further ones wait for the walk over whole histories."""
 LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
+BEHIND, LESS_REST = 600_000, 4
+"""For how many milliseconds what goes has to be overdue so that the pruner rests only a fourth of that: more is made than removed then."""
 ONE = Window(1, 1)
 LOOKED_AT, LOGS = 1_000, 50
 """When all logs together are too large: the executions in one search for logs, and the logs that are removed before the size is measured
@@ -381,10 +383,11 @@ class Pruner:
             pass
 
     async def _gently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Takes a step, and rests for as long as it took, so that others write in between."""
+        """Takes a step, and rests for as long as it took, so that others write in between; or less when it is behind."""
         began = self._clock.now()
         answer = await step()
-        await self._clock.sleep(min((self._clock.now() - began) / 1000, LONGEST_REST))
+        rest = min((self._clock.now() - began) / 1000, LONGEST_REST)
+        await self._clock.sleep(rest / LESS_REST if self._late > BEHIND else rest)
         return answer
 
     async def _unless_faulty(self, step: Callable[[], Awaitable[T]], part: str, job_id: str | None = None) -> T | None:

@@ -14,16 +14,18 @@ import structlog
 from fastlane.clock import unless_cancelled
 from fastlane.errors import FastlaneError
 from fastlane.models.access import Requester
-from fastlane.models.event import LAG, LAST_RANK, Event, EventFilter, EventKind, Position, Source, Span, at
+from fastlane.models.event import LAG, LAST_RANK, Event, EventFilter, EventKind, Position, Span, at
 from fastlane.services.parts import Service, ServiceParts
+from fastlane.storage.base import Store
 from fastlane.streams.followers import CallerFollowsTooMany, TooManyFollowers
 
 AFTER_ALL = "~"
 """Sorts after every id."""
-MOST_AT_ONCE = 2_000
-"""Rows of a source that are read at once."""
 MOST_LOOKED_AT = 20_000
-"""Events that are read for one page. A page that would need more says where to go on, and may be short."""
+"""About how many events are read for one page. A page that would need more says where to go on, and may be short."""
+MOST_COMMANDS, FOR_A_LOOK = 10, 4
+"""Commands that a page may take on MongoDB: each look takes one, and one for each source that it reads; and how many have to be left for
+another look at several sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +65,58 @@ class EventReader(Service):
         return found, reached or now
 
     async def _found(self, wanted: EventFilter, way: Span, limit: int) -> tuple[list[Event], Position | None]:
-        """At least ``limit`` wanted events, if there are as many, and the position up to which the way was read (None: to its end)."""
-        found: list[Event] = []
-        looked_at, count = 0, min(MOST_AT_ONCE, limit + 1)
-        while True:
-            events, reached = await self._next(wanted.sources, way, count)
-            found += filter(wanted.takes, events)
-            looked_at += len(events)
-            if reached is None or len(found) >= limit or looked_at >= MOST_LOOKED_AT:
-                return found, reached
-            way, count = replace(way, first=reached), min(MOST_AT_ONCE, 4 * count)
+        """At least ``limit`` wanted events, if there are as many, and the position up to which the way was read (None: to its end).
 
-    async def _next(self, sources: Sequence[Source], way: Span, count: int) -> tuple[list[Event], Position | None]:
-        """The next events of all these sources, and the position up to which none is missing (None: to the end of the way)."""
-        events: list[Event] = []
-        ends: list[Position] = []
-        for rows in await unless_cancelled(asyncio.gather(*(self._store.events(source, way, count) for source in sources))):
-            events += rows
-            ends += [rows[-1].position] if len(rows) == count else []
-        end = (max if way.backwards else min)(ends, default=None)
-        within = [event for event in events if _is_between(event.position, way, end)]
-        return sorted(within, key=lambda event: event.position, reverse=way.backwards), end
+        The first look suffices when every event is wanted. The last one that there are commands for reads all that a page may look at."""
+        merged, count, left = MergedSources(self._store, wanted, way), limit + 1, MOST_COMMANDS
+        while True:
+            number = min(merged.open, left - 1)
+            left -= number + 1
+            is_last = left < min(FOR_A_LOOK, number + 1)
+            await merged.look(number, max(count, MOST_LOOKED_AT // max(1, number)) if is_last else count)
+            found = merged.found
+            if is_last or merged.reached is None or len(found) >= limit:
+                return found, merged.reached
+            count *= 4
+
+
+class MergedSources:
+    """The wanted events of all sources on a way. Each look goes on with the sources that were read least far."""
+
+    def __init__(self, store: Store, wanted: EventFilter, way: Span) -> None:
+        self._store, self._wanted, self._way = store, wanted, way
+        self._events: list[Event] = []
+        self._places = dict.fromkeys(wanted.sources, way.first)
+        """The sources that were not read to the end of the way, and up to where they were read."""
+
+    @property
+    def open(self) -> int:
+        """How many sources were not read to the end of the way."""
+        return len(self._places)
+
+    @property
+    def reached(self) -> Position | None:
+        """The position up to which no event is missing; None: the end of the way."""
+        return (max if self._way.backwards else min)(self._places.values(), default=None)
+
+    @property
+    def found(self) -> list[Event]:
+        """The wanted events up to there, in the order of the way."""
+        end = self.reached
+        within = [event for event in self._events if _is_between(event.position, self._way, end)]
+        return sorted(within, key=lambda event: event.position, reverse=self._way.backwards)
+
+    async def look(self, number: int, count: int) -> None:
+        """Reads ``count`` more rows of each of these ``number`` sources."""
+        sources = sorted(self._places, key=lambda source: self._places[source], reverse=self._way.backwards)[:number]
+        ways = [replace(self._way, first=self._places[source]) for source in sources]
+        reads = (self._store.events(source, way, count) for source, way in zip(sources, ways, strict=True))
+        for source, way, rows in zip(sources, ways, await unless_cancelled(asyncio.gather(*reads)), strict=True):
+            self._events += (event for event in rows if self._wanted.takes(event) and _is_between(event.position, way, None))
+            if len(rows) < count:
+                del self._places[source]
+            else:
+                self._places[source] = rows[-1].position
 
 
 def end_of(time: int) -> Position:

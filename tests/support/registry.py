@@ -71,8 +71,7 @@ class Registry:
 
     def __enter__(self) -> "Registry":
         self._folder = Path(tempfile.mkdtemp(prefix="registry-", dir=self._home))
-        command = [*self._inside, sys.executable, "-c", FREE_PORT, self._host]
-        port = subprocess.run(command, capture_output=True, check=True, text=True, timeout=PATIENCE).stdout.strip()
+        port = self.run([sys.executable, "-c", FREE_PORT, self._host]).strip()
         self.address = f"{self._host}:{port}"
         self._configure()
         self.start()
@@ -121,6 +120,10 @@ class Registry:
     def resume(self) -> None:
         """Undoes ``pause``."""
         self._signal(signal.SIGCONT)
+
+    def run(self, command: Sequence[str]) -> str:
+        """What a command prints that runs where the registry can be reached."""
+        return subprocess.run([*self._inside, *command], capture_output=True, check=True, text=True, timeout=PATIENCE).stdout
 
     def push(self, engine: str, name: str, content: str = "", *, image: str = IMAGE) -> Pushed:
         """Pushes ``image`` as ``NAME:TAG`` through an engine, labelled with ``content``: another content is another digest.

@@ -13,7 +13,6 @@ from functools import partial
 
 from pymongo import ReplaceOne, UpdateOne
 
-from fastlane.clock import unless_cancelled
 from fastlane.models.ids import nonce
 from fastlane.models.job import Execution, Task
 from fastlane.models.retention import Cuts, JobHistory, TaskHour
@@ -23,7 +22,7 @@ from fastlane.storage.base import Noted
 from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic
 from fastlane.storage.logs import logged
 from fastlane.storage.mongo import history
-from fastlane.storage.mongo.commits import complete_pending, delete_task, is_there, task_words
+from fastlane.storage.mongo.commits import complete_pending, delete_empty_tasks, is_there, task_words
 from fastlane.storage.mongo.database import Database, Document, Turns, read_url
 from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import CommittedRows, MongoJobs
@@ -46,8 +45,6 @@ from fastlane.storage.mongo.rows import (
 from fastlane.storage.records import Among, Part, Where
 from fastlane.storage.retention import SEEN, RetentionLogic, WholeJob
 
-TASKS_AT_ONCE = 16
-"""Tasks that are deleted concurrently with their last jobs."""
 A_FEW = 4
 """Executions, and ticks, of a job that has given out one number at most; it has more after retries and pauses."""
 _EXECUTIONS, _TICKS = replace(records.EXECUTIONS_OF_JOB, order=()), replace(records.TICKS_OF_JOB, order=())
@@ -99,12 +96,8 @@ class MongoRetention(RetentionLogic):
             return frozenset()
         gone = await self._written(lambda: _delete_jobs(self._db, going, now))
         tasks = sorted({job.row["task_id"] for job in going})
-        for start in range(0, len(tasks), TASKS_AT_ONCE):
-            await unless_cancelled(asyncio.gather(*(self._drop_task(id) for id in tasks[start : start + TASKS_AT_ONCE])))
+        await self._db.call(lambda: delete_empty_tasks(self._db, tasks))
         return gone
-
-    async def _drop_task(self, task_id: str) -> None:
-        await self._db.call(lambda: delete_task(self._db, task_id))
 
     async def log_bytes(self) -> int:
         return await self._db.call(lambda: self._db.size(CHUNKS))

@@ -1,5 +1,6 @@
-"""What each list, count and page of the API costs in commands, which go over the network: at most ``MOST``, however much is stored. (A few
-more or less follow from what is on the page. ``/status`` is a dozen lists and counts, and takes at most ``MOST_OF_STATUS``.)"""
+"""What each list, count and page of the API costs in commands, which go over the network: at most ``MOST``, however much is stored, and
+however little of it a filter takes. (A few more or less follow from what is on the page. ``/status`` is a dozen lists and counts, and takes
+at most ``MOST_OF_STATUS``.)"""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -20,7 +21,7 @@ MOST, MOST_OF_STATUS = 10, 12
 FEW, MANY = 150, 750
 """Rows like each of the first two of a collection. A server's first answer has 101, unless it is asked for more."""
 COPIED = ("tasks", "jobs", "ticks", "executions", "events", "deliveries")
-TOKENS = (token("admin", "fl_admin", "admin"), token("visitor", "fl_visitor", "read", "task"))
+TOKENS = (token("admin", "fl_admin", "admin"), token("visitor", "fl_visitor", "read", "task"), token("guest", "fl_guest", "read", "rare"))
 CALLERS = {"an administrator": bearer("fl_admin"), "a visitor": bearer("fl_visitor")}
 """The visitor may see the tasks whose ids begin with "task"."""
 
@@ -54,6 +55,10 @@ ROUTES: Mapping[str, str] = {
     "events of a kind": "/events?kind=job.run&perPage=20",
     "events of a task": "/events?task=task&perPage=20",
     "events of a job": "/events?job={job}&perPage=20",
+    "events of a user": "/events?actor=nobody&perPage=20",
+    "events of a host": "/events?host=10.0.0.9:2375&perPage=20",
+    "events of a pool": "/events?pool=small&perPage=20",
+    "events of a rare kind": "/events?kind=pool.paused,execution.stop&perPage=20",
 }
 
 
@@ -101,3 +106,6 @@ async def test_a_list_takes_a_few_commands_however_much_is_stored(recorded: tupl
     many = await costs(server, commands, job)
     allowed = {name: MOST_OF_STATUS if name.startswith("status") else MOST for name in many}
     assert {name: (few[name], many[name]) for name in many if not 0 < max(few[name], many[name]) <= allowed[name]} == {}
+    commands.clear()
+    page = await server.get("/events?perPage=20", headers=bearer("fl_guest"))
+    assert (page.json["items"], 0 < len(commands) <= MOST) == ([], True)

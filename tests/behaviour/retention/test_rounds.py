@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ from fastlane.scheduler import pruner as pruners
 from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
 from fastlane.storage.base import Noted
 from fastlane.storage.mongo.rows import META
-from tests.behaviour.retention.conftest import DAY, HOUR
+from fastlane.storage.retention_port import Swept
+from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE
 from tests.support.factories import first_of, new_job
 from tests.support.recorded_calls import Command, recorded_commands, recorded_statements
 from tests.support.stores import new_store
@@ -163,6 +165,31 @@ async def test_many_jobs_go_in_a_few_commits(virtual: VirtualFastlane) -> None:
             made.append(statements.count("COMMIT") + len(commands) - before)
         await store.close()
     assert made[1] <= made[0] + 10
+
+
+@pytest.mark.parametrize(("late", "rest"), [(MINUTE, 3.0), (HOUR, 1.5)])
+async def test_a_worker_that_is_behind_rests_less_between_two_steps(
+    virtual: VirtualFastlane, monkeypatch: pytest.MonkeyPatch, late: int, rest: float
+) -> None:
+    """Three steps of a second each. The first one finds how late it is."""
+    retention, rests = virtual.real_store.retention, list[float]()
+    delete, sleep = retention.delete_over, virtual.clock.sleep
+
+    async def slow(*arguments: Any) -> Swept:
+        virtual.clock.set(virtual.clock.now() + 1_000)
+        return await delete(*arguments)
+
+    async def noted(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(pruners, "TOGETHER", 1)
+    monkeypatch.setattr(retention, "delete_over", slow)
+    await ended(virtual, 3)
+    virtual.clock.set(virtual.clock.now() + 30 * DAY + late)
+    monkeypatch.setattr(virtual.clock, "sleep", noted)
+    assert (await Pruner(virtual.real_store, virtual.clock, POOLS, RULES).prune_all()).jobs == 3
+    assert sum(rests) == rest
 
 
 async def test_the_lag_is_how_long_what_goes_was_overdue_and_grows_while_rounds_fail(virtual: VirtualFastlane) -> None:
