@@ -61,6 +61,7 @@ COMMANDS = {
     "ps": CommandEntry("fastlane.cli.client.commands.listings:ps", "What runs and what waits.", LOOK),
     "tasks": CommandEntry("fastlane.cli.client.commands.listings:tasks", "All tasks.", LOOK),
     "jobs": CommandEntry("fastlane.cli.client.commands.listings:jobs", "Jobs, their schedules and how they are.", LOOK),
+    "failures": CommandEntry("fastlane.cli.client.commands.listings:failures", "The last failure of each job, and why.", LOOK),
     "ticks": CommandEntry("fastlane.cli.client.commands.listings:ticks", "What became of each due time of a job.", LOOK),
     "logs": CommandEntry("fastlane.cli.client.commands.logs:logs", "What a job writes.", LOOK),
     "events": CommandEntry("fastlane.cli.client.commands.events:events", "Who did what, and what fastlane did.", LOOK),

@@ -419,6 +419,25 @@ class Execution:
         return self.started_at is not None
 
 
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """The jobs of a task in short: how many have which stored status, how many are late, the first moment at which one of them runs next
+    (milliseconds), and the execution of the task that was due last."""
+
+    by_status: Mapping[str, int] = field(default_factory=dict)
+    late: int = 0
+    next_run: int | None = None
+    latest: Execution | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that failed: the failure that ended last, and how many of its executions failed."""
+
+    last: Execution
+    failures: int
+
+
 def by_standing(executions: Iterable[Execution], job: Job | JobBounds) -> list[Execution]:
     """A job's executions in the order in which they may give it its status: the newest under way that belongs to it (one that waits for
     others only when there are no others), the others under way, and then the newest that has ended."""

@@ -41,6 +41,16 @@ class WantedJobs:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedFailures:
+    """Selects failures: of the task ``task_id``, ended at ``since`` (milliseconds) or later, of tasks whose id matches ``visible`` (see
+    ``Wanted``)."""
+
+    task_id: str | None = None
+    since: int | None = None
+    visible: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class After:
     """Where a walk goes on: after the row with this ``key``. ``total`` is the number of rows when the walk began: they are counted once for
     each walk."""

@@ -22,9 +22,9 @@ from fastlane.models.event import Event, Source, Span
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, RunningContainer, Task
+from fastlane.models.job import Execution, ExpectedVersions, FailedJob, Job, JobBounds, RunningContainer, Task, TaskSummary
 from fastlane.models.log import Chunk, Head, Piece
-from fastlane.models.paging import JobPage, Page, Wanted, WantedJobs, Window
+from fastlane.models.paging import JobPage, Page, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.retention import HourCount, TaskHour, WantedHours
 from fastlane.models.status import Status
@@ -182,6 +182,10 @@ class JobStore(Protocol):
         changed last first. A word is a run of letters, digits and symbols (So of Unicode). Several in one of ``words`` must follow each
         other. Text without a word is ignored; without any word no task is found."""
 
+    async def task_summaries(self, task_ids: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+        """Each of these tasks in short at ``now``, one that does not exist, too. Looks at indexes of their jobs, and reads one execution of
+        each. Raises Invalid, which names ``perPage``, when the specs of these are too large to hold."""
+
     async def list_jobs(
         self, task_id: str, window: Window, *, statuses: frozenset[str] = frozenset(), label: tuple[str, str] | None = None
     ) -> JobPage:
@@ -199,7 +203,7 @@ class JobStore(Protocol):
 
 
 class ExecutionStore(Protocol):
-    """Executions. The two lists take a window and raise Invalid, like the lists of ``JobStore``."""
+    """Executions. The lists take a window and raise Invalid, like the lists of ``JobStore``."""
 
     async def insert(self, execution: Execution) -> bool:
         """Inserts a further attempt; False, and nothing written, when an execution has its id already. The job may have been deleted: the
@@ -273,6 +277,10 @@ class ExecutionStore(Protocol):
 
     async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
         """Executions of all jobs, the latest due first."""
+
+    async def list_failures(self, wanted: WantedFailures, window: Window) -> Page[FailedJob]:
+        """The jobs that failed, each with its last failure, the last end first. Looks at an index of failures, at the newest
+        ``pages.MOST_FAILURES`` of the wanted ones."""
 
 
 class LogStore(Protocol):

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from fastlane.models.job import Execution, Job, Task
-from fastlane.models.paging import After, JobPage, Key, Page, Row, Wanted, WantedJobs, Window
+from fastlane.models.job import Execution, FailedJob, Job, Task, TaskSummary
+from fastlane.models.paging import After, JobPage, Key, Page, Row, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick
 from fastlane.storage import records
@@ -108,6 +108,12 @@ class ListReader(Protocol):
     async def selected(self, wanted: Selection, window: Window, /) -> PagedRows[Any]:
         """Executions; or jobs, each with its stored status. ``window``: how far the page reaches."""
 
+    async def failures(self, tasks: Sequence[str] | None, since: int) -> PagedRows[FailedJob]:
+        """Jobs that failed, whose rows have the key (end of the last failure, job)."""
+
+    async def summaries(self, tasks: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+        """Tasks in short."""
+
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
         """Tasks, jobs and executions by status."""
 
@@ -157,6 +163,18 @@ class ListLogic:
             return await lists.selected(Selection(EXECUTIONS, sorted(wanted.statuses), tasks, wanted.since), window)
 
         return await self._page(window, select)
+
+    async def list_failures(self, wanted: WantedFailures, window: Window) -> Page[FailedJob]:
+        async def select(lists: ListReader) -> PagedRows[FailedJob]:
+            return await lists.failures(await _seen(lists, wanted.visible, wanted.task_id), wanted.since or 0)
+
+        return await self._page(window, select)
+
+    async def task_summaries(self, task_ids: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+        async def read(lists: ListReader) -> Mapping[str, TaskSummary]:
+            return await lists.summaries(task_ids, now) if task_ids else {}
+
+        return await self._listed(read)
 
     async def counts(self, visible: str | None = None) -> Counts:
         async def count(lists: ListReader) -> Counts:

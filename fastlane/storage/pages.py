@@ -16,6 +16,9 @@ the event loop for a millisecond for each 400 KiB."""
 FEW_TASKS, NEAR = 200, 1_000
 """Up to this many visible tasks, and this many rows into the list, each task is walked separately, and the walks are merged."""
 
+MOST_FAILURES = 100_000
+"""Failures that a list of failed jobs looks at, the newest ones: more than a job has in a day that fails every second."""
+
 LITERAL = re.compile(r"[A-Za-z0-9_/ -]*")
 FIRST_MARK, LAST_MARK = 0x300, 0x331
 """Combining marks. Inside a word they are left out, so that an accent counts as little when it is a character of its own."""

@@ -29,6 +29,7 @@ from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, Failure, Job, Spec, Task, Usage
+from fastlane.models.notify import FAILURES
 from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
@@ -276,6 +277,7 @@ AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
 UNDER_WAY: Condition[Execution] = Condition(_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
 ENDED: Condition[Execution] = Condition(_one_of(FINAL))
+FAILED: Condition[Execution] = Condition(_one_of(FAILURES))
 UNSETTLED: Condition[Execution] = Condition(
     f"settled = 0 AND {ENDED.sql}", "is_unsettled", lambda one: one.status in FINAL and not one.settled
 )
@@ -371,7 +373,10 @@ INDEXES: Sequence[Index[Any]] = tuple(one for one in list(globals().values()) if
 HOURS_OF_TASK = Index(HOURS, "hours_of_task", ("task_id",), ("hour", "pool"))
 HOURS_BY_AGE = Index(HOURS, "hours_by_age", (), ("hour",))
 EXECUTIONS_ENDED = Index(EXECUTIONS, "executions_ended", ("task_id", "status"), ("scheduled_for", "id"), where=ENDED)
-"""In SQLite alone. MongoDB has it without the condition, as ``executions_of_task_by_status``."""
+EXECUTIONS_FAILED = Index(EXECUTIONS, "executions_failed", (), ("finished_at", "id"), ("status", "job_id", "task_id"), FAILED)
+JOBS_NEXT_OF_TASK = Index(JOBS, "jobs_next_of_task", ("task_id",), ("next_tick", "id"), where=DUE)
+OF_SQLITE: Sequence[Index[Any]] = (EXECUTIONS_ENDED, EXECUTIONS_FAILED, JOBS_NEXT_OF_TASK)
+"""In SQLite alone. MongoDB has them with other fields and conditions, the first one as ``executions_of_task_by_status``."""
 
 
 def by_key(record: Record[Value]) -> Index[Value]:

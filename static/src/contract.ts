@@ -1,11 +1,33 @@
 // What the API answers, and the options of fastlane's commands: written from the server's declarations by tests/support/generated.py.
 
+/** Why an execution failed. */
+export interface Failure {
+  reason: "exit" | "oom" | "killed" | "image" | "rejected" | "unschedulable" | "host-lost" | "engine";
+  message: string;
+}
+
+/** An execution in brief. */
+export interface LastExecution {
+  executionId: string;
+  url: string;
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired";
+  failure: Failure | null;
+  createdAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  exitCode: number | null;
+}
+
 /** A task in a list. */
 export interface Task {
   taskId: string;
   createdAt: string;
   lastModifiedAt: string;
   jobsCount: number;
+  jobsByStatus: Record<string, number>;
+  lateJobs: number;
+  nextRunAt: string | null;
+  lastExecution: LastExecution | null;
   url: string;
 }
 
@@ -41,24 +63,6 @@ export interface Schedule {
   entries?: CronEntry[];
   overlap?: "allow" | "skip" | "queue" | "replace";
   catchUp?: "latest" | "none";
-}
-
-/** Why an execution failed. */
-export interface Failure {
-  reason: "exit" | "oom" | "killed" | "image" | "rejected" | "unschedulable" | "host-lost" | "engine";
-  message: string;
-}
-
-/** An execution in brief. */
-export interface LastExecution {
-  executionId: string;
-  url: string;
-  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired";
-  failure: Failure | null;
-  createdAt: string;
-  startedAt: string | null;
-  finishedAt: string | null;
-  exitCode: number | null;
 }
 
 /** How many webhooks and addresses get each kind of message about a job. Webhooks of its pool count where it has none of its own. */
@@ -678,6 +682,67 @@ export interface ExecutionDetail {
   task: Link;
   job: Link;
   execution: Execution;
+}
+
+/** An execution in a list. */
+export interface ExecutionRow {
+  executionId: string;
+  url: string;
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired";
+  failure: Failure | null;
+  createdAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  exitCode: number | null;
+  jobId: string;
+  taskId: string;
+  jobName: string | null;
+  queueJobId: string;
+  image: string;
+  imageDigest: string | null;
+  command: string | null;
+  parameters?: Record<string, string>;
+  attempt: number;
+  retries: number;
+  timeout: number | null;
+  expiresAt: string | null;
+  scheduledFor: string;
+  durationMs: number | null;
+  host: string | null;
+  node: string | null;
+  pool: string | null;
+  serviceId: string | null;
+  containerId: string | null;
+  logInfo: LogInfo;
+  usage: Usage | null;
+  stopRequestedAt: string | null;
+  requestedBy: Requester | null;
+  metadata: Place;
+  log?: string;
+  error?: string;
+  expectEvery: number | null;
+  receivers: ReceiverCounts;
+}
+
+/** A job of which executions failed. */
+export interface FailedJob {
+  taskId: string;
+  jobId: string;
+  failures: number;
+  lastFailure: ExecutionRow;
+}
+
+/** A page of jobs of which executions failed. */
+export interface FailedJobPage {
+  items: FailedJob[];
+  total: number;
+  page: number;
+  pages: number;
+  perPage: number;
+  hasNext: boolean;
+  hasPrev: boolean;
+  nextUrl: string | null;
+  prevUrl: string | null;
 }
 
 /** A host that cannot be used. */

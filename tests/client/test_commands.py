@@ -42,7 +42,12 @@ async def test_a_list_is_a_table_for_people(server, command_line):
     executions = await command_line("ps", "-a")
     assert "failed (3)" in executions.lines[1]
     assert len((await command_line("ps")).lines) == 1
-    assert "report\t" in (await command_line("tasks")).text
+    (row,) = (await command_line("failures")).lines[1:]
+    assert row.startswith(f"report/{failed['jobId'][-8:]}\tfailed (3)\t")
+    assert row.endswith("\texit code 3")
+    tasks = await command_line("tasks")
+    assert tasks.lines[0].split("\t") == ["TASK", "JOBS", "CHANGED", "NEXT", "LAST", "STATUSES"]
+    assert {line.split("\t")[0]: line.split("\t")[-1] for line in tasks.lines[1:]} == {"report": "1 failed", "backup": "1 scheduled"}
     assert len((await command_line("tasks", "back")).lines) == 2
     assert "0/10" in (await command_line("pools")).text
 
@@ -67,6 +72,7 @@ async def test_lists_say_how_often_a_job_is_to_succeed_and_who_is_told(server, c
     [
         (("ps", "-a"), "ExecutionRow"),
         (("tasks",), "Task"),
+        (("failures", "report", "--since", "24h"), "FailedJob"),
         (("jobs",), "JobRow"),
         (("jobs", "backup", "--status", "scheduled", "--label", "team=data"), "JobRow"),
         (("ticks", "report"), "Tick"),
@@ -75,7 +81,7 @@ async def test_lists_say_how_often_a_job_is_to_succeed_and_who_is_told(server, c
 )
 async def test_a_list_is_json_as_the_api_has_it(server, command_line, arguments, schema):
     await cron(server, labels={"team": "data"})
-    await server.run_to_end("report")
+    await server.run_to_end("report", code=3)
     rows = (await command_line(*arguments, "--json")).json
     assert rows
     for row in rows:

@@ -11,8 +11,8 @@ import pytest
 
 from fastlane.errors import NotFound
 from fastlane.models.cron import Cron
-from fastlane.models.job import Ending, Job, Spec, job_status
-from fastlane.models.paging import After, Wanted, WantedJobs, Window
+from fastlane.models.job import Ending, Execution, Job, Spec, job_status
+from fastlane.models.paging import After, Page, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import next_execution
@@ -78,6 +78,29 @@ async def fill_ticks(store: Store):
     return [tick.id for tick in sorted(ticks, key=lambda tick: (tick.due, tick.id), reverse=True)]
 
 
+async def fill_failures(store: Store):
+    """Jobs of two tasks that failed, some at one moment, one of them again and again after all others."""
+    last = []
+    for number in range(ROWS):
+        job = replace(new_job(f"t{number % 2}"), id=f"job-{number:02}")
+        _, execution = first_of(job)
+        await store.create(job, None, None)
+        for end in range(5_000, 5_060) if number == 0 else (2_000 + number // 2, 1_000):
+            execution = replace(execution, id=f"{number:02}-{end}", sequence=end, status=Status.FAILED, finished_at=end)
+            assert await store.insert(execution)
+            last.append((end, job.id, execution.id))
+    newest = {job: (end, job, id) for end, job, id in sorted(last)}
+    return [id for _, _, id in sorted(newest.values(), reverse=True)]
+
+
+def list_failures(wanted: WantedFailures):
+    async def read(store: Store, window: Window) -> Page[Execution]:
+        page = await store.list_failures(wanted, window)
+        return page.of([row.last for row in page.rows])
+
+    return read
+
+
 LISTS = {
     "tasks": (fill_tasks, lambda store, window: store.list_tasks(window)),
     "tasks that are visible": (fill_tasks, lambda store, window: store.list_tasks(window, visible="task-")),
@@ -96,6 +119,8 @@ LISTS = {
         fill_all_executions,
         lambda store, window: store.list_executions(Wanted(UNDER_WAY, task_id="t"), window),
     ),
+    "failed jobs": (fill_failures, list_failures(WantedFailures())),
+    "failed jobs of visible tasks": (fill_failures, list_failures(WantedFailures(since=2_000, visible="t"))),
     "executions since": (fill_all_executions, lambda store, window: store.list_executions(Wanted(since=0), window)),
 }
 

@@ -13,7 +13,7 @@ from fastlane.errors import FastlaneError
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import Ending, Execution, Job
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
-from fastlane.models.paging import Wanted, WantedJobs, Window
+from fastlane.models.paging import Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
@@ -107,7 +107,11 @@ class History:
         return lambda store: store.delete_task(task)
 
     def insert(self) -> Call:
-        following = next_execution(self.chance.choice(self.executions), due=self.now, now=self.now)
+        """No two with the same number, which have no order."""
+        following = self.chance.choice(self.executions)
+        numbers = {(one.job_id, one.sequence, one.attempt) for one in self.executions}
+        while (following.job_id, following.sequence, following.attempt) in numbers:
+            following = next_execution(following, due=self.now, now=self.now)
         self.executions.append(following)
         return lambda store: store.insert(following)
 
@@ -174,6 +178,8 @@ class History:
             "list_ticks": lambda store: store.list_ticks(job.id, window),
             "list_executions_of": lambda store: store.list_executions_of(job.id, window),
             "list_executions": lambda store: store.list_executions(wanted, window),
+            "list_failures": lambda store: store.list_failures(WantedFailures(wanted.task_id, wanted.since, visible), window),
+            "task_summaries": lambda store: store.task_summaries(sorted({*TASKS, "none"}), now),
             "execution": lambda store: store.execution(execution.id),
             "executions_of": lambda store: store.executions_of(job.id, 3, 1, statuses=statuses or None),
             "last_started": lambda store: store.last_started(job.id),

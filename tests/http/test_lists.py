@@ -134,6 +134,10 @@ async def test_tasks_are_listed_with_those_changed_last_first(server):
         "createdAt": iso(task.created_at),
         "lastModifiedAt": iso(task.modified_at),
         "jobsCount": 2,
+        "jobsByStatus": {"enqueued": 2},
+        "lateJobs": 0,
+        "nextRunAt": None,
+        "lastExecution": row["lastExecution"],
         "url": f"{server.base}/tasks/a/",
     }
     assert (await server.get(page["items"][1]["url"])).status == 200
@@ -241,6 +245,41 @@ async def test_executions_are_listed_in_full_with_the_latest_due_first(server):
     assert (await server.get(first["jobUrl"] + "executions")).json["items"] == [shown]
     since = iso((await server.execution(second)).scheduled_for)
     assert [row["executionId"] for row in (await server.get(f"/executions?since={quote(since)}")).json["items"]] == [second["executionId"]]
+
+
+async def test_the_failures_of_each_job_are_one_row_with_the_last_one(server):
+    other = await server.run_to_end("other", code=3)
+    noisy = await fill(server, executions=60, tasks=1)
+    page = (await server.get("/failures?since=1h")).json
+    assert page.keys() == {"items", *KEYS}
+    assert [(row["taskId"], row["jobId"], row["failures"]) for row in page["items"]] == [
+        ("history", noisy["jobId"], 1),
+        ("other", other["jobId"], 1),
+    ]
+    last = page["items"][1]["lastFailure"]
+    assert (last["exitCode"], last["status"], last["taskId"]) == (3, "failed", "other")
+    first = (await server.get("/failures?perPage=1")).json
+    assert [(row["taskId"], row["failures"]) for row in first["items"]] == [("history", 60)]
+    assert [row["taskId"] for row in (await server.get(first["nextUrl"])).json["items"]] == ["other"]
+    assert [row["taskId"] for row in (await server.get("/failures?task=other")).json["items"]] == ["other"]
+    assert (await server.get("/failures?task=none")).json["total"] == 0
+    answer = await server.get("/failures?since=soon&perPage=0&task=%00")
+    assert (answer.status, {fault["field"] for fault in answer.json["errors"]}) == (400, {"since", "perPage", "task"})
+
+
+async def test_a_list_of_tasks_says_in_short_how_their_jobs_are(server):
+    await server.run_to_end("report", code=3)
+    late = await server.enqueue("report", cron="0 2 * * *", expectEvery="1d")
+    job = await server.store.job(late["jobId"])
+    assert await server.store.advance(job, replace(job, late_since=server.clock.now() - 1), (), None)
+    for path in ("/tasks", "/search?query=report"):
+        (task,) = (await server.get(path)).json["items"]
+        assert (task["jobsCount"], task["jobsByStatus"], task["lateJobs"]) == (2, {"failed": 1, "scheduled": 1}, 1)
+        assert task["nextRunAt"] == (await server.get(late["jobUrl"])).json["job"]["nextRunAt"]
+        assert (task["lastExecution"]["status"], task["lastExecution"]["exitCode"]) == ("failed", 3)
+    await server.enqueue("empty", manual=True)
+    empty = (await server.get("/tasks?perPage=1")).json["items"][0]
+    assert (empty["jobsByStatus"], empty["nextRunAt"], empty["lastExecution"]) == ({"idle": 1}, None, None)
 
 
 async def test_every_fault_of_a_query_is_told_at_once(server):

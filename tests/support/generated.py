@@ -42,6 +42,7 @@ ROOTS = (
     "TickPage",
     "History",
     "ExecutionDetail",
+    "FailedJobPage",
     "Wait",
     "EventPage",
     "JobDeliveries",

@@ -6,7 +6,7 @@ from functools import partial
 
 from fastlane.models.event import Position, Source, Span, at
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
-from fastlane.models.paging import After, Wanted, WantedJobs, Window
+from fastlane.models.paging import After, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.retention import HOUR, Cuts, HourCount, JobHistory, TaskHour, WantedHours
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import claim
@@ -114,6 +114,10 @@ QUERIES: dict[str, Query] = {
     "list_executions of a task": lambda store: store.list_executions(Wanted(task_id="t", since=5), NEXT),
     "list_executions of a task, under way": lambda store: store.list_executions(Wanted(UNDER_WAY, "t"), NEXT),
     "list_executions of a task, ended": lambda store: store.list_executions(Wanted(FINAL, "t"), NEXT),
+    "list_failures": lambda store: store.list_failures(WantedFailures(since=5), PAGE),
+    "list_failures after": lambda store: store.list_failures(WantedFailures(), NEXT_JOB),
+    "list_failures of visible tasks": lambda store: store.list_failures(WantedFailures(since=5, visible="t"), NEXT_JOB),
+    "task_summaries": lambda store: store.task_summaries(["t", "u"], 5),
     "was_deleted": lambda store: store.was_deleted("e"),
     "host_load": lambda store: store.host_load("h", None, 1),
     "images_under_way": lambda store: store.images_under_way(),
@@ -153,7 +157,7 @@ QUERIES: dict[str, Query] = {
 HOURS = WantedHours(0, 10 * HOUR)
 CUTS = Cuts(5_000, 5_000, 10, 5_000)
 OLD = JobHistory("j", "t", INCARNATION, 1, 1, 5, to_come=False)
-PAGE, NEXT = Window(1, 10), Window(2, 10, After(50, (4_000, 1)))
+PAGE, NEXT, NEXT_JOB = Window(1, 10), Window(2, 10, After(50, (4_000, 1))), Window(2, 10, After(50, (4_000, "j")))
 
 
 async def advance(store: Store) -> None:

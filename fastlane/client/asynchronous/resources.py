@@ -169,6 +169,10 @@ class AsyncExecutions(AsyncResource):
         """The executions of all tasks or of one, the latest due first; ``since``: a time, or a duration ago (1h)."""
         return self._transport.rows(contract.LIST_EXECUTIONS, query={"task": task, "status": status, "since": since})
 
+    def failures(self, *, task: str | None = None, since: str | None = None) -> AsyncIterator[contract.FailedJob]:
+        """The jobs that failed, of all tasks or of one, each with its last failure, the last end first; ``since`` as in ``list``."""
+        return self._transport.rows(contract.LIST_FAILURES, query={"task": task, "since": since})
+
     def of_job(self, task: str, job: str) -> AsyncIterator[contract.ExecutionRow]:
         """The executions of a job, newest first."""
         return self._transport.rows(contract.LIST_EXECUTIONS_OF_JOB, {"task_id": task, "job_id": job})

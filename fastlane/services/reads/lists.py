@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from fastlane.errors import Fault, Invalid, NotFound
 from fastlane.models.access import Requester
 from fastlane.models.delivery import webhooks_of
-from fastlane.models.job import Execution, Job, Task, job_status
+from fastlane.models.job import Execution, Job, Task, TaskSummary, job_status
 from fastlane.models.log import STDERR, STDOUT, Head
 from fastlane.models.notify import Webhook
-from fastlane.models.paging import After, JobPage, Key, Page, Row, Wanted, WantedJobs, Window
+from fastlane.models.paging import After, JobPage, Key, Page, Row, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.pool import Pool
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
 from fastlane.models.tick import Tick
@@ -113,6 +113,22 @@ def from_whole_character(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedJobView:
+    """A job that failed: the failure that ended last, and how many of its executions failed."""
+
+    last: ExecutionView
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task with its jobs in short."""
+
+    task: Task
+    summary: TaskSummary
+
+
+@dataclass(frozen=True, slots=True)
 class TaskJobsView:
     """A task and a page of its jobs, newest first."""
 
@@ -140,13 +156,17 @@ class Lists(Service):
     """Reads pages of lists. Raises NotFound for a page past the end and for the list of a task or job that does not exist, and
     StoreDown."""
 
-    async def tasks(self, window: Window, visible: str | None = None) -> Page[Task]:
+    async def tasks(self, window: Window, visible: str | None = None) -> Page[TaskView]:
         """All tasks, most recently changed first."""
-        return _checked(await self._store.list_tasks(window, visible=visible))
+        return await self._in_short(_checked(await self._store.list_tasks(window, visible=visible)))
 
-    async def search(self, words: Sequence[str], window: Window, visible: str | None = None) -> Page[Task]:
+    async def search(self, words: Sequence[str], window: Window, visible: str | None = None) -> Page[TaskView]:
         """The tasks whose id contains all of these words or beginnings of words, most recently changed first."""
-        return _checked(await self._store.search_tasks(words, window, visible=visible))
+        return await self._in_short(_checked(await self._store.search_tasks(words, window, visible=visible)))
+
+    async def _in_short(self, page: Page[Task]) -> Page[TaskView]:
+        found = await self._store.task_summaries([task.id for task in page.rows], self._clock.now())
+        return page.of([TaskView(task, found[task.id]) for task in page.rows])
 
     async def task(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int] = ()) -> TaskJobsView:
         """A task with a page of its jobs, those with the wanted statuses and label. When they are too large for a page, tries these smaller
@@ -191,6 +211,12 @@ class Lists(Service):
         """Executions of all tasks or of one, the latest due first."""
         page = _checked(await self._store.list_executions(wanted, window))
         return await self._with_receivers(page)
+
+    async def failures(self, wanted: WantedFailures, window: Window) -> Page[FailedJobView]:
+        """The jobs that failed, each with its last failure, the last end first."""
+        page = _checked(await self._store.list_failures(wanted, window))
+        views = (await self._with_receivers(page.of([row.last for row in page.rows]))).rows
+        return page.of([FailedJobView(view, row.failures) for view, row in zip(views, page.rows, strict=True)])
 
     async def executions_of(self, task_id: str, job_id: str, window: Window) -> ExecutionsView:
         """A page of a job's executions."""

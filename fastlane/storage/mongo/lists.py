@@ -17,7 +17,8 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 from fastlane.clock import unless_cancelled
-from fastlane.models.job import Job, Task
+from fastlane.models.job import FailedJob, Job, Task, TaskSummary
+from fastlane.models.notify import FAILURES
 from fastlane.models.paging import Key, Row, Window
 from fastlane.models.status import Status
 from fastlane.storage import records
@@ -25,9 +26,9 @@ from fastlane.storage.base import Counts, StatusWalk
 from fastlane.storage.lists import JOBS as JOB_INDEXES, ListLogic, ListReader, PagedRows, Selection
 from fastlane.storage.mongo.commits import complete_pending, whole
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Filter, behind
-from fastlane.storage.mongo.jobs import complete_missing, walk
+from fastlane.storage.mongo.jobs import complete_missing, read_execution, walk
 from fastlane.storage.mongo.rows import EXECUTIONS, JOBS, LATE, TASKS, MongoRows, read, visible_tasks
-from fastlane.storage.pages import FEW_TASKS, Stretch, TextBudget, contains, words_of
+from fastlane.storage.pages import FEW_TASKS, MOST_FAILURES, Stretch, TextBudget, contains, words_of
 from fastlane.storage.records import LAST, Index, readable
 
 Answer = TypeVar("Answer")
@@ -114,6 +115,43 @@ class MongoListReader:
                 filter |= {status: {"$in": list(wanted.walked)}} if wanted.walked else {}
         found = MongoJobList if indexes is JOB_INDEXES else MongoList
         return found(self._db, Index(indexes.every.record, name, (), indexes.every.order), filter)
+
+    async def failures(self, tasks: Sequence[str] | None, since: int) -> PagedRows[FailedJob]:
+        of_tasks = {} if tasks is None else {"task_id": {"$in": list(tasks)}}
+        ended = {"status": {"$in": sorted(FAILURES)}, "finished_at": {"$gte": max(1, since), "$lte": LAST}}
+        return FailedJobs(self._db, {**ended, **of_tasks})
+
+    async def summaries(self, tasks: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+        """Each part is found in an index; of the latest executions, only those are read whole. (They are found in one step of each task:
+        see ``jobs.newest_ended``.)"""
+        wanted = {"task_id": {"$in": list(tasks)}}
+
+        def group(collection: str, filter: Filter, index: str, sums: Document, *before: Document) -> Awaitable[list[Document]]:
+            return self._db.group(collection, [{"$match": filter}, *before, {"$group": sums}], index)
+
+        is_over = {"$and": [{"$gt": ["$expiration", None]}, {"$lte": ["$expiration", {"$max": ["$next_tick", now]}]}]}
+        statuses, late, following, newest = await unless_cancelled(
+            asyncio.gather(
+                group(JOBS, wanted, "jobs_of_task_by_status", {"_id": {"task": "$task_id", "status": "$job_status"}, "jobs": _EACH}),
+                group(JOBS, {LATE: True, "created_at": ANY, **wanted}, "jobs_late_by_creation", {"_id": "$task_id", "jobs": _EACH}),
+                group(
+                    *(JOBS, {**wanted, "next_tick": {"$gt": 0, "$lte": LAST}}, "jobs_next_of_task"),
+                    {"_id": "$task_id", "next": {"$min": {"$cond": [is_over, None, "$next_tick"]}}},
+                ),
+                group(
+                    *(EXECUTIONS, wanted, "executions_of_task", {"_id": "$task_id", "execution": {"$first": "$_id"}}),
+                    {"$sort": {"task_id": -1, "scheduled_for": -1, "_id": -1}},
+                ),
+            )
+        )
+        rows = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in newest], bounded=True)
+        latest = {one.task_id: one for one in readable(list(rows.values()), read_execution)}
+        by_status: dict[str, dict[str, int]] = {}
+        for row in statuses:
+            if row["_id"].get("status") is not None:
+                by_status.setdefault(row["_id"]["task"], {})[row["_id"]["status"]] = row["jobs"]
+        late_of, next_of = {row["_id"]: row["jobs"] for row in late}, {row["_id"]: row["next"] for row in following}
+        return {id: TaskSummary(by_status.get(id, {}), late_of.get(id, 0), next_of.get(id), latest.get(id)) for id in tasks}
 
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
         await complete_pending(self._db)
@@ -241,6 +279,55 @@ class FoundTasks(TaskList):
     async def values(self, rows: Sequence[Any]) -> Sequence[Task]:
         whole = await self.db.with_ids(TASKS, [row["_id"] for row in rows])
         return await super().values([whole[row["_id"]] for row in rows if row["_id"] in whole])
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJobs:
+    """``PagedRows`` of jobs that failed, which are found along an index of failures, in nothing but that. ``filter``: the failures."""
+
+    db: Database
+    filter: Filter
+
+    @property
+    def forwards(self) -> bool:
+        return False
+
+    async def total(self) -> int:
+        async def count() -> int:
+            rows = await self._group({"$group": {"_id": "$job_id"}}, {"$count": "jobs"})
+            return int(rows[0]["jobs"]) if rows else 0
+
+        return await self.db.lengths.get(("failures", _digest(self.filter)), count, int)
+
+    async def after(self, key: Key, limit: int) -> Sequence[Any]:
+        first, second = key
+        behind = {"$or": [{"ended": {"$lt": first}}, {"ended": first, "_id": {"$lt": second}}]}
+        return await self._found(Stretch(0, limit), {"$match": behind})
+
+    async def part(self, stretch: Stretch) -> Sequence[Any]:
+        return await self._found(stretch)
+
+    def key(self, row: Any) -> Key:
+        return (row["ended"], row["_id"])
+
+    async def values(self, rows: Sequence[Any]) -> Sequence[FailedJob]:
+        whole = await self.db.with_ids(EXECUTIONS, [row["last"] for row in rows], bounded=True)
+        found = [row for row in rows if row["last"] in whole]
+        return readable(found, lambda row: FailedJob(read_execution(whole[row["last"]]), row["failures"]))
+
+    async def _found(self, stretch: Stretch, *where: Document) -> list[Document]:
+        jobs = {"_id": "$job_id", "ended": {"$first": "$finished_at"}, "last": {"$first": "$_id"}, "failures": _EACH}
+        direction = 1 if stretch.backwards else -1
+        page: list[Document] = [{"$sort": {"ended": direction, "_id": direction}}, {"$skip": stretch.skip}, {"$limit": stretch.size}]
+        rows = await self._group({"$group": jobs}, *where, *page)
+        return rows[::-1] if stretch.backwards else rows
+
+    async def _group(self, *stages: Document) -> list[Document]:
+        newest: list[Document] = [{"$match": self.filter}, {"$sort": {"finished_at": -1, "_id": -1}}, {"$limit": MOST_FAILURES}]
+        return await self.db.group(EXECUTIONS, [*newest, *stages], "executions_failed")
+
+
+_EACH = {"$sum": 1}
 
 
 def _digest(filter: Filter) -> bytes:

@@ -369,12 +369,14 @@ _OWN: Mapping[str, Sequence[IndexModel]] = {
     TASKS: (_index("tasks_by_word", "words"),),
     JOBS: (
         _index("jobs_by_label", "labels", "created_at", "_id", "task_id"),
+        _index("jobs_next_of_task", "task_id", "next_tick", "expiration", where={"next_tick": {"$gt": 0}}),
         _index("jobs_pending", PENDING, where={PENDING: True}),
         _index("jobs_gone", GONE_AT, seconds=WEEK),
     ),
     TICKS: (_index("ticks_of_job", "job_id", "incarnation", "due", "_id"),),
     EXECUTIONS: (
         _index("executions_of_task_by_status", "task_id", "status", "scheduled_for", "_id"),
+        _index("executions_failed", "status", "finished_at", "_id", "job_id", "task_id", where={"finished_at": {"$gt": 0}}),
         *(_of_task(one) for one in (records.EXECUTIONS_BY_CREATION, records.EXECUTIONS_BY_START, records.EXECUTIONS_BY_END)),
         _index("executions_uncounted", UNCOUNTED, where={UNCOUNTED: True}),
     ),

@@ -14,16 +14,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from fastlane.models.job import Job, Task
+from fastlane.models.job import FailedJob, Job, Task, TaskSummary
 from fastlane.models.paging import Key, Row, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage import records
 from fastlane.storage.base import Counts, StatusWalk
 from fastlane.storage.lists import EXECUTIONS, JOBS, ListLogic, ListReader, PagedRows, Selection
-from fastlane.storage.pages import Stretch, is_near
+from fastlane.storage.pages import MOST_FAILURES, Stretch, is_near
 from fastlane.storage.records import Index, Record, filled, readable
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.jobs import JOB_COLUMNS, visible_tasks
+from fastlane.storage.sqlite.jobs import JOB_COLUMNS, QUALIFIED, visible_tasks
 from fastlane.storage.sqlite.rows import as_json, bounded, fetched, with_any_text
 from fastlane.storage.sqlite.schema import AT_REST, UNDER_WAY as UNDER_WAY_SQL, is_over, job_status
 
@@ -114,6 +114,20 @@ class SqliteListReader:
         walks = _walks(wanted, each=is_near(window, len(tasks)))
         more = ("job_status",) if wanted.indexes is JOBS else ()
         return self._rows(wanted.indexes.of_task, walks, given, _total(wanted), more)
+
+    async def failures(self, tasks: Sequence[str] | None, since: int) -> PagedRows[FailedJob]:
+        return SqliteFailures(self._db, tasks is not None, {"tasks": as_json(tasks or ()), "since": since, "most": MOST_FAILURES})
+
+    async def summaries(self, tasks: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+        given = {"tasks": as_json(tasks), "now": now}
+        statuses: dict[str, dict[str, int]] = {}
+        for task, status, jobs in self._db.execute(_STATUSES_OF_TASKS, given).fetchall():
+            statuses.setdefault(task, {})[status] = jobs
+        late = dict(self._db.execute(_LATE_OF_TASKS, given).fetchall())
+        following = dict(self._db.execute(_NEXT_OF_TASKS, given).fetchall())
+        rows = with_any_text(self._db, lambda: bounded(self._db, _LATEST_OF_TASKS, given, records.EXECUTIONS.fields.index("spec")))
+        latest = {one.task_id: one for one in readable(rows, lambda row: records.EXECUTIONS.of(list(row)))}
+        return {id: TaskSummary(statuses.get(id, {}), late.get(id, 0), following.get(id), latest.get(id)) for id in tasks}
 
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
         if tasks is None:
@@ -207,6 +221,75 @@ class SqliteList:
         given = {**self._given, "first": key[0], "second": key[1], "skipped": stretch.skip, "size": stretch.size}
         spec = 2 + columns.index("spec") if "spec" in columns else None
         return sorted(with_any_text(self._db, lambda: bounded(self._db, query, given, spec)), key=self.key, reverse=True)
+
+
+_FAILED = records.EXECUTIONS_FAILED.name
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteFailures:
+    """``PagedRows`` of jobs that failed. A row is the end of the last failure, the job, how many failures there are, and the fields of that
+    execution. They are found along an index of failures, in nothing but that. ``of_tasks``: only of ``:tasks``."""
+
+    _db: sqlite3.Connection
+    _of_tasks: bool
+    _given: Values
+
+    @property
+    def forwards(self) -> bool:
+        return False
+
+    async def total(self) -> int:
+        query = f"{self._before}SELECT count(DISTINCT job_id) FROM ({self._newest}) AS found"
+        return int(self._db.execute(query, self._given).fetchone()[0])
+
+    async def after(self, key: Key, limit: int) -> Sequence[Any]:
+        return self._found(key, Stretch(0, limit))
+
+    async def part(self, stretch: Stretch) -> Sequence[Any]:
+        return self._found(BEFORE_ALL, stretch)
+
+    def key(self, row: Any) -> Key:
+        return (row[0], row[1])
+
+    async def values(self, rows: Sequence[Any]) -> Sequence[FailedJob]:
+        return readable(rows, lambda row: FailedJob(records.EXECUTIONS.of(list(row[3:])), row[2]))
+
+    @property
+    def _before(self) -> str:
+        return SEEN if self._of_tasks else ""
+
+    @property
+    def _newest(self) -> str:
+        """The failures that are looked at."""
+        of_tasks = f" AND task_id {IS_SEEN}" if self._of_tasks else ""
+        return f"""SELECT job_id, finished_at FROM executions INDEXED BY {_FAILED}
+            WHERE {records.FAILED.sql} AND finished_at >= :since{of_tasks} ORDER BY finished_at DESC, id DESC LIMIT :most"""
+
+    def _found(self, key: Key, stretch: Stretch) -> list[tuple[Any, ...]]:
+        direction = "ASC" if stretch.backwards else "DESC"
+        found = f"""SELECT max(finished_at) AS first, job_id AS second, count(*) AS failures FROM ({self._newest}) AS found GROUP BY job_id
+            HAVING (first, second) < (:first, :second) ORDER BY first {direction}, second {direction} LIMIT :size OFFSET :skipped"""
+        last = f"""SELECT max(id) FROM executions INDEXED BY {_FAILED}
+            WHERE {records.FAILED.sql} AND finished_at = found.first AND job_id = found.second"""
+        query = f"""{self._before}SELECT first, second, failures, {QUALIFIED} FROM ({found}) AS found
+            CROSS JOIN executions ON executions.id = ({last})"""
+        given = {**self._given, "first": key[0], "second": key[1], "skipped": stretch.skip, "size": stretch.size}
+        spec = 3 + records.EXECUTIONS.fields.index("spec")
+        return sorted(with_any_text(self._db, lambda: bounded(self._db, query, given, spec)), key=self.key, reverse=True)
+
+
+_STATUSES_OF_TASKS = f"""{SEEN}
+    SELECT task_id, job_status, count(*) FROM jobs INDEXED BY jobs_of_task_by_status
+        WHERE task_id {IS_SEEN} AND {AT_REST} GROUP BY task_id, job_status
+    UNION ALL SELECT task_id, job_status, count(*) FROM jobs INDEXED BY jobs_by_status
+        WHERE job_{UNDER_WAY_SQL} AND task_id {IS_SEEN} GROUP BY task_id, job_status"""
+_LATE_OF_TASKS = f"""{SEEN}SELECT task_id, count(*) FROM jobs INDEXED BY {records.JOBS_LATE_BY_CREATION.name}
+    WHERE {records.LATE.sql} AND task_id {IS_SEEN} GROUP BY task_id"""
+_NEXT_OF_TASKS = f"""{SEEN}SELECT task, (SELECT next_tick FROM jobs INDEXED BY {records.JOBS_NEXT_OF_TASK.name}
+    WHERE task_id = task AND next_tick IS NOT NULL AND NOT {is_over("max(next_tick, :now)")} ORDER BY next_tick LIMIT 1) FROM seen_tasks"""
+_LATEST_OF_TASKS = f"""{SEEN}SELECT {QUALIFIED} FROM seen_tasks CROSS JOIN executions ON executions.rowid = (SELECT rowid FROM executions
+    INDEXED BY executions_of_task WHERE task_id = seen_tasks.task ORDER BY scheduled_for DESC, id DESC LIMIT 1)"""
 
 
 def _phrases(words: Sequence[str]) -> str:

@@ -332,11 +332,12 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(27, 1, NEW_STATUS_RULE),
     Migration(28, 1, ("ALTER TABLE ticks ADD COLUMN entries TEXT",)),
     Migration(29, 1, ("ALTER TABLE executions ADD COLUMN node TEXT",)),
+    Migration(32, 1, (create_index(records.EXECUTIONS_FAILED), COMMIT, create_index(records.JOBS_NEXT_OF_TASK))),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version
 """The oldest version that is brought up to date, and the present one."""
 _TABLES = (create_table(record) for record in records.RECORDS)
-_INDEXES = (create_index(index) for index in (*records.INDEXES, records.EXECUTIONS_ENDED))
+_INDEXES = (create_index(index) for index in (*records.INDEXES, *records.OF_SQLITE))
 NEW = Migration(VERSION, 1, (*_TABLES, *_OWN_TABLES, *_INDEXES, *_TRIGGERS))
 """What makes a new file."""

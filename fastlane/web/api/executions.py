@@ -9,7 +9,7 @@ from fastlane.models.access import Requester
 from fastlane.models.job import Execution, FailureReason, Usage
 from fastlane.models.retention import HourCount
 from fastlane.models.status import Status
-from fastlane.services.reads.lists import ExecutionView, HistoryView
+from fastlane.services.reads.lists import ExecutionView, FailedJobView, HistoryView
 from fastlane.web.api import serializer as show
 from fastlane.web.api.notifications import RECEIVER_COUNTS
 from fastlane.web.api.serializer import LINK, Field, RenderContext, Serializer
@@ -164,6 +164,17 @@ EXECUTION_ROW = Serializer[ExecutionView](
 )
 
 EXECUTION_PAGE = show.page_of("ExecutionPage", "A page of executions.", EXECUTION_ROW)
+
+FAILED_JOB = Serializer[FailedJobView](
+    "FailedJob",
+    "A job of which executions failed.",
+    taskId=show.string(lambda view: view.last.execution.task_id, "Its task's id."),
+    jobId=show.uuid(lambda view: view.last.execution.job_id, "Its id."),
+    failures=show.integer(lambda view: view.failures, "How many of its executions failed in that time.", least=1),
+    lastFailure=show.nested(EXECUTION_ROW, lambda view: view.last, "The one of these that ended last."),
+)
+
+FAILED_JOB_PAGE = show.page_of("FailedJobPage", "A page of jobs of which executions failed.", FAILED_JOB)
 
 
 LATENESS = Serializer[HourCount](

@@ -1,16 +1,16 @@
 """Jobs in lists and in full, tasks, and the ticks of jobs, as answers show them. ``job`` has the fields of a job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastlane.clock import iso
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import Kind, Target
-from fastlane.models.job import Job, Task, next_runs
+from fastlane.models.job import Job, next_runs
 from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.schedule import CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
-from fastlane.services.reads.lists import JobDetail, JobView, TaskJobsView, TicksView
+from fastlane.services.reads.lists import JobDetail, JobView, TaskJobsView, TaskView, TicksView
 from fastlane.web.api import serializer as show
 from fastlane.web.api.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.job import DEFINITION, SPEC
@@ -109,15 +109,27 @@ JOB_ROW = Serializer[JobView](
 
 JOB_PAGE = show.page_of("JobPage", "A page of jobs.", JOB_ROW)
 
-TASK = Serializer[Task](
+
+def _by_status(view: TaskView) -> Mapping[str, int]:
+    """In the order of the statuses."""
+    counted = view.summary.by_status
+    return {str(status): counted[status] for status in JOB_STATUSES if status in counted}
+
+
+TASK = Serializer[TaskView](
     "Task",
     "A task in a list.",
-    taskId=show.string(lambda task: task.id, "The task's id."),
-    createdAt=show.timestamp(lambda task: task.created_at, "When its first job was made."),
-    lastModifiedAt=show.timestamp(lambda task: task.modified_at, "When a job of it was last made or changed."),
-    jobsCount=show.integer(lambda task: task.jobs_count, "How many jobs it has."),
-    url=show.url(lambda task, render: render.task_url(task.id), "Where its jobs are listed."),
+    taskId=show.string(lambda view: view.task.id, "The task's id."),
+    createdAt=show.timestamp(lambda view: view.task.created_at, "When its first job was made."),
+    lastModifiedAt=show.timestamp(lambda view: view.task.modified_at, "When a job of it was last made or changed."),
+    jobsCount=show.integer(lambda view: view.task.jobs_count, "How many jobs it has."),
+    jobsByStatus=show.mapping(_by_status, "How many of its jobs have which status, of those that any has.", values={"type": "integer"}),
+    lateJobs=show.integer(lambda view: view.summary.late, "How many of its jobs are late by their expectEvery."),
+    nextRunAt=show.timestamp(lambda view: view.summary.next_run, "The first next tick of its jobs.", null=True),
+    lastExecution=show.nested(LAST_EXECUTION, lambda view: view.summary.latest, "Its execution that was due last, in brief.", null=True),
+    url=show.url(lambda view, render: render.task_url(view.task.id), "Where its jobs are listed."),
 )
+
 
 TASK_PAGE = show.page_of("TaskPage", "A page of tasks.", TASK)
 

@@ -24,7 +24,7 @@ from fastlane.clock import iso
 from fastlane.models.job import Spec
 from fastlane.models.paging import Page
 from fastlane.redaction import redaction_of
-from fastlane.services.reads.lists import ExecutionView, JobDetail, JobView
+from fastlane.services.reads.lists import ExecutionView, FailedJobView, JobDetail, JobView, TaskView
 from fastlane.web.api.json_schema import JsonSchema, nullable
 from fastlane.web.http.query import ListUrl
 
@@ -397,7 +397,9 @@ def _takes_long(row: object) -> bool:
         return row.stdout is not None or row.execution.failure is not None or _is_long(row.execution.spec)
     if isinstance(row, JobView):
         return (row.latest is not None and row.latest.failure is not None) or _is_long(row.job.spec)
-    return False
+    if isinstance(row, TaskView):
+        return row.summary.latest is not None and row.summary.latest.failure is not None
+    return isinstance(row, FailedJobView)
 
 
 def _is_long(spec: Spec) -> bool:

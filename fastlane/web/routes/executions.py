@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.job import task_id_fault
-from fastlane.models.paging import Wanted
+from fastlane.models.paging import Wanted, WantedFailures
 from fastlane.models.retention import HOUR, MOST_HOURS
 from fastlane.models.status import Status
 from fastlane.web.api.actions import EXECUTION_STOPPED
 from fastlane.web.api.contract import Parameter, pages
 from fastlane.web.api.events import DELIVERIES, DELIVERY, JOB_DELIVERIES
-from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE, HISTORY
+from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE, FAILED_JOB_PAGE, HISTORY
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list, integer, text
 from fastlane.web.api.serializer import Listing
 from fastlane.web.handler import Handler
@@ -48,6 +48,26 @@ async def list_executions(handler: Handler) -> object:
         lambda: url.window(handler.query, default=handler.config.per_page),
     )
     page = await handler.services.lists.executions(Wanted(frozenset(map(Status, statuses)), task_id, since, handler.visible_tasks), window)
+    return Listing(url, page, page)
+
+
+FAILURE_FILTERS = {
+    "task": Parameter("Only failures of this task.", TASK_ID),
+    "since": Parameter(f"Only failures that ended at or after this time: {SINCE_WORDS}.", SINCE),
+}
+
+
+@route("GET", "/failures", "listFailures", FAILED_JOB_PAGE, query={**FAILURE_FILTERS, **pages()}, refusals=(404,))
+async def list_failures(handler: Handler) -> object:
+    """Each job of which executions failed, timed out or expired, with the failure that ended last; the last end first. However often
+    a job fails, it is one row. The newest 100,000 failures are looked at."""
+    url = ListUrl.of_query(f"{handler.base_url}/failures/", handler.query, visible=handler.visible_tasks)
+    task_id, since, window = read_all(
+        lambda: read_task(handler.query),
+        lambda: read_since(handler.query, handler.services.clock.now()),
+        lambda: url.window(handler.query, default=handler.config.per_page),
+    )
+    page = await handler.services.lists.failures(WantedFailures(task_id, since, handler.visible_tasks), window)
     return Listing(url, page, page)
 
 

@@ -142,9 +142,9 @@ function named(one: JobRow, withTask: boolean): HTMLElement {
 }
 
 /** When a run ended or began. */
-export const momentOf = (one: Run): string => one.finishedAt ?? one.startedAt ?? one.createdAt;
+const momentOf = (one: Run): string => one.finishedAt ?? one.startedAt ?? one.createdAt;
 
-export type Run = Pick<Execution, "status" | "finishedAt" | "startedAt" | "createdAt">;
+type Run = Pick<Execution, "status" | "finishedAt" | "startedAt" | "createdAt">;
 
 /** How the last run is, and since when. */
 export const lastRun = (last: Run): HTMLElement => el("span", {}, mark(last.status), " ", ago(momentOf(last)));

@@ -12,15 +12,12 @@ import { expected } from "./notifications";
 import type { Page } from "./page";
 import { command, link, nothing, notice, section, table } from "./parts";
 import { poolBars } from "./pools";
-import { api, get, logOf, pages, queryOf, root } from "./server";
-import type { History, LateJob, List, Status } from "./shapes";
+import { api, get, logOf, pages, root } from "./server";
+import type { FailedJob, History, LateJob, List, Status } from "./shapes";
 import { ago, lasting, now, until } from "./times";
 
 const UNDER_WAY = "enqueued,pulling,running";
 const ROWS = 8;
-/** Failures that are read at once, and pages of them at most: one job that fails all the time does not hide the others. */
-const FAILURES = 50;
-const MOST_PAGES = 5;
 const JOBS = 8;
 const WENT_WRONG = "failed,timedout,expired";
 const DAY = "24h";
@@ -29,16 +26,9 @@ interface Facts {
   status: Status;
   /** What runs, before what waits. */
   underWay: Execution[];
-  wrong: Wrong;
+  /** The jobs that failed in the last day, the last end first. */
+  wrong: List<FailedJob>;
   history: History;
-}
-
-/** The failures of the last day, of each job the one that ended last: the newest end first. */
-interface Wrong {
-  jobs: { last: Execution; times: number }[];
-  total: number;
-  /** Whether there are failures that were not looked at. */
-  isCut: boolean;
 }
 
 export const overview: Page = {
@@ -50,7 +40,7 @@ export const overview: Page = {
       get<Status>(api.status),
       list("pulling,running"),
       list("enqueued"),
-      readFailures(),
+      get<List<FailedJob>>(api.failures({ since: DAY, perPage: String(JOBS) })),
       get<History>(api.history),
     ]);
     const underWay = [...running.items, ...waiting.items].slice(0, ROWS);
@@ -58,24 +48,6 @@ export const overview: Page = {
     return () => (isEmpty(status) ? welcome(status) : draw(facts));
   },
 };
-
-async function readFailures(): Promise<Wrong> {
-  const byJob = new Map<string, { last: Execution; times: number }>();
-  let query: Record<string, string> | null = { status: WENT_WRONG, since: DAY, perPage: String(FAILURES) };
-  let total = 0;
-  for (let page = 0; query && page < MOST_PAGES && byJob.size < JOBS; page++) {
-    const list: List<Execution> = await get<List<Execution>>(api.executions(query));
-    for (const one of list.items) {
-      const known = byJob.get(one.jobId);
-      const last = known && endOf(known.last) >= endOf(one) ? known.last : one;
-      byJob.set(one.jobId, { last, times: (known?.times ?? 0) + 1 });
-    }
-    total = list.total;
-    query = queryOf(list.nextUrl);
-  }
-  const jobs = [...byJob.values()].sort((one, other) => endOf(other.last).localeCompare(endOf(one.last)));
-  return { jobs: jobs.slice(0, JOBS), total, isCut: query !== null };
-}
 
 const endOf = (one: Execution): string => one.finishedAt ?? one.scheduledFor;
 
@@ -186,23 +158,28 @@ function since(one: Execution): HTMLElement {
   return Date.parse(one.scheduledFor) > now() ? until(one.scheduledFor) : lasting(one.scheduledFor);
 }
 
-function failures({ wrong }: Facts): HTMLElement {
-  type Row = Wrong["jobs"][number];
+function failures({ wrong, history }: Facts): HTMLElement {
   const columns = [
-    { title: "Status", cell: ({ last }: Row) => link(logOf(last.taskId, last.jobId, last.executionId), mark(last.status)) },
-    { title: "Job", is: "grow" as const, cell: ({ last }: Row) => el("div", {}, nameOf(last), el("div", { className: "reason" }, reason(last))) },
-    { title: "Times", wide: true, is: "number" as const, cell: ({ times }: Row) => (times > 1 ? `${count(times)} times` : "once") },
+    { title: "Status", cell: ({ lastFailure: last }: FailedJob) => link(logOf(last.taskId, last.jobId, last.executionId), mark(last.status)) },
+    {
+      title: "Job",
+      is: "grow" as const,
+      cell: ({ lastFailure: last }: FailedJob) => el("div", {}, nameOf(last), el("div", { className: "reason" }, reason(last))),
+    },
+    { title: "Times", wide: true, is: "number" as const, cell: ({ failures: times }: FailedJob) => (times > 1 ? `${count(times)} times` : "once") },
     {
       title: "Last",
       is: "number" as const,
-      cell: ({ last, times }: Row) => el("div", {}, ago(endOf(last)), times > 1 && el("div", { className: "narrow" }, `${count(times)} times`)),
+      cell: ({ lastFailure: last, failures: times }: FailedJob) => el("div", {}, ago(endOf(last)), times > 1 && el("div", { className: "narrow" }, `${count(times)} times`)),
     },
   ];
-  const content = wrong.jobs.length
-    ? table("The last failure of each job in the last 24 hours", columns, wrong.jobs, ({ last }) => last.jobId)
+  const content = wrong.items.length
+    ? table("The last failure of each job in the last 24 hours", columns, wrong.items, ({ jobId }) => jobId)
     : nothing("Nothing failed in the last 24 hours.");
-  const more = wrong.total > wrong.jobs.length ? link(pages.executions({ status: WENT_WRONG, since: DAY }), `All ${count(wrong.total)}`) : null;
-  return section("Failures by job", more, content, wrong.isCut && nothing(`Only the last ${count(MOST_PAGES * FAILURES)} failures were looked at.`));
+  const failed = sum(history.hours, wrongIn);
+  const more = failed > wrong.items.length ? link(pages.executions({ status: WENT_WRONG, since: DAY }), `All ${count(failed)}`) : null;
+  const others = wrong.total - wrong.items.length;
+  return section("Failures by job", more, content, others > 0 && nothing(`${count(others)} more ${others === 1 ? "job" : "jobs"} failed before these.`));
 }
 
 /** Why it failed, as a sentence begins; the status itself stands beside it. */

@@ -63,6 +63,8 @@ export const api = {
   search: (query: Record<string, string>) => `${path("search")}${withQuery(query)}`,
   jobsOf: (task: string, query: Record<string, string>) => `${path("tasks", task, "jobs")}${withQuery(query)}`,
   executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,
+  /** Jobs that failed, each with its last failure. */
+  failures: (query: Record<string, string>) => `${path("failures")}${withQuery(query)}`,
 };
 
 /** The API's route of an execution. */

@@ -4,6 +4,7 @@ export type {
   Delivery,
   Event,
   EventPage,
+  FailedJob,
   History,
   HistoryHour,
   Host,

@@ -42,6 +42,8 @@ ROUTES: Mapping[str, str] = {
     "executions that run": "/executions?status=running&perPage=100",
     "executions of a task": "/executions?task=task&perPage=20",
     "executions of a task by status": "/executions?task=task&status=done&perPage=20",
+    "failures": "/failures?perPage=20",
+    "failures of a task": "/failures?task=task&since=24h&perPage=20",
     "executions of a job": "/tasks/task/jobs/{job}/executions?perPage=20",
     "ticks of a job": "/tasks/task/jobs/{job}/ticks?perPage=20",
     "deliveries of a job": "/tasks/task/jobs/{job}/deliveries",

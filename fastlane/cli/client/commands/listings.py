@@ -1,4 +1,4 @@
-"""The commands that list: ``ps``, ``tasks``, ``jobs``, ``ticks`` and ``pools``."""
+"""The commands that list: ``ps``, ``failures``, ``tasks``, ``jobs``, ``ticks`` and ``pools``."""
 
 import sys
 from itertools import islice
@@ -52,6 +52,12 @@ def _last(row: Any) -> str:
     return "" if last is None else f"{_ended(last)} {relative(last['finishedAt'] or last['startedAt'] or last['createdAt'])}"
 
 
+def _statuses(row: Any) -> str:
+    """How many jobs of a task have which status, and how many are late."""
+    counted = [f"{jobs} {status}" for status, jobs in row.get("jobsByStatus", {}).items()]
+    return ", ".join(counted + ([f"{row['lateJobs']} late"] if row.get("lateJobs") else []))
+
+
 def _expected(row: Any) -> str:
     """How often the job is to succeed, by its ``expectEvery``."""
     every = row.get("expectEvery")
@@ -82,11 +88,26 @@ EXECUTIONS = ListLayout(
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
 )
+FAILURES = ListLayout(
+    (
+        Column("JOB", _job, name=True),
+        Column("STATUS", lambda row: _ended(row["lastFailure"]), status=True),
+        Column("ENDED", lambda row: relative(row["lastFailure"]["finishedAt"])),
+        Column("TIMES", lambda row: row["failures"]),
+        Column("EXECUTION", lambda row: row["lastFailure"]["executionId"][-SHORT:]),
+        Column("NAME", lambda row: row["lastFailure"].get("jobName") or "", yields=5),
+        Column("WHY", lambda row: (row["lastFailure"]["failure"] or {}).get("message", ""), yields=9),
+    ),
+    lambda row: f"{row['taskId']}/{row['jobId']}",
+)
 TASKS = ListLayout(
     (
         Column("TASK", lambda row: row["taskId"], name=True),
         Column("JOBS", lambda row: row["jobsCount"], yields=1),
         Column("CHANGED", lambda row: relative(row["lastModifiedAt"])),
+        Column("NEXT", lambda row: relative(row.get("nextRunAt")), yields=2),
+        Column("LAST", lambda row: _last(row) if "lastExecution" in row else "", yields=3),
+        Column("STATUSES", _statuses, yields=4),
     ),
     lambda row: str(row["taskId"]),
 )
@@ -196,6 +217,28 @@ def tasks(words: tuple[str, ...], most: int, context: str | None, **form: Any) -
     with connect(context) as client:
         found = client.tasks.search(" ".join(words)) if words else client.tasks.list()
         show(TASKS, islice(found, most), OutputForm(**form))
+
+
+@click.command(cls=ClientCommand)
+@TASK
+@TASK_OPTION
+@click.option("--since", metavar="TIME", help="Only failures that ended since this time, or within this duration (1h).")
+@LAST
+@form_options
+@CONTEXT
+def failures(task: str | None, only: str | None, since: str | None, most: int, context: str | None, **form: Any) -> None:
+    """Lists the jobs that failed, each with its last failure, the last end first: of all tasks, or of one.
+
+    \b
+    Examples:
+      fastlane failures --since 24h
+      fastlane failures report
+      fastlane failures --format '{taskId}/{jobId} {failures}'
+    """
+    with connect(context) as client:
+        task = _task(task, only)
+        rows = list(islice(client.executions.failures(task=task, since=since), most))
+        show(FAILURES, rows or _nothing(client, task), OutputForm(**form))
 
 
 @click.command(cls=ClientCommand)

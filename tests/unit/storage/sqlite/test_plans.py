@@ -36,12 +36,14 @@ the rows of a page that was found, the tasks that a caller may see."""
 SORTED = (
     *("list_executions of visible tasks", "list_executions of visible tasks, ended", "uncleaned_by_host"),
     *("list_all_jobs of visible tasks", "list_all_jobs with a label", "images_under_way", "jobs_by_status of visible tasks"),
+    *("list_failures", "list_failures after", "list_failures of visible tasks", "task_summaries"),
     *("events enqueued of job", "events started of job", "events ended of job"),
 )
 """What sorts, of each visible task or of a label, the rows that the page may need; a bounded number of small rows, by their host; the
-names of the images under way, which are as few as what runs; and the executions of one job."""
+names of the images under way, which are as few as what runs; the jobs that failed;
+the statuses of the tasks of a page; and the executions of one job."""
 
-COVERED = ("uncleaned_by_host",)
+COVERED = ("uncleaned_by_host", "list_failures")
 """What finds all that it asks for in an index: to get at a column behind a row's spec, SQLite reads the spec."""
 
 PARTIAL = {
@@ -82,6 +84,10 @@ PARTIAL = {
     "list_executions of a task": "executions_of_task",
     "list_executions of a task, under way": "executions_by_status",
     "list_executions of a task, ended": "executions_ended",
+    "list_failures": "executions_failed",
+    "list_failures after": "executions_failed",
+    "list_failures of visible tasks": "executions_failed",
+    "task_summaries": "jobs_next_of_task",
     "running_containers": "executions_by_status",
     "running_containers of visible tasks": "executions_by_status",
     "unsettled": "executions_unsettled",

@@ -46,7 +46,7 @@ def test_each_field_of_a_value_has_its_column(path, record):
     assert sorted(column for column in columns if column not in OWN) == sorted(record.columns)
 
 
-@pytest.mark.parametrize("index", [*records.INDEXES, records.EXECUTIONS_ENDED], ids=lambda index: index.name)
+@pytest.mark.parametrize("index", [*records.INDEXES, *records.OF_SQLITE], ids=lambda index: index.name)
 def test_each_index_has_the_fields_and_the_condition_that_its_record_declares(path, index):
     db = connect(path, 5.0)
     (text,) = db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", (index.name,)).fetchone()

@@ -11,14 +11,14 @@ from fastlane.models.access import Requester
 from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret
 from fastlane.models.cron import Cron
 from fastlane.models.host import HostView, Uncleaned
-from fastlane.models.job import Execution, Failure, FailureReason, Job, RunningContainer, Spec, Task, Usage
+from fastlane.models.job import Execution, Failure, FailureReason, Job, RunningContainer, Spec, Task, TaskSummary, Usage
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.pool import RESTORED, HostRule, Pool
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.services.jobs import Preview
-from fastlane.services.reads.lists import ExecutionView, JobDetail, JobView, TaskJobsView, TicksView
+from fastlane.services.reads.lists import ExecutionView, FailedJobView, JobDetail, JobView, TaskJobsView, TaskView, TicksView
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.reads.status import HealthProblem, HealthReport, QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.services.reads.why import (
@@ -57,7 +57,7 @@ from fastlane.web.api.actions import (
     TicketFor,
     WaitedFor,
 )
-from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE
+from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE, FAILED_JOB_PAGE
 from fastlane.web.api.hosts import POOLS
 from fastlane.web.api.jobs import JOB_DETAIL, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
@@ -172,13 +172,15 @@ POOL_VIEWS = (
         paused=False,
     ),
 )
+SUMMARY = TaskSummary({"failed": 1, "enqueued": 2}, 1, NOW + 2, FAILED)
 ENQUEUED_JOB = Enqueued("a b", J, "t", E)
 ANSWERS = {
-    "tasks": (TASK_PAGE, listing(None, Task("a/ü", NOW, NOW + 1, 3))),
+    "tasks": (TASK_PAGE, listing(None, TaskView(Task("a/ü", NOW, NOW + 1, 3), SUMMARY))),
     "jobs of a task": (TASK_JOBS, listing(lambda page: TaskJobsView(Task("a b", NOW, NOW, 2), page), *JOB_ROWS)),
     "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED, NOW + 2), page, JOB.requested_by), FULL_VIEW, VIEW)),
     "execution": (EXECUTION_DETAIL, FULL_VIEW),
     "executions": (EXECUTION_PAGE, listing(None, VIEW)),
+    "failures": (FAILED_JOB_PAGE, listing(None, FailedJobView(VIEW, 2))),
     "ticks": (TICK_PAGE, listing(lambda page: TicksView(JOB, page), *TICKS)),
     "enqueued": (ENQUEUED, ENQUEUED_JOB),
     "scheduled": (ENQUEUED, replace(ENQUEUED_JOB, execution_id=None)),
