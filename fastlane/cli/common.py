@@ -17,9 +17,11 @@ from fastlane.errors import FastlaneError, Invalid
 T = TypeVar("T")
 
 
-def load_or_exit(role: Role, config: str | None, options: Mapping[str, str | None], *, serving: bool = True) -> LoadedSettings:
-    """Loads the settings; on faults, prints each and exits with 2. ``serving``: as ``load`` takes it."""
-    return _or_exit(lambda: load(role, options=_given(options), config=config, serving=serving))
+def load_or_exit(
+    role: Role, config: str | None, options: Mapping[str, str | None], *, serving: bool = True, files: bool = False
+) -> LoadedSettings:
+    """Loads the settings; on faults, prints each and exits with 2. ``serving``, ``files``: as ``load`` takes them."""
+    return _or_exit(lambda: load(role, options=_given(options), config=config, serving=serving, files=files))
 
 
 def load_paths_or_exit(names: Sequence[str], config: str | None, options: Mapping[str, str | None]) -> Mapping[str, Path | None]:

@@ -105,11 +105,11 @@ def worker(config: str | None, **options: str | None) -> None:
 
 def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> None:
     cwd = Path.cwd()
-    loaded = load_or_exit(role, config, options)
+    loaded = load_or_exit(role, config, options, files=True)
     given = {name: value for name, value in options.items() if value is not None}
 
     def read_pools() -> Any:
-        return load(role, cwd=cwd, options=given, config=config).settings.pools
+        return load(role, cwd=cwd, options=given, config=config, files=True).settings.pools
 
     if role != "api" or loaded.settings.processes == 1:
         alone = replace(loaded, settings=replace(loaded.settings, processes=1))

@@ -8,8 +8,9 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from environs import Env, FileAwareEnv
 from fastlane.config import legacy
 from fastlane.config.access import Access, AccessFiles, duplicate_names, fingerprint
 from fastlane.config.legacy import Deprecation
-from fastlane.config.pools import unprotected_policies
+from fastlane.config.pools import files_of, unprotected_policies
 from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Setting, Settings, way_in
 from fastlane.config.types import LAST_PORT, Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
@@ -27,7 +28,7 @@ from fastlane.models.schedule import show_duration
 
 FILE_NAME = "fastlane.toml"
 NOT_SETTINGS = re.compile(
-    r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID|ATTEMPT|SCHEDULED_FOR)$|SERVICE_|PORT_"
+    r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID|ATTEMPT|SCHEDULED_FOR)$|SERVICE_|PORT_[0-9]"
     r"|(URL|TOKEN|TOKEN_FILE|USER|PASSWORD|CA_FILE|CONTEXT)$)"
 )
 """Variables with our prefix that are not settings: for tests, in every container, for the commands that find a server, and what Kubernetes
@@ -68,10 +69,12 @@ def load(
     options: Mapping[str, str] | None = None,
     config: str | None = None,
     serving: bool = True,
+    files: bool = False,
 ) -> LoadedSettings:
     """Loads the settings of a command: from its ``options`` (by the setting's name), the environment, and a file. The file is ``config``,
     else the one that FASTLANE_CONFIG names, else ``fastlane.toml`` in ``cwd`` if it exists. Raises Invalid with every fault. ``serving``:
     whether the command serves HTTP, so that the rules for access are checked.
+    ``files``: whether the command uses the files that settings name, so that each one has to be there.
     """
     invocation = _invocation(role, cwd)
     named = config or os.environ.get("FASTLANE_CONFIG")
@@ -84,6 +87,8 @@ def load(
     _check_combinations(role, values, faults)
     if serving and role != "worker" and values.get("users") == values.get("tokens") == ():
         faults += unprotected_policies(values.get("pools", ())) or _anonymous_access(values)
+    if files:
+        faults += _file_faults(role, values, {"pools": "DOCKER_CERT_PATH"} | {name: raw.place for name, raw in written.items()})
     if faults:
         raise Invalid(faults)
     origins = dict.fromkeys(NAMES, "default") | ({"pools": "DOCKER_HOST"} if invocation.docker_host else {})
@@ -186,7 +191,7 @@ def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Faul
         renew = show_duration(values["renew"])
         faults.append(Fault("lease", f"must be at least twice renew ({renew}), or leases run out between renewals"))
     faults += _log_faults(values)
-    faults += _port_faults(values)
+    faults += _port_faults(role, values)
     faults += _names_of_two(values)
     if (values.get("tls_certificate") is None) is not (values.get("tls_key") is None) and {"tls_certificate", "tls_key"} <= values.keys():
         missing, given = sorted(("tls_certificate", "tls_key"), key=lambda name: values[name] is not None)
@@ -201,11 +206,55 @@ def _log_faults(values: Mapping[str, Any]) -> list[Fault]:
     return [Fault("max_total_log_bytes", f"must be at least max_log_bytes ({show_size(one)}), which one execution may store")]
 
 
-def _port_faults(values: Mapping[str, Any]) -> list[Fault]:
+def _port_faults(role: Role, values: Mapping[str, Any]) -> list[Fault]:
     port, count = values.get("metrics_port"), values.get("processes", 1)
-    if port is None or port + count - 1 <= LAST_PORT:
+    if port is None:
         return []
-    return [Fault("metrics_port", f"must be at most {LAST_PORT + 1 - count}, because each of {count} processes takes a port")]
+    if port + count - 1 > LAST_PORT:
+        return [Fault("metrics_port", f"must be at most {LAST_PORT + 1 - count}, because each of {count} processes takes a port")]
+    taken = values.get("port", 0)
+    if role == "worker" or not port or not port <= taken < port + (count if role == "api" else 1) or not _overlap(values):
+        return []
+    several = f"is {port}, and {count} processes take the ports up to {port + count - 1}"
+    words = f"is {port}, which is `port`, too" if port == taken else several
+    free = taken + 1 if taken + count <= LAST_PORT else taken - count
+    return [Fault("metrics_port", f"{words}; `port` is {taken}: write another one, such as {free}")]
+
+
+def _overlap(values: Mapping[str, Any]) -> bool:
+    """Whether one port cannot be served for both on their addresses."""
+    one, other = (ip_address(values.get(name, LOOPBACK)) for name in ("listen", "metrics_listen"))
+    return one == other or one.is_unspecified or other.is_unspecified
+
+
+OWN_FILES: Mapping[str, Sequence[Role]] = {
+    "tls_certificate": ("up", "api"),
+    "tls_key": ("up", "api"),
+    "smtp_ca": ("up", "worker"),
+}
+"""The settings that name a file, and the commands that use it."""
+
+
+def _file_faults(role: Role, values: Mapping[str, Any], places: Mapping[str, str]) -> list[Fault]:
+    """The faults of files that this command uses and cannot read. An API server reaches no engine, so it needs no files of pools.
+    ``places``: what a fault names in place of a setting, by the setting."""
+    named = [(name, "", values[name]) for name, roles in OWN_FILES.items() if role in roles and values.get(name) is not None]
+    if role != "api":
+        named += [("pools", f"{part} of pool {pool!r} ", path) for pool, part, path in files_of(values.get("pools", ()))]
+    return [Fault(places.get(name, name), f"{part}names {path}, {why}") for name, part, path in named if (why := _unreadable(path))]
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why a file cannot be read, and what to do; None if it can. It is not opened: it may be a pipe."""
+    try:
+        if path.is_dir():
+            return "which is a folder; name a file in it"
+        path.stat()
+    except FileNotFoundError:
+        return "which does not exist; create it, or correct the path"
+    except (OSError, ValueError) as error:
+        return f"which cannot be read ({getattr(error, 'strerror', None) or error}); correct the path, or the rights of its folders"
+    return None if os.access(path, os.R_OK) else "which this user may not read; change its owner or its mode"
 
 
 def _mail_faults(values: Mapping[str, Any]) -> list[Fault]:
@@ -262,8 +311,15 @@ def _from_environment(faults: list[Fault]) -> dict[str, _RawValue]:
     written = _from_variables(SETTINGS, faults) | _legacy_variables()
     known = {setting.variable for setting in SETTINGS} | {f"{setting.variable}_FILE" for setting in SETTINGS if setting.secret}
     ours = (name for name in sorted(os.environ) if name.startswith(PREFIX) and not NOT_SETTINGS.match(name))
-    faults += [Fault(name, unknown(name, known, PREFIX)) for name in ours if name not in known]
+    faults += [Fault(name, _unknown_variable(name, known)) for name in ours if name not in known]
     return written
+
+
+def _unknown_variable(name: str, known: Collection[str]) -> str:
+    plain = name.removesuffix("_FILE")
+    if plain != name and plain in known:
+        return f"is not a setting: only secrets are read from a file; set {plain} itself"
+    return unknown(name, known, PREFIX)
 
 
 def _legacy_variables() -> dict[str, _RawValue]:

@@ -77,10 +77,16 @@ def read_retention(value: object) -> Retention:
 
 def _or_none(read: Callable[[object], int], show: Callable[[int], str] = str) -> SettingType:
     """The type of a value, or of the word for no rule."""
-    return SettingType(
-        lambda value: None if isinstance(value, str) and value.strip().lower() == NONE else read(value),
-        lambda value: NONE if value is None else show(value),
-    )
+
+    def read_or_none(value: object) -> int | None:
+        if isinstance(value, str) and value.strip().lower() == NONE:
+            return None
+        try:
+            return read(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; for no limit, write {NONE}") from None
+
+    return SettingType(read_or_none, lambda value: NONE if value is None else show(value))
 
 
 TOTAL = _or_none(lambda value: read_size(value, LEAST_TOTAL), show_size)
@@ -434,6 +440,17 @@ def _resolve_files(pools: tuple[Pool, ...], invocation: Invocation) -> tuple[Poo
         return replace(files, **{name: path and invocation.cwd / path for name, path in paths.items()})
 
     return tuple(replace(pool, tls=pool.tls and absolute(pool.tls), ssh=absolute(pool.ssh)) for pool in pools)
+
+
+def files_of(pools: Sequence[Pool]) -> list[tuple[str, str, Path]]:
+    """The files for the ways to the pools' hosts: each with the name of its pool and its keys, such as ``tls.ca``."""
+    named = [
+        (pool.name, f"{table}.{key}", getattr(files, one.attribute, None))
+        for pool in pools
+        for table, files, keys in (("tls", pool.tls, TLS_KEYS), ("ssh", pool.ssh, SSH_KEYS))
+        for key, one in keys.items()
+    ]
+    return [(name, part, path) for name, part, path in named if path is not None]
 
 
 def _shown_host(pool: Pool, host: str) -> object:

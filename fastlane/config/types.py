@@ -492,6 +492,8 @@ def _read(value: object) -> str:
 def _mongo(text: str) -> str:
     if not _MONGO_URL.fullmatch(text):
         raise ValueError(f"is not the URL of a MongoDB; write {_EXAMPLE}, {_PASSWORD}, or mongodb+srv://USER:PASSWORD@NAME/DATABASE")
+    if not text.partition("://")[2].partition("?")[0].partition("/")[2]:
+        raise ValueError("names no database; write its name after the hosts, such as mongodb://HOST:27017/fastlane")
     for name, chosen in parse_qsl(text.partition("?")[2], keep_blank_values=True):
         only, why = FIXED.get(name.lower(), (chosen, ""))
         if only is None or chosen.lower() != only.lower():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from fastlane import __version__
 from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.config.settings import Settings
 from fastlane.errors import QueueDown, TransientError
@@ -209,7 +210,8 @@ class Worker:
     def _report(self) -> Report:
         hosts, kept = tuple(self._parts.hosts.views()), oldest_notes(self._parts.leases.notes())
         room = max(0, self._parts.leases.room.executions)
-        return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, rules_of(self._pools), self._pools.digest)
+        skew, pools = self._dispatcher.clock_skew, self._pools
+        return Report(self.id, self._started_at, hosts, kept, skew, room, rules_of(pools), pools.digest, __version__)
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:

@@ -427,6 +427,7 @@ export interface About {
 /** A worker that is alive. */
 export interface Worker {
   id: string;
+  version: string | null;
   startedAt: string;
   clockSkewMs: number | null;
   poolsCurrent: boolean | null;

@@ -22,6 +22,7 @@ async def test_pools_are_paused_and_hosts_drained(context, server):
     await expect(hosts).to_contain_text("fast, default")
     await expect(hosts).to_contain_text("8 CPUs")
     await expect(console.section("Workers")).to_contain_text("worker-1")
+    await expect(console.section("Workers").get_by_role("cell", name="9.9.9")).to_be_visible()
     assert await inspect(console.page, "hosts") == {}
     await console.page.get_by_role("button", name="Pause default").click()
     await expect(pools.last).to_contain_text("paused")

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from jsonschema import Draft202012Validator
 
+from fastlane import __version__
 from fastlane.cli.client.output import duration, relative
 from fastlane.models.pool import Pool
+from fastlane.queue.port import Report
 from fastlane.web.openapi import Document
 from fastlane.web.routes import ROUTES
 from tests.support.command_line import Terminal
@@ -248,6 +250,21 @@ async def test_pools_are_read_again(shared_redis, tmp_path, command_at):
         reloaded = await command_at(server.base)("reload")
         assert (reloaded.code, reloaded.text) == (0, "pools: revision 2\n")
         assert "late" in (await command_at(server.base)("pools")).text
+
+
+async def test_each_worker_says_which_version_it_is(shared_redis, tmp_path, command_at):
+    async with Fastlane(tmp_path, shared_redis.url, workers=1) as server:
+        await server.queue.reports.announce(Report("older", 0, ()), ttl=600_000)
+
+        async def versions():
+            shown = (await server.get("/status")).json["workers"]["items"]
+            found = {worker["id"]: worker["version"] for worker in shown}
+            return found if len(found) == 2 else None
+
+        (own,) = {*(found := await until(versions, "both workers"))} - {"older"}
+        assert found == {own: __version__, "older": None}
+        lines = (await command_at(server.base)("status")).lines
+        assert {f"worker {own}: fastlane {__version__}", "worker older: fastlane of an older version"} <= set(lines)
 
 
 async def test_dispatch_is_held_and_released(server, command_line):

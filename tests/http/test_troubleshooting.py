@@ -120,6 +120,7 @@ STARTS: dict[str, Callable[[Place, contextlib.ExitStack], None]] = {
         LISTEN="0.0.0.0"
     ),
     "is not a setting": with_variables(COLOUR="red"),
+    "which does not exist; create it, or correct the path": with_variables(TLS_CERTIFICATE="/nowhere/tls.pem", TLS_KEY="/nowhere/tls.key"),
     "needs one; set FASTLANE_REDIS_URL=redis://HOST:6379/0": with_variables(REDIS_URL=None),
     "is not an SQLite database": with_variables(STORE_URL=f"sqlite:///{Path(__file__)}"),
     "cannot be opened": with_variables(STORE_URL="sqlite:////nowhere/store.db"),

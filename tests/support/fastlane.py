@@ -408,7 +408,7 @@ class Fastlane:
     async def report_worker(self, *, usable: bool = True, **known: Any) -> None:
         """Reports a worker, and its host; ``known``: more of what it knows of that."""
         host = HostView(HOST, usable, None if usable else "refused the connection", swarm_id="swarm", **known)
-        report = Report("worker-1", self.clock.now(), (host,))
+        report = Report("worker-1", self.clock.now(), (host,), version="9.9.9")
 
         async def announced() -> bool:
             with suppress(QueueDown):  # it waits a second for Redis, which has just been started on a machine that may be busy

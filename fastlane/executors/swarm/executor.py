@@ -24,7 +24,7 @@ from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.client import Breaker, Request
 from fastlane.executors.swarm.clocks import leader_of
 from fastlane.executors.swarm.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
-from fastlane.executors.swarm.hosts import HostRules, SwarmHost, SwarmHosts
+from fastlane.executors.swarm.hosts import PLAIN, HostRules, SwarmHost, SwarmHosts
 from fastlane.executors.swarm.images import image_path
 from fastlane.executors.swarm.logs import LogReader
 from fastlane.executors.swarm.observe import Observer, UsageReader
@@ -87,7 +87,7 @@ class SwarmExecutor:
 
     async def open(self) -> None:
         self._is_open = True
-        await unless_cancelled(asyncio.gather(*(self._enter(host) for host in self._hosts)))
+        await self._enter(list(self._hosts))
 
     async def close(self) -> None:
         self._is_open = False
@@ -112,12 +112,15 @@ class SwarmExecutor:
             host.disk.refused(wanted[host.name].refusals)
             host.drained_engines = wanted[host.name].drained
         if self._is_open:
-            await unless_cancelled(asyncio.gather(*(self._enter(host) for host in new)))
+            await self._enter(new)
         self._changed()
 
-    async def _enter(self, host: SwarmHost) -> None:
-        self._readers[host.name] = LogReader(host.transport)
-        await host.open()
+    async def _enter(self, hosts: Sequence[SwarmHost]) -> None:
+        plain = [host.name for host in hosts if host.transport.is_plain]
+        if plain:
+            log.warning("host.insecure", hosts=plain, meaning=PLAIN)
+        self._readers.update({host.name: LogReader(host.transport) for host in hosts})
+        await unless_cancelled(asyncio.gather(*(host.open() for host in hosts)))
 
     async def _leave(self, host: SwarmHost, reader: LogReader | None) -> None:
         if reader is not None:

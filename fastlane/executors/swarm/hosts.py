@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 FIRST_PROBE_WITHIN = 0.5
 """Seconds that a host's first probe may delay the start. A host that is well answers in some milliseconds, and is usable from the start."""
-PLAIN = "anyone who can connect to this port, a container too, controls the engine and its machine"
+PLAIN = "anyone who can connect to such a port, a container too, controls the engine and its machine"
 REMOVED_AT_ONCE = 2
 """How many services are removed at once at most. Removals of many jobs that end together would take all of a client's connections, and
 starts would wait for them."""
@@ -111,8 +111,6 @@ class SwarmHost:
     async def open(self) -> None:
         """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
         self._since = self._clock.now()
-        if self.transport.is_plain:
-            log.warning("host.insecure", host=self.name, meaning=PLAIN)
         self._loop = asyncio.create_task(self._probing(), name=f"probe {self.name}")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_PROBE_WITHIN):

@@ -62,12 +62,13 @@ EMPTY = LaneCounts(0, 0, 0)
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker that is alive, when it started (milliseconds), and how far its clock is ahead of Redis's (milliseconds), if it knows.
-    ``has_pools``: whether its pools belong to the recorded revision; None: it does not say."""
+    ``has_pools``: whether its pools belong to the recorded revision; ``version``: of its fastlane. None: it does not say."""
 
     id: str
     started_at: int
     clock_skew: int | None = None
     has_pools: bool | None = None
+    version: str | None = None
 
 
 NO_REVISION = PoolsRevision()
@@ -200,7 +201,7 @@ class StatusReader(Service):
 
 def _worker_row(report: Report, revision: PoolsRevision) -> WorkerRow:
     has_pools = None if report.pools_digest is None else report.pools_digest == revision.digest
-    return WorkerRow(report.worker, report.started_at, report.clock_skew, has_pools)
+    return WorkerRow(report.worker, report.started_at, report.clock_skew, has_pools, report.version)
 
 
 def _pools_row(directory: Directory) -> PoolsRow:

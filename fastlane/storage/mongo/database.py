@@ -100,7 +100,6 @@ def translated(error: Exception) -> FastlaneError:
     return FastlaneError(f"the store refuses this: {words_for(error)}")
 
 
-DEFAULT_DATABASE = "fastlane"
 SRV = "mongodb+srv://"
 
 
@@ -115,7 +114,7 @@ class MongoUrl:
 def read_url(text: str) -> MongoUrl:
     """The URL of a store. Raises FastlaneError, whose message quotes no part of it."""
     if text.startswith(SRV):  # its hosts are found in DNS, when it is opened
-        return MongoUrl(text, text.removeprefix(SRV).partition("?")[0].partition("/")[2] or DEFAULT_DATABASE)
+        return _named(text, text.removeprefix(SRV).partition("?")[0].partition("/")[2])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -123,7 +122,13 @@ def read_url(text: str) -> MongoUrl:
     except (PyMongoError, ValueError, UserWarning):
         words = "store_url is not the URL of a MongoDB; write mongodb://USER:PASSWORD@HOST:27017,HOST:27017/DATABASE?replicaSet=NAME"
         raise FastlaneError(f"{words}, with /, :, @ and % in the password as %2F, %3A, %40 and %25") from None
-    return MongoUrl(text, database or DEFAULT_DATABASE)
+    return _named(text, database)
+
+
+def _named(text: str, database: str | None) -> MongoUrl:
+    if not database:
+        raise FastlaneError("store_url names no database; write its name after the hosts, such as mongodb://HOST:27017/fastlane")
+    return MongoUrl(text, database)
 
 
 LONG = 10_000

@@ -74,6 +74,7 @@ WORKER = Serializer[WorkerRow](
     "Worker",
     "A worker that is alive.",
     id=show.string(lambda worker: worker.id, "The worker's id, as logs have it."),
+    version=show.string(lambda worker: worker.version, "Its version; null: it does not say, so it is an older one.", null=True),
     startedAt=show.timestamp(lambda worker: worker.started_at, "When it started."),
     clockSkewMs=show.integer(lambda worker: worker.clock_skew, "How far its machine's clock is ahead of Redis's.", null=True, least=None),
     poolsCurrent=show.boolean(lambda worker: worker.has_pools, "Whether it has the pools that were read last.", null=True),

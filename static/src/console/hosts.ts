@@ -62,6 +62,7 @@ function workers(status: Status): HTMLElement {
   if (!items.length) return nothing("No worker is alive, so nothing starts. Start one with ", el("code", {}, "fastlane worker"), ".");
   const columns = [
     { title: "Worker", is: "grow" as const, cell: (one: Worker) => el("code", {}, one.id) },
+    { title: "Version", cell: (one: Worker) => one.version ?? "older" },
     { title: "Clock", wide: true, cell: (one: Worker) => (one.clockSkewMs === null ? "" : `${count(Math.abs(one.clockSkewMs))} ms ${one.clockSkewMs < 0 ? "behind" : "ahead"}`) },
     { title: "Started", is: "number" as const, cell: (one: Worker) => ago(one.startedAt) },
   ];

@@ -170,6 +170,18 @@ def test_wrong_settings_are_all_named_on_stderr_with_exit_code_2(fastlane, app, 
     assert app.seen == []
 
 
+@pytest.mark.parametrize("command", ["up", "worker"])
+def test_files_of_pools_that_are_not_there_are_named_before_anything_starts(fastlane, app, command):
+    tls = {key: f"/nowhere/{key}" for key in ("ca", "certificate", "key")}
+    pools = json.dumps([{"name": "p", "match": "", "hosts": ["h:2376"], "tls": tls}])
+    variables = {"FASTLANE_POOLS": pools, "FASTLANE_REDIS_URL": "redis://q"}
+    done = fastlane(command, **variables)
+    assert (done.exit_code, app.seen) == (2, [])
+    named = [line.partition(", ")[0] for line in done.stderr.splitlines()]
+    assert named == [f"fastlane: FASTLANE_POOLS: tls.{key} of pool 'p' names {path}" for key, path in tls.items()]
+    assert fastlane("config", "--for", command, **variables).exit_code == 0
+
+
 def test_an_api_that_everyone_could_use_does_not_start(fastlane, app):
     done = fastlane("api", FASTLANE_REDIS_URL="redis://q")
     assert done.exit_code == 2

@@ -208,6 +208,95 @@ def test_a_port_that_kubernetes_set_is_explained(monkeypatch):
     assert "enableServiceLinks" in faults()["FASTLANE_PORT"]
 
 
+def test_a_plain_setting_is_not_read_from_a_file(monkeypatch):
+    monkeypatch.setenv("FASTLANE_PORT_FILE", "/run/port")
+    monkeypatch.setenv("FASTLANE_SMTP_HOST_FILE", "/run/host")
+    words = "is not a setting: only secrets are read from a file; set {} itself"
+    assert faults() == {f"{name}_FILE": words.format(name) for name in ("FASTLANE_PORT", "FASTLANE_SMTP_HOST")}
+
+
+@pytest.mark.parametrize(
+    ("role", "text"),
+    [
+        ("up", "metrics_port = 0\nport = 0"),
+        ("up", 'listen = "10.0.0.1"\nallow_anonymous = true\nmetrics_port = 10000'),
+        ("up", "processes = 3\nmetrics_port = 9999"),
+        ("worker", "metrics_port = 10000"),
+    ],
+)
+def test_a_port_of_figures_may_be_that_of_requests_where_both_can_be_served(monkeypatch, role, text):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
+    toml(text)
+    load(role)
+
+
+def test_the_ports_of_figures_of_several_processes_leave_the_port_of_requests_alone(monkeypatch):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
+    monkeypatch.setenv("FASTLANE_ALLOW_ANONYMOUS", "true")
+    toml("processes = 3\nmetrics_port = 9998")
+    words = "is 9998, and 3 processes take the ports up to 10000; `port` is 10000: write another one, such as 10001"
+    assert faults("api") == {"metrics_port": words}
+
+
+NAMED = """
+tls_certificate = "server.pem"
+tls_key = "server.key"
+smtp_host = "smtp.example.com"
+smtp_from = "fastlane@example.com"
+smtp_ca = "folder"
+allow_anonymous = true
+[[pools]]
+name = "tls"
+match = "t"
+hosts = ["h:2376"]
+tls = { ca = "ca.pem", certificate = "cert.pem", key = "closed/key.pem" }
+[[pools]]
+name = "ssh"
+match = ""
+hosts = ["ssh://me@h"]
+ssh = { identity = "id", knownHosts = "known" }
+"""
+
+
+def test_every_file_that_a_command_needs_has_to_be_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
+    toml(NAMED)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "closed").write_text("not a folder")
+    (tmp_path / "id").touch()
+
+    def found(role: str) -> list[str]:
+        with pytest.raises(Invalid) as caught:
+            load(role, files=True)
+        return [str(fault).replace(f"{tmp_path}/", "") for fault in caught.value.faults]
+
+    gone = "which does not exist; create it, or correct the path"
+    server = [f"fastlane.toml: tls_certificate: names server.pem, {gone}", f"fastlane.toml: tls_key: names server.key, {gone}"]
+    mail = ["fastlane.toml: smtp_ca: names folder, which is a folder; name a file in it"]
+    engines = [
+        f"fastlane.toml: pools: tls.ca of pool 'tls' names ca.pem, {gone}",
+        f"fastlane.toml: pools: tls.certificate of pool 'tls' names cert.pem, {gone}",
+        "fastlane.toml: pools: tls.key of pool 'tls' names closed/key.pem, which cannot be read (Not a directory); correct the path, "
+        "or the rights of its folders",
+        f"fastlane.toml: pools: ssh.knownHosts of pool 'ssh' names known, {gone}",
+    ]
+    assert [found(role) for role in ("up", "api", "worker")] == [[*server, *mail, *engines], server, [*mail, *engines]]
+    load("worker")  # other commands may be typed where these files are not
+    for name in ("server.pem", "server.key"):
+        (tmp_path / name).touch()
+    load("api", files=True)
+
+
+def test_a_certificate_that_docker_host_needs_has_to_be_there(monkeypatch, tmp_path):
+    for name, value in (("HOST", "tcp://10.0.0.7:2376"), ("TLS_VERIFY", "1"), ("CERT_PATH", str(tmp_path))):
+        monkeypatch.setenv(f"DOCKER_{name}", value)
+    (tmp_path / "ca.pem").touch()
+    found = faults(files=True)
+    assert found.keys() == {"DOCKER_CERT_PATH"}
+    (tmp_path / "cert.pem").touch()
+    assert "tls.key of pool 'default' names" in faults(files=True)["DOCKER_CERT_PATH"]
+
+
 def test_a_secret_may_stand_in_a_file(monkeypatch, tmp_path):
     (tmp_path / "secret").write_text(f"redis://:{SECRET}@q:6379/1\n")
     monkeypatch.setenv("FASTLANE_REDIS_URL_FILE", str(tmp_path / "secret"))
@@ -258,7 +347,7 @@ def test_a_fault_of_a_secret_does_not_tell_it(monkeypatch, url):
 @pytest.mark.parametrize(
     "url",
     [
-        "mongodb://m",
+        "mongodb://m/d",
         f"mongodb://u:{SECRET}@m/db",
         "mongodb://m1:27017,m2:27018,[::1]:27019/fast-lane_2?replicaSet=rs&tls=true&authSource=admin",
         "mongodb://m/db?w=majority&readPreference=primary&retryWrites=false",
@@ -282,6 +371,9 @@ def test_the_url_of_a_store_may_be_in_a_file(monkeypatch, tmp_path):
     ("url", "part"),
     [
         ("mongodb://", "DATABASE?replicaSet=NAME"),
+        (f"mongodb://u:{SECRET}@m", "names no database; write its name after the hosts, such as mongodb://HOST:27017/fastlane"),
+        (f"mongodb://u:{SECRET}@m1,m2/?replicaSet=r", "names no database"),
+        (f"mongodb+srv://u:{SECRET}@m", "names no database"),
         (f"mongodb://u:{SECRET}/x@m/db", "%2F"),
         (f"mongodb://u:{SECRET}@m:1:2/db", "DATABASE?replicaSet=NAME"),
         (f"mongodb://u:{SECRET}@m/a/b", "DATABASE?replicaSet=NAME"),
@@ -317,6 +409,12 @@ def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
         ('lease = "9s"', "at least twice renew (5s)"),
         ("port = 65536", "from 0 to 65535"),
         ("metrics_port = 65534\nprocesses = 3", "must be at most 65533, because each of 3 processes takes a port"),
+        ("metrics_port = 10000\nmetrics_listen = '0.0.0.0'", "is 10000, which is `port`, too; `port` is 10000: write another"),
+        ("port = 65535\nmetrics_port = 65535", "such as 65534"),
+        ('keep_logs = "never"', "for no limit, write none"),
+        ("max_total_log_bytes = 0", "for no limit, write none"),
+        ("max_executions = -1", "for no limit, write none"),
+        ("request_rate = 0", "for no limit, write none"),
         ("port = true", "from 0 to 65535"),
         ("port = 1.5", "from 0 to 65535"),
         ('listen = "localhost"', "write 127.0.0.1"),

@@ -182,6 +182,7 @@ def _status_lines(found: Any) -> list[str]:
     lines = [f"fastlane {found['fastlane']['version']}, up for {duration(found['uptime'])}, {found['workers']['alive']} workers"]
     if found["dispatch"]["paused"]:
         lines.append(f"dispatch is paused ({found['dispatch']['reason']}); `fastlane dispatch resume` ends that")
+    lines += [f"worker {one['id']}: fastlane {one['version'] or 'of an older version'}" for one in found["workers"]["items"]]
     for host in found["hosts"]:
         state = "usable" if host["available"] else f"unusable: {host['error'] or 'no worker has seen it'}"
         lines.append(

@@ -4,13 +4,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from fastlane.errors import HostDown
 from fastlane.executors.port import EngineTask, Phase, TaskEnd
 from fastlane.executors.swarm.hosts import SwarmHosts
 from fastlane.executors.swarm.probe import EngineFacts
 from fastlane.executors.swarm.states import wait_for_engine
-from fastlane.models.host import Disk
+from fastlane.models.host import Disk, Endpoint
+from fastlane.models.pool import KnownHost
+from tests.support.defaults import default_executor
 
 IMAGE = "app@sha256:12"
 HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"
@@ -140,3 +143,17 @@ async def test_why_an_image_could_not_be_pulled_is_asked_of_the_engine_of_its_no
 def test_a_host_that_is_not_registered_cannot_be_reached(known: dict[str, Known]) -> None:
     with pytest.raises(HostDown, match="not a registered host"):
         hosts_of(known).named("tcp://unknown:1")
+
+
+async def test_hosts_that_are_reached_without_tls_are_named_once() -> None:
+    plain = [Endpoint(f"127.0.0.{number}:1", insecure=True) for number in (1, 2, 3)]
+    later = Endpoint("127.0.0.4:1", insecure=True)
+    executor = default_executor([*plain, Endpoint("unix:///nowhere/docker.sock")], "named-once")
+    with capture_logs() as lines:
+        await executor.open()
+        try:
+            await executor.use_hosts([KnownHost(endpoint) for endpoint in (*plain, later)])
+        finally:
+            await executor.close()
+    told = [line["hosts"] for line in lines if line["event"] == "host.insecure"]
+    assert told == [[f"127.0.0.{number}:1" for number in (1, 2, 3)], ["127.0.0.4:1"]]
