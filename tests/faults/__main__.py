@@ -3,8 +3,8 @@
 - ``measure``: finds out which test calls which function (nearest.py).
 - ``all``: tries each fault of ``planted.toml`` and ``--number`` generated ones, and writes ``results.json``. ``--only`` takes those whose
   id or file contains a text, ``--status`` those that had this result.
-- ``sample``: for a few minutes, tries faults that a test found, or whose row in ``planted.toml`` names one, against that test. It fails
-  when one survives, and when a fault of ``planted.toml`` no longer fits the code.
+- ``sample``: for a few minutes, tries faults that a test found, or whose row in ``planted.toml`` names one, against that test, in an order
+  that the seed decides: by default the commit. It fails when one survives, and when a fault of ``planted.toml`` no longer fits the code.
 - ``show ID``: prints the change that a fault makes.
 
 A survivor needs a test at the level nearest to the user, simpler code in which the fault cannot be made, or a line in
@@ -13,6 +13,7 @@ A survivor needs a test at the level nearest to the user, simpler code in which 
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import subprocess
@@ -31,8 +32,8 @@ from tests.faults.nearest import Nearest
 from tests.faults.trial import Trial, Verdict
 
 RESULTS = Path(__file__).with_name("results.json")
-PROCESSES = 2
 NICENESS = 15
+SAMPLE_SECONDS = 240
 ORDER = ("survived", "unfinished", "error", "killed", "equivalent")
 
 
@@ -62,13 +63,17 @@ def write_rows(rows: Iterable[Row], seed: str) -> None:
     folders: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in ordered:
         folders[folder_of(row.file)]["equivalent" if row.id in reasons else row.status] += 1
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, check=True, text=True).stdout.strip()
     total = sum(folders.values(), Counter())
     counts = {name: dict(sorted(folders[name].items())) for name in sorted(folders)}
-    head = {"seed": seed, "commit": commit, "total": dict(sorted(total.items())), "folders": counts}
+    head = {"seed": seed, "commit": git("rev-parse", "--short", "HEAD"), "total": dict(sorted(total.items())), "folders": counts}
     lines = ",\n".join(f"  {json.dumps(asdict(row), ensure_ascii=False)}" for row in ordered)
     head_text = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in head.items())
     RESULTS.write_text(f'{{\n{head_text},\n "faults": [\n{lines}\n ]\n}}\n', "utf-8")
+
+
+def git(*arguments: str) -> str:
+    """What a command of git prints."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True, text=True).stdout.strip()
 
 
 def say(text: str) -> None:
@@ -95,19 +100,20 @@ def _try(work: Work) -> Verdict:
     return _TRIALS[0].run(*work)
 
 
-def run(works: Sequence[Work], deadline: float | None = None) -> Iterable[tuple[Fault, Verdict]]:
-    """Tries the faults side by side, until all are done or a moment of ``time.monotonic`` has come."""
+def run(works: Sequence[Work], processes: int, seconds: float) -> Iterable[tuple[Fault, Verdict]]:
+    """Tries the faults side by side, until all are done or that time is over."""
+    deadline = time.monotonic() + seconds
     faults = {fault.id: fault for fault, _ in works}
     context = multiprocessing.get_context("fork")
     trials: multiprocessing.SimpleQueue[Trial] = context.SimpleQueue()
     with ExitStack() as stack:
-        for _ in range(PROCESSES):
+        for _ in range(processes):
             trials.put(stack.enter_context(Trial()))
-        pool = stack.enter_context(context.Pool(PROCESSES, _begin, (trials,)))
+        pool = stack.enter_context(context.Pool(processes, _begin, (trials,)))
         for number, verdict in enumerate(pool.imap_unordered(_try, works), 1):
             say(f"{number}/{len(works)} {verdict.status:9} {verdict.seconds:6.1f} s  {verdict.id}  {verdict.killer}")
             yield faults[verdict.id], verdict
-            if deadline is not None and time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 return
         pool.close()
         pool.join()
@@ -124,17 +130,19 @@ def find_planted() -> tuple[list[Fault], list[Gone]]:
     return [one for one in found if isinstance(one, Fault)], [one for one in found if isinstance(one, Gone)]
 
 
-def run_all(number: int, seed: str, only: str, status: str | None) -> int:
+def run_all(options: argparse.Namespace) -> int:
     """Tries all faults, or some; stores what became of them."""
+    seed, status = options.seed or "1", options.status
     by_hand, gone = find_planted()
     tests, rows = Nearest(), read_rows()
-    faults = [*by_hand, *chosen(number, seed)]
+    faults = [*by_hand, *chosen(options.number, seed)]
     known = {fault.id for fault in faults}
-    if not only and status is None:
+    if not options.only and status is None:
         rows = {id: row for id, row in rows.items() if id in known}
-    faults = sorted((fault for fault in faults if only in fault.id or only in fault.file), key=lambda fault: lot(seed, fault.id))
+    faults = [fault for fault in faults if not options.only or any(only in fault.id or only in fault.file for only in options.only)]
     faults = [fault for fault in faults if status is None or (rows[fault.id].status if fault.id in rows else "new") == status]
-    for count, (fault, verdict) in enumerate(run([(fault, stages(fault, tests)) for fault in faults])):
+    works = [(fault, stages(fault, tests)) for fault in sorted(faults, key=lambda fault: lot(seed, fault.id))]
+    for count, (fault, verdict) in enumerate(run(works, options.processes, options.seconds or math.inf)):
         rows[fault.id] = row_of(fault, verdict)
         if count % 10 == 0:
             write_rows(rows.values(), seed)
@@ -142,8 +150,11 @@ def run_all(number: int, seed: str, only: str, status: str | None) -> int:
     return report(gone, [row for row in rows.values() if row.status in ("survived", "unfinished", "error")])
 
 
-def sample(seconds: float, seed: str) -> int:
-    """Tries faults that a test has found, against that test and then the nearest, for so long."""
+def sample(options: argparse.Namespace) -> int:
+    """Tries faults that a test has found, against that test and then the nearest. A fault whose tests take too long together, as on a busy
+    machine, has not survived."""
+    seed = options.seed or git("rev-parse", "HEAD")
+    say(f"the seed is {seed}")
     by_hand, gone = find_planted()
     tests, rows = Nearest(), read_rows()
     killed = [row for row in rows.values() if row.status == "killed" and row.killer.startswith("tests/")]
@@ -155,9 +166,9 @@ def sample(seconds: float, seed: str) -> int:
     finders = {row.id: row.killer for row in killed if row.id in there} | {fault.id: fault.test for fault in by_hand if fault.test}
     works = [(there[id], stages(there[id], tests, finders[id])) for id in sorted(finders, key=lambda id: lot(seed, id))]
     survivors, tried = [], 0
-    for fault, verdict in run(works, time.monotonic() + seconds):
+    for fault, verdict in run(works, options.processes, options.seconds or SAMPLE_SECONDS):
         tried += 1
-        if verdict.status in ("survived", "unfinished", "error"):
+        if verdict.status in ("survived", "error"):
             survivors.append(row_of(fault, verdict))
     say(f"{tried} of {len(works)} faults tried")
     return report(gone, survivors)
@@ -191,10 +202,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("command", choices=("measure", "all", "sample", "show"))
     parser.add_argument("id", nargs="?")
     parser.add_argument("--number", type=int, default=600, help="of generated faults")
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--seed", help="decides which are generated, and the order")
+    parser.add_argument("--only", action="append", help="a text in the id or the file; may be repeated")
     parser.add_argument("--status", help="only those that had this result, or `new`")
-    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--seconds", type=float, help="how long to begin with further ones")
+    parser.add_argument("--processes", type=int, default=2)
     parsed = parser.parse_args(arguments)
     if parsed.command == "measure":
         nearest.measure()
@@ -202,8 +214,8 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.command == "show":
         return show(parsed.id)
     if parsed.command == "sample":
-        return sample(parsed.seconds, parsed.seed)
-    return run_all(parsed.number, parsed.seed, parsed.only, parsed.status)
+        return sample(parsed)
+    return run_all(parsed)
 
 
 def show(id: str) -> int:

@@ -4,6 +4,7 @@ A process for each copy imports what tests import from elsewhere, and then forks
 the tests to import. Compiled files are compared by their content, since two faults of one file can be of one second.
 """
 
+import ctypes
 import glob
 import importlib
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import pytest
 
+from fastlane.die_with_parent import PR_SET_PDEATHSIG
 from tests.faults.mutants import ROOT, Fault
 
 LONGEST = 150
@@ -171,6 +173,7 @@ class Trial:
     def _child(self, output: int, arguments: Sequence[str], marked: str) -> None:
         try:
             os.setsid()
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -440,16 +440,14 @@ def _is_as_seen(row: Document | None, seen: Mapping[str, Any] | None) -> bool:
 
 
 async def _write(db: Database, row: Document | None, commit: Commit, op: str) -> Document | None:
-    """Writes the job over the row that was read. Returns the new row, None when another commit came before."""
+    """Writes the job over the row that was read. Returns the new row, None when another commit came before. That may be this one, when the
+    answer to its first try was lost (``_is_own``)."""
     job, effects, is_new = commit.job, commit.effects, commit.seen is None
     more = {"rev": 1 if row is None else row["rev"] + 1, "intent": intent_of(op, commit), PENDING: True}
 
-    def is_mine(stored: Document) -> bool:
-        return op in stored["ops"]
-
     if job is None:
         gone = {**idempotency.tombstone(commit.job_id, 0), **more, "ops": [op]}
-        return gone if row and await db.replace(JOBS, commit.job_id, {"rev": row["rev"]}, gone, is_mine) else None
+        return gone if row and await db.replace(JOBS, commit.job_id, {"rev": row["rev"]}, gone) else None
     written = {
         **document(records.JOBS, job, op),
         "created_by": None if is_new or row is None else row.get("created_by") or row["requested_by"],
@@ -462,10 +460,10 @@ async def _write(db: Database, row: Document | None, commit: Commit, op: str) ->
         return written | new if await db.insert(JOBS, written | new) else None
     condition = {"rev": row["rev"]}
     if not is_there(row):
-        return written if await db.replace(JOBS, row["_id"], condition, written, is_mine) else None
+        return written if await db.replace(JOBS, row["_id"], condition, written) else None
     values = {name: value for name, value in written.items() if name != "_id"}
     change = {"$set": values, "$unset": {name: "" for name in (TO_COME, TO_CHECK, LATE) if name not in values}}  # the status stays
-    return written if await db.update(JOBS, row["_id"], condition, change, is_mine) else None
+    return written if await db.update(JOBS, row["_id"], condition, change) else None
 
 
 async def _look(db: Database, job_id: str, effects: Effects) -> tuple[Document | None, bool]:
