@@ -6,7 +6,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from fastlane.cli.client.job_file import FileFault, read_jobs
+from fastlane.cli.client.job_file import read_jobs
+from fastlane.cli.client.yaml_text import FileFault
 from tests.support import jobs_schema
 
 FILE = """\

@@ -101,6 +101,10 @@ async def guarded(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
         yield server
 
 
+FILE_NAME = re.compile(r"# ([\w-]+\.(?:ya?ml|ini))\n")
+"""The first line of a block of YAML that says how its file is called; another one is jobs.yaml."""
+
+
 class Terminal:
     """Types commands into a shell, in a folder where ``fastlane`` and ``make`` are on the path; ``make`` only says what it would do."""
 
@@ -162,7 +166,8 @@ async def test_every_command_of_a_page_works_as_typed(page, shell, plain, guarde
     terminal = Terminal(shell, tmp_path)
     terminal.environment["FASTLANE_URL"] = plain.base
     for text in blocks(page.read_text("utf-8"), "yaml"):
-        (tmp_path / "jobs.yaml").write_text(text)
+        named = FILE_NAME.match(text)
+        (tmp_path / (named[1] if named else "jobs.yaml")).write_text(text)
     for command in commands(page):
         if any(command.startswith(words) for words in (*ELSEWHERE, *(("sqlite3 ",) if ON_MONGO else ()))):
             typed = f"if false; then\n{command}\nfi"

@@ -17,6 +17,7 @@ def content() -> str:
     schemas = Document(ROUTES, web_settings()).content["components"]["schemas"]
     fields = {name: loose(value) for name, value in schemas["Job"]["properties"].items() if name not in ONCE}
     fields["task"] = {"type": "string", "description": "The task; the job's name unless given."}
+    fields["id"] = {"type": "string", "description": "The id of a job that is there: the file takes it over."}
     job = {"type": "object", "properties": fields, "additionalProperties": False}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -62,6 +62,7 @@ DRIVERS = {
     "apispec": ("web",),
     "click": ("cli", "cli.client"),
     "docker": ("executors",),
+    "dotenv": ("cli.client",),
     "httpx": ("client",),
     "environs": ("config",),
     "bson": ("storage",),

@@ -7,13 +7,12 @@ jobs:
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
 
-import yaml
+from fastlane.cli.client.yaml_text import FileFault, read_yaml
 
 NAMESPACE = UUID("6f1b8a52-53a5-4d6e-9a0e-0a4d4a1f6c11")
 SET_LABEL, SECRETS_LABEL = "fastlane/set", "fastlane/secrets"
@@ -22,83 +21,50 @@ ONCE = ("startIn", "startAt")
 OF_CRON = ("cron", "timezone", "catchUp")
 """Fields that a manual job does not take over from the file's defaults."""
 SET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+NOWHERE: Mapping[str, str] = {}
 VARIABLE = re.compile(r"\$(\$?)\{([^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class WantedJob:
-    """A job of a file. Its id comes from the names, so that the same file means the same jobs."""
+    """A job of a file. Its id comes from the names, so that the same file means the same jobs; ``taken_over``: the file names the id of a
+    job that was there before. ``places``: where in the file a field was given, by the field's name; "": what ends all other places."""
 
     key: str
     task: str
     id: str
     fields: Mapping[str, Any]
+    taken_over: bool = False
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, name: str) -> str:
+        """Where in the file a field is: ``jobs.nightly.cron``."""
+        parts = name.split(".")
+        ends = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+        return next((self.places[end] for end in ends if end in self.places), f"jobs.{self.key}.{name}{self.places.get('', '')}")
 
 
 @dataclass(frozen=True, slots=True)
 class JobSet:
-    """The jobs of a file."""
+    """The jobs of a file. ``notes``: what people should know of them, a line each."""
 
     name: str
     jobs: tuple[WantedJob, ...]
-
-
-class FileFault(Exception):
-    """The faults of a file, a line each. ``jobs``: the jobs that can be read, for the server's faults."""
-
-    def __init__(self, text: str, jobs: tuple[WantedJob, ...] = ()) -> None:
-        super().__init__(text)
-        self.jobs = jobs
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that appears twice, of which YAML would keep the last one, and numbers that JSON does not have. A time is a text, as
-    the server takes it."""
-
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        """See yaml."""
-        found: float = super().construct_yaml_float(node)
-        if not isfinite(found):
-            raise FileFault(f"line {node.start_mark.line + 1}: {node.value} is not a number")
-        return found
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See yaml."""
-        self.flatten_mapping(node)
-        found = super().construct_mapping(node, deep)
-        if len(found) != len(node.value):
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise FileFault(f"line {node.start_mark.line + 1}: {twice!r} appears twice")
-        return found
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rows if not tag.endswith(":timestamp")]
-    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+    notes: tuple[str, ...] = ()
 
 
 def read_fields(text: str) -> dict[str, Any]:
     """The fields of one job, written as YAML. Raises FileFault."""
-    content = _read(text)
+    content = read_yaml(text).content
     if not isinstance(content, dict):
         raise FileFault("is not a map of fields; write FIELD: VALUE, a field a line")
     return {str(name): value for name, value in content.items()}
 
 
-def _read(text: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise FileFault(f"is not YAML: {' '.join(str(error).split())}") from None
-
-
 def read_jobs(text: str, environment: Mapping[str, str]) -> JobSet:
     """The set of a file, with ``${NAME}`` replaced from the environment. Raises FileFault with all faults."""
     faults: list[str] = []
-    content = _substituted(_read(text), environment, "", faults)
+    content = _substituted(read_yaml(text).content, environment, "", faults)
     if not isinstance(content, dict) or not isinstance(content.get("jobs"), dict):
         raise FileFault("\n".join(faults) or "has no jobs; write set: NAME, and below jobs: a name for each")
     faults += [f"{key}: there is no such key; there are: {', '.join(KEYS)}" for key in content if key not in KEYS]
@@ -108,7 +74,10 @@ def read_jobs(text: str, environment: Mapping[str, str]) -> JobSet:
     if not isinstance(defaults, dict):
         faults.append("defaults: is not a map of fields")
         defaults = {}
+    if "id" in defaults:
+        faults.append("defaults.id: is for one job; write it there")
     jobs = [_job(str(name), str(key), defaults, given, faults) for key, given in content["jobs"].items()]
+    faults += repeated_ids(jobs)
     if faults:
         raise FileFault("\n".join(faults), tuple(jobs))
     return JobSet(str(name), tuple(jobs))
@@ -127,10 +96,35 @@ def _job(set_name: str, key: str, defaults: Mapping[str, Any], given: object, fa
     labels = fields.get("labels") or {}
     if not isinstance(labels, dict):
         faults.append(f"jobs.{key}.labels: is not a map")
-        labels = {}
-    fields |= {"labels": {**labels, SET_LABEL: set_name}}
-    fields.setdefault("name", key)
-    return WantedJob(key, task, str(uuid5(NAMESPACE, f"{set_name}\0{task}\0{key}")), fields)
+        fields["labels"] = {}
+    id = fields.pop("id", None)
+    if id is not None and not is_id(id):
+        faults.append(f"jobs.{key}.id: {ID_WORDS}")
+    return wanted(set_name, task, key, fields, id if is_id(id) else None)
+
+
+ID_WORDS = "is not the id of a job, such as fastlane inspect shows"
+
+
+def is_id(value: object) -> bool:
+    """Whether it is an id of a job."""
+    try:
+        return isinstance(value, str) and str(UUID(value)) == value.lower()
+    except ValueError:
+        return False
+
+
+def repeated_ids(jobs: Sequence[WantedJob]) -> list[str]:
+    """A fault for each job with the id of one before it."""
+    ids = [job.id for job in jobs]
+    return [f"{job.place('id')}: is the id of another job of this file, too" for place, job in enumerate(jobs) if job.id in ids[:place]]
+
+
+def wanted(set_name: str, task: str, key: str, fields: Mapping[str, Any], id: str | None, places: Mapping[str, str] = NOWHERE) -> WantedJob:
+    """The job with these fields, of a set. ``id``: of a job that was there before."""
+    labels = {**(fields.get("labels") or {}), SET_LABEL: set_name}
+    own = id or str(uuid5(NAMESPACE, f"{set_name}\0{task}\0{key}"))
+    return WantedJob(key, task, own.lower(), {"name": key, **fields, "labels": labels}, id is not None, places)
 
 
 def _substituted(value: Any, environment: Mapping[str, str], place: str, faults: list[str]) -> Any:

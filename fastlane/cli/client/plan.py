@@ -13,6 +13,7 @@ from fastlane.client import Conflict, Forbidden, Invalid, NotFound, Refused
 if TYPE_CHECKING:
     from fastlane.client import Client
 
+SET_FIELD = f"labels.{SET_LABEL}"
 CREATE, CHANGE, REMOVE, KEEP = "create", "change", "remove", "keep"
 
 
@@ -62,7 +63,7 @@ def faults_of(client: "Client", jobs: Sequence[WantedJob], known: Sequence[str])
 
 
 def _faults(job: WantedJob, error: Refused) -> list[str]:
-    lines = [f"jobs.{job.key}.{field}: {message}" for field, message in error.faults] or [f"jobs.{job.key}: {error}"]
+    lines = [f"{job.place(field)}: {message}" for field, message in error.faults] or [f"jobs.{job.key}: {error}"]
     return [in_commands(line) for line in lines]
 
 
@@ -77,6 +78,8 @@ def _step(client: "Client", job: WantedJob) -> Step:
     old = found.body["job"]
     changes = list(changes_between(_given(old), _given(preview)))
     changes += changes_between({"name": old["name"], "labels": old["labels"]}, {"name": fields["name"], "labels": fields["labels"]})
+    if job.taken_over and [field for field, before, _ in changes if before is None] == [SET_FIELD] and len(changes) == 1:
+        changes = []  # it gets the name of its set with its first change
     if not old["scheduled"] and old["status"] != "paused" and old["schedule"]["kind"] != "manual":
         changes.append(("status", old["status"], "scheduled"))
     return replace(step, kind=CHANGE if changes else KEEP, etag=found.etag, changes=changes)

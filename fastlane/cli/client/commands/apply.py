@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,68 +16,77 @@ from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
 from fastlane.cli.client.output import echo, printable
 
 if TYPE_CHECKING:
+    from fastlane.cli.client.job_file import JobSet
     from fastlane.client import Client
 
 
 FILES = click.option(
     "-f", "--file", "names", metavar="FILE", multiple=True, type=click.File(encoding="utf-8"), help="The file; - is stdin."
 )
+PROJECT = click.option("--project", metavar="NAME", help="Of a compose file: the name of its project, or of its stack.")
 PRUNE = click.option("--prune", is_flag=True, help="Remove the jobs that the same set created and that are no longer in the file.")
 DIFFERENT, WRONG = 1, 2
+STDIN = "<stdin>"
 SIGNS = {"create": "+", "change": "~", "remove": "-"}
 SECRET = "fastlane/secrets"
 
 
 @click.command(cls=ClientCommand)
 @FILES
+@PROJECT
 @PRUNE
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors.")
 @CONTEXT
-def apply(names: tuple[Any, ...], prune: bool, dry_run: bool, schema: bool, context: str | None) -> None:
+def apply(names: tuple[Any, ...], project: str | None, prune: bool, dry_run: bool, schema: bool, context: str | None) -> None:
     """Makes the jobs on the server equal to a file, and shows each change. The second time it changes nothing.
 
-    Every job is checked before the first one is changed. ${NAME} in the file takes the value of a variable.
+    The file has schedules, or is a compose file with `jobs:` or `x-jobs:`. Every job is checked before the first one is changed. ${NAME} in
+    the file takes the value of a variable.
 
     \b
     Examples:
       fastlane apply -f jobs.yaml
       fastlane apply -f jobs.yaml --prune
+      fastlane apply -f compose.yaml --project shop
       fastlane apply --schema > jobs.schema.json
     """
     if schema:
         click.echo(files("fastlane.cli.client").joinpath("jobs.schema.json").read_text("utf-8"), nl=False)
         return
-    _run(names, prune, context, change=not dry_run)
+    _run(names, project, prune, context, change=not dry_run)
 
 
 @click.command(cls=ClientCommand)
 @FILES
+@PROJECT
 @PRUNE
 @CONTEXT
-def diff(names: tuple[Any, ...], prune: bool, context: str | None) -> None:
+def diff(names: tuple[Any, ...], project: str | None, prune: bool, context: str | None) -> None:
     """Shows what apply would change. Ends with 0 when nothing would, with 1 when something would, with 2 for a wrong file.
 
     \b
     Example:
       fastlane diff -f jobs.yaml || echo "it would change something"
     """
-    if _run(names, prune, context, change=False):
+    if _run(names, project, prune, context, change=False):
         sys.exit(DIFFERENT)
 
 
-def _run(names: tuple[Any, ...], prune: bool, context: str | None, change: bool) -> bool:
+def _run(names: tuple[Any, ...], project: str | None, prune: bool, context: str | None, change: bool) -> bool:
     """Plans all files, then changes. Returns whether anything differs."""
-    from fastlane.cli.client.job_file import FileFault, read_jobs
     from fastlane.cli.client.plan import Rejected, plan
+    from fastlane.cli.client.yaml_text import FileFault
 
     if not names:
         raise click.UsageError("name a file: -f jobs.yaml")
     with connect(context) as client:
-        steps, faults = [], []
+        steps, faults, notes = [], [], list[str]()
         for file in names:
             try:
-                steps += plan(client, read_jobs(file.read(), os.environ))
+                wanted = _read(file, project)
+                steps += plan(client, wanted)
+                notes += [f"{file.name}: {line}" for line in wanted.notes]
             except FileFault as error:
                 lines = str(error).splitlines()
                 faults += [f"{file.name}: {line}" for line in (*lines, *_more_faults(client, error.jobs, lines))]
@@ -86,7 +96,28 @@ def _run(names: tuple[Any, ...], prune: bool, context: str | None, change: bool)
             for line in faults:
                 say(line)
             sys.exit(WRONG)
+        for line in notes:
+            say(line)
         return _carry_out(client, steps, prune, change)
+
+
+def _read(file: Any, project: str | None) -> "JobSet":
+    """The jobs of a file of either kind. Raises FileFault."""
+    from fastlane.cli.client.compose_file import Origin, is_compose, read_compose
+    from fastlane.cli.client.job_file import read_jobs
+    from fastlane.cli.client.yaml_text import FileFault
+
+    text = file.read()
+    if is_compose(text):
+        return read_compose(text, Origin(_path_of(file), os.environ, project))
+    if project is not None:
+        raise FileFault("--project is for compose files; the name of this file's jobs is its set")
+    return read_jobs(text, os.environ)
+
+
+def _path_of(file: Any) -> Path | None:
+    """The path of a file; None for standard input, whose name is no path."""
+    return Path(file.name) if isinstance(file.name, str) and file.name != STDIN else None
 
 
 def _more_faults(client: "Client", jobs: tuple[Any, ...], known: list[str]) -> list[str]:

@@ -89,7 +89,8 @@ class Editing:
 
     def _try(self, text: str) -> list[str]:
         """The faults of what was written; none when it has been done, or nothing was to be done."""
-        from fastlane.cli.client.job_file import FileFault, read_fields
+        from fastlane.cli.client.job_file import read_fields
+        from fastlane.cli.client.yaml_text import FileFault
         from fastlane.client import Changed, Conflict, Forbidden, Invalid
 
         try:

@@ -1,0 +1,345 @@
+"""``fastlane apply`` and ``diff`` of compose files: ``jobs:`` as Docker defines them, and ``x-jobs:`` for `docker stack deploy`."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fastlane.cli.client.compose_file import Origin, is_compose, read_compose
+from fastlane.cli.client.yaml_text import FileFault
+from fastlane.models.container import ANYTHING, MAX_GRACE, Policy
+from fastlane.models.pool import Pool
+from tests.support.fastlane import HOST, Fastlane
+
+POLICY = Policy(
+    init=True,
+    stop_grace=MAX_GRACE,
+    **dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING),
+)
+
+DOCKERS = """\
+jobs:
+  migrate:
+    image: registry.example.com/shop/app:2.1
+    command: ["./manage.py", "migrate"]
+    environment: {DATABASE_URL: "postgres://db/shop"}
+    triggers:
+      manual: true
+  report:
+    image: registry.example.com/shop/report:7
+    volumes: ["reports:/out"]
+    triggers:
+      schedule:
+        - "30 6 * * 1"
+        - cron: "*/15 8-18 * * 1-5"
+          timezone: Europe/Berlin
+          concurrency: queue
+          missed_fires: skip
+volumes:
+  reports:
+"""
+"""The example of Docker's jobs, word for word."""
+
+
+@pytest.fixture
+async def server(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
+    """A server whose pool lets jobs mount volumes and join networks."""
+    async with Fastlane(tmp_path / "served", shared_redis.url, pools=(Pool("default", "", (HOST,), policy=POLICY),)) as server:
+        yield server
+
+
+@pytest.fixture
+def line(command_line):
+    """The command in the folder of a project, ``shop``."""
+    command_line.folder = command_line.folder / "Shop"
+    command_line.folder.mkdir()
+    return command_line
+
+
+def write(line, text: str, name: str = "compose.yaml") -> None:
+    (line.folder / name).write_text(text)
+
+
+def jobs_of(text: str, environment: dict[str, str] | None = None, folder: Path = Path("/shop")):
+    return {job.key: job for job in read_compose(text, Origin(folder / "compose.yaml", environment or {})).jobs}
+
+
+def fields_of(attributes: str, environment: dict[str, str] | None = None, folder: Path = Path("/shop"), top: str = ""):
+    """The fields of a manual job with these attributes, but for those that each such job has."""
+    text = f"{top}\njobs: {{a: {{triggers: {{manual: true}}, {attributes}}}}}"
+    fields = dict(jobs_of(text, environment, folder)["a"].fields)
+    assert [fields.pop(name) for name in ("manual", "overlap", "name")] == [True, "skip", "a"]
+    return fields | {"labels": {name: value for name, value in fields["labels"].items() if name != "fastlane/set"}}
+
+
+def faults_of(text: str, environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(FileFault) as fault:
+        read_compose(text, Origin(Path("/shop/compose.yaml"), environment or {}))
+    return str(fault.value).splitlines()
+
+
+async def test_dockers_own_example_applies_unchanged(server, line):
+    write(line, DOCKERS)
+    assert (await line("diff", "-f", "compose.yaml")).code == 1
+    assert (await server.get("/jobs")).json["items"] == []
+    first = await line("apply", "-f", "compose.yaml")
+    assert (first.code, first.lines) == (0, ["+ shop/migrate", "+ shop/report", "2 created, 0 changed, 0 removed, 0 unchanged"]), first.err
+    definitions = {
+        row["name"]: (await line("inspect", "--definition", f"shop/{row['name']}")).json
+        for row in (await server.get("/jobs")).json["items"]
+    }
+    assert definitions["migrate"] == {
+        "name": "migrate", "labels": {"fastlane/set": "shop"}, "image": "registry.example.com/shop/app:2.1",
+        "command": "./manage.py migrate", "envs": {"DATABASE_URL": "postgres://db/shop"}, "manual": True, "overlap": "skip",
+    }  # fmt: skip
+    report = definitions["report"]
+    queued = {"cron": "*/15 8-18 * * 1-5", "timezone": "Europe/Berlin", "overlap": "queue", "catchUp": "none"}
+    assert (report["cron"], report["timezone"], report["overlap"]) == (["30 6 * * 1", queued], "UTC", "skip")
+    assert report["container"]["mounts"] == [
+        {"type": "volume", "source": "shop_reports", "target": "/out", "readOnly": False, "size": None}
+    ]  # fmt: skip
+    again = await line("apply", "-f", "compose.yaml")
+    assert again.lines == ["0 created, 0 changed, 0 removed, 2 unchanged"]
+    assert (await line("diff", "-f", "compose.yaml")).code == 0
+    written = (line.folder / "compose.yaml").read_bytes()
+    piped = await line("apply", "-f", "-", "--project", "shop", input=written)
+    assert piped.lines == again.lines, piped.err
+
+
+async def test_a_changed_job_is_shown_and_one_that_is_gone_is_removed_only_with_prune(server, line):
+    write(line, DOCKERS)
+    await line("apply", "-f", "compose.yaml")
+    write(line, DOCKERS.replace("app:2.1", "app:2.2").replace("  report:", "  reports:"))
+    shown = await line("apply", "-f", "compose.yaml", "--dry-run")
+    image = '    image: "registry.example.com/shop/app:2.1" → "registry.example.com/shop/app:2.2"'
+    assert shown.lines[:4] == ["~ shop/migrate", image, "+ shop/reports", "  shop/report is not in the file; --prune removes it"]
+    assert (await line("apply", "-f", "compose.yaml", "--prune")).lines[-1] == "1 created, 1 changed, 1 removed, 0 unchanged"
+
+
+STACK = """\
+services:
+  web: {image: nginx, ports: ["80:80"], deploy: {replicas: 2}}
+x-jobs:
+  backup:
+    image: ubuntu
+    command: tar cf /backup/web.tar /etc
+    secrets: [key]
+    triggers: {schedule: ["0 3 * * *"]}
+    deploy: {resources: {limits: {memory: 64M}}}
+    x-fastlane: {retries: 2, task: nightly, retryDelay: 1m}
+secrets: {key: {external: true}}
+"""
+
+
+async def test_x_jobs_of_a_stack_get_its_network_and_what_is_ours_alone(server, line):
+    write(line, STACK, "stack.yml")
+    assert (await line("apply", "-f", "stack.yml", "--project", "prod")).code == 0
+    found = (await line("inspect", "--definition", "nightly/backup")).json
+    assert (found["retries"], found["retryDelay"], found["resources"]["memory"]) == (2, "1m", 64 << 20)
+    assert found["container"]["networks"] == ["prod_default"]
+    assert found["container"]["secrets"] == [{"name": "key", "target": "key"}]
+
+
+WRONG = """\
+services: {web: {image: x}}
+jobs:
+  build:
+    build: .
+    volumes: ["./data:/data", "reprots:/out"]
+    depends_on: {web: {condition: service_healthy}}
+    imgae: x
+    triggers: {shedule: ["0 3 * * *"], manual: true}
+  web:
+    image: x
+    triggers: {manual: true}
+  late:
+    image: x
+    timeout: never
+    triggers:
+      schedule:
+        - {cron: "61 * * * *", concurrency: allow}
+    x-fastlane: {retires: 2}
+volumes: {reports: {}}
+"""
+
+
+async def test_all_that_a_swarm_cannot_do_is_named_with_its_line_and_nothing_is_applied(server, line):
+    write(line, WRONG)
+    refused = await line("apply", "-f", "compose.yaml")
+    assert refused.code == 2
+    told = dict(text.removeprefix("fastlane: compose.yaml: ").split(": ", 1) for text in refused.err.splitlines())
+    for place, words in {
+        "jobs.build.build (line 4)": "a swarm builds no image",
+        "jobs.build.volumes.0 (line 5)": "the nodes of a swarm don't have",
+        "jobs.build.volumes.1 (line 5)": "does not declare below volumes",
+        "jobs.build.depends_on (line 6)": "cannot be waited for (service_healthy)",
+        "jobs.build.imgae (line 7)": "did you mean 'image'",
+        "jobs.build.triggers.shedule (line 8)": "did you mean 'schedule'",
+        "jobs.web (line 9)": "is the name of a service",
+        "jobs.late.triggers.schedule.0.concurrency (line 17)": "write forbid or queue",
+        "jobs.late.timeout (line 14)": "",
+        "jobs.late.triggers.schedule (line 16)": "",
+        "jobs.late.x-fastlane.retires (line 18)": "retries",
+    }.items():
+        assert words in told.get(place, ""), (place, refused.err)
+        assert place in told, (place, refused.err)
+    assert (await server.get("/jobs")).json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "fields"),
+    [
+        ("image: a, command: ls -l", {"image": "a", "command": "ls -l"}),
+        ("environment: [A=1, B, C=x=y], env_file: one.env", {"envs": {"A": "1", "B": "2", "C": "x=y", "D": "4"}}),
+        ("environment: {A: 1, B: null, N: null}", {"envs": {"A": 1, "B": "2"}}),
+        ("env_file: [{path: none.env, required: false}]", {"envs": {}}),
+        (
+            "volumes: [data:/d:ro, /srv:/s, {type: tmpfs, target: /t, tmpfs: {size: 64mb}}], tmpfs: /run:size=1g",
+            {
+                "container": {
+                    "mounts": [
+                        {"type": "volume", "source": "other", "target": "/d", "readOnly": True},
+                        {"type": "bind", "source": "/srv", "target": "/s", "readOnly": False},
+                        {"type": "tmpfs", "target": "/t", "size": "64m"},
+                        {"type": "tmpfs", "target": "/run", "size": "1g"},
+                    ]
+                }
+            },
+        ),
+        ("networks: [default, back]", {"container": {"networks": ["shop_default", "shop_back"]}}),
+        ("networks: {back: null}", {"container": {"networks": ["shop_back"]}}),
+        ("networks: [default]", {}),
+        ("network_mode: host", {"container": {"networks": ["host"]}}),
+        ("secrets: [key, {source: pin, target: /run/secrets/p}]",
+         {"container": {"secrets": [{"name": "shop_key", "target": "key"}, {"name": "pin", "target": "p"}]}}),
+        ("user: 1000, working_dir: /w, init: false, stop_signal: SIGINT, stop_grace_period: 1m30s",
+         {"container": {"user": "1000", "workdir": "/w", "init": False, "stopSignal": "SIGINT", "stopGrace": "1m30s"}}),
+        ("extra_hosts: ['a:10.0.0.1', 'b=[::1]']", {"container": {"extraHosts": {"a": "10.0.0.1", "b": "::1"}}}),
+        ("cpus: '0.5', mem_limit: 512mb, mem_reservation: 64m, pids_limit: 50",
+         {"resources": {"cpus": 0.5, "memory": "512m", "pids": 50, "reserve": {"memory": "64m"}}}),
+        ("deploy: {resources: {limits: {cpus: '2'}, reservations: {memory: 1G}}, placement: {constraints: [node.role==worker]}}",
+         {"resources": {"cpus": 2.0, "reserve": {"memory": "1G"}}, "container": {"constraints": ["node.role==worker"]}}),
+        ("labels: [team=data, bare], timeout: 10m", {"labels": {"team": "data", "bare": ""}, "timeout": "10m"}),
+        ("x-fastlane: {service: shop_web, container: {user: app}, labels: {a: b}}",
+         {"service": "shop_web", "container": {"user": "app"}, "labels": {"a": "b"}}),
+        ("privileged: false, cap_add: [], healthcheck: {disable: true}, restart: 'no'", {}),
+    ],
+)  # fmt: skip
+def test_attributes_become_fields(attributes, fields, tmp_path):
+    (tmp_path / "one.env").write_text("# a comment\nexport A=0\nD='4'\n")
+    top = "name: shop\nvolumes: {data: {name: other}}\nnetworks: {back: }\nsecrets: {key: {file: x}, pin: {external: true}}"
+    found = fields_of(attributes, {"B": "2"}, tmp_path, top)
+    assert found == {"labels": {}, **fields}
+
+
+@pytest.mark.parametrize(
+    ("triggers", "fields"),
+    [
+        ('{schedule: ["0 3 * * *"]}', {"cron": "0 3 * * *", "timezone": "UTC", "overlap": "skip"}),
+        ('{manual: true, schedule: [{cron: "0 3 * * *", timezone: Europe/Berlin}]}',
+         {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
+        ('{schedule: [{cron: "0 3 * * *", concurrency: forbid, missed_fires: one}]}',
+         {"cron": [{"cron": "0 3 * * *", "overlap": "skip", "catchUp": "latest"}], "timezone": "UTC", "overlap": "skip"}),
+        ("{manual: true}", {"manual": True, "overlap": "skip"}),
+    ],
+)  # fmt: skip
+def test_triggers_become_a_schedule_with_dockers_defaults(triggers, fields):
+    found = dict(jobs_of(f"jobs: {{a: {{image: x, triggers: {triggers}}}}}")["a"].fields)
+    assert {name: value for name, value in found.items() if name not in ("name", "labels", "image")} == fields
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ("image: x", "a.triggers (line 1): is missing"),
+        ("image: x, triggers: {}", "would never run"),
+        ("image: x, triggers: {manual: false}", "would never run"),
+        ("image: x, triggers: {schedule: []}", "is not a list of schedules"),
+        ("triggers: {manual: true}, x-fastlane: {startIn: 5m}", "x-fastlane.startIn (line 1): cannot be applied again"),
+        ("triggers: {manual: true}, x-fastlane: {cron: '@daily', manual: false}", "x-fastlane.manual (line 1): is given by"),
+        ("triggers: {manual: true}, x-fastlane: {id: 7}", "x-fastlane.id (line 1): is not the id"),
+        ("triggers: {manual: true}, image: $NONE", "image (line 1): the variable NONE is not set"),
+        ("triggers: {manual: true}, deploy: {resorces: {}}", "there is no 'resorces' in deploy; did you mean 'resources'"),
+        ("triggers: {manual: true}, deploy: {replicas: 3}", "deploy.replicas (line 1): a run is one container"),
+        ("triggers: {manual: true}, restart: always", "is not restarted"),
+        ("triggers: {manual: true}, volumes: [/data]", "has no name"),
+        ("triggers: {manual: true}, volumes: {}", "volumes (line 1): is not a list"),
+        ("triggers: {manual: true}, secrets: [{source: k, mode: 0400}]", "has a uid, gid or mode"),
+        ("triggers: {manual: true}, networks: {n: {aliases: [a]}}", "has aliases"),
+        ("triggers: {manual: true}, cap_drop: [ALL]", "with more rights"),
+        ("triggers: {manual: true}, env_file: none.env", "none.env cannot be read"),
+        ("triggers: {manual: true}, environment: 7", "environment (line 1): is neither a map nor a list"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_says_why(attributes, words):
+    assert words in "\n".join(faults_of(f"jobs: {{a: {{{attributes}}}}}\nnetworks: {{n: }}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: {}", "has no jobs"),
+        ("jobs: {a: {triggers: {manual: true}}}\nx-jobs: {a: {triggers: {manual: true}}}", "is there twice"),
+        (
+            "servcies: {}\njobs: {a: {triggers: {manual: true}}}",
+            "servcies (line 1): there is no 'servcies' in a compose file; did you mean 'services'",
+        ),
+        ("jobs: [a]\nservices: {}", "jobs (line 1): is not a map"),
+        ("jobs: {a b: {triggers: {manual: true}}}\nservices: {}", "is not the name of a job"),
+        ("x: &x [*x]\njobs: {}", "an alias of what it is in"),
+        ("services: {}\ninclude: [other.yaml]\njobs: {}", "include: needs `docker compose`"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(text, words):
+    assert words in "\n".join(faults_of(text))
+
+
+def test_a_file_of_schedules_and_a_compose_file_are_told_apart():
+    assert not is_compose("set: x\njobs: {a: {image: x, cron: '@daily'}}")
+    assert not is_compose("jobs: {a: {image: x, cron: '@daily'}}")
+    assert not is_compose("")
+    assert is_compose("jobs: {a: {image: x, triggers: {manual: true}}}")
+    assert is_compose("services: {}\nx-jobs: {}")
+
+
+def test_variables_come_from_the_environment_before_the_file_beside_it(tmp_path):
+    (tmp_path / ".env").write_text("TAG=1\nNAME=shop\n")
+    text = "name: ${NAME}\njobs: {a: {image: 'x:$TAG', command: 'echo $$HOME ${LEVEL:-low}', triggers: {manual: true}}}"
+    job = jobs_of(text, {"TAG": "2"}, tmp_path)["a"]
+    assert (job.task, job.fields["image"], job.fields["command"]) == ("shop", "x:2", "echo $HOME low")
+
+
+def test_a_job_with_a_profile_is_left_out_until_the_profile_is_active():
+    text = "jobs: {a: {image: x, profiles: [debug], triggers: {manual: true}}}"
+    left = read_compose(text, Origin(Path("/shop/compose.yaml"), {}))
+    assert (left.jobs, left.notes) == ((), ("jobs.a.profiles (line 1): the job is left out, unless COMPOSE_PROFILES names debug",))
+    assert list(jobs_of(text, {"COMPOSE_PROFILES": "x,debug"})) == ["a"]
+
+
+def test_values_that_come_by_a_yaml_merge_may_be_replaced():
+    text = "x-base: &base {image: x, user: '1', triggers: {manual: true}}\njobs:\n  a:\n    <<: *base\n    image: y\nservices: {}"
+    assert jobs_of(text)["a"].fields["image"] == "y"
+
+
+def test_what_docker_compose_config_adds_changes_nothing():
+    plain = jobs_of("name: shop\njobs: {a: {image: x, volumes: ['v:/v'], triggers: {manual: true}}}\nvolumes: {v: }")
+    text = """\
+name: shop
+jobs:
+  a:
+    command: null
+    entrypoint: null
+    image: x
+    networks: {default: null}
+    triggers: {manual: true}
+    volumes: [{type: volume, source: v, target: /v, volume: {}}]
+networks: {default: {name: shop_default}}
+volumes: {v: {name: shop_v}}
+"""
+    normalised = {job.key: job for job in read_compose(text, Origin(None, {})).jobs}
+    assert {key: (job.id, job.fields) for key, job in normalised.items()} == {key: (job.id, job.fields) for key, job in plain.items()}
+
+
+def test_standard_input_without_a_name_needs_one():
+    with pytest.raises(FileFault, match="--project NAME"):
+        read_compose("jobs: {a: {image: x, triggers: {manual: true}}}", Origin(None, {}))
