@@ -227,7 +227,7 @@ def test_a_plain_setting_is_not_read_from_a_file(monkeypatch):
 def test_a_port_of_figures_may_be_that_of_requests_where_both_can_be_served(monkeypatch, role, text):
     monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
     toml(text)
-    assert load(role).metrics_port is not None
+    assert load(role).settings.metrics_port is not None
 
 
 def test_the_ports_of_figures_of_several_processes_leave_the_port_of_requests_alone(monkeypatch):
