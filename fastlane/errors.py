@@ -64,6 +64,10 @@ class NoPool(NoHost):
     """No pool of this worker takes the task; a worker that has one may still come."""
 
 
+class NoService(NoHost):
+    """No swarm of a pool that can be asked has the service that a job names; another one may have it."""
+
+
 class RegistryDown(TransientError):
     """A registry could not be reached; ``nameless``: its host name could not be resolved."""
 

@@ -348,6 +348,13 @@ POOL_KEYS: Keys = {
         "which container options jobs may set; [containers.md](containers.md) explains each key",
         show=_show_policy,
     ),
+    "services": Key(
+        "services",
+        _or_exact(container.read_service),
+        "none",
+        "patterns, such as `shop_*`, of the swarm's services [whose containers jobs may run as](containers.md#run-as-a-services-container)",
+        show=lambda patterns: patterns or None,
+    ),
     "limits": Key(
         "limits",
         lambda value: Resources(**read_table(value, LIMIT_KEYS)),
@@ -477,14 +484,16 @@ def default_pools(invocation: Invocation) -> tuple[Pool, ...]:
 
 
 def unprotected_policies(pools: Sequence[Pool]) -> list[Fault]:
-    """The faults of pools whose policy allows something on a server without authentication: anyone who reaches the server could use a
-    host's files or its network."""
+    """The faults of pools that allow something on a server without authentication: anyone who reaches the server could use a host's files
+    or its network, or run commands as a service."""
     words = "but there are no users and no tokens, so anyone may use it; add some (`fastlane password`, `fastlane token`) or drop it"
-    return [
+    faults = [
         Fault("pools", f"the policy of pool {pool.name!r} allows {', '.join(_show_policy(pool.policy))} to containers, {words}")
         for pool in pools
         if pool.policy != DEFAULT_POLICY
     ]
+    named = [pool for pool in pools if pool.services]
+    return faults + [Fault("pools", f"pool {pool.name!r} has services as which jobs may run, {words}") for pool in named]
 
 
 POOLS = SettingType(_pools, _show_pools, _resolve_files, tables=True)

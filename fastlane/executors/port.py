@@ -12,19 +12,30 @@ be refused at any time: an engine has its limits, and a proxy may stand before i
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.host import HostView
 from fastlane.models.image import ImageRemoval
-from fastlane.models.job import Usage
+from fastlane.models.job import ServiceVersion, Usage
 from fastlane.models.log import Mark, Portion
 from fastlane.models.pool import KnownHost, Pull
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceTemplate:
+    """The container that a service of the swarm would have now. ``image``: the reference that it names. ``parts``: the rest, in the
+    executor's own form. It may have secrets: nothing stores or shows it."""
+
+    version: ServiceVersion
+    image: str
+    parts: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """An order to run an execution; ``scheduled_for`` in milliseconds. ``resources`` include the pool's limits."""
+    """An order to run an execution; ``scheduled_for`` in milliseconds. ``resources`` include the pool's limits, but for an order that runs
+    as a service's container (``like``), whose own limits come before the pool's: these are its ``defaults``."""
 
     execution_id: str
     task_id: str
@@ -36,6 +47,8 @@ class Order:
     envs: Mapping[str, str]
     resources: Resources = NO_RESOURCES
     container: Container = NO_CONTAINER
+    like: ServiceTemplate | None = None
+    defaults: Resources = NO_RESOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,10 @@ class Executor(Protocol):
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         """The image to submit for this reference. A reference that was submitted before stays the same, without asking a registry. Raises
         ImageRefused, RegistryDown, HostDown."""
+
+    async def service_template(self, host: str, name: str) -> ServiceTemplate:
+        """The container that the service of exactly this name, in the host's swarm, would have now. Also raises OrderRefused for a service
+        as whose container no job may run."""
 
     async def park(self, host: str, order: Order, image: Image) -> str:
         """Makes a service that runs nothing yet, or finds the one that was made before for the same execution and epoch. Returns its id.

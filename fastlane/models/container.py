@@ -114,6 +114,7 @@ CONSTRAINT = re.compile(
     r" *(node\.(?:id|hostname|role|platform\.os|platform\.arch)|(?:node|engine)\.labels\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})"
     r" *(==|!=) *([A-Za-z0-9:_.*()?+\[\]\\^$|/-]{1,128}) *"
 )
+SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
 _SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,3})?) *(?:([kmg])(?:ib)?|b)?", re.IGNORECASE | re.ASCII)
@@ -235,6 +236,11 @@ def read_volume(value: object) -> str:
 def read_secret(value: object) -> str:
     """Reads the name of a secret."""
     return _named(SECRET, value, "a secret of the swarm", '"db-password"')
+
+
+def read_service(value: object) -> str:
+    """Reads the name of a service of the swarm."""
+    return _named(SERVICE, value, "a service of the swarm", '"shop_web"')
 
 
 def read_secret_file(value: object) -> str:
@@ -364,6 +370,15 @@ DEFAULT_POLICY = Policy()
 def policy_faults(container: Container, policy: Policy, pool: str) -> list[Fault]:
     """The options that the policy of this pool does not allow, by field; each fault says what the policy does allow."""
     return list(_faults(container, policy, pool))
+
+
+def service_faults(service: str, allowed: Sequence[str], pool: str) -> list[Fault]:
+    """The fault of a job that runs as a service's container, where the pool does not allow that service."""
+    if any(matches(service, pattern) for pattern in allowed):
+        return []
+    may = f"it allows {_some(allowed)}" if allowed else "it allows none"
+    words = f"is {service!r}: the rule services of pool {pool!r} does not allow it ({may}); name another, or ask the operator to allow it"
+    return [Fault("service", words)]
 
 
 def limit_faults(resources: Resources, limits: Resources, pool: str) -> list[Fault]:

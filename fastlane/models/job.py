@@ -29,6 +29,8 @@ MAX_RUNS = 5
 class Spec:
     """What to run and by which rules: an image reference, the arguments that replace its CMD (None: keep it), and its environment.
 
+    In place of an image it may name a ``service`` of the swarm, whose container it runs as; ``image`` is then empty.
+
     Durations are in milliseconds, None for no limit: ``retry_delay`` before each further attempt (None: a growing delay), ``timeout`` of a
     run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
     (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people; jobs
@@ -58,6 +60,12 @@ class Spec:
     expect_every: int | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
+    service: str | None = None
+
+    @property
+    def shown_image(self) -> str | None:
+        """The image; None where the service decides it."""
+        return self.image or None
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -333,6 +341,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceVersion:
+    """The service as whose container an execution runs, as it was read: its id, and its version, which each change of it raises."""
+
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One attempt at a tick, as the store has it. Moments are in milliseconds.
 
@@ -343,7 +359,7 @@ class Execution:
     id); an attempt after the first has it from the start. ``incarnation`` is its job's, empty in rows from before executions had one.
     ``waits`` is the rule by which it waits until other executions of its job have ended; None once it does not. ``usage`` is what its
     container used, None where that was not measured. ``node``: the name of the swarm's node on which its container started, None where
-    that is not known.
+    that is not known. ``service_version``: the service of its spec as it was read before it was bound.
     """
 
     id: str
@@ -384,6 +400,17 @@ class Execution:
     waits: Overlap | None = None
     usage: Usage | None = None
     node: str | None = None
+    service_version: ServiceVersion | None = None
+
+    @property
+    def shown_image(self) -> str | None:
+        """The image: the one of its spec, or what its service had. None while that is not known."""
+        return self.spec.image or self.image_reference
+
+    @property
+    def subject(self) -> str:
+        """What it runs, in words: its image, or its service's."""
+        return f"the image {self.spec.image}" if self.spec.service is None else f"the image of the service {self.spec.service}"
 
     def belongs_to(self, job: Job | JobBounds) -> bool:
         """Whether it is part of the job that is now stored under its ``job_id``. Otherwise, or without a job, it must never run: a process
@@ -469,7 +496,8 @@ class RunningContainer:
     job_id: str
     host: str | None
     container_id: str | None
-    image: str
+    image: str | None
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

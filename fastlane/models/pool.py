@@ -8,7 +8,16 @@ from enum import StrEnum
 from functools import lru_cache
 
 from fastlane.errors import Fault
-from fastlane.models.container import DEFAULT_POLICY, NO_CONTAINER, NO_RESOURCES, Policy, Resources, limit_faults, policy_faults
+from fastlane.models.container import (
+    DEFAULT_POLICY,
+    NO_CONTAINER,
+    NO_RESOURCES,
+    Policy,
+    Resources,
+    limit_faults,
+    policy_faults,
+    service_faults,
+)
 from fastlane.models.host import NO_SSH_FILES, Endpoint, EngineIdentity, HostRecord, Refusals, SshFiles, TlsFiles, is_among, is_local
 from fastlane.models.job import Execution, Spec
 from fastlane.models.notify import Webhook
@@ -54,7 +63,7 @@ class Pool:
     ``is_among``). ``webhooks`` serve jobs that have none of their own. ``webhook_secrets``: what its webhooks are signed
     with, at most two; ``webhook_receivers``: where these differ, or bodies of jobs are signed. ``retention``: rules for the history of its
     tasks' jobs, in place of the server's. ``max_waiting`` and ``max_waiting_of_task``: how many executions may wait in it, and of one task;
-    None: any number.
+    None: any number. ``services``: patterns of the services of the swarm whose containers its jobs may run as, with all that these have.
     """
 
     name: str
@@ -76,6 +85,7 @@ class Pool:
     max_waiting: int | None = None
     max_waiting_of_task: int | None = None
     webhook_receivers: tuple[SignedReceiver, ...] = field(default=(), repr=False)
+    services: tuple[str, ...] = ()
 
     def rule(self, host: str) -> HostRule:
         """The rule for one of its hosts."""
@@ -138,10 +148,11 @@ def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:
 
 
 def refusals(pool: Pool, spec: Spec) -> list[Fault]:
-    """What is asked for a container that the pool's limits or its policy do not allow, by field."""
-    if spec.resources is NO_RESOURCES and spec.container is NO_CONTAINER:
+    """What is asked for a container that the pool's limits, its policy or its rule of services do not allow, by field."""
+    if spec.resources is NO_RESOURCES and spec.container is NO_CONTAINER and spec.service is None:
         return []  # most jobs ask for nothing
-    return limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
+    named = [] if spec.service is None else service_faults(spec.service, pool.services, pool.name)
+    return named + limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
 
 
 def pool_faults(pools: Sequence[Pool]) -> list[str]:

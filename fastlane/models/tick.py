@@ -97,7 +97,7 @@ def next_execution(before: Execution, *, due: int, now: int) -> Execution:
         created_at=now,
         expires_at=before.expires_at,
         requested_by=before.requested_by,
-        image_reference=before.image_reference,
+        image_reference=None if before.spec.service else before.image_reference,
         incarnation=before.incarnation,
     )
 

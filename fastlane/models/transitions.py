@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from fastlane.models.ids import nonce
-from fastlane.models.job import Ending, Execution, Started
+from fastlane.models.job import Ending, Execution, ServiceVersion, Started
 from fastlane.models.status import FINAL, STARTING, Status
 
 
@@ -145,7 +145,14 @@ def re_place(execution: Execution, *, host: str) -> ExecutionChange:
 
 
 def bind(
-    execution: Execution, *, service_id: str, swarm_id: str, image_digest: str | None, now: int, image_reference: str | None = None
+    execution: Execution,
+    *,
+    service_id: str,
+    swarm_id: str,
+    image_digest: str | None,
+    now: int,
+    image_reference: str | None = None,
+    service_version: ServiceVersion | None = None,
 ) -> ExecutionChange:
     """Makes this parked service the execution's only one: no other service of it is ever activated."""
     return ExecutionChange.of(
@@ -156,6 +163,7 @@ def bind(
         image_digest=image_digest,
         image_reference=image_reference,
         bound_at=now,
+        service_version=service_version,
     )
 
 

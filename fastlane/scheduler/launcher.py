@@ -12,9 +12,22 @@ from enum import StrEnum
 import structlog
 
 from fastlane.clock import iso
-from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, NoPool, OrderRefused, RefusedForNow, RegistryDown, TransientError
-from fastlane.executors.port import Activation, Image, Order
+from fastlane.errors import (
+    FastlaneError,
+    HostDown,
+    ImageRefused,
+    NoHost,
+    NoPool,
+    NoService,
+    OrderRefused,
+    RefusedForNow,
+    RegistryDown,
+    ServiceGone,
+    TransientError,
+)
+from fastlane.executors.port import Activation, Image, Order, ServiceTemplate
 from fastlane.models import transitions
+from fastlane.models.container import NO_RESOURCES
 from fastlane.models.host import HostView, reachable_manager
 from fastlane.models.job import Ending, Execution, Failure, FailureReason
 from fastlane.models.placement import Ranking, place
@@ -207,12 +220,14 @@ class Launcher:
         return await self._bind_on_host(assignment, execution, pool)
 
     async def _bind_on_host(self, assignment: Assignment, execution: Execution, pool: Pool | None) -> Execution | None:
-        host = await self._host_for(execution)
-        self._leases.place(assignment, host)
-        if host != execution.host:
-            return await self._store.change(transitions.re_place(execution, host=host)) or await self._store.execution(execution.id)
+        host, like = await self._host_for(execution), None
         try:
-            image, service_id = await self._park(execution, host, pool)
+            if execution.spec.service is not None and pool is not None:
+                host, like = await self._find_service(execution, execution.spec.service, host, pool)
+            self._leases.place(assignment, host)
+            if host != execution.host:
+                return await self._store.change(transitions.re_place(execution, host=host)) or await self._store.execution(execution.id)
+            image, service_id = await self._park(execution, host, pool, like)
         except ImageRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.IMAGE, str(error)))
         except OrderRefused as error:
@@ -228,6 +243,7 @@ class Launcher:
             swarm_id=self._swarm_of(host),
             image_digest=image.digest,
             image_reference=image.reference,
+            service_version=None if like is None else like.version,
             now=self._clock.now(),
         )
         bound = await self._store.change(bind)
@@ -239,7 +255,7 @@ class Launcher:
         if isinstance(error, RegistryDown | NoPool):
             return True
         unbound = execution.status is Status.PULLING and execution.service_id is None
-        return unbound and isinstance(error, HostDown) and self._clock.now() - (execution.placed_at or 0) >= HELD_FOR
+        return unbound and isinstance(error, HostDown | NoService) and self._clock.now() - (execution.placed_at or 0) >= HELD_FOR
 
     async def put_back(self, assignment: Assignment, execution: Execution, error: TransientError) -> None:
         """Puts the execution back into the queue until its start is tried again, so that it does not hold a slot until then."""
@@ -374,23 +390,46 @@ class Launcher:
         reasons = "; ".join(f"{name} {reason}" for name, reason in place(pool, self._hosts()).passed_over.items())
         raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")
 
-    async def _park(self, execution: Execution, host: str, pool: Pool | None) -> tuple[Image, str]:
+    async def _find_service(self, execution: Execution, name: str, host: str, pool: Pool) -> tuple[str, ServiceTemplate]:
+        """The host, or the best one of another swarm of its pool, whose swarm has the service, and the service as it is there. Raises
+        NoService while a swarm cannot be asked, OrderRefused once none has it. (A manager that is cut off from its swarm says so falsely,
+        for a while.)"""
+        views, at, certain = {view.name: view for view in self._hosts()}, host, True
+        left = tuple(other for other in pool.hosts if other != host)
+        while True:
+            try:
+                return at, await self._executor.service_template(at, name)
+            except ServiceGone:
+                view = views.get(at)
+                certain = certain and view is not None and not view.members
+                left = tuple(other for other in left if view is None or other not in views or views[other].swarm != view.swarm)
+            choice = place(replace(pool, hosts=left), list(views.values()))
+            if choice.host is None:
+                break
+            at, left = choice.host, tuple(other for other in left if other != choice.host)
+        words = f"no swarm of pool {pool.name!r} has a service named {name!r}"
+        if left and self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000:
+            reasons = "; ".join(f"{one} {reason}" for one, reason in choice.passed_over.items())
+            raise NoService(f"{words}, of those that can be asked: {reasons}")
+        raise (OrderRefused if certain else RefusedForNow)(f"{words}; deploy it, or name another")
+
+    async def _park(self, execution: Execution, host: str, pool: Pool | None, like: ServiceTemplate | None) -> tuple[Image, str]:
         """The resolved image, and the id of the parked service."""
         try:
-            image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING)
+            image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING, like)
             await self._images.note_use(host, image)
-            return image, await self._executor.park(host, order_of(execution, pool, recorded=self._is_recorded), image)
+            return image, await self._executor.park(host, order_of(execution, pool, recorded=self._is_recorded, like=like), image)
         except RegistryDown as error:
             deadline = registry_deadline(execution, error, self.limits)
             if self._clock.now() < deadline:
                 raise
             waited = (deadline - (execution.placed_at or 0)) / 1000
-            raise ImageRefused(
-                f"the image {execution.spec.image} could not be looked up in its registry for {waited:g} s: {error}"
-            ) from error
+            raise ImageRefused(f"{execution.subject} could not be looked up in its registry for {waited:g} s: {error}") from error
 
-    async def _resolve(self, execution: Execution, host: str, pull: Pull) -> Image:
-        """The image of the attempt before it, or else the one that its image's name means now."""
+    async def _resolve(self, execution: Execution, host: str, pull: Pull, like: ServiceTemplate | None) -> Image:
+        """The service's image; the image of the attempt before it, or else the one that its image's name means now."""
+        if like is not None:
+            return await self._executor.resolve(host, like.image, pull)
         if execution.image_reference is not None:
             with suppress(ImageRefused):  # it may be the id of an image that this host does not have
                 return await self._executor.resolve(host, execution.image_reference, Pull.MISSING)
@@ -400,9 +439,11 @@ class Launcher:
         return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
 
 
-def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False) -> Order:
-    """The executor's order for an execution of this pool. ``recorded``: its spans are recorded, so its container gets the context."""
+def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False, like: ServiceTemplate | None = None) -> Order:
+    """The executor's order for an execution of this pool. ``recorded``: its spans are recorded, so its container gets the context.
+    ``like``: the service as whose container it runs."""
     trace = container_context(execution, recorded=recorded)
+    limits = pool.limits if pool else NO_RESOURCES
     return Order(
         execution_id=execution.id,
         task_id=execution.task_id,
@@ -412,6 +453,8 @@ def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False)
         scheduled_for=execution.scheduled_for,
         command=execution.spec.command,
         envs=execution.spec.variables if trace is None else {ENV: trace.text, **execution.spec.variables},
-        resources=execution.spec.resources.within(pool.limits) if pool else execution.spec.resources,
+        resources=execution.spec.resources.within(limits) if like is None else execution.spec.resources,
         container=execution.spec.container,
+        like=like,
+        defaults=NO_RESOURCES if like is None else limits,
     )

@@ -56,7 +56,7 @@ def failure_of(execution: Execution, task: EngineTask, service: EngineService) -
         case TaskEnd.OOM:
             return _failure(FailureReason.OOM, _out_of_memory(execution, task))
         case TaskEnd.IMAGE:
-            return _failure(FailureReason.IMAGE, f"its node could not get the image {execution.spec.image}: {plain(task.message)}")
+            return _failure(FailureReason.IMAGE, f"its node could not get {execution.subject}: {plain(task.message)}")
         case TaskEnd.REJECTED:
             return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
         case TaskEnd.NO_SPACE:
@@ -101,8 +101,8 @@ def no_node(seconds: float, words: str) -> str:
 
 
 def no_image(image: str, seconds: float) -> str:
-    """Why a service whose image did not arrive is stopped."""
-    return f"the image {image} was not on its node within {seconds:g} s"
+    """Why a service whose image did not arrive is stopped. ``image``: in words."""
+    return f"{image} was not on its node within {seconds:g} s"
 
 
 def no_start(seconds: float) -> str:
@@ -602,7 +602,7 @@ def _not_ready(execution: Execution, task: EngineTask, limits: Limits) -> str:
     """The step that the node did not take in time."""
     if task.container_id is not None:
         return no_start(limits.pull_deadline)
-    return no_image(execution.spec.image, limits.pull_deadline)
+    return no_image(execution.subject, limits.pull_deadline)
 
 
 def _next_deadline(execution: Execution, task: EngineTask | None, limits: Limits) -> int | None:

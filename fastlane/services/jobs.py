@@ -256,7 +256,7 @@ def _would_revive(job: Job, spec: Spec, schedule: Schedule) -> bool:
 
 def _admitted(spec: Spec) -> tuple[object, ...]:
     """The parts of a spec that a pool may refuse. The rest changes even when the pool has since become stricter."""
-    return spec.resources, spec.container, spec.timeout
+    return spec.service, spec.resources, spec.container, spec.timeout
 
 
 class JobPauses(JobService):

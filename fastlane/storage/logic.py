@@ -442,12 +442,13 @@ class StoreLogic:
 
 def _container(row: records.Row) -> RunningContainer:
     try:
-        image = orjson.loads(row["spec"])["image"]
-    except (ValueError, LookupError, TypeError):
-        image = None
+        spec = orjson.loads(row["spec"])
+        image, service = spec["image"], spec.get("service")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        image = service = None
     if not isinstance(image, str) or not image.isascii():
         raise Unreadable(f"execution {row['id']} cannot be read from the store: its spec has no image")
-    return RunningContainer(row["id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image)
+    return RunningContainer(row["id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image or None, service)
 
 
 class HistoryLogic:

@@ -28,7 +28,7 @@ from fastlane.models.event import Event
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Execution, Failure, Job, Spec, Task, Usage
+from fastlane.models.job import Execution, Failure, Job, ServiceVersion, Spec, Task, Usage
 from fastlane.models.notify import FAILURES
 from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.schedule import Schedule
@@ -64,6 +64,7 @@ CODECS: Mapping[Any, tuple[Convert, Convert]] = {
     Requester: (values.requester_to_json, values.requester_from_json),
     Failure: (values.failure_to_json, values.failure_from_json),
     Usage: (values.usage_to_json, values.usage_from_json),
+    ServiceVersion: (values.service_version_to_json, values.service_version_from_json),
     Target: (values.target_to_json, values.target_from_json),
     tuple[Attempt, ...]: (values.attempts_to_json, values.attempts_from_json),
     tuple[str, ...]: (_json, lambda text: tuple(orjson.loads(text))),
@@ -308,7 +309,7 @@ EXECUTIONS = Record(
     "executions",
     Execution,
     "execution",
-    format=RowFormat(later=("usage", "node")),
+    format=RowFormat(later=("usage", "node", "service_version")),
     flags=(UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, ON_HOST, WAITING),
 )
 HOSTS = Record("hosts", HostRecord, "the host", format=RowFormat(later=[one.name for one in fields(HostRecord)]))

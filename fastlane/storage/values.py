@@ -13,7 +13,7 @@ from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.cron import Cron, joined
 from fastlane.models.delivery import Attempt, Target
-from fastlane.models.job import Failure, FailureReason, Spec, Usage
+from fastlane.models.job import Failure, FailureReason, ServiceVersion, Spec, Usage
 from fastlane.models.log import Mark, Piece
 from fastlane.models.notify import Mailbox
 from fastlane.models.schedule import NO_RULES, CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
@@ -162,6 +162,16 @@ def usage_to_json(usage: Usage | None) -> str | None:
 def usage_from_json(text: str | None) -> Usage | None:
     """The usage that ``usage_to_json`` wrote."""
     return None if text is None else Usage(*orjson.loads(text))
+
+
+def service_version_to_json(service: ServiceVersion | None) -> str | None:
+    """The version of a service as JSON text; None for None."""
+    return None if service is None else orjson.dumps([service.id, service.version]).decode()
+
+
+def service_version_from_json(text: str | None) -> ServiceVersion | None:
+    """The version that ``service_version_to_json`` wrote."""
+    return None if text is None else ServiceVersion(*orjson.loads(text))
 
 
 MAIL = "mail"

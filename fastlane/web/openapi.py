@@ -14,7 +14,7 @@ from fastlane.config.settings import Settings
 from fastlane.web.api.actions import ENQUEUED, PROBLEM, WAITED
 from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import EVENTS, Parameter, Response
-from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, NEEDED_STARTS, STARTS
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.api.webhook_payload import EXECUTION_EVENT, JOB_EVENT
@@ -292,7 +292,14 @@ def _with_rules(content: Json, settings: Settings) -> Json:
         {"title": "without retryDelay", "properties": {"retryDelay": {"type": "null"}}},
         {"title": "with retries", "required": ["retries"], "properties": {"retries": {"type": "integer"}}},
     ]
+    job["allOf"] = [{"oneOf": [_subject(name) for name in SUBJECTS]}]
     return content
+
+
+def _subject(name: str) -> Json:
+    """What a job runs: an image, or what a service does."""
+    others = {other: {"type": "null"} for other in SUBJECTS if other != name}
+    return {"title": f"with {name}", "required": [name], "properties": {**others, name: {"type": "string"}}}
 
 
 def _start(title: str, name: str | None, absent: Any) -> Json:

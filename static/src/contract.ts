@@ -83,7 +83,8 @@ export interface JobRow {
   labels: Record<string, string>;
   createdAt: string;
   lastModifiedAt: string;
-  image: string;
+  image: string | null;
+  service: string | null;
   command: string | null;
   schedule: Schedule;
   status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused" | "idle";
@@ -183,7 +184,8 @@ export interface RetentionRules {
 
 /** What a job runs, and by which rules. */
 export interface Spec {
-  image: string;
+  image: string | null;
+  service: string | null;
   command: string | null;
   envs: Record<string, string>;
   metadata: Record<string, unknown>;
@@ -200,6 +202,12 @@ export interface Spec {
   webhooks: Webhooks;
   retention: RetentionRules | null;
   expectEvery: number | null;
+}
+
+/** The service as whose container an execution runs, as it was read at the start. */
+export interface ServiceVersion {
+  id: string;
+  version: number;
 }
 
 /** How long the log is so far. */
@@ -244,7 +252,9 @@ export interface Execution {
   taskId: string;
   jobName: string | null;
   queueJobId: string;
-  image: string;
+  image: string | null;
+  service: string | null;
+  serviceVersion: ServiceVersion | null;
   imageDigest: string | null;
   command: string | null;
   parameters?: Record<string, string>;
@@ -301,7 +311,8 @@ export interface Receiver {
 export interface Definition {
   name?: string;
   labels?: Record<string, string>;
-  image: string;
+  image?: string;
+  service?: string;
   command?: string | string[];
   envs?: Record<string, string>;
   parameters?: Record<string, Record<string, unknown>>;
@@ -410,6 +421,7 @@ export interface Pool {
   paused: boolean;
   pull: "always" | "missing";
   policy: Policy;
+  services: string[];
   limits: Limits;
 }
 
@@ -486,7 +498,8 @@ export interface Container {
   job: string;
   execution: string;
   id: string | null;
-  image: string;
+  image: string | null;
+  service: string | null;
 }
 
 /** What runs, up to a thousand. */
@@ -772,6 +785,7 @@ export interface Wait {
   concurrency?: number;
   executionId?: string | null;
   image?: string;
+  service?: string;
   host?: string | null;
   attempt?: number;
 }
@@ -834,6 +848,7 @@ export interface JobDeliveries {
 
 /** The option of each field that has one of its own. */
 export const OPTIONS: Record<string, string> = {
+  "service": "--service",
   "startIn": "--in",
   "startAt": "--at",
   "cron": "--cron",

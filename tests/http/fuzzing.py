@@ -26,6 +26,7 @@ UNSAID = (
     ("stream", "needs follow=1"),
     ("encoding", "needs the header Accept"),
     ("", "has a NUL character"),  # in any text of a body, however deep
+    ("service", "cannot be used together with image"),  # of a PATCH
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),
     ("cron", "never runs"),

@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 from fastlane.errors import FastlaneError
-from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, ServiceTemplate
 from fastlane.models.host import HostView
 from fastlane.models.log import Mark, Portion
 from fastlane.models.pool import KnownHost, Pull
@@ -78,6 +78,10 @@ class SharedExecutor:
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         answer: Image = await self._call("resolve", host, image, pull)
+        return answer
+
+    async def service_template(self, host: str, name: str) -> ServiceTemplate:
+        answer: ServiceTemplate = await self._call("service_template", host, name)
         return answer
 
     async def park(self, host: str, order: Order, image: Image) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
-from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, ServiceTemplate, TaskEnd
 from fastlane.models.host import EngineIdentity, HostView
 from fastlane.models.image import ImageRemoval, pulled_name
 from fastlane.models.job import Usage
@@ -87,6 +87,8 @@ class InstantExecutor:
         """What the container of each execution has used, sample by sample; the last one stays."""
         self.tags: dict[str, str] = {}
         """What a tag names now, where that is not its own."""
+        self.deployed: dict[str, dict[str, ServiceTemplate]] = {}
+        """The services of each host's swarm as whose containers jobs may run, by name."""
 
     # what a test does to it
 
@@ -145,6 +147,12 @@ class InstantExecutor:
             return Image(image, image.rpartition("@")[2])
         digest = "sha256:" + hashlib.sha256(self.tags.get(image, image).encode()).hexdigest()
         return Image(f"{image}@{digest}", digest)
+
+    async def service_template(self, host: str, name: str) -> ServiceTemplate:
+        self._services(host)
+        if name not in self.deployed.get(host, {}):
+            raise ServiceGone(f"service {name} not found")
+        return self.deployed[host][name]
 
     async def park(self, host: str, order: Order, image: Image) -> str:
         services = self._services(host)

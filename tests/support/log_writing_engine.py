@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import ServiceGone
-from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, ServiceTemplate, TaskEnd
 from fastlane.models.host import HostView
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.pool import Pull
@@ -47,6 +47,9 @@ class LogWritingExecutor:
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         return Image(image, None)
+
+    async def service_template(self, host: str, name: str) -> ServiceTemplate:
+        raise NotImplementedError
 
     async def park(self, host: str, order: Order, image: Image) -> str:
         id = f"{order.execution_id}-{order.epoch}"

@@ -35,7 +35,7 @@ def job_options(*, scheduled: bool = False) -> Callable[[F], F]:
         TASK,
         *(_option(row) for row in ROWS if scheduled or not row["scheduled"]),
         click.option("--env-file", "env_files", metavar="FILE", multiple=True, help="A file with a variable a line."),
-        click.argument("image"),
+        click.argument("image", required=False),
         click.argument("command", nargs=-1, type=click.UNPROCESSED),
     )
 
@@ -55,8 +55,14 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def job_fields(options: dict[str, Any]) -> "JobFields":
     """The fields of the job. Raises click.UsageError for options that cannot be read."""
-    fields: dict[str, Any] = {"image": options["image"]}
     command = list(options["command"])
+    if options["service"] is not None:  # there is no IMAGE, and the command begins where it would be
+        fields: dict[str, Any] = {}
+        command[:0] = [] if options["image"] is None else [options["image"]]
+    elif options["image"] is None:
+        raise click.UsageError("Missing argument 'IMAGE'; or name a service of the swarm: --service NAME.")
+    else:
+        fields = {"image": options["image"]}
     if command[:1] == ["--"]:
         del command[0]
     if command:

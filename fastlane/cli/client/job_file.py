@@ -20,6 +20,8 @@ KEYS = ("set", "defaults", "jobs")
 ONCE = ("startIn", "startAt")
 OF_CRON = ("cron", "timezone", "catchUp")
 """Fields that a manual job does not take over from the file's defaults."""
+SUBJECTS = ("image", "service")
+"""Of these a job has one. With its own it takes over neither."""
 SET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 NOWHERE: Mapping[str, str] = {}
 VARIABLE = re.compile(r"\$(\$?)\{([^}]*)\}")
@@ -88,6 +90,8 @@ def _job(set_name: str, key: str, defaults: Mapping[str, Any], given: object, fa
         faults.append(f"jobs.{key}: is not a map of fields")
         given = {}
     left_out = OF_CRON if given.get("manual") is True else ("manual",) if given.get("cron") is not None else ()
+    if any(given.get(name) is not None for name in SUBJECTS):
+        left_out = (*left_out, *SUBJECTS)
     fields = {**{name: value for name, value in defaults.items() if name not in left_out}, **given}
     task = str(fields.pop("task", key))
     if fields.get("cron") is None and fields.get("manual") is not True:

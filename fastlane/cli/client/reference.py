@@ -62,12 +62,18 @@ def complete_task(ctx: click.Context, _param: click.Parameter, incomplete: str) 
     return [item for item in found if item.value.startswith(incomplete)]
 
 
+def subject(row: Any) -> str:
+    """What a job or an execution runs: its image, or the service that it runs as. (An older server names no service.)"""
+    service = row.get("service")
+    return str(row["image"]) if service is None else f"service {service}"
+
+
 def _jobs_to_complete(task: str, rows: Sequence[Any], incomplete: str) -> list[CompletionItem]:
     """The jobs of a task by their names; without a name, or where an id was begun, by the end of the id or by the id."""
     names = [row["name"] for row in rows]
     found = []
     for row in rows:
-        name, what = row["name"], f"{row['status']} {row['command'] or row['image']}"
+        name, what = row["name"], f"{row['status']} {row['command'] or subject(row)}"
         is_own = name and names.count(name) == 1 and not re.search(r"\s|/", name)
         values = [f"{task}/{name}" if is_own else short(task, row["id"])]
         values += [f"{task}/{row['id']}"] if incomplete.startswith(f"{task}/{row['id'][:4]}") else []

@@ -19,11 +19,11 @@ import structlog
 
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
-from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
-from fastlane.executors.swarm import spec
+from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, ServiceTemplate
+from fastlane.executors.swarm import likeness, spec
 from fastlane.executors.swarm.client import Breaker, Request
 from fastlane.executors.swarm.clocks import leader_of
-from fastlane.executors.swarm.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
+from fastlane.executors.swarm.faults import HostTimeout, NameTaken, NotHostsFault, OutOfSequence, readable, timeout_words
 from fastlane.executors.swarm.hosts import PLAIN, HostRules, SwarmHost, SwarmHosts
 from fastlane.executors.swarm.images import image_path
 from fastlane.executors.swarm.logs import LogReader
@@ -156,6 +156,11 @@ class SwarmExecutor:
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         return await self._hosts.named(host).resolve(image, pull)
 
+    async def service_template(self, host: str, name: str) -> ServiceTemplate:
+        raw = await self._inspected(self._hosts.named(host), name)
+        with readable(host):
+            return likeness.read_template(raw, name, spec.INSTALLATION)
+
     async def park(self, host: str, order: Order, image: Image) -> str:
         found = self._hosts.named(host)
         with readable(host):
@@ -185,6 +190,9 @@ class SwarmExecutor:
             raise HostDown(f"{host.name} says that the name {name} is taken, and that there is no such service") from error
         if not spec.is_made_for(raw, order, self._installation):
             raise OrderRefused(f"a service named {name} is there and is not this execution's; remove it by hand")
+        if not spec.is_up_to_date(raw, order) and not spec.is_activated(raw):
+            await self.remove(host.name, str(raw["ID"]))  # it has never run, so its name may be used again
+            raise NotHostsFault(f"{host.name} had parked {name} before its service changed; it is parked anew")
         return raw
 
     async def activate(self, host: str, service_id: str) -> Activation:

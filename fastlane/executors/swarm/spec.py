@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from fastlane.clock import iso
 from fastlane.errors import OrderRefused
-from fastlane.executors.port import EngineService, EngineTask, Image, Order
+from fastlane.executors.port import EngineService, EngineTask, Image, Order, ServiceTemplate
+from fastlane.executors.swarm import likeness
 from fastlane.executors.swarm.clocks import milliseconds
 from fastlane.models.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
 
@@ -73,6 +74,8 @@ EXECUTION = "fastlane.execution"
 EPOCH = "fastlane.epoch"
 ACTIVATED = "fastlane.activated"
 STOPPED = "fastlane.stopped"
+LIKE = "fastlane.like"
+"""The id and version of the service as whose container it runs."""
 
 WITHOUT_REASON = "true"
 """The mark of a stop without a reason."""
@@ -108,7 +111,12 @@ def labels(order: Order, installation: str) -> dict[str, str]:
         JOB: order.job_id,
         EXECUTION: order.execution_id,
         EPOCH: str(order.epoch),
+        **({} if order.like is None else {LIKE: _mark(order.like)}),
     }
+
+
+def _mark(template: ServiceTemplate) -> str:
+    return f"{template.version.id}.{template.version.version}"
 
 
 def environment(order: Order) -> list[str]:
@@ -127,17 +135,20 @@ def environment(order: Order) -> list[str]:
 def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS, closed: Sequence[str] = ()) -> dict[str, Any]:
     """The spec of a parked service: complete, but without a replica. It publishes no port, and has no virtual address on a network.
     ``closed``: the nodes on which it must not run, since they are short of disk or drained."""
-    template: dict[str, Any] = {
+    constraints = [*order.container.constraints, *(f"node.id!={node}" for node in closed)]
+    parts: dict[str, Any] = {
         "ContainerSpec": _container(order, image, ids),
+        "Resources": _resources(order.resources),
+        "Networks": [{"Target": ids.networks[name]} for name in order.container.networks],
+        "Placement": {"Constraints": constraints} if constraints else {},
+    }
+    if order.like is not None:
+        parts = likeness.joined(order.like, parts, _given(order.container, order.command), _resources(order.defaults))
+    template: dict[str, Any] = {
+        **{name: part for name, part in parts.items() if part},
         "RestartPolicy": {"Condition": "none"},
         "LogDriver": deepcopy(dict(LOG_DRIVER)),
     }
-    if order.resources != NO_RESOURCES:
-        template["Resources"] = _resources(order.resources)
-    if order.container.networks:
-        template["Networks"] = [{"Target": ids.networks[name]} for name in order.container.networks]
-    if order.container.constraints or closed:
-        template["Placement"] = {"Constraints": [*order.container.constraints, *(f"node.id!={node}" for node in closed)]}
     return {
         "Name": service_name(order),
         "Labels": labels(order, installation),
@@ -172,6 +183,19 @@ def _container(order: Order, image: Image, ids: Ids) -> dict[str, Any]:
     }
 
 
+def _given(wanted: Container, command: Sequence[str] | None) -> frozenset[str]:
+    """The parts of ``_container`` that stand for a field of the job, and not for a default."""
+    fields = {
+        "Args": command,
+        "User": wanted.user,
+        "Dir": wanted.workdir,
+        "StopSignal": wanted.stop_signal,
+        "StopGracePeriod": wanted.stop_grace,
+        "Init": wanted.init,
+    }
+    return frozenset(name for name, value in fields.items() if value is not None)
+
+
 def _lists(wanted: Container, ids: Ids) -> dict[str, Any]:
     lists = {
         "Mounts": [_mount(mount) for mount in wanted.mounts],
@@ -196,6 +220,8 @@ def _secret(secret: Secret, id: str) -> dict[str, Any]:
 
 
 def _resources(wanted: Resources) -> dict[str, Any]:
+    if wanted == NO_RESOURCES:
+        return {}
     limits = {"NanoCPUs": _nano(wanted.cpus), "MemoryBytes": wanted.memory, "Pids": wanted.pids}
     reserved = {"NanoCPUs": _nano(wanted.reserve_cpus), "MemoryBytes": wanted.reserve_memory}
     parts = {"Limits": limits, "Reservations": reserved}
@@ -210,6 +236,11 @@ def is_made_for(raw: Raw, order: Order, installation: str) -> bool:
     """Whether an earlier ``park`` of this order made this service."""
     found = _labels(raw)
     return all(found.get(name) == value for name, value in labels(order, installation).items() if name in {INSTALLATION, EXECUTION, EPOCH})
+
+
+def is_up_to_date(raw: Raw, order: Order) -> bool:
+    """Whether it was parked from the version of the service that the order has."""
+    return _labels(raw).get(LIKE) == labels(order, "").get(LIKE)
 
 
 def is_activated(raw: Raw) -> bool:

@@ -182,7 +182,7 @@ class StatusReader(Service):
         """Those that are late, with what is shown of them: for one caller after another, since their specs may be large."""
         async with self._late_turn:
             late = await self._store.late_jobs(MAX_LATE, visible)
-            return [replace(job, spec=Spec(job.spec.image, name=job.spec.name, expect_every=job.spec.expect_every)) for job in late]
+            return [replace(job, spec=_in_short(job.spec)) for job in late]
 
     async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:
         """Looks at every job, so callers share the answer, for ten times as long as it took."""
@@ -197,6 +197,10 @@ class StatusReader(Service):
         if visible not in self._job_counts and len(self._job_counts) >= MAX_PATTERNS:
             self._job_counts.clear()
         return await self._job_counts.setdefault(visible, SharedCheck(count, JOB_COUNTS_VALID, share=10)).answer()
+
+
+def _in_short(spec: Spec) -> Spec:
+    return Spec(spec.image, service=spec.service, name=spec.name, expect_every=spec.expect_every)
 
 
 def _worker_row(report: Report, revision: PoolsRevision) -> WorkerRow:

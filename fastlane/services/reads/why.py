@@ -135,8 +135,9 @@ class EarlierExecution:
 class ImagePull:
     """An image that a host looks for, or that one of its nodes pulls."""
 
-    image: str
+    image: str | None
     host: str | None
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,13 +374,13 @@ def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
         row = _unusable(view.name, view)
         message = f"its host {view.name} cannot be used: {row.reason}"
         waits.append(WaitReason(Cause.NO_HOST, message, view.since, details=UnusableHosts(execution.pool, (row,))))
-    host, image = execution.host, execution.spec.image
+    host, image = execution.host, execution.subject
     if execution.bound_at is None:
-        message, since = f"its host {host} looks for the image {image}, in its registry if necessary", execution.placed_at
+        message, since = f"its host {host} looks for {image}, in its registry if necessary", execution.placed_at
     else:
-        message = f"its host {host} assigns it to a node, which pulls the image {image} if necessary and starts it"
+        message = f"its host {host} assigns it to a node, which pulls {image} if necessary and starts it"
         since = execution.bound_at
-    return [*waits, WaitReason(Cause.IMAGE, message, since, details=ImagePull(image, host))]
+    return [*waits, WaitReason(Cause.IMAGE, message, since, details=ImagePull(execution.shown_image, host, execution.spec.service))]
 
 
 def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
@@ -410,21 +411,21 @@ def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
         cause, message = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
     if note.until is not None:
         message += f"; {DEADLINES.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
-    image = execution.spec.image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
+    image = execution.shown_image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
     is_away = note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable
     hosts = (_unusable(view.name, view),) if view is not None and is_away else None
     return WaitReason(cause, message, note.since, note.until, NotedObstacle(execution.host, image, hosts))
 
 
 def _sentence(execution: Execution, note: Note) -> str:
-    host, image = execution.host, execution.spec.image
+    host, image = execution.host, execution.subject
     match note.obstacle:
         case Obstacle.REGISTRY:
-            return f"its host {host} cannot get the image {image} from its registry: {note.words}"
+            return f"its host {host} cannot get {image} from its registry: {note.words}"
         case Obstacle.NO_NODE:
             return f"no node of the swarm of {host} takes it: {note.words}; `docker node ls` there shows the nodes"
         case Obstacle.IMAGE:
-            return f"its node pulls the image {image} if necessary and creates its container; the engine says: {note.words}"
+            return f"its node pulls {image} if necessary and creates its container; the engine says: {note.words}"
         case Obstacle.HOST_AWAY:
             return f"its host does not answer: {note.words}"
         case Obstacle.REFUSED:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fastlane.models.access import Requester
-from fastlane.models.job import Execution, FailureReason, Usage
+from fastlane.models.job import Execution, FailureReason, ServiceVersion, Usage
 from fastlane.models.retention import HourCount
 from fastlane.models.status import Status
 from fastlane.services.reads.lists import ExecutionView, FailedJobView, HistoryView
@@ -103,6 +103,13 @@ USAGE = Serializer[Usage](
     ),
 )
 
+SERVICE_VERSION = Serializer[ServiceVersion](
+    "ServiceVersion",
+    "The service as whose container an execution runs, as it was read at the start.",
+    id=show.string(lambda service: service.id, "The id of the service."),
+    version=show.integer(lambda service: service.version, "Its version, which each change of it raises."),
+)
+
 PLACE = Serializer[Execution](
     "Place",
     "Where an execution ran, under the names of fastlane 2.x.",
@@ -119,7 +126,11 @@ EXECUTION = Serializer[ExecutionView](
     taskId=show.string(lambda view: view.execution.task_id, "Its task's id."),
     jobName=show.string(lambda view: view.execution.spec.name, "Its job's name for people, as it was then.", null=True),
     queueJobId=show.uuid(lambda view: view.execution.tick_id, "The tick that it is an attempt at; its retries have the same one."),
-    image=show.string(lambda view: view.execution.spec.image, "The image that it runs."),
+    image=show.string(lambda view: view.execution.shown_image, "The image that it runs; null while its service was not read.", null=True),
+    service=show.string(
+        lambda view: view.execution.spec.service, "The service as whose container it runs; null: it has an image.", null=True
+    ),
+    serviceVersion=show.nested(SERVICE_VERSION, lambda view: view.execution.service_version, null=True),
     imageDigest=show.string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),
     command=command(lambda view: view.execution.spec.command),
     parameters=show.envs(lambda view: view.execution.spec.values, optional=True),

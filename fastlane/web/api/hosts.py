@@ -223,6 +223,7 @@ POOL = Serializer[PoolView](
     paused=show.boolean(lambda view: view.paused, "Whether nothing is dispatched to it now."),
     pull=show.enum(Pull, lambda view: view.pool.pull, "When a registry is asked for an image."),
     policy=show.nested(POLICY, lambda view: view.pool.policy),
+    services=show.strings(lambda view: view.pool.services, "Services of the swarm as whose containers jobs may run, as patterns."),
     limits=show.nested(LIMITS, lambda view: view.pool.limits),
 )
 

@@ -9,14 +9,13 @@ for a name in the wrong place; and the contents of ``definition`` and ``spec``. 
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
 from fastlane.models.container import read_boolean
 from fastlane.models.cron import read_timezone
-from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Job, Spec
 from fastlane.models.notify import MAX_MAILBOXES, MAX_WEBHOOKS
 from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, NO_RETENTION, Retention, show_age
@@ -133,8 +132,8 @@ class JobType:
 @dataclass(frozen=True, slots=True)
 class JobField:
     """A field of a job. ``about`` is its description in a body, for the OpenAPI document; ``defined`` and ``shown`` are its descriptions in
-    an answer's ``definition`` and ``spec``, or the field of the answer itself; None: it is not there. ``missing``: the fault of a body
-    without it, if it is required. ``scheduled``: it is a part of the schedule, and no attribute of the spec."""
+    an answer's ``definition`` and ``spec``, or the field of the answer itself; None: it is not there. ``scheduled``: it is a part of the
+    schedule, and no attribute of the spec."""
 
     type: JobType
     about: str
@@ -142,12 +141,11 @@ class JobField:
     shown: str | serializer.Field[Spec] | None = None
     option: Option | None = None
     scheduled: bool = False
-    missing: str = ""
 
     @property
     def body(self) -> BodyField:
         """The field of a body."""
-        return BodyField(self.type.read, self.type.schema, self.about, bool(self.missing), self.missing, self.option)
+        return BodyField(self.type.read, self.type.schema, self.about, option=self.option)
 
 
 # types
@@ -255,9 +253,15 @@ FIELDS: Mapping[str, JobField] = {
     "image": JobField(
         JobType(values.read_image, {**json_schema.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]}),
         "The image: any reference, with a registry, a path, a tag or a digest.",
-        defined=string(lambda job: job.spec.image, "The image."),
-        shown=string(lambda spec: spec.image, "The image."),
-        missing=f"is missing; {EXAMPLES}",
+        defined=string(lambda job: job.spec.shown_image, "The image; absent where a service decides it.", optional=True),
+        shown=string(lambda spec: spec.shown_image, "The image; null: that of the service.", null=True),
+    ),
+    "service": JobField(
+        JobType(values.read_service, values.SERVICE_NAME),
+        "In place of an image: a service of the swarm, as whose container it runs. Its pool has to allow that.",
+        defined=string(lambda job: job.spec.service, "The service as whose container it runs.", optional=True),
+        shown=string(lambda spec: spec.service, "The service as whose container it runs; null: it has an image.", null=True),
+        option=Option("--service", "NAME", "As the container of this service of the swarm, in place of IMAGE."),
     ),
     "command": JobField(
         JobType(values.read_command, values.COMMAND),
@@ -446,10 +450,14 @@ STARTS = ("startIn", "startAt", "cron", "manual")
 NEEDED_STARTS: Mapping[str, tuple[str, ...]] = {"timezone": ("cron",), "overlap": ("cron", "manual"), "catchUp": ("cron",)}
 """The fields that are only valid together with one of these."""
 
+SUBJECTS = ("image", "service")
+"""The fields that say what runs. A job has one of them."""
+
 JOB_BODY = BodyObject("a job", "Job", **{name: one.body for name, one in FIELDS.items()})
 """The body of ``POST /tasks/T`` and of ``PUT /tasks/T/jobs/J``: what to run, and when."""
-_OTHER_IMAGE = BodyField(values.read_image, json_schema.IMAGE, "Another image. It cannot be removed.", null=False)
-JOB_CHANGE_BODY = BodyObject("a job", "JobChange", **{**JOB_BODY.fields, "image": _OTHER_IMAGE})
+_OTHER = "Another {}, in place of the job's image or service. It cannot be removed."
+_OTHERS = {name: replace(JOB_BODY.fields[name], about=_OTHER.format(name), null=False) for name in SUBJECTS}
+JOB_CHANGE_BODY = BodyObject("a job", "JobChange", **{**JOB_BODY.fields, **_OTHERS})
 """The body of ``PATCH /tasks/T/jobs/J``: the fields that change. Null removes a field."""
 
 ATTRIBUTES = {name: attribute_of(name) for name, one in FIELDS.items() if not one.scheduled}
@@ -483,7 +491,7 @@ SPEC = Serializer[Spec](
     "What a job runs, and by which rules.",
     **_ordered(
         {name: _answer(attribute_of(name), one.type.shown, one.shown) for name, one in FIELDS.items() if one.shown is not None},
-        first=("image", "command", "envs", "metadata"),
+        first=("image", "service", "command", "envs", "metadata"),
         last=("expectEvery",),
     ),
 )

@@ -10,16 +10,18 @@ from marshmallow import ValidationError
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import NO_CONTAINER
+from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.web.api import container, notifications
 from fastlane.web.api.body import WHOLE, Hints, faults_of
-from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS
+from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.schedules import GivenCron, given_cron
 
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
 NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one; give cron or manual, or leave this out"
 NEEDS_START = {name: NEEDS_CRON_OR_MANUAL if "manual" in needed else NEEDS_CRON for name, needed in NEEDED_STARTS.items()}
+NEEDS_SUBJECT = f"is missing; {EXAMPLES}, or name a service of the swarm in service"
 NEEDS_RETRIES = 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out'
 
 HINTS: Hints = {
@@ -85,7 +87,7 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, 
     wanted, faults = _read_given(given, rules, partial=False)
     if faults:
         raise Invalid(faults)
-    spec, schedule = Spec(**_spec_values(wanted)), _schedule_of(wanted, now, rules.timezone)
+    spec, schedule = Spec(**{"image": "", **_spec_values(wanted)}), _schedule_of(wanted, now, rules.timezone)
     if faults := list(_parameter_faults(spec, schedule)):
         raise Invalid(faults)
     if fault := _never_in_time(spec, schedule, now):
@@ -117,12 +119,16 @@ def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> 
 
 
 def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], partial: bool) -> Iterator[tuple[str, str]]:
-    """The faults between fields: a job has one kind of start, fields about a cron's ticks need a cron, and a delay of retries needs
-    retries. For a ``partial`` body the job itself may have the needed fields."""
+    """The faults between fields: a job has an image or a service, and one kind of start; fields about a cron's ticks need a cron, and a
+    delay of retries needs retries. For a ``partial`` body the job itself may have the needed fields."""
     starts = [name for name in STARTS if name in given]
     if len(starts) > 1:
         yield starts[0], f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"
+    if all(name in given for name in SUBJECTS):
+        yield "service", "cannot be used together with image; keep one of them"
     if not partial:
+        if not any(name in given for name in SUBJECTS):
+            yield "image", NEEDS_SUBJECT
         for name, needed in NEEDED_STARTS.items():
             if name in given and not any(one in given for one in needed):
                 yield name, NEEDS_START[name]
@@ -184,8 +190,7 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     removed = {name for name, value in body.items() if _is_absent(name, value) and name in FIELDS}
     given = {name: value for name, value in body.items() if name not in removed}
     wanted, faults = _read_given(given, rules, partial=True)
-    required = removed.intersection(JOB_BODY.required)
-    faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(required)]
+    faults += _removal_faults(job.spec, given, removed)
     start = _start(job.schedule, wanted, removed)
     for name, needed in NEEDED_STARTS.items():
         if name in wanted and not any(one in start or one in given for one in needed):
@@ -204,7 +209,18 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     return spec, schedule
 
 
+def _removal_faults(spec: Spec, given: Mapping[str, Any], removed: set[str]) -> Iterator[Fault]:
+    """The faults of a change that leaves a job without an image or a service."""
+    if any(name in given for name in SUBJECTS):
+        return
+    for name in SUBJECTS:
+        if name in removed and getattr(spec, name):
+            yield Fault(name, "cannot be removed, because a job needs an image or a service; give another")
+
+
 def _changed_spec(spec: Spec, wanted: Mapping[str, Any], removed: set[str]) -> Spec:
+    if any(name in wanted for name in SUBJECTS):  # the new one takes the place of the old one
+        removed = removed.union(SUBJECTS)
     attributes = {ATTRIBUTES[name] for name in removed if name in ATTRIBUTES}
     changed = {attribute: getattr(_DEFAULTS, attribute) for attribute in attributes} | _spec_values(wanted)
     options = wanted.get("container", NO_CONTAINER if "container" in removed else spec.container)

@@ -156,7 +156,8 @@ RUNNING = Serializer[RunningContainer](
     job=show.uuid(lambda container: container.job_id, "The job's id."),
     execution=show.uuid(lambda container: container.execution_id, "The execution's id."),
     id=show.string(lambda container: container.container_id, "The container's id.", null=True),
-    image=show.string(lambda container: container.image, "The image that it runs."),
+    image=show.string(lambda container: container.image, "The image that it runs; null: that of the service.", null=True),
+    service=show.string(lambda container: container.service, "The service as whose container it runs; null: it has an image.", null=True),
 )
 
 CONTAINERS = Serializer[Sequence[RunningContainer]](

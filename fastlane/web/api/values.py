@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from fastlane.log import MASK
-from fastlane.models.container import ESCAPED, OPENING, as_integer, literal_size
+from fastlane.models.container import ESCAPED, OPENING, SERVICE, as_integer, literal_size, read_service as read_service_name
 from fastlane.models.image import EXAMPLES, reference_fault
 from fastlane.models.job import CONTROL
 from fastlane.models.schedule import read_duration_or_seconds
@@ -79,6 +79,13 @@ def read_image(value: object) -> str:
     if fault := reference_fault(value):
         raise ValueError(fault)
     return value
+
+
+def read_service(value: object) -> str:
+    """The name of a service of the swarm."""
+    if not isinstance(value, str):
+        raise ValueError('is not text; give the name of a service of the swarm, such as "shop_web"')
+    return read_service_name(value)
 
 
 def read_command(value: object) -> tuple[str, ...]:
@@ -181,6 +188,7 @@ read_time_to_start = duration_from(MILLISECOND, "is zero, so nothing would ever 
 read_expectation = duration_from(1, "is shorter than a second; choose a longer one")
 
 
+SERVICE_NAME: JsonSchema = {"type": "string", "maxLength": 63, "pattern": f"^{SERVICE.pattern}$", "examples": ["shop_web"]}
 COMMAND: JsonSchema = {
     "anyOf": [
         {**json_schema.COMMAND_TEXT, "maxLength": MAX_COMMAND_TEXT},

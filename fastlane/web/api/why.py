@@ -77,7 +77,11 @@ DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
         "concurrency": show.integer(lambda details: details.concurrency, "How many of its task may run at once.", least=1),
     },
     EarlierExecution: {"executionId": show.uuid(lambda details: details.execution_id, "The execution that has to end first.", null=True)},
-    ImagePull: {"image": show.string(lambda details: details.image, "The image."), "host": HOST},
+    ImagePull: {
+        "image": show.string(lambda details: details.image, "The image; absent while its service was not read.", optional=True),
+        "service": show.string(lambda details: details.service, "The service as whose container it runs.", optional=True),
+        "host": HOST,
+    },
     NotedObstacle: {
         "host": HOST,
         "image": show.string(lambda details: details.image, "The image.", optional=True),

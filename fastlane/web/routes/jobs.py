@@ -367,7 +367,7 @@ ALL_JOB_FILTERS = {
     "task": Parameter("Only jobs of this task.", TASK_ID),
     **JOB_FILTERS,
     "query": Parameter(
-        f"Only jobs that have all of these words, at most {MAX_WORDS}, in their name, task, image, command or labels, or whose id "
+        f"Only jobs that have all of these words, at most {MAX_WORDS}, in their name, task, image, service, command or labels, or whose id "
         "contains them. Small and capital letters are the same.",
         {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH},
     ),
@@ -404,11 +404,11 @@ def _job_words(query: Mapping[str, str]) -> list[str]:
 
 
 def _has_words(job: Job, words: Sequence[str], render: RenderContext) -> bool:
-    """Whether each of these words (casefolded) is part of the job's id, name, task, image, command or labels, as answers show them: no word
-    finds a secret."""
+    """Whether each of these words (casefolded) is part of the job's id, name, task, image, service, command or labels, as answers show
+    them: no word finds a secret."""
     command = map(render.redaction.text, job.spec.command or ())
     labels = (f"{name}={value}" for name, value in job.spec.labels.items())
-    text = "\0".join((job.id, job.spec.name or "", job.task_id, job.spec.image, *command, *labels)).casefold()
+    text = "\0".join((job.id, job.spec.name or "", job.task_id, job.spec.image, job.spec.service or "", *command, *labels)).casefold()
     return all(word in text for word in words)
 
 

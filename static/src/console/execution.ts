@@ -165,9 +165,10 @@ function place(one: Execution): HTMLElement {
   const { usage, logInfo } = one;
   const code = (text: string | null): HTMLElement | null => (text === null ? null : el("code", {}, text));
   const rows = facts([
+    ["Runs as service", one.service && el("span", {}, code(one.service), one.serviceVersion && ` (version ${one.serviceVersion.version})`)],
     ["Image", code(one.image)],
     ["Digest", code(one.imageDigest)],
-    ["Command", one.command === null ? "the image's own" : code(one.command)],
+    ["Command", one.command === null ? one.service === null ? "the image's own" : "the service's own" : code(one.command)],
     ["Values", one.parameters && el("ul", { className: "envs" }, ...Object.entries(one.parameters).map(([name, value]) => el("li", {}, el("code", {}, `${name}=${value}`))))],
     ["Host", one.host],
     ["Node", one.node],

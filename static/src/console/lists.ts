@@ -134,12 +134,15 @@ function named(one: JobRow, withTask: boolean): HTMLElement {
       { className: "reason" },
       withTask && one.name ? el("span", {}, el("bdi", {}, one.taskId), " · ") : null,
       one.schedule.description ? `${one.schedule.description} · ` : null,
-      el("code", {}, one.command ?? one.image),
+      el("code", {}, one.command ?? subject(one)),
     ),
     rules.length > 0 && el("div", { className: "rules" }, ...rules),
     one.lastExecution && el("div", { className: "narrow" }, "Last run: ", lastRun(one.lastExecution)),
   );
 }
+
+/** What it runs, without its command: its image, or the service that it runs as. */
+const subject = (one: { image: string | null; service: string | null }): string | null => (one.service === null ? one.image : `service ${one.service}`);
 
 /** When a run ended or began. */
 const momentOf = (one: Run): string => one.finishedAt ?? one.startedAt ?? one.createdAt;
@@ -155,7 +158,7 @@ function reasonOf(one: Execution): HTMLElement | null {
   return reason ? el("div", { className: "reason" }, sentence(reason)) : null;
 }
 
-const commandOf = (one: Execution): HTMLElement => el("div", { className: "reason" }, el("code", {}, one.command ?? one.image));
+const commandOf = (one: Execution): HTMLElement => el("div", { className: "reason" }, el("code", {}, one.command ?? subject(one)));
 
 // the list itself
 

@@ -54,6 +54,7 @@ export function drawFacts(one: Execution | null, job: Job | null): void {
     the("job").setAttribute("aria-label", `job ${isolated(job.name)} ${shortId(job.id)}`);
   }
   const facts: [string, string | HTMLElement | null | undefined][] = [
+    ["Runs as service", one?.service ?? job?.spec.service],
     ["Image", one?.image ?? job?.spec.image],
     ["Schedule", job?.schedule.cron && (job.schedule.entries ?? [job.schedule]).map((entry) => `${entry.cron} (${entry.timezone})`).join("; ")],
     ["Values", one?.parameters && Object.entries(one.parameters).map(([name, value]) => `${name}=${value}`).join(" ")],

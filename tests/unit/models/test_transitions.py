@@ -219,6 +219,7 @@ def test_a_binding_says_which_service_of_which_swarm() -> None:
         "swarm_id": "w",
         "image_digest": "sha256:1",
         "image_reference": "x@sha256:1",
+        "service_version": None,
         "bound_at": NOW,
     }
 

@@ -135,7 +135,7 @@ def test_a_missed_deadline_names_what_did_not_happen() -> None:
         no_node(3600, "no suitable node (1 node not available)") == "no node took it within 3600 s: no suitable node (1 node not available)"
     )
     assert no_node(3600, "") == "no node took it within 3600 s"
-    assert no_image("ubuntu", 900) == "the image ubuntu was not on its node within 900 s"
+    assert no_image("the image ubuntu", 900) == "the image ubuntu was not on its node within 900 s"
 
 
 def test_a_lost_host_leaves_open_whether_the_container_ever_started() -> None:

@@ -8,7 +8,7 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
 from fastlane.cli.client.output import LATE, Column, ListLayout, OutputForm, duration, echo, form_options, relative, show
-from fastlane.cli.client.reference import JOB, SHORT, complete_task, find_job, named_task, short
+from fastlane.cli.client.reference import JOB, SHORT, complete_task, find_job, named_task, short, subject
 
 if TYPE_CHECKING:
     from fastlane.client import Client
@@ -75,7 +75,7 @@ EXECUTIONS = ListLayout(
     (
         Column("JOB", _job, name=True),
         Column("STATUS", _ended, status=True),
-        Column("IMAGE", lambda row: row["image"], yields=8),
+        Column("IMAGE", subject, yields=8),
         Column("COMMAND", lambda row: row["command"] or "", yields=9),
         Column("DUE", lambda row: relative(row["scheduledFor"])),
         Column("TOOK", lambda row: "" if row["durationMs"] is None else duration(row["durationMs"] / 1000), yields=2),
@@ -119,7 +119,7 @@ JOBS = ListLayout(
         Column("SCHEDULE", _schedule, yields=4),
         Column("NEXT", lambda row: relative(row["nextRunAt"])),
         Column("LAST", _last, yields=1),
-        Column("IMAGE", lambda row: row["image"], yields=8),
+        Column("IMAGE", subject, yields=8),
         Column("COMMAND", lambda row: row["command"] or "", yields=9),
         *TOLD,
     ),

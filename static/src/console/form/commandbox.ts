@@ -16,7 +16,7 @@ const loginOf = ({ needsLogin, credential, user }: Session): string => {
 
 /** The commands for a job; `missing`: how many of its values are masked. */
 export function drawCommands(task: string, body: Fields, who: Session, missing: number): HTMLElement[] {
-  if (!task || !body.get("image")) return [nothing("Give it a task and an image, and this has the same as a command.")];
+  if (!task || !(body.get("image") || body.get("service"))) return [nothing("Give it a task and an image or a service, and this has the same as a command.")];
   const made = fastlane(task, body);
   const server = quote(root.replace(/\/$/, ""));
   return [

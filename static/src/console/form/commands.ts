@@ -25,11 +25,12 @@ export function fastlane(task: string, body: Fields): { command: string } | { wi
   }
   const image = body.get("image");
   const command = body.has("command") ? argumentsOf(body.get("command")) : [];
-  if (typeof image !== "string" || image.startsWith("-")) without.push("image");
+  const isService = body.has("service") && !body.has("image");
+  if (!isService && (typeof image !== "string" || image.startsWith("-"))) without.push("image");
   if (!command) without.push("command");
   if (without.length) return { without };
   const verb = STARTS.some((name) => body.has(name)) ? "schedule" : "run";
-  const words = [...options.map(short), quote(image as string), ...(command!.length ? ["--", ...command!.map(quote)] : [])];
+  const words = [...options.map(short), ...(isService ? [] : [quote(image as string)]), ...(command!.length ? ["--", ...command!.map(quote)] : [])];
   return { command: `fastlane ${verb} ${words.join(" ")}` };
 }
 

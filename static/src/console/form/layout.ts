@@ -18,7 +18,7 @@ export interface Layout {
   reveal(control: Control): void;
 }
 
-const MORE_FIELDS = ["name", "labels", "retryDelay", "expiresIn", "priority", "concurrency"];
+const MORE_FIELDS = ["name", "labels", "service", "retryDelay", "expiresIn", "priority", "concurrency"];
 const TOLD_FIELDS = ["expectEvery", "notify", "webhooks"];
 const SHOWN = new Set(["image", "command", "envs", "timeout", "retries", "resources", ...MORE_FIELDS, ...TOLD_FIELDS, ...SCHEDULE_FIELDS]);
 const SHOWN_RESOURCES = new Set(["memory", "cpus", "pids"]);
@@ -47,6 +47,7 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
   const labels = rows(owner, "labels", "Labels", "label", /^[A-Za-z0-9](?:[\w./-]{0,61}[A-Za-z0-9])?$/);
   const more = [
     entry(owner, ["name"], "Name", { placeholder: "Nightly backup", hint: "For people, and for fastlane's commands." }),
+    entry(owner, ["service"], "Run as a service", { placeholder: "shop_web", hint: "In place of an image: as the container of this service of the swarm." }),
     entry(owner, ["retryDelay"], "Time before a retry", { number, placeholder: "30s", hint: "Empty: exponential back-off." }),
     entry(owner, ["expiresIn"], "Starts within", { number, placeholder: "1h", hint: "How long after it was due it may still start." }),
     entry(owner, ["priority"], "Priority", { number, placeholder: "0", hint: "From -100 to 100: a point counts as a minute of waiting." }),

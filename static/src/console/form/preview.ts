@@ -46,7 +46,7 @@ async function ofTheRest(target: Target, task: string, sent: Fields, faults: rea
   const names = faults.map(({ field }) => field.split(".")[0]!);
   if (names.some((name) => SCHEDULE_FIELDS.includes(name) || !sent.has(name) && name !== "image")) return null;
   const rest = without(sent, names);
-  if (target.method === "POST" && !rest.has("image")) rest.set("image", STAND_IN);
+  if (target.method === "POST" && !rest.has("image") && !rest.has("service")) rest.set("image", STAND_IN);
   return preview(target, task, rest).catch((error: unknown) => {
     if (error instanceof Refusal) return null;
     throw error;

@@ -217,9 +217,9 @@ def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reaso
         ["reason", "message", "since", "until"],
         ["heldTick", "resumeUrl", "pool", "running", "maxRunning", "ready", "hosts", "concurrency", "executionId"],
     )
-    assert list(schema["properties"]) == [*common, *own, "image", "host", "attempt"]
+    assert list(schema["properties"]) == [*common, *own, "image", "service", "host", "attempt"]
     assert (schema["required"], schema["additionalProperties"]) == (common, True)
-    types = {key: schema["properties"][key]["type"] for key in (*own, "image", "host", "attempt")}
+    types = {key: schema["properties"][key]["type"] for key in (*own, "image", "service", "host", "attempt")}
     assert types == {key: "integer" for key in types} | {
         "heldTick": "string",
         "resumeUrl": "string",
@@ -227,6 +227,7 @@ def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reaso
         "hosts": "array",
         "executionId": ["string", "null"],
         "image": "string",
+        "service": "string",
         "host": ["string", "null"],
     }
 

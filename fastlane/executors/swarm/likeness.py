@@ -1,0 +1,113 @@
+"""The container of a service, as the template for a job's own: what is taken over of the service, and what the job's fields change of it.
+Pure.
+
+Only what is listed here is taken over. A long-running service also has ports, replicas, a health check, aliases in its networks, labels
+that other programs read, and rules for restarts and updates: a job must not answer in the service's place, nor be taken for a part of it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from fastlane.errors import OrderRefused, ServiceGone
+from fastlane.executors.port import ServiceTemplate
+from fastlane.models.job import ServiceVersion
+
+Raw = Mapping[str, Any]
+
+OF_CONTAINER = (
+    "Command",
+    "Args",
+    "Hostname",
+    "Env",
+    "Dir",
+    "User",
+    "Groups",
+    "Privileges",
+    "StopSignal",
+    "StopGracePeriod",
+    "ReadOnly",
+    "Mounts",
+    "Hosts",
+    "DNSConfig",
+    "Secrets",
+    "Configs",
+    "Isolation",
+    "Init",
+    "Sysctls",
+    "CapabilityAdd",
+    "CapabilityDrop",
+    "Ulimits",
+    "OomScoreAdj",
+)
+"""What a container has of its service's."""
+OF_PLACEMENT = ("Constraints", "Preferences", "Platforms")
+"""Where a service's containers may be; how many of them a node may have is left out."""
+OF_NETWORK = ("Target", "DriverOpts")
+"""A network without the names by which others find the service in it."""
+
+
+def read_template(raw: Raw, name: str, mark: str) -> ServiceTemplate:
+    """The template that a service gives. ``mark``: the label that fastlane's own services have. Raises ServiceGone when an engine found
+    another service by this name (it also looks for the beginning of an id, and does not tell capitals from small letters), and OrderRefused
+    for one as whose container no job may run."""
+    spec: Raw = raw["Spec"]
+    if spec.get("Name") != name:
+        raise ServiceGone(f"there is no service named {name!r}")
+    if mark in (spec.get("Labels") or {}):
+        raise OrderRefused(f"the service {name!r} is an execution of a job itself; name a service that you deployed")
+    template: Raw = spec.get("TaskTemplate") or {}
+    container: Raw = template.get("ContainerSpec") or {}
+    if not container.get("Image"):
+        raise OrderRefused(f"the service {name!r} runs no container; name one that does")
+    networks = template.get("Networks") or spec.get("Networks") or ()
+    taken = {
+        "ContainerSpec": _only(container, OF_CONTAINER),
+        "Resources": template.get("Resources") or {},
+        "Placement": _only(template.get("Placement") or {}, OF_PLACEMENT),
+        "Networks": [_only(network, OF_NETWORK) for network in networks],
+    }
+    return ServiceTemplate(ServiceVersion(str(raw["ID"]), int(raw["Version"]["Index"])), str(container["Image"]), taken)
+
+
+def joined(template: ServiceTemplate, own: Raw, given: Collection[str], defaults: Raw) -> dict[str, Any]:
+    """The parts of a task: what fastlane submits for the job's own fields (``own``), over what the service has. ``given``: the keys of the
+    container that stand for a field of the job, and not for a default. ``defaults``: limits where neither has one."""
+    taken: Raw = template.parts
+    constraints = [*(taken["Placement"].get("Constraints") or ()), *(own["Placement"].get("Constraints") or ())]
+    return {
+        "ContainerSpec": _container(taken["ContainerSpec"], own["ContainerSpec"], given),
+        "Resources": _resources(defaults, taken["Resources"], own["Resources"]),
+        "Networks": _over(taken["Networks"], own["Networks"], lambda network: network["Target"]),
+        "Placement": {**taken["Placement"], **({"Constraints": constraints} if constraints else {})},
+    }
+
+
+def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
+    lists = {
+        "Env": _over(taken.get("Env"), own["Env"], lambda entry: entry.partition("=")[0]),
+        "Mounts": _over(taken.get("Mounts"), own.get("Mounts"), lambda mount: mount["Target"]),
+        "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), lambda secret: (secret.get("File") or {}).get("Name")),
+        "Hosts": [*(own.get("Hosts") or ()), *(taken.get("Hosts") or ())],  # the first line of a name counts
+    }
+    rest = {name: value for name, value in taken.items() if name not in given}
+    return {**own, **rest, **{name: rows for name, rows in lists.items() if rows}}
+
+
+def _resources(*layers: Raw) -> dict[str, Any]:
+    """The limits and the reservations; what a later layer has comes before an earlier one's."""
+    parts: dict[str, dict[str, Any]] = {"Limits": {}, "Reservations": {}}
+    for layer in layers:
+        for name, part in parts.items():
+            part |= {key: value for key, value in (layer.get(name) or {}).items() if value}
+    return {name: part for name, part in parts.items() if part}
+
+
+def _over(taken: Iterable[Any] | None, own: Iterable[Any] | None, key: Callable[[Any], object]) -> list[Any]:
+    """The service's items but for those that the job's own take the place of, and then the job's own."""
+    added = list(own or ())
+    replaced = [key(item) for item in added]
+    return [*(item for item in taken or () if key(item) not in replaced), *added]
+
+
+def _only(raw: Raw, names: Iterable[str]) -> dict[str, Any]:
+    return {name: raw[name] for name in names if raw.get(name) is not None}
