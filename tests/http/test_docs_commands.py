@@ -74,7 +74,7 @@ ELSEWHERE = {
         "test_transfer.py runs the page's commands one after the other",
     ),
     **dict.fromkeys(
-        ("ln -sf ../stack/", "echo 'secrets:", "stack/deploy"), "test_stack_file.py runs the page's commands one after the other"
+        ("sed -", "ln -sf ../stack/", "echo 'secrets:", "stack/deploy"), "test_stack_file.py runs the page's commands one after the other"
     ),
     "fastlane compact": "tests/behaviour/retention/test_commands.py, with no server beside it",
     "docker service inspect": "test_swarm_facts.py asks the same of an engine",
