@@ -125,6 +125,13 @@ REMEMBERED_LABELS = 4096
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
+class StorePart(StrEnum):
+    """The parts of a worker's work that need the store: what it has claimed, and its rounds of repair."""
+
+    CLAIMED = "claimed"
+    ROUNDS = "rounds"
+
+
 class Repair(StrEnum):
     """The kinds of repairs that the reconciler makes."""
 
@@ -191,6 +198,10 @@ class Metrics:
         for change in LATE_CHANGES:
             self._late_jobs.labels(change)
         self._log_bytes = counter("fastlane_log_bytes", "Bytes of the logs of executions that this worker has settled.", ("stream",))
+        words = "How often the store failed work of this worker, which then tries it again, by what it was at."
+        self._store_failures = counter("fastlane_worker_store_failures", words, ("part",))
+        for part in StorePart:
+            self._store_failures.labels(part.value)
         words = "What the reconciler of this worker put right; docs/metrics.md says what each kind is."
         self._repairs = counter("fastlane_repairs", words, ("kind",))
         for kind in Repair:
@@ -236,6 +247,10 @@ class Metrics:
             self._durations.labels(pool or "", status).observe(max(0.0, seconds))
         self._log_bytes.labels("stdout").inc(stdout)
         self._log_bytes.labels("stderr").inc(stderr)
+
+    def store_failed(self, part: StorePart) -> None:
+        """Counts work of a worker that the store failed."""
+        self._store_failures.labels(part.value).inc()
 
     def lateness_changed(self, change: str) -> None:
         """Counts a job that became late or has recovered, one of ``LATE_CHANGES``."""

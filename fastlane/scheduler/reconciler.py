@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from fastlane.clock import end_if_cancelled, unless_cancelled
-from fastlane.errors import TransientError
-from fastlane.metrics import Repair
+from fastlane.errors import StoreDown, TransientError
+from fastlane.metrics import Repair, StorePart
 from fastlane.models.job import Execution
 from fastlane.models.status import STARTING, UNDER_WAY, Status
 from fastlane.queue.port import Entry, execution_entry, job_entry, slotless_entry
@@ -92,6 +92,8 @@ class Reconciler:
                     if not shared or await self._is_chosen():
                         await part()
                 except TransientError as error:
+                    if isinstance(error, StoreDown):
+                        self._metrics.store_failed(StorePart.ROUNDS)
                     log.warning("reconciler.waiting", part=part.__name__, error=str(error))
                 except Exception:
                     log.exception("reconciler.failed", part=part.__name__)

@@ -11,8 +11,9 @@ from contextlib import suppress
 import structlog
 
 from fastlane.clock import end_if_cancelled
-from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
+from fastlane.errors import HostDown, OrderRefused, ServiceGone, StoreDown, TransientError, Unreadable
 from fastlane.log import may_quote
+from fastlane.metrics import StorePart
 from fastlane.models import transitions
 from fastlane.models.job import Execution
 from fastlane.models.status import STARTING, Status
@@ -67,6 +68,8 @@ class Runner:
                     await self._hand_over(assignment)
                 return
             except TransientError as error:
+                if isinstance(error, StoreDown):
+                    self._metrics.store_failed(StorePart.CLAIMED)
                 if logged != str(error):  # once for each reason, or an outage of an hour fills a disk
                     logged = str(error)
                     log.warning("assignment.waiting", id=assignment.id, error=logged)

@@ -216,6 +216,33 @@ async def test_refused_requests_are_counted_by_kind_and_the_answers_of_health_ch
             assert "fastlane_workers" not in found.samples, "nobody knows how many there are while Redis is away"
 
 
+async def test_a_full_redis_is_named_in_place_of_the_workers_that_cannot_report_there(own_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, own_redis.url) as server:
+        reply = (await server.post("/tasks/waits", {"image": IMAGE})).json
+        with own_redis.client() as client:
+            client.config_set("maxmemory", "1")
+
+        async def told() -> dict[str, str] | None:
+            errors = {error["source"]: error["message"] for error in (await server.get("/healthcheck")).json["errors"]}
+            return errors if "redis" in errors else None
+
+        errors = await server.until(told, "Redis to be named")
+        assert "maxmemory" in errors["redis"]
+        assert [source for source, words in errors.items() if "see to Redis first" in words] == ["workers", "docker"]
+        (wait,) = (await server.get(f"{reply['jobUrl']}why")).json["waitingFor"]
+        assert (wait["reason"], "maxmemory" in wait["message"]) == ("no-queue", True)
+        found = await figures(server)
+        assert (found.value("fastlane_queue_up"), "fastlane_workers" in found.samples) == (0, False)
+
+
+async def test_work_that_the_store_fails_is_a_figure_of_the_worker_and_is_done_in_the_end(server: Fastlane) -> None:
+    before = await of_worker(server)
+    assert [before.value("fastlane_worker_store_failures_total", part=part) for part in ("claimed", "rounds")] == [0, 0]
+    intercept(server.store, "change", failing(StoreDown("the store cannot be written: database or disk is full"), times=2))
+    await server.reaches(await server.submit(), "done")
+    assert (await of_worker(server)).value("fastlane_worker_store_failures_total", part="claimed") >= 1
+
+
 async def test_paused_dispatch_is_a_figure_with_its_reason(server: Fastlane) -> None:
     async def paused() -> dict[str, float]:
         found = await figures(server)

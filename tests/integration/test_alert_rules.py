@@ -125,6 +125,7 @@ OUTAGES = [
     Outage("FastlaneDispatchPaused", 31, *one('fastlane_dispatch_paused{reason="requested"}', then(0, 1), then(0, 1, 10) + " 0x800")),
     Outage("FastlaneWithoutWorkers", 1, *one("fastlane_workers", then(2, 0), then(2, 1))),
     Outage("FastlaneStoreDown", 1, *one("fastlane_store_up", then(1, 0), steady(1))),
+    Outage("FastlaneWorkerStoreFails", 1, *one('fastlane_worker_store_failures_total{part="claimed"}', growing(3), then(0, 1))),
     Outage("FastlaneQueueDown", 1, *one("fastlane_queue_up", then(1, 0), steady(1))),
     Outage(
         "FastlaneLate",

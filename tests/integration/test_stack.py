@@ -245,7 +245,9 @@ def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: S
         wait_until(lambda: execution(client, followed)["status"] == "running", "the job to run")
         assert stack.killed("worker") == 2
         stack.push("2")
-        stack.type_in("Upgrade it, change it")
+        stack.type_in("Upgrade it, change it", "mkdir", "cp ")
+        stack.shell("sed -i '1i per_page = 20' local/fastlane.toml")
+        stack.type_in("Upgrade it, change it", "IMAGE=")
         stack.until_updated(*ROLES)
         for reply in others:
             ended(client, reply)
@@ -255,6 +257,7 @@ def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: S
     assert text == written(client, followed)
     assert text.splitlines() == [b"line %d" % number for number in range(text.count(b"\n"))]
     assert {image_of(stack, role) for role in ROLES} == {f"{stack.image}:2"}
+    assert stack.inside("worker", "head", "-n", "1", "/etc/fastlane/fastlane.toml").stdout == "per_page = 20\n"
     ours = {reply["executionId"] for reply in (followed, *others)}
     assert {id: starts.of[id] for id in ours} == dict.fromkeys(ours, 1)
 

@@ -5,10 +5,14 @@ import gzip
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,13 +23,13 @@ from fastlane.config.access import TOKENS, token_digest
 from fastlane.config.settings import SETTINGS
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment
-from tests.support.docs import ROOT, commands_in, section
+from tests.support.docs import ROOT, blocks, commands_in, section
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
 STACK = (ROOT / "swarm-stack.yml").read_text()
-LIVE = re.sub("^#> ", "", STACK, flags=re.MULTILINE)
-"""The stack with what is commented out in it."""
+MONITORING = (ROOT / "stack/monitoring.yml").read_text()
+BOTH = STACK + MONITORING
 INSTALL = ROOT / "docs/install.md"
 PAGE = INSTALL.read_text()
 DOCKER = """#!/bin/sh
@@ -35,23 +39,28 @@ case "$1 $2" in
 esac
 """
 """Docker, of which the page's commands want a token and that it keeps secrets."""
+CONFIG = """#!/bin/bash
+[ "$1 $2 $3, ${{@: -1}}" = "stack deploy --with-registry-auth, fastlane" ] && exec {docker} stack config "${{@:4:$#-4}}"
+"""
+"""Docker, which shows what it would deploy."""
 SERVICES = yaml.safe_load(STACK)["services"]
 HAND_OVER = 10
 """Seconds that a process takes to end in order, at most: twice the 5 s of docs/operations.md."""
 
 
-@pytest.mark.parametrize("file", ["engine-filter.cfg", "mongo-health.js"])
+@pytest.mark.parametrize("file", ["engine-filter.cfg", "mongo-health.js", "fastlane.toml", "one-node.toml"])
 def test_a_config_s_name_changes_with_its_content(file):
-    found = re.search(rf"name: fastlane-\S+-([0-9a-f]{{8}})\n    file: \./stack/{re.escape(file)}\n", STACK)
-    assert found, f"swarm-stack.yml has no config of stack/{file}"
+    files = STACK + (ROOT / "stack/one-node.yml").read_text()
+    found = re.search(rf"name: fastlane-\S+-([0-9a-f]{{8}})\}}?\n    file: \S*\./stack/{re.escape(file)}\}}?\n", files)
+    assert found, f"the stack has no config of stack/{file}"
     assert found[1] == sha256((ROOT / "stack" / file).read_bytes()).hexdigest()[:8], f"give the config of stack/{file} its new name"
 
 
 def test_the_page_creates_every_secret_that_the_stack_needs():
-    needed = set(re.findall(r"^  (\w+): \{external: true\}$", LIVE, re.MULTILINE))
+    needed = set(re.findall(r"^  (\w+): \{external: true\}$", BOTH, re.MULTILINE))
     created = set(re.findall(r"docker secret create (\w+) -", PAGE))
     assert needed == created - {"fastlane_tokens_2"}
-    used = re.findall(r"/run/secrets/(\w+)", STACK + (ROOT / "stack/prometheus.yml").read_text())
+    used = re.findall(r"/run/secrets/(\w+)", BOTH + (ROOT / "stack/prometheus.yml").read_text())
     assert needed == set(used) - {"fastlane_users", "fastlane_smtp_password"}
 
 
@@ -66,7 +75,7 @@ def test_every_setting_that_the_stack_names_is_documented():
 
 
 def test_every_label_that_the_stack_asks_for_is_set_by_the_page():
-    asked = set(re.findall(r"node\.labels\.(\S+) == (\d)", STACK))
+    asked = set(re.findall(r"node\.labels\.(\S+) == (\d)", BOTH))
     assert asked == set(re.findall(r"--label-add (\S+)=(\d)", PAGE))
 
 
@@ -92,7 +101,8 @@ printf '%s: Pulling\\nDigest: sha256:%s\\nStatus: new\\n' "$2" "$digest"
 
 
 def test_each_image_that_is_built_on_or_deployed_is_pinned_by_its_digest_and_renewed(tmp_path):
-    for name in ("Dockerfile", "swarm-stack.yml", "scripts/pin", "scripts/lib.sh"):
+    pinned = ("Dockerfile", "swarm-stack.yml", "stack/monitoring.yml")
+    for name in (*pinned, "scripts/pin", "scripts/lib.sh"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "docker").write_text(PULLING)
@@ -108,16 +118,15 @@ def test_each_image_that_is_built_on_or_deployed_is_pinned_by_its_digest_and_ren
     for moment in ("first", "second"):
         assert pin(moment=moment).returncode == 0
         assert pin("--check").returncode == 0
-        text = (tmp_path / "Dockerfile").read_text() + (tmp_path / "swarm-stack.yml").read_text()
+        text = "".join((tmp_path / name).read_text() for name in pinned)
         for name in BASES:
             assert text.count(f"{name}@sha256:{sha256(f'{moment} {name}'.encode()).hexdigest()}") == 1, name
         assert text.count("@sha256:") == len(BASES)
-        pinned = (tmp_path / "swarm-stack.yml").read_text()
-        assert re.sub("@sha256:[0-9a-f]{64}", "", pinned) == STACK
+        assert re.sub("@sha256:[0-9a-f]{64}", "", text) == (ROOT / "Dockerfile").read_text() + BOTH
 
 
 def test_every_image_can_be_replaced_by_one_with_a_digest():
-    images = re.findall(r"^ +image: (.*)$", LIVE, re.MULTILINE)
+    images = re.findall(r"^ +image: (.*)$", BOTH, re.MULTILINE)
     assert [image for image in images if not re.fullmatch(r"\$\{([A-Z]+_)?IMAGE:-[^}]+\}", image)] == []
     froms = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert [image for image in froms if not re.fullmatch(r"\$\{[A-Z]+_IMAGE\}", image)] == []
@@ -156,23 +165,74 @@ async def test_the_filter_of_an_engine_passes_on_whole_ids_only(tmp_path):
     assert calls == allowed
 
 
-def test_prometheus_is_commented_out_and_is_a_valid_service_without_the_signs():
-    stack, now = yaml.safe_load(LIVE), yaml.safe_load(STACK)
-    assert "prometheus" not in now["services"]
-    own = {"services": "prometheus", "volumes": "prometheus", "configs": "prometheus", "secrets": "fastlane_metrics_token"}
-    for part, name in own.items():
-        assert name in stack[part], part
-        assert stack[part].keys() - now[part].keys() == {name} | ({"alerts"} if part == "configs" else set())
-    service = stack["services"]["prometheus"]
-    assert {config["source"] for config in service["configs"]} <= stack["configs"].keys()
-    assert set(service["secrets"]) <= stack["secrets"].keys()
-    assert set(service["networks"]) <= stack["networks"].keys()
-    assert all((ROOT / stack["configs"][config["source"]]["file"]).is_file() for config in service["configs"])
+def merged(folder: Path, *, environment: Mapping[str, str] | None = None) -> Any:
+    """What stack/deploy has deployed from this checkout, as Docker merges it."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "docker").write_text(CONFIG.format(docker=shutil.which("docker")))
+    (tools / "docker").chmod(0o755)
+    here = plain_environment()
+    here |= {"PATH": f"{tools}:{here['PATH']}", **(environment or {})}
+    done = subprocess.run([folder / "stack/deploy"], env=here, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A checkout of the stack's files."""
+    for name in ("swarm-stack.yml", "examples/monitoring/alerts.yaml", *(f"stack/{path.name}" for path in (ROOT / "stack").iterdir())):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_what_is_in_local_is_laid_over_the_stack(own: Path) -> None:
+    plain = merged(own)
+    assert Path(plain["configs"]["settings"]["file"]) == own / "stack/fastlane.toml"
+    (example,) = blocks(section(INSTALL, "Upgrade it, change it"), "yaml")
+    (own / "local").mkdir()
+    (own / "local/stack.yml").write_text(example)
+    (own / "local/zone.yml").write_text("services: {worker: {deploy: {replicas: 4}}}")
+    changed = merged(own)
+    assert changed["services"]["api"]["environment"].pop("FASTLANE_PUBLIC_URL") == "https://fastlane.example.com"
+    assert changed["services"]["worker"]["environment"].pop("FASTLANE_KEEP_LOGS") == "30d"
+    assert changed["services"]["worker"]["deploy"]["replicas"] == 4, "later names win"
+    changed["services"]["worker"]["deploy"]["replicas"] = plain["services"]["worker"]["deploy"]["replicas"]
+    assert changed["secrets"].pop("fastlane_tokens") == {"external": True, "name": "fastlane_tokens_2"}
+    plain["secrets"].pop("fastlane_tokens")
+    assert changed == plain, "the rest stays"
+
+
+def test_settings_have_a_name_of_their_own_whenever_they_differ(own: Path) -> None:
+    def name() -> str:
+        return str(merged(own)["configs"]["settings"]["name"])
+
+    first = name()
+    assert re.search(re.escape(first.partition("settings-")[2]), STACK), "docker stack deploy without the script has the same"
+    assert name() == first
+    (own / "local").mkdir()
+    settings = own / "local/fastlane.toml"
+    shutil.copy(own / "stack/fastlane.toml", settings)
+    assert name() == first, "the same settings replace no process"
+    settings.write_text(settings.read_text() + "per_page = 20\n")
+    found = merged(own)["configs"]["settings"]
+    assert (found["name"], Path(found["file"])) == (f"fastlane-settings-{sha256(settings.read_bytes()).hexdigest()[:8]}", settings)
+    settings.unlink()
+    assert name() == first
+
+
+def test_one_node_has_its_own_settings_and_no_other_engines(own: Path) -> None:
+    script = "\n".join(command for command in commands_in(section(INSTALL, "One node")) if not command.startswith("stack/deploy"))
+    subprocess.run(["sh", "-euc", script], cwd=own, check=True, timeout=60)
+    found = merged(own)
+    assert found["configs"]["settings"]["name"].endswith(sha256((ROOT / "stack/one-node.toml").read_bytes()).hexdigest()[:8])
+    assert [found["services"][f"engine-{number}"]["deploy"].get("replicas") for number in (1, 2, 3)] == [None, 0, 0]
 
 
 def test_prometheus_scrapes_every_port_that_serves_figures_and_can_log_in_there():
-    stack, scraped = yaml.safe_load(LIVE), yaml.safe_load((ROOT / "stack/prometheus.yml").read_text())
-    services, prometheus = stack["services"], stack["services"]["prometheus"]
+    stack, scraped = yaml.safe_load(STACK), yaml.safe_load((ROOT / "stack/prometheus.yml").read_text())
+    services, prometheus = stack["services"], yaml.safe_load(MONITORING)["services"]["prometheus"]
     targets = {}
     for scrape in scraped["scrape_configs"]:
         (found,) = scrape["dns_sd_configs"]
@@ -191,23 +251,26 @@ def test_prometheus_scrapes_every_port_that_serves_figures_and_can_log_in_there(
     assert {f"/etc/prometheus/{file}" for file in scraped["rule_files"]} <= mounted
 
 
-def test_the_page_s_commands_give_prometheus_its_token_and_take_the_signs_away(tmp_path):
-    tools = tmp_path / "tools"
+def test_the_page_s_commands_give_prometheus_its_token_and_its_place(own: Path) -> None:
+    tools = own / "tools"
     tools.mkdir()
     (tools / "docker").write_text(DOCKER)
     (tools / "docker").chmod(0o755)
-    (tmp_path / "swarm-stack.yml").write_text(STACK)
     here = plain_environment()
-    environment = {**here, "PATH": f"{tools}:{here['PATH']}", "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    environment = {**here, "PATH": f"{tools}:{here['PATH']}", "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "HOME": str(own)}
     first = next(command for command in commands_in(section(INSTALL, "Prepare the swarm")) if "| tee token.txt" in command)
-    script = "\n".join([first, *commands_in(section(INSTALL, "Watch it with Prometheus"))])
-    subprocess.run(["sh", "-euc", script], cwd=tmp_path, env=environment, check=True, timeout=60)
-    operator, prometheus = TOKENS.read(json.loads((tmp_path / "fastlane_tokens_2").read_text()))
+    typed = [command for command in commands_in(section(INSTALL, "Watch it with Prometheus")) if not command.startswith("IMAGE=")]
+    subprocess.run(["sh", "-euc", "\n".join([first, *typed])], cwd=own, env=environment, check=True, timeout=60)
+    operator, prometheus = TOKENS.read(json.loads((own / "fastlane_tokens_2").read_text()))
     assert (operator.principal.role, prometheus.principal.role) == (Role.ADMIN, Role.READ)
-    assert token_digest((tmp_path / "fastlane_metrics_token").read_text()) == prometheus.digest
-    stack = yaml.safe_load((tmp_path / "swarm-stack.yml").read_text())
+    assert token_digest((own / "fastlane_metrics_token").read_text()) == prometheus.digest
+    stack = merged(own)
     assert stack["secrets"]["fastlane_tokens"] == {"external": True, "name": "fastlane_tokens_2"}
-    assert stack["services"] == yaml.safe_load(LIVE)["services"]
+    assert stack["secrets"]["fastlane_metrics_token"]["external"]
+    assert stack["services"].keys() - SERVICES.keys() == {"prometheus"}
+    files = {name: Path(stack["configs"][name]["file"]) for name in ("prometheus", "alerts")}
+    assert files == {"prometheus": own / "stack/prometheus.yml", "alerts": own / "examples/monitoring/alerts.yaml"}
+    assert all(stack["configs"][name]["name"].endswith(sha256(path.read_bytes()).hexdigest()[:8]) for name, path in files.items())
 
 
 @pytest.mark.parametrize(("fails", "left"), [(False, b"whole\n"), (True, b"yesterday's\n")])

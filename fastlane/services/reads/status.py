@@ -270,7 +270,7 @@ PAUSED = {
 }
 """What is said of a pause of all dispatch, by its reason."""
 
-UNKNOWN = "not known while Redis does not answer, since workers report there; see to Redis first"
+UNKNOWN = "not known, since workers report through Redis, which fails; see to Redis first"
 
 
 class Health:
@@ -303,7 +303,7 @@ class Health:
         hold = None if pauses is None else pauses.hold
         said = (("store", store), ("redis", redis), ("dispatch", None if hold is None else PAUSED[hold]))
         errors = [HealthProblem(source, words) for source, words in said if words]
-        if reports is None:
+        if reports is None or (redis is not None and not reports):  # a full Redis is read, and takes no reports
             unknown = [HealthProblem(source, UNKNOWN) for source in ("workers", "docker")]
             return HealthReport(redis is None, store is None, False, False, (*errors, *unknown), hold is None)
         if not reports:
@@ -366,9 +366,9 @@ class PoolGauges:
 @dataclass(frozen=True, slots=True)
 class InstallationGauges:
     """The installation now. ``store_up`` and ``queue_up``: whether a small write succeeded. ``store_seconds`` and ``queue_seconds``: how
-    long one small read took; None: it failed. ``workers``: those that are alive; None when the queue does not say. ``pauses``: what is
-    paused, ``overdue``: for how many milliseconds the delivery that has waited longest has been due, ``receivers``: the failing ones,
-    ``log_bytes``: about how many bytes all stored logs take; None when the store does not say."""
+    long one small read took; None: it failed. ``workers``: those that are alive; None when the queue does not say, or takes no reports.
+    ``pauses``: what is paused, ``overdue``: for how many milliseconds the delivery that has waited longest has been due, ``receivers``: the
+    failing ones, ``log_bytes``: about how many bytes all stored logs take; None when the store does not say."""
 
     pools: tuple[PoolGauges, ...]
     hosts: tuple[HostRow, ...]
@@ -411,7 +411,7 @@ class GaugeReader(Service):
         return InstallationGauges(
             pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
             hosts=() if reports is None else host_rows(self._pools, reports),
-            workers=None if reports is None else len(reports),
+            workers=None if reports is None or not (reports or queue_up) else len(reports),
             followers=len(self._followers),
             pauses=pauses,
             overdue=None if due is None else max((now - delivery.due for delivery in due if delivery.due is not None), default=0),

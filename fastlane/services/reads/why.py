@@ -599,7 +599,10 @@ class WaitExplainer(Service):
         try:
             counts = await self._queue.counts([pool] if pool else [])
             lane = None if execution is None or execution.status.final else await self._queue.lane_of(execution.id)
-            return None, await self._reports.current(), counts, lane
+            reports = await self._reports.current()
+            if not reports:
+                await self._queue.check()  # a full Redis is read, and takes no reports
+            return None, reports, counts, lane
         except QueueDown as error:
             return str(error), (), {}, None
 

@@ -87,7 +87,7 @@ async def test_health_answers_within_two_seconds_whatever_hangs(alone, own_redis
     assert (answer.status, answer.json["redis"], answer.json["store"]) == (503, False, False)
     assert [error["source"] for error in answer.json["errors"]] == ["store", "redis", "workers", "docker"]
     assert {error["message"] for error in answer.json["errors"][2:]} == {
-        "not known while Redis does not answer, since workers report there; see to Redis first"
+        "not known, since workers report through Redis, which fails; see to Redis first"
     }
 
 

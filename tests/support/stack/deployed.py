@@ -24,7 +24,7 @@ PAGE = ROOT / "docs/install.md"
 SERVICES = {"api": 2, "worker": 2, "redis": 1, "mongo": 1, "engine-1": 1, "engine-2": 1, "engine-3": 1}
 ON_ONE_NODE = {**SERVICES, "api": 1, "engine-2": 0, "engine-3": 0}
 """The replicas of each service. A port of a node has room for one API server, where the ingress network would share it out."""
-PARTS = ("swarm-stack.yml", "stack", "docs/install.md")
+PARTS = ("swarm-stack.yml", "stack", "docs/install.md", "examples/monitoring")
 UPDATE_ENDS = ("completed", "paused", "rollback_completed", "rollback_paused")
 WEBHOOK_SECRET = f"whsec_{base64.b64encode(b's' * 32).decode()}"
 UP_WITHIN = 240.0
@@ -51,7 +51,8 @@ class Stack:
         """Where the API servers answer."""
         self._folder = folder
         self._services = {f"fastlane_{name}": f"{count}/{count}" for name, count in services.items()}
-        (folder / "here.yml").write_text(HERE.replace("REPLICAS", str(services["api"])))
+        (folder / "local").mkdir(exist_ok=True)
+        (folder / "local/here.yml").write_text(HERE.replace("REPLICAS", str(services["api"])))
 
     @property
     def token(self) -> str:
@@ -168,7 +169,7 @@ class Stack:
     def _here(self, command: str, node: Node) -> str:
         """The command with this swarm's names. The image is built already."""
         changed = command.replace("registry.example.com/fastlane", self.image).replace("http://localhost:10000", self.url)
-        changed = changed.replace("-c swarm-stack.yml", "-c swarm-stack.yml -c here.yml").replace("$(hostname)", node.name)
+        changed = changed.replace("$(hostname)", node.name)
         return f'docker tag {NAME} "$IMAGE"' if command == "make image" else changed
 
     def _complete(self) -> bool:
@@ -197,7 +198,7 @@ def three_nodes(built: BuiltImage) -> Iterator[Stack]:
         for image in (REDIS, HAPROXY, MONGO, "ubuntu:latest"):
             provide(first, image, f"{registry.address}/library/{image}")
         folder = stack.enter_context(checkout(*PARTS))
-        settings = folder / "stack/fastlane.toml"
+        settings = folder / "stack/fastlane.toml"  # which the page's commands copy
         changed = settings.read_text().replace("maxRunning = 50", f'maxRunning = 120\nwebhookSecrets = ["{WEBHOOK_SECRET}"]')
         settings.write_text(f'webhook_allow = ["10.0.0.0/8"]\n{changed}')
         url = stack.enter_context(front([node.address for node in swarms.nodes]))
