@@ -308,7 +308,7 @@ async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(se
         return await call.carry()
 
     intercept(server.store, "list_all_jobs", slowly)
-    writers = []
+    others, writers = set(server.api.server._connections), []
     for _ in range(30):
         _, writer = await opened(server.port)
         writer.write(b"GET /jobs/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -316,13 +316,14 @@ async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(se
     waiting = server.context.traffic.lists.waiting
     await until(lambda: len(waiting) == 30 - AT_ONCE, lambda: f"{len(waiting)} wait")
     assert most == AT_ONCE
+    theirs = server.api.server._connections - others
     await calm(server)
     monkeypatch.setattr(connection, "TURN_WITHIN", 0.01)
     refused = await server.get("/jobs/")
     assert (refused.status, "Retry-After" in refused.headers) == (503, True)
     for writer in writers:
         writer.transport.abort()
-    await until(lambda: all(one.stream is None or one.stream.closed() for one in server.api.server._connections), "they are still there")
+    await until(lambda: all(one.stream is None or one.stream.closed() for one in theirs), "they are still there")
     go.set()
     await until(lambda: not waiting and not server.context.traffic.lists.taken, "a turn was never given back")
     assert most == AT_ONCE

@@ -125,6 +125,10 @@ async def test_head_answers_as_get_without_a_body(server):
         got, head = await server.get(url), await server.ask("HEAD", url)
         assert (head.status, head.body) == (200, b"")
         assert head.headers["Content-Length"] == got.headers["Content-Length"] == str(len(got.body))
+    for url in ("/events?follow=1", reply["jobUrl"] + "logs?follow=1"):
+        head = await server.ask("HEAD", url, headers={"Accept": "text/event-stream"})
+        assert (head.status, head.body) == (200, b"")
+        assert "Content-Length" not in head.headers, "its GET has none"
 
 
 @pytest.mark.parametrize("path", ["/livez?x=1", "/tasks/task?pages=2", "/tasks/task/jobs/{job}?page=1&nothing", "/status?a=b"])

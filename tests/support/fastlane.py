@@ -90,8 +90,8 @@ class Fastlane:
 
     ``settings`` are values by the names of ``Settings``; what is not named has its default, but for a free port and an installation of its
     own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds, ``access`` are the files of its users and tokens,
-    ``queue_time`` is the time that the queue goes by, ``stands_in_after`` after how many milliseconds without a worker the api does their
-    notifying;
+    ``queue_time`` is the time that the queue goes by, ``queue_deadline`` are the seconds in which it must answer the api,
+    ``stands_in_after`` after how many milliseconds without a worker the api does their notifying;
     ``reconcile``, ``gone_after``, ``refused_after`` and ``max_executions`` are of workers, which take them when they are hired, like
     ``executor``.
     """
@@ -110,6 +110,7 @@ class Fastlane:
         refused_after: float = 1.0,
         max_executions: int = MAX_EXECUTIONS,
         queue_time: TimeSource = redis_time,
+        queue_deadline: float = 1.0,
         read_pools: Callable[[], Sequence[Pool]] | None = None,
         stands_in_after: int = STANDS_IN_AFTER,
         **settings: Any,
@@ -133,7 +134,7 @@ class Fastlane:
             clock=lambda: self.clock,
             store=lambda settings: new_store(settings.store_url, busy_timeout=1.0),
             hub=lambda settings, url: hub(RedisHints(url, settings.installation, deadline=1.0)),
-            queue=lambda settings, url: RedisQueue(url, settings.installation, deadline=1.0, time=queue_time),
+            queue=lambda settings, url: RedisQueue(url, settings.installation, deadline=queue_deadline, time=queue_time),
             connection_limit=lambda: connections,
             stands_in_after=stands_in_after,
         )

@@ -276,11 +276,6 @@ class FollowerSocket:
         """Logs an error of our own."""
         log.error("ws.failed", path=self._path, exc_info=raised)
 
-    def disconnect(self) -> None:
-        """Cuts the connection."""
-        if self._connection is not None:
-            self._connection.cancel()
-
     async def _follow(self, sink: SocketSink) -> None:
         try:
             closing = await self._follower.run(sink)
