@@ -712,7 +712,9 @@ export interface ExecutionRow {
   taskId: string;
   jobName: string | null;
   queueJobId: string;
-  image: string;
+  image: string | null;
+  service: string | null;
+  serviceVersion: ServiceVersion | null;
   imageDigest: string | null;
   command: string | null;
   parameters?: Record<string, string>;

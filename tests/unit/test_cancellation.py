@@ -132,7 +132,7 @@ def loop_in_place_of_workers(parts: Parts) -> Awaitable[None]:
 
 def rounds_of_repairs(parts: Parts) -> Awaitable[None]:
     reconciler = Reconciler.__new__(Reconciler)
-    reconciler._clock, reconciler._every = SystemClock(), 0.0
+    reconciler._clock, reconciler._every, reconciler._metrics = SystemClock(), 0.0, ports_of(None, None, SystemClock()).metrics
     return reconciler._rounds(parts.run)
 
 
