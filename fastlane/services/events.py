@@ -111,8 +111,8 @@ class MergedSources:
         sources = sorted(self._places, key=lambda source: self._places[source], reverse=self._way.backwards)[:number]
         ways = [replace(self._way, first=self._places[source]) for source in sources]
         reads = (self._store.events(source, way, count) for source, way in zip(sources, ways, strict=True))
-        pages: list[Sequence[Event]] = await unless_cancelled(asyncio.gather(*reads))
-        for source, way, rows in zip(sources, ways, pages, strict=True):
+        found = await unless_cancelled(asyncio.gather(*reads))
+        for source, way, rows in zip(sources, ways, found, strict=True):
             self._events += (event for event in rows if self._wanted.takes(event) and _is_between(event.position, way, None))
             if len(rows) < count:
                 del self._places[source]

@@ -37,7 +37,16 @@ from fastlane.tracing.port import Recorder
 from fastlane.web.api.actions import PROBLEM
 from fastlane.web.api.contract import EVENTS
 from fastlane.web.api.serializer import Listing, RenderContext, Serializer
-from fastlane.web.http.connection import PING_EVERY, ActiveRequests, ClientDeadlines, Heartbeats, HeldMemory, RequestBody, Turns
+from fastlane.web.http.connection import (
+    PING_EVERY,
+    ActiveRequests,
+    ClientDeadlines,
+    CountedStream,
+    Heartbeats,
+    HeldMemory,
+    RequestBody,
+    Turns,
+)
 from fastlane.web.http.problems import GZIP_FROM, LARGE, RETRY_AFTER, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
 from fastlane.web.http.strict_json import read_object
@@ -317,13 +326,16 @@ class Handler(RequestHandler):
         await self._send_json(self.encode(content), 200)
 
     async def _send_json(self, data: bytes, status: int) -> None:
+        stream = self._stream
         if len(data) >= LARGE:
-            self.context.traffic.memory.belongs_to(self._stream, self.caller)
+            self.context.traffic.memory.belongs_to(stream, self.caller)
         compressed = len(data) >= LARGE and self._compresses(data)
         if compressed:
             data = await asyncio.to_thread(gzipped, data)
         written = self._finish_json(data, status, "application/json", compressed=compressed)
-        del data  # the connection has a copy, which counts
+        if isinstance(stream, CountedStream) and not written.done():
+            stream.holds(data, written)
+        del data  # the connection has it, and counts it
         await self.deliver(written)
 
     @property
@@ -538,7 +550,7 @@ class Handler(RequestHandler):
         self.set_status(204)
         await self.deliver(self.finish())
 
-    def _finish_json(self, data: bytes, status: int, media: str, *, compressed: bool = False) -> Awaitable[None]:
+    def _finish_json(self, data: bytes, status: int, media: str, *, compressed: bool = False) -> asyncio.Future[None]:
         """``compressed``: the data are gzipped already."""
         self.set_status(status)
         self.set_header("Content-Type", media)
@@ -546,6 +558,9 @@ class Handler(RequestHandler):
             data, compressed = gzipped(data), True
         if compressed:
             self.set_header("Content-Encoding", "gzip")
+        if len(data) >= LARGE:
+            self.set_header("Content-Length", len(data))
+            self.flush()  # Tornado would copy the body to send it together with the head
         return self.finish(data)
 
     def _compresses(self, data: bytes) -> bool:

@@ -14,7 +14,7 @@ from tornado.iostream import IOStream
 
 from fastlane.web import server as web_server
 from fastlane.web.http import connection
-from fastlane.web.http.connection import LARGE_TURN, TURNS, HeldMemory, Turn, Turns
+from fastlane.web.http.connection import LARGE_TURN, OF_OWNER, TURNS, HeldMemory, Turn, Turns
 from tests.http.test_attacks import OK, calm
 from tests.http.test_room import Client, limit_sending
 from tests.support.credentials import bearer, token
@@ -203,10 +203,10 @@ async def test_bodies_of_one_login_leave_room_for_those_of_another_at_the_same_a
 
 async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns()
-    greedy = [await turns.take("greedy", "/") for _ in range(2)]
+    greedy = [await turns.take("greedy", "/") for _ in range(AT_ONCE // 2)]
     waiting = [asyncio.ensure_future(turns.take("greedy", "/")) for _ in range(20)]
     await asyncio.sleep(0)
-    modest = [await turns.take(f"modest {number}", "/") for number in range(2)]
+    modest = [await turns.take(f"modest {number}", "/") for number in range(AT_ONCE // 2)]
     assert all([*greedy, *modest])
     last = asyncio.ensure_future(turns.take("last", "/"))
     await asyncio.sleep(0)
@@ -233,7 +233,7 @@ async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkey
 
 async def test_a_turn_that_comes_as_its_request_gives_up_is_lost_to_nobody() -> None:
     turns = Turns()
-    held = [await turns.take(f"owner {number}", "/") for number in range(4)]
+    held = [await turns.take(f"owner {number}", "/") for number in range(AT_ONCE)]
     waiting = asyncio.ensure_future(turns.take("late", "/"))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -248,21 +248,51 @@ async def test_a_turn_that_comes_as_its_request_gives_up_is_lost_to_nobody() -> 
 
 async def test_of_those_who_wait_the_owner_with_the_fewest_turns_is_next() -> None:
     turns = Turns()
-    held = [await turns.take("greedy", "/") for _ in range(2)] + [await turns.take("other", "/") for _ in range(2)]
-    waiting = [asyncio.ensure_future(turns.take(owner, "/")) for owner in ("greedy", "other", "modest")]
+    held = [await turns.take(owner, "/") for owner in ("greedy", "other") for _ in range(AT_ONCE // 2)]
+    waiting = [asyncio.ensure_future(turns.take(owner, "/")) for owner in ("greedy", "modest")]
     await asyncio.sleep(0)
     turns.give_back(turn_of(held))
-    assert await waiting[2]
+    assert await waiting[1]
     assert not waiting[0].done()
-    for one in waiting[:2]:
-        one.cancel()
-    await asyncio.wait(waiting[:2])
+    waiting[0].cancel()
+    await asyncio.wait(waiting[:1])
 
 
 def turn_of(turns: list[Turn | None]) -> Turn:
     turn = turns.pop()
     assert turn is not None
     return turn
+
+
+async def test_a_large_list_of_a_caller_leaves_room_for_the_small_ones_of_the_same_caller() -> None:
+    turns = Turns()
+    turns.note("/small", 1_000)
+    assert await turns.take("busy", "/large")
+    assert all([await turns.take("busy", "/small") for _ in range(OF_OWNER - LARGE_TURN)])
+    assert await turns.take("other", "/large")
+
+
+async def test_a_large_answer_is_sent_without_a_copy_and_counts_whole_until_it_is_taken(
+    server: Fastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(9):
+        await server.enqueue("large", command=["x" * 100_000] * 2)
+    size = len((await server.get("/tasks/large/?perPage=100", headers={"Accept-Encoding": "identity"})).body)
+    written, write = list[int](), IOStream.write
+    monkeypatch.setattr(IOStream, "write", lambda stream, data: written.append(len(data)) or write(stream, data))
+    limit_sending(server)
+    memory = server.context.traffic.memory
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"GET /tasks/large/?perPage=100 HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        await until(lambda: memory.held >= size, lambda: f"{memory.held} of {size} bytes count")
+        assert size in written, "the head was sent with it"
+        taken = 0
+        client.setblocking(False)
+        while taken < size:
+            taken += len(await asyncio.get_running_loop().sock_recv(client, 65_536))
+        await until(lambda: memory.held == 0, lambda: f"{memory.held} bytes of it still count")
 
 
 async def test_lists_that_were_small_take_less_and_keep_no_large_one_waiting() -> None:

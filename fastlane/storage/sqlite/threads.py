@@ -448,22 +448,27 @@ class Readers:
     def _work(self) -> None:
         db: sqlite3.Connection | None = None
         while self._queue.wait():
-            items = self._queue.take(self._batch)
-            try:
-                db = db or self._open()
-            except sqlite3.Error as error:
-                for item in items:
-                    item.error = translated(error)
-                self._queue.answer(items)
-            else:
-                batched, others = split(items)
-                _read(db, batched)
-                self._queue.answer(batched)
-                for item in others:
-                    _read_while_wanted(db, item)
-                self._queue.answer(others)
+            db = self._read_next(db)
         if db is not None:
             db.close()
+
+    def _read_next(self, db: sqlite3.Connection | None) -> sqlite3.Connection | None:
+        """Answers what waits, and returns the connection. No answer is kept then, which may have many MiB, until something waits again."""
+        items = self._queue.take(self._batch)
+        try:
+            db = db or self._open()
+        except sqlite3.Error as error:
+            for item in items:
+                item.error = translated(error)
+            self._queue.answer(items)
+        else:
+            batched, others = split(items)
+            _read(db, batched)
+            self._queue.answer(batched)
+            for item in others:
+                _read_while_wanted(db, item)
+            self._queue.answer(others)
+        return db
 
     def _open(self) -> sqlite3.Connection:
         db = self._connect()

@@ -237,6 +237,19 @@ class CountedStream(IOStream):
     """A connection whose buffers are counted."""
 
     memory: HeldMemory
+    answer = 0
+    """Bytes of an answer that is not taken whole: they are free together, at its end."""
+
+    def holds(self, answer: bytes, written: "asyncio.Future[None]") -> None:
+        """Counts all of an answer until it is written."""
+        self.answer = len(answer)
+        self._count(0)
+        written.add_done_callback(self._is_free)
+
+    def _is_free(self, _written: "asyncio.Future[None]") -> None:
+        self.answer = 0
+        if not self.closed():
+            self._count(0)
 
     @property
     def unread(self) -> int:
@@ -261,16 +274,17 @@ class CountedStream(IOStream):
         self.memory.count(self, 0)
 
     def _count(self, more: int) -> None:
-        self.memory.count(self, self._read_buffer_size + len(self._write_buffer) + more)
+        unread, unwritten = self._read_buffer_size + max(0, more), len(self._write_buffer) + min(0, more)
+        self.memory.count(self, unread + max(unwritten, self.answer))
 
 
 class CountedSslStream(CountedStream, SSLIOStream):
     """The same with TLS."""
 
 
-TURNS, LARGE_TURN = 16, 4
-"""Turns that there are, and how many a list takes whose last answer was large, or is not known. A page has up to 16 MiB of specs, as rows,
-as objects and as JSON."""
+TURNS, LARGE_TURN, OF_OWNER = 20, 8, 12
+"""Turns that there are, how many a list takes whose last answer was large, or is not known, and how many one owner may have. A page has up
+to 16 MiB of specs, as rows, as objects and as JSON."""
 SMALL, MAX_KNOWN = 64 * 1024, 4_096
 """Bytes up to which an answer is small, and how many URLs with a small answer are remembered."""
 TURN_WITHIN = 5.0
@@ -289,8 +303,8 @@ class Turn:
 
 
 class Turns:
-    """Lets a few lists be read and rendered at once: 4 that may be large, or up to 16 small ones. One owner has half of the turns; ``None``
-    stands for owners that cannot be told apart."""
+    """Lets a few lists be read and rendered at once: 2 that may be large and 4 small ones, or 20 small ones. One owner has one large
+    and 4 small ones at most; ``None`` stands for owners that cannot be told apart."""
 
     def __init__(self) -> None:
         self.taken: Counter[str | None] = Counter()
@@ -359,7 +373,7 @@ class Turns:
                 turn.called.set_result(None)
 
     def _may_have_more(self, turn: Turn) -> bool:
-        return turn.owner is None or self.taken[turn.owner] + turn.size <= TURNS // 2
+        return turn.owner is None or self.taken[turn.owner] + turn.size <= OF_OWNER
 
     def _is_free_for(self, turn: Turn) -> bool:
         return self.taken.total() + turn.size <= TURNS and self._may_have_more(turn)

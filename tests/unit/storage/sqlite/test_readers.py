@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -7,6 +8,7 @@ from fastlane.errors import FastlaneError, StoreDown
 from fastlane.storage.sqlite import threads as sqlite_readers
 from fastlane.storage.sqlite.connection import connect
 from fastlane.storage.sqlite.threads import THREADS, BatchOperation, Readers
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -44,6 +46,18 @@ async def test_no_more_connections_than_threads_are_made(path):
     await asyncio.gather(*(readers.run(lambda db: db.execute("SELECT 1").fetchone()) for _ in range(100)))
     await readers.close()
     assert 1 <= len(made) <= THREADS
+
+
+async def test_no_thread_keeps_an_answer_that_was_given(readers):
+    """A page may have many MiB, and the next one may come hours later."""
+
+    class Rows:
+        pass
+
+    answers = [readers.run(lambda _: Rows()) for _ in range(2 * THREADS)]
+    kept = [weakref.ref(await answer) for answer in answers]
+    del answers
+    await until(lambda: not any(rows() for rows in kept), lambda: f"{sum(rows() is not None for rows in kept)} are kept")
 
 
 async def test_a_wrong_statement_is_not_an_outage(readers):
