@@ -165,7 +165,7 @@ class Sample:
             HostView(SECOND_HOST, False, "refused the connection", since, swarm_id="two", circuit="open", faults=5),
             HostView(GPU, True, swarm_id="three", running=1, cpus=32, memory=270_000_000_000, disk=disk),
         )
-        await self.server.queue.reports.announce(Report("worker-a", MOMENT - 75 * HOUR, hosts, clock_skew=1), ttl=600_000)
+        await self.server.queue.reports.announce(Report("worker-a", MOMENT - 75 * HOUR, hosts, clock_skew=1, version="1.4.0"), ttl=600_000)
 
 
 async def hold_still(context: BrowserContext) -> None:
