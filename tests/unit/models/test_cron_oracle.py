@@ -119,14 +119,16 @@ def changes_of(name: str) -> tuple[int, ...]:
     zone, found = ZoneInfo(name), []
     step = 6 * 60
     before, end = minute_of(2000, 1, 1), minute_of(2041, 1, 1)
+    lag_before = lag(before, zone)
     while before < end:
         low, high = before, before + step
-        if lag(low, zone) != lag(high, zone):
+        lag_after = lag(high, zone)
+        if lag_before != lag_after:
             while high - low > 1:
                 middle = (low + high) // 2
-                low, high = (low, middle) if lag(middle, zone) != lag(before, zone) else (middle, high)
+                low, high = (low, middle) if lag(middle, zone) != lag_before else (middle, high)
             found.append(high)
-        before += step
+        before, lag_before = before + step, lag_after
     quiet = [minute_of(year, month, 1) for year in (2000, 2023, 2024, 2100) for month in (1, 3)]
     return tuple(found or quiet)
 

@@ -9,6 +9,7 @@ import pytest
 from fastlane.errors import FastlaneError
 from fastlane.executors.port import Phase
 from fastlane.executors.swarm import observe
+from fastlane.executors.swarm.client import CallTimeouts
 from fastlane.executors.swarm.observe import usage_of
 from fastlane.models.job import Usage
 from fastlane.models.pool import Pull
@@ -84,7 +85,7 @@ async def test_an_engine_whose_samples_stall_delays_nothing_else(tmp_path: Path,
         return await asyncio.Event().wait()
 
     monkeypatch.setattr(SimulatedEngine, "stats", never)
-    monkeypatch.setattr(observe, "ANSWER_WITHIN", 1.0)
+    monkeypatch.setattr(observe, "USAGE_TIMEOUTS", CallTimeouts(read=1.0, whole=1.0))
     async with Simulation(tmp_path, 1) as simulation:
         host = f"unix://{simulation.names[0]}"
         executor = default_executor([host], "stalls", probe_every=0.2)
