@@ -332,6 +332,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(27, 1, NEW_STATUS_RULE),
     Migration(28, 1, ("ALTER TABLE ticks ADD COLUMN entries TEXT",)),
     Migration(29, 1, ("ALTER TABLE executions ADD COLUMN node TEXT",)),
+    Migration(33, 1, (create_index(records.IMAGES_BY_AGE),)),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version
