@@ -55,6 +55,8 @@ again."""
 REMOVED_HOSTS_STAY = 7 * 86_400_000
 """Milliseconds for which the record of a removed host stays, as a deleted job's does. Until then it says that what was placed there is
 lost, and that the host's engine is not used again by mistake."""
+GONE_ENGINES_STAY = 30 * 86_400_000
+"""Milliseconds after the time of an image after which its engine is gone: as long as it is there, a worker removes or keeps the image."""
 MOST_COUNTED = 10_000
 """Events that are counted when nothing is to be removed."""
 
@@ -324,6 +326,7 @@ class Pruner:
         if self._rules.events is not None:
             pruned.events += await self._in_pages(partial(retention.prune_events, now - self._rules.events))
         await self._store.prune_hosts(now - REMOVED_HOSTS_STAY)
+        await self._store.prune_images(now - GONE_ENGINES_STAY)
 
     async def _fit_logs(self, pruned: Pruned) -> None:
         """Removes logs, the oldest first, until all logs together fit into their limit. It continues where it stopped the last time, since

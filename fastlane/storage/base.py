@@ -359,6 +359,9 @@ class ImageStore(Protocol):
     async def drop_image(self, image: PulledImage) -> bool:
         """Deletes the row if it has this version."""
 
+    async def prune_images(self, before: int) -> int:
+        """Deletes the rows of images that nothing kept since that moment (milliseconds); how many."""
+
     async def images_under_way(self) -> frozenset[str]:
         """The images of all executions under way: the names in their specs, and the references that were chosen for them. Looks at each
         execution under way."""

@@ -371,6 +371,9 @@ class StoreLogic:
     async def drop_image(self, image: PulledImage) -> bool:
         return await self._rows.delete(records.IMAGES, [(image.engine_id, image.reference)], {"version": image.version}) == 1
 
+    async def prune_images(self, before: int) -> int:
+        return await self._rows.delete_some(records.IMAGES_BY_AGE, {"keep_until": Between(high=before - 1)})
+
     # events
 
     async def add_events(self, events: Sequence[Event]) -> None:

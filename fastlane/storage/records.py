@@ -363,6 +363,7 @@ EXECUTIONS_UNFINISHED = Index(EXECUTIONS, "executions_unfinished", ("task_id", "
 DELIVERIES_OF_EXECUTION = Index(DELIVERIES, "deliveries_of_execution", ("execution_id",), ("id",))
 DELIVERIES_DUE = Index(DELIVERIES, "deliveries_due", (), ("due", "id"), ("origin",), TO_SEND)
 DELIVERIES_BY_AGE = Index(DELIVERIES, "deliveries_by_age", (), ("created_at", "id"), where=OVER)
+IMAGES_BY_AGE = Index(IMAGES, "images_by_age", (), ("keep_until",))
 RECEIVERS_BY_AGE = Index(RECEIVERS, "receivers_by_age", (), ("failing_since", "id"))
 RECEIVERS_BY_FAILURE = Index(RECEIVERS, "receivers_by_failure", (), ("failed_at",))
 QUOTAS_BY_AGE = Index(QUOTAS, "mail_quotas_by_age", (), ("told_at",))

@@ -51,6 +51,14 @@ async def test_a_row_is_dropped_at_its_version_only(store):
     assert await store.write_image(IMAGE)
 
 
+async def test_images_that_nothing_kept_for_long_are_forgotten(store):
+    for image in (IMAGE, replace(IMAGE, engine_id="engine2", keep_until=7), replace(IMAGE, engine_id="engine3", keep_until=8).taken(9)):
+        await store.write_image(replace(image, version=1))
+    assert await store.prune_images(8) == 2
+    assert [len(await store.pulled_images(engine)) for engine in ("engine", "engine2", "engine3")] == [0, 0, 1]
+    assert await store.prune_images(8) == 0
+
+
 async def test_the_images_under_way_are_those_of_no_other_executions(store):
     assert await store.images_under_way() == frozenset()
     for status in Status:

@@ -29,6 +29,7 @@ from fastlane.storage.mongo.rows import (
     EVENTS,
     EXECUTIONS,
     HOURS,
+    IMAGES,
     INDEXES,
     JOBS,
     META,
@@ -74,6 +75,7 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=9, min_reader=1, parts=(mark_all_late, *_indexes_of(JOBS))),
     MongoMigration(version=10, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
     MongoMigration(version=11, min_reader=1, parts=_indexes_of(EXECUTIONS, JOBS)),
+    MongoMigration(version=12, min_reader=1, parts=_indexes_of(IMAGES)),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -321,6 +321,7 @@ JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
     one.name for one in (records.JOBS, records.TICKS, records.EXECUTIONS, records.TASKS, records.RECEIPTS)
 )
 DELIVERIES, RECEIVERS, QUOTAS, EVENTS = (one.name for one in (records.DELIVERIES, records.RECEIVERS, records.QUOTAS, records.EVENTS))
+IMAGES = records.IMAGES.name
 HOURS, DELETED, CHUNKS = records.HOURS.name, records.DELETED.name, "log_chunks"
 
 DAY, WEEK = 86_400, 7 * 86_400
@@ -397,5 +398,5 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         *(_declared(one) for one in records.INDEXES if one.record.name == collection and collection != TICKS),
         *_OWN.get(collection, ()),
     )
-    for collection in (TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS, DELETED)
+    for collection in (TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS, IMAGES, DELETED)
 }

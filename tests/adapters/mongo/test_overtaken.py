@@ -1,5 +1,6 @@
 """A deletion that another process overtakes between its reading and its writing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -141,6 +142,41 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
     task = await stores[1].task("t")
     assert task is not None
     assert task.jobs_count == 1
+
+
+@pytest.mark.parametrize("look", [1, 2])
+async def test_a_task_that_gets_a_job_amid_the_deletion_of_many_is_kept(
+    stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    for task in ("s", "t"):
+        job = new_job(task, sequence=0)
+        await stores[0].create(job, None, None)
+        assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+    looks, real = [0], commits._without_jobs
+
+    async def looked(db: Database, task_ids: Sequence[str]) -> list[str]:
+        found = await real(db, task_ids)
+        looks[0] += 1
+        if looks[0] == look:
+            await stores[1].create(new_job("t", sequence=0), None, None)
+        return found
+
+    monkeypatch.setattr(commits, "_without_jobs", looked)
+    await commits.delete_empty_tasks(db, ["s", "t"])
+    assert await stores[1].task("s") is None
+    task = await stores[1].task("t")
+    assert task is not None
+    assert task.jobs_count == 1
+
+
+async def test_tasks_with_many_jobs_hide_no_empty_one(stores: Stores, db: Database) -> None:
+    for _ in range(4 * commits.A_FEW_JOBS):
+        await stores[0].create(new_job("many", sequence=0), None, None)
+    job = new_job("none", sequence=0)
+    await stores[0].create(job, None, None)
+    assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+    assert await commits._without_jobs(db, ["many", "none"]) == ["none"]
+    assert await commits._without_jobs(db, ["many", "many2"]) == ["many2"]
 
 
 async def test_a_removed_host_that_comes_back_as_it_is_pruned_is_kept(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

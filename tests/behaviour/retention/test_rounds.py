@@ -9,6 +9,7 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models.host import HostRecord
+from fastlane.models.image import PulledImage
 from fastlane.models.retention import Retention
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -95,6 +96,15 @@ async def test_records_of_hosts_that_were_removed_a_week_ago_go(virtual: Virtual
     virtual.clock.set(now + 7 * DAY + 1)
     await pruner.prune()
     assert [host.id for host in await virtual.real_store.hosts()] == ["stays"]
+
+
+async def test_images_of_an_engine_that_is_gone_for_a_month_are_forgotten(virtual: VirtualFastlane) -> None:
+    now, store = virtual.clock.now(), virtual.real_store
+    for engine, until in (("gone", now - 1), ("there", now)):
+        await store.write_image(PulledImage(engine, f"a/b@sha256:{'a' * 64}", until))
+    virtual.clock.set(now + 30 * DAY)
+    await Pruner(store, virtual.clock, POOLS, RULES).prune()
+    assert [len(await store.pulled_images(engine)) for engine in ("gone", "there")] == [0, 1]
 
 
 async def ran_thrice(virtual: VirtualFastlane, count: int) -> list[str]:

@@ -1,5 +1,6 @@
 """One address for all nodes of a swarm that publish a port each: what the ingress network is where the kernel has IPVS."""
 
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 CONFIG = """
 global
@@ -38,7 +40,13 @@ def front(addresses: Sequence[str], port: int = 10000, *, cut: bool = True) -> I
         Path(file.name).write_text(CONFIG.format(port=own, servers=servers, cut=" on-marked-down shutdown-sessions" if cut else ""))
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "haproxy", "-db", "-f", file.name], stderr=subprocess.DEVNULL)
         try:
+            wait_until(lambda: _is_open(own), "the front to listen")
             yield f"http://127.0.0.1:{own}"
         finally:
             process.kill()
             process.wait()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
