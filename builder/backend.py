@@ -3,6 +3,7 @@
 The client's types are made by running fastlane's own code, so a build needs what running fastlane needs.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -70,4 +71,7 @@ def make() -> None:
     )
     if pages and subprocess.run(pages, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
         sys.stderr.write("the web pages could not be built; the package goes on without them\n")
-    subprocess.run([sys.executable, "-m", "builder.client", "--always"], cwd=ROOT, stdin=subprocess.DEVNULL, check=True)
+    # pipx asks Python not to look for modules in the current directory
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    making = [sys.executable, "-m", "builder.client", "--always"]
+    subprocess.run(making, cwd=ROOT, env=os.environ | paths, stdin=subprocess.DEVNULL, check=True)

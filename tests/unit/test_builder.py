@@ -2,10 +2,11 @@
 
 import os
 import re
+import shutil
 
 import pytest
 
-from builder import client
+from builder import backend, client
 from builder.backend import dependencies, get_requires_for_build_editable, get_requires_for_build_wheel
 from builder.client import NAMES, Types, contract, without_asyncio
 from tests.unit.web.test_document import DOCUMENT
@@ -109,6 +110,19 @@ def test_a_module_that_was_renamed_leaves_nothing_behind(checkout):
     assert client.is_stale()
     client.make()
     assert [path.name for path in client.SYNCHRONOUS.iterdir()] == ["wire.py"]
+
+
+def test_a_build_by_pipx_which_hides_the_current_directory_makes_the_client(tmp_path, monkeypatch):
+    made = shutil.ignore_patterns("contract.py", "synchronous", "__pycache__")
+    for folder in ("builder", "fastlane"):
+        shutil.copytree(backend.ROOT / folder, tmp_path / folder, ignore=made)
+    shutil.copy(backend.ROOT / "fastlane/web/api/contract.py", tmp_path / "fastlane/web/api/contract.py")
+    monkeypatch.setattr(backend, "ROOT", tmp_path)
+    monkeypatch.setattr(backend.shutil, "which", lambda _: None)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    backend.make()
+    assert "class FailedJob" in (tmp_path / "fastlane/client/contract.py").read_text("utf-8")
+    assert (tmp_path / "fastlane/client/synchronous/client.py").is_file()
 
 
 def test_a_build_needs_what_running_needs():

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -197,6 +197,7 @@ QUOTED = (
     ("docs/sizing.md", r"after 100,000 \| .* and (\S+) MiB", "fastlane up, memory after 100,000 jobs", 1),
     ("docs/sizing.md", r"in SQLite's file \| .* \| (\S+) KB, and its log", "a job that has ended, in SQLite's file", 1_000),
     ("docs/sizing.md", r"that has ended, in Redis \| .* \| (\S+) bytes", "a job that has ended, in Redis", 1),
+    ("docs/stores.md", r"the job, its tick and its execution \| (\S+) KB with their", "a job that has ended, in SQLite's file", 1_000),
     ("docs/backup.md", r"an export took (\S+) s of processor", "an export of 100,000 jobs, processor time", 1),
     ("docs/backup.md", r"an import (\S+) s, with", "an import of 100,000 jobs, processor time", 1),
     ("docs/backup.md", r"with (\S+) and \S+ MB of memory", "an export of 100,000 jobs, memory", 1),
@@ -212,6 +213,64 @@ def test_a_figure_that_two_pages_give_is_the_same_but_for_rounding(page, place, 
     digits = len(quoted[0].replace(",", "").replace(".", "").strip("0"))
     measured = figures("docs/performance.md", 0)[row] / unit
     assert float(f"{measured:.{digits}g}") == float(quoted[0].replace(",", "")), f"docs/performance.md has {measured}"
+
+
+SOURCE = "docs/performance.md"
+FOUND = re.compile(r"(?<![\w.,:/`-])(\d[\d,]*(?:\.\d+)?)[ \u00a0](µs|ms|s|seconds|minutes|KiB|MiB|GiB|KB|MB|GB|bytes|%)(?![\w-])")
+"""A number with a unit. Words in code are commands and settings."""
+COINCIDENCES = {
+    "13 ms": "what requests of the console took, and how long a line of a log took in the benchmark",
+}
+"""Figures that two pages give of different things, and of which."""
+
+
+def is_measured(number: str) -> bool:
+    """Whether a number looks measured. A limit or a deadline is a power of two, has one digit other than 0, or a number of fives or of
+    dozens: ``test_promised_times.py`` and the tests of the limits see to those."""
+    digits = number.replace(",", "").replace(".", "").strip("0")
+    value = int(digits or "0")
+    return len(digits) > 1 and value & (value - 1) != 0 and not (value < 100 and (value % 5 == 0 or value % 12 == 0))
+
+
+def undeclared(pages: Mapping[str, str], quoted: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The figures that several of these pages give, with the pages; but for those of which each page but one, or each but the source,
+    quotes it in a place of ``quoted``."""
+    given: dict[str, set[str]] = {}
+    for name, text in pages.items():
+        for number, unit in FOUND.findall(re.sub(r"`[^`]*`", "", text)):
+            if is_measured(number):
+                given.setdefault(f"{number} {unit}", set()).add(name)
+    places: dict[str, set[str]] = {}
+    for page, place in quoted:
+        places.setdefault(page, set()).update(re.findall(place, pages.get(page, "")))
+    free = {figure: {one for one in found if figure.split()[0] not in places.get(one, ())} for figure, found in given.items()}
+    return {figure: sorted(given[figure]) for figure, found in free.items() if len(given[figure]) > 1 and found not in (set(), {SOURCE})}
+
+
+def test_a_measured_figure_that_two_pages_give_is_held_to_its_source():
+    """A figure without a row there, or of another thing, is written down as such. Pages of ``docs/internals`` are notes of single
+    measurements, each with its day and its machine."""
+    skipped = HISTORY | GENERATED
+    pages = {name: prose(page) for page, name in zip(PAGES, NAMES, strict=True) if name not in skipped and "/internals/" not in name}
+    pages = {name: re.sub(r"(?<!\|)\n", " ", text) for name, text in pages.items()}
+    found = undeclared(pages, [(page, place) for page, place, *_ in QUOTED])
+    advice = "give it in one page, or quote it from docs/performance.md by a row of QUOTED; or list it in COINCIDENCES"
+    assert {figure: names for figure, names in found.items() if figure not in COINCIDENCES} == {}, advice
+    assert set(COINCIDENCES) <= set(found), "list a coincidence only while there is one"
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        ("It takes 4.44 ms.", ["4.44 ms"]),
+        ("A worker takes 103\u00a0MiB, with its log.", ["103 MiB"]),
+        ("As measured, 4.44 ms here.", []),
+        ("It takes 4.4 ms or `4.44 ms`, 4.44 times; 30 s, 64 KiB, 1.5 s, 24 hours, 1,000 bytes at most.", []),
+    ],
+)
+def test_a_new_figure_that_two_pages_give_is_found(other, found):
+    source = "It takes 4.44 ms and 103 MiB; 30 s, 64 KiB, 1.5 s, 24 hours, 1,000 bytes at most."
+    assert list(undeclared({SOURCE: source, "other.md": other}, [("other.md", r"measured, (\S+) ms")])) == found
 
 
 def test_the_sizing_is_that_of_the_benchmark():
