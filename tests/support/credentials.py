@@ -14,6 +14,13 @@ def quick_hash(password: str) -> PasswordHash:
     return PasswordHash(10, 1, 1, salt, hashlib.scrypt(password.encode(), salt=salt, n=1 << 10, r=1, p=1, dklen=32))
 
 
+def quick_hash_text(password: str) -> str:
+    """Such a hash in the form of the settings."""
+    found = quick_hash(password)
+    salt, digest = (base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (found.salt, found.digest))
+    return f"scrypt:{found.cost}:{found.blocks}:{found.parallel}:{salt}:{digest}"
+
+
 def user(name: str, password: str, role: str = "run", tasks: str = "") -> User:
     return User(Principal(name, Role(role), tasks), quick_hash(password))
 

@@ -34,7 +34,11 @@ BY_EXCEPTION = {
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-FILES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+@cache
+def files() -> dict[str, ast.Module]:
+    """The code of all tests, by their paths."""
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "tests").rglob("*.py"))}
 
 
 @cache
@@ -70,9 +74,9 @@ def asserting_helpers(trees: dict[str, ast.Module], known: Set[str] = frozenset(
 
 
 def silent_tests() -> set[str]:
-    everywhere = asserting_helpers(FILES)
+    everywhere = asserting_helpers(files())
     silent = set()
-    for file, tree in FILES.items():
+    for file, tree in files().items():
         own = {function.name for function in functions(tree)}
         helpers = everywhere - own | asserting_helpers({file: tree}, everywhere - own)
         for function in functions(tree):
@@ -104,7 +108,7 @@ def always_true(condition: ast.expr) -> bool:
 def test_no_assertion_is_true_of_any_value() -> None:
     found = {
         f"{file}:{node.lineno}"
-        for file, tree in FILES.items()
+        for file, tree in files().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Assert) and always_true(node.test)
     }

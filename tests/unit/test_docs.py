@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,17 @@ def test_the_first_screen_of_the_readme_offers_each_way_to_run_it():
         assert f"$ {words}" in block, words
 
 
+@cache
+def files():
+    """The paths of all files that pages may name."""
+    found = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "node_modules" not in path.parts)
+    return [f"/{path.relative_to(ROOT)}" for path in found]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_each_file_that_a_page_names_exists(page):
-    files = [str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "node_modules" not in path.parts]
     for name in set(NAMED_FILE.findall(prose(page))):
-        assert any(f"/{path}".endswith(f"/{name}") for path in files), name
+        assert any(path.endswith(f"/{name}") for path in files()), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from fastlane.cli.client.wording import WORDS, in_commands
 from tests.support.docs import ROOT
 
@@ -34,21 +32,12 @@ def texts(path: Path) -> Iterator[str]:
             yield text
 
 
-FILES = [
-    path
-    for place in PLACES
-    for path in ([ROOT / "fastlane" / place] if place.endswith(".py") else (ROOT / "fastlane" / place).rglob("*.py"))
-]
-TEXTS = sorted({text for path in FILES for text in texts(path)})
-
-
-@pytest.mark.parametrize("text", TEXTS)
-def test_what_to_do_next_is_a_command(text):
+def test_what_to_do_next_is_a_command():
     """A new text of the server needs a row in ``WORDS``."""
-    said = in_commands(text.replace("POST X to", 'POST {"host": "h:2375"} to'))
-    assert not REQUEST.search(said), said
-
-
-def test_there_are_such_texts():
-    assert len(TEXTS) > 10
+    folders = [ROOT / "fastlane" / place for place in PLACES]
+    files = [path for folder in folders for path in ([folder] if folder.suffix else folder.rglob("*.py"))]
+    found = sorted({text for path in files for text in texts(path)})
+    said = [in_commands(text.replace("POST X to", 'POST {"host": "h:2375"} to')) for text in found]
+    assert [words for words in said if REQUEST.search(words)] == []
+    assert len(found) > 10, "there are such texts"
     assert len(WORDS) > 10

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from fastlane.config.access import hash_password, hash_token, token_digest
+from fastlane.config.access import hash_token, token_digest
 from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.access import Principal, Role
+from tests.support.credentials import quick_hash_text
 
 SECRET = "hunter2"
-PASSWORD, TOKEN = hash_password(SECRET), hash_token(SECRET)
+PASSWORD, TOKEN = quick_hash_text(SECRET), hash_token(SECRET)
 OTHER = hash_token("other")
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from fastlane.config.access import hash_password, hash_token, make_token
+from fastlane.config.access import hash_token, make_token
 from fastlane.config.load import load
 from fastlane.config.pools import LIMIT_KEYS, POLICY_KEYS, POOLS
 from fastlane.errors import Invalid
 from fastlane.models.container import ANYTHING, DEFAULT_POLICY, MAX_BYTES, MAX_GRACE, NO_RESOURCES, Policy, Resources
 from fastlane.models.pool import Pool
 from fastlane.models.retention import Retention
+from tests.support.credentials import quick_hash_text
 
 POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["unix:///s"]\n'
 LISTS = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
@@ -71,7 +72,7 @@ def test_a_pool_may_let_executions_run_for_longer_than_the_others():
 
 def test_a_policy_is_written_in_toml(tmp_path):
     Path("fastlane.toml").write_text(
-        f'[[users]]\nname = "anna"\npassword = "{hash_password("x")}"\nrole = "admin"\n'
+        f'[[users]]\nname = "anna"\npassword = "{quick_hash_text("x")}"\nrole = "admin"\n'
         f'{POOL}limits = {{ cpus = 1.5, memory = "512m", pids = 100 }}\n'
         '[pools.policy]\nuser = ["1000", "team-*"]\nmounts = ["/srv/data/", "volume:cache-*:ro", "tmpfs"]\nnetworks = "backend"\n'
         'stopGrace = "1m30s"\ninit = true\nstopSignal = ["int", "9"]\nconstraints = ["node.role == worker", "node.labels.x == *"]\n'
@@ -229,7 +230,7 @@ def test_every_pool_that_allows_something_is_named(monkeypatch):
 @pytest.mark.parametrize(
     "known",
     [
-        {"FASTLANE_USERS": json.dumps([{"name": "anna", "password": hash_password("x"), "role": "read"}])},
+        {"FASTLANE_USERS": json.dumps([{"name": "anna", "password": quick_hash_text("x"), "role": "read"}])},
         {"FASTLANE_TOKENS": json.dumps([{"name": "ci", "token": hash_token(make_token()), "role": "run"}])},
         {"BASIC_AUTH_USERNAME": "anna", "BASIC_AUTH_PASSWORD": "x"},
     ],

@@ -11,7 +11,7 @@ from jsonschema.validators import validator_for
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from fastlane import __version__
-from fastlane.config.access import Token, User, hash_password
+from fastlane.config.access import Token
 from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
@@ -25,6 +25,7 @@ from fastlane.web.openapi import EXAMPLES, Document
 from fastlane.web.routes import ROUTES
 from fastlane.web.security.auth import authorize
 from tests.http.fuzzing import is_in_table
+from tests.support import credentials
 from tests.support.web_settings import web_settings
 from tests.unit.web.api.test_job_body import bodies
 
@@ -286,7 +287,7 @@ def test_a_server_s_settings_stand_in_its_document() -> None:
 
 
 def test_a_server_with_users_says_how_to_log_in_and_where_nobody_has_to() -> None:
-    user = User(Principal("ann", Role.ADMIN), hash_password("secret"))
+    user = credentials.user("ann", "secret", "admin")
     token = Token(Principal("ci", Role.RUN), b"0" * 32)
     content = document(web_settings(users=(user,), tokens=(token,)))
     assert {scheme["scheme"] for scheme in content["components"]["securitySchemes"].values()} == {"basic", "bearer"}
