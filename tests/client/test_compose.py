@@ -1,10 +1,12 @@
 """``fastlane apply`` and ``diff`` of compose files: ``jobs:`` as Docker defines them, and ``x-jobs:`` for `docker stack deploy`."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from fastlane.cli.client.compose_attributes import ATTRIBUTES
 from fastlane.cli.client.compose_file import Origin, is_compose, read_compose
 from fastlane.cli.client.yaml_text import FileFault
 from fastlane.models.container import ANYTHING, MAX_GRACE, Policy
@@ -292,6 +294,30 @@ def test_what_cannot_be_meant_says_why(attributes, words):
 )
 def test_a_file_that_cannot_be_read_says_why(text, words):
     assert words in "\n".join(faults_of(text))
+
+
+STRANGE = ("1", "x", "[]", "[1]", "{}", "{a: 5}", "{a: [1]}", "[[a]]", "[{a: {b: c}}]", "true", ".5", "'nan'", "{source: {a: b}, target: [1]}",
+           "{type: tmpfs, tmpfs: [1]}", "[{type: tmpfs, tmpfs: [1]}]", "[{type: bind, bind: x, volume: 1}]", "{a: {condition: [1]}}")  # fmt: skip
+
+
+def test_no_value_of_any_attribute_is_more_than_a_fault():
+    for attribute in (*ATTRIBUTES, "triggers", "profiles", "x-fastlane"):
+        for value in STRANGE:
+            other = "" if attribute == "triggers" else "triggers: {manual: true}, "
+            tried(f"jobs: {{a: {{{other}{attribute}: {value}}}}}\nservices: {{b: {{}}}}")
+    for value in STRANGE:
+        for name in ("cron", "timezone", "concurrency", "missed_fires"):
+            tried(f"jobs: {{a: {{triggers: {{schedule: [{{cron: x, {name}: {value}}}]}}}}}}".replace("cron: x, cron", "cron"))
+        for field in ("labels", "id", "task", "container", "cron"):
+            tried(f"jobs: {{a: {{user: b, triggers: {{manual: true}}, x-fastlane: {{{field}: {value}}}}}}}")
+        for name in ("name", "volumes", "networks", "secrets", "services", "jobs", "x-jobs", "include"):
+            tried(f"x-a: 1\n{name}: {value}\njobs: {{a: {{networks: [a], secrets: [a], volumes: ['a:/b'], triggers: {{manual: true}}}}}}")
+
+
+def tried(text: str) -> None:
+    """Reads a file; a fault in it is all that may be wrong."""
+    with contextlib.suppress(FileFault):
+        read_compose(text, Origin(Path("/shop/compose.yaml"), {}))
 
 
 def test_a_file_of_schedules_and_a_compose_file_are_told_apart():
