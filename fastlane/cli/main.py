@@ -101,6 +101,9 @@ COMMANDS = {
     "apply": CommandEntry("fastlane.cli.client.commands.apply:apply", "Make the schedules on the server equal to a file.", FILES),
     "diff": CommandEntry("fastlane.cli.client.commands.apply:diff", "What apply would change.", FILES),
     "import-crontab": CommandEntry("fastlane.cli.client.commands.apply:import_crontab", "Write such a file from a crontab.", FILES),
+    "import-ofelia": CommandEntry(
+        "fastlane.cli.client.commands.import_ofelia:import_ofelia", "Write such a file from Ofelia's file or labels.", FILES
+    ),
     "context": CommandEntry("fastlane.cli.client.commands.contexts:context", "Which server is asked, and as whom.", FILES),
     "completion": CommandEntry("fastlane.cli.client.reference:completion", "Completion for bash, zsh and fish.", FILES),
     "version": CommandEntry("fastlane.cli.main:version", "Show the version.", FILES),

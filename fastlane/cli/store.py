@@ -109,17 +109,24 @@ def _words(counts: Mapping[str, int]) -> str:
 @with_options(CONFIG, DATA_DIR)
 @click.option("-o", "--output", metavar="FILE", help="Write to this file, packed if it ends with .gz; without it, to standard output.")
 @click.option("--no-logs", is_flag=True, help="Leave the logs out.")
-def export_store(config: str | None, data_dir: str | None, output: str | None, no_logs: bool) -> None:
+@click.option("--compose", "job", metavar="JOB", help="Ask the server for this job, and write it as the jobs: of a compose file.")
+def export_store(config: str | None, data_dir: str | None, output: str | None, no_logs: bool, job: str | None) -> None:
     """Writes all tasks, jobs, executions, logs and events as JSON lines, while fastlane runs. `fastlane import` reads them into an empty
     store of either kind.
 
-    The file holds environment variables as they are, secret ones too.
+    The file holds environment variables as they are, secret ones too. With --compose it is one job, for `fastlane apply`.
 
     \b
     Examples:
       fastlane export -o fastlane.jsonl.gz
       fastlane export --no-logs --config prod.toml -o jobs.jsonl
+      fastlane export --compose shop/nightly -o compose.yaml
     """
+    if job is not None:
+        from fastlane.cli.client.commands.export_compose import export_compose
+
+        export_compose(job, None if output in (None, "-") else Path(output or ""))
+        return
     settings = load_settings(config, data_dir)
     run_or_exit(_export(settings, None if output in (None, "-") else Path(output or ""), with_logs=not no_logs))
 

@@ -1,10 +1,12 @@
 """``fastlane apply`` and ``diff`` of compose files: ``jobs:`` as Docker defines them, and ``x-jobs:`` for `docker stack deploy`."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from fastlane.cli.client.compose_attributes import ATTRIBUTES
 from fastlane.cli.client.compose_file import Origin, is_compose, read_compose
 from fastlane.cli.client.yaml_text import FileFault
 from fastlane.models.container import ANYTHING, MAX_GRACE, Policy
@@ -294,6 +296,32 @@ def test_a_file_that_cannot_be_read_says_why(text, words):
     assert words in "\n".join(faults_of(text))
 
 
+STRANGE = (
+    *("1", "x", "[]", "[1]", "{}", "{a: 5}", "{a: [1]}", "[[a]]", "[{a: {b: c}}]", "true", ".5", "'nan'", "{source: {a: b}, target: [1]}"),
+    *("{type: tmpfs, tmpfs: [1]}", "[{type: tmpfs, tmpfs: [1]}]", "[{type: bind, bind: x, volume: 1}]", "{a: {condition: [1]}}"),
+)
+
+
+def test_no_value_of_any_attribute_is_more_than_a_fault():
+    for attribute in (*ATTRIBUTES, "triggers", "profiles", "x-fastlane"):
+        for value in STRANGE:
+            other = "" if attribute == "triggers" else "triggers: {manual: true}, "
+            tried(f"jobs: {{a: {{{other}{attribute}: {value}}}}}\nservices: {{b: {{}}}}")
+    for value in STRANGE:
+        for name in ("cron", "timezone", "concurrency", "missed_fires"):
+            tried(f"jobs: {{a: {{triggers: {{schedule: [{{cron: x, {name}: {value}}}]}}}}}}".replace("cron: x, cron", "cron"))
+        for field in ("labels", "id", "task", "container", "cron"):
+            tried(f"jobs: {{a: {{user: b, triggers: {{manual: true}}, x-fastlane: {{{field}: {value}}}}}}}")
+        for name in ("name", "volumes", "networks", "secrets", "services", "jobs", "x-jobs", "include"):
+            tried(f"x-a: 1\n{name}: {value}\njobs: {{a: {{networks: [a], secrets: [a], volumes: ['a:/b'], triggers: {{manual: true}}}}}}")
+
+
+def tried(text: str) -> None:
+    """Reads a file; a fault in it is all that may be wrong."""
+    with contextlib.suppress(FileFault):
+        read_compose(text, Origin(Path("/shop/compose.yaml"), {}))
+
+
 def test_a_file_of_schedules_and_a_compose_file_are_told_apart():
     assert not is_compose("set: x\njobs: {a: {image: x, cron: '@daily'}}")
     assert not is_compose("jobs: {a: {image: x, cron: '@daily'}}")
@@ -343,3 +371,82 @@ volumes: {v: {name: shop_v}}
 def test_standard_input_without_a_name_needs_one():
     with pytest.raises(FileFault, match="--project NAME"):
         read_compose("jobs: {a: {image: x, triggers: {manual: true}}}", Origin(None, {}))
+
+
+WHOLE = {
+    "image": "ubuntu", "command": ["sh", "-c", "echo $HOME; exit 1"], "envs": {"LEVEL": "x${y}", "API_TOKEN": "hunter2"},
+    "cron": ["30 6 * * 1", {"cron": "0 4 * * *", "timezone": "Europe/Berlin", "overlap": "queue", "catchUp": "none"}],
+    "overlap": "skip", "retries": 2, "retryDelay": "1m", "timeout": "5m", "labels": {"team": "data"}, "metadata": {"cost": "5 $"},
+    "resources": {"cpus": 0.5, "memory": "64m", "reserve": {"cpus": 0.2, "memory": "32m"}},
+    "container": {
+        "user": "app", "stopGrace": "20s", "init": False, "networks": ["back"], "secrets": [{"name": "key", "target": "k"}],
+        "mounts": ["/srv:/s:ro", "data:/d", {"type": "tmpfs", "target": "/t", "size": "1m"}], "constraints": ["node.role==worker"],
+        "extraHosts": {"db": "10.0.0.7"},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        WHOLE,
+        {"name": "whole", **WHOLE},
+        {"image": "ubuntu", "cron": "@daily", "timezone": "Europe/Berlin"},
+        {"image": "ubuntu", "cron": "0 3 * * *", "catchUp": "none", "overlap": "queue"},
+        {"image": "ubuntu", "manual": True, "name": "by hand", "parameters": {"SIZE": {"choices": ["s", "m"], "default": "s"}}},
+        {"image": "ubuntu", "manual": True, "container": {"networks": ["host"]}},
+    ],
+)
+async def test_a_job_that_is_exported_applies_to_no_change(server, line, fields):
+    posted = (await server.post("/tasks/shop%20job", fields)).json
+    before = (await server.get(posted["jobUrl"])).json["job"]["definition"]
+    exported = await line("export", "--compose", posted["jobId"], "-o", "compose.yaml")
+    assert exported.code == 0, exported.err
+    assert ("set API_TOKEN" in exported.err) == ("envs" in fields)
+    line.environment["API_TOKEN"] = "hunter2"
+    shown = await line("diff", "-f", "compose.yaml")
+    if "envs" not in fields:
+        assert (shown.code, shown.lines) == (0, ["0 to create, 0 to change, 0 to remove, 1 unchanged"]), shown.text + shown.err
+    applied = await line("apply", "-f", "compose.yaml")
+    assert applied.code == 0, applied.err
+    assert (await line("diff", "-f", "compose.yaml")).code == 0
+    assert (await server.get("/jobs")).json["total"] == 1
+    after = (await server.get(posted["jobUrl"])).json["job"]["definition"]
+    assert {name: value for name, value in after.items() if name != "labels"} == {
+        name: value for name, value in before.items() if name != "labels"
+    }
+
+
+async def test_a_job_of_a_compose_file_is_exported_as_dockers_own_words(server, line):
+    write(line, DOCKERS)
+    await line("apply", "-f", "compose.yaml")
+    exported = await line("export", "--compose", "shop/report")
+    assert (
+        exported.text
+        == """\
+name: shop
+jobs:
+  report:
+    image: registry.example.com/shop/report:7
+    volumes:
+    - shop_reports:/out
+    triggers:
+      schedule:
+      - 30 6 * * 1
+      - cron: '*/15 8-18 * * 1-5'
+        timezone: Europe/Berlin
+        concurrency: queue
+        missed_fires: skip
+volumes:
+  shop_reports:
+    external: true
+"""
+    )
+    applied = await line("apply", "-f", "-", input=exported.out)
+    assert applied.lines == ["  shop/migrate is not in the file; --prune removes it", "0 created, 0 changed, 0 removed, 1 unchanged"]
+
+
+async def test_a_job_that_runs_once_is_not_exported(server, line):
+    posted = (await server.post("/tasks/once", {"image": "ubuntu"})).json
+    refused = await line("export", "--compose", posted["jobId"])
+    assert (refused.code, refused.text, "runs once" in refused.err) == (1, "", True)

@@ -84,7 +84,7 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
         for name in ("local", "prod"):
             await crewed_line("context", "add", name, crewed.base)
     (crewed_line.folder / "jobs.yaml").write_text("set: data\njobs: {nightly: {image: ubuntu, cron: '@daily'}}\n")
-    (crewed_line.folder / "compose.yaml").write_text("jobs: {seed: {image: ubuntu, triggers: {manual: true}}}\n")
+    (crewed_line.folder / "compose.yaml").write_text("services: {}\nx-jobs: {seed: {image: ubuntu, triggers: {manual: true}}}\n")
     (crewed_line.folder / "config.ini").write_text('[job-run "nightly"]\nschedule = @daily\nimage = ubuntu\n')
     line = (
         line.replace("crontab -l", "echo '@daily report'")

@@ -4,6 +4,7 @@ or why a job of fastlane has no such thing. Pure, except for files of variables.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ class Around:
 
 def _uses_default(service: Any) -> bool:
     networks = service.get("networks") if isinstance(service, dict) else None
-    return "default" in networks if networks else not (isinstance(service, dict) and service.get("network_mode"))
+    return (
+        "default" in networks
+        if networks and isinstance(networks, list | dict)
+        else not (isinstance(service, dict) and service.get("network_mode"))
+    )
 
 
 @dataclass
@@ -95,6 +100,13 @@ def items_of(value: Any, *signs: str) -> Iterator[tuple[str, Any]]:
         yield name.strip(), rest
 
 
+def map_of(value: Any) -> Mapping[str, Any]:
+    """The map; an empty one for nothing. Raises ValueError for anything else."""
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"has {value!r} where a map is meant")
+    return value or {}
+
+
 def list_of(value: Any) -> list[Any]:
     """The items of a list, or the one text."""
     return value if isinstance(value, list) else [value]
@@ -121,9 +133,12 @@ def _size(value: Any) -> Any:
 def _number(value: Any) -> Any:
     if isinstance(value, str):
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
-            raise ValueError(f"{value!r} is not a number") from None
+            number = inf
+        if not isfinite(number):
+            raise ValueError(f"{value!r} is not a number")
+        return number
     return value
 
 
@@ -189,12 +204,12 @@ def _long_mount(around: Around, value: Mapping[str, Any]) -> dict[str, Any]:
     known = ("type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs")
     for name in value:
         check_name(str(name), known, "a volume")
-    options = value.get("tmpfs") or {}
+    options = map_of(value.get("tmpfs"))
     if options.get("mode") is not None:
         raise ValueError("has a mode, which fastlane cannot set; leave it out")
-    if (value.get("volume") or {}).get("subpath"):
+    if map_of(value.get("volume")).get("subpath"):
         raise ValueError("has a subpath, which a job cannot have; mount the volume, and use the path in it")
-    if (value.get("bind") or {}).get("propagation"):
+    if map_of(value.get("bind")).get("propagation"):
         raise ValueError("has a propagation, which a job cannot have; leave it out")
     kind = str(value.get("type") or "volume")
     if kind not in ("bind", "volume", "tmpfs"):
@@ -232,8 +247,8 @@ def _networks(reading: Reading, value: Any, attribute: str) -> None:
     found = []
     for key, options in ((one, None) for one in value) if isinstance(value, list) else items_of(value):
         try:
-            if options and set(options) - {"priority", "gw_priority"}:
-                raise ValueError(f"has {', '.join(options)}, which a job cannot have: nothing looks for it by a name or an address")
+            if set(map_of(options)) - {"priority", "gw_priority"}:
+                raise ValueError(f"has {', '.join(map_of(options))}, which a job cannot have: nothing looks for it by a name or an address")
             found.append(reading.around.name("networks", str(key)))
         except ValueError as error:
             reading.fault(str(error), attribute, str(key) if isinstance(value, dict) else str(value.index(key)))

@@ -209,10 +209,14 @@ def _own(reading: Reading, given: Any) -> dict[str, Any]:
     for name in ONCE:
         if name in given:
             reading.fault("cannot be applied again and again; use triggers, or `fastlane schedule`", OWN, name)
+    wrong = []
     if given.get("id") is not None and not is_id(given["id"]):
         reading.fault(ID_WORDS, OWN, "id")
-        return {name: value for name, value in given.items() if name != "id"}
-    return dict(given)
+        wrong.append("id")
+    if not isinstance(given.get("labels") or {}, dict):
+        reading.fault("is not a map", OWN, "labels")
+        wrong.append("labels")
+    return {name: value for name, value in given.items() if name not in wrong}
 
 
 def _merge(reading: Reading, fields: dict[str, Any], own: Mapping[str, Any], place: tuple[str, ...]) -> None:
@@ -293,7 +297,7 @@ def _entry(reading: Reading, number: int, given: Any) -> dict[str, Any]:
             reading.fault(unknown_name(name, ENTRY, "a schedule"), *place, name)
     if not isinstance(given.get("cron"), str):
         reading.fault("has no cron; write five fields, as text", *place)
-    zone = {"timezone": given["timezone"]} if given.get("timezone") is not None else {}
+    zone = {"timezone": str(given["timezone"])} if given.get("timezone") is not None else {}
     return {
         "cron": str(given.get("cron", "")),
         **zone,
@@ -308,7 +312,7 @@ def _rule(
     value = given.get(name)
     if value is None:
         return
-    if value not in words:
+    if not isinstance(value, str) or value not in words:
         reading.fault(f"{value!r} is not known; write {' or '.join(words)}", *place, name)
         return
     yield field, words[value]
