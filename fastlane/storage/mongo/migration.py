@@ -73,6 +73,7 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=8, min_reader=1, parts=(write_all, *_indexes_of(JOBS))),
     MongoMigration(version=9, min_reader=1, parts=(mark_all_late, *_indexes_of(JOBS))),
     MongoMigration(version=10, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
+    MongoMigration(version=12, min_reader=1, parts=_indexes_of(JOBS)),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -333,6 +333,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(28, 1, ("ALTER TABLE ticks ADD COLUMN entries TEXT",)),
     Migration(29, 1, ("ALTER TABLE executions ADD COLUMN node TEXT",)),
     Migration(30, 1, ("ALTER TABLE executions ADD COLUMN service_version TEXT",)),
+    Migration(31, 1, ("ALTER TABLE jobs ADD COLUMN source TEXT", create_index(records.JOBS_OF_SERVICES))),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version
