@@ -10,7 +10,7 @@ from fastlane.errors import Fault
 from fastlane.models.delivery import watched
 from fastlane.models.job import Job, JobSource, Spec
 from fastlane.models.job_change import STOPPED, JobChange, edit, pause, put, unfired
-from fastlane.models.schedule import Schedule
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import Outcome
 
 STACK = "com.docker.stack.namespace"
@@ -76,6 +76,8 @@ def redeclared(job: Job, spec: Spec, schedule: Schedule, source: JobSource, *, n
         return None
     if before.gone is not None and job.stopped and job.stop_sequence == before.stop_sequence:
         change = put(job, spec, schedule, now=now, by=None)
+        if schedule.kind is ScheduleKind.AT and schedule.starts_as(job.schedule) and job.last_tick is not None:
+            change = replace(change, job=replace(change.job, next_tick=None))  # it had its moment
         return _from(_held(change, now) if before.paused else change, source)
     if (job.spec, job.schedule) == (spec, schedule):
         is_same = job.source is not None and replace(source, version=before.version) == before

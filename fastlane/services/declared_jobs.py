@@ -23,6 +23,8 @@ from fastlane.services.stops import Stops
 
 log = structlog.get_logger()
 
+MAX_WORDS = 500
+"""Characters of the faults of a job's labels that are kept."""
 HOW = "labels"
 """How such a job is changed, in the event ``job.changed``."""
 
@@ -82,6 +84,7 @@ class DeclaredJobs(JobService):
         """Records what is wrong with a service's labels, once for each version of them. ``refused``: the job stays as it was, and says
         why; otherwise the labels count, but for what the faults say."""
         words = "; ".join(f"{fault.field} {fault.message}".strip() for fault in faults)
+        words = words if len(words) <= MAX_WORDS else f"{words[: MAX_WORDS - 1]}…"
         seen, now = await self._store.job(job_id), self._clock.now()
         own = seen if seen is not None and seen.task_id == service.task_id else None
         kind = EventKind.LABELS_REFUSED if refused else EventKind.LABELS_LIMITED

@@ -92,7 +92,7 @@ class LabelSource:
     async def _follow_events(self) -> None:
         """Hastens the next look when a manager tells that a service has changed. A manager of each swarm is followed, for a minute."""
         while True:
-            hosts = {view.swarm_id: view.name for view in self._executor.hosts() if view.usable and view.swarm_id in self._swarms}
+            hosts = {view.swarm_id: view.name for view in self._executor.hosts() if view.usable and view.swarm_id is not None}
             watches = (self._executor.watch_services(host, self._wake.set) for host in hosts.values())
             found = await asyncio.gather(*watches, return_exceptions=True)
             if not hosts or any(isinstance(fault, Exception) for fault in found):

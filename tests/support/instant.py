@@ -88,6 +88,7 @@ class InstantExecutor:
         """What the container of each execution has used, sample by sample; the last one stays."""
         self.labelled_services: dict[str, dict[str, LabelledService]] = {host: {} for host in hosts}
         """The other services of each host's swarm, by name, as a manager lists them."""
+        self._watchers: list[Callable[[], None]] = []
         self.tags: dict[str, str] = {}
         """What a tag names now, where that is not its own."""
         self.deployed: dict[str, dict[str, ServiceTemplate]] = {}
@@ -121,6 +122,11 @@ class InstantExecutor:
         """The executions that started, in order, once for each start."""
         return self._witness.read_text().split() if isinstance(self._witness, Path) else list(self._witness)
 
+    def tell_of_services(self) -> None:
+        """Tells who watches that a service has changed."""
+        for watcher in self._watchers:
+            watcher()
+
     # the port
 
     async def open(self) -> None:
@@ -148,6 +154,7 @@ class InstantExecutor:
 
     async def watch_services(self, host: str, on_change: Callable[[], None]) -> None:
         self._services(host)
+        self._watchers.append(on_change)
         await asyncio.Event().wait()
 
     async def lacks(self, host: str, service_id: str) -> bool:

@@ -61,6 +61,7 @@ class Swarm:
         before = self.services.get(name)
         own = id or (before.id if before else f"id of {name}")
         service = self.services[name] = LabelledService(own, name, self.version, labels)
+        self.executor.tell_of_services()
         return service
 
     def remove(self, name: str = "shop_web") -> None:
@@ -211,10 +212,12 @@ async def test_a_fault_is_an_event_and_leaves_the_job_as_it_was(swarm: Swarm) ->
 async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:
     swarm.deploy({**NIGHTLY, "fastlane.container.networks": "host"})
     swarm.deploy({"com.docker.stack.namespace": "other", "fastlane.cron": "@daily"}, "other_web")
+    swarm.deploy({**NIGHTLY, "fastlane.name": "shop"}, "bank_web")
     await swarm.look()
     refused = {event["detail"]["service"]: event["detail"]["reason"] for event in await swarm.events("labels.refused")}
     assert "container.networks" in refused["shop_web"]
     assert "has no host in this service's swarm" in refused["other_web"]
+    assert "bank_web" in refused["bank_web"]
     assert await swarm.server.store.jobs_of_services(10) == []
 
 
@@ -256,3 +259,19 @@ async def test_two_workers_that_look_at_once_make_one_job_and_one_change(swarm: 
     assert len(await swarm.events("job.changed")) == 2
     assert len(await swarm.events("job.stopped")) == 1
     assert (job.sequence, job.stopped) == (2, False)
+
+
+async def test_workers_with_the_setting_follow_the_labels_and_one_that_is_left_goes_on(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, shared_redis.url, pools=POOLS, workers=2, service_labels=True) as server:
+        swarm = Swarm(server)
+
+        async def declared(name: str) -> Job | None:
+            swarm.executor.tell_of_services()
+            return await server.store.job(declared_id(SWARM, name, ""))
+
+        for name in ("shop_web", "shop_mail"):
+            swarm.deploy(NIGHTLY, name)
+            job = await server.until(lambda name=name: declared(name), f"the job of {name}")
+            assert job is not None
+            assert job.spec.service == name
+            await server.dismiss()
