@@ -46,6 +46,7 @@ from fastlane.scheduler.pruner import Pruner
 from fastlane.scheduler.worker import Worker, retention_rules, worker_settings
 from fastlane.services.assembly import Services, build_services
 from fastlane.services.startup import HighWaterMark, StartProgress, aligned, opened_store
+from fastlane.sources.labels import LabelSource
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
@@ -53,7 +54,10 @@ from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.reader import Hub
 from fastlane.tracing.otel import OtelRecorder
 from fastlane.tracing.port import Recorder
+from fastlane.web.api.job_body import JobRules, job_rules
 from fastlane.web.api.job_changes import change_describer
+from fastlane.web.api.serializer import RenderContext
+from fastlane.web.api.service_labels import label_reader
 from fastlane.web.api.webhook_payload import body_writer, event_maker
 from fastlane.web.reload import FileWatch, TlsCertificate, access_watch
 from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server, measured
@@ -259,6 +263,8 @@ async def running(
         if worker is not None:
             await enter(opened(executor))
             await enter(repeating(worker.run(), "worker"))
+            if settings.service_labels:
+                await enter(following_labels(settings, ports, hub, directory))
         else:
             parts_of = (store, queue.reports, factories.notifier(settings), clock, directory.pools)
             await enter(repeating(FallbackDeliverer(*parts_of, factories.stands_in_after, metrics).run(), "fallback deliverer"))
@@ -268,6 +274,24 @@ async def running(
             parts = await enter(served(settings, parts, access, sockets, most, secure))
         progress.end()
         yield parts
+
+
+@asynccontextmanager
+async def following_labels(settings: Settings, ports: Ports, hub: Hub, directory: Directory) -> AsyncIterator[None]:
+    """Follows the labels of the swarms' services until the context ends."""
+    services = make_services(settings, ports.store, ports.queue, hub, ports.clock, directory)
+    context = RenderContext("", settings.redact_words)
+
+    def rules_of(task_id: str) -> JobRules:
+        return job_rules(settings, task_id, services.pools.hard_timeout(task_id), context)
+
+    parts = (ports.store, ports.executor, ports.pools, ports.queue.reports, ports.clock, ports.owner)
+    source = LabelSource(*parts, services.declared, label_reader(rules_of))
+    try:
+        async with repeating(source.run(), "labels"):
+            yield
+    finally:
+        await services.outbox.close()
 
 
 @asynccontextmanager

@@ -187,6 +187,11 @@ class Settings:
         "how long an image stays on an engine that pulled it for an execution, after the last one that used it; at least 1m",
         unset="none: they stay",
     )
+    service_labels: bool = setting(
+        types.FLAG,
+        "false",
+        "whether workers make jobs of the labels of the swarms' services; pools say by `services` which ones may be run",
+    )
     usage_every: float = setting(
         types.USAGE_EVERY,
         "10s",

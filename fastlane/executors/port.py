@@ -18,6 +18,7 @@ from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Res
 from fastlane.models.host import HostView
 from fastlane.models.image import ImageRemoval
 from fastlane.models.job import ServiceVersion, Usage
+from fastlane.models.job_source import LabelledService
 from fastlane.models.log import Mark, Portion
 from fastlane.models.pool import KnownHost, Pull
 
@@ -196,6 +197,16 @@ class Executor(Protocol):
 
     async def services(self, host: str) -> Sequence[EngineService]:
         """This installation's services on a host, without their tasks: for cleaning."""
+
+    async def labelled(self, host: str) -> Sequence[LabelledService]:
+        """All services of a host's swarm with their labels. A manager that is cut off may answer with old ones."""
+
+    async def watch_services(self, host: str, on_change: Callable[[], None]) -> None:
+        """Calls ``on_change`` when the host tells of a change of a service in its swarm, the services of executions left out. Returns after
+        a minute."""
+
+    async def lacks(self, host: str, service_id: str) -> bool:
+        """Whether a host's swarm says that it has no service with this id. A manager that is cut off may say so of one that is there."""
 
     async def remove(self, host: str, service_id: str) -> None:
         """Removes a service and returns when the host has confirmed that it is gone."""

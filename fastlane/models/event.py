@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     JOB_DELETED = "job.deleted"
     TASK_STOPPED = "task.stopped"
     TASK_DELETED = "task.deleted"
+    LABELS_REFUSED = "labels.refused"
+    LABELS_LIMITED = "labels.limited"
     TICK_SKIPPED = "tick.skipped"
     TICK_MISSED = "tick.missed"
     TICK_EXPIRED = "tick.expired"

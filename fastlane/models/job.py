@@ -104,6 +104,24 @@ class JobBounds:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSource:
+    """The service whose labels declare a job: its name, its swarm, its id, and the ``suffix`` of the labels (empty: none). ``version``: the
+    service's, when its labels last changed the job. ``fault``: what is wrong with newer labels. ``gone``: why it declares the job no more;
+    ``stop_sequence`` is then the number of the source's own stop (0: a person had stopped the job), and ``paused`` whether the job was
+    paused at that time."""
+
+    service: str
+    swarm_id: str
+    service_id: str
+    suffix: str = ""
+    version: int = 0
+    fault: str | None = None
+    gone: str | None = None
+    stop_sequence: int = 0
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the store has it. Moments are in milliseconds.
 
@@ -112,7 +130,8 @@ class Job:
     execution with a lower one; ``armed`` is the number of the last PUT (0: none since its creation). ``next_tick`` is the next due time,
     None when there is none; a paused job keeps its due time in ``held_tick`` instead. ``requested_by`` asked for it as it is now; None
     where that was not recorded. Executions with a sequence up to ``floor`` are being deleted, and never run if they are inserted late.
-    ``check_at``: when to look whether it is late; ``late_since``: since when it is late (see ``delivery.watched``).
+    ``check_at``: when to look whether it is late; ``late_since``: since when it is late (see ``delivery.watched``). ``source``: the service
+    that declares it, and which alone may change its definition; None: it was posted.
     """
 
     id: str
@@ -134,6 +153,7 @@ class Job:
     floor: int = 0
     check_at: int | None = None
     late_since: int | None = None
+    source: JobSource | None = None
 
     def stops(self, sequence: int) -> bool:
         """Whether the job's last stop covers an execution with this sequence."""
@@ -158,6 +178,11 @@ class Job:
     def paused(self) -> bool:
         """Whether its next tick is held."""
         return self.held_tick is not None
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether a service declares it now."""
+        return self.source is not None and self.source.gone is None
 
     @property
     def is_late(self) -> bool:

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fastlane.models.container import Mount, Secret
-from fastlane.models.job import Spec
+from fastlane.models.job import JobSource, Spec
 from fastlane.models.notify import Mailbox, Webhook
 
 T = TypeVar("T")
@@ -168,3 +168,4 @@ LISTS |= {Mount: StoredList(Mount, 5), Secret: StoredList(Secret, 2)}
 MAILBOX, WEBHOOK = StoredList(Mailbox, 2), StoredList(Webhook, 4)
 LISTS |= {Mailbox: MAILBOX, Webhook: WEBHOOK}
 SPEC = StoredDocument(Spec, always=("image", "command", "envs", "metadata"), tolerant=True)
+SOURCE = StoredDocument(JobSource, always=("service", "swarm_id", "service_id"), tolerant=True)

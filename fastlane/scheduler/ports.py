@@ -46,7 +46,7 @@ class WorkerSettings:
     """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes.
     ``max_executions``: how many it holds before it starts no more. ``unused_images_after``: seconds; None: images stay.
     ``usage_every``: the longest time in seconds between two samples of what a container uses; 0: takes none. ``retention``: how long
-    history stays."""
+    history stays. ``reads_labels``: whether a ``sources.labels`` runs beside it."""
 
     limits: Limits
     lease: float
@@ -57,3 +57,4 @@ class WorkerSettings:
     unused_images_after: float | None = None
     usage_every: float = 0.0
     retention: RetentionRules = field(default_factory=RetentionRules)
+    reads_labels: bool = False

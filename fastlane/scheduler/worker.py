@@ -128,7 +128,7 @@ class Worker:
         parts.leases.subscribe(self._dispatcher.wake)
         ports.queue.subscribe(self._dispatcher.wake, parts.leases.hint_stop)
         ports.executor.subscribe(self._hosts_changed)
-        self._metrics = ports.metrics
+        self._metrics, self._reads_labels = ports.metrics, settings.reads_labels
         ports.pools.subscribe(self._expect_ends)
         self._expect_ends()
 
@@ -210,8 +210,8 @@ class Worker:
     def _report(self) -> Report:
         hosts, kept = tuple(self._parts.hosts.views()), oldest_notes(self._parts.leases.notes())
         room = max(0, self._parts.leases.room.executions)
-        skew, pools = self._dispatcher.clock_skew, self._pools
-        return Report(self.id, self._started_at, hosts, kept, skew, room, rules_of(pools), pools.digest, __version__)
+        skew, pools, reads_labels = self._dispatcher.clock_skew, self._pools, self._reads_labels
+        return Report(self.id, self._started_at, hosts, kept, skew, room, rules_of(pools), pools.digest, __version__, reads_labels)
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:
@@ -229,6 +229,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         unused_images_after=settings.unused_images_after,
         usage_every=settings.usage_every,
         retention=retention_rules(settings),
+        reads_labels=settings.service_labels,
     )
 
 

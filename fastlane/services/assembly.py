@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastlane.clock import Clock
 from fastlane.directory import Directory
 from fastlane.queue.port import Queue
+from fastlane.services.declared_jobs import DeclaredJobs
 from fastlane.services.deliveries import Deliveries
 from fastlane.services.events import AccessEvents, EventFeeds, EventReader
 from fastlane.services.jobs import Edits, JobChanges, JobPauses, ManualRuns, Previewer, Submissions
@@ -38,6 +39,7 @@ class Services:
     pauses: JobPauses
     stops: Stops
     deletions: Deletions
+    declared: DeclaredJobs
     deliveries: Deliveries
     pools: Pools
     directory: Directory
@@ -80,6 +82,7 @@ def build_services(
         pauses=JobPauses(parts),
         stops=stops,
         deletions=Deletions(parts, stops),
+        declared=DeclaredJobs(parts, stops),
         deliveries=Deliveries(parts),
         pools=Pools(parts),
         directory=directory,

@@ -126,6 +126,17 @@ def check_version(seen: Job | None, job_id: str, expected: ExpectedVersions | No
         expected.check(job_id, None if seen is None else seen.version)
 
 
+def check_editable(job: Job) -> None:
+    """Raises Conflict for a job that is a service's: only the service's labels change it."""
+    source = job.source
+    if source is None:
+        return
+    if source.gone is None:
+        words = "change them there (in its stack file, then docker stack deploy; or docker service update --label-add)"
+        raise Conflict(f"job {job.id} is declared by the labels of the service {source.service!r}; {words}")
+    raise Conflict(f"job {job.id} was declared by the labels of the service {source.service!r}; delete it, or create another job")
+
+
 def no_record(_change: JobChange, _now: int) -> None:
     """For requests without an idempotency key."""
 
@@ -240,6 +251,7 @@ class Edits(JobService):
 
     def _change(self, seen: Job, edit: Edit, now: int, by: Requester | None, expected: ExpectedVersions | None) -> JobChange:
         check_version(seen, seen.id, expected)
+        check_editable(seen)
         spec, schedule = edit(seen, now)
         if _would_revive(seen, spec, schedule):
             raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not schedule it again; send a PUT")
@@ -301,6 +313,8 @@ class JobPauses(JobService):
         async def step(seen: Job, now: int) -> JobChange | None:
             if not seen.stopped:
                 return None
+            if seen.source is not None and seen.source.gone is not None:
+                raise Conflict(f"job {job_id} has nothing to run: {seen.source.gone}; it starts again when that is back")
             first = None if seen.schedule.kind is ScheduleKind.NOW else seen.schedule.first_tick(now)
             if not seen.schedule.is_manual and (first is None or first <= now or seen.spec.is_over(first)):
                 raise Conflict(f"job {job_id} has no due time to come, so there is no schedule to start; use run to run it now")
@@ -390,6 +404,8 @@ class Submissions(JobService):
         if seen is not None and seen.task_id != task_id:
             raise Conflict(f"job {seen.id} is in another task than {task_id!r}; choose another id")
         check_version(seen, job_id, expected)
+        if seen is not None:
+            check_editable(seen)
         return seen
 
     async def _create_if_absent(self, change: JobChange, key: IdempotencyKey | None) -> bool:

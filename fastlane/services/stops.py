@@ -93,10 +93,14 @@ class Stops:
         if job is None:
             raise no_such_job(task_id, job_id)
         log.info("job.stop", task_id=task_id, job_id=job_id, sequence=job.stop_sequence)
+        await self.follow(job, by)
+        return job
+
+    async def follow(self, job: Job, by: Requester | None = None) -> None:
+        """Does what follows the stop of a job that is written: its entry goes, and what runs of it is stopped."""
         if job.schedule.kind is not ScheduleKind.NOW:
             await self._outbox.withdraw(job)
         await self._stop_executions(job, by)
-        return job
 
     async def _stop_one_of_many(self, job: Job, by: Requester | None) -> None:
         try:
@@ -183,11 +187,11 @@ class Deletions(Service):
         """Deletes a job with its ticks, executions and logs. With ``stop`` it is stopped first and given 20 s to end. Raises NotFound,
         Changed when the job has none of the expected versions as the first write begins, and Conflict with the reason when something blocks
         the deletion; part of the history may be gone by then. Safe to repeat."""
+        job = await find_job(self._store, task_id, job_id)
+        check_version(job, job_id, expected)
+        _check_not_declared(job)
         if stop:
             job, expected = await self._stops.apply(task_id, job_id, expected, by), None
-        else:
-            job = await find_job(self._store, task_id, job_id)
-            check_version(job, job_id, expected)
         await self._delete(job, stop=stop, until=self._clock.now() + MAX_WAIT, expected=expected, by=by)
         return Deleted(task_id, job_id)
 
@@ -195,6 +199,7 @@ class Deletions(Service):
         """Deletes every job of a task as ``delete_job`` does, then the task. Without ``stop``, nothing is deleted while one of its jobs is
         scheduled or runs."""
         await find_task(self._store, task_id)
+        await self._check_not_declared(task_id)
         if stop:
             await self._stops.stop_task(task_id, by)
         else:
@@ -208,6 +213,15 @@ class Deletions(Service):
             await in_batches(jobs, partial(self._delete, stop=stop, until=until, by=by))
         log.info("task.deleted", task_id=task_id)
         return Deleted(task_id, None)
+
+    async def _check_not_declared(self, task_id: str) -> None:
+        """Raises Conflict for a job that a service declares, before anything is stopped."""
+        after = ""
+        while page := await self._store.jobs_of_services(PAGE, after):
+            for job in page:
+                if job.task_id == task_id:
+                    _check_not_declared(job)
+            after = page[-1].id
 
     async def _check_ended(self, task_id: str) -> None:
         """Raises Conflict for a job that is scheduled or runs, before anything is deleted."""
@@ -265,6 +279,13 @@ def _blocked_by(job: Job, execution: Execution, *, stop: bool) -> DeletionBlocke
         return DeletionBlocker(reason, temporary=True)
     reason = f"the service of {named} has not been removed from the host {execution.host} yet; try again when that host answers"
     return DeletionBlocker(reason, temporary=True)
+
+
+def _check_not_declared(job: Job) -> None:
+    """Raises Conflict for a job that would come back."""
+    if job.is_declared and job.source is not None:
+        words = "remove them, and it stops and can be deleted"
+        raise Conflict(f"job {job.id} is declared by the labels of the service {job.source.service!r}; {words}")
 
 
 def _advice(stop: bool) -> str:

@@ -165,6 +165,9 @@ class JobStore(Protocol):
     async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
         """Jobs whose ``check_at`` is that moment or earlier, the earliest first (then by id)."""
 
+    async def jobs_of_services(self, limit: int, after: str = "") -> Sequence[Job]:
+        """Jobs that have a ``source``, by id, after that id."""
+
     async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[Job]:
         """Jobs that are late by their ``expect_every`` and not stopped, of tasks whose id matches ``visible``, by (late_since, id)."""
 

@@ -199,6 +199,9 @@ class StoreLogic:
     async def jobs_to_check(self, before: int, limit: int) -> Sequence[Job]:
         return await self._rows.find(records.JOBS_TO_CHECK, {"check_at": Between(high=before)}, Part(limit))
 
+    async def jobs_of_services(self, limit: int, after: str = "") -> Sequence[Job]:
+        return await self._rows.find(records.JOBS_OF_SERVICES, {}, Part(limit, (after,)))
+
     async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[Job]:
         where: dict[str, Any] = {"late_since": Between(low=1)}
         if visible is not None:

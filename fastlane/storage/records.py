@@ -28,7 +28,7 @@ from fastlane.models.event import Event
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Execution, Failure, Job, ServiceVersion, Spec, Task, Usage
+from fastlane.models.job import Execution, Failure, Job, JobSource, ServiceVersion, Spec, Task, Usage
 from fastlane.models.notify import FAILURES
 from fastlane.models.pool import Pauses, PoolsRevision
 from fastlane.models.schedule import Schedule
@@ -65,6 +65,7 @@ CODECS: Mapping[Any, tuple[Convert, Convert]] = {
     Failure: (values.failure_to_json, values.failure_from_json),
     Usage: (values.usage_to_json, values.usage_from_json),
     ServiceVersion: (values.service_version_to_json, values.service_version_from_json),
+    JobSource: (values.source_to_json, values.source_from_json),
     Target: (values.target_to_json, values.target_from_json),
     tuple[Attempt, ...]: (values.attempts_to_json, values.attempts_from_json),
     tuple[str, ...]: (_json, lambda text: tuple(orjson.loads(text))),
@@ -274,6 +275,7 @@ TO_COME: Condition[Job] = Condition(
 DUE: Condition[Job] = Condition("next_tick IS NOT NULL")
 TO_CHECK: Condition[Job] = Condition("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
 LATE: Condition[Job] = Condition("late_since IS NOT NULL AND stop_sequence <= armed", "is_late", lambda job: job.is_late)
+SOURCED: Condition[Job] = Condition("source IS NOT NULL", "is_sourced", lambda job: job.source is not None)
 AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
 UNDER_WAY: Condition[Execution] = Condition(_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
@@ -301,7 +303,11 @@ OF_EXECUTION: Condition[Event] = Condition("execution_id IS NOT NULL")
 
 TASKS = Record("tasks", Task, "task")
 JOBS = Record(
-    "jobs", Job, "job", format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since")), flags=(TO_COME, TO_CHECK, LATE)
+    "jobs",
+    Job,
+    "job",
+    format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since", "source")),
+    flags=(TO_COME, TO_CHECK, LATE, SOURCED),
 )
 """What is stored of a job beside its fields: the labels of its spec as a list, by which it is found."""
 TICKS = Record("ticks", Tick, "tick", format=RowFormat(later=("entries",)))
@@ -347,6 +353,7 @@ JOBS_TO_COME = Index(JOBS, "jobs_to_come", ("task_id",), ("id",), where=TO_COME)
 JOBS_TO_CHECK = Index(JOBS, "jobs_to_check", (), ("check_at", "id"), where=TO_CHECK)
 JOBS_LATE = Index(JOBS, "jobs_late", (), ("late_since", "id"), ("task_id",), LATE)
 JOBS_LATE_BY_CREATION = Index(JOBS, "jobs_late_by_creation", (), ("created_at", "id"), ("task_id", "late_since"), LATE)
+JOBS_OF_SERVICES = Index(JOBS, "jobs_of_services", (), ("id",), where=SOURCED)
 TICKS_OF_JOB = Index(TICKS, "ticks_of_job", ("job_id",), ("due", "id"))
 EXECUTIONS_OF_JOB = Index(EXECUTIONS, "executions_of_job", ("job_id",), ("sequence", "attempt"), ("status",))
 EXECUTIONS_OF_TASK = Index(EXECUTIONS, "executions_of_task", ("task_id",), ("scheduled_for", "id"))

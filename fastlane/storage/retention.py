@@ -33,7 +33,7 @@ SHORT_ROWS = 4 * SHORT
 MANY_CHUNKS = 1_000
 """Chunks of the logs of jobs that go together: with more, each goes by itself."""
 
-_JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "floor", "next_tick", "held_tick", "spec", "schedule")
+_JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "floor", "next_tick", "held_tick", "spec", "schedule", "source")
 SEEN = ("task_id", "incarnation", "modified_at", "sequence", "floor", "next_tick", "held_tick")
 _WAITS = ("id", "created_at", "sequence", "last_tick", "next_tick", "held_tick")
 _PAST = ("id", "tick_id", "sequence", "finished_at", "settled", "cleaned")
@@ -319,6 +319,11 @@ def _to_come(row: records.Row) -> bool:
     return row["next_tick"] is not None or row["held_tick"] is not None
 
 
+def _is_declared(row: records.Row) -> bool:
+    """Whether a service declares the job. Deleted, it would come back, and a person's stop would be forgotten."""
+    return row["source"] is not None and orjson.loads(row["source"]).get("gone") is None
+
+
 def _history(row: records.Row) -> JobHistory:
     """The facts about a job that retention needs, with the rules in its spec. Raises Unreadable."""
     try:
@@ -326,7 +331,7 @@ def _history(row: records.Row) -> JobHistory:
         if not all(rule is None or isinstance(rule, int) for rule in astuple(rules)):
             raise ValueError("its rules of retention are no numbers")
         ids = row["id"], row["task_id"], row["incarnation"]
-        stays = _to_come(row) or row["schedule"].startswith(MANUAL)
+        stays = _to_come(row) or row["schedule"].startswith(MANUAL) or _is_declared(row)
         return JobHistory(*ids, row["created_at"], row["modified_at"], row["sequence"], stays, rules, row["floor"])
     except FAULTS as error:
         raise unreadable(f"job {row['id']}", error) from error

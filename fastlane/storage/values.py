@@ -13,11 +13,11 @@ from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.cron import Cron, joined
 from fastlane.models.delivery import Attempt, Target
-from fastlane.models.job import Failure, FailureReason, ServiceVersion, Spec, Usage
+from fastlane.models.job import Failure, FailureReason, JobSource, ServiceVersion, Spec, Usage
 from fastlane.models.log import Mark, Piece
 from fastlane.models.notify import Mailbox
 from fastlane.models.schedule import NO_RULES, CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
-from fastlane.models.stored import MAILBOX, SPEC as STORED_SPEC, WEBHOOK
+from fastlane.models.stored import MAILBOX, SOURCE as STORED_SOURCE, SPEC as STORED_SPEC, WEBHOOK
 
 REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
 """How many parsed specs are cached, and the length in characters of the longest: an execution's row is read several times on its way."""
@@ -103,6 +103,16 @@ def requester_from_json(text: str | None) -> Requester | None:
         return None
     stored = orjson.loads(text)
     return Requester(stored["user"], stored["address"], stored.get("trace"))
+
+
+def source_to_json(source: JobSource | None) -> str | None:
+    """The source of a job as JSON text; None for None."""
+    return None if source is None else orjson.dumps(STORED_SOURCE.write(source)).decode()
+
+
+def source_from_json(text: str | None) -> JobSource | None:
+    """The source that ``source_to_json`` wrote."""
+    return None if text is None else STORED_SOURCE.read(orjson.loads(text))
 
 
 def marks_to_json(marks: Mapping[int, Mark]) -> str:

@@ -307,6 +307,14 @@ export interface Receiver {
   ofPool: boolean;
 }
 
+/** The service whose labels declare a job. Only they change its definition. */
+export interface JobSource {
+  service: string;
+  suffix: string | null;
+  fault: string | null;
+  gone: string | null;
+}
+
 /** The job as the body that PUT takes. Only redacted values (********) must be filled in before it is sent. */
 export interface Definition {
   name?: string;
@@ -360,6 +368,7 @@ export interface JobFull {
   labels: Record<string, string>;
   lateSince: string | null;
   receivers: Receiver[];
+  source: JobSource | null;
   definition: Definition;
 }
 
@@ -773,7 +782,7 @@ export interface HostDown {
 
 /** One thing that is waited for. Its reason decides which keys follow until. */
 export interface Wait {
-  reason: "due" | "manual" | "retry" | "paused" | "no-pool" | "no-queue" | "no-worker" | "dispatch-paused" | "pool-paused" | "other-lane" | "no-host" | "pool-full" | "workers-full" | "concurrency" | "overlap" | "registry" | "no-node" | "image" | "host-away" | "refused" | "breaker" | "node-down" | "service-gone" | "store" | "fault" | "stop";
+  reason: "due" | "manual" | "retry" | "paused" | "no-pool" | "no-queue" | "no-worker" | "dispatch-paused" | "pool-paused" | "other-lane" | "no-host" | "pool-full" | "workers-full" | "concurrency" | "overlap" | "registry" | "no-node" | "image" | "host-away" | "refused" | "breaker" | "node-down" | "service-gone" | "store" | "fault" | "stop" | "labels";
   message: string;
   since: string | null;
   until: string | null;
@@ -796,7 +805,7 @@ export interface Wait {
 export interface Event {
   id: string;
   time: string;
-  kind: "job.created" | "job.changed" | "job.run" | "job.retried" | "job.paused" | "job.resumed" | "job.stopped" | "job.deleted" | "task.stopped" | "task.deleted" | "tick.skipped" | "tick.missed" | "tick.expired" | "execution.enqueued" | "execution.started" | "execution.stop" | "execution.ended" | "execution.ended-by-hand" | "execution.marked-cleaned" | "delivery.requested" | "host.registered" | "host.drained" | "host.undrained" | "host.removed" | "host.unusable" | "host.usable" | "pool.paused" | "pool.resumed" | "pools.reloaded" | "dispatch.paused" | "dispatch.resumed" | "queue.rebuild" | "queue.rebuilt" | "worker.forgotten" | "login" | "login.refused" | "access.refused";
+  kind: "job.created" | "job.changed" | "job.run" | "job.retried" | "job.paused" | "job.resumed" | "job.stopped" | "job.deleted" | "task.stopped" | "task.deleted" | "labels.refused" | "labels.limited" | "tick.skipped" | "tick.missed" | "tick.expired" | "execution.enqueued" | "execution.started" | "execution.stop" | "execution.ended" | "execution.ended-by-hand" | "execution.marked-cleaned" | "delivery.requested" | "host.registered" | "host.drained" | "host.undrained" | "host.removed" | "host.unusable" | "host.usable" | "pool.paused" | "pool.resumed" | "pools.reloaded" | "dispatch.paused" | "dispatch.resumed" | "queue.rebuild" | "queue.rebuilt" | "worker.forgotten" | "login" | "login.refused" | "access.refused";
   actor: Requester | null;
   taskId: string | null;
   jobId: string | null;

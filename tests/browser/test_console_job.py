@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
-from fastlane.models.job import Ending, Failure, FailureReason, Usage
+from fastlane.models.job import Ending, Failure, FailureReason, JobSource, Usage
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from tests.browser.console import inspect, open_console
@@ -133,6 +133,19 @@ async def test_it_says_what_a_job_waits_for(context, server):
     await expect(console.page.locator(".title .mark")).to_have_text("running")
     await expect(console.section("Waiting for")).to_have_count(0)
     assert console.faults == []
+
+
+async def test_a_job_of_a_services_labels_shows_the_service_and_the_labels_faults(context, server):
+    reply = await server.enqueue("shop", **NIGHTLY)
+    job = await server.store.job(reply["jobId"])
+    source = JobSource("shop_web", "swarm", "id", fault="fastlane.retries is not a whole number")
+    assert await server.store.advance(job, replace(job, source=source, revision=job.revision + 1), (), None)
+    console = await open_console(context, page_of(server, reply))
+    await expect(console.section("About")).to_contain_text("the labels of the service shop_web")
+    faults = console.page.locator("[data-key=labels]")
+    await expect(faults).to_contain_text("because the labels of shop_web have faults: fastlane.retries is not a whole number.")
+    await expect(console.page.get_by_role("link", name="Edit", exact=True)).to_have_count(0)
+    assert await inspect(console.page, "job-labels") == {}
 
 
 async def test_it_lists_the_due_times_at_which_the_job_did_not_run(context, server):

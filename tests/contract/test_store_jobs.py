@@ -9,7 +9,7 @@ from fastlane.errors import Conflict
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Job, Spec, Task
+from fastlane.models.job import Job, JobSource, Spec, Task
 from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.paging import WantedJobs, Window
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
@@ -73,6 +73,19 @@ async def test_a_jobs_rules_and_its_schedule_are_read_back_as_they_were(store, s
     assert found == execution
     assert found.spec == spec
     assert found.expires_at == 60_002
+
+
+async def test_the_jobs_of_services_are_listed_by_id_with_their_source_and_no_others(store):
+    source = JobSource("shop_web", "swarm", "id", "weekly", 7, "a fault", "it is gone", 3, True)
+    plain, *jobs = sorted((new_job("t", next_tick=9) for _ in range(4)), key=lambda job: job.id)
+    made = [replace(job, source=source) for job in jobs[:2]]
+    for job in (plain, *made, jobs[2]):
+        await store.create(job, None, None)
+    late = replace(jobs[2], source=source, revision=2)
+    assert await store.advance(jobs[2], late, (), None)
+    assert await store.jobs_of_services(2) == made
+    assert await store.jobs_of_services(2, made[1].id) == [late]
+    assert await store.job(plain.id) == plain
 
 
 async def test_a_jobs_bounds_are_those_of_the_stored_job(store):

@@ -115,6 +115,20 @@ def test_an_update_at_an_old_version_is_out_of_sequence(api: docker.APIClient) -
     assert "out of sequence" in late.json()["message"]
 
 
+def test_a_service_has_a_higher_version_after_each_change_and_so_has_one_that_is_made_after_it(api: docker.APIClient) -> None:
+    def version(service: str) -> int:
+        return int(api.inspect_service(service)["Version"]["Index"])
+
+    first = create(api, ["true"], replicas=0, name=(name := f"facts-{uuid4().hex}"))
+    made = version(first)
+    raw = api.inspect_service(first)
+    assert update(api, raw, raw["Spec"] | {"Labels": {spec.INSTALLATION: INSTALLATION, "fastlane.cron": "@daily"}}).status_code == 200
+    changed = version(first)
+    api.remove_service(first)
+    again = create(api, ["true"], replicas=0, name=name)
+    assert made < changed < version(again)
+
+
 def test_a_service_that_was_stopped_first_never_starts(api: docker.APIClient) -> None:
     service = create(api, ["true"], replicas=0)
     raw = api.inspect_service(service)

@@ -23,6 +23,7 @@ from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, 
 from fastlane.models.host import EngineIdentity, HostView
 from fastlane.models.image import ImageRemoval, pulled_name
 from fastlane.models.job import Usage
+from fastlane.models.job_source import LabelledService
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.pool import KnownHost, Pull
 
@@ -85,6 +86,9 @@ class InstantExecutor:
         """The images of each host that were pulled, and whether someone gave them a name there."""
         self.used: dict[str, list[Usage | FastlaneError]] = {}
         """What the container of each execution has used, sample by sample; the last one stays."""
+        self.labelled_services: dict[str, dict[str, LabelledService]] = {host: {} for host in hosts}
+        """The other services of each host's swarm, by name, as a manager lists them."""
+        self._watchers: list[Callable[[], None]] = []
         self.tags: dict[str, str] = {}
         """What a tag names now, where that is not its own."""
         self.deployed: dict[str, dict[str, ServiceTemplate]] = {}
@@ -118,6 +122,11 @@ class InstantExecutor:
         """The executions that started, in order, once for each start."""
         return self._witness.read_text().split() if isinstance(self._witness, Path) else list(self._witness)
 
+    def tell_of_services(self) -> None:
+        """Tells who watches that a service has changed."""
+        for watcher in self._watchers:
+            watcher()
+
     # the port
 
     async def open(self) -> None:
@@ -138,6 +147,19 @@ class InstantExecutor:
         for name in self._names:
             self.world.setdefault(name, {})
         self._changed()
+
+    async def labelled(self, host: str) -> Sequence[LabelledService]:
+        self._services(host)
+        return list(self.labelled_services[host].values())
+
+    async def watch_services(self, host: str, on_change: Callable[[], None]) -> None:
+        self._services(host)
+        self._watchers.append(on_change)
+        await asyncio.Event().wait()
+
+    async def lacks(self, host: str, service_id: str) -> bool:
+        self._services(host)
+        return service_id not in {service.id for service in self.labelled_services[host].values()}
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         self._services(host)

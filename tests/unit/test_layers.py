@@ -46,6 +46,7 @@ ALLOWED = {
         *("storage.base", "storage.retention_port", "queue.port", "queue.executions", "executors.port", "notify.port", "tracing.port"),
         *("streams", "directory", "models", *LEAVES),
     ),
+    "sources": ("services", "executors.port", "queue.port", "storage.base", "directory", "models", *LEAVES),
     "web": ("services", "streams", "tracing.port", "models", *LEAVES),
     "embedded": ("liveness", *LEAVES),
     "client": (),

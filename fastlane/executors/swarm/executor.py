@@ -30,11 +30,13 @@ from fastlane.executors.swarm.logs import LogReader
 from fastlane.executors.swarm.observe import Observer, UsageReader
 from fastlane.executors.swarm.probe import Pace
 from fastlane.executors.swarm.registries import Registries
+from fastlane.executors.swarm.service_events import watch_services
 from fastlane.executors.swarm.spec import ids_for
 from fastlane.executors.swarm.states import container_id, node_details, node_names, node_states, task_views, wait_for_engine, with_times
 from fastlane.models.host import Endpoint, HostView
 from fastlane.models.image import ImageRemoval
 from fastlane.models.job import Usage
+from fastlane.models.job_source import LabelledService
 from fastlane.models.log import Mark, Portion
 from fastlane.models.pool import KnownHost, Pull
 
@@ -290,6 +292,18 @@ class SwarmExecutor:
             views = [spec.view(raw) for raw in raws]
         clocks = self._hosts.clocks(found)
         return [replace(view, created_at=clocks.of_leader(view.created_at)) for view in views]
+
+    async def labelled(self, host: str) -> Sequence[LabelledService]:
+        raws = await self._hosts.named(host).get("/services")
+        with readable(host):
+            return [spec.labelled(raw) for raw in raws]
+
+    async def watch_services(self, host: str, on_change: Callable[[], None]) -> None:
+        found = self._hosts.named(host)
+        await watch_services(found.transport, found.client.version, spec.OWN_NAMES, on_change)
+
+    async def lacks(self, host: str, service_id: str) -> bool:
+        return not await self._is_shown(self._hosts.named(host), service_id)
 
     async def _inspected(self, host: SwarmHost, service_id: str) -> Raw:
         raw: Raw = await host.get(f"/services/{quote(service_id, safe='')}")

@@ -15,6 +15,7 @@ from fastlane.executors.port import EngineService, EngineTask, Image, Order, Ser
 from fastlane.executors.swarm import likeness
 from fastlane.executors.swarm.clocks import milliseconds
 from fastlane.models.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
+from fastlane.models.job_source import LabelledService
 
 NODES_OWN = frozenset({"host", "bridge"})
 """Networks that each node has itself; Swarm knows them only by these names."""
@@ -98,9 +99,13 @@ LOG_DRIVER: Mapping[str, Any] = {"Name": "local", "Options": {"max-size": "1g", 
 faster than its log is read (by default ``local`` keeps the last 100 MB)."""
 
 
+OWN_NAMES = "fastlane-"
+"""How the names of the services of executions begin."""
+
+
 def service_name(order: Order) -> str:
     """The service's name, unique for each execution and epoch, so that it is never used again. At most 63 characters."""
-    return f"fastlane-{order.execution_id}-{order.epoch}"
+    return f"{OWN_NAMES}{order.execution_id}-{order.epoch}"
 
 
 def labels(order: Order, installation: str) -> dict[str, str]:
@@ -285,6 +290,11 @@ def image(raw: Raw) -> str:
 def version(raw: Raw) -> int:
     """The version that an update must name, so that it changes the inspected spec or nothing."""
     return int(raw["Version"]["Index"])
+
+
+def labelled(raw: Raw) -> LabelledService:
+    """A service with its labels, as the port shows it."""
+    return LabelledService(str(raw["ID"]), str(raw["Spec"]["Name"]), version(raw), _labels(raw))
 
 
 def view(raw: Raw, tasks: tuple[EngineTask, ...] = ()) -> EngineService:

@@ -210,7 +210,8 @@ def _report(values: Mapping[str, Any], hosts: Sequence[HostView]) -> Report:
     pools = values.get("pools")
     rules = None if pools is None else tuple(map(tuple, pools))
     more = {name: values.get(name) for name in ("clock_skew", "room", "pools_digest", "version")}
-    return Report(values["worker"], values["started_at"], tuple(hosts), notes, pools=rules, **more)
+    reads = bool(values.get("reads_labels"))
+    return Report(values["worker"], values["started_at"], tuple(hosts), notes, pools=rules, reads_labels=reads, **more)
 
 
 def _host(values: Mapping[str, Any]) -> HostView:

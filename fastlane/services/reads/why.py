@@ -55,6 +55,7 @@ class Cause(StrEnum):
     STORE = "store"
     FAULT = "fault"
     STOP = "stop"
+    LABELS = "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,21 @@ class WaitFacts:
 
 def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
     """What a job waits for. ``latest``: its execution under way, or else its last one."""
+    return [*_schedule_waits(job, latest, facts), *_of_labels(job)]
+
+
+def _of_labels(job: Job) -> list[WaitReason]:
+    """Why a job that a service declares is not as the service's labels say now, or declares it no more."""
+    source = job.source
+    if source is None or (source.fault is None and source.gone is None):
+        return []
+    if source.gone is not None:
+        return [WaitReason(Cause.LABELS, f"{source.gone}; the job goes on when that is back", job.modified_at)]
+    message = f"the labels of the service {source.service} have faults, and the job stays as it was: {source.fault}"
+    return [WaitReason(Cause.LABELS, message, job.modified_at)]
+
+
+def _schedule_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
     waits = execution_waits(latest, facts) if latest is not None else []
     if job.held_tick is not None:
         message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held until someone resumes the job"

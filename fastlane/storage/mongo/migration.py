@@ -76,6 +76,7 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=10, min_reader=1, parts=_indexes_of(EVENTS, EXECUTIONS)),
     MongoMigration(version=11, min_reader=1, parts=_indexes_of(EXECUTIONS, JOBS)),
     MongoMigration(version=12, min_reader=1, parts=_indexes_of(IMAGES)),
+    MongoMigration(version=13, min_reader=1, parts=_indexes_of(JOBS)),
 )
 
 VERSION = MIGRATIONS[-1].version

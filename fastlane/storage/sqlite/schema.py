@@ -335,6 +335,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(30, 1, (create_index(records.EXECUTIONS_FAILED), COMMIT, create_index(records.JOBS_NEXT_OF_TASK))),
     Migration(31, 1, ("ALTER TABLE executions ADD COLUMN service_version TEXT",)),
     Migration(32, 1, (create_index(records.IMAGES_BY_AGE),)),
+    Migration(33, 1, ("ALTER TABLE jobs ADD COLUMN source TEXT", create_index(records.JOBS_OF_SERVICES))),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version

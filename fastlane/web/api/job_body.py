@@ -4,10 +4,12 @@ once. ``job`` declares the fields; here are the rules between fields, and the se
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from marshmallow import ValidationError
 
+from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import NO_CONTAINER
 from fastlane.models.image import EXAMPLES
@@ -17,6 +19,8 @@ from fastlane.web.api import container, notifications
 from fastlane.web.api.body import WHOLE, Hints, faults_of
 from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.schedules import GivenCron, given_cron
+from fastlane.web.api.serializer import RenderContext
+from fastlane.web.api.webhook_payload import template_faults
 
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
 NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one; give cron or manual, or leave this out"
@@ -79,6 +83,13 @@ class JobRules:
         if "notify" in wanted:
             faults += notifications.mail_faults(wanted["notify"], self.notify_allow)
         return faults
+
+
+def job_rules(settings: Settings, task_id: str, pool_timeout: float | None, context: RenderContext) -> JobRules:
+    """The server's rules for a job of the task, whose pool has this limit of its own in seconds (None: it has none)."""
+    timeout = settings.hard_timeout if pool_timeout is None else pool_timeout
+    posts = partial(template_faults, task_id, context=context)
+    return JobRules(settings.hard_retries, timeout, settings.timezone, settings.webhook_allow, settings.mail_allow, posts)
 
 
 def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, Schedule]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from fastlane.clock import iso
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import Kind, Target
-from fastlane.models.job import Job, next_runs
+from fastlane.models.job import Job, JobSource, next_runs
 from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.schedule import CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -84,6 +84,15 @@ RECEIVER = Serializer[tuple[Target, bool]](
         _receiver, {"type": "string"}, "The address, or the webhook's URL; of its pool's webhook, scheme, host and port."
     ),
     ofPool=show.boolean(lambda of: of[1], "Whether it is a webhook of the job's pool, which counts where the job has none."),
+)
+
+JOB_SOURCE = Serializer[JobSource](
+    "JobSource",
+    "The service whose labels declare a job. Only they change its definition.",
+    service=show.string(lambda source: source.service, "The service's name."),
+    suffix=show.string(lambda source: source.suffix or None, "NAME of its labels fastlane.job.NAME.…", null=True),
+    fault=show.string(lambda source: source.fault, "What is wrong with its newer labels, which the job does not follow.", null=True),
+    gone=show.string(lambda source: source.gone, "Why it declares the job no more.", null=True),
 )
 
 JOB_ROW = Serializer[JobView](
@@ -188,6 +197,7 @@ JOB_FULL = Serializer[JobDetail](
         lambda detail: detail.view.late_since, "Since when it is late by its expectEvery; null when it is not.", null=True
     ),
     receivers=show.array(RECEIVER, lambda detail: _receivers(detail.view), "Who gets messages about it, and about what."),
+    source=show.nested(JOB_SOURCE, lambda detail: detail.view.job.source, "The service that declares it.", null=True),
     definition=show.nested(DEFINITION, lambda detail: detail.view.job),
 )
 

@@ -3,7 +3,6 @@ pause and resume."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from hashlib import blake2b
 
 from fastlane.errors import Fault, Invalid
@@ -18,13 +17,12 @@ from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
-from fastlane.web.api.job_body import JobRules, read_change, read_job
+from fastlane.web.api.job_body import JobRules, job_rules, read_change, read_job
 from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.parameters import RUN_BODY
 from fastlane.web.api.serializer import Listing, RenderContext
 from fastlane.web.api.values import LABEL, MAX_LABEL
-from fastlane.web.api.webhook_payload import template_faults
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
 from fastlane.web.http.problems import Problem
@@ -61,11 +59,7 @@ def read_edit(handler: Handler, task_id: str) -> Edit:
 
 def _rules(handler: Handler, task_id: str) -> JobRules:
     """The server's rules for a job of the task."""
-    settings = handler.config
-    own = handler.services.pools.hard_timeout(task_id)
-    timeout = settings.hard_timeout if own is None else own
-    posts = partial(template_faults, task_id, context=handler.render_context)
-    return JobRules(settings.hard_retries, timeout, settings.timezone, settings.webhook_allow, settings.mail_allow, posts)
+    return job_rules(handler.config, task_id, handler.services.pools.hard_timeout(task_id), handler.render_context)
 
 
 def read_enqueue_query(handler: Handler) -> tuple[bool, int]:

@@ -65,7 +65,7 @@ export const jobPage = (task: string, id: string): Page => {
       get<EventPage>(api.events({ job: id, kind: BY_PEOPLE, perPage: "20" })).catch(refused),
     ]);
     document.title = `${isolated(job.name ?? task)} · fastlane`;
-    const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "due" || !job.nextRuns.length);
+    const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "labels" && (wait.reason !== "due" || !job.nextRuns.length));
     const deliveries = await deliveriesOf(job).catch(refused);
     shown = job;
     const facts = { job, who, why: waitsFor, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items };
@@ -100,9 +100,16 @@ function draw({ job, who, why, ticks, deliveries, events }: Facts, tail: Tail): 
   ];
 }
 
-/** That it is late, and why its last run that has ended did not do its work, in full. */
+/** What its service's labels say that it does not follow, that it is late, and why its last run that has ended did not do its work, in full. */
 function troubles(job: Job): HTMLElement[] {
   const found: HTMLElement[] = [];
+  if (job.source && (job.source.fault || job.source.gone)) {
+    const { service, fault, gone } = job.source;
+    const words = gone ? `${gone}; the job goes on when that is back` : `the job stays as it was, because the labels of ${service} have faults: ${fault}`;
+    const box = notice(gone ? "warn" : "bad", el("b", {}, "Labels: "), el("span", { className: "whole" }, sentence(words)));
+    box.dataset.key = "labels";
+    found.push(box);
+  }
   if (job.lateSince) {
     const box = notice("warn", el("b", {}, "Late"), " since ", ago(job.lateSince), ". ", lateWords(job));
     box.dataset.key = "late";
@@ -145,7 +152,7 @@ function head(job: Job, who: Session): HTMLElement {
     ),
     mark(job.status),
     link(logOf(job.taskId, job.id), "Log"),
-    barred === null && link(pages.newJob({ edit: `${job.taskId}/${job.id}` }), "Edit"),
+    barred === null && !job.source && link(pages.newJob({ edit: `${job.taskId}/${job.id}` }), "Edit"),
     barred === null && link(pages.newJob({ like: `${job.taskId}/${job.id}` }), "Another like this"),
     actions(ofJob(job), who),
     explained(ofJob(job)),
@@ -322,6 +329,7 @@ function about(job: Job): HTMLElement {
   const labels = Object.entries(job.labels).map(([name, value]) => `${name}=${value}`);
   const rows = facts([
     ["Id", el("code", {}, job.id)],
+    ["Declared by", job.source ? el("span", {}, "the labels of the service ", el("code", {}, job.source.service)) : null],
     ["Labels", labels.length ? labels.join(", ") : null],
     ["Created", el("span", {}, ago(job.createdAt), by ? ` by ${by}` : "")],
     ["Changed", job.lastModifiedAt === job.createdAt ? null : el("span", {}, ago(job.lastModifiedAt), changedBy ? `, by ${changedBy} as it is now` : "")],

@@ -19,8 +19,9 @@ from tests.support.factories import new, new_job
 from tests.support.previous_release import make_file
 
 BEFORE = tuple(name for name in EXECUTIONS.fields if name not in ("node", "service_version"))
-"""The columns of an execution that the version before had."""
-INSERT_JOB, INSERT_EXECUTION = insert_into("jobs", JOBS.columns), insert_into("executions", BEFORE)
+JOB_BEFORE = tuple(name for name in JOBS.columns if name != "source")
+"""The columns of an execution and a job that the version before had."""
+INSERT_JOB, INSERT_EXECUTION = insert_into("jobs", JOB_BEFORE), insert_into("executions", BEFORE)
 """As an older fastlane has them."""
 
 
@@ -30,11 +31,11 @@ def insert(db: sqlite3.Connection, *statuses: Status) -> list[str]:
     for status in statuses:
         job, _, execution = new("t")
         jobs.append(job)
-        db.execute(INSERT_JOB, tuple(JOBS.row(job).values()))
+        db.execute(INSERT_JOB, tuple(JOBS.row(job)[name] for name in JOB_BEFORE))
         row = EXECUTIONS.row(replace(execution, status=status))
         db.execute(INSERT_EXECUTION, tuple(row[name] for name in BEFORE))
     jobs.append(new_job("t", next_tick=9))
-    db.execute(INSERT_JOB, tuple(JOBS.row(jobs[-1]).values()))
+    db.execute(INSERT_JOB, tuple(JOBS.row(jobs[-1])[name] for name in JOB_BEFORE))
     return [job.id for job in jobs]
 
 

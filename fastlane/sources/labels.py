@@ -1,0 +1,226 @@
+"""Follows the labels of the swarms' services: lists the services every few seconds, and has the jobs that they declare written.
+
+A list is only compared by ids and versions, unless something changed. It may be old (a manager that is cut off answers from what it last
+knew), so labels older than those in force change nothing, and a service counts as gone only when its id and its name are missing for a
+minute and a look-up by its id, at another manager where there is one, finds nothing.
+
+Among the workers that read labels the one with the least id does so. Two that do it at once do no harm.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from fastlane.clock import Clock, end_if_cancelled, first_of
+from fastlane.directory import CurrentPools
+from fastlane.errors import FastlaneError, Fault, Forbidden, Invalid, OrderRefused, TransientError
+from fastlane.executors.port import Executor
+from fastlane.models.host import HostView
+from fastlane.models.job import Job, JobSource
+from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id, is_old, redeclared, source_of
+from fastlane.models.pool import pool_for
+from fastlane.queue.port import WorkerReports
+from fastlane.services.declared_jobs import DeclaredJobs
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the services."""
+PAUSE = 0.5
+"""Seconds between two looks at least: a stack that is deployed changes many services at once."""
+COMPARE_EVERY = 60_000
+"""Milliseconds after which the services are compared with the store even when no list changed: a job may have been lost there, or a pool
+may allow now what it refused."""
+GONE_AFTER = 60_000
+"""Milliseconds for which a service must be missing before it counts as gone."""
+PAGE = 500
+
+ReadLabels = Callable[[LabelledService, int], Sequence[DeclaredJob]]
+"""Reads what a service declares, at a moment (milliseconds)."""
+
+
+@dataclass(slots=True)
+class SeenSwarm:
+    """What this worker remembers of a swarm: the version of each service in the last list, when it last compared the services with the
+    store (milliseconds), the read labels of each service, by id, with their version, and since when the services of jobs are missing, by
+    job."""
+
+    versions: dict[str, int] = field(default_factory=dict)
+    compared_at: int | None = None
+    read: dict[str, tuple[int, Sequence[DeclaredJob]]] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+
+
+class LabelSource:
+    """The source of one worker, whose id is ``owner``. ``gone_after``: milliseconds for which a service must be missing."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        pools: CurrentPools,
+        reports: WorkerReports,
+        clock: Clock,
+        owner: str,
+        declared: DeclaredJobs,
+        read: ReadLabels,
+        *,
+        gone_after: int = GONE_AFTER,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._pools = pools
+        self._reports = reports
+        self._clock = clock
+        self._owner = owner
+        self._declared = declared
+        self._read = read
+        self._gone_after = gone_after
+        self._swarms: dict[str, SeenSwarm] = {}
+        self._wake = asyncio.Event()
+        executor.subscribe(self._wake.set)
+
+    async def run(self) -> None:
+        """Looks again and again. A fault is logged, and the next look goes on."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._look_again())
+            loops.create_task(self._follow_events())
+
+    async def _follow_events(self) -> None:
+        """Hastens the next look when a manager tells that a service has changed. A manager of each swarm is followed, for a minute."""
+        while True:
+            hosts = {view.swarm_id: view.name for view in self._executor.hosts() if view.usable and view.swarm_id is not None}
+            watches = (self._executor.watch_services(host, self._wake.set) for host in hosts.values())
+            found = await asyncio.gather(*watches, return_exceptions=True)
+            if not hosts or any(isinstance(fault, Exception) for fault in found):
+                await self._clock.sleep(PAUSE)
+
+    async def _look_again(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                if await self._is_chosen():
+                    await self.look()
+            except TransientError as error:
+                log.warning("labels.waiting", error=str(error))
+            except Exception:
+                log.exception("labels.failed")
+                end_if_cancelled()
+            await self._clock.sleep(PAUSE)
+            await first_of(self._clock, LOOK_EVERY, self._wake)
+
+    async def _is_chosen(self) -> bool:
+        others = [report.worker for report in await self._reports.current() if report.reads_labels]
+        return self._owner <= min(others, default=self._owner)
+
+    async def look(self) -> None:
+        """Looks at the services of each swarm once. Raises StoreDown and QueueDown."""
+        managers: dict[str, list[HostView]] = {}
+        for view in self._executor.hosts():
+            if view.usable and view.swarm_id is not None:
+                managers.setdefault(view.swarm_id, []).append(view)
+        self._swarms = {id: self._swarms.get(id) or SeenSwarm() for id in managers}
+        for swarm_id, views in managers.items():
+            try:
+                await self._look_at(swarm_id, [view.name for view in views])
+            except (TransientError, OrderRefused) as error:  # the services of the other swarms are looked at all the same
+                log.warning("labels.swarm_waits", swarm=swarm_id, error=str(error))
+
+    async def _look_at(self, swarm_id: str, hosts: Sequence[str]) -> None:
+        seen, now = self._swarms[swarm_id], self._clock.now()
+        services = await self._executor.labelled(hosts[0])
+        versions = {service.id: service.version for service in services}
+        overdue = seen.compared_at is None or not 0 <= now - seen.compared_at < COMPARE_EVERY
+        overdue = overdue or any(now - since >= self._gone_after for since in seen.missing.values())
+        if versions == seen.versions and not overdue:
+            return
+        await self._compare(swarm_id, hosts, services)
+        seen.versions, seen.compared_at = versions, now
+
+    async def _compare(self, swarm_id: str, hosts: Sequence[str], services: Sequence[LabelledService]) -> None:
+        """Has each job written that is not as its service declares it, and gives up those that no service declares."""
+        seen, known = self._swarms[swarm_id], await self._known(swarm_id)
+        seen.read = {service.id: found for service in services if (found := seen.read.get(service.id)) is not None}
+        declared: set[str] = set()
+        for service in services:
+            await asyncio.sleep(0)  # a thousand services are read one by one, and other work goes on
+            for one in self._declared_by(service, seen):
+                job_id = declared_id(swarm_id, service.name, one.suffix)
+                declared.add(job_id)
+                await self._take(swarm_id, service, one, job_id, known.get(job_id))
+        names = {service.name: service for service in services}
+        ids = {service.id: service for service in services}
+        orphans = [job for job in known.values() if job.id not in declared and job.is_declared]
+        seen.missing = {job.id: seen.missing[job.id] for job in orphans if job.id in seen.missing}
+        for job in orphans:
+            if job.source is None:
+                continue
+            own = names.get(job.source.service) or ids.get(job.source.service_id)
+            if own is None:
+                await self._miss(job, hosts, seen)
+            elif own.version > job.source.version:
+                why = f"the service {own.name} has no labels of this job any more"
+                await self._declared.give_up(job, why, own.version)
+
+    async def _known(self, swarm_id: str) -> dict[str, Job]:
+        """The jobs of this swarm's services that the store has, by id."""
+        found: dict[str, Job] = {}
+        after = ""
+        while page := await self._store.jobs_of_services(PAGE, after):
+            found |= {job.id: job for job in page if job.source is not None and job.source.swarm_id == swarm_id}
+            after = page[-1].id
+        return found
+
+    def _declared_by(self, service: LabelledService, seen: SeenSwarm) -> Sequence[DeclaredJob]:
+        known = seen.read.get(service.id)
+        if known is None or known[0] != service.version:
+            known = seen.read[service.id] = (service.version, self._read(service, self._clock.now()))
+        return known[1]
+
+    async def _take(self, swarm_id: str, service: LabelledService, one: DeclaredJob, job_id: str, job: Job | None) -> None:
+        """Lets one job follow its service, unless these labels are older than those that it follows."""
+        source, faults = source_of(service, swarm_id, one.suffix), one.faults or self._pool_faults(service, swarm_id)
+        if job is not None and is_old(job, service.version):
+            return
+        if not faults and job is not None and self._follows(job, service, one, source):
+            return
+        if one.remarks:
+            await self._declared.report(service, job_id, one.remarks, refused=False)
+        try:
+            if not faults:
+                await self._declared.declare(service, one, job_id, source)
+                return
+        except TransientError:
+            raise
+        except (Invalid, Forbidden) as error:
+            faults = error.faults
+        except FastlaneError as error:
+            faults = [Fault("", str(error))]
+        await self._declared.report(service, job_id, faults, refused=True)
+
+    def _follows(self, job: Job, service: LabelledService, one: DeclaredJob, source: JobSource) -> bool:
+        """Whether the job is as its service declares it."""
+        if job.task_id != service.task_id or one.spec is None or one.schedule is None:
+            return False
+        return redeclared(job, one.spec, one.schedule, source, now=self._clock.now()) is None
+
+    def _pool_faults(self, service: LabelledService, swarm_id: str) -> Sequence[Fault]:
+        """The fault of a service in whose swarm its pool has no host: its jobs would look for it elsewhere."""
+        pool = pool_for(self._pools, service.task_id)
+        views = [view for view in self._executor.hosts() if view.swarm_id == swarm_id]
+        if pool is None or any(view.name in pool.hosts for view in views):
+            return ()
+        words = f"the pool {pool.name!r} of the task {service.task_id!r} has no host in this service's swarm; add one, or another pool"
+        return [Fault("", words)]
+
+    async def _miss(self, job: Job, hosts: Sequence[str], seen: SeenSwarm) -> None:
+        """Gives up a job whose service is missing, once that is certain."""
+        now, source = self._clock.now(), job.source
+        since = seen.missing.setdefault(job.id, now)
+        if source is None or now - since < self._gone_after or not await self._executor.lacks(hosts[-1], source.service_id):
+            return
+        await self._declared.give_up(job, f"the service {source.service} is gone", source.version + 1)
+        del seen.missing[job.id]

@@ -1,0 +1,277 @@
+"""Jobs that the labels of a swarm's services declare: what a change of the labels, a deploy, a removal and a person do to them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastlane.models.job import Job
+from fastlane.models.job_source import LabelledService, declared_id
+from fastlane.models.pool import Pool
+from fastlane.sources.labels import LabelSource
+from fastlane.web.api.job_body import job_rules
+from fastlane.web.api.serializer import RenderContext
+from fastlane.web.api.service_labels import label_reader
+from tests.support.fastlane import HOST, Fastlane
+from tests.support.instant import InstantExecutor
+from tests.support.redis import RealRedis
+
+SWARM = f"swarm of {HOST}"
+STACK = {"com.docker.stack.namespace": "shop"}
+NIGHTLY = {**STACK, "fastlane.cron": "0 3 * * *"}
+MINUTE = 60_000
+POOLS = (Pool("other", "other", ("10.0.0.8:2375",)), Pool("default", "", (HOST,), services=("shop_*", "other_*")))
+
+
+@dataclass
+class Time:
+    """The clock of a source, which a test moves on."""
+
+    now_at: int = 1_800_000_000_000
+
+    def now(self) -> int:
+        return self.now_at
+
+
+class Swarm:
+    """A server, the services of a swarm, and a source that looks when it is told to."""
+
+    def __init__(self, server: Fastlane) -> None:
+        self.server = server
+        self.executor: InstantExecutor = server.executor
+        self.services = self.executor.labelled_services[HOST]
+        self.clock = Time()
+        self.version = 100
+        self.source = self.another()
+
+    def another(self) -> LabelSource:
+        """The source of one more worker."""
+        server, context = self.server, RenderContext("", ())
+        read = label_reader(lambda task: job_rules(server.settings, task, None, context))
+        clock: Any = self.clock
+        parts = (server.store, self.executor, server.api.directory.pools, server.queue.reports, clock, "worker")
+        return LabelSource(*parts, server.services.declared, read)
+
+    def deploy(self, labels: dict[str, str], name: str = "shop_web", id: str | None = None) -> LabelledService:
+        """A service with these labels, new or changed."""
+        self.version += 1
+        before = self.services.get(name)
+        own = id or (before.id if before else f"id of {name}")
+        service = self.services[name] = LabelledService(own, name, self.version, labels)
+        self.executor.tell_of_services()
+        return service
+
+    def remove(self, name: str = "shop_web") -> None:
+        del self.services[name]
+
+    async def look(self, *, after: int = 0) -> None:
+        self.clock.now_at += after
+        await self.source.look()
+
+    async def job(self, name: str = "shop_web", suffix: str = "") -> Job:
+        job = await self.server.store.job(declared_id(SWARM, name, suffix))
+        assert job is not None
+        return job
+
+    async def shown(self, name: str = "shop_web") -> dict[str, Any]:
+        job = await self.job(name)
+        return (await self.server.get(f"/tasks/{job.task_id}/jobs/{job.id}")).json["job"]
+
+    async def act(self, verb: str) -> int:
+        job = await self.job()
+        return (await self.server.post(f"/tasks/{job.task_id}/jobs/{job.id}/{verb}")).status
+
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        return (await self.server.get(f"/events?kind={kind}")).json["items"]
+
+
+@pytest.fixture
+async def swarm(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Swarm]:
+    async with Fastlane(tmp_path, shared_redis.url, pools=POOLS) as server:
+        yield Swarm(server)
+
+
+async def test_a_labelled_service_becomes_a_job_and_a_second_look_changes_nothing(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    job, shown = await swarm.job(), await swarm.shown()
+    assert (job.task_id, shown["name"], shown["status"], shown["schedule"]["cron"]) == ("shop", "web", "scheduled", "0 3 * * *")
+    assert shown["source"] == {"service": "shop_web", "suffix": None, "fault": None, "gone": None}
+    await swarm.look(after=2 * MINUTE)
+    await swarm.another().look()
+    assert await swarm.job() == job
+
+
+async def test_a_changed_label_changes_the_job_and_keeps_its_history(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    before = await swarm.job()
+    assert await swarm.act("run") == 200
+    swarm.deploy({**NIGHTLY, "fastlane.timeout": "5m", "fastlane.cron": "0 4 * * *"})
+    await swarm.look()
+    job, shown = await swarm.job(), await swarm.shown()
+    assert (job.incarnation, job.spec.timeout, shown["executionCount"]) == (before.incarnation, 300_000, 1)
+    assert shown["schedule"]["cron"] == "0 4 * * *"
+    (event,) = await swarm.events("job.changed")
+    assert event["detail"]["how"] == "labels"
+    assert {change["field"] for change in event["detail"]["changes"]} == {"timeout", "cron"}
+
+
+async def test_a_service_that_lost_its_labels_stops_the_job_and_its_labels_start_it_again(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    swarm.deploy(STACK)
+    await swarm.look()
+    assert (await swarm.shown())["status"] == "stopped"
+    (event,) = await swarm.events("job.stopped")
+    assert event["detail"]["reason"] == "the service shop_web has no labels of this job any more"
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    assert (await swarm.shown())["status"] == "scheduled"
+
+
+async def test_a_stop_and_a_pause_of_a_person_survive_a_deploy(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    assert await swarm.act("pause") == 200
+    swarm.deploy({**NIGHTLY, "fastlane.cron": "0 4 * * *"})
+    await swarm.look()
+    assert ((await swarm.shown())["status"], (await swarm.job()).schedule.cron.text) == ("paused", "0 4 * * *")
+    swarm.deploy(STACK)
+    await swarm.look()
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    assert (await swarm.shown())["status"] == "paused"
+    assert await swarm.act("stop") == 200
+    for labels in ({**NIGHTLY, "fastlane.cron": "0 5 * * *"}, STACK, NIGHTLY):
+        swarm.deploy(labels)
+        await swarm.look()
+        assert (await swarm.shown())["status"] == "stopped"
+    assert await swarm.act("start") == 200
+    assert (await swarm.shown())["status"] == "scheduled"
+
+
+async def test_a_service_is_gone_when_it_is_missing_for_a_minute_and_its_id_is_not_known(swarm: Swarm) -> None:
+    service = swarm.deploy(NIGHTLY)
+    await swarm.look()
+    swarm.remove()
+    await swarm.look(after=1)
+    await swarm.look(after=MINUTE - 1)
+    assert (await swarm.shown())["status"] == "scheduled"
+    swarm.deploy(NIGHTLY, id="another id")  # the stack was removed and deployed again
+    await swarm.look(after=1)
+    assert ((await swarm.job()).source.service_id, (await swarm.shown())["status"]) == ("another id", "scheduled")
+    swarm.remove()
+    await swarm.look(after=MINUTE)
+    assert (await swarm.shown())["status"] == "scheduled"
+    await swarm.look(after=MINUTE)
+    assert (await swarm.shown())["status"] == "stopped"
+    assert (await swarm.shown())["source"]["gone"] == "the service shop_web is gone"
+    swarm.services["shop_web"] = service  # an old list
+    await swarm.look(after=1)
+    assert (await swarm.shown())["status"] == "stopped"
+
+
+async def test_old_lists_change_nothing(swarm: Swarm) -> None:
+    old = swarm.deploy(NIGHTLY)
+    older = replace(old, version=1, labels=STACK)
+    new = swarm.deploy({**NIGHTLY, "fastlane.cron": "0 4 * * *"})
+    await swarm.look()
+    job = await swarm.job()
+    for service in (old, older, new):
+        swarm.services["shop_web"] = service
+        await swarm.look()
+        assert await swarm.job() == job
+
+
+async def test_a_fault_is_an_event_and_leaves_the_job_as_it_was(swarm: Swarm) -> None:
+    swarm.deploy({**STACK, "fastlane.cron": "61 * * * *"})
+    await swarm.look()
+    assert await swarm.server.store.job(declared_id(SWARM, "shop_web", "")) is None
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    swarm.deploy({**NIGHTLY, "fastlane.retries": "many", "fastlane.job.weekly.cron": "0 4 * * 1"})
+    await swarm.look()
+    await swarm.another().look()
+    job, shown = await swarm.job(), await swarm.shown()
+    assert (job.spec.retries, shown["status"], (await swarm.job(suffix="weekly")).spec.name) == (0, "scheduled", "web-weekly")
+    assert "fastlane.retries" in shown["source"]["fault"]
+    events = await swarm.events("labels.refused")
+    assert [(event["taskId"], event["detail"]["service"]) for event in events] == [("shop", "shop_web")] * 2
+    assert [event["jobId"] for event in events] == [job.id, None]
+    why = (await swarm.server.get(f"{shown['url']}why")).json["waitingFor"]
+    assert "fastlane.retries" in next(wait["message"] for wait in why if wait["reason"] == "labels")
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    assert (await swarm.shown())["source"]["fault"] is None
+
+
+async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:
+    swarm.deploy({**NIGHTLY, "fastlane.container.networks": "host"})
+    swarm.deploy({"com.docker.stack.namespace": "other", "fastlane.cron": "@daily"}, "other_web")
+    swarm.deploy({**NIGHTLY, "fastlane.name": "shop"}, "bank_web")
+    await swarm.look()
+    refused = {event["detail"]["service"]: event["detail"]["reason"] for event in await swarm.events("labels.refused")}
+    assert "container.networks" in refused["shop_web"]
+    assert "has no host in this service's swarm" in refused["other_web"]
+    assert "bank_web" in refused["bank_web"]
+    assert await swarm.server.store.jobs_of_services(10) == []
+
+
+async def test_replicas_of_swarm_cronjob_above_one_are_an_event(swarm: Swarm) -> None:
+    own = {"swarm.cronjob.enable": "true", "swarm.cronjob.schedule": "0 3 * * *", "swarm.cronjob.replicas": "3"}
+    swarm.deploy({**STACK, **own})
+    await swarm.look()
+    (event,) = await swarm.events("labels.limited")
+    assert "swarm.cronjob.replicas is 3" in event["detail"]["reason"]
+    assert (await swarm.shown())["schedule"]["overlap"] == "replace"
+
+
+async def test_only_the_labels_change_and_delete_the_job(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    job = await swarm.job()
+    path = f"/tasks/shop/jobs/{job.id}"
+    edits = [
+        await swarm.server.put(path, {"image": "ubuntu:latest"}),
+        await swarm.server.ask("PATCH", path, json={"timeout": "5m"}),
+        await swarm.server.ask("DELETE", f"{path}?stop=1"),
+        await swarm.server.ask("DELETE", "/tasks/shop?stop=1"),
+    ]
+    assert [(answer.status, "'shop_web'" in answer.json["detail"]) for answer in edits] == [(409, True)] * 4
+    assert await swarm.job() == job
+    assert await swarm.act("stop") == 200
+    swarm.deploy(STACK)
+    await swarm.look()
+    assert await swarm.act("start") == 409
+    assert (await swarm.server.ask("DELETE", f"{path}?stop=1")).status == 200
+
+
+async def test_two_workers_that_look_at_once_make_one_job_and_one_change(swarm: Swarm) -> None:
+    other = swarm.another()
+    for labels in (NIGHTLY, {**NIGHTLY, "fastlane.timeout": "5m"}, STACK, NIGHTLY):
+        swarm.deploy(labels)
+        await asyncio.gather(swarm.source.look(), other.look())
+    job = await swarm.job()
+    assert len(await swarm.events("job.changed")) == 2
+    assert len(await swarm.events("job.stopped")) == 1
+    assert (job.sequence, job.stopped) == (2, False)
+
+
+async def test_workers_with_the_setting_follow_the_labels_and_one_that_is_left_goes_on(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, shared_redis.url, pools=POOLS, workers=2, service_labels=True) as server:
+        swarm = Swarm(server)
+
+        async def declared(name: str) -> Job | None:
+            swarm.executor.tell_of_services()
+            return await server.store.job(declared_id(SWARM, name, ""))
+
+        for name in ("shop_web", "shop_mail"):
+            swarm.deploy(NIGHTLY, name)
+            job = await server.until(lambda name=name: declared(name), f"the job of {name}")
+            assert job is not None
+            assert job.spec.service == name
+            await server.dismiss()

@@ -1,0 +1,66 @@
+"""A job that the labels of a service declare, on a real swarm: from the service's creation to the loss of its labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.installation import LINGER, Installation, installed
+from tests.support.waiting import LONG_PATIENCE, wait_until
+
+SERVICE = "shop_web"
+
+
+@pytest.fixture
+def fastlane(engine: str, tmp_path: Path) -> Iterator[Installation]:
+    with installed(tmp_path, engine, pool={"services": ["shop_*"]}, with_token=True, SERVICE_LABELS="true") as installation:
+        installation.serve("up")
+        installation.until_healthy()
+        try:
+            yield installation
+        finally:
+            installation.engine.docker("service", "rm", SERVICE)
+
+
+def shown(fastlane: Installation) -> dict[str, Any] | None:
+    """The job of the service in full; None while there is none."""
+    rows = fastlane.get("/tasks/shop/jobs")
+    if rows.status != 200 or not rows.json["items"]:
+        return None
+    (row,) = rows.json["items"]
+    job: dict[str, Any] = fastlane.get(f"/tasks/shop/jobs/{row['id']}").json["job"]
+    return job
+
+
+def until(fastlane: Installation, **wanted: object) -> dict[str, Any]:
+    """The job once these of its values are as wanted."""
+
+    def reached() -> dict[str, Any] | None:
+        job = shown(fastlane)
+        return job if job is not None and {name: job[name] for name in wanted} == wanted else None
+
+    return wait_until(reached, f"{wanted} of {shown(fastlane)}: {fastlane.log('up')}", LONG_PATIENCE)
+
+
+def test_a_service_with_labels_is_a_job_that_runs_as_its_container_until_it_loses_them(fastlane: Installation) -> None:
+    docker = fastlane.engine.docker
+    stack = ("--label", "com.docker.stack.namespace=shop")
+    command = f"fastlane.command=sh -c 'echo $GREETING{LINGER}'"
+    service = ("--replicas", "0", "--env", "GREETING=hello", "--label", command, "--label", "fastlane.manual=true")
+    docker("service", "create", "-d", "--name", SERVICE, *stack, *service, "ubuntu:latest")
+    job = until(fastlane, status="idle", name="web")
+    run = fastlane.post(f"/tasks/shop/jobs/{job['id']}/run").json
+    ended = fastlane.ends(run)
+    assert (ended["status"], fastlane.output(run)) == ("done", b"hello\n")
+
+    docker("service", "update", "-d", "--label-rm", "fastlane.manual", "--label-add", "fastlane.cron=0 3 * * *", SERVICE)
+    changed = until(fastlane, status="scheduled")
+    assert (changed["id"], changed["schedule"]["cron"], changed["executionCount"]) == (job["id"], "0 3 * * *", 1)
+
+    docker("service", "update", "-d", "--label-add", "fastlane.cron=61 3 * * *", SERVICE)
+    faulty = wait_until(lambda: (found := shown(fastlane)) and found["source"]["fault"] and found, "the fault", LONG_PATIENCE)
+    assert faulty["schedule"] == changed["schedule"]
+
+    docker("service", "update", "-d", "--label-rm", "fastlane.cron", "--label-rm", "fastlane.command", SERVICE)
+    assert until(fastlane, status="stopped")["source"]["gone"] == f"the service {SERVICE} has no labels of this job any more"
