@@ -199,8 +199,9 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(monkeypatch):
     ],
 )
 def test_variables_that_belong_to_others_are_left_alone(monkeypatch, name):
+    settings = load("up").settings
     monkeypatch.setenv(name, "x")
-    load("up")
+    assert load("up").settings == settings
 
 
 def test_a_port_that_kubernetes_set_is_explained(monkeypatch):
