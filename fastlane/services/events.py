@@ -23,6 +23,8 @@ AFTER_ALL = "~"
 """Sorts after every id."""
 MOST_LOOKED_AT = 20_000
 """About how many events are read for one page. A page that would need more says where to go on, and may be short."""
+FOLLOWED_AT_ONCE = 2_000
+"""About how many events are read at once for a follower, of whom there are many."""
 MOST_COMMANDS, FOR_A_LOOK = 10, 4
 """Commands that a page may take on MongoDB: each look takes one, and one for each source that it reads; and how many have to be left for
 another look at several sources."""
@@ -30,10 +32,12 @@ another look at several sources."""
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A page of events, newest first. ``next``: the page after it begins after this position; None: there is none."""
+    """A page of events, newest first. ``next``: the page after it begins after this position; None: there is none. ``looked_at``: how many
+    rows were read for it at most."""
 
     events: tuple[Event, ...]
     next: Position | None
+    looked_at: int = 0
 
 
 class EventReader(Service):
@@ -45,10 +49,11 @@ class EventReader(Service):
         """The newest events from ``since`` to ``until`` (milliseconds), or the events that follow ``after`` in a walk to older ones."""
         start = after or end_of(10**14 if until is None else until)
         way = _narrowed(Span(start, at(since or 0), backwards=True), wanted)
-        found, reached = await self._found(wanted, way, limit + 1)
+        merged = await self._found(wanted, way, limit + 1)
+        found, reached = merged.found, merged.reached
         if len(found) > limit:
-            return EventPage(tuple(found[:limit]), found[limit - 1].position)
-        return EventPage(tuple(found), reached)
+            found, reached = found[:limit], found[limit - 1].position
+        return EventPage(tuple(found), reached, merged.asked)
 
     def position_now(self) -> Position:
         """The position up to which a follower may read now."""
@@ -59,24 +64,25 @@ class EventReader(Service):
         now = self.position_now()
         if now <= after:
             return (), after
-        found, reached = await self._found(wanted, _narrowed(Span(after, now), wanted), limit)
+        merged = await self._found(wanted, _narrowed(Span(after, now), wanted), limit, FOLLOWED_AT_ONCE)
+        found = merged.found
         if len(found) > limit:
             return found[:limit], found[limit - 1].position
-        return found, reached or now
+        return found, merged.reached or now
 
-    async def _found(self, wanted: EventFilter, way: Span, limit: int) -> tuple[list[Event], Position | None]:
-        """At least ``limit`` wanted events, if there are as many, and the position up to which the way was read (None: to its end).
+    async def _found(self, wanted: EventFilter, way: Span, limit: int, most: int | None = None) -> "MergedSources":
+        """At least ``limit`` wanted events, if there are as many. Looks at about ``most`` rows, or as many as a page may.
 
         The first look suffices when every event is wanted. The last one that there are commands for reads all that a page may look at."""
         merged, count, left = MergedSources(self._store, wanted, way), limit + 1, MOST_COMMANDS
+        most = MOST_LOOKED_AT if most is None else most
         while True:
             number = min(merged.open, left - 1)
             left -= number + 1
             is_last = left < min(FOR_A_LOOK, number + 1)
-            await merged.look(number, max(count, MOST_LOOKED_AT // max(1, number)) if is_last else count)
-            found = merged.found
-            if is_last or merged.reached is None or len(found) >= limit:
-                return found, merged.reached
+            await merged.look(number, max(count, most // max(1, number)) if is_last else count)
+            if is_last or merged.reached is None or len(merged.found) >= limit:
+                return merged
             count *= 4
 
 
@@ -86,6 +92,7 @@ class MergedSources:
     def __init__(self, store: Store, wanted: EventFilter, way: Span) -> None:
         self._store, self._wanted, self._way = store, wanted, way
         self._events: list[Event] = []
+        self.asked = 0
         self._places = dict.fromkeys(wanted.sources, way.first)
         """The sources that were not read to the end of the way, and up to where they were read."""
 
@@ -108,6 +115,7 @@ class MergedSources:
 
     async def look(self, number: int, count: int) -> None:
         """Reads ``count`` more rows of each of these ``number`` sources."""
+        self.asked += number * count
         sources = sorted(self._places, key=lambda source: self._places[source], reverse=self._way.backwards)[:number]
         ways = [replace(self._way, first=self._places[source]) for source in sources]
         reads = (self._store.events(source, way, count) for source, way in zip(sources, ways, strict=True))

@@ -10,8 +10,8 @@ client still sends, and the client might never see it.
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from ipaddress import ip_address
@@ -523,18 +523,28 @@ class Handler(RequestHandler):
     async def _make_in_turn(self, route: Route, parameters: Mapping[str, str]) -> tuple[bytes, int] | None:
         """The same for a list, which may be large. Few are made at once, however many are asked for. What a client then does not take of
         its answer counts with what all connections hold."""
-        turns, url = self.context.traffic.lists, self.request.uri or ""
-        turn = await turns.take(self.caller, url)
-        if turn is None:
-            raise Problem(503, "too many lists are read at the same time; ask again in a few seconds", retry_after=RETRY_AFTER)
-        try:
+        async with self.in_turn():
             stream = self._stream
             made = None if stream is not None and stream.closed() else await self._make(route, parameters)
             if made is not None:
-                turns.note(url, len(made[0]))
+                self.note_size(len(made[0]))
             return made
+
+    @asynccontextmanager
+    async def in_turn(self) -> AsyncIterator[None]:
+        """Waits for a turn among those who read lists, and has it until the context ends. Raises a 503 when it does not come in time."""
+        turns = self.context.traffic.lists
+        turn = await turns.take(self.caller, self.request.uri or "")
+        if turn is None:
+            raise Problem(503, "too many lists are read at the same time; ask again in a few seconds", retry_after=RETRY_AFTER)
+        try:
+            yield
         finally:
             turns.give_back(turn)
+
+    def note_size(self, size: int) -> None:
+        """Remembers how many bytes this list took, for its next turn."""
+        self.context.traffic.lists.note(self.request.uri or "", size)
 
     def _check_body(self) -> None:
         if self._body.too_large:

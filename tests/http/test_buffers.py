@@ -361,6 +361,28 @@ async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(se
     assert (await server.get("/jobs/")).status == 200
 
 
+async def test_many_who_ask_for_events_that_few_pass_have_few_read_at_once(server: Fastlane) -> None:
+    under_way, most = 0, 0
+    go = asyncio.Event()
+
+    async def slowly(call: Call) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await go.wait()
+        under_way -= 1
+        return await call.carry()
+
+    intercept(server.store, "events", slowly)
+    asked = [asyncio.ensure_future(server.get(f"/events?actor=nobody&perPage={number + 1}")) for number in range(20)]
+    waiting = server.context.traffic.lists.waiting
+    await until(lambda: len(waiting) == 20 - AT_ONCE, lambda: f"{len(waiting)} wait")
+    assert most == 3 * AT_ONCE, "each reads three sources"
+    go.set()
+    assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+    assert most == 3 * AT_ONCE
+
+
 async def test_a_request_with_very_many_headers_is_refused(server: Fastlane) -> None:
     answer = await server.get("/livez", headers={f"X-{number}": "1" for number in range(101)})
     assert (answer.status, "headers" in answer.json["detail"]) == (431, True)

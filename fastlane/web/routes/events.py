@@ -31,6 +31,8 @@ GROUPS = tuple(sorted({kind.partition(".")[0] for kind in EventKind} - set(Event
 MAX_TEXT = 300
 """Characters of a name of an actor, a host or a pool."""
 _TEXT = text(MAX_TEXT)
+EVENT_SIZE = 100
+"""Bytes for which an event that is looked at counts among the sizes of lists."""
 MAX_PING = 60
 """Seconds."""
 _CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-4]$"}
@@ -91,7 +93,9 @@ async def list_events(handler: Handler) -> Answer | None:
         lambda: read_since(handler.query, now, "until"),
         lambda: read_position(handler.query, "after"),
     )
-    page = await handler.services.event_reader.page(wanted, per_page, since=since, until=until, after=after)
+    async with handler.in_turn():  # a filter that few events pass reads as much as a large list
+        page = await handler.services.event_reader.page(wanted, per_page, since=since, until=until, after=after)
+        handler.note_size(page.looked_at * EVENT_SIZE)
     return Answer(EVENT_PAGE, EventListing(f"{handler.base_url}/events/", handler.query, per_page, page))
 
 

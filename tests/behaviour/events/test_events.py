@@ -233,14 +233,19 @@ async def test_pages_are_walked_to_the_end_whatever_their_size_and_bounds(server
     monkeypatch.setattr(reading, "MOST_LOOKED_AT", 5)
     for number in range(4):
         await server.run_to_end(f"task-{number % 2}")
-    await server.store.add_events([Event.now(EventKind.HOST_DRAINED, server.clock.now(), host="h", n=number) for number in range(9)])
+    (host, *_), now = server.pools[0].hosts, server.clock.now()
+    await server.store.add_events([Event.now(EventKind.HOST_DRAINED, now, host=host)])
+    await server.store.add_events([Event.now(EventKind.HOST_DRAINED, now + 1, host="h", n=number) for number in range(9)])
     whole = await listed(server)
-    assert len(whole) == 4 * 4 + 9
+    assert len(whole) == 4 * 4 + 10
     assert [event["time"] for event in whole] == sorted(event["time"] for event in whole)
     for query in ({"perPage": 1}, {"perPage": 2}, {"perPage": 7}):
         assert await listed(server, **query) == whole
     assert await listed(server, task="task-1", perPage=2) == [event for event in whole if event["taskId"] == "task-1"]
     assert await listed(server, actor="nobody") == []
+    of_host = [event for event in whole if event["host"] == host]
+    assert len({event["kind"] for event in of_host}) > 1
+    assert await listed(server, host=host, perPage=2) == of_host, "it is behind events of another host"
     assert await listed(server, host="h", perPage=2) == [event for event in whole if event["host"] == "h"]
     assert await listed(server, kind="execution", perPage=2) == [event for event in whole if event["kind"].startswith("execution.")]
     middle = whole[10]["time"]
