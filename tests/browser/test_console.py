@@ -216,6 +216,36 @@ async def test_the_first_view_is_small_and_all_of_it_comes_from_the_server(conte
     assert foreign == []
 
 
+PATHS = ("", "console/tasks", "console/jobs", "console/executions", "console/hosts", "console/new", "console/nowhere")
+FRAME = """() => [...document.querySelectorAll("[data-page]")].map((link) => {
+    const {x, y, width, height} = link.getBoundingClientRect();
+    return [link.dataset.page, Math.round(x), Math.round(y), Math.round(width), Math.round(height)];
+})"""
+"""Where each link of the navigation is, and how large."""
+
+
+@pytest.mark.parametrize("width", [360, 768, 1_280])
+async def test_the_navigation_stays_in_its_place_from_page_to_page_and_before_a_script_runs(context, server, width):
+    await server.run_to_end("backup", code=3)
+    console = await open_console(context, server.base)
+    page = console.page
+    await page.set_viewport_size({"width": width, "height": 800})
+    frames = {}
+    for path in PATHS:
+        await page.goto(f"{server.base}/{path}")
+        await expect(page.get_by_role("heading", level=1)).to_have_count(1)
+        frames[path] = await page.evaluate(FRAME)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    await page.route("**/*.js", lambda route: route.abort())
+    await page.goto(f"{server.base}/console/tasks")
+    frames["without a script"] = await page.evaluate(FRAME)
+    first = frames[""]
+    assert len(first) >= 5
+    assert [(name, x, x + wide) for name, x, _, wide, high in first if not (high and x >= 0 and x + wide <= width)] == []
+    assert {name: [(a, b) for a, b in zip(found, first, strict=True) if a != b] for name, found in frames.items() if found != first} == {}
+    assert console.faults == []
+
+
 async def test_keys_walk_through_the_rows_and_show_help(context, server):
     await fill(server)
     console = await open_console(context, server.base)

@@ -119,6 +119,18 @@ async def test_what_went_wrong_stands_at_the_top_and_a_run_or_the_schedule_is_st
     assert console.faults == []
 
 
+@pytest.mark.parametrize("width", [768, 1_280])
+async def test_the_buttons_of_a_job_stand_in_one_row(context, server, width):
+    reply = await server.enqueue("invoices", name="Monthly report", cron="15 * * * 1-5")
+    console = await open_console(context, page_of(server, reply))
+    await console.page.set_viewport_size({"width": width, "height": 800})
+    buttons = console.page.get_by_role("group", name="Actions").get_by_role("button")
+    await expect(buttons).to_have_count(4)
+    rows = {round((await button.bounding_box())["y"]) for button in await buttons.all()}
+    assert len(rows) == 1
+    assert console.faults == []
+
+
 async def test_it_says_what_a_job_waits_for(context, server):
     reply = await server.enqueue("reports", **NIGHTLY)
     await server.post("/dispatch/pause")

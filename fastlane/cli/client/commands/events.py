@@ -76,10 +76,11 @@ DELIVERIES = ListLayout(
 
 
 @click.command(cls=ClientCommand)
+@click.argument("named", metavar="[JOB]", required=False, shell_complete=complete_task)
 @click.option("-f", "--follow", is_flag=True, help="As they happen, from now on or since --since.")
 @click.option("--kind", metavar="KIND", help="Only these: job.stopped, or several: job.deleted,host; host stands for all of its kinds.")
 @click.option("--task", metavar="TASK", help="Only events of this task.", shell_complete=complete_task)
-@click.option("--job", metavar="JOB", help="Only events of this job.", shell_complete=complete_task)
+@click.option("--job", metavar="JOB", help="Only events of this job, as JOB.", shell_complete=complete_task)
 @click.option("--execution", metavar="EXECUTION", help="Only events of this execution.")
 @click.option("--actor", metavar="NAME", help="Only what this user, token or IP address did.")
 @click.option("--host", metavar="HOST", help="Only events of the host with this address.")
@@ -89,20 +90,32 @@ DELIVERIES = ListLayout(
 @LAST
 @form_options
 @CONTEXT
-def events(follow: bool, job: str | None, since: str | None, until: str | None, most: int, context: str | None, **options: Any) -> None:
-    """Lists who did what, and what fastlane did by itself, newest first; or shows it as it happens. A change of a job names the fields,
-    with their values before and after.
+def events(
+    named: str | None,
+    follow: bool,
+    job: str | None,
+    since: str | None,
+    until: str | None,
+    most: int,
+    context: str | None,
+    **options: Any,
+) -> None:
+    """Lists who did what, and what fastlane did by itself, newest first; or shows it as it happens: of everything, or of a job or an
+    execution. A change of a job names the fields, with their values before and after.
 
     \b
     Examples:
       fastlane events --since 1d --kind job.stopped,job.deleted
-      fastlane events --job backup
-      fastlane events --job backup --kind job.changed,job.stopped
+      fastlane events backup
+      fastlane events backup --kind job.changed,job.stopped
       fastlane events -f --kind host,execution.ended
       fastlane events --format '{time} {kind} {actor.user} {taskId}'
     """
     form = OutputForm(*(options.pop(name) for name in ("as_json", "format", "quiet")))
     filters: dict[str, str | None] = options
+    if named is not None and job is not None and named != job:
+        raise click.UsageError(f"the events are of {named!r} or, by --job, of {job!r}; name one of them")
+    job = named if job is None else job
     if follow and until is not None:
         raise click.UsageError("--until cannot be used together with --follow")
     with connect(context, PATIENCE if follow else 30.0) as client:

@@ -1,9 +1,10 @@
 // Who is told of how the job fares: addresses of mail, and webhooks.
 
-import { el, say } from "../../dom";
+import { el } from "../../dom";
 import { at } from "./body";
 import { area, type Control, fill, grow, type Input, labelled, line, type Owner } from "./entries";
 import type { Fields, Json } from "./json";
+import { RowList } from "./rowlist";
 
 const TRIGGERS = [
   ["fails", "fails, times out or expires"],
@@ -41,7 +42,8 @@ const shownOf = (input: HTMLInputElement, field: string): HTMLInputElement | nul
 
 interface Row {
   when: HTMLSelectElement;
-  url: HTMLInputElement;
+  /** Its URL. */
+  first: HTMLInputElement;
   headers: HTMLTextAreaElement;
   /** The parts that have no field here, and the headers until they are changed here. */
   rest: Fields;
@@ -82,16 +84,11 @@ function canShow(value: Json | undefined): boolean {
 }
 
 export function webhooksControl(owner: Owner): Control {
-  let all: Row[] = [];
-  const list = el("div", { className: "rows" });
-  const add = el("button", { type: "button" }, "Add a webhook");
-  const beyond = el("p", { className: "hint", hidden: true }, "They are set to something that rows cannot show. Change them in the JSON.");
-
   const collect = (input: Input): void => {
     const lists: Fields = new Map();
-    for (const row of all.filter(({ url, headers, rest }) => url.value || headers.value || rest.size)) {
+    for (const row of list.all.filter(({ first, headers, rest }) => first.value || headers.value || rest.size)) {
       const before = lists.get(row.when.value);
-      const one: Fields = new Map([["url", row.url.value] as [string, Json], ...row.rest]);
+      const one: Fields = new Map([["url", row.first.value] as [string, Json], ...row.rest]);
       lists.set(row.when.value, [...(Array.isArray(before) ? before : []), one]);
     }
     owner.edit(["webhooks"], lists.size ? lists : undefined, input);
@@ -100,22 +97,21 @@ export function webhooksControl(owner: Owner): Control {
     const when = el("select", {}, ...TRIGGERS.map(([value, words]) => el("option", { value, selected: value === trigger }, `it ${words}`)));
     const row: Row = {
       when,
-      url: line("https://example.com/hook"),
+      first: line("https://example.com/hook"),
       headers: area(),
       rest: new Map([...given].filter(([name]) => name !== "url")),
       element: el("div", { className: "webhook", role: "group" }),
     };
-    const remove = el("button", { type: "button", className: "quiet", "aria-label": "Remove" }, "×");
     row.element.append(
       labelled(when, "When"),
-      labelled(row.url, "URL"),
-      remove,
+      labelled(row.first, "URL"),
+      list.removal(row),
       labelled(row.headers, "Headers", "One a line, such as Authorization: Bearer …"),
     );
-    fill(row.url, String(given.get("url") ?? ""));
+    fill(row.first, String(given.get("url") ?? ""));
     fill(row.headers, lines(given.get("headers")));
     when.addEventListener("change", () => collect(when));
-    row.url.addEventListener("input", () => collect(row.url));
+    row.first.addEventListener("input", () => collect(row.first));
     row.headers.addEventListener("input", () => {
       const headers = headersOf(row.headers.value);
       if (headers) row.rest.set("headers", headers);
@@ -123,43 +119,25 @@ export function webhooksControl(owner: Owner): Control {
       grow(row.headers);
       collect(row.headers);
     });
-    remove.addEventListener("click", () => {
-      all = all.filter((other) => other !== row);
-      row.element.remove();
-      number();
-      add.focus();
-      say("Removed");
-      collect(row.url);
-    });
     return row;
   };
-  const number = (): void => all.forEach((row, index) => row.element.setAttribute("aria-label", `webhook ${index + 1}`));
+  const beyond = "They are set to something that rows cannot show. Change them in the JSON.";
+  const list: RowList<Row> = new RowList("Webhooks", "webhook", beyond, () => make("fails", new Map()), collect);
 
-  add.addEventListener("click", () => {
-    const row = make("fails", new Map());
-    all.push(row);
-    list.append(row.element);
-    number();
-    row.url.focus();
-  });
   return {
-    element: el("fieldset", {}, el("legend", {}, "Webhooks"), list, beyond, add),
+    element: list.element,
     show() {
       const given = at(owner.body, ["webhooks"]);
-      const can = canShow(given);
-      beyond.hidden = can;
-      add.disabled = !can;
-      const lists = can && given instanceof Map ? given : new Map<string, Json>();
-      all = TRIGGERS.flatMap(([trigger]) => ((lists.get(trigger) ?? []) as Fields[]).map((one) => make(trigger, one)));
-      list.replaceChildren(...all.map((row) => row.element));
-      number();
+      const lists = given instanceof Map ? given : new Map<string, Json>();
+      const rows = (): Row[] => TRIGGERS.flatMap(([trigger]) => ((lists.get(trigger) ?? []) as Fields[]).map((one) => make(trigger, one)));
+      list.show(canShow(given) ? rows() : null);
     },
     inputOf(field) {
       const [name, trigger, place, part] = field.split(".");
-      if (name !== "webhooks" || !all.length) return null;
-      const row = all.filter(({ when }) => when.value === trigger)[Number(place)];
-      if (!row) return trigger === undefined ? all[0]!.url : null;
-      return part === "headers" ? row.headers : row.url;
+      if (name !== "webhooks" || !list.all.length) return null;
+      const row = list.all.filter(({ when }) => when.value === trigger)[Number(place)];
+      if (!row) return trigger === undefined ? list.all[0]!.first : null;
+      return part === "headers" ? row.headers : row.first;
     },
   };
 }
