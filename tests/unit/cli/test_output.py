@@ -40,9 +40,53 @@ def test_a_change_of_a_job_says_what_changed_and_by_whom():
         "id": "1", "time": USUAL["TIME"], "kind": "job.changed", "actor": {"user": "anna", "address": "10.0.0.1"}, "taskId": "backup",
         "jobId": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a1a2b3c4d", "host": None, "pool": None, "detail": {"how": "PATCH", "changes": changes},
     }  # fmt: skip
-    cells = {column.heading: column.text(row) for column in EVENTS.columns}
-    assert cells["DETAIL"] == 'how=PATCH image: a:1 → a:2 command: - → "ls -l"'
-    assert (cells["WHO"], cells["ABOUT"]) == ("anna from 10.0.0.1", "backup/1a2b3c4d")
+    found = cells(EVENTS, row)
+    assert found["DETAIL"] == 'how=PATCH image: a:1 → a:2 command: - → "ls -l"'
+    assert (found["WHO"], found["ABOUT"]) == ("anna from 10.0.0.1", "backup/1a2b3c4d")
+
+
+def cells(layout, row):
+    return {column.heading: column.text(row) for column in layout.columns}
+
+
+def test_each_cell_of_a_job_a_tick_and_a_pool_says_what_its_heading_means():
+    job = {
+        "taskId": "backup", "id": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a1a2b3c4d", "name": None, "status": "scheduled", "image": "a:1",
+        "command": None, "lateSince": "2026-11-30T03:00:00.000Z", "lastExecution": None, "nextRunAt": None,
+        "schedule": {"kind": "cron", "entries": [{"cron": "@daily", "timezone": "UTC"}, {"cron": "0 3 * * *", "timezone": "Asia/Tokyo"}]},
+    }  # fmt: skip
+    assert cells(JOBS, job) == {
+        "JOB": "backup/1a2b3c4d", "NAME": "", "STATUS": "scheduled (late)", "SCHEDULE": "@daily; 0 3 * * * Asia/Tokyo", "NEXT": "",
+        "LAST": "", "IMAGE": "a:1", "COMMAND": "", "EXPECTED": "", "RECEIVERS": "",
+    }  # fmt: skip
+    kinds = {"at": "once", "manual": "by hand", "now": "now"}
+    assert {kind: cells(JOBS, job | {"schedule": {"kind": kind}})["SCHEDULE"] for kind in kinds} == kinds
+    tick = {"id": "1", "due": "2026-11-30T03:00:00.000Z", "outcome": "missed", "count": 2, "reason": None, "execution": None}
+    assert cells(TICKS, tick) | {"WAS": ""} == {"DUE": tick["due"], "WAS": "", "OUTCOME": "missed ×2", "REASON": "", "EXECUTION": ""}
+    assert cells(TICKS, tick | {"count": 1})["OUTCOME"] == "missed"
+    hosts = [{"host": "a:2375", "usable": True}, {"host": "b:2375", "usable": False}]
+    pool = {"name": "p", "match": "", "running": 1, "maxRunning": 9, "waiting": 3, "paused": False, "hosts": hosts}
+    assert cells(POOLS, pool) == {
+        "POOL": "p", "MATCH": "(all others)", "RUNNING": "1/9", "WAITING": 3, "STATE": "open", "HOSTS": "a:2375, b:2375 (unusable)",
+    }  # fmt: skip
+    paused = cells(POOLS, pool | {"paused": True, "match": "x"})
+    assert (paused["MATCH"], paused["STATE"]) == ("x", "paused")
+
+
+def test_each_cell_of_an_execution_says_what_its_heading_means():
+    row = {
+        "taskId": "backup", "jobId": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a1a2b3c4d", "executionId": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a5e6f7a8b",
+        "status": "failed", "exitCode": 137, "image": "a:1", "command": "ls -l", "scheduledFor": None, "durationMs": 125_000,
+        "host": "10.0.0.7:2375", "attempt": 2, "node": "n1", "jobName": "nightly", "expectEvery": 93_600,
+        "receivers": {"fails": 2, "late": 0},
+    }  # fmt: skip
+    assert cells(EXECUTIONS, row) == {
+        "JOB": "backup/1a2b3c4d", "STATUS": "failed (137)", "IMAGE": "a:1", "COMMAND": "ls -l", "DUE": "", "TOOK": "2m 5s",
+        "HOST": "10.0.0.7:2375", "ATTEMPT": 2, "EXECUTION": "5e6f7a8b", "NODE": "n1", "NAME": "nightly", "EXPECTED": "every 1d 2h",
+        "RECEIVERS": "fails 2",
+    }  # fmt: skip
+    bare = row | {"durationMs": None, "host": None, "command": None, "node": None, "jobName": None, "receivers": {}, "expectEvery": None}
+    assert {column.text(bare) for column in EXECUTIONS.columns if column.heading in ("TOOK", "HOST", "COMMAND", "NODE", "NAME")} == {""}
 
 
 def test_late_jobs_are_named_with_what_to_type_next():
