@@ -10,6 +10,7 @@ from fastlane.cli.client.job_file import read_jobs
 from fastlane.cli.client.yaml_text import FileFault
 from tests.support import jobs_schema
 
+ID = "6f1b8a52-53a5-4d6e-9a0e-0a4d4a1f6c11"
 FILE = """\
 set: data
 defaults: {image: ubuntu, timezone: Europe/Berlin}
@@ -161,12 +162,31 @@ async def test_all_faults_are_named_and_nothing_is_changed(server, line):
         ("set: x y\njobs: {a: {cron: '@daily'}}", "set: needs a name"),
         ("jbos: {}\nset: x\njobs: {a: 1}", "jbos: there is no such key"),
         ("set: x\njobs: {a: {cron: '${NONE}'}}", "jobs.a.cron: the variable NONE is not set"),
+        ("set: x\njobs: {a: {cron: '@daily', id: 7}}", "jobs.a.id: is not the id of a job"),
+        ("set: x\ndefaults: {id: 7}\njobs: {a: {cron: '@daily'}}", "defaults.id: is for one job"),
+        (f"set: x\njobs: {{a: {{cron: '@daily', id: {ID}}}, b: {{cron: '@daily', id: {ID}}}}}", "jobs.b.id: is the id of another job"),
     ],
 )
 def test_a_file_that_cannot_be_meant_says_why(text, words):
     with pytest.raises(FileFault) as fault:
         read_jobs(text, {})
     assert words in str(fault.value)
+
+
+def test_a_value_that_comes_by_a_yaml_merge_may_be_replaced():
+    text = "set: x\ndefaults: &all {image: a, cron: '@daily'}\njobs:\n  one:\n    <<: *all\n    image: b\n"
+    assert read_jobs(text, {}).jobs[0].fields["image"] == "b"
+
+
+async def test_a_file_takes_over_a_job_that_was_posted(server, line):
+    posted = (await server.post("/tasks/hourly", {"image": "ubuntu", "cron": "@hourly"})).json
+    text = f"set: x\njobs: {{hourly: {{id: {posted['jobId']}, name: null, image: ubuntu, cron: '@hourly'}}}}\n"
+    (line.folder / "own.yaml").write_text(text)
+    assert (await line("apply", "-f", "own.yaml")).lines == ["0 created, 0 changed, 0 removed, 1 unchanged"]
+    (line.folder / "own.yaml").write_text(text.replace("ubuntu", "debian"))
+    changed = await line("apply", "-f", "own.yaml")
+    assert changed.lines[:3] == ["~ hourly/hourly", '    image: "ubuntu" → "debian"', '    labels.fastlane/set: null → "x"']
+    assert (await server.get("/jobs")).json["total"] == 1
 
 
 def test_ids_come_from_names():

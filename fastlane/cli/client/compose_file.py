@@ -109,7 +109,12 @@ class _File:
         return JobSet(project, tuple(jobs), tuple(self._notes))
 
     def _at(self, *place: str) -> str:
-        return f"{'.'.join(place)} (line {self._document.line(place)})"
+        return f"{'.'.join(place)}{self._line(*place)}"
+
+    def _line(self, *place: str) -> str:
+        """The line of a place, in words; nothing for what comes from an included file."""
+        is_here = place[:2] in self._document.lines or place[0] not in ROOTS
+        return f" (line {self._document.line(place)})" if is_here else ""
 
     def _read_dot_env(self) -> None:
         file = self._origin.folder / ".env"
@@ -186,7 +191,7 @@ class _File:
         self._faults += reading.faults
         self._notes += reading.notes
         task, id = reading.fields.pop("task", None) or around.project, reading.fields.pop("id", None)
-        reading.places[""] = f" (line {self._document.line((root, key))})"
+        reading.places[""] = self._line(root, key)
         return wanted(around.project, str(task), key, reading.fields, id, reading.places)
 
     def _is_left_out(self, root: str, key: str, given: Mapping[str, Any]) -> bool:
