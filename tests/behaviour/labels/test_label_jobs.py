@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastlane import app
+from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
 from fastlane.models.job_source import LabelledService, declared_id
 from fastlane.models.pool import Pool
@@ -223,6 +224,32 @@ async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:
     assert "has no host in this service's swarm" in refused["other_web"]
     assert "bank_web" in refused["bank_web"]
     assert await swarm.server.store.jobs_of_services(10) == []
+
+
+async def test_a_job_that_follows_its_labels_has_no_fault_while_the_host_of_its_pool_is_away(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    job = await swarm.job()
+    other = POOLS[0].hosts[0]
+    swarm.executor.engines = {other: EngineIdentity(other, SWARM), HOST: EngineIdentity(HOST, "not known yet")}
+    swarm.executor.labelled_services[other] = swarm.services
+    swarm.executor.down(HOST)
+    await swarm.look(after=2 * MINUTE)
+    assert await swarm.events("labels.refused") == []
+    assert await swarm.job() == job
+
+
+async def test_a_job_that_somebody_put_under_the_id_is_taken_over_in_its_task_and_left_alone_in_another(swarm: Swarm) -> None:
+    for name, task in (("shop_web", "shop"), ("shop_mail", "mine")):
+        path = f"/tasks/{task}/jobs/{declared_id(SWARM, name, '')}"
+        assert (await swarm.server.put(path, {"image": "ubuntu:latest", "cron": "0 5 * * *"})).status == 200
+        swarm.deploy(NIGHTLY, name)
+    await swarm.look()
+    (event,) = await swarm.events("labels.refused")
+    assert (event["taskId"], event["jobId"], event["detail"]["service"]) == ("shop", None, "shop_mail")
+    assert "is in the task 'mine'" in event["detail"]["reason"]
+    jobs = [await swarm.job("shop_web"), await swarm.job("shop_mail")]
+    assert [(job.task_id, job.spec.service, job.is_declared) for job in jobs] == [("shop", "shop_web", True), ("mine", None, False)]
 
 
 async def test_replicas_of_swarm_cronjob_above_one_are_an_event(swarm: Swarm) -> None:
