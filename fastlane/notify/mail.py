@@ -252,6 +252,7 @@ def _rows(payload: WebhookPayload) -> Iterator[Row]:
         ("Status", payload["status"]),
         ("Why", failure and failure["message"]),
         ("Exit code", payload.get("exitCode")),
+        ("Service", payload.get("service")),
         ("Image", payload["image"]),
         ("Command", payload.get("command")),
         ("Due", payload["scheduledFor"]),

@@ -182,11 +182,10 @@ class LabelSource:
 
     async def _take(self, swarm_id: str, service: LabelledService, one: DeclaredJob, job_id: str, job: Job | None) -> None:
         """Lets one job follow its service, unless these labels are older than those that it follows."""
-        source, faults = source_of(service, swarm_id, one.suffix), one.faults or self._pool_faults(service, swarm_id)
-        if job is not None and is_old(job, service.version):
+        source = source_of(service, swarm_id, one.suffix)
+        if job is not None and (is_old(job, service.version) or self._follows(job, service, one, source)):
             return
-        if not faults and job is not None and self._follows(job, service, one, source):
-            return
+        faults = one.faults or self._pool_faults(service, swarm_id)
         if one.remarks:
             await self._declared.report(service, job_id, one.remarks, refused=False)
         try:

@@ -39,6 +39,15 @@ def change(line, old: str, new: str) -> None:
     file.write_text(file.read_text().replace(old, new))
 
 
+def test_a_job_with_a_service_or_an_image_takes_neither_from_the_defaults():
+    file = FILE + "  migrate: {service: shop_web, manual: true}\n"
+    jobs = {job.key: job.fields for job in read_jobs(file, {"GREETING": "", "SECRET": ""}).jobs}
+    assert (jobs["migrate"].get("image"), jobs["migrate"]["service"], jobs["hourly"]["image"]) == (None, "shop_web", "ubuntu")
+    file = FILE.replace("{image: ubuntu", "{service: shop_web").replace('{cron: "@hourly"', '{image: debian, cron: "@hourly"')
+    jobs = {job.key: job.fields for job in read_jobs(file, {"GREETING": "", "SECRET": ""}).jobs}
+    assert (jobs["nightly"]["service"], jobs["hourly"].get("service"), jobs["hourly"]["image"]) == ("shop_web", None, "debian")
+
+
 async def test_a_file_is_applied_once_and_then_changes_nothing(server, line):
     assert (await line("diff", "-f", "jobs.yaml")).code == 1
     assert (await server.get("/jobs")).json["items"] == []

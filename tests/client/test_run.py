@@ -5,8 +5,12 @@ import os
 import signal
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from fastlane.cli.client.fields import job_fields, job_options
+from fastlane.cli.client.reference import subject
 from tests.support.command_line import Terminal, ended
 from tests.support.waiting import until
 
@@ -81,6 +85,34 @@ async def test_options_become_fields_of_the_job(server, command_line):
         "envs": {"A": "3", "B": "two words=2", "C": "from here"}, "retries": 2, "timeout": "5m", "priority": 7,
         "resources": {"cpus": None, "memory": 64 * 2**20, "pids": None, "reserve": {"cpus": None, "memory": None}},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--service", "shop_web"], {"service": "shop_web"}),
+        (["--service", "shop_web", "--", "./manage.py", "migrate"], {"service": "shop_web", "command": ["./manage.py", "migrate"]}),
+        (["--service", "shop_web", "ls", "--", "-l"], {"service": "shop_web", "command": ["ls", "--", "-l"]}),
+        (["ubuntu", "--", "ls"], {"image": "ubuntu", "command": ["ls"]}),
+        ([], "or name a service of the swarm: --service NAME"),
+    ],
+)
+def test_a_service_stands_in_the_place_of_the_image(words, wanted):
+    made = []
+
+    @click.command(context_settings={"allow_interspersed_args": False})
+    @job_options()
+    def command(**options):
+        made.append(job_fields(options))
+
+    done = CliRunner().invoke(command, words)
+    assert made == ([] if isinstance(wanted, str) else [wanted]), done.output
+    assert isinstance(wanted, dict) or wanted in done.output
+
+
+@pytest.mark.parametrize(("row", "words"), [({"image": "ubuntu"}, "ubuntu"), ({"image": None, "service": "shop_web"}, "service shop_web")])
+def test_lists_show_the_service_in_place_of_the_image(row, words):
+    assert subject(row) == words
 
 
 @pytest.mark.parametrize("option", ["-e", "-l", "-v", "--env-file"])

@@ -1,13 +1,20 @@
 """A job that the labels of a service declare, on a real swarm: from the service's creation to the loss of its labels."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from fastlane.clock import SystemClock
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.hosts import HostRules
+from fastlane.models.host import Endpoint
+from tests.support.engine_views import DockerEngine
 from tests.support.installation import LINGER, Installation, installed
-from tests.support.waiting import LONG_PATIENCE, wait_until
+from tests.support.waiting import LONG_PATIENCE, until as eventually, wait_until
 
 SERVICE = "shop_web"
 
@@ -64,3 +71,27 @@ def test_a_service_with_labels_is_a_job_that_runs_as_its_container_until_it_lose
 
     docker("service", "update", "-d", "--label-rm", "fastlane.cron", "--label-rm", "fastlane.command", SERVICE)
     assert until(fastlane, status="stopped")["source"]["gone"] == f"the service {SERVICE} has no labels of this job any more"
+
+
+async def test_an_executor_lists_services_tells_of_their_changes_and_knows_which_are_gone(engine: str) -> None:
+    executor, docker = SwarmExecutor([Endpoint(engine)], "labels", SystemClock(), HostRules(5, 60.0)), DockerEngine(engine).docker
+    name, changed = f"labels-{uuid4().hex[:8]}", asyncio.Event()
+    await executor.open()
+    try:
+        await eventually(lambda: executor.hosts()[0].usable, "the host")
+        watch = asyncio.create_task(executor.watch_services(engine, changed.set))
+
+        async def told() -> bool:
+            """Until the stream is open, changes are not told of."""
+            await asyncio.to_thread(docker, "service", "update", "-d", "--label-add", f"fastlane.name={uuid4().hex}", name)
+            return changed.is_set()
+
+        id = (await asyncio.to_thread(docker, "service", "create", "-d", "--name", name, "--replicas", "0", "ubuntu:latest")).strip()
+        await eventually(told, "an event")
+        (service,) = [service for service in await executor.labelled(engine) if service.name == name]
+        assert (service.id, set(service.labels), await executor.lacks(engine, id)) == (id, {"fastlane.name"}, False)
+        await asyncio.to_thread(docker, "service", "rm", name)
+        assert await executor.lacks(engine, id)
+        watch.cancel()
+    finally:
+        await executor.close()

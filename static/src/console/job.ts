@@ -305,11 +305,12 @@ function noRun(job: Job): string {
 }
 
 function spec(job: Job): HTMLElement {
-  const { image, command, envs, retries, timeout, expiration, expiresIn, priority, concurrency, resources } = job.spec;
+  const { image, service, command, envs, retries, timeout, expiration, expiresIn, priority, concurrency, resources } = job.spec;
   const names = Object.entries(envs);
   const rows = facts([
-    ["Image", el("code", {}, image)],
-    ["Command", command === null ? "the image's own" : el("code", {}, command)],
+    ["Image", image === null ? null : el("code", {}, image)],
+    ["Runs as service", service === null ? null : el("code", {}, service)],
+    ["Command", command === null ? `the ${service === null ? "image" : "service"}'s own` : el("code", {}, command)],
     ["Environment", names.length ? el("ul", { className: "envs" }, ...names.map(([name, value]) => el("li", {}, el("code", {}, `${name}=${value}`)))) : null],
     ["Memory", resources?.memory ? `up to ${memory(resources.memory)}` : null],
     ["Processors", resources?.cpus ? `up to ${count(resources.cpus)}` : null],

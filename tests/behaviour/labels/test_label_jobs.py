@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fastlane import app
+from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
 from fastlane.models.job_source import LabelledService, declared_id
 from fastlane.models.pool import Pool
@@ -17,6 +19,7 @@ from fastlane.web.api.serializer import RenderContext
 from fastlane.web.api.service_labels import label_reader
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
+from tests.support.intercept import Call, Died, Intercepted, dies, keeping
 from tests.support.redis import RealRedis
 
 SWARM = f"swarm of {HOST}"
@@ -47,13 +50,15 @@ class Swarm:
         self.version = 100
         self.source = self.another()
 
-    def another(self) -> LabelSource:
-        """The source of one more worker."""
+    def another(self, store: Any = None) -> LabelSource:
+        """The source of one more worker, on a store of its own or on that of the server."""
         server, context = self.server, RenderContext("", ())
         read = label_reader(lambda task: job_rules(server.settings, task, None, context))
         clock: Any = self.clock
-        parts = (server.store, self.executor, server.api.directory.pools, server.queue.reports, clock, "worker")
-        return LabelSource(*parts, server.services.declared, read)
+        store, directory = store or server.store, server.api.directory
+        services = app.make_services(server.settings, store, server.queue, server.hub, server.clock, directory)
+        parts = (store, self.executor, directory.pools, server.queue.reports, clock, "worker")
+        return LabelSource(*parts, services.declared, read)
 
     def deploy(self, labels: dict[str, str], name: str = "shop_web", id: str | None = None) -> LabelledService:
         """A service with these labels, new or changed."""
@@ -221,6 +226,32 @@ async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:
     assert await swarm.server.store.jobs_of_services(10) == []
 
 
+async def test_a_job_that_follows_its_labels_has_no_fault_while_the_host_of_its_pool_is_away(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    job = await swarm.job()
+    other = POOLS[0].hosts[0]
+    swarm.executor.engines = {other: EngineIdentity(other, SWARM), HOST: EngineIdentity(HOST, "not known yet")}
+    swarm.executor.labelled_services[other] = swarm.services
+    swarm.executor.down(HOST)
+    await swarm.look(after=2 * MINUTE)
+    assert await swarm.events("labels.refused") == []
+    assert await swarm.job() == job
+
+
+async def test_a_job_that_somebody_put_under_the_id_is_taken_over_in_its_task_and_left_alone_in_another(swarm: Swarm) -> None:
+    for name, task in (("shop_web", "shop"), ("shop_mail", "mine")):
+        path = f"/tasks/{task}/jobs/{declared_id(SWARM, name, '')}"
+        assert (await swarm.server.put(path, {"image": "ubuntu:latest", "cron": "0 5 * * *"})).status == 200
+        swarm.deploy(NIGHTLY, name)
+    await swarm.look()
+    (event,) = await swarm.events("labels.refused")
+    assert (event["taskId"], event["jobId"], event["detail"]["service"]) == ("shop", None, "shop_mail")
+    assert "is in the task 'mine'" in event["detail"]["reason"]
+    jobs = [await swarm.job("shop_web"), await swarm.job("shop_mail")]
+    assert [(job.task_id, job.spec.service, job.is_declared) for job in jobs] == [("shop", "shop_web", True), ("mine", None, False)]
+
+
 async def test_replicas_of_swarm_cronjob_above_one_are_an_event(swarm: Swarm) -> None:
     own = {"swarm.cronjob.enable": "true", "swarm.cronjob.schedule": "0 3 * * *", "swarm.cronjob.replicas": "3"}
     swarm.deploy({**STACK, **own})
@@ -259,6 +290,52 @@ async def test_two_workers_that_look_at_once_make_one_job_and_one_change(swarm: 
     assert len(await swarm.events("job.changed")) == 2
     assert len(await swarm.events("job.stopped")) == 1
     assert (job.sequence, job.stopped) == (2, False)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("verb", "labels", "status"),
+    [
+        ("create", [NIGHTLY], "scheduled"),
+        ("advance", [NIGHTLY, {**NIGHTLY, "fastlane.cron": "0 4 * * *"}], "scheduled"),
+        ("advance", [NIGHTLY, STACK], "stopped"),
+        ("advance", [NIGHTLY, STACK, NIGHTLY], "scheduled"),
+        ("add_events", [NIGHTLY, {**NIGHTLY, "fastlane.retries": "many"}], "scheduled"),
+        ("advance", [NIGHTLY, {**NIGHTLY, "fastlane.retries": "many"}], "scheduled"),
+    ],
+)
+async def test_what_a_worker_leaves_that_is_killed_the_next_one_does(
+    swarm: Swarm, verb: str, when: str, labels: list[dict[str, str]], status: str
+) -> None:
+    for one in labels[:-1]:
+        swarm.deploy(one)
+        await swarm.look()
+    swarm.deploy(labels[-1])
+    store = Intercepted(swarm.server.store)
+    getattr(store, when)(verb, dies)
+    with pytest.raises(Died):
+        await swarm.another(store).look()
+    assert store.quiet
+    await swarm.another().look()
+    job = await swarm.job()
+    assert (await swarm.shown())["status"] == status
+    assert (job.schedule.cron is not None and job.schedule.cron.text) == labels[-1].get("fastlane.cron", "0 3 * * *")
+    assert len(await swarm.events("labels.refused")) == ("fastlane.retries" in labels[-1])
+    assert len(await swarm.events("job.stopped")) == (STACK in labels)
+    assert len(await swarm.server.store.jobs_of_services(10)) == 1
+    await swarm.another().look()
+    assert await swarm.job() == job
+
+
+async def test_a_look_at_services_that_have_not_changed_is_one_list_and_reads_no_job(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    calls: list[Call] = []
+    source = swarm.another(Intercepted(swarm.server.store, keeping(calls)))
+    await source.look()
+    assert calls
+    calls.clear()
+    await source.look()
+    assert calls == []
 
 
 async def test_workers_with_the_setting_follow_the_labels_and_one_that_is_left_goes_on(shared_redis: RealRedis, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from fastlane.metrics import PRUNED
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import Delivery
+from fastlane.models.job import JobSource
 from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.retention import Retention
@@ -57,6 +58,17 @@ async def test_a_manual_job_stays_however_long_nobody_has_run_it(virtual: Virtua
     assert await prune(pruner_of(jobs=DAY - MINUTE)) == Pruned(jobs=1, executions=1, ticks=1)
     assert await virtual.real_store.job(job.job_id) is None
     assert (await virtual.real_store.counts()).jobs == 1
+
+
+async def test_a_stopped_job_stays_while_a_service_declares_it(virtual: VirtualFastlane, pruner_of: MakePruner) -> None:
+    job = await ran(virtual)
+    for gone, pruned in ((None, Pruned()), ("it is gone", Pruned(jobs=1, executions=1, ticks=1))):
+        stored = await virtual.real_store.job(job.job_id)
+        assert stored is not None
+        source = JobSource("shop_web", "swarm", "id", gone=gone)
+        assert await virtual.real_store.advance(stored, replace(stored, source=source, revision=stored.revision + 1), (), None)
+        virtual.clock.set(virtual.clock.now() + DAY)
+        assert await prune(pruner_of(jobs=DAY - MINUTE)) == pruned
 
 
 async def test_a_task_that_has_another_job_stays(virtual: VirtualFastlane, pruner_of: MakePruner) -> None:

@@ -209,6 +209,18 @@ def test_a_server_without_authentication_does_not_start_with_a_pool_that_allows_
     assert "fastlane token" in fault
 
 
+def test_services_as_which_jobs_may_run_need_users_too_and_are_names_or_patterns(monkeypatch):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
+    Path("fastlane.toml").write_text(f'{POOL}services = ["shop_*", "bank_vault"]\n')
+    (fault,) = told("api")
+    assert fault.startswith("pools: pool 'default' has services as which jobs may run, but there are no users")
+    (found,) = load("worker").settings.pools
+    assert found.services == ("shop_*", "bank_vault")
+    assert POOLS.read(POOLS.show((found,))) == (found,)
+    assert (pool().services, pool(services=True).services) == ((), ANYTHING)
+    assert "is not the name of a service of the swarm" in faults(services=["a/b"])[0]
+
+
 def test_a_worker_starts_all_the_same(monkeypatch):
     monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
     Path("fastlane.toml").write_text(OPEN)
