@@ -15,13 +15,14 @@ from tests.support.checkout import checkout, plain_environment
 from tests.support.docs import ROOT, commands_in, section
 from tests.support.images import BUILD_PATIENCE, NAME, BuiltImage, docker
 from tests.support.stack.front import front
-from tests.support.stack.images import HAPROXY, MONGO, REDIS, make_images
+from tests.support.stack.images import HAPROXY, MONGO, PROMETHEUS, REDIS, make_images, make_prometheus
 from tests.support.stack.load import Load, under_load
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 PAGE = ROOT / "docs/install.md"
 SERVICES = {"api": 2, "worker": 2, "redis": 1, "mongo": 1, "engine-1": 1, "engine-2": 1, "engine-3": 1}
+WATCHED = {**SERVICES, "prometheus": 1}
 ON_ONE_NODE = {**SERVICES, "api": 1, "engine-2": 0, "engine-3": 0}
 """The replicas of each service. A port of a node has room for one API server, where the ingress network would share it out."""
 PARTS = ("swarm-stack.yml", "stack", "docs/install.md", "examples/monitoring")
@@ -187,7 +188,7 @@ class Stack:
 
 
 @contextmanager
-def three_nodes(built: BuiltImage) -> Iterator[Stack]:
+def three_nodes(built: BuiltImage, services: Mapping[str, int] = SERVICES) -> Iterator[Stack]:
     """A swarm of three managers, which pull images from a registry of their own, before anything of the page was typed."""
     with ExitStack() as stack, Swarms("joined") as swarms:
         registry = stack.enter_context(swarms.registry())
@@ -197,12 +198,15 @@ def three_nodes(built: BuiltImage) -> Iterator[Stack]:
             ask_mirror(node, f"http://{registry.address}")
         for image in (REDIS, HAPROXY, MONGO, "ubuntu:latest"):
             provide(first, image, f"{registry.address}/library/{image}")
+        if "prometheus" in services:
+            make_prometheus(first)
+            provide(first, PROMETHEUS, f"{registry.address}/{PROMETHEUS}")
         folder = stack.enter_context(checkout(*PARTS))
         settings = folder / "stack/fastlane.toml"  # which the page's commands copy
         changed = settings.read_text().replace("maxRunning = 50", f'maxRunning = 120\nwebhookSecrets = ["{WEBHOOK_SECRET}"]')
         settings.write_text(f'webhook_allow = ["10.0.0.0/8"]\n{changed}')
         url = stack.enter_context(front([node.address for node in swarms.nodes]))
-        yield Stack(swarms.nodes, f"{registry.address}/fastlane", folder, url)
+        yield Stack(swarms.nodes, f"{registry.address}/fastlane", folder, url, services)
 
 
 @contextmanager

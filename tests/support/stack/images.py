@@ -1,4 +1,4 @@
-"""The images of swarm-stack.yml beside fastlane's own: Redis and HAProxy from Debian's packages, and a stand-in for MongoDB's.
+"""The images of the stack beside fastlane's own: Redis, HAProxy and Prometheus from Debian's packages, and a stand-in for MongoDB's.
 
 MongoDB's own image and server are in none of the registries that a test may use. SecantusDB, a server of its protocol, is started by
 programs that are called ``mongod`` and ``mongosh``, under the name of the image.
@@ -12,7 +12,7 @@ from tests.support.images import docker, import_base
 from tests.support.mongo import SECANTUS
 
 HERE = Path(__file__).parent
-REDIS, HAPROXY, MONGO = "redis:8", "haproxy:3.2", "mongo:8.0"
+REDIS, HAPROXY, MONGO, PROMETHEUS = "redis:8", "haproxy:3.2", "mongo:8.0", "prom/prometheus:v3.5.0"
 PACKAGES = (
     "bson",
     "dateutil",
@@ -56,3 +56,11 @@ def make_images(engine: str) -> None:
         (folder / "Dockerfile").write_text(DOCKERFILE)
         for stage, image in (("redis", REDIS), ("mongo", MONGO)):
             docker(engine, "build", "-q", "--network", "none", "--target", stage, "-t", image, name, DOCKER_BUILDKIT="0")
+
+
+def make_prometheus(engine: str) -> None:
+    """Makes Prometheus's image on an engine."""
+    import_base(engine, "debian-prometheus", ("prometheus", "promtool"))
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "Dockerfile").write_text('FROM debian-prometheus\nRUN mkdir /prometheus\nENTRYPOINT ["/usr/bin/prometheus"]\n')
+        docker(engine, "build", "-q", "--network", "none", "-t", PROMETHEUS, name, DOCKER_BUILDKIT="0")
