@@ -375,9 +375,11 @@ async def test_many_who_ask_for_events_that_few_pass_have_few_read_at_once(serve
     intercept(server.store, "events", slowly)
     asked = [asyncio.ensure_future(server.get(f"/events?actor=nobody&perPage={number + 1}")) for number in range(20)]
     waiting = server.context.traffic.lists.waiting
-    await until(lambda: len(waiting) == 20 - AT_ONCE, lambda: f"{len(waiting)} wait")
-    assert most == 3 * AT_ONCE, "each reads three sources"
-    go.set()
+    try:
+        await until(lambda: len(waiting) == 20 - AT_ONCE, lambda: f"{len(waiting)} wait")
+        assert most == 3 * AT_ONCE, "each reads three sources"
+    finally:
+        go.set()
     assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
     assert most == 3 * AT_ONCE
 
