@@ -311,4 +311,4 @@ async def test_refused_logins_are_counted_by_the_minute_and_address(shared_redis
 
 
 async def logged_in(server: Fastlane) -> bool:
-    return kinds(await listed(server, ANNA, kind="login")) == ["login"]
+    return "login" in kinds(await listed(server, ANNA, kind="login"))  # and refused ones, when a minute ended
