@@ -90,7 +90,7 @@ POLICY = Policy(
     stop_grace=MAX_GRACE,
     **dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING),
 )
-POOLS = (Pool("default", "", ("h1:2375",), 100, policy=POLICY, insecure=True, register=("10.0.0.*:2376",)),)
+POOLS = (Pool("default", "", ("h1:2375",), 100, policy=POLICY, insecure=True, register=("10.0.0.*:2376",), services=("shop_*",)),)
 
 
 @pytest.fixture
