@@ -151,7 +151,7 @@ class Ground:
         self.pools = (Pool(POOL, "", self.hosts),)
         self.clock = SystemClock()
         self.store = new_store(url)
-        self.queue = RedisQueue(self.world.redis.url, self.name)
+        self.queue = RedisQueue(self.world.redis.url, self.name, deadline=PATIENCE)
         self.services = services_of(self.store, self.queue, self.clock, self.pools)
         async with contextlib.AsyncExitStack() as stack:
             stack.push(self._forget)

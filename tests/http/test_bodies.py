@@ -130,7 +130,7 @@ async def test_a_field_that_belongs_elsewhere_is_told_where(server, fields, fiel
 async def test_nothing_is_called_near_that_is_not(server, name):
     found = faults(await server.post("/tasks/task", OK | {name: 1}))[name or "(empty)"]
     assert "nearest" not in found
-    assert "; its fields are: image, command, " in found
+    assert "; its fields are: image, service, command, " in found
     assert "nearest" not in faults(await server.get("/tasks?colour=1"))["colour"]
 
 

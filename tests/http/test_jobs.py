@@ -20,7 +20,7 @@ async def test_a_job_in_full(server):
     assert set(job) == {
         "id", "url", "taskId", "createdAt", "lastModifiedAt", "scheduled", "status", "nextRunAt", "nextRuns", "spec", "schedule",
         "executionCount", "executions", "metadata", "requestedBy", "createdBy", "name", "labels", "lateSince", "receivers",
-        "definition",
+        "source", "definition",
     }  # fmt: skip
     assert (job["id"], job["url"], job["taskId"]) == (reply["jobId"], reply["jobUrl"], "task")
     assert (job["status"], job["scheduled"], job["nextRunAt"], job["executionCount"]) == ("failed", False, None, 1)
@@ -94,6 +94,8 @@ async def test_an_execution_in_full(server):
         "status": "failed",
         "failure": {"reason": "exit", "message": "exit code 3"},
         "image": "ubuntu:latest",
+        "service": None,
+        "serviceVersion": None,
         "imageDigest": "sha256:1",
         "command": None,
         "attempt": 1,

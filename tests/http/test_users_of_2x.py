@@ -54,7 +54,7 @@ async def test_tasks_and_searches_come_in_pages(server):
         page = (await server.get(path)).json
         assert {"hasNext", "hasPrev", "items", "nextUrl", "page", "pages", "perPage", "prevUrl", "total"} <= set(page)
         (item,) = page["items"]
-        assert set(item) == {"createdAt", "jobsCount", "lastModifiedAt", "taskId", "url"}
+        assert {"createdAt", "jobsCount", "lastModifiedAt", "taskId", "url"} <= set(item)
     assert (await server.get("/search/")).status == 400
 
 

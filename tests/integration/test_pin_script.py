@@ -1,4 +1,4 @@
-"""scripts/pin asks a real registry, through a real engine, for the digests of the images in Dockerfile and swarm-stack.yml."""
+"""scripts/pin asks a real registry, through a real engine, for the digests of the images in Dockerfile and the stack's files."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.support.registry import PATIENCE, Registry
 from tests.unit.test_stack_file import BASES
 
 ROOT = Path(__file__).parents[2]
-FILES = ("Dockerfile", "swarm-stack.yml")
+FILES = ("Dockerfile", "swarm-stack.yml", "stack/monitoring.yml")
 OTHER_MANIFEST = """
 import sys
 from urllib.request import Request, urlopen

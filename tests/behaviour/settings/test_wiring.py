@@ -52,6 +52,7 @@ host_lost_after = "14m"
 min_free_disk = "3%"
 unused_images_after = "15m"
 usage_every = "18s"
+service_labels = true
 keep_jobs = "31d"
 keep_executions = "32d"
 max_executions = 33
@@ -203,7 +204,7 @@ async def test_the_metrics_are_served_where_the_settings_say(wiring: Wiring) -> 
 async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     made, settings = wiring.worker, wiring.settings
     assert (tuple(wiring.ports.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
-    assert (made.unused_images_after, made.usage_every) == (900.0, 18.0)
+    assert (made.unused_images_after, made.usage_every, made.reads_labels) == (900.0, 18.0, True)
     kept, day = made.retention, 86_400_000
     assert (kept.rules.jobs, kept.rules.executions, kept.rules.max_executions, kept.rules.logs) == (31 * day, 32 * day, 33, 3 * day)
     assert (kept.deliveries, kept.history, kept.events, kept.log_bytes) == (5 * day, 35 * day, 36 * day, 6 * 1024 * 1024)
