@@ -7,7 +7,6 @@ service. Which labels there are, and what their texts mean, follows from the fie
 The labels of swarm-cronjob mean what they mean there.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from fastlane.web.api.container import OLD_HOSTS
 from fastlane.web.api.job import JOB_BODY, STARTS
 from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.api.json_schema import JsonSchema
+from fastlane.web.http.strict_json import read_value
 
 PREFIX = "fastlane."
 SUFFIXED = f"{PREFIX}job."
@@ -186,10 +186,10 @@ def _value(text: str, schema: JsonSchema) -> object:
     kinds, bare = _kinds(schema), text.strip()
     if ("array" in kinds and bare.startswith("[")) or ("object" in kinds and bare.startswith("{")):
         try:
-            return json.loads(bare)
-        except ValueError as error:
+            return read_value(bare)
+        except Invalid as error:
             if "string" not in kinds:
-                raise ValueError(f"is not JSON: {error}") from None
+                raise ValueError("; ".join(one.message.removeprefix("the body ") for one in error.faults)) from None
     if "array" in kinds and "string" not in kinds:
         items = next(one["items"] for one in _forms(schema) if "items" in one)
         if "string" not in _kinds(items):

@@ -48,17 +48,18 @@ class Swarm:
         self.services = self.executor.labelled_services[HOST]
         self.clock = Time()
         self.version = 100
+        context = RenderContext("", ())
+        self.read = label_reader(lambda task: job_rules(server.settings, task, None, context))
         self.source = self.another()
 
-    def another(self, store: Any = None) -> LabelSource:
+    def another(self, store: Any = None, read: Any = None) -> LabelSource:
         """The source of one more worker, on a store of its own or on that of the server."""
-        server, context = self.server, RenderContext("", ())
-        read = label_reader(lambda task: job_rules(server.settings, task, None, context))
+        server = self.server
         clock: Any = self.clock
         store, directory = store or server.store, server.api.directory
         services = app.make_services(server.settings, store, server.queue, server.hub, server.clock, directory)
         parts = (store, self.executor, directory.pools, server.queue.reports, clock, "worker")
-        return LabelSource(*parts, services.declared, read)
+        return LabelSource(*parts, services.declared, read or self.read)
 
     def deploy(self, labels: dict[str, str], name: str = "shop_web", id: str | None = None) -> LabelledService:
         """A service with these labels, new or changed."""
@@ -212,6 +213,24 @@ async def test_a_fault_is_an_event_and_leaves_the_job_as_it_was(swarm: Swarm) ->
     swarm.deploy(NIGHTLY)
     await swarm.look()
     assert (await swarm.shown())["source"]["fault"] is None
+
+
+async def test_a_service_that_cannot_be_read_is_told_and_the_next_one_is_read(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY, "shop_mail")
+    await swarm.look()
+
+    def read(service: LabelledService, now: int) -> Any:
+        if service.name == "shop_mail":
+            raise RecursionError
+        return swarm.read(service, now)
+
+    swarm.deploy({**NIGHTLY, "fastlane.timeout": "5m"}, "shop_mail")
+    swarm.deploy({**NIGHTLY, "fastlane.timeout": "5m"})
+    await swarm.another(read=read).look()
+    job, shown = await swarm.job("shop_mail"), await swarm.shown("shop_mail")
+    assert (job.spec.timeout, shown["status"], (await swarm.job()).spec.timeout) == (None, "scheduled", 300_000)
+    assert "cannot be read" in shown["source"]["fault"]
+    assert [event["jobId"] for event in await swarm.events("labels.refused")] == [job.id]
 
 
 async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:
