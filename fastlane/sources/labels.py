@@ -55,6 +55,8 @@ class SeenSwarm:
     compared_at: int | None = None
     read: dict[str, tuple[int, Sequence[DeclaredJob]]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    latest: int = 0
+    """The highest version in any list: the number is one for the whole swarm."""
 
 
 class LabelSource:
@@ -158,6 +160,7 @@ class LabelSource:
             except OF_VALUES:  # the other services are read all the same
                 log.exception("labels.unreadable", service=service.name, swarm=swarm_id)
                 declared |= await self._leave(swarm_id, service, known)
+        seen.latest = max(seen.latest, *(service.version for service in services), 0)
         names = {service.name: service for service in services}
         ids = {service.id: service for service in services}
         orphans = [job for job in known.values() if job.id not in declared and job.is_declared]
@@ -235,5 +238,5 @@ class LabelSource:
         since = seen.missing.setdefault(job.id, now)
         if source is None or now - since < self._gone_after or not await self._executor.lacks(hosts[-1], source.service_id):
             return
-        await self._declared.give_up(job, f"the service {source.service} is gone", source.version + 1)
+        await self._declared.give_up(job, f"the service {source.service} is gone", max(source.version, seen.latest) + 1)
         del seen.missing[job.id]

@@ -181,6 +181,22 @@ async def test_a_service_is_gone_when_it_is_missing_for_a_minute_and_its_id_is_n
     assert (await swarm.shown())["status"] == "stopped"
 
 
+async def test_an_old_list_with_a_later_version_of_a_service_that_is_gone_starts_nothing(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    old = swarm.deploy(NIGHTLY)  # another image: the labels are the same
+    await swarm.look()
+    swarm.remove()
+    await swarm.look(after=1)
+    await swarm.look(after=MINUTE)
+    swarm.services["shop_web"] = old
+    await swarm.look(after=1)
+    assert (await swarm.shown())["status"] == "stopped"
+    swarm.deploy(NIGHTLY)
+    await swarm.look(after=1)
+    assert (await swarm.shown())["status"] == "scheduled"
+
+
 async def test_old_lists_change_nothing(swarm: Swarm) -> None:
     old = swarm.deploy(NIGHTLY)
     older = replace(old, version=1, labels=STACK)
