@@ -115,6 +115,8 @@ class DeclaredJobs(JobService):
             return change.with_event(EventKind.JOB_STOPPED, now, None, reason=why, service=service)
 
         after = (await self._changes.apply(job.task_id, job.id, step)).job
+        if after.source is None or after.source.gone is None or not after.stopped:
+            return  # newer labels declare it
         log.info("job.given_up", task_id=job.task_id, job_id=job.id, reason=why)
         await self._stops.follow(after)
 

@@ -13,6 +13,7 @@ from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
 from fastlane.models.job_source import LabelledService, declared_id
 from fastlane.models.pool import Pool
+from fastlane.queue.port import TICKS
 from fastlane.sources.labels import LabelSource
 from fastlane.web.api.job_body import job_rules
 from fastlane.web.api.serializer import RenderContext
@@ -325,6 +326,23 @@ async def test_two_workers_that_look_at_once_make_one_job_and_one_change(swarm: 
     assert len(await swarm.events("job.changed")) == 2
     assert len(await swarm.events("job.stopped")) == 1
     assert (job.sequence, job.stopped) == (2, False)
+
+
+async def test_labels_that_are_back_while_their_job_is_given_up_keep_its_entry_in_the_queue(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    swarm.deploy(STACK)
+    store = Intercepted(swarm.server.store)
+
+    async def back() -> None:
+        swarm.deploy({**NIGHTLY, "fastlane.cron": "0 4 * * *"})
+        await swarm.another().look()
+
+    store.before("advance", back)
+    await swarm.another(store).look()
+    assert store.quiet
+    assert ((await swarm.shown())["status"], (await swarm.job()).schedule.cron.text) == ("scheduled", "0 4 * * *")
+    assert (await swarm.server.queue.counts([TICKS]))[TICKS].timed == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
