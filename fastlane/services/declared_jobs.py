@@ -11,12 +11,13 @@ from typing import Any
 
 import structlog
 
-from fastlane.errors import Conflict, Fault
+from fastlane.errors import Conflict, Fault, Invalid
 from fastlane.models import job_source
 from fastlane.models.event import Event, EventKind
 from fastlane.models.job import Job, JobSource
 from fastlane.models.job_change import JobChange
 from fastlane.models.job_source import DeclaredJob, LabelledService
+from fastlane.models.schedule import ScheduleKind
 from fastlane.services.jobs import JobService, admit, create_under, until_written
 from fastlane.services.parts import ServiceParts
 from fastlane.services.stops import Stops
@@ -41,6 +42,8 @@ class DeclaredJobs(JobService):
         spec, schedule, task_id = declared.spec, declared.schedule, service.task_id
         if spec is None or schedule is None:
             raise ValueError(f"job {job_id} of {service.name} has faults")
+        if schedule.kind is ScheduleKind.NOW:
+            raise Invalid([Fault("", "the job would run at once; say when it runs")])
         admit(self._pools, task_id, spec)
         await self._outbox.check()
 

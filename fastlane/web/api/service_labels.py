@@ -73,6 +73,11 @@ class Given:
         below[path[-1]] = value
         self.labels[".".join(path)] = label
 
+    @property
+    def starts(self) -> list[str]:
+        """The fields that say when it is due. ``manual: false`` does not."""
+        return [name for name in STARTS if self.body.get(name) not in (None, False)]
+
     def label_at(self, path: str) -> str:
         """The label that a fault of this part of the body is about."""
         known = [own for own in self.labels if path == own or path.startswith(f"{own}.")]
@@ -103,7 +108,7 @@ def read_labels_of(service: LabelledService, now: int, rules: JobRules) -> tuple
 
 def _read(service: LabelledService, suffix: str, given: Given, now: int, rules: JobRules) -> DeclaredJob:
     faults = list(given.faults)
-    if not faults and not any(name in given.body for name in STARTS):
+    if not faults and not given.starts:
         faults.append(Fault(min(given.labels.values(), default=given.prefix), NO_START))
     name = service.short_name if not suffix else f"{service.short_name}-{suffix}"
     body = {"name": name, **given.body, "service": service.name}
@@ -253,8 +258,8 @@ def _check_replicas(text: str, given: Given) -> None:
 
 def _join(given: Given, cronjob: Given) -> None:
     """Adds the labels of swarm-cronjob to our own, which say more about the same job."""
-    if starts := [name for name in STARTS if name in given.body]:
-        words = f"cannot be used together with {given.labels[starts[0]]}; keep one of them"
+    if given.starts:
+        words = f"cannot be used together with {given.labels[given.starts[0]]}; keep one of them"
         given.faults.append(Fault(f"{CRONJOB}schedule", words))
     else:
         given.body = {**cronjob.body, **given.body}

@@ -11,8 +11,9 @@ import pytest
 from fastlane import app
 from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
-from fastlane.models.job_source import LabelledService, declared_id
+from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id
 from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.queue.port import TICKS
 from fastlane.sources.labels import LabelSource
 from fastlane.web.api.job_body import job_rules
@@ -248,6 +249,16 @@ async def test_a_service_that_cannot_be_read_is_told_and_the_next_one_is_read(sw
     assert (job.spec.timeout, shown["status"], (await swarm.job()).spec.timeout) == (None, "scheduled", 300_000)
     assert "cannot be read" in shown["source"]["fault"]
     assert [event["jobId"] for event in await swarm.events("labels.refused")] == [job.id]
+
+
+async def test_a_declaration_without_a_start_makes_no_job(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    spec = (await swarm.job()).spec
+    swarm.deploy(NIGHTLY, "shop_mail")
+    await swarm.another(read=lambda *_: [DeclaredJob("", spec, Schedule())]).look()
+    assert await swarm.server.store.job(declared_id(SWARM, "shop_mail", "")) is None
+    assert ["would run at once" in event["detail"]["reason"] for event in await swarm.events("labels.refused")] == [True, True]
 
 
 async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:

@@ -113,6 +113,7 @@ def test_several_crons_are_one_label() -> None:
         ({"fastlane.corn": "0 3 * * *"}, "fastlane.corn", "the nearest is 'cron'"),
         ({"fastlane.catchUp": "none"}, "fastlane.catchUp", "the nearest is 'catch-up'"),
         ({"fastlane.timeout": "5m"}, "fastlane.timeout", "says nothing of when it runs"),
+        ({"fastlane.manual": "false"}, "fastlane.manual", "says nothing of when it runs"),
         ({"fastlane.retries": "many", **CRON}, "fastlane.retries", "whole number"),
         ({"fastlane.notify.fail": "ann@example.com", **CRON}, "fastlane.notify.fail", "its parts are: succeeds, fails"),
         ({"fastlane.notify.fails": "ann", **CRON}, "fastlane.notify.fails", "not an e-mail address"),
