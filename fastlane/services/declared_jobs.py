@@ -93,6 +93,8 @@ class DeclaredJobs(JobService):
         kind = EventKind.LABELS_REFUSED if refused else EventKind.LABELS_LIMITED
         id = _event_id(job_id, service, words)
         ids: Mapping[str, Any] = {"task_id": service.task_id, "job_id": None if own is None else job_id}
+        if service.stack_fault:  # it names no task, or one that is not its own
+            ids = {}
         await self._store.add_events([Event.now(kind, now, id=id, **ids, service=service.name, reason=words)])
         if not refused or own is None:
             return

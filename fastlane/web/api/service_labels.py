@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlane.errors import Fault, Invalid, known_names, quoted
-from fastlane.models.job_source import DeclaredJob, LabelledService
+from fastlane.models.job_source import STACK, DeclaredJob, LabelledService
 from fastlane.models.schedule import Overlap
 from fastlane.web.api.container import OLD_HOSTS
 from fastlane.web.api.job import JOB_BODY, STARTS
@@ -107,7 +107,8 @@ def read_labels_of(service: LabelledService, now: int, rules: JobRules) -> tuple
 
 
 def _read(service: LabelledService, suffix: str, given: Given, now: int, rules: JobRules) -> DeclaredJob:
-    faults = list(given.faults)
+    faults = [Fault(STACK, words)] if (words := service.stack_fault) else []
+    faults += given.faults
     if not faults and not given.starts:
         faults.append(Fault(min(given.labels.values(), default=given.prefix), NO_START))
     name = service.short_name if not suffix else f"{service.short_name}-{suffix}"

@@ -251,6 +251,16 @@ async def test_a_service_that_cannot_be_read_is_told_and_the_next_one_is_read(sw
     assert [event["jobId"] for event in await swarm.events("labels.refused")] == [job.id]
 
 
+async def test_a_service_that_names_another_stack_or_none_that_can_be_a_task_writes_into_no_task(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY, "other_web")
+    swarm.deploy({**NIGHTLY, "com.docker.stack.namespace": "a/b"}, "shop_mail")
+    await swarm.look()
+    assert await swarm.server.store.jobs_of_services(10) == []
+    events = {event["detail"]["service"]: event for event in await swarm.events("labels.refused")}
+    assert {name: event["taskId"] for name, event in events.items()} == {"other_web": None, "shop_mail": None}
+    assert all("com.docker.stack.namespace" in event["detail"]["reason"] for event in events.values())
+
+
 async def test_a_declaration_without_a_start_makes_no_job(swarm: Swarm) -> None:
     swarm.deploy(NIGHTLY)
     await swarm.look()
@@ -264,7 +274,7 @@ async def test_a_declaration_without_a_start_makes_no_job(swarm: Swarm) -> None:
 async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:
     swarm.deploy({**NIGHTLY, "fastlane.container.networks": "host"})
     swarm.deploy({"com.docker.stack.namespace": "other", "fastlane.cron": "@daily"}, "other_web")
-    swarm.deploy({**NIGHTLY, "fastlane.name": "shop"}, "bank_web")
+    swarm.deploy({**NIGHTLY, "com.docker.stack.namespace": "bank"}, "bank_web")
     await swarm.look()
     refused = {event["detail"]["service"]: event["detail"]["reason"] for event in await swarm.events("labels.refused")}
     assert "container.networks" in refused["shop_web"]

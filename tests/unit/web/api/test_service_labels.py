@@ -20,7 +20,7 @@ CRONJOB = {"swarm.cronjob.enable": "true", "swarm.cronjob.schedule": "0 3 * * *"
 
 
 def read(**labels: str) -> tuple[DeclaredJob, ...]:
-    return read_labels_of(LabelledService("id", "shop_web", 7, {"com.docker.stack.namespace": "shop", **labels}), NOON, RULES)
+    return read_labels_of(LabelledService("id", "shop_web", 7, {"com.docker.stack.namespace": "shop"} | labels), NOON, RULES)
 
 
 def one(**labels: str) -> DeclaredJob:
@@ -137,6 +137,21 @@ def test_several_crons_are_one_label() -> None:
 def test_a_fault_names_its_label_and_the_remedy(labels: dict[str, str], label: str, words: str) -> None:
     found = faults(**labels)
     assert words in found[label], found
+
+
+@pytest.mark.parametrize(
+    ("stack", "words"),
+    [
+        ("a/b", 'must not contain "/"'),
+        ("..", "must not be"),
+        ("a\0b", "control characters"),
+        ("shop\n", "control characters"),
+        ("s" * 5000, "at most 255 bytes"),
+        ("bank", "'shop_web' is not of this stack"),
+    ],
+)
+def test_a_stack_that_cannot_name_the_task_or_is_not_the_services_is_a_fault(stack: str, words: str) -> None:
+    assert words in faults(**CRON, **{"com.docker.stack.namespace": stack})["com.docker.stack.namespace"]
 
 
 def test_all_faults_are_told_at_once_and_other_jobs_of_the_service_are_read() -> None:
