@@ -11,13 +11,14 @@ from typing import Any
 
 import structlog
 
+from fastlane.clock import iso
 from fastlane.errors import Conflict, Fault, Invalid
 from fastlane.models import job_source
 from fastlane.models.event import Event, EventKind
 from fastlane.models.job import Job, JobSource
 from fastlane.models.job_change import JobChange
 from fastlane.models.job_source import DeclaredJob, LabelledService
-from fastlane.models.schedule import ScheduleKind
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.services.jobs import JobService, admit, create_under, until_written
 from fastlane.services.parts import ServiceParts
 from fastlane.services.stops import Stops
@@ -50,6 +51,7 @@ class DeclaredJobs(JobService):
         async def write() -> tuple[JobChange, bool] | None:
             seen, now = await self._store.job(job_id), self._clock.now()
             if seen is None:
+                _check_moment(schedule, now)
                 made = create_under(job_id, task_id, spec, schedule, now, None)
                 made = replace(made, job=replace(made.job, source=source))
                 return (made, True) if await self._created(made) else None
@@ -124,6 +126,13 @@ class DeclaredJobs(JobService):
             return  # newer labels declare it
         log.info("job.given_up", task_id=job.task_id, job_id=job.id, reason=why)
         await self._stops.follow(after)
+
+
+def _check_moment(schedule: Schedule, now: int) -> None:
+    """Raises Invalid for a moment that is over: its job may have run, and have been deleted since."""
+    first = schedule.first_tick(now)
+    if first is not None and first <= now:
+        raise Invalid([Fault("startAt", f"was {iso(first)}, before its job was made, so it does not run; give a moment to come")])
 
 
 def _event_id(job_id: str, service: LabelledService, words: str) -> str:

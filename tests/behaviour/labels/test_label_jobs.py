@@ -261,6 +261,17 @@ async def test_a_service_that_names_another_stack_or_none_that_can_be_a_task_wri
     assert all("com.docker.stack.namespace" in event["detail"]["reason"] for event in events.values())
 
 
+async def test_a_moment_that_is_over_when_its_job_is_made_does_not_run(swarm: Swarm) -> None:
+    swarm.deploy({**STACK, "fastlane.start-at": "2026-01-02T03:04:00Z"})
+    swarm.deploy({**STACK, "fastlane.start-at": "2036-01-02T03:04:00Z"}, "shop_mail")
+    await swarm.look()
+    (job,) = await swarm.server.store.jobs_of_services(10)
+    assert (job.spec.service, job.next_tick) == ("shop_mail", 2082855840_000)
+    (event,) = await swarm.events("labels.refused")
+    assert event["detail"]["service"] == "shop_web"
+    assert "2026-01-02T03:04:00" in event["detail"]["reason"]
+
+
 async def test_a_declaration_without_a_start_makes_no_job(swarm: Swarm) -> None:
     swarm.deploy(NIGHTLY)
     await swarm.look()
