@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid5
 
-from fastlane.errors import Fault
+from fastlane.errors import Fault, quoted
 from fastlane.models.delivery import watched
-from fastlane.models.job import Job, JobSource, Spec
+from fastlane.models.job import Job, JobSource, Spec, task_id_fault
 from fastlane.models.job_change import STOPPED, JobChange, edit, pause, put, unfired
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import Outcome
@@ -33,6 +33,19 @@ class LabelledService:
     def task_id(self) -> str:
         """The task of its jobs."""
         return self.labels.get(STACK) or NO_STACK
+
+    @property
+    def stack_fault(self) -> str | None:
+        """Why the label of its stack does not give its task; None when it does, or there is none."""
+        stack = self.labels.get(STACK)
+        if not stack:
+            return None
+        if fault := task_id_fault(stack):
+            return f"cannot name the task of its jobs: {fault}"
+        if not self.name.startswith(f"{stack}_"):
+            words = f"its name would begin with {quoted(stack + '_')}; correct the label, or leave it out"
+            return f"gives no task: the service {quoted(self.name)} is not of this stack, because {words}"
+        return None
 
     @property
     def short_name(self) -> str:

@@ -11,12 +11,14 @@ from typing import Any
 
 import structlog
 
-from fastlane.errors import Conflict, Fault
+from fastlane.clock import iso
+from fastlane.errors import Conflict, Fault, Invalid
 from fastlane.models import job_source
 from fastlane.models.event import Event, EventKind
 from fastlane.models.job import Job, JobSource
 from fastlane.models.job_change import JobChange
 from fastlane.models.job_source import DeclaredJob, LabelledService
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.services.jobs import JobService, admit, create_under, until_written
 from fastlane.services.parts import ServiceParts
 from fastlane.services.stops import Stops
@@ -41,12 +43,15 @@ class DeclaredJobs(JobService):
         spec, schedule, task_id = declared.spec, declared.schedule, service.task_id
         if spec is None or schedule is None:
             raise ValueError(f"job {job_id} of {service.name} has faults")
+        if schedule.kind is ScheduleKind.NOW:
+            raise Invalid([Fault("", "the job would run at once; say when it runs")])
         admit(self._pools, task_id, spec)
         await self._outbox.check()
 
         async def write() -> tuple[JobChange, bool] | None:
             seen, now = await self._store.job(job_id), self._clock.now()
             if seen is None:
+                _check_moment(schedule, now)
                 made = create_under(job_id, task_id, spec, schedule, now, None)
                 made = replace(made, job=replace(made.job, source=source))
                 return (made, True) if await self._created(made) else None
@@ -90,6 +95,8 @@ class DeclaredJobs(JobService):
         kind = EventKind.LABELS_REFUSED if refused else EventKind.LABELS_LIMITED
         id = _event_id(job_id, service, words)
         ids: Mapping[str, Any] = {"task_id": service.task_id, "job_id": None if own is None else job_id}
+        if service.stack_fault:  # it names no task, or one that is not its own
+            ids = {}
         await self._store.add_events([Event.now(kind, now, id=id, **ids, service=service.name, reason=words)])
         if not refused or own is None:
             return
@@ -115,8 +122,17 @@ class DeclaredJobs(JobService):
             return change.with_event(EventKind.JOB_STOPPED, now, None, reason=why, service=service)
 
         after = (await self._changes.apply(job.task_id, job.id, step)).job
+        if after.source is None or after.source.gone is None or not after.stopped:
+            return  # newer labels declare it
         log.info("job.given_up", task_id=job.task_id, job_id=job.id, reason=why)
         await self._stops.follow(after)
+
+
+def _check_moment(schedule: Schedule, now: int) -> None:
+    """Raises Invalid for a moment that is over: its job may have run, and have been deleted since."""
+    first = schedule.first_tick(now)
+    if first is not None and first <= now:
+        raise Invalid([Fault("startAt", f"was {iso(first)}, before its job was made, so it does not run; give a moment to come")])
 
 
 def _event_id(job_id: str, service: LabelledService, words: str) -> str:

@@ -8,7 +8,7 @@ Among the workers that read labels the one with the least id does so. Two that d
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -37,6 +37,9 @@ may allow now what it refused."""
 GONE_AFTER = 60_000
 """Milliseconds for which a service must be missing before it counts as gone."""
 PAGE = 500
+OF_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a text of a label can raise that no reader has thought of."""
+UNREADABLE = Fault("", "its labels cannot be read; the log of the workers says why (labels.unreadable)")
 
 ReadLabels = Callable[[LabelledService, int], Sequence[DeclaredJob]]
 """Reads what a service declares, at a moment (milliseconds)."""
@@ -52,6 +55,8 @@ class SeenSwarm:
     compared_at: int | None = None
     read: dict[str, tuple[int, Sequence[DeclaredJob]]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    latest: int = 0
+    """The highest version in any list: the number is one for the whole swarm."""
 
 
 class LabelSource:
@@ -147,10 +152,15 @@ class LabelSource:
         declared: set[str] = set()
         for service in services:
             await asyncio.sleep(0)  # a thousand services are read one by one, and other work goes on
-            for one in self._declared_by(service, seen):
-                job_id = declared_id(swarm_id, service.name, one.suffix)
-                declared.add(job_id)
-                await self._take(swarm_id, service, one, job_id, known.get(job_id))
+            try:
+                for one in self._declared_by(service, seen):
+                    job_id = declared_id(swarm_id, service.name, one.suffix)
+                    declared.add(job_id)
+                    await self._take(swarm_id, service, one, job_id, known.get(job_id))
+            except OF_VALUES:  # the other services are read all the same
+                log.exception("labels.unreadable", service=service.name, swarm=swarm_id)
+                declared |= await self._leave(swarm_id, service, known)
+        seen.latest = max(seen.latest, *(service.version for service in services), 0)
         names = {service.name: service for service in services}
         ids = {service.id: service for service in services}
         orphans = [job for job in known.values() if job.id not in declared and job.is_declared]
@@ -164,6 +174,13 @@ class LabelSource:
             elif own.version > job.source.version:
                 why = f"the service {own.name} has no labels of this job any more"
                 await self._declared.give_up(job, why, own.version)
+
+    async def _leave(self, swarm_id: str, service: LabelledService, known: Mapping[str, Job]) -> set[str]:
+        """Leaves the jobs of a service as they are, with the fault that its labels cannot be read. Their ids."""
+        own = {job.id for job in known.values() if job.source is not None and job.source.service == service.name}
+        for job_id in own or {declared_id(swarm_id, service.name, "")}:
+            await self._declared.report(service, job_id, [UNREADABLE], refused=True)
+        return own
 
     async def _known(self, swarm_id: str) -> dict[str, Job]:
         """The jobs of this swarm's services that the store has, by id."""
@@ -221,5 +238,5 @@ class LabelSource:
         since = seen.missing.setdefault(job.id, now)
         if source is None or now - since < self._gone_after or not await self._executor.lacks(hosts[-1], source.service_id):
             return
-        await self._declared.give_up(job, f"the service {source.service} is gone", source.version + 1)
+        await self._declared.give_up(job, f"the service {source.service} is gone", max(source.version, seen.latest) + 1)
         del seen.missing[job.id]

@@ -7,19 +7,19 @@ service. Which labels there are, and what their texts mean, follows from the fie
 The labels of swarm-cronjob mean what they mean there.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastlane.errors import Fault, Invalid, known_names, quoted
-from fastlane.models.job_source import DeclaredJob, LabelledService
+from fastlane.models.job_source import STACK, DeclaredJob, LabelledService
 from fastlane.models.schedule import Overlap
 from fastlane.web.api.container import OLD_HOSTS
 from fastlane.web.api.job import JOB_BODY, STARTS
 from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.api.json_schema import JsonSchema
+from fastlane.web.http.strict_json import read_value
 
 PREFIX = "fastlane."
 SUFFIXED = f"{PREFIX}job."
@@ -73,6 +73,11 @@ class Given:
         below[path[-1]] = value
         self.labels[".".join(path)] = label
 
+    @property
+    def starts(self) -> list[str]:
+        """The fields that say when it is due. ``manual: false`` does not."""
+        return [name for name in STARTS if self.body.get(name) not in (None, False)]
+
     def label_at(self, path: str) -> str:
         """The label that a fault of this part of the body is about."""
         known = [own for own in self.labels if path == own or path.startswith(f"{own}.")]
@@ -102,8 +107,9 @@ def read_labels_of(service: LabelledService, now: int, rules: JobRules) -> tuple
 
 
 def _read(service: LabelledService, suffix: str, given: Given, now: int, rules: JobRules) -> DeclaredJob:
-    faults = list(given.faults)
-    if not faults and not any(name in given.body for name in STARTS):
+    faults = [Fault(STACK, words)] if (words := service.stack_fault) else []
+    faults += given.faults
+    if not faults and not given.starts:
         faults.append(Fault(min(given.labels.values(), default=given.prefix), NO_START))
     name = service.short_name if not suffix else f"{service.short_name}-{suffix}"
     body = {"name": name, **given.body, "service": service.name}
@@ -186,10 +192,10 @@ def _value(text: str, schema: JsonSchema) -> object:
     kinds, bare = _kinds(schema), text.strip()
     if ("array" in kinds and bare.startswith("[")) or ("object" in kinds and bare.startswith("{")):
         try:
-            return json.loads(bare)
-        except ValueError as error:
+            return read_value(bare)
+        except Invalid as error:
             if "string" not in kinds:
-                raise ValueError(f"is not JSON: {error}") from None
+                raise ValueError("; ".join(one.message.removeprefix("the body ") for one in error.faults)) from None
     if "array" in kinds and "string" not in kinds:
         items = next(one["items"] for one in _forms(schema) if "items" in one)
         if "string" not in _kinds(items):
@@ -253,8 +259,8 @@ def _check_replicas(text: str, given: Given) -> None:
 
 def _join(given: Given, cronjob: Given) -> None:
     """Adds the labels of swarm-cronjob to our own, which say more about the same job."""
-    if starts := [name for name in STARTS if name in given.body]:
-        words = f"cannot be used together with {given.labels[starts[0]]}; keep one of them"
+    if given.starts:
+        words = f"cannot be used together with {given.labels[given.starts[0]]}; keep one of them"
         given.faults.append(Fault(f"{CRONJOB}schedule", words))
     else:
         given.body = {**cronjob.body, **given.body}

@@ -21,14 +21,19 @@ TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]|,', re.DOTALL)
 
 def read_object(data: bytes) -> dict[str, Any]:
     """The object in these bytes. Raises Invalid, which says what is wrong and where."""
-    text = _decoded(data)
-    _check_shape(text)
-    try:
-        value = DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise _invalid(_words(text, error)) from None
+    value = read_value(_decoded(data))
     if not isinstance(value, dict):
         raise _invalid(f"the body is a JSON {_kind(value)}, not an object; write {{…}}")
+    return value
+
+
+def read_value(text: str) -> object:
+    """Any value, read by the same rules. Raises Invalid."""
+    _check_shape(text)
+    try:
+        value: object = DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise _invalid(_words(text, error)) from None
     if "\\u" in text:  # nothing to refuse without an escape: the decoder refuses plain NULs, and UTF-8 has no surrogates
         for part in _texts(value):
             _check_text(part)

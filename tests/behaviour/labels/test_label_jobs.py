@@ -11,8 +11,10 @@ import pytest
 from fastlane import app
 from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
-from fastlane.models.job_source import LabelledService, declared_id
+from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id
 from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
+from fastlane.queue.port import TICKS
 from fastlane.sources.labels import LabelSource
 from fastlane.web.api.job_body import job_rules
 from fastlane.web.api.serializer import RenderContext
@@ -48,17 +50,18 @@ class Swarm:
         self.services = self.executor.labelled_services[HOST]
         self.clock = Time()
         self.version = 100
+        context = RenderContext("", ())
+        self.read = label_reader(lambda task: job_rules(server.settings, task, None, context))
         self.source = self.another()
 
-    def another(self, store: Any = None) -> LabelSource:
+    def another(self, store: Any = None, read: Any = None) -> LabelSource:
         """The source of one more worker, on a store of its own or on that of the server."""
-        server, context = self.server, RenderContext("", ())
-        read = label_reader(lambda task: job_rules(server.settings, task, None, context))
+        server = self.server
         clock: Any = self.clock
         store, directory = store or server.store, server.api.directory
         services = app.make_services(server.settings, store, server.queue, server.hub, server.clock, directory)
         parts = (store, self.executor, directory.pools, server.queue.reports, clock, "worker")
-        return LabelSource(*parts, services.declared, read)
+        return LabelSource(*parts, services.declared, read or self.read)
 
     def deploy(self, labels: dict[str, str], name: str = "shop_web", id: str | None = None) -> LabelledService:
         """A service with these labels, new or changed."""
@@ -180,6 +183,22 @@ async def test_a_service_is_gone_when_it_is_missing_for_a_minute_and_its_id_is_n
     assert (await swarm.shown())["status"] == "stopped"
 
 
+async def test_an_old_list_with_a_later_version_of_a_service_that_is_gone_starts_nothing(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    old = swarm.deploy(NIGHTLY)  # another image: the labels are the same
+    await swarm.look()
+    swarm.remove()
+    await swarm.look(after=1)
+    await swarm.look(after=MINUTE)
+    swarm.services["shop_web"] = old
+    await swarm.look(after=1)
+    assert (await swarm.shown())["status"] == "stopped"
+    swarm.deploy(NIGHTLY)
+    await swarm.look(after=1)
+    assert (await swarm.shown())["status"] == "scheduled"
+
+
 async def test_old_lists_change_nothing(swarm: Swarm) -> None:
     old = swarm.deploy(NIGHTLY)
     older = replace(old, version=1, labels=STACK)
@@ -214,10 +233,59 @@ async def test_a_fault_is_an_event_and_leaves_the_job_as_it_was(swarm: Swarm) ->
     assert (await swarm.shown())["source"]["fault"] is None
 
 
+async def test_a_service_that_cannot_be_read_is_told_and_the_next_one_is_read(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY, "shop_mail")
+    await swarm.look()
+
+    def read(service: LabelledService, now: int) -> Any:
+        if service.name == "shop_mail":
+            raise RecursionError
+        return swarm.read(service, now)
+
+    swarm.deploy({**NIGHTLY, "fastlane.timeout": "5m"}, "shop_mail")
+    swarm.deploy({**NIGHTLY, "fastlane.timeout": "5m"})
+    await swarm.another(read=read).look()
+    job, shown = await swarm.job("shop_mail"), await swarm.shown("shop_mail")
+    assert (job.spec.timeout, shown["status"], (await swarm.job()).spec.timeout) == (None, "scheduled", 300_000)
+    assert "cannot be read" in shown["source"]["fault"]
+    assert [event["jobId"] for event in await swarm.events("labels.refused")] == [job.id]
+
+
+async def test_a_service_that_names_another_stack_or_none_that_can_be_a_task_writes_into_no_task(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY, "other_web")
+    swarm.deploy({**NIGHTLY, "com.docker.stack.namespace": "a/b"}, "shop_mail")
+    await swarm.look()
+    assert await swarm.server.store.jobs_of_services(10) == []
+    events = {event["detail"]["service"]: event for event in await swarm.events("labels.refused")}
+    assert {name: event["taskId"] for name, event in events.items()} == {"other_web": None, "shop_mail": None}
+    assert all("com.docker.stack.namespace" in event["detail"]["reason"] for event in events.values())
+
+
+async def test_a_moment_that_is_over_when_its_job_is_made_does_not_run(swarm: Swarm) -> None:
+    swarm.deploy({**STACK, "fastlane.start-at": "2026-01-02T03:04:00Z"})
+    swarm.deploy({**STACK, "fastlane.start-at": "2036-01-02T03:04:00Z"}, "shop_mail")
+    await swarm.look()
+    (job,) = await swarm.server.store.jobs_of_services(10)
+    assert (job.spec.service, job.next_tick) == ("shop_mail", 2082855840_000)
+    (event,) = await swarm.events("labels.refused")
+    assert event["detail"]["service"] == "shop_web"
+    assert "2026-01-02T03:04:00" in event["detail"]["reason"]
+
+
+async def test_a_declaration_without_a_start_makes_no_job(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    spec = (await swarm.job()).spec
+    swarm.deploy(NIGHTLY, "shop_mail")
+    await swarm.another(read=lambda *_: [DeclaredJob("", spec, Schedule())]).look()
+    assert await swarm.server.store.job(declared_id(SWARM, "shop_mail", "")) is None
+    assert ["would run at once" in event["detail"]["reason"] for event in await swarm.events("labels.refused")] == [True, True]
+
+
 async def test_what_the_pool_refuses_is_a_fault_too(swarm: Swarm) -> None:
     swarm.deploy({**NIGHTLY, "fastlane.container.networks": "host"})
     swarm.deploy({"com.docker.stack.namespace": "other", "fastlane.cron": "@daily"}, "other_web")
-    swarm.deploy({**NIGHTLY, "fastlane.name": "shop"}, "bank_web")
+    swarm.deploy({**NIGHTLY, "com.docker.stack.namespace": "bank"}, "bank_web")
     await swarm.look()
     refused = {event["detail"]["service"]: event["detail"]["reason"] for event in await swarm.events("labels.refused")}
     assert "container.networks" in refused["shop_web"]
@@ -290,6 +358,23 @@ async def test_two_workers_that_look_at_once_make_one_job_and_one_change(swarm: 
     assert len(await swarm.events("job.changed")) == 2
     assert len(await swarm.events("job.stopped")) == 1
     assert (job.sequence, job.stopped) == (2, False)
+
+
+async def test_labels_that_are_back_while_their_job_is_given_up_keep_its_entry_in_the_queue(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    swarm.deploy(STACK)
+    store = Intercepted(swarm.server.store)
+
+    async def back() -> None:
+        swarm.deploy({**NIGHTLY, "fastlane.cron": "0 4 * * *"})
+        await swarm.another().look()
+
+    store.before("advance", back)
+    await swarm.another(store).look()
+    assert store.quiet
+    assert ((await swarm.shown())["status"], (await swarm.job()).schedule.cron.text) == ("scheduled", "0 4 * * *")
+    assert (await swarm.server.queue.counts([TICKS]))[TICKS].timed == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -20,7 +20,7 @@ CRONJOB = {"swarm.cronjob.enable": "true", "swarm.cronjob.schedule": "0 3 * * *"
 
 
 def read(**labels: str) -> tuple[DeclaredJob, ...]:
-    return read_labels_of(LabelledService("id", "shop_web", 7, {"com.docker.stack.namespace": "shop", **labels}), NOON, RULES)
+    return read_labels_of(LabelledService("id", "shop_web", 7, {"com.docker.stack.namespace": "shop"} | labels), NOON, RULES)
 
 
 def one(**labels: str) -> DeclaredJob:
@@ -113,6 +113,7 @@ def test_several_crons_are_one_label() -> None:
         ({"fastlane.corn": "0 3 * * *"}, "fastlane.corn", "the nearest is 'cron'"),
         ({"fastlane.catchUp": "none"}, "fastlane.catchUp", "the nearest is 'catch-up'"),
         ({"fastlane.timeout": "5m"}, "fastlane.timeout", "says nothing of when it runs"),
+        ({"fastlane.manual": "false"}, "fastlane.manual", "says nothing of when it runs"),
         ({"fastlane.retries": "many", **CRON}, "fastlane.retries", "whole number"),
         ({"fastlane.notify.fail": "ann@example.com", **CRON}, "fastlane.notify.fail", "its parts are: succeeds, fails"),
         ({"fastlane.notify.fails": "ann", **CRON}, "fastlane.notify.fails", "not an e-mail address"),
@@ -120,6 +121,10 @@ def test_several_crons_are_one_label() -> None:
         ({"fastlane.start-in": "5m"}, "fastlane.start-in", "read again and again"),
         ({"fastlane.envs": '{"A": "0"}', "fastlane.envs.A": "1", **CRON}, "fastlane.envs.A", "is there twice"),
         ({"fastlane.envs.A": "1", "fastlane.envs": "{", **CRON}, "fastlane.envs", "is not JSON"),
+        ({"fastlane.metadata": '{"x": 99999999999999999999}', **CRON}, "fastlane.metadata", "beyond 64 bits"),
+        ({"fastlane.metadata": '{"x": ' + "[" * 10_000, **CRON}, "fastlane.metadata", "nested more than 32 deep"),
+        ({"fastlane.metadata": '{"x": Infinity}', **CRON}, "fastlane.metadata", "Infinity is not JSON"),
+        ({"fastlane.metadata": '{"x": NaN}', **CRON}, "fastlane.metadata", "NaN is not JSON"),
         ({"fastlane.cron": "0 3 * * *", "fastlane.manual": "true"}, "fastlane.cron", "cannot be used together with manual"),
         ({"fastlane.cron": "61 3 * * *"}, "fastlane.cron", "61"),
         ({"fastlane.job..cron": "0 3 * * *"}, "fastlane.job..cron", "fastlane.job.NAME.cron"),
@@ -132,6 +137,21 @@ def test_several_crons_are_one_label() -> None:
 def test_a_fault_names_its_label_and_the_remedy(labels: dict[str, str], label: str, words: str) -> None:
     found = faults(**labels)
     assert words in found[label], found
+
+
+@pytest.mark.parametrize(
+    ("stack", "words"),
+    [
+        ("a/b", 'must not contain "/"'),
+        ("..", "must not be"),
+        ("a\0b", "control characters"),
+        ("shop\n", "control characters"),
+        ("s" * 5000, "at most 255 bytes"),
+        ("bank", "'shop_web' is not of this stack"),
+    ],
+)
+def test_a_stack_that_cannot_name_the_task_or_is_not_the_services_is_a_fault(stack: str, words: str) -> None:
+    assert words in faults(**CRON, **{"com.docker.stack.namespace": stack})["com.docker.stack.namespace"]
 
 
 def test_all_faults_are_told_at_once_and_other_jobs_of_the_service_are_read() -> None:
