@@ -17,6 +17,10 @@ STACK = "com.docker.stack.namespace"
 """The label with the name of a service's stack."""
 NO_STACK = "services"
 """The task of the jobs of services that belong to no stack."""
+PREFIX, CRONJOB = "fastlane.", "swarm.cronjob."
+"""How labels of jobs begin: our own, and those of swarm-cronjob."""
+OWN = f"{PREFIX}installation"
+"""The label of the services that are executions."""
 _IDS = UUID("6d1fba62-7f0e-4b39-9a52-3c1f0c0a7e55")
 
 
@@ -33,6 +37,11 @@ class LabelledService:
     def task_id(self) -> str:
         """The task of its jobs."""
         return self.labels.get(STACK) or NO_STACK
+
+    @property
+    def declares(self) -> bool:
+        """Whether it has labels of jobs, right or wrong. (An execution's service has none.)"""
+        return OWN not in self.labels and any(name.startswith((PREFIX, CRONJOB)) for name in self.labels)
 
     @property
     def short_name(self) -> str:

@@ -44,9 +44,9 @@ ReadLabels = Callable[[LabelledService, int], Sequence[DeclaredJob]]
 
 @dataclass(slots=True)
 class SeenSwarm:
-    """What this worker remembers of a swarm: the version of each service in the last list, when it last compared the services with the
-    store (milliseconds), the read labels of each service, by id, with their version, and since when the services of jobs are missing, by
-    job."""
+    """What this worker remembers of a swarm: the version of each service in the last list that has or had labels of jobs, when it last
+    compared the services with the store (milliseconds), the read labels of each service, by id, with their version, and since when the
+    services of jobs are missing, by job."""
 
     versions: dict[str, int] = field(default_factory=dict)
     compared_at: int | None = None
@@ -132,7 +132,7 @@ class LabelSource:
     async def _look_at(self, swarm_id: str, hosts: Sequence[str]) -> None:
         seen, now = self._swarms[swarm_id], self._clock.now()
         services = await self._executor.labelled(hosts[0])
-        versions = {service.id: service.version for service in services}
+        versions = {one.id: one.version for one in services if one.declares or one.id in seen.versions}
         overdue = seen.compared_at is None or not 0 <= now - seen.compared_at < COMPARE_EVERY
         overdue = overdue or any(now - since >= self._gone_after for since in seen.missing.values())
         if versions == seen.versions and not overdue:

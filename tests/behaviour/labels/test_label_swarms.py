@@ -10,8 +10,9 @@ from fastlane.models.job import ServiceVersion
 from fastlane.models.job_source import declared_id
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
-from tests.behaviour.labels.test_label_jobs import STACK, Swarm
+from tests.behaviour.labels.test_label_jobs import NIGHTLY, STACK, Swarm
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.intercept import Call, Intercepted, keeping
 from tests.support.redis import RealRedis
 
 OTHER = "10.0.0.8:2375"
@@ -43,3 +44,18 @@ async def test_a_job_runs_in_the_swarm_whose_service_declares_it(swarm: Swarm) -
 
         execution = await server.until(ended, f"the end of the run on {host}")
         assert (execution.status, execution.host) == (Status.DONE, host)
+
+
+async def test_a_change_of_a_service_without_labels_of_jobs_has_nothing_compared(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    calls: list[Call] = []
+    source = swarm.another(Intercepted(swarm.server.store, keeping(calls)))
+    await source.look()
+    calls.clear()
+    for name, labels in (("shop_db", STACK), ("fastlane-1", {"fastlane.installation": "x", "fastlane.job": "y"}), ("shop_db", STACK)):
+        swarm.deploy(labels, name)
+        await source.look()
+    assert calls == []
+    swarm.deploy(STACK)
+    await source.look()
+    assert (await swarm.job()).stopped
