@@ -4,7 +4,8 @@ A list is only compared by ids and versions, unless something changed. It may be
 knew), so labels older than those in force change nothing, and a service counts as gone only when its id and its name are missing for a
 minute and a look-up by its id, at another manager where there is one, finds nothing.
 
-Among the workers that read labels the one with the least id does so. Two that do it at once do no harm.
+Of the workers that read labels, that can use a host of a swarm and could list its services lately, the one with the least id looks at
+that swarm. Two that do it at once do no harm.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from fastlane.models.host import HostView
 from fastlane.models.job import Job, JobSource
 from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id, is_old, redeclared, source_of
 from fastlane.models.pool import pool_for
-from fastlane.queue.port import WorkerReports
+from fastlane.queue.port import Report, WorkerReports
 from fastlane.services.declared_jobs import DeclaredJobs
 from fastlane.storage.base import Store
 
@@ -36,6 +37,8 @@ COMPARE_EVERY = 60_000
 may allow now what it refused."""
 GONE_AFTER = 60_000
 """Milliseconds for which a service must be missing before it counts as gone."""
+UNREAD_AFTER = 15_000
+"""Milliseconds for which a worker tries to list the services of a swarm until it reports that it cannot, so that another one does."""
 PAGE = 500
 
 ReadLabels = Callable[[LabelledService, int], Sequence[DeclaredJob]]
@@ -50,6 +53,8 @@ class SeenSwarm:
 
     versions: dict[str, int] = field(default_factory=dict)
     compared_at: int | None = None
+    failing_since: int | None = None
+    """Since when this worker could not list its services (milliseconds)."""
     read: dict[str, tuple[int, Sequence[DeclaredJob]]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
 
@@ -102,8 +107,7 @@ class LabelSource:
         while True:
             self._wake.clear()
             try:
-                if await self._is_chosen():
-                    await self.look()
+                await self.look()
             except TransientError as error:
                 log.warning("labels.waiting", error=str(error))
             except Exception:
@@ -112,18 +116,27 @@ class LabelSource:
             await self._clock.sleep(PAUSE)
             await first_of(self._clock, LOOK_EVERY, self._wake)
 
-    async def _is_chosen(self) -> bool:
-        others = [report.worker for report in await self._reports.current() if report.reads_labels]
-        return self._owner <= min(others, default=self._owner)
+    def unread(self) -> tuple[str, ...]:
+        """The swarms whose services this worker cannot list, though it can use a host."""
+        now, swarms = self._clock.now(), self._swarms.items()
+        return tuple(id for id, seen in swarms if seen.failing_since is not None and now - seen.failing_since >= UNREAD_AFTER)
+
+    def _is_chosen(self, swarm_id: str, reports: Sequence[Report]) -> bool:
+        others = [report.worker for report in reports if report.worker != self._owner and _can_look(report, swarm_id)]
+        return not others or (swarm_id not in self.unread() and self._owner < min(others))
 
     async def look(self) -> None:
-        """Looks at the services of each swarm once. Raises StoreDown and QueueDown."""
+        """Looks once at the services of each swarm for which this worker is chosen, or whose services it could not list before. Raises
+        StoreDown and QueueDown."""
         managers: dict[str, list[HostView]] = {}
         for view in self._executor.hosts():
             if view.usable and view.swarm_id is not None:
                 managers.setdefault(view.swarm_id, []).append(view)
         self._swarms = {id: self._swarms.get(id) or SeenSwarm() for id in managers}
+        reports = await self._reports.current()
         for swarm_id, views in managers.items():
+            if not self._is_chosen(swarm_id, reports) and self._swarms[swarm_id].failing_since is None:
+                continue
             try:
                 await self._look_at(swarm_id, [view.name for view in views])
             except (TransientError, OrderRefused) as error:  # the services of the other swarms are looked at all the same
@@ -131,7 +144,9 @@ class LabelSource:
 
     async def _look_at(self, swarm_id: str, hosts: Sequence[str]) -> None:
         seen, now = self._swarms[swarm_id], self._clock.now()
+        seen.failing_since = now if seen.failing_since is None else seen.failing_since
         services = await self._executor.labelled(hosts[0])
+        seen.failing_since = None
         versions = {one.id: one.version for one in services if one.declares or one.id in seen.versions}
         overdue = seen.compared_at is None or not 0 <= now - seen.compared_at < COMPARE_EVERY
         overdue = overdue or any(now - since >= self._gone_after for since in seen.missing.values())
@@ -223,3 +238,10 @@ class LabelSource:
             return
         await self._declared.give_up(job, f"the service {source.service} is gone", source.version + 1)
         del seen.missing[job.id]
+
+
+def _can_look(report: Report, swarm_id: str) -> bool:
+    """Whether a worker says that it can look at the services of a swarm."""
+    if not report.reads_labels or swarm_id in report.labels_unread:
+        return False
+    return any(view.usable and view.swarm_id == swarm_id for view in report.hosts)

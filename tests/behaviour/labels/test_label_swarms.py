@@ -1,18 +1,22 @@
 """Jobs that labels declare, with several swarms and several workers: where they run, who looks, and what a swarm that is gone leaves."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fastlane.errors import HostDown
 from fastlane.executors.port import ServiceTemplate
+from fastlane.models.host import HostView
 from fastlane.models.job import ServiceVersion
 from fastlane.models.job_source import declared_id
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
+from fastlane.queue.port import Report
 from tests.behaviour.labels.test_label_jobs import NIGHTLY, STACK, Swarm
 from tests.support.fastlane import HOST, Fastlane
-from tests.support.intercept import Call, Intercepted, keeping
+from tests.support.intercept import Call, Intercepted, failing, intercept, keeping
 from tests.support.redis import RealRedis
 
 OTHER = "10.0.0.8:2375"
@@ -59,3 +63,39 @@ async def test_a_change_of_a_service_without_labels_of_jobs_has_nothing_compared
     swarm.deploy(STACK)
     await source.look()
     assert (await swarm.job()).stopped
+
+
+async def test_a_worker_that_can_reach_a_swarm_looks_at_it_whatever_its_id(swarm: Swarm) -> None:
+    executor, reports = swarm.executor, swarm.server.queue.reports
+    here, there = executor.hosts()
+
+    async def another(*views: HostView, unread: tuple[str, ...] = ()) -> None:
+        """A worker with a lower id, that has these hosts."""
+        await reports.announce(Report("a", 1, views, reads_labels=True, labels_unread=unread), ttl=600_000)
+
+    async def is_there(host: str) -> bool:
+        return await swarm.server.store.job(declared_id(f"swarm of {host}", "shop_web", "")) is not None
+
+    executor.labelled_services[OTHER]["shop_web"] = swarm.deploy(NIGHTLY)
+    await another(here, there)
+    await swarm.look()
+    assert (await is_there(HOST), await is_there(OTHER)) == (False, False)
+    await another(here, replace(there, usable=False))
+    await swarm.look()
+    assert (await is_there(HOST), await is_there(OTHER)) == (False, True)
+    await another(here, unread=(f"swarm of {HOST}",))
+    await swarm.look()
+    assert await is_there(HOST)
+
+
+async def test_a_worker_that_cannot_list_services_reports_it_until_it_can(swarm: Swarm) -> None:
+    intercept(swarm.executor, "labelled", failing(HostDown("no answer"), times=2))
+    swarm.executor.down(OTHER)
+    await swarm.look()
+    assert swarm.source.unread() == ()
+    await swarm.look(after=15_000)
+    assert swarm.source.unread() == (f"swarm of {HOST}",)
+    swarm.deploy(NIGHTLY)
+    await swarm.server.queue.reports.announce(Report("z", 1, tuple(swarm.executor.hosts()), reads_labels=True), ttl=600_000)
+    await swarm.look(after=5_000)
+    assert swarm.source.unread() == ()
