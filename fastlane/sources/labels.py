@@ -56,6 +56,8 @@ class SeenSwarm:
     compared_at: int | None = None
     failing_since: int | None = None
     """Since when this worker could not list its services (milliseconds)."""
+    reported: dict[tuple[str, bool], tuple[int, Sequence[Fault]]] = field(default_factory=dict)
+    """What was last reported of each job's labels, with their version, by its id and whether they were refused."""
     read: dict[str, tuple[int, Sequence[DeclaredJob]]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
 
@@ -192,6 +194,7 @@ class LabelSource:
                 await self._take(swarm_id, service, one, job_id, known.get(job_id))
         names = {service.name: service for service in services}
         ids = {service.id: service for service in services}
+        seen.reported = {key: own for key, own in seen.reported.items() if key[0] in declared}
         orphans = [job for job in known.values() if job.id not in declared and job.is_declared]
         seen.missing = {job.id: seen.missing[job.id] for job in orphans if job.id in seen.missing}
         for job in orphans:
@@ -226,7 +229,7 @@ class LabelSource:
             return
         faults = one.faults or self._pool_faults(service, swarm_id)
         if one.remarks:
-            await self._declared.report(service, job_id, one.remarks, refused=False)
+            await self._report(swarm_id, service, job_id, job, one.remarks, refused=False)
         try:
             if not faults:
                 await self._declared.declare(service, one, job_id, source)
@@ -237,7 +240,18 @@ class LabelSource:
             faults = error.faults
         except FastlaneError as error:
             faults = [Fault("", str(error))]
-        await self._declared.report(service, job_id, faults, refused=True)
+        await self._report(swarm_id, service, job_id, job, faults, refused=True)
+
+    async def _report(
+        self, swarm_id: str, service: LabelledService, job_id: str, job: Job | None, faults: Sequence[Fault], *, refused: bool
+    ) -> None:
+        """Has the faults of a job's labels recorded, unless they were, and stand in the job."""
+        reported, own = self._swarms[swarm_id].reported, (service.version, tuple(faults))
+        is_shown = not refused or job is None or job.source is None or job.source.fault is not None
+        if is_shown and reported.get((job_id, refused)) == own:
+            return
+        await self._declared.report(service, job_id, faults, refused=refused)
+        reported[job_id, refused] = own
 
     def _follows(self, job: Job, service: LabelledService, one: DeclaredJob, source: JobSource) -> bool:
         """Whether the job is as its service declares it."""

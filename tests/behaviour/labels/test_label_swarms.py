@@ -135,3 +135,20 @@ async def test_a_stopped_job_can_be_deleted_while_no_worker_reads_labels(swarm: 
     assert (await swarm.server.ask("DELETE", path)).status == 409
     await reports.announce(Report("a", 1, ()), ttl=0)
     assert (await swarm.server.ask("DELETE", path)).status == 200
+
+
+async def test_a_fault_is_recorded_once_for_each_version_of_the_labels(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    calls: list[Call] = []
+    source = swarm.another(Intercepted(swarm.server.store, keeping(calls)))
+    wrong = {**NIGHTLY, "fastlane.retries": "many", "fastlane.job.weekly.cron": "8 days"}
+    for _ in range(2):
+        swarm.deploy(wrong)
+        calls.clear()
+        await source.look()
+        assert [call.verb for call in calls if call.verb != "jobs_of_services"]
+        calls.clear()
+        swarm.clock.now_at += 2 * MINUTE
+        await source.look()
+        assert {call.verb for call in calls} == {"jobs_of_services"}
