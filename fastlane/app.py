@@ -264,7 +264,7 @@ async def running(
             await enter(opened(executor))
             await enter(repeating(worker.run(), "worker"))
             if settings.service_labels:
-                await enter(following_labels(settings, ports, hub, directory))
+                await enter(following_labels(settings, ports, hub, directory, worker))
         else:
             parts_of = (store, queue.reports, factories.notifier(settings), clock, directory.pools)
             await enter(repeating(FallbackDeliverer(*parts_of, factories.stands_in_after, metrics).run(), "fallback deliverer"))
@@ -277,7 +277,7 @@ async def running(
 
 
 @asynccontextmanager
-async def following_labels(settings: Settings, ports: Ports, hub: Hub, directory: Directory) -> AsyncIterator[None]:
+async def following_labels(settings: Settings, ports: Ports, hub: Hub, directory: Directory, worker: Worker) -> AsyncIterator[None]:
     """Follows the labels of the swarms' services until the context ends."""
     services = make_services(settings, ports.store, ports.queue, hub, ports.clock, directory)
     context = RenderContext("", settings.redact_words)
@@ -287,6 +287,7 @@ async def following_labels(settings: Settings, ports: Ports, hub: Hub, directory
 
     parts = (ports.store, ports.executor, ports.pools, ports.queue.reports, ports.clock, ports.owner)
     source = LabelSource(*parts, services.declared, label_reader(rules_of))
+    worker.report_unread(source.unread)
     try:
         async with repeating(source.run(), "labels"):
             yield

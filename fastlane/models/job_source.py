@@ -17,6 +17,10 @@ STACK = "com.docker.stack.namespace"
 """The label with the name of a service's stack."""
 NO_STACK = "services"
 """The task of the jobs of services that belong to no stack."""
+PREFIX, CRONJOB = "fastlane.", "swarm.cronjob."
+"""How labels of jobs begin: our own, and those of swarm-cronjob."""
+OWN = f"{PREFIX}installation"
+"""The label of the services that are executions."""
 _IDS = UUID("6d1fba62-7f0e-4b39-9a52-3c1f0c0a7e55")
 
 
@@ -46,6 +50,11 @@ class LabelledService:
             words = f"its name would begin with {quoted(stack + '_')}; correct the label, or leave it out"
             return f"gives no task: the service {quoted(self.name)} is not of this stack, because {words}"
         return None
+
+    @property
+    def declares(self) -> bool:
+        """Whether it has labels of jobs, right or wrong. (An execution's service has none.)"""
+        return OWN not in self.labels and any(name.startswith((PREFIX, CRONJOB)) for name in self.labels)
 
     @property
     def short_name(self) -> str:

@@ -195,7 +195,8 @@ class Report:
     """The report that a worker gives about itself every second: its id, when it started (milliseconds), how it sees the hosts, and the
     reasons for which its executions wait. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more
     executions it takes. ``pools``: the name and ``match`` of each of its pools, in order, and ``pools_digest`` the digest of all their
-    settings; ``version``: of its fastlane. (None: it does not say.) ``reads_labels``: whether it makes jobs of the labels of services.
+    settings; ``version``: of its fastlane. (None: it does not say.) ``reads_labels``: whether it makes jobs of the labels of services,
+    and ``labels_unread`` the ids of the swarms whose services it cannot list.
     Workers of several versions may run side by side, and each reads only the fields that it knows: a new field needs a default."""
 
     worker: str
@@ -208,6 +209,7 @@ class Report:
     pools_digest: str | None = None
     version: str | None = None
     reads_labels: bool = False
+    labels_unread: tuple[str, ...] = ()
 
 
 def rules_of(pools: Sequence[Pool]) -> tuple[tuple[str, str], ...]:

@@ -391,12 +391,17 @@ class Launcher:
         raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")
 
     async def _find_service(self, execution: Execution, name: str, host: str, pool: Pool) -> tuple[str, ServiceTemplate]:
-        """The host, or the best one of another swarm of its pool, whose swarm has the service, and the service as it is there. Raises
-        NoService while a swarm cannot be asked, OrderRefused once none has it. (A manager that is cut off from its swarm says so falsely,
-        for a while.)"""
-        views, at, certain = {view.name: view for view in self._hosts()}, host, True
-        left = tuple(other for other in pool.hosts if other != host)
-        while True:
+        """The host, or the best one of another swarm of its pool, whose swarm has the service, and the service as it is there. A job that a
+        service declares runs in that service's swarm only: another one may have a service of the same name. Raises NoService while a swarm
+        cannot be asked, OrderRefused once none has it. (A manager that is cut off from its swarm says so falsely, for a while.)"""
+        views, job = {view.name: view for view in self._hosts()}, await self._store.job(execution.job_id)
+        own = None if job is None or job.source is None else job.source.swarm_id
+        hosts = tuple(one for one in pool.hosts if own is None or one not in views or views[one].swarm_id in (own, None))
+        certain = own is None or (host in views and views[host].swarm_id == own)
+        choice = place(replace(pool, hosts=hosts), list(views.values()))
+        at = host if certain else choice.host
+        left = tuple(other for other in hosts if other != at)
+        while at is not None:
             try:
                 return at, await self._executor.service_template(at, name)
             except ServiceGone:
@@ -404,10 +409,11 @@ class Launcher:
                 certain = certain and view is not None and not view.members
                 left = tuple(other for other in left if view is None or other not in views or views[other].swarm != view.swarm)
             choice = place(replace(pool, hosts=left), list(views.values()))
-            if choice.host is None:
-                break
-            at, left = choice.host, tuple(other for other in left if other != choice.host)
+            at = choice.host
+            left = tuple(other for other in left if other != at)
         words = f"no swarm of pool {pool.name!r} has a service named {name!r}"
+        if own is not None:
+            words = f"pool {pool.name!r} has no host of the swarm whose service {name!r} declares this job, or that service is gone"
         if left and self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000:
             reasons = "; ".join(f"{one} {reason}" for one, reason in choice.passed_over.items())
             raise NoService(f"{words}, of those that can be asked: {reasons}")

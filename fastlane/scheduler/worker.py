@@ -129,11 +129,16 @@ class Worker:
         ports.queue.subscribe(self._dispatcher.wake, parts.leases.hint_stop)
         ports.executor.subscribe(self._hosts_changed)
         self._metrics, self._reads_labels = ports.metrics, settings.reads_labels
+        self._labels_unread: Callable[[], tuple[str, ...]] = tuple
         ports.pools.subscribe(self._expect_ends)
         self._expect_ends()
 
     def _expect_ends(self) -> None:
         self._metrics.expect_ends((pool.name for pool in self._pools), ENDS)
+
+    def report_unread(self, labels_unread: Callable[[], tuple[str, ...]]) -> None:
+        """Has its reports name the swarms whose services cannot be listed beside it."""
+        self._labels_unread = labels_unread
 
     async def run(self) -> None:
         """Works until it is cancelled; then claims no more, releases its leases, and leaves containers running."""
@@ -210,8 +215,8 @@ class Worker:
     def _report(self) -> Report:
         hosts, kept = tuple(self._parts.hosts.views()), oldest_notes(self._parts.leases.notes())
         room = max(0, self._parts.leases.room.executions)
-        skew, pools, reads_labels = self._dispatcher.clock_skew, self._pools, self._reads_labels
-        return Report(self.id, self._started_at, hosts, kept, skew, room, rules_of(pools), pools.digest, __version__, reads_labels)
+        skew, pools, labels = self._dispatcher.clock_skew, self._pools, (self._reads_labels, self._labels_unread())
+        return Report(self.id, self._started_at, hosts, kept, skew, room, rules_of(pools), pools.digest, __version__, *labels)
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:

@@ -189,7 +189,7 @@ class Deletions(Service):
         the deletion; part of the history may be gone by then. Safe to repeat."""
         job = await find_job(self._store, task_id, job_id)
         check_version(job, job_id, expected)
-        _check_not_declared(job)
+        await self._check_not_declared(job)
         if stop:
             job, expected = await self._stops.apply(task_id, job_id, expected, by), None
         await self._delete(job, stop=stop, until=self._clock.now() + MAX_WAIT, expected=expected, by=by)
@@ -199,7 +199,7 @@ class Deletions(Service):
         """Deletes every job of a task as ``delete_job`` does, then the task. Without ``stop``, nothing is deleted while one of its jobs is
         scheduled or runs."""
         await find_task(self._store, task_id)
-        await self._check_not_declared(task_id)
+        await self._check_none_declared(task_id)
         if stop:
             await self._stops.stop_task(task_id, by)
         else:
@@ -214,14 +214,23 @@ class Deletions(Service):
         log.info("task.deleted", task_id=task_id)
         return Deleted(task_id, None)
 
-    async def _check_not_declared(self, task_id: str) -> None:
+    async def _check_none_declared(self, task_id: str) -> None:
         """Raises Conflict for a job that a service declares, before anything is stopped."""
         after = ""
         while page := await self._store.jobs_of_services(PAGE, after):
             for job in page:
                 if job.task_id == task_id:
-                    _check_not_declared(job)
+                    await self._check_not_declared(job)
             after = page[-1].id
+
+    async def _check_not_declared(self, job: Job) -> None:
+        """Raises Conflict for a job that would come back. A stopped one does not while no worker reads labels."""
+        if not job.is_declared or job.source is None:
+            return
+        if job.stopped and not any(report.reads_labels for report in await self._reports.current()):
+            return
+        words = "remove them, and it stops and can be deleted; or stop it first, while no worker has the setting service_labels"
+        raise Conflict(f"job {job.id} is declared by the labels of the service {job.source.service!r}; {words}")
 
     async def _check_ended(self, task_id: str) -> None:
         """Raises Conflict for a job that is scheduled or runs, before anything is deleted."""
@@ -279,13 +288,6 @@ def _blocked_by(job: Job, execution: Execution, *, stop: bool) -> DeletionBlocke
         return DeletionBlocker(reason, temporary=True)
     reason = f"the service of {named} has not been removed from the host {execution.host} yet; try again when that host answers"
     return DeletionBlocker(reason, temporary=True)
-
-
-def _check_not_declared(job: Job) -> None:
-    """Raises Conflict for a job that would come back."""
-    if job.is_declared and job.source is not None:
-        words = "remove them, and it stops and can be deleted"
-        raise Conflict(f"job {job.id} is declared by the labels of the service {job.source.service!r}; {words}")
 
 
 def _advice(stop: bool) -> str:

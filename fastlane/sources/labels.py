@@ -4,24 +4,26 @@ A list is only compared by ids and versions, unless something changed. It may be
 knew), so labels older than those in force change nothing, and a service counts as gone only when its id and its name are missing for a
 minute and a look-up by its id, at another manager where there is one, finds nothing.
 
-Among the workers that read labels the one with the least id does so. Two that do it at once do no harm.
+Of the workers that read labels, that can use a host of a swarm and could list its services lately, the one with the least id looks at
+that swarm. Two that do it at once do no harm.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.directory import CurrentPools
-from fastlane.errors import FastlaneError, Fault, Forbidden, Invalid, OrderRefused, TransientError
+from fastlane.errors import FastlaneError, Fault, Forbidden, Invalid, NotFound, OrderRefused, TransientError
 from fastlane.executors.port import Executor
 from fastlane.models.host import HostView
 from fastlane.models.job import Job, JobSource
 from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id, is_old, redeclared, source_of
 from fastlane.models.pool import pool_for
-from fastlane.queue.port import WorkerReports
+from fastlane.queue.port import Report, WorkerReports
 from fastlane.services.declared_jobs import DeclaredJobs
 from fastlane.storage.base import Store
 
@@ -36,6 +38,8 @@ COMPARE_EVERY = 60_000
 may allow now what it refused."""
 GONE_AFTER = 60_000
 """Milliseconds for which a service must be missing before it counts as gone."""
+UNREAD_AFTER = 15_000
+"""Milliseconds for which a worker tries to list the services of a swarm until it reports that it cannot, so that another one does."""
 PAGE = 500
 OF_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a text of a label can raise that no reader has thought of."""
@@ -47,12 +51,16 @@ ReadLabels = Callable[[LabelledService, int], Sequence[DeclaredJob]]
 
 @dataclass(slots=True)
 class SeenSwarm:
-    """What this worker remembers of a swarm: the version of each service in the last list, when it last compared the services with the
-    store (milliseconds), the read labels of each service, by id, with their version, and since when the services of jobs are missing, by
-    job."""
+    """What this worker remembers of a swarm: the version of each service in the last list that has or had labels of jobs, when it last
+    compared the services with the store (milliseconds), the read labels of each service, by id, with their version, and since when the
+    services of jobs are missing, by job."""
 
     versions: dict[str, int] = field(default_factory=dict)
     compared_at: int | None = None
+    failing_since: int | None = None
+    """Since when this worker could not list its services (milliseconds)."""
+    reported: dict[tuple[str, bool], tuple[int, Sequence[Fault]]] = field(default_factory=dict)
+    """What was last reported of each job's labels, with their version, by its id and whether they were refused."""
     read: dict[str, tuple[int, Sequence[DeclaredJob]]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
     latest: int = 0
@@ -85,6 +93,8 @@ class LabelSource:
         self._read = read
         self._gone_after = gone_after
         self._swarms: dict[str, SeenSwarm] = {}
+        self._strays: dict[str, int] = {}
+        self._strays_at: int | None = None
         self._wake = asyncio.Event()
         executor.subscribe(self._wake.set)
 
@@ -107,8 +117,7 @@ class LabelSource:
         while True:
             self._wake.clear()
             try:
-                if await self._is_chosen():
-                    await self.look()
+                await self.look()
             except TransientError as error:
                 log.warning("labels.waiting", error=str(error))
             except Exception:
@@ -117,27 +126,59 @@ class LabelSource:
             await self._clock.sleep(PAUSE)
             await first_of(self._clock, LOOK_EVERY, self._wake)
 
-    async def _is_chosen(self) -> bool:
-        others = [report.worker for report in await self._reports.current() if report.reads_labels]
-        return self._owner <= min(others, default=self._owner)
+    def unread(self) -> tuple[str, ...]:
+        """The swarms whose services this worker cannot list, though it can use a host."""
+        now, swarms = self._clock.now(), self._swarms.items()
+        return tuple(id for id, seen in swarms if seen.failing_since is not None and now - seen.failing_since >= UNREAD_AFTER)
+
+    def _is_chosen(self, swarm_id: str, reports: Sequence[Report]) -> bool:
+        others = [report.worker for report in reports if report.worker != self._owner and _can_look(report, swarm_id)]
+        return not others or (swarm_id not in self.unread() and self._owner < min(others))
 
     async def look(self) -> None:
-        """Looks at the services of each swarm once. Raises StoreDown and QueueDown."""
+        """Looks once at the services of each swarm for which this worker is chosen, or whose services it could not list before. Raises
+        StoreDown and QueueDown."""
         managers: dict[str, list[HostView]] = {}
         for view in self._executor.hosts():
             if view.usable and view.swarm_id is not None:
                 managers.setdefault(view.swarm_id, []).append(view)
         self._swarms = {id: self._swarms.get(id) or SeenSwarm() for id in managers}
+        reports = await self._reports.current()
         for swarm_id, views in managers.items():
+            if not self._is_chosen(swarm_id, reports) and self._swarms[swarm_id].failing_since is None:
+                continue
             try:
                 await self._look_at(swarm_id, [view.name for view in views])
             except (TransientError, OrderRefused) as error:  # the services of the other swarms are looked at all the same
                 log.warning("labels.swarm_waits", swarm=swarm_id, error=str(error))
+        await self._give_up_strays(reports)
+
+    async def _give_up_strays(self, reports: Sequence[Report]) -> None:
+        """Gives up the jobs of a swarm that is gone, rebuilt or not registered any more: every host of every worker can be used, and none
+        has been of that swarm for as long as a service must be missing."""
+        now = self._clock.now()
+        views = [*self._executor.hosts(), *(view for report in reports if report.worker != self._owner for view in report.hosts)]
+        swarms = {view.swarm_id for view in views if view.usable}
+        if not views or None in swarms or not all(view.usable for view in views):
+            self._strays, self._strays_at = {}, None
+            return
+        if self._strays_at is not None and 0 <= now - self._strays_at < min(COMPARE_EVERY, self._gone_after):
+            return
+        strays = [job for job in (await self._jobs()).values() if job.is_declared and job.source and job.source.swarm_id not in swarms]
+        self._strays, self._strays_at = {job.id: self._strays.get(job.id, now) for job in strays}, now
+        for job in strays:
+            if job.source is None or now - self._strays[job.id] < self._gone_after:
+                continue
+            why = f"the swarm of the service {job.source.service} is gone: no registered host belongs to it"
+            with suppress(NotFound):  # it was deleted in the meantime
+                await self._declared.give_up(job, why, job.source.version + 1)
 
     async def _look_at(self, swarm_id: str, hosts: Sequence[str]) -> None:
         seen, now = self._swarms[swarm_id], self._clock.now()
+        seen.failing_since = now if seen.failing_since is None else seen.failing_since
         services = await self._executor.labelled(hosts[0])
-        versions = {service.id: service.version for service in services}
+        seen.failing_since = None
+        versions = {one.id: one.version for one in services if one.declares or one.id in seen.versions}
         overdue = seen.compared_at is None or not 0 <= now - seen.compared_at < COMPARE_EVERY
         overdue = overdue or any(now - since >= self._gone_after for since in seen.missing.values())
         if versions == seen.versions and not overdue:
@@ -147,7 +188,7 @@ class LabelSource:
 
     async def _compare(self, swarm_id: str, hosts: Sequence[str], services: Sequence[LabelledService]) -> None:
         """Has each job written that is not as its service declares it, and gives up those that no service declares."""
-        seen, known = self._swarms[swarm_id], await self._known(swarm_id)
+        seen, known = self._swarms[swarm_id], await self._jobs(swarm_id)
         seen.read = {service.id: found for service in services if (found := seen.read.get(service.id)) is not None}
         declared: set[str] = set()
         for service in services:
@@ -163,6 +204,7 @@ class LabelSource:
         seen.latest = max(seen.latest, *(service.version for service in services), 0)
         names = {service.name: service for service in services}
         ids = {service.id: service for service in services}
+        seen.reported = {key: own for key, own in seen.reported.items() if key[0] in declared}
         orphans = [job for job in known.values() if job.id not in declared and job.is_declared]
         seen.missing = {job.id: seen.missing[job.id] for job in orphans if job.id in seen.missing}
         for job in orphans:
@@ -179,15 +221,15 @@ class LabelSource:
         """Leaves the jobs of a service as they are, with the fault that its labels cannot be read. Their ids."""
         own = {job.id for job in known.values() if job.source is not None and job.source.service == service.name}
         for job_id in own or {declared_id(swarm_id, service.name, "")}:
-            await self._declared.report(service, job_id, [UNREADABLE], refused=True)
+            await self._report(swarm_id, service, job_id, known.get(job_id), [UNREADABLE], refused=True)
         return own
 
-    async def _known(self, swarm_id: str) -> dict[str, Job]:
-        """The jobs of this swarm's services that the store has, by id."""
+    async def _jobs(self, swarm_id: str | None = None) -> dict[str, Job]:
+        """The jobs of this swarm's services, or of all, that the store has, by id."""
         found: dict[str, Job] = {}
         after = ""
         while page := await self._store.jobs_of_services(PAGE, after):
-            found |= {job.id: job for job in page if job.source is not None and job.source.swarm_id == swarm_id}
+            found |= {job.id: job for job in page if job.source is not None and swarm_id in (None, job.source.swarm_id)}
             after = page[-1].id
         return found
 
@@ -204,7 +246,7 @@ class LabelSource:
             return
         faults = one.faults or self._pool_faults(service, swarm_id)
         if one.remarks:
-            await self._declared.report(service, job_id, one.remarks, refused=False)
+            await self._report(swarm_id, service, job_id, job, one.remarks, refused=False)
         try:
             if not faults:
                 await self._declared.declare(service, one, job_id, source)
@@ -215,7 +257,18 @@ class LabelSource:
             faults = error.faults
         except FastlaneError as error:
             faults = [Fault("", str(error))]
-        await self._declared.report(service, job_id, faults, refused=True)
+        await self._report(swarm_id, service, job_id, job, faults, refused=True)
+
+    async def _report(
+        self, swarm_id: str, service: LabelledService, job_id: str, job: Job | None, faults: Sequence[Fault], *, refused: bool
+    ) -> None:
+        """Has the faults of a job's labels recorded, unless they were, and stand in the job."""
+        reported, own = self._swarms[swarm_id].reported, (service.version, tuple(faults))
+        is_shown = not refused or job is None or job.source is None or job.source.fault is not None
+        if is_shown and reported.get((job_id, refused)) == own:
+            return
+        await self._declared.report(service, job_id, faults, refused=refused)
+        reported[job_id, refused] = own
 
     def _follows(self, job: Job, service: LabelledService, one: DeclaredJob, source: JobSource) -> bool:
         """Whether the job is as its service declares it."""
@@ -240,3 +293,10 @@ class LabelSource:
             return
         await self._declared.give_up(job, f"the service {source.service} is gone", max(source.version, seen.latest) + 1)
         del seen.missing[job.id]
+
+
+def _can_look(report: Report, swarm_id: str) -> bool:
+    """Whether a worker says that it can look at the services of a swarm."""
+    if not report.reads_labels or swarm_id in report.labels_unread:
+        return False
+    return any(view.usable and view.swarm_id == swarm_id for view in report.hosts)

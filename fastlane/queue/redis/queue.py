@@ -209,9 +209,9 @@ def _report(values: Mapping[str, Any], hosts: Sequence[HostView]) -> Report:
     )
     pools = values.get("pools")
     rules = None if pools is None else tuple(map(tuple, pools))
-    more = {name: values.get(name) for name in ("clock_skew", "room", "pools_digest", "version")}
-    reads = bool(values.get("reads_labels"))
-    return Report(values["worker"], values["started_at"], tuple(hosts), notes, pools=rules, reads_labels=reads, **more)
+    more: dict[str, Any] = {name: values.get(name) for name in ("clock_skew", "room", "pools_digest", "version")}
+    labels: dict[str, Any] = {"reads_labels": bool(values.get("reads_labels")), "labels_unread": tuple(values.get("labels_unread", ()))}
+    return Report(values["worker"], values["started_at"], tuple(hosts), notes, pools=rules, **labels, **more)
 
 
 def _host(values: Mapping[str, Any]) -> HostView:

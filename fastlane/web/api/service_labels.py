@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlane.errors import Fault, Invalid, known_names, quoted
-from fastlane.models.job_source import STACK, DeclaredJob, LabelledService
+from fastlane.models.job_source import CRONJOB, PREFIX, STACK, DeclaredJob, LabelledService
 from fastlane.models.schedule import Overlap
 from fastlane.web.api.container import OLD_HOSTS
 from fastlane.web.api.job import JOB_BODY, STARTS
@@ -21,11 +21,7 @@ from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.http.strict_json import read_value
 
-PREFIX = "fastlane."
 SUFFIXED = f"{PREFIX}job."
-CRONJOB = "swarm.cronjob."
-OWN = f"{PREFIX}installation"
-"""The label of the services that are executions."""
 GIVEN = frozenset({"image", "service"})
 """What a label cannot say: the job runs as its service's container."""
 ONCE = frozenset({"startIn"})
@@ -87,15 +83,9 @@ class Given:
         return self.labels[max(known, key=len)] if known else self.prefix + ".".join(map(label_of, path.split(".")))
 
 
-def declares(service: LabelledService) -> bool:
-    """Whether a service has labels of this kind, right or wrong."""
-    labels = service.labels
-    return OWN not in labels and any(name.startswith((PREFIX, CRONJOB)) for name in labels)
-
-
 def read_labels_of(service: LabelledService, now: int, rules: JobRules) -> tuple[DeclaredJob, ...]:
     """The jobs that a service declares; one with faults has neither spec nor schedule. ``now`` in milliseconds."""
-    if not declares(service):
+    if not service.declares:
         return ()
     groups: dict[str, Given] = {}
     for label in sorted(service.labels):
@@ -271,4 +261,4 @@ def _join(given: Given, cronjob: Given) -> None:
 
 def label_reader(rules_of: Callable[[str], JobRules]) -> Callable[[LabelledService, int], Sequence[DeclaredJob]]:
     """Returns what reads the labels of a service, by the rules for the jobs of its task."""
-    return lambda service, now: read_labels_of(service, now, rules_of(service.task_id)) if declares(service) else ()
+    return lambda service, now: read_labels_of(service, now, rules_of(service.task_id)) if service.declares else ()

@@ -11,7 +11,7 @@ from fastlane.models.notify import NotificationTrigger
 from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.web.api.job import FIELDS, JOB_BODY
 from fastlane.web.api.job_body import JobRules
-from fastlane.web.api.service_labels import NOT_LABELS, declares, label_of, read_labels_of
+from fastlane.web.api.service_labels import NOT_LABELS, label_of, read_labels_of
 
 RULES = JobRules(hard_retries=10, hard_timeout=1800, notify_allow=("*",))
 NOON = 1_800_000_000_000
@@ -165,7 +165,7 @@ def test_all_faults_are_told_at_once_and_other_jobs_of_the_service_are_read() ->
 def test_services_without_such_labels_and_executions_declare_nothing() -> None:
     assert read(owner="ann") == ()
     execution = LabelledService("id", "fastlane-1", 7, {"fastlane.installation": "fastlane", "fastlane.job": "x"})
-    assert not declares(execution)
+    assert not execution.declares
     assert read_labels_of(execution, NOON, RULES) == ()
 
 

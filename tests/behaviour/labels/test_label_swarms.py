@@ -1,0 +1,154 @@
+"""Jobs that labels declare, with several swarms and several workers: where they run, who looks, and what a swarm that is gone leaves."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fastlane.errors import HostDown
+from fastlane.executors.port import ServiceTemplate
+from fastlane.models.host import EngineIdentity, HostView
+from fastlane.models.job import ServiceVersion
+from fastlane.models.job_source import declared_id
+from fastlane.models.pool import Pool
+from fastlane.models.status import Status
+from fastlane.queue.port import Report
+from tests.behaviour.labels.test_label_jobs import MINUTE, NIGHTLY, STACK, Swarm
+from tests.support.fastlane import HOST, Fastlane
+from tests.support.intercept import Call, Intercepted, failing, intercept, keeping
+from tests.support.redis import RealRedis
+
+OTHER = "10.0.0.8:2375"
+MANUAL = {**STACK, "fastlane.manual": "true"}
+
+
+@pytest.fixture
+async def swarm(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Swarm]:
+    """The swarms of two hosts, in one pool."""
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("default", "", (HOST, OTHER), services=("shop_*",)),)) as server:
+        yield Swarm(server)
+
+
+async def test_a_job_runs_in_the_swarm_whose_service_declares_it(swarm: Swarm) -> None:
+    server, hosts = swarm.server, (HOST, OTHER)
+    service = swarm.deploy(MANUAL)
+    swarm.executor.labelled_services[OTHER][service.name] = service
+    for version, host in enumerate(hosts):
+        swarm.executor.deployed[host] = {"shop_web": ServiceTemplate(ServiceVersion("id", version), "shop:1", {})}
+    await swarm.look()
+    await server.hire()
+    for host in hosts:
+        job_id = declared_id(f"swarm of {host}", "shop_web", "")
+        made = (await server.post(f"/tasks/shop/jobs/{job_id}/run")).json
+
+        async def ended(id: str = made["executionId"]) -> object:
+            execution = await server.store.execution(id)
+            return execution if execution is not None and execution.status.final else None
+
+        execution = await server.until(ended, f"the end of the run on {host}")
+        assert (execution.status, execution.host) == (Status.DONE, host)
+
+
+async def test_a_change_of_a_service_without_labels_of_jobs_has_nothing_compared(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    calls: list[Call] = []
+    source = swarm.another(Intercepted(swarm.server.store, keeping(calls)))
+    await source.look()
+    calls.clear()
+    for name, labels in (("shop_db", STACK), ("fastlane-1", {"fastlane.installation": "x", "fastlane.job": "y"}), ("shop_db", STACK)):
+        swarm.deploy(labels, name)
+        await source.look()
+    assert calls == []
+    swarm.deploy(STACK)
+    await source.look()
+    assert (await swarm.job()).stopped
+
+
+async def test_a_worker_that_can_reach_a_swarm_looks_at_it_whatever_its_id(swarm: Swarm) -> None:
+    executor, reports = swarm.executor, swarm.server.queue.reports
+    here, there = executor.hosts()
+
+    async def another(*views: HostView, unread: tuple[str, ...] = ()) -> None:
+        """A worker with a lower id, that has these hosts."""
+        await reports.announce(Report("a", 1, views, reads_labels=True, labels_unread=unread), ttl=600_000)
+
+    async def is_there(host: str) -> bool:
+        return await swarm.server.store.job(declared_id(f"swarm of {host}", "shop_web", "")) is not None
+
+    executor.labelled_services[OTHER]["shop_web"] = swarm.deploy(NIGHTLY)
+    await another(here, there)
+    await swarm.look()
+    assert (await is_there(HOST), await is_there(OTHER)) == (False, False)
+    await another(here, replace(there, usable=False))
+    await swarm.look()
+    assert (await is_there(HOST), await is_there(OTHER)) == (False, True)
+    await another(here, unread=(f"swarm of {HOST}",))
+    await swarm.look()
+    assert await is_there(HOST)
+
+
+async def test_a_worker_that_cannot_list_services_reports_it_until_it_can(swarm: Swarm) -> None:
+    intercept(swarm.executor, "labelled", failing(HostDown("no answer"), times=2))
+    swarm.executor.down(OTHER)
+    await swarm.look()
+    assert swarm.source.unread() == ()
+    await swarm.look(after=15_000)
+    assert swarm.source.unread() == (f"swarm of {HOST}",)
+    swarm.deploy(NIGHTLY)
+    await swarm.server.queue.reports.announce(Report("z", 1, tuple(swarm.executor.hosts()), reads_labels=True), ttl=600_000)
+    await swarm.look(after=5_000)
+    assert swarm.source.unread() == ()
+
+
+async def test_the_jobs_of_a_swarm_that_is_gone_are_given_up_once_every_host_is_known(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    old = await swarm.job()
+    swarm.executor.engines = {HOST: EngineIdentity("engine", "a new swarm")}
+    swarm.executor.down(OTHER)
+    for _ in range(3):
+        await swarm.look(after=MINUTE)
+    assert await swarm.job() == old
+    swarm.executor.up(OTHER)
+    reports, away = swarm.server.queue.reports, replace(swarm.executor.hosts()[0], swarm_id=f"swarm of {HOST}")
+    await reports.announce(Report("z", 1, (away,)), ttl=600_000)  # a worker that knows a host of the old swarm
+    for _ in range(3):
+        await swarm.look(after=MINUTE)
+    assert await swarm.job() == old
+    await reports.announce(Report("z", 1, ()), ttl=0)
+    await swarm.look(after=MINUTE)
+    assert not (await swarm.job()).stopped
+    await swarm.look(after=MINUTE)
+    assert (await swarm.job()).stopped
+    assert "the swarm of the service shop_web is gone" in (await swarm.shown())["source"]["gone"]
+    assert await swarm.server.store.job(declared_id("a new swarm", "shop_web", "")) is not None
+
+
+async def test_a_stopped_job_can_be_deleted_while_no_worker_reads_labels(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    path, reports = f"/tasks/shop/jobs/{(await swarm.job()).id}", swarm.server.queue.reports
+    assert (await swarm.server.ask("DELETE", path)).status == 409
+    assert await swarm.act("stop") == 200
+    await reports.announce(Report("a", 1, (), reads_labels=True), ttl=600_000)
+    assert (await swarm.server.ask("DELETE", path)).status == 409
+    await reports.announce(Report("a", 1, ()), ttl=0)
+    assert (await swarm.server.ask("DELETE", path)).status == 200
+
+
+async def test_a_fault_is_recorded_once_for_each_version_of_the_labels(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    calls: list[Call] = []
+    source = swarm.another(Intercepted(swarm.server.store, keeping(calls)))
+    wrong = {**NIGHTLY, "fastlane.retries": "many", "fastlane.job.weekly.cron": "8 days"}
+    for _ in range(2):
+        swarm.deploy(wrong)
+        calls.clear()
+        await source.look()
+        assert [call.verb for call in calls if call.verb != "jobs_of_services"]
+        calls.clear()
+        swarm.clock.now_at += 2 * MINUTE
+        await source.look()
+        assert {call.verb for call in calls} == {"jobs_of_services"}
