@@ -33,6 +33,9 @@ LOOK_EVERY = 5.0
 """Seconds between two looks at the services."""
 PAUSE = 0.5
 """Seconds between two looks at least: a stack that is deployed changes many services at once."""
+LONGEST_PAUSE, FOLLOWED = 60.0, 30_000
+"""Seconds between two tries to follow a manager's events at most, doubled after each fault; and milliseconds after which a stream that
+ends was no fault of that kind."""
 COMPARE_EVERY = 60_000
 """Milliseconds after which the services are compared with the store even when no list changed: a job may have been lost there, or a pool
 may allow now what it refused."""
@@ -93,6 +96,7 @@ class LabelSource:
         self._read = read
         self._gone_after = gone_after
         self._swarms: dict[str, SeenSwarm] = {}
+        self._chosen: frozenset[str] = frozenset()
         self._strays: dict[str, int] = {}
         self._strays_at: int | None = None
         self._wake = asyncio.Event()
@@ -100,31 +104,44 @@ class LabelSource:
 
     async def run(self) -> None:
         """Looks again and again. A fault is logged, and the next look goes on."""
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._look_again())
-            loops.create_task(self._follow_events())
-
-    async def _follow_events(self) -> None:
-        """Hastens the next look when a manager tells that a service has changed. A manager of each swarm is followed, for a minute."""
-        while True:
-            hosts = {view.swarm_id: view.name for view in self._executor.hosts() if view.usable and view.swarm_id is not None}
-            watches = (self._executor.watch_services(host, self._wake.set) for host in hosts.values())
-            found = await asyncio.gather(*watches, return_exceptions=True)
-            if not hosts or any(isinstance(fault, Exception) for fault in found):
+        async with asyncio.TaskGroup() as streams:
+            followed: dict[str, asyncio.Task[None]] = {}
+            while True:
+                self._wake.clear()
+                try:
+                    await self.look()
+                except TransientError as error:
+                    log.warning("labels.waiting", error=str(error))
+                except Exception:
+                    log.exception("labels.failed")
+                    end_if_cancelled()
+                for swarm_id in followed.keys() - self._chosen:
+                    followed.pop(swarm_id).cancel()
+                for swarm_id in self._chosen - followed.keys():
+                    followed[swarm_id] = streams.create_task(self._follow(swarm_id))
                 await self._clock.sleep(PAUSE)
+                await first_of(self._clock, LOOK_EVERY, self._wake)
 
-    async def _look_again(self) -> None:
+    async def _follow(self, swarm_id: str) -> None:
+        """Hastens the next look when a manager of this swarm tells that a service has changed. Pauses longer after each fault in a row."""
+        pause = PAUSE
         while True:
-            self._wake.clear()
+            began = self._clock.now()
+            host = next((view.name for view in self._executor.hosts() if view.usable and view.swarm_id == swarm_id), None)
             try:
-                await self.look()
-            except TransientError as error:
-                log.warning("labels.waiting", error=str(error))
+                if host is not None:
+                    await self._executor.watch_services(host, self._wake.set)
+                    pause = PAUSE
+                    continue
+            except (TransientError, OrderRefused) as error:
+                pause = PAUSE if self._clock.now() - began >= FOLLOWED else pause
+                if pause == PAUSE:  # the first of several
+                    log.warning("labels.not_followed", swarm=swarm_id, host=host, error=str(error))
             except Exception:
-                log.exception("labels.failed")
+                log.exception("labels.follow_failed", swarm=swarm_id, host=host)
                 end_if_cancelled()
-            await self._clock.sleep(PAUSE)
-            await first_of(self._clock, LOOK_EVERY, self._wake)
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     def unread(self) -> tuple[str, ...]:
         """The swarms whose services this worker cannot list, though it can use a host."""
@@ -144,8 +161,9 @@ class LabelSource:
                 managers.setdefault(view.swarm_id, []).append(view)
         self._swarms = {id: self._swarms.get(id) or SeenSwarm() for id in managers}
         reports = await self._reports.current()
+        self._chosen = frozenset(swarm_id for swarm_id in managers if self._is_chosen(swarm_id, reports))
         for swarm_id, views in managers.items():
-            if not self._is_chosen(swarm_id, reports) and self._swarms[swarm_id].failing_since is None:
+            if swarm_id not in self._chosen and self._swarms[swarm_id].failing_since is None:
                 continue
             try:
                 await self._look_at(swarm_id, [view.name for view in views])

@@ -1,12 +1,13 @@
 """Jobs that labels declare, with several swarms and several workers: where they run, who looks, and what a swarm that is gone leaves."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fastlane.errors import HostDown
+from fastlane.errors import HostDown, OrderRefused
 from fastlane.executors.port import ServiceTemplate
 from fastlane.models.host import EngineIdentity, HostView
 from fastlane.models.job import ServiceVersion
@@ -15,6 +16,7 @@ from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.port import Report
 from tests.behaviour.labels.test_label_jobs import MINUTE, NIGHTLY, STACK, Swarm
+from tests.support.clock import FakeClock
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted, failing, intercept, keeping
 from tests.support.redis import RealRedis
@@ -152,3 +154,30 @@ async def test_a_fault_is_recorded_once_for_each_version_of_the_labels(swarm: Sw
         swarm.clock.now_at += 2 * MINUTE
         await source.look()
         assert {call.verb for call in calls} == {"jobs_of_services"}
+
+
+async def test_events_that_a_manager_refuses_are_asked_for_less_and_less_and_by_the_chosen_worker_only(swarm: Swarm) -> None:
+    tries: list[str] = []
+    reports, hosts = swarm.server.queue.reports, tuple(swarm.executor.hosts())
+
+    async def refused(call: Call) -> None:
+        tries.append(call.arguments[0])
+        raise OrderRefused("a proxy lets no events through")
+
+    async def both_sleep() -> bool:
+        return clock.sleeping >= 2
+
+    intercept(swarm.executor, "watch_services", refused)
+    await reports.announce(Report("a", 1, hosts[:1], reads_labels=True), ttl=600_000)
+    clock = FakeClock()
+    swarm.clock, end = clock, clock.now() + 5 * MINUTE
+    running = asyncio.create_task(swarm.another().run())
+    try:
+        while clock.now() < end:
+            await swarm.server.until(both_sleep, "the pauses of the looks and of the events")
+            clock.step()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert 8 < len(tries) < 15
+    assert set(tries) == {OTHER}
