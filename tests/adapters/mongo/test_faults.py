@@ -24,6 +24,7 @@ from tests.support.waiting import PATIENCE, until
 SECRET = "s3cr3t-pa55word"
 REFUSED_AFTER = 4.0
 QUICK = ("not primary", "no majority in time")
+QUICK_IN_A_WALK = ("connection closed", "cursor gone")
 COMMANDS = ("insert", "update", "find")
 FAULTS: dict[str, dict[str, Any]] = {
     "not primary": {"errorCode": 10107},
@@ -96,15 +97,18 @@ async def test_a_frozen_server_is_store_down_in_time_and_loses_nothing(own_mongo
         assert [await store.job(one[0].id) for one in (made, late)] == [made[0], late[0]]
 
 
-async def test_a_server_that_freezes_during_a_walk_is_store_down_in_time(own_mongo: RealMongo) -> None:
-    db = Database(read_url(own_mongo.url("test")), deadline=1.0)
+async def test_a_server_that_freezes_during_a_walk_is_store_down_in_time(own_mongo: RealMongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver may give a call more time than its caller has. Its thread still reads from the walk's cursor then."""
+    db = Database(read_url(own_mongo.url("test")), deadline=2 * PATIENCE)
     db.open()
     await make_rows(db)
-    began = time.monotonic()
-    with pytest.raises(StoreDown):
-        await db.call(lambda: walked(db, {}, own_mongo.pause))
-    assert time.monotonic() - began < 1.0 + 10
-    own_mongo.go_on()
+    for in_time in (database.IN_TIME, 2 * PATIENCE):
+        monkeypatch.setattr(database, "IN_TIME", in_time)
+        began = time.monotonic()
+        with pytest.raises(StoreDown):
+            await db.call(lambda: walked(db, {}, own_mongo.pause), 1.0)
+        assert time.monotonic() - began < PATIENCE
+        own_mongo.go_on()
     await db.close()
 
 
@@ -197,7 +201,9 @@ async def own_db(own_mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 
 @pytest.mark.parametrize("part", [{}, {"skip": 3}, {"skip": 3, "limit": ROWS - 10}, {"limit": database.BATCH}, {"limit": 6, "batch": 6}])
-@pytest.mark.parametrize("fault", ["connection closed", *(pytest.param(fault, marks=pytest.mark.thorough) for fault in WALK_FAULTS)])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=() if fault in QUICK_IN_A_WALK else pytest.mark.thorough) for fault in WALK_FAULTS]
+)
 async def test_a_walk_continues_behind_its_last_row_after_a_passing_fault(
     mongo_server: RealMongo, own_db: Database, fault: str, part: dict[str, int]
 ) -> None:

@@ -136,6 +136,31 @@ async def test_a_dispatch_takes_four_round_trips_and_an_end_three(mongo_url: str
         await store.close()
 
 
+async def test_an_enqueue_a_claim_and_an_end_are_answered_before_the_intent_is_taken_off(
+    stores: tuple[MongoStore, MongoStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for that, however long it takes: here it waits for the answers."""
+    clear, answered, came_first = commits.clear, asyncio.Event(), list[bool]()
+
+    async def wait(db: Database, row: Any, seal: str | None) -> None:
+        came_first.append(False)
+        await answered.wait()  # at most as long as the store's deadline
+        came_first[-1] = True
+        await clear(db, row, seal)
+
+    monkeypatch.setattr(commits, "clear", wait)
+    monkeypatch.setattr(commits, "PATIENCE", 2 * PATIENCE)
+    store = stores[0]
+    job, tick, execution = new("t")
+    await store.create(job, tick, execution)
+    claimed = await store.claim(execution.id, lambda row: transitions.claim(row, host="h", pool="p", now=1))
+    assert claimed is not None
+    assert await store.change(transitions.give_up(claimed.execution, Ending(Status.FAILED, 2)))
+    answered.set()
+    await store._rows.finisher.close()
+    assert came_first == [True]
+
+
 @pytest.fixture
 async def held(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
     """Until this is set, no intent is taken off its job by the process that made the commit."""
