@@ -284,7 +284,7 @@ class FoundTasks(TaskList):
 @dataclass(frozen=True, slots=True)
 class FailedJobs:
     """``PagedRows`` of jobs that failed, which are found along an index of failures, in nothing but that. ``filter``: the failures,
-    of which the newest are looked at; ``of_tasks``: which of those are wanted."""
+    of which the newest are looked at; ``of_tasks``: which tasks are wanted."""
 
     db: Database
     filter: Filter

@@ -261,7 +261,7 @@ class SqliteFailures:
 
     @property
     def _newest(self) -> str:
-        """The failures that are wanted, among the newest of all tasks: those of a task with few are not looked for among all others."""
+        """The wanted failures among the newest of all tasks: a task with few of them costs no walk along all others."""
         newest = f"""SELECT job_id, finished_at, task_id FROM executions INDEXED BY {_FAILED}
             WHERE {records.FAILED.sql} AND finished_at >= :since ORDER BY finished_at DESC, id DESC LIMIT :most"""
         return f"SELECT * FROM ({newest}) AS found WHERE task_id {IS_SEEN}" if self._of_tasks else newest
