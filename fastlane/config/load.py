@@ -29,10 +29,10 @@ from fastlane.models.schedule import show_duration
 FILE_NAME = "fastlane.toml"
 NOT_SETTINGS = re.compile(
     r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID|ATTEMPT|SCHEDULED_FOR)$|SERVICE_|PORT_[0-9]"
-    r"|(URL|TOKEN|TOKEN_FILE|USER|PASSWORD|CA_FILE|CONTEXT)$)"
+    r"|(URL|TOKEN|TOKEN_FILE|USER|PASSWORD|CA_FILE|CONTEXT)$|STACK$)"
 )
-"""Variables with our prefix that are not settings: for tests, in every container, for the commands that find a server, and what Kubernetes
-sets for a service named ``fastlane``."""
+"""Variables with our prefix that are not settings: for tests, in every container, for the commands that find a server, the stack's name for
+``stack/deploy``, and what Kubernetes sets for a service named ``fastlane``."""
 
 ACCESS = tuple(setting for setting in SETTINGS if setting.name in ("users", "tokens"))
 LOOPBACK = "127.0.0.1"

@@ -283,7 +283,7 @@ class ExecutionStore(Protocol):
 
     async def list_failures(self, wanted: WantedFailures, window: Window) -> Page[FailedJob]:
         """The jobs that failed, each with its last failure, the last end first. Looks at an index of failures, at the newest
-        ``pages.MOST_FAILURES`` of the wanted ones."""
+        ``pages.MOST_FAILURES`` since then, of all tasks, so that a task with few of them costs no more."""
 
 
 class LogStore(Protocol):

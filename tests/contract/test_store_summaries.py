@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from fastlane.models import transitions
 from fastlane.models.job import Execution, FailedJob, Job, TaskSummary
 from fastlane.models.paging import WantedFailures, Window
@@ -61,6 +63,20 @@ async def test_a_list_of_failures_looks_at_a_bounded_number_of_them(store: Store
     await failed(store, young, 2_000, 2_001, 2_002, 2_003)
     page = await store.list_failures(WantedFailures(), WIDE)
     assert (page.total, [(row.last.job_id, row.failures) for row in page.rows]) == (1, [(young.id, 3)])
+
+
+@pytest.mark.parametrize("wanted", [WantedFailures("quiet"), WantedFailures(visible="quiet")], ids=["of a task", "of visible tasks"])
+async def test_a_list_of_a_task_s_failures_looks_at_no_more_of_them(store: Store, monkeypatch, wanted: WantedFailures) -> None:
+    """A task that has none would otherwise cost a walk along the failures of all others."""
+    for module in ("sqlite", "mongo"):
+        monkeypatch.setattr(f"fastlane.storage.{module}.lists.MOST_FAILURES", 3)
+    quiet, noisy = new_job("quiet"), new_job("noisy")
+    for job in (quiet, noisy):
+        await store.create(job, None, None)
+    await failed(store, quiet, 1_000, 2_002)
+    await failed(store, noisy, 2_000, 2_001, 2_003)
+    page = await store.list_failures(wanted, WIDE)
+    assert (page.total, [(row.last.job_id, row.failures) for row in page.rows]) == (1, [(quiet.id, 1)])
 
 
 async def test_a_job_that_was_deleted_is_not_listed_with_its_failures(store: Store) -> None:

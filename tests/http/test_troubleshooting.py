@@ -31,6 +31,7 @@ ELSEWHERE = {
     "truncated: true": "integration/test_logs_large.py",
     "0/1": "integration/test_stack_one_node.py",
     "no suitable node (scheduling constraints not satisfied": "integration/test_stack_one_node.py",
+    "only updates to Labels are allowed": "integration/test_swarm_facts.py",
     "secret not found": "integration/test_stack_one_node.py",
     "No such image": "integration/test_swarm_facts.py",
     "rollback_completed": "integration/test_stack.py",

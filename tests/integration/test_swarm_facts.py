@@ -1,9 +1,11 @@
 """What the Swarm adapter takes for granted of a real engine. When one of these fails on a new engine, the adapter rests on sand there."""
 
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from fastlane.executors.swarm import spec
 from fastlane.models.container import literal
 from tests.support import frames
 from tests.support.engine import IMAGE, connect, remove_all, update
+from tests.support.images import docker as run_docker
 from tests.support.waiting import wait_until
 
 PATIENCE = 30.0
@@ -233,6 +236,25 @@ def test_templates_are_expanded_in_the_environment_unless_escaped_and_nowhere_el
     )
     assert output(api, service).decode().splitlines() == ["1", text, text]
     assert api.inspect_service(service)["Spec"]["Labels"]["odd"] == "a\u202e✓{{.Node.ID}}"
+
+
+# stacks
+
+
+def test_a_config_of_a_stack_cannot_change_under_its_name(engine: str, tmp_path: Path) -> None:
+    name, file = f"facts-{uuid4().hex[:8]}", tmp_path / "stack.yml"
+    file.write_text(f'version: "3.8"\nconfigs: {{rules: {{name: {name}, file: ./rules.yaml}}}}\n')
+    command = ["stack", "deploy", "-c", str(file), name]
+    try:
+        for text in ("one", "one"):
+            (tmp_path / "rules.yaml").write_text(text)
+            run_docker(engine, *command)
+        (tmp_path / "rules.yaml").write_text("two")
+        changed = subprocess.run(["docker", "-H", engine, *command], capture_output=True, text=True, check=False, timeout=60)
+        assert changed.returncode != 0
+        assert "only updates to Labels are allowed" in changed.stderr
+    finally:
+        run_docker(engine, "stack", "rm", name)
 
 
 # images

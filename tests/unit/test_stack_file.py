@@ -222,6 +222,29 @@ def test_settings_have_a_name_of_their_own_whenever_they_differ(own: Path) -> No
     assert name() == first
 
 
+@pytest.mark.parametrize(
+    ("config", "stock", "own_file"),
+    [("alerts", "examples/monitoring/alerts.yaml", "local/alerts.yaml"), ("prometheus", "stack/prometheus.yml", "local/prometheus.yaml")],
+)
+def test_an_own_file_of_prometheus_has_a_name_of_its_own_whenever_it_differs(own: Path, config: str, stock: str, own_file: str) -> None:
+    def deployed() -> tuple[str, Path]:
+        found = merged(own)["configs"][config]
+        return found["name"], Path(found["file"])
+
+    def expected(file: Path) -> tuple[str, Path]:
+        return f"fastlane-{config}-{sha256(file.read_bytes()).hexdigest()[:8]}", file
+
+    (own / "local").mkdir()
+    (own / "local/monitoring.yml").symlink_to("../stack/monitoring.yml")
+    assert deployed() == expected(own / stock)
+    mine = own / own_file
+    for text in ("# mine\n", "# changed\n"):
+        mine.write_text((own / stock).read_text() + text)
+        assert deployed() == expected(mine)
+    mine.unlink()
+    assert deployed() == expected(own / stock)
+
+
 def test_one_node_has_its_own_settings_and_no_other_engines(own: Path) -> None:
     script = "\n".join(command for command in commands_in(section(INSTALL, "One node")) if not command.startswith("stack/deploy"))
     subprocess.run(["sh", "-euc", script], cwd=own, check=True, timeout=60)

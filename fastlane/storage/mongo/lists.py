@@ -119,7 +119,7 @@ class MongoListReader:
     async def failures(self, tasks: Sequence[str] | None, since: int) -> PagedRows[FailedJob]:
         of_tasks = {} if tasks is None else {"task_id": {"$in": list(tasks)}}
         ended = {"status": {"$in": sorted(FAILURES)}, "finished_at": {"$gte": max(1, since), "$lte": LAST}}
-        return FailedJobs(self._db, {**ended, **of_tasks})
+        return FailedJobs(self._db, ended, of_tasks)
 
     async def summaries(self, tasks: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
         """Each part is found in an index; of the latest executions, only those are read whole. (They are found in one step of each task:
@@ -283,10 +283,12 @@ class FoundTasks(TaskList):
 
 @dataclass(frozen=True, slots=True)
 class FailedJobs:
-    """``PagedRows`` of jobs that failed, which are found along an index of failures, in nothing but that. ``filter``: the failures."""
+    """``PagedRows`` of jobs that failed, which are found along an index of failures, in nothing but that. ``filter``: the failures,
+    of which the newest are looked at; ``of_tasks``: which tasks are wanted."""
 
     db: Database
     filter: Filter
+    of_tasks: Filter
 
     @property
     def forwards(self) -> bool:
@@ -297,7 +299,7 @@ class FailedJobs:
             rows = await self._group({"$group": {"_id": "$job_id"}}, {"$count": "jobs"})
             return int(rows[0]["jobs"]) if rows else 0
 
-        return await self.db.lengths.get(("failures", _digest(self.filter)), count, int)
+        return await self.db.lengths.get(("failures", _digest({**self.filter, **self.of_tasks})), count, int)
 
     async def after(self, key: Key, limit: int) -> Sequence[Any]:
         first, second = key
@@ -324,7 +326,7 @@ class FailedJobs:
 
     async def _group(self, *stages: Document) -> list[Document]:
         newest: list[Document] = [{"$match": self.filter}, {"$sort": {"finished_at": -1, "_id": -1}}, {"$limit": MOST_FAILURES}]
-        return await self.db.group(EXECUTIONS, [*newest, *stages], "executions_failed")
+        return await self.db.group(EXECUTIONS, [*newest, {"$match": self.of_tasks}, *stages], "executions_failed")
 
 
 _EACH = {"$sum": 1}

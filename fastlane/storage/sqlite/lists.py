@@ -261,10 +261,10 @@ class SqliteFailures:
 
     @property
     def _newest(self) -> str:
-        """The failures that are looked at."""
-        of_tasks = f" AND task_id {IS_SEEN}" if self._of_tasks else ""
-        return f"""SELECT job_id, finished_at FROM executions INDEXED BY {_FAILED}
-            WHERE {records.FAILED.sql} AND finished_at >= :since{of_tasks} ORDER BY finished_at DESC, id DESC LIMIT :most"""
+        """The wanted failures among the newest of all tasks: a task with few of them costs no walk along all others."""
+        newest = f"""SELECT job_id, finished_at, task_id FROM executions INDEXED BY {_FAILED}
+            WHERE {records.FAILED.sql} AND finished_at >= :since ORDER BY finished_at DESC, id DESC LIMIT :most"""
+        return f"SELECT * FROM ({newest}) AS found WHERE task_id {IS_SEEN}" if self._of_tasks else newest
 
     def _found(self, key: Key, stretch: Stretch) -> list[tuple[Any, ...]]:
         direction = "ASC" if stretch.backwards else "DESC"

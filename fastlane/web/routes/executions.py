@@ -60,7 +60,8 @@ FAILURE_FILTERS = {
 @route("GET", "/failures", "listFailures", FAILED_JOB_PAGE, query={**FAILURE_FILTERS, **pages()}, refusals=(404,))
 async def list_failures(handler: Handler) -> object:
     """Each job of which executions failed, timed out or expired, with the failure that ended last; the last end first. However often
-    a job fails, it is one row. The newest 100,000 failures are looked at."""
+    a job fails, it is one row. The newest 100,000 failures of all tasks are looked at, whichever task is asked for; older ones of a
+    task are in `GET /executions`."""
     url = ListUrl.of_query(f"{handler.base_url}/failures/", handler.query, visible=handler.visible_tasks)
     task_id, since, window = read_all(
         lambda: read_task(handler.query),

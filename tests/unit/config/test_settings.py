@@ -196,6 +196,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(monkeypatch):
         "FASTLANE_URL",
         "FASTLANE_TOKEN",
         "FASTLANE_CONTEXT",
+        "FASTLANE_STACK",
     ],
 )
 def test_variables_that_belong_to_others_are_left_alone(monkeypatch, name):
