@@ -18,7 +18,7 @@ STACK = "com.docker.stack.namespace"
 NO_STACK = "services"
 """The task of the jobs of services that belong to no stack."""
 PREFIX, CRONJOB = "fastlane.", "swarm.cronjob."
-"""How labels of jobs begin: our own, and those of swarm-cronjob."""
+"""How labels of jobs begin: our own, and the labels of swarm-cronjob."""
 OWN = f"{PREFIX}installation"
 """The label of the services that are executions."""
 _IDS = UUID("6d1fba62-7f0e-4b39-9a52-3c1f0c0a7e55")
