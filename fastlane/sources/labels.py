@@ -1,8 +1,9 @@
 """Follows the labels of the swarms' services: lists the services every few seconds, and has the jobs that they declare written.
 
 A list is only compared by ids and versions, unless something changed. It may be old (a manager that is cut off answers from what it last
-knew), so labels older than those in force change nothing, and a service counts as gone only when its id and its name are missing for a
-minute and a look-up by its id, at another manager where there is one, finds nothing.
+knew), so labels older than those in force change nothing, until two managers have shown them for a minute: the swarm was restored. A
+service counts as gone only when its id and its name are missing for a minute and a look-up by its id, at another manager where there is
+one, finds nothing.
 
 Of the workers that read labels, that can use a host of a swarm and could list its services lately, the one with the least id looks at
 that swarm. Two that do it at once do no harm.
@@ -11,7 +12,7 @@ that swarm. Two that do it at once do no harm.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -43,6 +44,10 @@ GONE_AFTER = 60_000
 """Milliseconds for which a service must be missing before it counts as gone."""
 UNREAD_AFTER = 15_000
 """Milliseconds for which a worker tries to list the services of a swarm until it reports that it cannot, so that another one does."""
+WENT_BACK = (
+    "these labels are older than those that the job follows: the swarm was restored from a backup, or this manager is cut off; "
+    "register a second manager of the swarm, and they count when both show them"
+)
 PAGE = 500
 OF_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a text of a label can raise that no reader has thought of."""
@@ -62,6 +67,10 @@ class SeenSwarm:
     compared_at: int | None = None
     failing_since: int | None = None
     """Since when this worker could not list its services (milliseconds)."""
+    older: dict[str, int] = field(default_factory=dict)
+    """Since when each job's service has been listed with a lower version than the job's (milliseconds), by job."""
+    elsewhere: dict[str, int] | None = None
+    """The versions of its services, by id, as another manager lists them; None: not asked in this comparison."""
     reported: dict[tuple[str, bool], tuple[int, Sequence[Fault]]] = field(default_factory=dict)
     """What was last reported of each job's labels, with their version, by its id and whether they were refused."""
     read: dict[str, tuple[int, Sequence[DeclaredJob]]] = field(default_factory=dict)
@@ -207,6 +216,7 @@ class LabelSource:
     async def _compare(self, swarm_id: str, hosts: Sequence[str], services: Sequence[LabelledService]) -> None:
         """Has each job written that is not as its service declares it, and gives up those that no service declares."""
         seen, known = self._swarms[swarm_id], await self._jobs(swarm_id)
+        seen.elsewhere, seen.older = None, {id: since for id, since in seen.older.items() if id in known}
         seen.read = {service.id: found for service in services if (found := seen.read.get(service.id)) is not None}
         declared: set[str] = set()
         for service in services:
@@ -215,7 +225,7 @@ class LabelSource:
                 for one in self._declared_by(service, seen):
                     job_id = declared_id(swarm_id, service.name, one.suffix)
                     declared.add(job_id)
-                    await self._take(swarm_id, service, one, job_id, known.get(job_id))
+                    await self._take(swarm_id, hosts, service, one, known.get(job_id))
             except OF_VALUES:  # the other services are read all the same
                 log.exception("labels.unreadable", service=service.name, swarm=swarm_id)
                 declared |= await self._leave(swarm_id, service, known)
@@ -231,9 +241,9 @@ class LabelSource:
             own = names.get(job.source.service) or ids.get(job.source.service_id)
             if own is None:
                 await self._miss(job, hosts, seen)
-            elif own.version > job.source.version:
+            elif own.version > job.source.version or await self._went_back(swarm_id, hosts, own, job):
                 why = f"the service {own.name} has no labels of this job any more"
-                await self._declared.give_up(job, why, own.version)
+                await self._declared.give_up(job, why, max(own.version, job.source.version + 1))
 
     async def _leave(self, swarm_id: str, service: LabelledService, known: Mapping[str, Job]) -> set[str]:
         """Leaves the jobs of a service as they are, with the fault that its labels cannot be read. Their ids."""
@@ -257,11 +267,22 @@ class LabelSource:
             known = seen.read[service.id] = (service.version, self._read(service, self._clock.now()))
         return known[1]
 
-    async def _take(self, swarm_id: str, service: LabelledService, one: DeclaredJob, job_id: str, job: Job | None) -> None:
+    async def _take(self, swarm_id: str, hosts: Sequence[str], service: LabelledService, one: DeclaredJob, job: Job | None) -> None:
         """Lets one job follow its service, unless these labels are older than those that it follows."""
-        source = source_of(service, swarm_id, one.suffix)
-        if job is not None and (is_old(job, service.version) or self._follows(job, service, one, source)):
-            return
+        source, job_id = source_of(service, swarm_id, one.suffix), declared_id(swarm_id, service.name, one.suffix)
+        if job is not None and job.source is not None and is_old(job, service.version):
+            source = replace(source, version=job.source.version)  # in a swarm that was restored the labels count, not their number
+            is_back = await self._went_back(swarm_id, hosts, service, job)
+            if self._follows(job, service, one, source):
+                return
+            if not is_back:
+                if self._is_overdue(self._swarms[swarm_id].older[job_id]) and len(hosts) == 1:
+                    await self._report(swarm_id, service, job_id, job, [Fault("", WENT_BACK)], refused=True)
+                return
+        elif job is not None:
+            self._swarms[swarm_id].older.pop(job_id, None)
+            if self._follows(job, service, one, source):
+                return
         faults = one.faults or self._pool_faults(service, swarm_id)
         if one.remarks:
             await self._report(swarm_id, service, job_id, job, one.remarks, refused=False)
@@ -287,6 +308,21 @@ class LabelSource:
             return
         await self._declared.report(service, job_id, faults, refused=refused)
         reported[job_id, refused] = own
+
+    def _is_overdue(self, since: int) -> bool:
+        return self._clock.now() - since >= self._gone_after
+
+    async def _went_back(self, swarm_id: str, hosts: Sequence[str], service: LabelledService, job: Job) -> bool:
+        """Whether a swarm was restored from a backup: a service has had a lower version than its job for as long as one must be missing,
+        and another manager lists that version, too. (A manager that is cut off lists old ones.)"""
+        seen = self._swarms[swarm_id]
+        if not is_old(job, service.version):
+            return False
+        if not self._is_overdue(seen.older.setdefault(job.id, self._clock.now())) or len(hosts) == 1:
+            return False
+        if seen.elsewhere is None:
+            seen.elsewhere = {one.id: one.version for one in await self._executor.labelled(hosts[-1])}
+        return seen.elsewhere.get(service.id) == service.version
 
     def _follows(self, job: Job, service: LabelledService, one: DeclaredJob, source: JobSource) -> bool:
         """Whether the job is as its service declares it."""

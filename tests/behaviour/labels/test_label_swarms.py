@@ -15,7 +15,7 @@ from fastlane.models.job_source import declared_id
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.port import Report
-from tests.behaviour.labels.test_label_jobs import MINUTE, NIGHTLY, STACK, Swarm
+from tests.behaviour.labels.test_label_jobs import MINUTE, NIGHTLY, STACK, SWARM, Swarm
 from tests.support.clock import FakeClock
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted, failing, intercept, keeping
@@ -181,3 +181,28 @@ async def test_events_that_a_manager_refuses_are_asked_for_less_and_less_and_by_
         await asyncio.gather(running, return_exceptions=True)
     assert 8 < len(tries) < 15
     assert set(tries) == {OTHER}
+
+
+async def test_labels_of_a_swarm_that_was_restored_count_when_two_managers_show_them_for_a_minute(swarm: Swarm) -> None:
+    later, executor = {**NIGHTLY, "fastlane.cron": "0 4 * * *"}, swarm.executor
+    executor.engines = {host: EngineIdentity(host, SWARM) for host in (HOST, OTHER)}
+    before = swarm.deploy(NIGHTLY)
+    await swarm.look()
+    follows = await swarm.job()
+    restored = replace(before, version=7, labels=later)
+    swarm.services["shop_web"], executor.labelled_services[OTHER]["shop_web"] = restored, before
+    for _ in range(3):
+        await swarm.look(after=MINUTE)
+    assert await swarm.job() == follows  # one manager is cut off
+    executor.down(OTHER)
+    await swarm.look(after=MINUTE)
+    assert "restored from a backup" in (await swarm.shown())["source"]["fault"]
+    executor.up(OTHER)
+    executor.labelled_services[OTHER]["shop_web"] = restored
+    await swarm.look(after=MINUTE)
+    shown = await swarm.shown()
+    assert (shown["schedule"]["cron"], shown["source"]["fault"]) == ("0 4 * * *", None)
+    for host in (HOST, OTHER):
+        executor.labelled_services[host]["shop_web"] = replace(restored, version=8, labels=STACK)
+    await swarm.look(after=MINUTE)
+    assert (await swarm.job()).stopped
