@@ -21,6 +21,8 @@ COLOURS = {
 }  # fmt: skip
 FIELD = re.compile(r"\{([A-Za-z][\w.]*)\}")
 LATE = "(late)"
+IN_FULL = re.compile(r"(?<=\d[dhm]) \d+[hms]\b|\.\d+(?=Z$)|(?<=\S) from \S+$")
+"""What a narrow terminal does without: the smaller part of a duration, the parts of a second, the address of a user."""
 GAP = "  "
 NARROWEST, SHORT_NAME, NARROWEST_NAME = 8, 24, 14
 """Cells of a terminal to which a column that yields may be cut; one with names, before others are left out; and one with names at last."""
@@ -138,7 +140,10 @@ def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: i
     """The lines of a table, heading first, none wider than ``width`` (cells of a terminal).
 
     A column that yields is cut, down to ``NARROWEST``, before one that yields less; where that does not suffice, names lose the end of a
-    long task, and the columns that yield most are left out. What does not yield stays whole."""
+    long task, and the columns that yield most are left out. What does not yield stays whole; where there is no room for what yields least
+    and not at all, its texts are put in short."""
+    if _least_width(columns, cells) > width:
+        cells = [[in_short(text) if _stays(column) else text for column, text in zip(columns, row, strict=True)] for row in cells]
     natural = [max(map(cell_width, (column.heading, *(row[number] for row in cells)))) for number, column in enumerate(columns)]
     widths = _fitted(columns, natural, width)
     lines = []
@@ -152,6 +157,28 @@ def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: i
             parts.append((click.style(shown, **style) if style else shown) + " " * (room - cell_width(shown)))
         lines.append(GAP.join(parts).rstrip())
     return lines
+
+
+def in_short(text: str) -> str:
+    """A time or a user without what a narrow terminal does without."""
+    return IN_FULL.sub("", text)
+
+
+def _stays(column: Column) -> bool:
+    """Whether other columns are left out before this one is cut, and it has no names."""
+    return column.yields <= 1 and not column.name
+
+
+def _least_width(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> int:
+    """The cells of a terminal that names and the columns that stay take at least."""
+    least = 0
+    for number, column in enumerate(columns):
+        natural = max(map(cell_width, (column.heading, *(row[number] for row in cells))))
+        if column.name:
+            least += len(GAP) + min(natural, NARROWEST_NAME)
+        elif _stays(column):
+            least += len(GAP) + natural
+    return least - len(GAP)
 
 
 def _style(column: Column, text: str, *, is_heading: bool) -> dict[str, Any]:

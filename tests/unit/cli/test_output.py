@@ -6,12 +6,12 @@ import pytest
 
 from fastlane.cli.client.commands.events import DELIVERIES, EVENTS
 from fastlane.cli.client.commands.hosts import HOSTS
-from fastlane.cli.client.commands.listings import EXECUTIONS, JOBS, POOLS, TASKS, TICKS, late_lines
-from fastlane.cli.client.output import cell_width, laid_out
+from fastlane.cli.client.commands.listings import EXECUTIONS, FAILURES, JOBS, POOLS, TASKS, TICKS, late_lines
+from fastlane.cli.client.output import cell_width, in_short, laid_out
 
 LAYOUTS = {
     "ps": EXECUTIONS, "jobs": JOBS, "ticks": TICKS, "tasks": TASKS, "pools": POOLS, "events": EVENTS, "deliveries": DELIVERIES,
-    "hosts": HOSTS,
+    "hosts": HOSTS, "failures": FAILURES,
 }  # fmt: skip
 USUAL = {
     "JOB": "nightly-backup/1a2b3c4d", "NAME": "nightly", "STATUS": "failed (137)", "SCHEDULE": "0 3 * * 1-5 Europe/Berlin",
@@ -25,11 +25,13 @@ USUAL = {
     "DELIVERY": "1a2b3c4d", "ATTEMPTS": "4", "RECEIVER": "https://hooks.example.com", "ERROR": "503 Service Unavailable",
     "EXPECTED": "every 1d 2h", "RECEIVERS": "fails 2, late 1, recovered 1",
     "POOLS": "default", "WEIGHT": "1", "FROM": "registered", "ID": "0f3ad6c5-2f5c-4a1e-8d0e-6c7a4b1e9f10",
+    "ENDED": "23h 59m ago", "TIMES": "12", "WHY": "the command ended with exit code 137", "STATUSES": "12 scheduled, 1 paused, 2 late",
 }  # fmt: skip
 KEPT = {
-    "ps": {"JOB", "STATUS", "DUE", "EXECUTION"}, "jobs": {"JOB", "STATUS", "NEXT"}, "ticks": {"DUE", "OUTCOME", "EXECUTION"},
-    "tasks": {"TASK", "CHANGED"}, "pools": {"POOL", "RUNNING", "STATE"}, "events": {"TIME", "EVENT"},
-    "deliveries": {"DELIVERY", "STATE", "LAST"}, "hosts": {"HOST", "STATE"},
+    "ps": {"JOB", "STATUS", "DUE", "EXECUTION"}, "jobs": {"JOB", "STATUS", "NEXT", "LAST"}, "ticks": {"DUE", "OUTCOME", "EXECUTION"},
+    "tasks": {"TASK", "CHANGED", "NEXT", "LAST"}, "pools": {"POOL", "RUNNING", "STATE"}, "events": {"TIME", "EVENT", "WHO"},
+    "deliveries": {"DELIVERY", "EVENT", "STATE", "LAST", "NEXT"}, "hosts": {"HOST", "STATE"},
+    "failures": {"JOB", "STATUS", "ENDED", "EXECUTION"},
 }  # fmt: skip
 """The status, the time and the id of each list."""
 
@@ -125,11 +127,35 @@ def cell(heading: str, changed: Mapping[str, str] | None = None) -> str:
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_status_time_and_id_are_whole_at_any_width(name, width):
-    heading, row = table(name, width)
-    assert max(map(cell_width, (heading, row))) <= width
-    for kept in KEPT[name]:
-        assert kept in heading.split()
-        assert (USUAL[kept][-9:] if kept == "JOB" else USUAL[kept]) in row, (kept, row)
+    """Also beside a long name of a task. On 60 columns a time may lose its smaller part, and a user the address."""
+    long = {"TASK": "backup-of-all-the-databases-of-the-north", "JOB": "backup-of-all-the-databases-of-the-north/1a2b3c4d"}
+    own = {"LAST": "23h 59m ago"} if name == "deliveries" else {}
+    for names in ({}, long, long | {"ABOUT": long["JOB"]}):
+        heading, row = table(name, width, **own, **names)
+        assert max(map(cell_width, (heading, row))) <= width
+        for kept in KEPT[name]:
+            text = cell(kept, own | names)
+            assert kept in heading.split()
+            if kept == "JOB" or kept in names:
+                assert text[:4] in row
+                assert kept != "JOB" or text[-9:] in row
+            else:
+                assert text in row or (width == 60 and in_short(text) in row), (kept, row)
+
+
+def test_what_stays_is_put_in_short_where_it_has_no_room_and_not_before():
+    assert [in_short(text) for text in ("in 23h 59m", "failed (137) 2d 3h ago", "now", "5s ago", "anna from 10.0.0.1")] == [
+        "in 23h", "failed (137) 2d ago", "now", "5s ago", "anna",
+    ]  # fmt: skip
+    assert in_short("2026-11-30T03:00:00.000Z") == "2026-11-30T03:00:00Z"
+    assert USUAL["LAST"] in table("tasks", 80)[1]
+    assert "failed (137) 23h ago" in table("tasks", 60)[1]
+
+
+def test_the_name_of_a_job_is_cut_before_why_it_failed():
+    row = table("failures", 120, NAME="every night at three, of all databases")[1]
+    assert USUAL["WHY"] in row
+    assert "every night…" in row
 
 
 def test_the_command_is_cut_first_and_what_it_leaves_is_not():

@@ -54,7 +54,7 @@ EVENTS = ListLayout(
         Column("WAS", lambda row: relative(row["time"]), yields=10),
         Column("EVENT", lambda row: row["kind"]),
         Column("ABOUT", _what, yields=2, name=True),
-        Column("WHO", _who, yields=4),
+        Column("WHO", _who, yields=1),
         Column("DETAIL", _detail, yields=9),
     ),
     lambda row: str(row["id"]),
@@ -63,11 +63,11 @@ EVENTS = ListLayout(
 DELIVERIES = ListLayout(
     (
         Column("DELIVERY", lambda row: row["id"][-SHORT:]),
-        Column("EVENT", lambda row: row["event"], yields=6),
+        Column("EVENT", lambda row: row["event"], yields=1),
         Column("STATE", lambda row: row["state"], status=True),
         Column("ATTEMPTS", lambda row: row["attemptsMade"], yields=7),
         Column("LAST", lambda row: relative(row["attempts"][-1]["at"]) if row["attempts"] else ""),
-        Column("NEXT", lambda row: relative(row["nextAttemptAt"]), yields=5),
+        Column("NEXT", lambda row: relative(row["nextAttemptAt"])),
         Column("RECEIVER", lambda row: f"{row.get('receiver', '')}{' (paused)' if row['receiverPaused'] else ''}", yields=2),
         Column("ERROR", lambda row: (row["attempts"][-1]["error"] or "") if row["attempts"] else "", yields=8),
     ),
