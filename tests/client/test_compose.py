@@ -226,11 +226,28 @@ async def test_all_that_a_swarm_cannot_do_is_named_with_its_line_and_nothing_is_
         ("x-fastlane: {service: shop_web, container: {user: app}, labels: {a: b}}",
          {"service": "shop_web", "container": {"user": "app"}, "labels": {"a": "b"}}),
         ("privileged: false, cap_add: [], healthcheck: {disable: true}, restart: 'no'", {}),
+        ("init: '${INIT:-false}', read_only: 'false', tty: '${TTY:-False}'", {"container": {"init": False}}),
+        ("env_file: [{path: none.env, required: '${R:-false}'}]", {"envs": {}}),
+        (
+            "volumes: [{type: volume, source: filled, target: /f, read_only: '${RO:-true}'}, 'outside:/o', 'inside:/i'], networks: [vars]",
+            {
+                "container": {
+                    "mounts": [
+                        {"type": "volume", "source": "two", "target": "/f", "readOnly": True},
+                        {"type": "volume", "source": "outside", "target": "/o", "readOnly": False},
+                        {"type": "volume", "source": "shop_inside", "target": "/i", "readOnly": False},
+                    ],
+                    "networks": ["net-2"],
+                }
+            },
+        ),
     ],
 )  # fmt: skip
 def test_attributes_become_fields(attributes, fields, tmp_path):
     (tmp_path / "one.env").write_text("# a comment\nexport A=0\nD='4'\n")
-    top = "name: shop\nvolumes: {data: {name: other}}\nnetworks: {back: }\nsecrets: {key: {file: x}, pin: {external: true}}"
+    volumes = "filled: {name: '${TWO:-two}'}, outside: {external: '${E:-true}'}, inside: {external: 'false'}, unused: {name: $NONE}"
+    top = f"name: shop\nvolumes: {{data: {{name: other}}, {volumes}}}\nnetworks: {{back: , vars: {{external: {{name: net-$B}}}}}}"
+    top += "\nsecrets: {key: {file: x}, pin: {external: true}}"
     found = fields_of(attributes, {"B": "2"}, tmp_path, top)
     assert found == {"labels": {}, **fields}
 
@@ -271,11 +288,18 @@ def test_triggers_become_a_schedule_with_dockers_defaults(triggers, fields):
         ("triggers: {manual: true}, networks: {n: {aliases: [a]}}", "has aliases"),
         ("triggers: {manual: true}, cap_drop: [ALL]", "with more rights"),
         ("triggers: {manual: true}, env_file: none.env", "none.env cannot be read"),
+        ("triggers: {manual: true}, volumes: ['v:/v']", "names 'v', which cannot be read below volumes: the variable NONE is not set"),
+        ("triggers: {manual: true}, volumes: ['w:/w']", "cannot be read below volumes: 'perhaps' is neither true nor false"),
+        ("triggers: {manual: true}, volumes: [{source: o, target: /o, read_only: 'yes'}]", "volumes.0 (line 1): 'yes' is neither true nor"),
+        ("triggers: {manual: '${M:-perhaps}'}", "triggers.manual (line 1): 'perhaps' is neither true nor false"),
         ("triggers: {manual: true}, environment: 7", "environment (line 1): is neither a map nor a list"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_says_why(attributes, words):
-    assert words in "\n".join(faults_of(f"jobs: {{a: {{{attributes}}}}}\nnetworks: {{n: }}"))
+    assert words in "\n".join(faults_of(f"jobs: {{a: {{{attributes}}}}}\nnetworks: {{n: }}\n{VOLUMES}"))
+
+
+VOLUMES = "volumes: {v: {name: $NONE}, w: {external: perhaps}, o: }"
 
 
 @pytest.mark.parametrize(
@@ -291,6 +315,13 @@ def test_what_cannot_be_meant_says_why(attributes, words):
         ("jobs: {a b: {triggers: {manual: true}}}\nservices: {}", "is not the name of a job"),
         ("x: &x [*x]\njobs: {}", "an alias of what it is in"),
         ("services: {}\ninclude: [other.yaml]\njobs: {}", "include: needs `docker compose`"),
+        ("networks: {default: {name: $NONE, driver: x}}\njobs: {a: {triggers: {manual: true}}}", "a.networks (line 2): names 'default'"),
+        ("services: !reset []\njobs: {}", "line 1: the tag !reset is not known here"),
+        (f"services: {{}}\njobs: {{a: {{user: {'1' * 5000}}}}}", "line 2: the value cannot be read as int"),
+        (
+            f"jobs: {{a: {{triggers: {{manual: true}}, user: '{'${A:-' * 600}{'}' * 600}'}}}}",
+            "a.user (line 1): has variables in each other",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(text, words):
@@ -341,8 +372,44 @@ def test_variables_come_from_the_environment_before_the_file_beside_it(tmp_path)
 def test_a_job_with_a_profile_is_left_out_until_the_profile_is_active():
     text = "jobs: {a: {image: x, profiles: [debug], triggers: {manual: true}}}"
     left = read_compose(text, Origin(Path("/shop/compose.yaml"), {}))
-    assert (left.jobs, left.notes) == ((), ("jobs.a.profiles (line 1): the job is left out, unless COMPOSE_PROFILES names debug",))
-    assert list(jobs_of(text, {"COMPOSE_PROFILES": "x,debug"})) == ["a"]
+    words = "jobs.a.profiles (line 1): the job is left out, and stays as it is, unless COMPOSE_PROFILES names debug"
+    assert (left.jobs, left.notes) == ((), (words,))
+    for own in ("", ", x-fastlane: {task: b}", f", x-fastlane: {{id: {ID}}}"):
+        given = text.replace("[debug]", f"[debug]{own}")
+        job = jobs_of(given, {"COMPOSE_PROFILES": "x,debug"})["a"]
+        assert read_compose(given, Origin(Path("/shop/compose.yaml"), {})).left_out == {job.id}
+
+
+ID = "6f1b8a52-53a5-4d6e-9a0e-0a4d4a1f6c11"
+
+
+async def test_prune_keeps_a_job_whose_profile_is_not_active(server, line):
+    write(line, DOCKERS.replace("    volumes:", "    profiles: [weekly]\n    volumes:"))
+    line.environment["COMPOSE_PROFILES"] = "weekly"
+    assert (await line("apply", "-f", "compose.yaml")).lines[-1].startswith("2 created")
+    del line.environment["COMPOSE_PROFILES"]
+    pruned = await line("apply", "-f", "compose.yaml", "--prune")
+    assert pruned.lines == ["0 created, 0 changed, 0 removed, 1 unchanged"]
+    assert "jobs.report.profiles (line 10): the job is left out, and stays as it is" in pruned.err
+    assert {row["name"] for row in (await server.get("/jobs")).json["items"]} == {"migrate", "report"}
+
+
+def test_files_of_variables_are_filled_in_as_docker_does_and_single_quotes_keep_a_dollar_sign(tmp_path):
+    lines = ("A=1", 'B="$A-${C:-c}"', "D='$A ${A} $$'", "E=$$5", 'F="\\$A"', "G=$X", "export X=y # no", "H", "X", "I= # none")
+    (tmp_path / "some.env").write_text("\n".join(lines))
+    assert fields_of("env_file: some.env", {"X": "x", "H": "$A"}, tmp_path)["envs"] == {
+        "A": "1", "B": "1-c", "D": "$A ${A} $$", "E": "$5", "F": "$A", "G": "x", "X": "x", "H": "$A", "I": "",
+    }  # fmt: skip
+
+
+def test_each_line_of_a_file_of_variables_that_cannot_be_read_is_named_without_its_text(tmp_path):
+    (tmp_path / ".env").write_text("A=1\n\nhunter two=3\nB='hunter\nC=hun$ter\nD=${hunter!}\n=hunter\n")
+    with pytest.raises(FileFault) as fault:
+        jobs_of("jobs: {a: {image: x, triggers: {manual: true}}}", {}, tmp_path)
+    told = str(fault.value).split("; ")
+    lines = [line.removeprefix(f"{tmp_path}/.env line ").split(" because")[0][:9] for line in told if "line" in line]
+    assert lines == ["3 cannot ", "4 cannot ", "5 has a $", "6 has a $", "7 cannot "], told
+    assert "hun" not in str(fault.value)
 
 
 def test_values_that_come_by_a_yaml_merge_may_be_replaced():
@@ -371,10 +438,13 @@ volumes: {v: {name: shop_v}}
 
 DOCKER = """\
 #!/bin/sh
-test "$*" = "compose -f $FILE config --no-path-resolution" || exit 3
+test "$*" = "compose --profile * -p $PROJECT -f $FILE config --no-path-resolution" || exit 3
 cat <<END
-name: shop
-jobs: {there: {image: x, command: 'echo $$HOME', triggers: {manual: true}, build: .}}
+name: $PROJECT
+jobs:
+  there: {image: x, command: 'echo $$HOME', triggers: {manual: true}, volumes: ['data:/d'], build: .}
+  left: {image: x, triggers: {manual: true}, profiles: [rare]}
+volumes: {data: {name: ${PROJECT}_data}}
 END
 """
 """Stands in for `docker compose`, which no machine of these tests has: it answers with what Docker would have included."""
@@ -382,16 +452,22 @@ END
 
 def test_included_files_are_resolved_by_docker_compose(tmp_path, monkeypatch):
     file, program = tmp_path / "compose.yaml", tmp_path / "docker"
-    file.write_text("include: [other.yaml]")
     program.write_text(DOCKER)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("FILE", str(file))
+    file.write_text("name: shop\ninclude: [other.yaml]")
+    monkeypatch.setenv("PROJECT", "shop")
     with pytest.raises(FileFault, match=r"^jobs.there.build: a swarm builds no image"):
         read_compose(file.read_text(), Origin(file, {}))
     program.write_text(DOCKER.replace(", build: .", "").replace("$$", r"\$\$"))
     (job,) = read_compose(file.read_text(), Origin(file, {})).jobs
-    assert (job.task, job.fields["command"]) == ("shop", "echo $HOME")
+    assert (job.task, job.fields["command"], job.fields["container"]["mounts"][0]["source"]) == ("shop", "echo $HOME", "shop_data")
+    monkeypatch.setenv("PROJECT", "prod")
+    prod = read_compose(file.read_text(), Origin(file, {}, "prod"))
+    assert (prod.jobs[0].task, prod.jobs[0].fields["container"]["mounts"][0]["source"]) == ("prod", "prod_data")
+    assert len(prod.left_out) == 1
+    monkeypatch.setenv("PROJECT", "shop")
     program.write_text("#!/bin/sh\necho jobs is not allowed >&2; exit 1")
     with pytest.raises(FileFault, match=r"include: needs `docker compose`, which refuses the file or is not here \(jobs is not allowed\)"):
         read_compose(file.read_text(), Origin(file, {}))
@@ -400,6 +476,8 @@ def test_included_files_are_resolved_by_docker_compose(tmp_path, monkeypatch):
 def test_standard_input_without_a_name_needs_one():
     with pytest.raises(FileFault, match="--project NAME"):
         read_compose("jobs: {a: {image: x, triggers: {manual: true}}}", Origin(None, {}))
+    with pytest.raises(FileFault, match=r"^name: is 'shop', .* `docker compose -p prod config`, or give --project shop$"):
+        read_compose("name: shop\njobs: {a: {image: x, triggers: {manual: true}}}", Origin(None, {}, "prod"))
 
 
 WHOLE = {

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from fastlane.cli.client.job_file import read_jobs
 from fastlane.cli.client.ofelia_file import jobs_of_ofelia, read_ofelia
 
 CONFIG = """\
@@ -118,6 +119,22 @@ async def test_labels_of_a_compose_file_are_read_too(line):
     assert "here it runs in a new container of nginx:1" in made.err
 
 
+async def test_dollar_signs_of_labels_mean_what_docker_makes_of_them(line):
+    text = """\
+services:
+  web:
+    image: nginx:$TAG
+    labels:
+      ofelia.job-exec.flush.schedule: "@hourly"
+      ofelia.job-exec.flush.command: sh -c 'echo $$HOME $${HOME} $LEVEL ${LEVEL} $$$${HOME}'
+      ofelia.job-exec.flush.environment: '["A=$$1", "B=${LEVEL}"]'
+"""
+    made = await line("import-ofelia", "-", input=text.encode())
+    (job,) = read_jobs(made.text, {"TAG": "7", "LEVEL": "high"}).jobs
+    assert job.fields["command"] == "sh -c 'echo $HOME ${HOME} high high $${HOME}'"
+    assert (job.fields["image"], job.fields["envs"]) == ("nginx:7", {"A": "$1", "B": "high"})
+
+
 async def test_what_is_neither_says_so(line):
     made = await line("import-ofelia", "-", input=b"a: 1")
     assert (made.code, "is neither Ofelia's file" in made.err) == (2, True)
@@ -136,6 +153,10 @@ async def test_what_is_neither_says_so(line):
         ("0 */5 * * * ?", {"cron": "*/5 * * * *"}),
         ("30 0 1 * * *", None),
         ("@reboot", None),
+        ("@every 0.5h", None),
+        ("@every", None),
+        ("@fortnightly", None),
+        ("* * * *", None),
     ],
 )
 def test_a_schedule_is_carried_over_or_left_out(schedule, fields):

@@ -8,7 +8,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from fastlane.cli.client.compose_variables import variables_of
+from fastlane.cli.client.compose_variables import filled, variables_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,31 @@ class Around:
         declared = self.named.get(kind, {})
         if key not in declared and not (kind == "networks" and key == "default"):
             raise ValueError(f"names {key!r}, which the file does not declare below {kind}")
-        options = declared.get(key) or {}
-        external = options.get("external") if isinstance(options, dict) else None
+        options = declared.get(key)
+        try:
+            return self._name(key, options if isinstance(options, dict) else {})
+        except ValueError as error:
+            raise ValueError(f"names {key!r}, which cannot be read below {kind}: {error}") from None
+
+    def _name(self, key: str, options: Mapping[str, Any]) -> str:
+        external = options.get("external")
         if isinstance(external, dict):
-            return str(external.get("name") or key)
-        name = options.get("name") if isinstance(options, dict) else None
-        return str(name or (key if external is True else f"{self.project}_{key}"))
+            return str(self._filled(external.get("name")) or key)
+        return str(self._filled(options.get("name")) or (key if flag(self._filled(external), False) else f"{self.project}_{key}"))
+
+    def _filled(self, value: Any) -> Any:
+        return filled(value, self.environment) if isinstance(value, str) else value
 
     @property
     def has_default_network(self) -> bool:
         """Whether the stack has a network of its own: a service uses it, or the file declares it in more words than Docker adds itself."""
         declared = self.named.get("networks", {}).get("default", {"name": f"{self.project}_default"})
-        added = isinstance(declared, dict) and declared.get("name") == f"{self.project}_default" and set(declared) <= {"name", "ipam"}
+        added = (
+            isinstance(declared, dict)
+            and set(declared) <= {"name", "ipam"}
+            and self.name("networks", "default") == f"{self.project}_default"
+            and "name" in declared
+        )
         return not added or any(_uses_default(one) for one in self.named.get("services", {}).values())
 
 
@@ -121,6 +134,18 @@ def _as(name: str, change: Callable[[Any], Any] = lambda value: value) -> Reader
     return read
 
 
+def flag(value: Any, otherwise: bool | None) -> bool | None:
+    """The truth that a value states, which is a text where a variable gave it; ``otherwise`` for nothing. Raises ValueError."""
+    if value is None or isinstance(value, bool):
+        return otherwise if value is None else value
+    if isinstance(value, str) and value.strip().lower() in FLAGS:
+        return FLAGS[value.strip().lower()]
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+FLAGS = {"true": True, "false": False}
+
+
 def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -154,11 +179,11 @@ def _environment(reading: Reading, value: Any, attribute: str) -> None:
 def _env_file(reading: Reading, value: Any, attribute: str) -> None:
     found: dict[str, Any] = {}
     for one in list_of(value):
-        path, required = (one.get("path"), one.get("required", True)) if isinstance(one, dict) else (one, True)
+        path, required = (one.get("path"), flag(one.get("required"), True)) if isinstance(one, dict) else (one, True)
         if not isinstance(path, str):
             raise ValueError("is not the name of a file")
         file = reading.around.folder / Path(path)
-        if required is not False or file.exists():
+        if required or file.exists():
             found |= variables_of(file, reading.around.environment)
     own = reading.fields.get("envs", {})
     reading.put("envs", {name: one for name, one in found.items() if name not in own}, attribute)
@@ -217,7 +242,7 @@ def _long_mount(around: Around, value: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "tmpfs":
         size = options.get("size")
         return {"type": kind, "target": value.get("target"), **({} if size is None else {"size": _size(size)})}
-    return _made(around, kind, str(value.get("source") or ""), str(value.get("target") or ""), value.get("read_only") is True)
+    return _made(around, kind, str(value.get("source") or ""), str(value.get("target") or ""), flag(value.get("read_only"), False) is True)
 
 
 def _made(around: Around, kind: str, source: str, target: str, read_only: bool) -> dict[str, Any]:
@@ -365,7 +390,7 @@ def _unless_false(why: str) -> Reader:
     """An attribute that is only refused where it asks for something."""
 
     def check(reading: Reading, value: Any, attribute: str) -> None:
-        if value not in (False, None, [], {}):
+        if value not in (False, None, [], {}) and FLAGS.get(str(value).strip().lower()) is not False:
             reading.fault(why, attribute)
 
     return check
@@ -421,7 +446,7 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "extra_hosts": _hosts,
     "user": _as("container.user", _text),
     "working_dir": _as("container.workdir"),
-    "init": _as("container.init"),
+    "init": _as("container.init", lambda value: flag(value, None)),
     "stop_signal": _as("container.stopSignal"),
     "stop_grace_period": _as("container.stopGrace"),
     "cpus": _as("resources.cpus", _number),
@@ -479,5 +504,9 @@ def read_attributes(reading: Reading, given: Mapping[str, Any]) -> None:
                 rule(reading, value, attribute)
             except ValueError as error:
                 reading.fault(str(error), attribute)
-    if reading.around.has_default_network and given.get("networks") is None and given.get("network_mode") is None:
-        reading.put("container.networks", [reading.around.name("networks", "default")])
+    if given.get("networks") is None and given.get("network_mode") is None:
+        try:
+            if reading.around.has_default_network:
+                reading.put("container.networks", [reading.around.name("networks", "default")])
+        except ValueError as error:
+            reading.fault(str(error), "networks")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastlane.cli.client.compose_attributes import ATTRIBUTES, Around, Reading, read_attributes, unknown_name
+from fastlane.cli.client.compose_attributes import ATTRIBUTES, Around, Reading, flag, read_attributes, unknown_name
 from fastlane.cli.client.compose_variables import filled, variables_of
 from fastlane.cli.client.job_file import ID_WORDS, ONCE, SET_NAME, JobSet, WantedJob, is_id, repeated_ids, wanted
 from fastlane.cli.client.yaml_text import Document, FileFault, StrictLoader, read_yaml
@@ -62,23 +62,31 @@ def read_compose(text: str, origin: Origin) -> JobSet:
     if not isinstance(content, dict):
         raise FileFault("is not a map; a compose file has services: and jobs:")
     if "include" in content:
-        content = read_yaml(_resolved(origin.path), StrictLoader).content
+        if origin.path is None:
+            raise FileFault(f"include: is not resolved on standard input; {RESOLVE}")
+        content = read_yaml(_resolved(origin.path, _File(content, document, origin).project()), StrictLoader).content
+        if not isinstance(content, dict):
+            raise FileFault(f"include: `docker compose config` has written no map; {RESOLVE}")
     return _File(content, document, origin).read()
 
 
-def _resolved(path: Path | None) -> str:
-    """What ``docker compose config`` makes of a file, so that included files are in it. Raises FileFault."""
-    remedy = "copy what it includes into this file, or give the output of `docker compose config` on standard input: fastlane apply -f -"
-    if path is None:
-        raise FileFault(f"include: is not resolved on standard input; {remedy}")
-    command = ["docker", "compose", "-f", str(path), "config", "--no-path-resolution"]
+RESOLVE = (
+    "copy what it includes into this file, or give the output of `docker compose --profile '*' config` "
+    "on standard input: fastlane apply -f -"
+)
+
+
+def _resolved(path: Path, project: str) -> str:
+    """What ``docker compose config`` makes of a file in this project, so that included files are in it, with the jobs of all profiles:
+    those that are inactive are left out here. Raises FileFault."""
+    command = ["docker", "compose", "--profile", "*", "-p", project, "-f", str(path), "config", "--no-path-resolution"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=CONFIG_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
-        raise FileFault(f"include: needs `docker compose`, which cannot be run here ({error}); {remedy}") from None
+        raise FileFault(f"include: needs `docker compose`, which cannot be run here ({error}); {RESOLVE}") from None
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"
-        raise FileFault(f"include: needs `docker compose`, which refuses the file or is not here ({said}); {remedy}")
+        raise FileFault(f"include: needs `docker compose`, which refuses the file or is not here ({said}); {RESOLVE}")
     return done.stdout
 
 
@@ -92,6 +100,15 @@ class _File:
         self._faults: list[str] = []
         self._notes: list[str] = []
         self._variables = dict(origin.environment)
+        self._left_out: set[str] = set()
+
+    def project(self) -> str:
+        """The name of the project or stack. Raises FileFault."""
+        self._read_dot_env()
+        found = self._project()
+        if self._faults:
+            raise FileFault("\n".join(self._faults))
+        return found
 
     def read(self) -> JobSet:
         """The jobs. Raises FileFault with all faults."""
@@ -106,7 +123,7 @@ class _File:
             self._faults.append("has no jobs; declare them below jobs:, or below x-jobs: for `docker stack deploy`")
         if self._faults:
             raise FileFault("\n".join(self._faults), tuple(jobs))
-        return JobSet(project, tuple(jobs), tuple(self._notes))
+        return JobSet(project, tuple(jobs), tuple(self._notes), frozenset(self._left_out) - {job.id for job in jobs})
 
     def _at(self, *place: str) -> str:
         return f"{'.'.join(place)}{self._line(*place)}"
@@ -142,7 +159,12 @@ class _File:
 
     def _project(self) -> str:
         """The name of the project or stack, as Docker finds it; the faults have one that is wrong or missing."""
-        given = self._origin.project or self._filled(self._content.get("name"), "name") or self._variables.get("COMPOSE_PROJECT_NAME")
+        own = self._filled(self._content.get("name"), "name")
+        asked = self._origin.project
+        if self._origin.path is None and asked and own and own != asked:
+            remedy = f"write `docker compose -p {asked} config`, or give --project {own}"
+            self._faults.append(f"name: is {own!r}, whose volumes and networks the text may name, and not {asked!r}; {remedy}")
+        given = asked or own or self._variables.get("COMPOSE_PROJECT_NAME")
         if not given and self._origin.path is not None:
             folder = self._origin.path.absolute().parent.name.lower()
             given = re.sub(r"[^a-z0-9_-]", "", folder).lstrip("_-")
@@ -179,6 +201,7 @@ class _File:
             return None
         given = self._filled(raw, root, key)
         if self._is_left_out(root, key, given):
+            self._left_out.add(_id(around.project, key, given.get(OWN)))
             return None
         reading = Reading(around, lambda *place: self._at(root, key, *place))
         for name in given:
@@ -200,8 +223,15 @@ class _File:
         if not isinstance(profiles, list) or not profiles or "*" in active or active & set(map(str, profiles)):
             return False
         names = " or ".join(map(str, profiles))
-        self._notes.append(f"{self._at(root, key, 'profiles')}: the job is left out, unless COMPOSE_PROFILES names {names}")
+        words = f"the job is left out, and stays as it is, unless COMPOSE_PROFILES names {names}"
+        self._notes.append(f"{self._at(root, key, 'profiles')}: {words}")
         return True
+
+
+def _id(project: str, key: str, own: Any) -> str:
+    """The id of a job whose other fields are not read."""
+    own = own if isinstance(own, dict) else {}
+    return wanted(project, str(own.get("task") or project), key, {}, own["id"] if is_id(own.get("id")) else None).id
 
 
 def _own(reading: Reading, given: Any) -> dict[str, Any]:
@@ -258,8 +288,10 @@ def _read_triggers(reading: Reading, given: Mapping[str, Any], own: dict[str, An
         if name not in TRIGGERS:
             reading.fault(unknown_name(name, TRIGGERS, "triggers"), "triggers", name)
     manual, schedule = triggers.get("manual"), triggers.get("schedule")
-    if manual is not None and not isinstance(manual, bool):
-        reading.fault("is neither true nor false", "triggers", "manual")
+    try:
+        manual = flag(manual, None)
+    except ValueError as error:
+        reading.fault(str(error), "triggers", "manual")
     if schedule is not None:
         _read_schedule(reading, schedule)
         if manual is False:

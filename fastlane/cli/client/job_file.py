@@ -48,11 +48,13 @@ class WantedJob:
 
 @dataclass(frozen=True, slots=True)
 class JobSet:
-    """The jobs of a file. ``notes``: what people should know of them, a line each."""
+    """The jobs of a file. ``notes``: what people should know of them, a line each. ``left_out``: the ids of jobs that are in the file and
+    do not count now; they stay on the server as they are."""
 
     name: str
     jobs: tuple[WantedJob, ...]
     notes: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 def read_fields(text: str) -> dict[str, Any]:

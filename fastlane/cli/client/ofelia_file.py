@@ -12,6 +12,10 @@ SECTION = re.compile(r'\[\s*([\w-]+)(?:\s+"?([^"\]]*)"?)?\s*\]')
 LABEL = re.compile(r"ofelia\.(job-[a-z-]+)\.([^.]+)\.(.+)")
 GLOBAL_LABEL = re.compile(r"ofelia\.([\w-]+)")
 SEVERAL = ("volume", "environment", "env")
+OF_DOCKER = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*))")
+"""In a compose file: a dollar sign, and a variable without braces."""
+FIELDS = 5
+WORDS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 EVERY = re.compile(r"@every\s+(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
 BY_HAND = ("@triggered", "@manual", "@none")
 ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
@@ -66,7 +70,7 @@ def _from_ini(text: str) -> Ofelia:
             jobs += [] if kind == "global" else [current]
         elif "=" in line:
             key, _, value = line.partition("=")
-            current.keys.setdefault(key.strip().lower(), []).append(_unquoted(value.strip()))
+            current.keys.setdefault(key.strip().lower(), []).append(_escaped(_unquoted(value.strip())))
         else:
             raise FileFault(f"line {number}: is neither [SECTION] nor KEY = VALUE")
     return Ofelia(tuple(jobs), common)
@@ -82,11 +86,12 @@ def _from_labels(services: Mapping[str, Any]) -> Ofelia:
     for service, given in services.items():
         if not isinstance(given, dict):
             continue
+        image = None if given.get("image") is None else _of_docker(str(given["image"]))
         for name, value in _labels(given):
             if found := LABEL.fullmatch(name):
                 kind, job, key = found[1], found[2], found[3].lower()
                 place = f"services.{service}: {kind} {job!r}"
-                one = jobs.setdefault((str(service), kind, job), OfeliaJob(kind, job, place, image=given.get("image")))
+                one = jobs.setdefault((str(service), kind, job), OfeliaJob(kind, job, place, image=image))
                 one.keys[key] = _several(value) if key in SEVERAL else [value]
             elif found := GLOBAL_LABEL.fullmatch(name):
                 common.keys[found[1].lower()] = [value]
@@ -97,9 +102,15 @@ def _labels(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     deploy = service.get("deploy")
     for labels in (service.get("labels"), deploy.get("labels") if isinstance(deploy, dict) else None):
         if isinstance(labels, dict):
-            yield from ((str(name), str(value)) for name, value in labels.items())
+            yield from ((str(name), _of_docker(str(value))) for name, value in labels.items())
         elif isinstance(labels, list):
-            yield from ((str(one).partition("=")[0], str(one).partition("=")[2]) for one in labels)
+            yield from ((str(one).partition("=")[0], _of_docker(str(one).partition("=")[2])) for one in labels)
+
+
+def _of_docker(text: str) -> str:
+    """A text of a compose file as a file of schedules has it: its variables stay, and ``$$`` is a dollar sign. Only ``$${`` stands for
+    itself in both."""
+    return OF_DOCKER.sub(lambda found: f"${{{found[2]}}}" if found[2] else "$$" if text.startswith("{", found.end()) else "$", text)
 
 
 def _several(text: str) -> list[str]:
@@ -137,7 +148,7 @@ def jobs_of_ofelia(ofelia: Ofelia, image: str | None, say: Callable[[str], None]
 def _fields(one: OfeliaJob, image: str | None, say: Callable[[str], None]) -> dict[str, Any]:
     fields: dict[str, Any] = {"image": _image(one, image, say), **_schedule(one, say)}
     if command := one.get("command"):
-        fields["command"] = _escaped(command)
+        fields["command"] = command
     container: dict[str, Any] = {}
     if user := one.get("user"):
         container["user"] = user
@@ -148,7 +159,7 @@ def _fields(one: OfeliaJob, image: str | None, say: Callable[[str], None]) -> di
     if mounts := _mounts(one, say):
         container["mounts"] = mounts
     envs = dict(text.partition("=")[::2] for name in ("environment", "env") for text in one.keys.get(name, ()))
-    fields |= {"envs": {name: _escaped(value) for name, value in envs.items()}} if envs else {}
+    fields |= {"envs": envs} if envs else {}
     fields |= {"container": container} if container else {}
     if (one.get("no-overlap") or "").lower() == "true":
         fields["overlap"] = "skip"
@@ -217,13 +228,16 @@ def _schedule(one: OfeliaJob, say: Callable[[str], None]) -> dict[str, Any]:
             raise NotCarriedOver(f"{text!r} is no interval of whole minutes that divides an hour or a day, as a cron has it")
         say(f"{one.place}: {text!r} counted from the start of Ofelia; {cron!r} goes by the clock")
         return {"cron": cron, **more}
-    if text.lower() == "@reboot":
-        raise NotCarriedOver("@reboot has no counterpart")
+    if text.startswith("@") and text.lower() not in WORDS:
+        what = "is no interval of whole hours, minutes and seconds" if text.lower().startswith("@every") else "has no counterpart"
+        raise NotCarriedOver(f"{text!r} {what}")
     fields = text.split(" ")
     if len(fields) == 6:
         if fields[0] not in ("0", "00"):
             raise NotCarriedOver(f"{text!r} has seconds; the shortest interval of a cron is a minute")
         fields = fields[1:]
+    if len(fields) != FIELDS and not text.startswith("@") and "${" not in text:
+        raise NotCarriedOver(f"{text!r} has not the five fields of a cron")
     return {"cron": " ".join(fields).replace("?", "*"), **more}
 
 

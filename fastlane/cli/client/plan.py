@@ -44,7 +44,7 @@ def plan(client: "Client", wanted: JobSet) -> list[Step]:
             faults += _faults(job, error)
     if faults:
         raise Rejected("\n".join(faults))
-    ids = {job.id for job in wanted.jobs}
+    ids = {job.id for job in wanted.jobs} | wanted.left_out
     for row in client.jobs.list(label=f"{SET_LABEL}={wanted.name}"):
         if row["id"] not in ids:
             steps.append(Step(REMOVE, f"{row['taskId']}/{row['name'] or row['id']}", row["taskId"], row["id"]))

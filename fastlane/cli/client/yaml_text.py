@@ -10,7 +10,10 @@ import yaml
 
 MAX_PLACES = 100_000
 """Values of a text of YAML, with those that its aliases repeat. A few lines of aliases can stand for millions."""
-MERGE = "tag:yaml.org,2002:merge"
+TAG = "tag:yaml.org,2002:"
+MERGE = f"{TAG}merge"
+KINDS = tuple(f"{TAG}{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))
+"""What JSON has, too."""
 
 
 class FileFault(Exception):
@@ -47,6 +50,16 @@ class Loader(yaml.SafeLoader):
             raise FileFault(f"line {node.start_mark.line + 1}: {node.value} is not a number")
         return found
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """See yaml. Refuses tags of what JSON does not have, and values that are not of their tag's kind."""
+        line = node.start_mark.line + 1
+        if node.tag not in KINDS:
+            raise FileFault(f"line {line}: the tag {node.tag.replace(TAG, '!!')} is not known here; leave it out")
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, IndexError):
+            raise FileFault(f"line {line}: the value cannot be read as {node.tag.removeprefix(TAG)}; put a text in quotes") from None
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """See yaml. A key that also comes by a merge is not there twice: the map's own value counts."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -71,7 +84,7 @@ def _resolvers(kind: type[Loader], left_out: tuple[str, ...]) -> dict[str, list[
 
 
 Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
-Loader.yaml_implicit_resolvers = _resolvers(Loader, (":timestamp",))
+Loader.yaml_implicit_resolvers = _resolvers(Loader, (":timestamp", ":value"))
 StrictLoader.yaml_implicit_resolvers = _resolvers(Loader, (":bool", ":int", ":float"))
 for _tag, _pattern, _first in (
     ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
