@@ -188,10 +188,15 @@ function attemptAfter(before: Execution, why: Wait[]): NextAttempt | null {
 function drawChip(): void {
   if (!job || !isThere()) return;
   const retries = !here.execution && next && !next.begun;
-  if (one?.stopRequestedAt && !FINAL.has(one.status)) drawStatus("stopping", here);
-  else if (retries && next!.due > Date.now()) drawStatus("retry", here, next!.due);
-  else if (retries) drawStatus(executions.after(one!)?.status ?? "enqueued", here);
-  else drawStatus(here.execution || one?.startedAt ? (one?.status ?? job.status) : job.status, here);
+  if (one?.stopRequestedAt && !FINAL.has(one.status)) drawStatus("stopping", called());
+  else if (retries && next!.due > Date.now()) drawStatus("retry", called(), next!.due);
+  else if (retries) drawStatus(executions.after(one!)?.status ?? "enqueued", called());
+  else drawStatus(here.execution || one?.startedAt ? (one?.status ?? job.status) : job.status, called());
+}
+
+/** The job's name, or its task when it has none. */
+function called(): string {
+  return job?.name ?? here.task;
 }
 
 function isThere(): boolean {
@@ -293,7 +298,7 @@ function drawNothing(): void {
 
 function showLink(state: State): void {
   if (state.is === "missing" || state.is === "barred") {
-    drawStatus(state.is === "missing" && existed() ? "deleted" : state.is, here);
+    drawStatus(state.is === "missing" && existed() ? "deleted" : state.is, called());
     document.body.classList.add("gone");
     jobEvents.close();
     for (const key of ["why", "next", "newer"] as const) notice(key, null);

@@ -79,6 +79,16 @@ async def test_it_is_served_at_every_spelling(context, server, path):
     assert log.faults == []
 
 
+async def test_a_job_is_called_by_its_name_or_else_its_task_below_its_task(context, server):
+    for name, called in ((None, "backup"), ("Nightly", "Nightly")):
+        reply = await server.enqueue("backup", **({"name": name} if name else {}))
+        await server.end(await server.run(reply), 0)
+        log = await open_log(context, reply["jobUrl"])
+        await expect(log.page.get_by_role("heading", level=1)).to_have_text(f"{called} {reply['jobId'][-8:]}")
+        await expect(log.page.locator(".path")).to_have_text("Task backup")
+        await expect(log.page).to_have_title(f"done · {called} · fastlane")
+
+
 async def test_a_job_that_never_existed_is_not_found(context, server):
     log = await open_log(context, f"{server.base}/tasks/task/jobs/{NOBODY}/")
     await expect(log.status).to_have_text("not found")

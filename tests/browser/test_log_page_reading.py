@@ -151,7 +151,7 @@ async def test_jobs_posted_together_can_be_told_apart(context, server):
     shown = set()
     for one in ids:
         log = await open_log(context, f"{server.base}/tasks/task/jobs/{one}/")
-        await expect(log.page.locator("#job")).to_have_text(one[-8:])
+        await expect(log.page.locator("#job")).to_have_text(f"task {one[-8:]}")
         shown.add(await log.page.locator("#job").text_content())
     assert len(shown) == 5
 

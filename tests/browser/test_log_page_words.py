@@ -107,14 +107,14 @@ async def test_a_pause_is_told_without_a_route_of_the_api(context, server):
 
 
 ORDER = """() => {
-    const text = document.getElementById("job").firstChild;
+    const text = document.getElementById("job-id").firstChild;
     const place = (at) => {
         const range = new Range();
         range.setStart(text, at);
         range.setEnd(text, at + 1);
         return range.getBoundingClientRect();
     };
-    const task = document.getElementById("task").getBoundingClientRect();
+    const task = document.getElementById("job-name").getBoundingClientRect();
     return [task.right <= place(0).left, place(0).left < place(text.length - 1).left];
 }"""
 """Whether the job's id begins after the task's, and is written from left to right."""
@@ -126,6 +126,7 @@ async def test_a_task_id_cannot_reorder_what_is_around_it(context, server, task)
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines).to_have_text(["line"])
     assert await log.page.locator("#task").text_content() == task
+    assert await log.page.locator("#job-name").text_content() == task
     assert await log.page.evaluate(ORDER) == [True, True]
     title = await log.page.title()
     assert title.startswith("done · ")

@@ -14,21 +14,26 @@ export function drawPlace(place: Place): void {
   the("task").textContent = place.task;
   the("zone").textContent = zone();
   const job = the<HTMLAnchorElement>("job");
-  job.textContent = shortId(place.job);
+  the("job-id").textContent = shortId(place.job);
+  drawName(place.task);
   job.href = pages.job(place.task, place.job);
   the<HTMLAnchorElement>("task-link").href = pages.task(place.task);
   job.title = `job ${place.job}`;
-  job.setAttribute("aria-label", `job ${shortId(place.job)}`);
 }
 
-/** Shows the status, also in the page's title. `when`: the moment in which something is due, in milliseconds. */
-export function drawStatus(status: string, place: Place, when: number | null = null): void {
+function drawName(name: string): void {
+  if (the("job-name").textContent !== name) the("job-name").textContent = name;
+}
+
+/** Shows the status, also in the page's title. `name`: the job's; its task, when it has none. `when`: the moment in which something is due,
+ * in milliseconds. */
+export function drawStatus(status: string, name: string, when: number | null = null): void {
   const chip = the("status");
   chip.dataset.status = status;
   chip.title = when === null ? "" : moment(new Date(when).toISOString());
   const words = `${statusWords(status)}${when === null ? "" : ` ${until(when)}`}`;
   if (chip.textContent !== words) chip.replaceChildren(shape(status), words);
-  const title = `${statusWords(status)} · ${isolated(place.task)} · fastlane`;
+  const title = `${statusWords(status)} · ${isolated(name)} · fastlane`;
   if (document.title !== title) document.title = title;
 }
 
@@ -48,11 +53,7 @@ export function drawGist(one: Execution | null): void {
 }
 
 export function drawFacts(one: Execution | null, job: Job | null): void {
-  if (job?.name) {
-    const words = `${isolated(job.name)} ${shortId(job.id)}`;
-    if (the("job").textContent !== words) the("job").textContent = words;
-    the("job").setAttribute("aria-label", `job ${isolated(job.name)} ${shortId(job.id)}`);
-  }
+  if (job?.name) drawName(job.name);
   const facts: [string, string | HTMLElement | null | undefined][] = [
     ["Runs as service", one?.service ?? job?.spec.service],
     ["Image", one?.image ?? job?.spec.image],
