@@ -137,7 +137,10 @@ async def test_a_stopped_schedule_is_started_again(server, command_line, job):
     await command_line("stop", "backup")
     refused = await command_line("resume", "backup")
     assert (refused.code, "`fastlane start` starts its schedule again" in refused.err) == (1, True), refused.err
+    why = (await command_line("why", "backup")).text
+    assert f"its schedule is stopped, and nothing of it starts by itself; start it again: fastlane start backup/{job['jobId']}\n" in why
     started = await command_line("start", "backup")
+    assert "stopped" not in (await command_line("why", "backup")).text
     assert started.text.startswith(f"backup/{job['jobId']}: scheduled, next run "), started
     assert dict(await envs(server))["API_TOKEN"] == "hunter2"
     await server.run_to_end("once")

@@ -69,6 +69,12 @@ async def test_lists_say_how_often_a_job_is_to_succeed_and_who_is_told(server, c
     assert (row["expectEvery"], row["receivers"]["fails"], row["receivers"]["succeeds"]) == (3_600, 2, 0)
 
 
+async def test_a_list_of_late_jobs_says_that_there_are_none(server, command_line):
+    await cron(server)
+    for arguments, words in (((), "no job is late\n"), (("backup",), "no such job is late\n"), (("--json",), "")):
+        assert (await command_line("jobs", "--late", *arguments)).err == words
+
+
 @pytest.mark.parametrize(
     ("arguments", "schema"),
     [

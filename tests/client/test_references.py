@@ -82,6 +82,7 @@ async def test_attempts_and_due_times_reach_all_runs(server, command_line):
     for wrong in (("--tick", "1999"), ("--tick", old[:4]), ("--attempt", "2"), ("--execution", "ffffffff")):
         refused = await command_line("logs", "report", *wrong)
         assert (refused.code, refused.out) == (2, b""), wrong
+    assert "has 1 attempt\n" in (await command_line("why", "report", "--attempt", "5")).err
     assert "could be 2 ticks" in (await command_line("logs", "report", "--tick", old[:4])).err
 
 

@@ -110,4 +110,5 @@ def _attempt(client: "Client", job: JobName, tick: str | None, attempt: int | No
             rows.append(row)
             if row["attempt"] == 1:
                 break
-    raise WrongName(f"--attempt: that run of {job} has {len(rows)} attempts" if rows else f"nothing of {job} ever ran")
+    attempts = "1 attempt" if len(rows) == 1 else f"{len(rows)} attempts"
+    raise WrongName(f"--attempt: that run of {job} has {attempts}" if rows else f"nothing of {job} ever ran")

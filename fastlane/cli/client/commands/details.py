@@ -55,9 +55,12 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
         detail = client.jobs.get(run.job.task, run.job.id)["job"]
         for line in _lateness(run.job, found["late"]) if "late" in found else ():
             echo(line)
+        stopped = detail["status"] == "stopped" and detail["schedule"]["kind"] == "cron"
+        if stopped:
+            echo(f"stopped: its schedule is stopped, and nothing of it starts by itself; start it again: fastlane start {run.job}")
         if detail["executions"]:
             echo(outcome(detail["executions"][0], str(run)))
-        elif not found["waitingFor"]:
+        elif not found["waitingFor"] and not stopped:
             echo(f"{found['status']}: it waits for nothing, and nothing of it ever ran")
     return None
 

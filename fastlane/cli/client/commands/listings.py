@@ -266,6 +266,8 @@ def jobs(
         task = _task(task, only)
         rows = list(islice(client.jobs.list(task=task, status=status, label=label, late=late), most))
         show(JOBS, rows or _nothing(client, task), OutputForm(**form))
+        if late and not rows and not any(form.values()):
+            echo("no such job is late" if task or status or label else "no job is late", err=True)
 
 
 def _task(named: str | None, only: str | None) -> str | None:
