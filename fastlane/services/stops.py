@@ -224,12 +224,14 @@ class Deletions(Service):
             after = page[-1].id
 
     async def _check_not_declared(self, job: Job) -> None:
-        """Raises Conflict for a job that would come back. A stopped one does not while no worker reads labels."""
+        """Raises Conflict for a job that would come back. A stopped one does not while no worker reads the labels of its swarm."""
         if not job.is_declared or job.source is None:
             return
-        if job.stopped and not any(report.reads_labels for report in await self._reports.current()):
+        swarms = (job.source.swarm_id, None)  # None: a host whose swarm is not known yet
+        readers = [report for report in await self._reports.current() if report.reads_labels]
+        if job.stopped and not any(view.swarm_id in swarms for report in readers for view in report.hosts):
             return
-        words = "remove them, and it stops and can be deleted; or stop it first, while no worker has the setting service_labels"
+        words = "remove them, and it stops and can be deleted; or stop it first, while no worker reads the labels of its swarm"
         raise Conflict(f"job {job.id} is declared by the labels of the service {job.source.service!r}; {words}")
 
     async def _check_ended(self, task_id: str) -> None:

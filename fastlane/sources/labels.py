@@ -11,14 +11,13 @@ that swarm. Two that do it at once do no harm.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.directory import CurrentPools
-from fastlane.errors import FastlaneError, Fault, Forbidden, Invalid, NotFound, OrderRefused, TransientError
+from fastlane.errors import FastlaneError, Fault, Forbidden, Invalid, OrderRefused, TransientError
 from fastlane.executors.port import Executor
 from fastlane.models.host import HostView
 from fastlane.models.job import Job, JobSource
@@ -106,8 +105,6 @@ class LabelSource:
         self._gone_after = gone_after
         self._swarms: dict[str, SeenSwarm] = {}
         self._chosen: frozenset[str] = frozenset()
-        self._strays: dict[str, int] = {}
-        self._strays_at: int | None = None
         self._wake = asyncio.Event()
         executor.subscribe(self._wake.set)
 
@@ -178,27 +175,6 @@ class LabelSource:
                 await self._look_at(swarm_id, [view.name for view in views])
             except (TransientError, OrderRefused) as error:  # the services of the other swarms are looked at all the same
                 log.warning("labels.swarm_waits", swarm=swarm_id, error=str(error))
-        await self._give_up_strays(reports)
-
-    async def _give_up_strays(self, reports: Sequence[Report]) -> None:
-        """Gives up the jobs of a swarm that is gone, rebuilt or not registered any more: every host of every worker can be used, and none
-        has been of that swarm for as long as a service must be missing."""
-        now = self._clock.now()
-        views = [*self._executor.hosts(), *(view for report in reports if report.worker != self._owner for view in report.hosts)]
-        swarms = {view.swarm_id for view in views if view.usable}
-        if not views or None in swarms or not all(view.usable for view in views):
-            self._strays, self._strays_at = {}, None
-            return
-        if self._strays_at is not None and 0 <= now - self._strays_at < min(COMPARE_EVERY, self._gone_after):
-            return
-        strays = [job for job in (await self._jobs()).values() if job.is_declared and job.source and job.source.swarm_id not in swarms]
-        self._strays, self._strays_at = {job.id: self._strays.get(job.id, now) for job in strays}, now
-        for job in strays:
-            if job.source is None or now - self._strays[job.id] < self._gone_after:
-                continue
-            why = f"the swarm of the service {job.source.service} is gone: no registered host belongs to it"
-            with suppress(NotFound):  # it was deleted in the meantime
-                await self._declared.give_up(job, why, job.source.version + 1)
 
     async def _look_at(self, swarm_id: str, hosts: Sequence[str]) -> None:
         seen, now = self._swarms[swarm_id], self._clock.now()

@@ -46,6 +46,15 @@ NOT_A_MANAGER = "is not a swarm manager: run docker swarm init"
 NO_SPACE = "no space left on device"
 
 
+_EXPANDED = re.compile(r'(expanding (?:env|map entry) "[^"=\\]{0,256}=?)(?:[^"\\]|\\.)*"?(=(?:"(?:[^"\\]|\\.)*"?)?)?')
+"""An engine's words about a template that it cannot expand. They quote the whole variable, which may be a service's secret."""
+
+
+def without_values(words: str) -> str:
+    """An engine's words, without the values of variables in them. (A quotation may be cut.)"""
+    return _EXPANDED.sub(r'\1…"', words)
+
+
 class HostTimeout(HostDown):
     """The host did not answer in time. Its probe may succeed nevertheless."""
 
@@ -148,6 +157,7 @@ def _tls_words(error: ssl.SSLError) -> str:
 
 def refusal(status: int, explanation: str, host: str) -> FastlaneError:
     """fastlane's exception for an engine's answer with this status and message."""
+    explanation = without_values(explanation)
     for words, meaning in _HOST_WORDS:
         if words in explanation:
             return (DiskFull if words == NO_SPACE else HostDown)(f"{host} {meaning}")

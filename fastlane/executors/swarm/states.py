@@ -44,7 +44,7 @@ from typing import Any
 
 from fastlane.executors.port import EngineTask, Phase, TaskEnd
 from fastlane.executors.swarm.clocks import NO_SKEW, Clocks, milliseconds
-from fastlane.executors.swarm.faults import NO_SPACE
+from fastlane.executors.swarm.faults import NO_SPACE, without_values
 
 Raw = Mapping[str, Any]
 
@@ -159,7 +159,7 @@ def task_view(
         service_id=str(raw.get("ServiceID", "")),
         phase=phase,
         state=state,
-        message=str(status.get("Err") or status.get("Message") or ""),
+        message=without_values(str(status.get("Err") or status.get("Message") or "")),
         end=_end(raw, state, container, missed=missed) if ended else None,
         exit_code=_exit_code(raw, state, started, container, missed=missed) if ended else None,
         container_id=container_id(raw),

@@ -161,3 +161,20 @@ def test_the_words_of_a_registry_do_not_tell_the_account() -> None:
     assert str(found).endswith(': Get "https://auth.docker.io/token": unauthorized: incorrect username or password')
     assert "anna" not in str(found)
     assert type(found) is ImageRefused
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            'expanding env failed: expanding env "PASSWORD=hunter22{{bad": unexpected',
+            'expanding env failed: expanding env "PASSWORD=…": unexpected',
+        ),
+        ('expanding env "PASSWORD=hunt\\"er22": x', 'expanding env "PASSWORD=…": x'),
+        ('expanding env "PASSWORD=hunter22{{b', 'expanding env "PASSWORD=…"'),
+        ('expanding map entry "device"="hunter22{{x": y', 'expanding map entry "device…": y'),
+    ],
+)
+def test_a_refusal_does_not_quote_the_value_of_a_variable(words: str, shown: str) -> None:
+    """It may be the secret of a service as whose container a job runs."""
+    assert str(refusal(400, words, "h:2375")) == shown

@@ -96,6 +96,11 @@ def test_a_task_without_a_node_waits() -> None:
     assert (view.phase, view.node_id, view.message) == (Phase.WAITING, None, "no suitable node (…)")
 
 
+def test_the_words_of_a_node_do_not_quote_the_value_of_a_variable() -> None:
+    view = task_view(task("rejected", 'expanding env "PASSWORD=hunter22": no such label'), NODES)
+    assert view.message == 'expanding env "PASSWORD=…": no such label'
+
+
 def test_memory_that_ran_out_is_told_by_the_container_alone() -> None:
     raw = task("failed", "task: non-zero exit (137)", 137)
     assert task_view(raw, NODES, container(oom=True)).end is TaskEnd.OOM
