@@ -8,7 +8,7 @@ from typing import Protocol, overload
 
 import structlog
 
-from fastlane.clock import Clock
+from fastlane.clock import Clock, end_if_cancelled
 from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
@@ -193,3 +193,4 @@ class Directory:
             log.debug("directory.not_read", error=str(error))
         except Exception:
             log.exception("directory.failed")
+        end_if_cancelled()

@@ -120,7 +120,7 @@ class LabelSource:
                     log.warning("labels.waiting", error=str(error))
                 except Exception:
                     log.exception("labels.failed")
-                    end_if_cancelled()
+                end_if_cancelled()  # also after a fault of one swarm, which ``look`` logs
                 for swarm_id in followed.keys() - self._chosen:
                     followed.pop(swarm_id).cancel()
                 for swarm_id in self._chosen - followed.keys():
@@ -145,7 +145,7 @@ class LabelSource:
                     log.warning("labels.not_followed", swarm=swarm_id, host=host, error=str(error))
             except Exception:
                 log.exception("labels.follow_failed", swarm=swarm_id, host=host)
-                end_if_cancelled()
+            end_if_cancelled()
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 

@@ -328,7 +328,8 @@ class StoreLogic:
         return await self._rows.get(records.PAUSES) or Pauses()
 
     async def directory_mark(self) -> str:
-        revision, hosts = await asyncio.gather(self.pools_revision(), self._rows.select(by_key(records.HOSTS), {}, ("version",)))
+        versions = self._rows.select(by_key(records.HOSTS), {}, ("version",))
+        revision, hosts = await unless_cancelled(asyncio.gather(self.pools_revision(), versions))
         return f"{revision.number}/{len(hosts)}/{sum(host['version'] for host in hosts)}"
 
     async def hosts(self) -> Sequence[HostRecord]:

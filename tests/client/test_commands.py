@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 from fastlane import __version__
@@ -159,11 +160,13 @@ HOSTILE = "\x1b]0;title\x07 \x9b2Jgone \u202egnp.exe \u2066x \x7f"
         *(("jobs", "--json"), ("jobs", "--format", "{name} {command}"), ("jobs",), ("ps", "--json")),
         *(("inspect", "task"), ("inspect", "task", "--definition"), ("inspect", "task", "--format", "{name} {spec.command} {metadata}")),
         *(("why", "task"), ("why", "task", "--json"), ("deliveries", "task", "--json"), ("events", "--json")),
-        *(("edit", "task"), ("set", "task", "name=\u202ex"), ("why", "\u202ex"), ("why", "task/\u202ex")),
+        *(("export", "--compose", "task"), ("edit", "task"), ("set", "task", "name=\u202ex"), ("why", "\u202ex"), ("why", "task/\u202ex")),
     ],
 )
 async def test_no_output_acts_on_the_terminal_or_hides_others(server, command_line, arguments):
-    await server.enqueue("task", name="\u202egnp.exe \u2066x", command=["echo", HOSTILE], metadata={HOSTILE: HOSTILE})
+    schedule = {"cron": CRON} if arguments[0] == "export" else {}
+    hostile = {"name": "\u202egnp.exe \u2066x", "command": ["echo", HOSTILE], "metadata": {HOSTILE: HOSTILE}}
+    await server.enqueue("task", **hostile, **schedule)
     command_line.environment["EDITOR"] = "cat"
     done = await command_line(*arguments)
     assert done.code == 0 or "\u202ex" in arguments[-1], done.err
@@ -173,6 +176,22 @@ async def test_no_output_acts_on_the_terminal_or_hides_others(server, command_li
         json.loads(shown)
     if arguments == ("inspect", "task"):
         assert json.loads(shown)["metadata"]["custom"] == {HOSTILE: HOSTILE}
+    if arguments[0] == "export":
+        assert yaml.safe_load(shown)["jobs"]
+
+
+@pytest.mark.parametrize(
+    ("command", "content"),
+    [
+        ("import-crontab", "@daily echo {}\n"),
+        ("import-ofelia", '[job-run "nightly"]\nschedule = @daily\nimage = busybox\ncommand = echo {}\n'),
+    ],
+)
+async def test_files_from_other_schedulers_neither_act_on_the_terminal_nor_hide_others(command_line, command, content):
+    text = "\u202egnp.exe \u2066x \u200b \u00fc"
+    made = await command_line(command, "--image", "ubuntu", "-", input=content.format(text).encode())
+    assert {sign for sign in made.out.decode() + made.err if not sign.isprintable()} <= {"\n"}
+    assert text in json.dumps(yaml.safe_load(made.text), ensure_ascii=False)
 
 
 async def test_a_list_into_a_pipe_that_closes_is_quiet(server, command_line):

@@ -84,6 +84,14 @@ def json_text(value: object, indent: int | None = 2) -> str:
     return "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
 
 
+def printable_yaml(value: object) -> str:
+    """A value as YAML, in which characters that act on a terminal, or hide others there, are escaped."""
+    import yaml
+
+    is_printable = json.dumps(value, ensure_ascii=False).isprintable()
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=is_printable, width=100)
+
+
 def show(listing: ListLayout, rows: Iterable[Mapping[str, Any]], form: OutputForm) -> None:
     """Prints the rows."""
     if form.as_json:

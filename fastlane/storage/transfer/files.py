@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar, get_args
 
+from fastlane.clock import unless_cancelled
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
@@ -139,10 +140,10 @@ class _Exporter:
                     yield line
 
     async def _jobs(self, job_ids: Sequence[str]) -> AsyncIterator[Line]:
-        reads = [read for read in await asyncio.gather(*map(self._read, job_ids)) if read is not None]
+        reads = [read for read in await unless_cancelled(asyncio.gather(*map(self._read, job_ids))) if read is not None]
         first = [execution for read in reads for execution in read.executions.rows]
         asked = self._again(lambda: self._store.transfer.creators(job_ids)), self._found(first, job_ids)
-        creators, found = await asyncio.gather(*asked)
+        creators, found = await unless_cancelled(asyncio.gather(*asked))
         for read in reads:
             yield JobLine(read.job, creators.get(read.job.id, read.job.requested_by))
             async for line in self._job(read, found):
@@ -156,8 +157,11 @@ class _Exporter:
         if job is None or job.created_at > self.started_at + MARGIN:
             return None
         window = Window(1, PAGE)
-        ticks, executions = await asyncio.gather(
-            self._again(lambda: self._store.list_ticks(job_id, window)), self._again(lambda: self._store.list_executions_of(job_id, window))
+        ticks, executions = await unless_cancelled(
+            asyncio.gather(
+                self._again(lambda: self._store.list_ticks(job_id, window)),
+                self._again(lambda: self._store.list_executions_of(job_id, window)),
+            )
         )
         return _Read(job, ticks, executions)
 
@@ -180,10 +184,12 @@ class _Exporter:
         ids, transfer = [execution.id for execution in executions], self._store.transfer
         again = self._again
         return _Found(
-            *await asyncio.gather(
-                again(lambda: transfer.noted(ids)),
-                again(lambda: transfer.deliveries([*ids, *job_ids])),
-                again(lambda: transfer.logged(ids if self._with_logs else [])),
+            *await unless_cancelled(
+                asyncio.gather(
+                    again(lambda: transfer.noted(ids)),
+                    again(lambda: transfer.deliveries([*ids, *job_ids])),
+                    again(lambda: transfer.logged(ids if self._with_logs else [])),
+                )
             )
         )
 
@@ -434,4 +440,4 @@ def _changed(what: str) -> FastlaneError:
 
 
 async def _all(works: Iterable[Awaitable[object]]) -> None:
-    await asyncio.gather(*works)
+    await unless_cancelled(asyncio.gather(*works))

@@ -382,7 +382,8 @@ class Turns:
 SWEEP_EVERY = 5.0
 """Seconds between two sweeps. A connection is closed at most this long after its deadline."""
 HEAD_WITHIN = 10.0
-"""Seconds from the first bytes of a request's head to its last, about: what a sweep finds begun is closed by the next but one."""
+"""Seconds that a request's head has at least, from its first bytes to its last. They count from the sweep that finds it begun, so a late
+one is closed after at most two sweeps more."""
 
 
 class ClientDeadlines:
@@ -432,18 +433,21 @@ class ClientDeadlines:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+    def sweep(self, now: float) -> None:
+        """Closes the connections whose time is over at this moment (seconds of the loop), and notes the heads that have begun."""
         for connection, since in self._heads.items():
             stream = connection.stream if isinstance(connection, HTTP1ServerConnection) else None
             if since is None and isinstance(stream, CountedStream) and stream.unread:
                 self._heads[connection] = now
-        begun = [one for one, since in self._heads.items() if since is not None and since + HEAD_WITHIN <= now + SWEEP_EVERY]
+        begun = [one for one, since in self._heads.items() if since is not None and since + HEAD_WITHIN <= now]
         for connection in [*begun, *(one for one, until in self._until.items() if until <= now)]:
             self.clear(connection)
             if isinstance(connection, HTTP1ServerConnection):
                 connection.stream.close()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.sweep(loop.time())
         self._timer = loop.call_later(SWEEP_EVERY, self._sweep) if self._until else None
 
 

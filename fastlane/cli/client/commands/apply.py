@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
-from fastlane.cli.client.output import echo, printable
+from fastlane.cli.client.output import echo, printable, printable_yaml
 
 if TYPE_CHECKING:
     from fastlane.cli.client.job_file import JobSet
@@ -182,12 +182,10 @@ def import_crontab(file: Any, image: str, set_name: str, task: str | None, timez
       crontab -l | fastlane import-crontab --image ubuntu - > jobs.yaml
       fastlane import-crontab --image ubuntu --system /etc/crontab
     """
-    import yaml
-
     jobs = jobs_of(file.read(), system)
     defaults = {"image": image, "task": task or set_name, **({"timezone": timezone} if timezone else {})}
     content = {"set": set_name, "defaults": defaults, "jobs": jobs}
-    click.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    click.echo(printable_yaml(content), nl=False)
 
 
 def jobs_of(text: str, system: bool) -> dict[str, dict[str, Any]]:

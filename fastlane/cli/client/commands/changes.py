@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
-from fastlane.cli.client.output import echo, local, printable, relative
+from fastlane.cli.client.output import echo, local, printable, printable_yaml, relative
 from fastlane.cli.client.reference import JOB, SEVERAL_JOBS, JobName, find_job
 from fastlane.cli.client.wording import in_commands
 
@@ -66,7 +66,7 @@ class Editing:
     def done(self) -> bool:
         """Whether all was as the user wants it; False when the user gave up on faults."""
         fields, faults = self._base, list[str]()
-        text = written(fields)
+        text = printable_yaml(fields)
         while True:
             marks = "".join(f"# FAULT: {printable(fault)}\n" for fault in faults)
             shown = HEAD.format(name=self._name) + marks + text
@@ -113,18 +113,10 @@ class Editing:
 
         changes = differences(self._base, read_fields(text))
         self._read()
-        return written({name: value for name, value in {**self._base, **changes}.items() if value is not None})
+        return printable_yaml({name: value for name, value in {**self._base, **changes}.items() if value is not None})
 
 
 MEANWHILE = "someone else has changed the job meanwhile; it is shown as it is now, with your changes"
-
-
-def written(fields: Mapping[str, Any]) -> str:
-    """The fields of a job as YAML, in which characters that act on a terminal, or hide others there, are escaped."""
-    import yaml
-
-    is_printable = json.dumps(fields, ensure_ascii=False).isprintable()
-    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=is_printable, width=100)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from pathlib import Path
 import click
 
 from fastlane.cli.client.command import connect, message_of, say
+from fastlane.cli.client.output import printable_yaml
 from fastlane.cli.client.reference import find_job
 
 
 def export_compose(job: str, output: Path | None) -> None:
     """Writes the job to a file, or to standard output."""
-    import yaml
-
     from fastlane.cli.client.compose_export import compose_of
     from fastlane.client import ClientError
 
@@ -27,7 +26,7 @@ def export_compose(job: str, output: Path | None) -> None:
         say(f"{name} ran once, or runs once; a compose file has jobs with a schedule, and those that are run by hand")
         sys.exit(1)
     content, variables = compose_of({**found, "taskId": name.task})
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    text = printable_yaml(content)
     if output is None:
         click.echo(text, nl=False)
     else:

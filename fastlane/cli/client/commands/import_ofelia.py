@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from fastlane.cli.client.command import say
+from fastlane.cli.client.output import printable_yaml
 
 
 @click.command("import-ofelia")
@@ -24,8 +25,6 @@ def import_ofelia(file: Any, image: str | None, set_name: str, task: str | None,
       fastlane import-ofelia --image ubuntu --timezone Europe/Berlin config.ini
       fastlane import-ofelia compose.yaml
     """
-    import yaml
-
     from fastlane.cli.client.ofelia_file import jobs_of_ofelia, read_ofelia
     from fastlane.cli.client.yaml_text import FileFault
 
@@ -37,4 +36,4 @@ def import_ofelia(file: Any, image: str | None, set_name: str, task: str | None,
         sys.exit(2)
     defaults = {"task": task or set_name, **({"timezone": timezone} if timezone else {})}
     content = {"set": set_name, "defaults": defaults, "jobs": jobs}
-    click.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    click.echo(printable_yaml(content), nl=False)
