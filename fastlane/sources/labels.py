@@ -183,7 +183,7 @@ class LabelSource:
         seen.failing_since = None
         versions = {one.id: one.version for one in services if one.declares or one.id in seen.versions}
         overdue = seen.compared_at is None or not 0 <= now - seen.compared_at < COMPARE_EVERY
-        overdue = overdue or any(now - since >= self._gone_after for since in seen.missing.values())
+        overdue = overdue or any(map(self._is_overdue, seen.missing.values()))
         if versions == seen.versions and not overdue:
             return
         await self._compare(swarm_id, hosts, services)
@@ -222,18 +222,20 @@ class LabelSource:
                 await self._declared.give_up(job, why, max(own.version, job.source.version + 1))
 
     async def _leave(self, swarm_id: str, service: LabelledService, known: Mapping[str, Job]) -> set[str]:
-        """Leaves the jobs of a service as they are, with the fault that its labels cannot be read. Their ids."""
+        """Leaves the jobs of a service as they are, with the fault that its labels cannot be read. Returns their ids, or
+        the id of the job that it would have."""
         own = {job.id for job in known.values() if job.source is not None and job.source.service == service.name}
-        for job_id in own or {declared_id(swarm_id, service.name, "")}:
+        ids = own or {declared_id(swarm_id, service.name, "")}
+        for job_id in ids:
             await self._report(swarm_id, service, job_id, known.get(job_id), [UNREADABLE], refused=True)
-        return own
+        return ids
 
-    async def _jobs(self, swarm_id: str | None = None) -> dict[str, Job]:
-        """The jobs of this swarm's services, or of all, that the store has, by id."""
+    async def _jobs(self, swarm_id: str) -> dict[str, Job]:
+        """The jobs of this swarm's services that the store has, by id."""
         found: dict[str, Job] = {}
         after = ""
         while page := await self._store.jobs_of_services(PAGE, after):
-            found |= {job.id: job for job in page if job.source is not None and swarm_id in (None, job.source.swarm_id)}
+            found |= {job.id: job for job in page if job.source is not None and job.source.swarm_id == swarm_id}
             after = page[-1].id
         return found
 
@@ -286,6 +288,7 @@ class LabelSource:
         reported[job_id, refused] = own
 
     def _is_overdue(self, since: int) -> bool:
+        """Whether something has been so for as long as a service must be missing."""
         return self._clock.now() - since >= self._gone_after
 
     async def _went_back(self, swarm_id: str, hosts: Sequence[str], service: LabelledService, job: Job) -> bool:
@@ -317,9 +320,8 @@ class LabelSource:
 
     async def _miss(self, job: Job, hosts: Sequence[str], seen: SeenSwarm) -> None:
         """Gives up a job whose service is missing, once that is certain."""
-        now, source = self._clock.now(), job.source
-        since = seen.missing.setdefault(job.id, now)
-        if source is None or now - since < self._gone_after or not await self._executor.lacks(hosts[-1], source.service_id):
+        source, since = job.source, seen.missing.setdefault(job.id, self._clock.now())
+        if source is None or not self._is_overdue(since) or not await self._executor.lacks(hosts[-1], source.service_id):
             return
         await self._declared.give_up(job, f"the service {source.service} is gone", max(source.version, seen.latest) + 1)
         del seen.missing[job.id]
