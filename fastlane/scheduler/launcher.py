@@ -414,10 +414,12 @@ class Launcher:
         words = f"no swarm of pool {pool.name!r} has a service named {name!r}"
         if own is not None:
             words = f"pool {pool.name!r} has no host of the swarm whose service {name!r} declares this job, or that service is gone"
-        if left and self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000:
-            reasons = "; ".join(f"{one} {reason}" for one, reason in choice.passed_over.items())
-            raise NoService(f"{words}, of those that can be asked: {reasons}")
-        raise (OrderRefused if certain else RefusedForNow)(f"{words}; deploy it, or name another")
+        refusal = OrderRefused if certain else RefusedForNow
+        if not left:
+            raise refusal(f"{words}; deploy it, or name another")
+        reasons = "; ".join(f"{one} {reason}" for one, reason in choice.passed_over.items())
+        waits = self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000
+        raise (NoService if waits else refusal)(f"{words}, of those that can be asked: {reasons}")
 
     async def _park(self, execution: Execution, host: str, pool: Pool | None, like: ServiceTemplate | None) -> tuple[Image, str]:
         """The resolved image, and the id of the parked service."""

@@ -97,6 +97,20 @@ async def test_while_a_swarm_that_may_have_the_service_cannot_be_asked_it_waits_
         assert (ended.status, ended.host) == (Status.DONE, "unix:///c")
 
 
+async def test_when_it_has_waited_for_too_long_it_says_which_host_it_could_not_ask(shared_redis: RealRedis, tmp_path: Path) -> None:
+    """The service may still be there: to deploy it again would not help."""
+    async with Shop(tmp_path, shared_redis, {"unix:///c": {"shop_web": template(7)}}) as crew:
+        crew.executor.down("unix:///c")
+        crew.settings = replace(crew.settings, pending_deadline=0.1)
+        made = await crew.services.submissions.enqueue("task", Spec("", service="shop_web"), Schedule())
+        await crew.hire()
+        ended = await crew.cleaned(made)
+        assert ended.failure is not None
+        assert ended.failure.reason is FailureReason.REJECTED
+        assert "of those that can be asked: unix:///c" in ended.failure.message
+        assert "deploy it" not in ended.failure.message
+
+
 async def test_each_attempt_reads_the_service_anew(shared_redis: RealRedis, tmp_path: Path) -> None:
     async with Shop(tmp_path, shared_redis, {HOST: {"shop_web": template(1)}}, replace(POOL, hosts=(HOST,))) as crew:
         await crew.hire()
