@@ -171,6 +171,9 @@ class JobStore(Protocol):
     async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[Job]:
         """Jobs that are late by their ``expect_every`` and not stopped, of tasks whose id matches ``visible``, by (late_since, id)."""
 
+    async def count_late_jobs(self, most: int) -> int:
+        """How many such jobs there are of all tasks; ``most``, if there are more."""
+
     async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
         """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""
 

@@ -208,6 +208,9 @@ class StoreLogic:
             where["task_id"] = Among(await self._rows.visible_tasks(visible))
         return await self._rows.find(records.JOBS_LATE, where, Part(limit))
 
+    async def count_late_jobs(self, most: int) -> int:
+        return await self._rows.count(records.JOBS_LATE, {"late_since": Between(low=1)}, most)
+
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._rows.update(records.TICKS, tick_id, {"outcome": outcome, "reason": reason})
 

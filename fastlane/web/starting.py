@@ -2,8 +2,8 @@
 date.
 
 Requests of the first seconds wait, as most stores have opened by then. Afterwards ``/livez`` is 200, ``/metrics`` gives the figures of the
-process, and every other path, ``/readyz`` included, is a 503 that says what the server is waiting for. These answers are counted like later ones,
-so an alert on refused requests sees a start that takes too long.
+process, and every other path, ``/readyz`` included, is a 503 that says what the server is waiting for. All are counted as later answers are,
+so that an alert on refused requests fires for a start that takes too long.
 """
 
 import asyncio
@@ -42,16 +42,14 @@ async def answering_meanwhile(
     """Answers on these sockets until the context ends, if that takes long; they stay open."""
     deadlines = ClientDeadlines()
     shared = {"progress": progress, "deadlines": deadlines}
-    application = Application(
-        [metrics_route(metrics, settings, ".*"), (".*/livez/?", _Alive, shared), (".*", _Starting, shared)],
-        log_function=lambda handler: count(handler),
-    )
+    application = Application([metrics_route(metrics, settings, ".*"), (".*/livez/?", _Alive, shared), (".*", _Starting, shared)])
     router = make_router(application, settings)
 
     def count(handler: RequestHandler) -> None:
         request, (resource, _) = handler.request, router.locate(handler.request)
         metrics.answered(request.method or "", resource.label if resource else "", handler.get_status(), request.request_time())
 
+    application.settings["log_function"] = count
     server = LimitedHTTPServer(application, ssl_options=tls, max_body_size=UNLIMITED)
     server.limit(most_connections, deadlines, HeldMemory(), RequestOrigins(settings).owner_of_connection)
     quick = asyncio.get_running_loop().call_later(QUICK, lambda: server.add_sockets([sock.dup() for sock in sockets]))

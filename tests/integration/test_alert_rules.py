@@ -139,7 +139,7 @@ OUTAGES = [
     Outage("FastlaneHostLeftWithWork", 1, left(then(0, 1), steady(3)), left(then(0, 1), steady(0))),
     Outage("FastlaneFailures", 62, ended(growing(3), growing(1)), ended(growing(1), growing(3))),
     Outage("FastlaneHostsLost", 0.5, {HOST_LOST: then(0, 3)}, {HOST_LOST: steady(3)}),
-    Outage("FastlaneJobsLate", 0.5, *one('fastlane_late_jobs_total{change="late"}', then(0, 1), steady(1))),
+    Outage("FastlaneJobsLate", 0.5, *one("fastlane_jobs_late", then(0, 2), steady(0))),
     Outage("FastlaneDeliveriesFail", 92, attempts(growing(3), growing(1)), attempts(growing(1), growing(3))),
     Outage("FastlaneDeliveriesLate", 6, *one("fastlane_delivery_overdue_seconds", then(0, 400), then(0, 200))),
     Outage("FastlaneReceiverPaused", 0.5, *one('fastlane_receivers_failing{paused="true"}', then(0, 1), steady(0))),
