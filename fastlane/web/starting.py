@@ -2,7 +2,7 @@
 date.
 
 Requests of the first seconds wait, as most stores have opened by then. Afterwards ``/livez`` is 200, ``/metrics`` gives the figures of the
-process, and every other path, ``/readyz`` included, is a 503 that says what the server is waiting for. All are counted as later answers are,
+process, and every other path, ``/readyz`` included, is a 503 that says what the server is waiting for. All are counted like later answers,
 so that an alert on refused requests fires for a start that takes too long.
 """
 

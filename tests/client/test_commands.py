@@ -379,6 +379,15 @@ def test_times_are_relative():
     assert (relative(now.isoformat(), now), relative(None, now)) == ("now", "")
 
 
+async def test_why_names_the_node_of_the_last_run(server, command_line):
+    reply = await server.enqueue("backup")
+    assert " on " not in (await command_line("why", "backup")).lines[-1]
+    await server.end(await server.run(reply, node="node3"), code=3)
+    assert re.match("last execution: failed (now|[0-9]+s ago) on node3: exit code 3", (await command_line("why", "backup")).lines[0])
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        assert (await server.get(f"{url}why")).json["node"] == "node3"
+
+
 async def test_why_says_how_much_memory_there_was_where_it_ran_out(crewed, crewed_line):
     job = await crewed.submit("end", "oom", task="big")
     await crewed.cleaned(job)

@@ -194,7 +194,7 @@ ANSWERS = {
     "pools": (POOLS, POOL_VIEWS),
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
-    "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5))),
+    "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5), node="node1")),
     "why it is late": (WHY, Explanation("scheduled", (), late=LateJob(NOW, 60_000, None, 1, ()))),
     "why it did not run": (WHY, Explanation("scheduled", (), last_tick=(JOB, TICKS[1]))),
     "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
