@@ -245,6 +245,22 @@ def test_an_own_file_of_prometheus_has_a_name_of_its_own_whenever_it_differs(own
     assert deployed() == expected(own / stock)
 
 
+def test_prometheus_stands_on_its_own_node_and_never_on_that_of_the_data(own: Path) -> None:
+    (own / "local").mkdir()
+    (own / "local/monitoring.yml").symlink_to("../stack/monitoring.yml")
+    services = merged(own)["services"]
+    constraints = set(services["prometheus"]["deploy"]["placement"]["constraints"])
+    assert constraints == {"node.labels.fastlane.monitoring == 1", "node.labels.fastlane.data != 1"}
+    for name in ("redis", "mongo"):
+        assert "node.labels.fastlane.data == 1" in services[name]["deploy"]["placement"]["constraints"]
+    (labelled,) = (words for words in commands_in(section(INSTALL, "Prepare the swarm")) if "fastlane.data=1" in words)
+    (watching,) = (words for words in commands_in(section(INSTALL, "Watch it with Prometheus")) if "fastlane.monitoring=1" in words)
+    (again,) = (
+        words for words in commands_in(section(INSTALL, "When the node of the data is gone for good")) if "fastlane.data=1" in words
+    )
+    assert watching.split()[-1] not in {labelled.split()[-1], again.split()[-1]}
+
+
 def test_one_node_has_its_own_settings_and_no_other_engines(own: Path) -> None:
     script = "\n".join(command for command in commands_in(section(INSTALL, "One node")) if not command.startswith("stack/deploy"))
     subprocess.run(["sh", "-euc", script], cwd=own, check=True, timeout=60)
