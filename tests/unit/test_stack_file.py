@@ -253,12 +253,18 @@ def test_prometheus_stands_on_its_own_node_and_never_on_that_of_the_data(own: Pa
     assert constraints == {"node.labels.fastlane.monitoring == 1", "node.labels.fastlane.data != 1"}
     for name in ("redis", "mongo"):
         assert "node.labels.fastlane.data == 1" in services[name]["deploy"]["placement"]["constraints"]
-    (labelled,) = (words for words in commands_in(section(INSTALL, "Prepare the swarm")) if "fastlane.data=1" in words)
-    (watching,) = (words for words in commands_in(section(INSTALL, "Watch it with Prometheus")) if "fastlane.monitoring=1" in words)
-    (again,) = (
-        words for words in commands_in(section(INSTALL, "When the node of the data is gone for good")) if "fastlane.data=1" in words
-    )
-    assert watching.split()[-1] not in {labelled.split()[-1], again.split()[-1]}
+
+
+def labelled(heading: str, label: str) -> str:
+    """The node to which the commands of a section give a label."""
+    (command,) = (words for words in commands_in(section(INSTALL, heading)) if f"{label}=1" in words)
+    return command.split()[-1]
+
+
+def test_the_page_gives_prometheus_another_node_than_the_data() -> None:
+    watching = labelled("Watch it with Prometheus", "fastlane.monitoring")
+    for heading in ("Prepare the swarm", "When the node of the data is gone for good"):
+        assert labelled(heading, "fastlane.data") != watching, heading
 
 
 def test_one_node_has_its_own_settings_and_no_other_engines(own: Path) -> None:
