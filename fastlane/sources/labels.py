@@ -79,7 +79,7 @@ class SeenSwarm:
 
 
 class LabelSource:
-    """The source of one worker, whose id is ``owner``. ``gone_after``: milliseconds for which a service must be missing."""
+    """The source of one worker, whose id is ``owner``."""
 
     def __init__(
         self,
@@ -91,8 +91,6 @@ class LabelSource:
         owner: str,
         declared: DeclaredJobs,
         read: ReadLabels,
-        *,
-        gone_after: int = GONE_AFTER,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -102,7 +100,6 @@ class LabelSource:
         self._owner = owner
         self._declared = declared
         self._read = read
-        self._gone_after = gone_after
         self._swarms: dict[str, SeenSwarm] = {}
         self._chosen: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
@@ -242,7 +239,9 @@ class LabelSource:
     def _declared_by(self, service: LabelledService, seen: SeenSwarm) -> Sequence[DeclaredJob]:
         known = seen.read.get(service.id)
         if known is None or known[0] != service.version:
-            known = seen.read[service.id] = (service.version, self._read(service, self._clock.now()))
+            known = (service.version, self._read(service, self._clock.now()))
+            if not any(one.faults for one in known[1]):  # a fault may be over without a change of the labels
+                seen.read[service.id] = known
         return known[1]
 
     async def _take(self, swarm_id: str, hosts: Sequence[str], service: LabelledService, one: DeclaredJob, job: Job | None) -> None:
@@ -271,7 +270,7 @@ class LabelSource:
         except TransientError:
             raise
         except (Invalid, Forbidden) as error:
-            faults = error.faults
+            faults = [Fault(one.label_at(fault.field) if fault.field else "", fault.message) for fault in error.faults]
         except FastlaneError as error:
             faults = [Fault("", str(error))]
         await self._report(swarm_id, service, job_id, job, faults, refused=True)
@@ -289,7 +288,7 @@ class LabelSource:
 
     def _is_overdue(self, since: int) -> bool:
         """Whether something has been so for as long as a service must be missing."""
-        return self._clock.now() - since >= self._gone_after
+        return self._clock.now() - since >= GONE_AFTER
 
     async def _went_back(self, swarm_id: str, hosts: Sequence[str], service: LabelledService, job: Job) -> bool:
         """Whether a swarm was restored from a backup: a service has had a lower version than its job for as long as one must be missing,

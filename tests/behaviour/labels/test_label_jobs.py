@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastlane import app
+from fastlane.clock import SystemClock, iso
 from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
 from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id
@@ -41,6 +42,17 @@ class Time:
         return self.now_at
 
 
+class Later(SystemClock):
+    """A clock that is ahead by some milliseconds."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self._by = by
+
+    def now(self) -> int:
+        return super().now() + self._by
+
+
 class Swarm:
     """A server, the services of a swarm, and a source that looks when it is told to."""
 
@@ -54,12 +66,14 @@ class Swarm:
         self.read = label_reader(lambda task: job_rules(server.settings, task, None, context))
         self.source = self.another()
 
-    def another(self, store: Any = None, read: Any = None) -> LabelSource:
-        """The source of one more worker, on a store of its own or on that of the server."""
+    def another(self, store: Any = None, read: Any = None, later: int = 0) -> LabelSource:
+        """The source of one more worker, on a store of its own or on that of the server. ``later``: milliseconds by which it writes later
+        than the server."""
         server = self.server
+        writes_at: Any = Later(later) if later else server.clock
         clock: Any = self.clock
         store, directory = store or server.store, server.api.directory
-        services = app.make_services(server.settings, store, server.queue, server.hub, server.clock, directory)
+        services = app.make_services(server.settings, store, server.queue, server.hub, writes_at, directory)
         parts = (store, self.executor, directory.pools, server.queue.reports, clock, "worker")
         return LabelSource(*parts, services.declared, read or self.read)
 
@@ -270,6 +284,40 @@ async def test_a_moment_that_is_over_when_its_job_is_made_does_not_run(swarm: Sw
     (event,) = await swarm.events("labels.refused")
     assert event["detail"]["service"] == "shop_web"
     assert "2026-01-02T03:04:00" in event["detail"]["reason"]
+
+
+@pytest.mark.parametrize("kind", ["expiration", "expires-in"])
+async def test_a_moment_that_passes_later_is_no_fault_of_the_labels_unless_the_job_is_new(swarm: Swarm, kind: str) -> None:
+    moment = iso(swarm.server.clock.now() + 60 * MINUTE)
+    start = {"fastlane.cron": "* * * * *"} if kind == "expiration" else {"fastlane.start-at": moment}
+    labels = {**STACK, **start, f"fastlane.{kind}": moment if kind == "expiration" else "1h"}
+    swarm.deploy(labels)
+    await swarm.look()
+    assert await swarm.events("labels.refused") == []
+    day = 24 * 60 * MINUTE
+    swarm.clock.now_at += day
+    swarm.deploy({**labels, "fastlane.timeout": "5m"})
+    await swarm.another(later=day).look()
+    job = await swarm.job()
+    assert (job.spec.timeout, job.source and job.source.fault) == (300_000, None)
+    swarm.deploy(labels, "shop_mail")
+    await swarm.another(later=day).look()
+    (event,) = await swarm.events("labels.refused")
+    field = "fastlane.expiration is before" if kind == "expiration" else "fastlane.start-at was"
+    assert (event["detail"]["service"], event["detail"]["reason"].startswith(field)) == ("shop_mail", True)
+
+
+async def test_a_fault_that_is_over_without_a_change_of_the_labels_is_over_for_the_job(swarm: Swarm) -> None:
+    longest = [1_800.0]
+    context = RenderContext("", ())
+    source = swarm.another(read=label_reader(lambda task: job_rules(swarm.server.settings, task, longest[0], context)))
+    swarm.deploy({**NIGHTLY, "fastlane.timeout": "2h"})
+    await source.look()
+    assert await swarm.server.store.jobs_of_services(10) == []
+    longest[0] = 7_200.0
+    swarm.clock.now_at += 2 * MINUTE
+    await source.look()
+    assert (await swarm.job()).spec.timeout == 7_200_000
 
 
 async def test_a_declaration_without_a_start_makes_no_job(swarm: Swarm) -> None:
