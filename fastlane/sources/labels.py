@@ -101,6 +101,7 @@ class LabelSource:
         self._declared = declared
         self._read = read
         self._swarms: dict[str, SeenSwarm] = {}
+        self._compared: dict[str, int] = {}
         self._chosen: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         executor.subscribe(self._wake.set)
@@ -151,6 +152,11 @@ class LabelSource:
         now, swarms = self._clock.now(), self._swarms.items()
         return tuple(id for id, seen in swarms if seen.failing_since is not None and now - seen.failing_since >= UNREAD_AFTER)
 
+    def compared(self) -> Mapping[str, int]:
+        """When this worker last compared the services of each swarm with its jobs (milliseconds), or began to try, by the swarm's id.
+        Swarms that it never had to look at are not there."""
+        return self._compared
+
     def _is_chosen(self, swarm_id: str, reports: Sequence[Report]) -> bool:
         others = [report.worker for report in reports if report.worker != self._owner and _can_look(report, swarm_id)]
         return not others or (swarm_id not in self.unread() and self._owner < min(others))
@@ -163,6 +169,8 @@ class LabelSource:
             if view.usable and view.swarm_id is not None:
                 managers.setdefault(view.swarm_id, []).append(view)
         self._swarms = {id: self._swarms.get(id) or SeenSwarm() for id in managers}
+        known = {view.swarm_id for view in self._executor.hosts()}
+        self._compared = {id: at for id, at in self._compared.items() if id in known}
         reports = await self._reports.current()
         self._chosen = frozenset(swarm_id for swarm_id in managers if self._is_chosen(swarm_id, reports))
         for swarm_id, views in managers.items():
@@ -176,6 +184,7 @@ class LabelSource:
     async def _look_at(self, swarm_id: str, hosts: Sequence[str]) -> None:
         seen, now = self._swarms[swarm_id], self._clock.now()
         seen.failing_since = now if seen.failing_since is None else seen.failing_since
+        self._compared.setdefault(swarm_id, now)
         services = await self._executor.labelled(hosts[0])
         seen.failing_since = None
         versions = {one.id: one.version for one in services if one.declares or one.id in seen.versions}
@@ -184,7 +193,7 @@ class LabelSource:
         if versions == seen.versions and not overdue:
             return
         await self._compare(swarm_id, hosts, services)
-        seen.versions, seen.compared_at = versions, now
+        seen.versions, seen.compared_at, self._compared[swarm_id] = versions, now, now
 
     async def _compare(self, swarm_id: str, hosts: Sequence[str], services: Sequence[LabelledService]) -> None:
         """Has each job written that is not as its service declares it, and gives up those that no service declares."""

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from fastlane import app
 from fastlane.clock import SystemClock, iso
+from fastlane.errors import StoreDown
+from fastlane.metrics import Metrics
 from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
 from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id
@@ -22,7 +25,7 @@ from fastlane.web.api.serializer import RenderContext
 from fastlane.web.api.service_labels import label_reader
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
-from tests.support.intercept import Call, Died, Intercepted, dies, keeping
+from tests.support.intercept import Call, Died, Intercepted, dies, failing, keeping
 from tests.support.redis import RealRedis
 
 SWARM = f"swarm of {HOST}"
@@ -469,6 +472,30 @@ async def test_a_look_at_services_that_have_not_changed_is_one_list_and_reads_no
     calls.clear()
     await source.look()
     assert calls == []
+
+
+async def test_when_the_labels_of_a_swarm_were_compared_is_a_figure_that_stands_while_they_cannot_be(swarm: Swarm) -> None:
+    store, metrics = Intercepted(swarm.server.store), Metrics()
+    source = swarm.another(store)
+    metrics.show_compared(source.compared)
+
+    def age() -> float | None:
+        (family,) = (one for one in text_string_to_metric_families(metrics.text().decode()) if "labels_compared" in one.name)
+        moments = {sample.labels["swarm"]: sample.value for sample in family.samples}
+        return swarm.clock.now_at / 1000 - moments[SWARM] if SWARM in moments else None
+
+    assert age() is None
+    await source.look()
+    assert age() == 0
+    store.around("jobs_of_services", failing(StoreDown("away"), times=2))  # of both swarms
+    swarm.clock.now_at += 2 * MINUTE
+    await source.look()
+    assert age() == 120
+    await source.look()
+    assert age() == 0
+    swarm.executor.engines = {host: EngineIdentity(host, "another") for host in (HOST, POOLS[0].hosts[0])}
+    await source.look()
+    assert age() is None
 
 
 async def test_workers_with_the_setting_follow_the_labels_and_one_that_is_left_goes_on(shared_redis: RealRedis, tmp_path: Path) -> None:
