@@ -112,6 +112,8 @@ def one(name: str, ill: str, well: str) -> tuple[dict[str, str], dict[str, str]]
 ABOVE_TWO = {f"up{{{SERVER}}}": steady(1), f"up{{{SECOND}}}": then(0, 1), f"fastlane_store_up{{{SERVER}}}": steady(1)}
 OVER_LIMIT = 'fastlane_log_events_total{event="retention.logs_over_limit", level="warning"}'
 HOST_LOST = of_pool("fastlane_executions_ended_total", status="failed", reason="host-lost")
+COMPARED = f"0+15x{steps(5) - 1} {then(300, 300).partition(' ')[2]}"
+"""A moment that keeps up with the clock for five minutes, and then stands."""
 
 OUTAGES = [
     Outage("FastlaneNoServer", 1, up(then(1, 0)), up(steady(1))),
@@ -137,6 +139,7 @@ OUTAGES = [
     Outage("FastlaneWaiting", 6, waiting(then(5, 3700)), waiting(then(5, 3700), 1)),
     Outage("FastlaneHostUnusable", 11, *one(of_pool("fastlane_host_usable", host="h"), then(1, 0), steady(1))),
     Outage("FastlaneHostLeftWithWork", 1, left(then(0, 1), steady(3)), left(then(0, 1), steady(0))),
+    Outage("FastlaneLabelsNotRead", 7, *one('fastlane_labels_compared_timestamp_seconds{swarm="s"}', COMPARED, f"0+15x{steps(140)}")),
     Outage("FastlaneFailures", 62, ended(growing(3), growing(1)), ended(growing(1), growing(3))),
     Outage("FastlaneHostsLost", 0.5, {HOST_LOST: then(0, 3)}, {HOST_LOST: steady(3)}),
     Outage("FastlaneJobsLate", 0.5, *one("fastlane_jobs_late", then(0, 2), steady(0))),

@@ -19,6 +19,7 @@ from fastlane.executors.port import Executor
 from fastlane.executors.swarm import spec
 from fastlane.scheduler import deliverer, rebuilder, watcher
 from fastlane.scheduler.ports import WorkerSettings
+from fastlane.sources import labels
 from tests.support.defaults import hosts_of
 from tests.support.engine_process import SharedExecutor
 from tests.support.log_writing_engine import LogWritingExecutor
@@ -70,6 +71,8 @@ def change_constants(options: ProcessOptions) -> None:
         deliverer.RECORD_WITHIN = options.record_within
     if options.builder_lost_after_ms is not None:
         rebuilder.BUILDER_LOST_AFTER = options.builder_lost_after_ms
+    if options.labels_gone_after_ms is not None:
+        labels.GONE_AFTER = options.labels_gone_after_ms
     if options.mount is not None:
         mount_in_all(options.mount)
 

@@ -292,9 +292,23 @@ def version(raw: Raw) -> int:
     return int(raw["Version"]["Index"])
 
 
+MODES = {"Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
+"""The modes of services beside ``replicated``, as the engine and as a compose file names them."""
+
+
 def labelled(raw: Raw) -> LabelledService:
     """A service with its labels, as the port shows it."""
-    return LabelledService(str(raw["ID"]), str(raw["Spec"]["Name"]), version(raw), _labels(raw))
+    mode: Raw = raw["Spec"].get("Mode") or {}
+    template: Raw = raw["Spec"].get("TaskTemplate") or {}
+    return LabelledService(
+        str(raw["ID"]),
+        str(raw["Spec"]["Name"]),
+        version(raw),
+        _labels(raw),
+        mode=next((word for name, word in MODES.items() if name in mode), "replicated"),
+        completions=int((mode.get("ReplicatedJob") or {}).get("TotalCompletions") or 1),
+        restarts=str((template.get("RestartPolicy") or {}).get("Condition") or ""),
+    )
 
 
 def view(raw: Raw, tasks: tuple[EngineTask, ...] = ()) -> EngineService:
