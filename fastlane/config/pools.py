@@ -273,6 +273,9 @@ POLICY_KEYS: Keys = {
     "secrets": Key("secrets", _or_exact(container.read_secret)),
     "constraints": Key("constraints", _or_exact(container.read_constraint, lambda text: text.replace(" ", ""))),
     "extraHosts": Key("extra_hosts", _or_exact(container.read_host_name, str.lower)),
+    "entrypoint": Key("entrypoint", container.read_boolean),
+    "hostname": Key("hostname", _or_exact(container.read_hostname, str.lower)),
+    "dns": Key("dns", _or_exact(container.read_address, str.lower)),
 }
 LIMIT_KEYS: Keys = {
     "cpus": Key("cpus", container.read_cpus),

@@ -74,7 +74,9 @@ class Container:
     """A container's options; the image and the engine decide those that are None or empty. ``stop_grace`` is in milliseconds.
 
     ``init``: whether an init process runs the command. ``networks``: names; ``host`` is the node's own network. ``constraints``: Swarm's
-    placement constraints. ``extra_hosts``: addresses by host name, for the container's ``/etc/hosts``.
+    placement constraints. ``extra_hosts``: addresses by host name, for the container's ``/etc/hosts``. ``entrypoint``: the program and its
+    first arguments, in place of the image's; the command follows them. ``read_only``: whether its root file system cannot be written.
+    ``dns``: addresses of name servers.
     """
 
     user: str | None = None
@@ -87,6 +89,10 @@ class Container:
     secrets: tuple[Secret, ...] = ()
     constraints: tuple[str, ...] = ()
     extra_hosts: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    hostname: str | None = None
+    read_only: bool | None = None
+    dns: tuple[str, ...] = ()
 
 
 NO_RESOURCES = Resources()
@@ -103,6 +109,7 @@ MAX_PIDS = 2**22
 LEAST_GRACE, MAX_GRACE = 1_000, 3_600_000
 """Milliseconds. The engine counts whole seconds, so that less than one would be none."""
 MAX_PATH = 1024
+MAX_HOSTNAME = 64
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@$-]{0,63}"
 USER = re.compile(rf"{NAME}(?::{NAME})?")
@@ -265,6 +272,16 @@ def read_host_name(value: object) -> str:
     return _named(HOST_NAME, value, "a host", '"db" or "db.internal"').lower()
 
 
+def read_hostname(value: object) -> str:
+    """Reads the host name of a container; returns it in lower case. Linux takes up to 64 characters."""
+    text = read_text(value)
+    if len(text) > MAX_HOSTNAME or not HOST_NAME.fullmatch(text):
+        raise ValueError(
+            f'{quoted(text)} is not a host name; write one of up to {MAX_HOSTNAME} characters, such as "worker" or "worker.lan"'
+        )
+    return text.lower()
+
+
 def read_address(value: object) -> str:
     """Reads an IP address; returns its usual form."""
     text = read_text(value)
@@ -349,7 +366,8 @@ MAX_SHOWN = 5
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The allowed patterns for each option. ``init``: whether jobs may set it. ``stop_grace``: the longest, in milliseconds; None: jobs may
-    not set it."""
+    not set it. ``entrypoint``: whether jobs that run as a service's container may set it; others always may. ``FREE`` options are not
+    here."""
 
     user: tuple[str, ...] = ()
     workdir: tuple[str, ...] = ()
@@ -361,15 +379,25 @@ class Policy:
     secrets: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
+    entrypoint: bool = False
+    hostname: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
 
 
+FREE = frozenset({"read_only"})
+"""The options that every job may set: they take rights away from a container, or change what nobody but the container sees."""
 DEFAULT_POLICY = Policy()
 """Allows nothing."""
 
 
-def policy_faults(container: Container, policy: Policy, pool: str) -> list[Fault]:
-    """The options that the policy of this pool does not allow, by field; each fault says what the policy does allow."""
-    return list(_faults(container, policy, pool))
+def policy_faults(container: Container, policy: Policy, pool: str, *, of_service: bool = False) -> list[Fault]:
+    """The options that the policy of this pool does not allow, by field; each fault says what the policy does allow. ``of_service``: the
+    job runs as a service's container, whose entry point may be what drops its rights."""
+    faults = list(_faults(container, policy, pool))
+    if of_service and container.entrypoint and not policy.entrypoint:
+        words = f"is beside a service, and the policy of pool {pool!r} allows no entrypoint there"
+        faults.append(Fault("container.entrypoint", f"{words}; leave it out, or ask the operator to allow it"))
+    return faults
 
 
 def service_faults(service: str, allowed: Sequence[str], pool: str) -> list[Fault]:
@@ -448,6 +476,8 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
         ("secrets", tuple(secret.name for secret in container.secrets), policy.secrets),
         ("constraints", container.constraints, policy.constraints),
         ("extraHosts", tuple(container.extra_hosts), policy.extra_hosts),
+        ("hostname", _given(container.hostname), policy.hostname),
+        ("dns", container.dns, policy.dns),
     )
     for option, wanted, patterns in texts:
         refused = [text for text in wanted if not any(matches(text, pattern) for pattern in patterns)]

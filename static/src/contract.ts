@@ -155,6 +155,10 @@ export interface ContainerAsked {
   secrets: SecretGiven[];
   constraints: string[];
   extraHosts: Record<string, string>;
+  entrypoint: string[] | null;
+  hostname: string | null;
+  readOnly: boolean | null;
+  dns: string[];
 }
 
 /** Where an end is posted to. */
@@ -408,6 +412,9 @@ export interface Policy {
   secrets: string[];
   constraints: string[];
   extraHosts: string[];
+  entrypoint: boolean;
+  hostname: string[];
+  dns: string[];
 }
 
 /** The most that a container of a pool may use, and what it gets when it does not ask; null: no limit. */
@@ -877,6 +884,8 @@ export const OPTIONS: Record<string, string> = {
   "resources.memory": "--memory",
   "container.user": "--user",
   "container.workdir": "--workdir",
+  "container.entrypoint": "--entrypoint",
+  "container.hostname": "--hostname",
 };
 
 /** Options whose value is a duration: seconds where the body has a number. */

@@ -3,6 +3,7 @@ Pure.
 
 Only what is listed here is taken over. A long-running service also has ports, replicas, a health check, aliases in its networks, labels
 that other programs read, and rules for restarts and updates: a job must not answer in the service's place, nor be taken for a part of it.
+Engines also find a container in its networks by its host name, so that is left out, too.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,7 +18,6 @@ Raw = Mapping[str, Any]
 OF_CONTAINER = (
     "Command",
     "Args",
-    "Hostname",
     "Env",
     "Dir",
     "User",
@@ -89,8 +89,9 @@ def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
         "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), lambda secret: (secret.get("File") or {}).get("Name")),
         "Hosts": [*(own.get("Hosts") or ()), *(taken.get("Hosts") or ())],  # the first line of a name counts
     }
+    parts = {"DNSConfig": {**(taken.get("DNSConfig") or {}), **(own.get("DNSConfig") or {})}}
     rest = {name: value for name, value in taken.items() if name not in given}
-    return {**own, **rest, **{name: rows for name, rows in lists.items() if rows}}
+    return {**own, **rest, **{name: found for name, found in {**lists, **parts}.items() if found}}
 
 
 def _resources(*layers: Raw) -> dict[str, Any]:

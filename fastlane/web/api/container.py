@@ -16,8 +16,9 @@ from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mou
 from fastlane.models.schedule import show_duration
 from fastlane.web.api import serializer
 from fastlane.web.api.body import BodyField, BodyObject, Both, Option, RoundTrip, array, attribute_of, list_of, word_of
-from fastlane.web.api.json_schema import JsonSchema, integer
-from fastlane.web.api.serializer import boolean, enum, mapping, nested, number, string, strings
+from fastlane.web.api.json_schema import COMMAND_TEXT, JsonSchema, integer
+from fastlane.web.api.serializer import RenderContext, boolean, enum, mapping, nested, number, rendered, string, strings
+from fastlane.web.api.values import read_command
 
 NO_TEMPLATE = r"(?![\s\S]*\{\{)"
 """Swarm would fill in a template, so that a path could become another one."""
@@ -167,6 +168,8 @@ def read_secret(value: object) -> Secret:
 MAX_MOUNTS = MAX_SECRETS = MAX_CONSTRAINTS = 50
 MAX_NETWORKS = 20
 MAX_HOSTS = 200
+MAX_DNS = 10
+MAX_ENTRYPOINT, MAX_ENTRYPOINT_BYTES = 100, 8 * 1024
 
 OLD_HOSTS = "additionalDNSEntries"
 """The name of ``extraHosts`` in fastlane 2.x, a top-level field of the job."""
@@ -255,6 +258,30 @@ HOSTS: JsonSchema = {
 }
 
 
+def read_entrypoint(value: object) -> tuple[str, ...]:
+    """A program and its first arguments, as a command has them, but fewer."""
+    if value == [] or (isinstance(value, str) and not value.strip()):
+        raise ValueError(
+            "is empty, and a swarm cannot take the image's entry point away; name the program that is to start, or leave it out"
+        )
+    arguments = read_command(value)
+    if len(arguments) > MAX_ENTRYPOINT or sum(len(argument.encode()) for argument in arguments) > MAX_ENTRYPOINT_BYTES:
+        raise ValueError(f"is longer than {MAX_ENTRYPOINT_BYTES >> 10} KiB or {MAX_ENTRYPOINT} parts; put the rest into command")
+    return arguments
+
+
+def _entrypoint(container: Container, render: RenderContext) -> list[str] | None:
+    return [render.redaction.text(argument) for argument in container.entrypoint] or None
+
+
+ENTRYPOINT: JsonSchema = {
+    "anyOf": [
+        {**COMMAND_TEXT, "maxLength": MAX_ENTRYPOINT_BYTES},
+        {"type": "array", "items": {"type": "string", "maxLength": MAX_ENTRYPOINT_BYTES}, "minItems": 1, "maxItems": MAX_ENTRYPOINT},
+    ],
+}
+
+
 def _grace(container: Container) -> str | None:
     return None if container.stop_grace is None else show_duration(container.stop_grace / 1000)
 
@@ -334,6 +361,45 @@ _CONTAINER = RoundTrip[Container](
     extraHosts=Both(
         BodyField(read_hosts, HOSTS, "IP addresses by host name, for its /etc/hosts."),
         mapping(attrgetter("extra_hosts"), "IP addresses by host name.", values={"type": "string"}),
+    ),
+    entrypoint=Both(
+        BodyField(
+            read_entrypoint,
+            ENTRYPOINT,
+            "The program and its first arguments, in place of the image's entry point: text, split as a POSIX shell would split it, or a "
+            "list of texts. Only command follows it, and nothing of the image's.",
+            option=Option("--entrypoint", "COMMAND", "What starts in place of the image's entry point."),
+        ),
+        rendered(
+            _entrypoint, {"type": "array", "items": {"type": "string"}}, "What starts in place of the image's entry point.", null=True
+        ),
+    ),
+    hostname=Both(
+        BodyField(
+            container.read_hostname,
+            text(container.HOST_NAME.pattern, container.MAX_HOSTNAME),
+            "Its own host name, by which other containers in its networks find it, too.",
+            option=Option("--hostname", "NAME", "Its own host name."),
+        ),
+        string(attrgetter("hostname"), "Its own host name.", null=True),
+    ),
+    readOnly=Both(
+        BodyField(
+            container.read_boolean,
+            _BOOLEAN,
+            "Whether its root file system cannot be written; mounts can.",
+            option=Option("--read-only", "", "Its root file system cannot be written.", "flag"),
+        ),
+        boolean(attrgetter("read_only"), "Whether its root file system cannot be written.", null=True),
+    ),
+    dns=Both(
+        BodyField(
+            _unique(list_of(container.read_address, MAX_DNS, '"10.0.0.53"')),
+            array({"type": "string", "anyOf": [_IPV4, _IPV6]}, MAX_DNS, uniqueItems=True),
+            "IP addresses of name servers, in place of its node's.",
+            option=Option("--dns", "ADDRESS", "A name server.", "list"),
+        ),
+        strings(attrgetter("dns"), "Addresses of name servers."),
     ),
 )
 CONTAINER = _CONTAINER.answer

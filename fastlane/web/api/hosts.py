@@ -197,6 +197,9 @@ POLICY = Serializer[Policy](
     secrets=show.strings(lambda policy: policy.secrets, "Secrets of the swarm."),
     constraints=show.strings(lambda policy: policy.constraints, "Constraints of the node."),
     extraHosts=show.strings(lambda policy: policy.extra_hosts, "Host names."),
+    entrypoint=show.boolean(lambda policy: policy.entrypoint, "Whether jobs that run as a service's container may set it; others may."),
+    hostname=show.strings(lambda policy: policy.hostname, "Its own host names, which others in its networks find it by."),
+    dns=show.strings(lambda policy: policy.dns, "Addresses of name servers."),
 )
 
 LIMITS = Serializer[Resources](

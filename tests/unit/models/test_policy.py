@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fastlane.models.container import (
-    ANYTHING,
     DEFAULT_POLICY,
-    MAX_GRACE,
+    FREE,
     NO_CONTAINER,
     NO_RESOURCES,
     Container,
@@ -24,6 +23,7 @@ from fastlane.models.container import (
     read_mount_pattern,
     read_path,
 )
+from tests.support.policies import EVERYTHING
 
 BIND, VOLUME, TMPFS = MountKind.BIND, MountKind.VOLUME, MountKind.TMPFS
 ASKED = Container(
@@ -37,9 +37,11 @@ ASKED = Container(
     secrets=(Secret("db-password", "password"),),
     constraints=("node.role==worker",),
     extra_hosts={"db.internal": "10.0.0.7"},
+    hostname="worker",
+    dns=("10.0.0.53",),
 )
 NAMES = {"stop_signal": "stopSignal", "stop_grace": "stopGrace", "extra_hosts": "extraHosts"}
-OPTIONS = tuple(field.name for field in fields(Container))
+OPTIONS = tuple(field.name for field in fields(Container) if field.name not in FREE | {"entrypoint"})
 EXACT = Policy(
     user=("1000:1000",),
     workdir=("/srv",),
@@ -51,6 +53,8 @@ EXACT = Policy(
     secrets=("db-password",),
     constraints=("node.role==worker",),
     extra_hosts=("db.internal",),
+    hostname=("worker",),
+    dns=("10.0.0.53",),
 )
 
 
@@ -72,7 +76,15 @@ def takes(policy: Policy, mount: Mount) -> bool:
 
 
 def test_a_policy_names_every_option():
-    assert tuple(field.name for field in fields(Policy)) == OPTIONS
+    assert {field.name for field in fields(Policy)} == {*OPTIONS, "entrypoint"}
+
+
+def test_what_takes_rights_away_is_free_and_an_entry_point_is_beside_an_image():
+    asked = Container(read_only=True, entrypoint=("sh",))
+    assert policy_faults(asked, DEFAULT_POLICY, "fast") == []
+    assert [fault.field for fault in policy_faults(asked, DEFAULT_POLICY, "fast", of_service=True)] == ["container.entrypoint"]
+    assert policy_faults(asked, Policy(entrypoint=True), "fast", of_service=True) == []
+    assert policy_faults(Container(read_only=True), DEFAULT_POLICY, "fast", of_service=True) == []
 
 
 def test_who_asks_for_nothing_may_have_it_anywhere():
@@ -117,6 +129,8 @@ def test_all_refusals_are_reported_at_once():
         ("constraints", ("node.role!=worker",)),
         ("constraints", ("node.role==worker", "node.hostname==a")),
         ("extra_hosts", {"db.internal": "10.0.0.7", "evil.db.internal": "10.0.0.8"}),
+        ("hostname", "worker2"),
+        ("dns", ("10.0.0.53", "10.0.0.54")),
     ],
 )
 def test_one_part_that_is_not_allowed_is_enough(option, value):
@@ -341,5 +355,4 @@ def test_what_is_not_asked_for_is_the_limit():
 
 
 def test_a_policy_of_anything_takes_all():
-    lists = {name: ANYTHING for name in OPTIONS if name not in ("init", "stop_grace")}
-    assert policy_faults(ASKED, Policy(init=True, stop_grace=MAX_GRACE, **lists), "fast") == []
+    assert policy_faults(ASKED, EVERYTHING, "fast", of_service=True) == []

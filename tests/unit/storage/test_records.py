@@ -43,6 +43,10 @@ containers = st.builds(
     secrets=st.lists(st.builds(Secret, texts, texts), max_size=3).map(tuple),
     constraints=some_texts,
     extra_hosts=st.dictionaries(texts, texts, max_size=3),
+    entrypoint=some_texts,
+    hostname=st.none() | texts,
+    read_only=st.none() | st.booleans(),
+    dns=some_texts,
 )
 specs = st.builds(
     Spec,
@@ -93,6 +97,10 @@ CONTAINER_PARTS = {
     "secrets": (Secret("db", "db.txt"),),
     "constraints": ("node.role==worker",),
     "extra_hosts": {"db": "10.0.0.7"},
+    "entrypoint": ("tini", "--"),
+    "hostname": "worker",
+    "read_only": True,
+    "dns": ("10.0.0.53",),
 }
 
 

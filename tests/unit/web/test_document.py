@@ -233,6 +233,12 @@ def test_null_is_valid_where_it_means_that_the_field_is_absent(name: str) -> Non
         {"container": {"constraints": ["node.role>=a"]}},
         {"container": {"extraHosts": {"a b": "10.0.0.7"}}},
         {"container": {"extraHosts": {"a": "b"}}},
+        {"container": {"entrypoint": []}},
+        {"container": {"entrypoint": "a 'b"}},
+        {"container": {"hostname": "a b"}},
+        {"container": {"hostname": "a" * 65}},
+        {"container": {"readOnly": "true"}},
+        {"container": {"dns": ["ns1"]}},
         {"additionalDNSEntries": {"a": None}},
     ],
 )
@@ -270,6 +276,7 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"container": {"mounts": [{"type": "tmpfs", "target": "/tmp", "size": 4096, "source": None}]}},
         {"container": {"networks": ["host"], "secrets": ["a", {"name": "b", "target": "c.txt"}], "constraints": ["node.role == worker"]}},
         {"container": {"constraints": ["engine.labels.com.example.x!=a:b"], "extraHosts": {"db.internal": "::1", "b": "10.0.0.7"}}},
+        {"container": {"entrypoint": "tini -- sh", "hostname": "Worker.lan", "readOnly": False, "dns": ["10.0.0.53", "::1"]}},
         {"additionalDNSEntries": {"db": "10.0.0.7"}},
     ],
 )

@@ -31,6 +31,9 @@ CONTAINER: dict[str, Any] = {
     "Hosts": ["10.0.0.1 db"],
     "StopGracePeriod": 60_000_000_000,
     "CapabilityAdd": ["CAP_NET_ADMIN"],
+    "Hostname": "web",
+    "ReadOnly": True,
+    "DNSConfig": {"Nameservers": ["10.0.0.5"], "Search": ["lan"]},
 }
 RAW: dict[str, Any] = {
     "ID": "id",
@@ -63,12 +66,13 @@ def made(order: Order, **more: Any) -> dict[str, Any]:
 def test_all_of_the_service_s_container_is_there_and_nothing_of_its_long_run() -> None:
     whole = made(ORDER)
     template, container = whole["TaskTemplate"], whole["TaskTemplate"]["ContainerSpec"]
-    same = ("Image", "Command", "Args", "User", "Mounts", "Secrets", "Configs", "Hosts", "StopGracePeriod", "CapabilityAdd")
+    same = ("Image", "Command", "Args", "User", "Mounts", "Secrets", "Configs", "Hosts", "StopGracePeriod", "CapabilityAdd", "ReadOnly")
     assert {name: container[name] for name in same} == {name: CONTAINER[name] for name in same}
     assert container["Env"][:2] == ["A=1", "B={{.Node.ID}}"]
     assert [entry for entry in container["Env"] if entry.startswith("FASTLANE_JOB_ID")] == ["FASTLANE_JOB_ID=j"]
     assert container["Healthcheck"] == {"Test": ["NONE"]}
-    assert not {"Labels", "TTY", "OpenStdin"} & container.keys()
+    assert container["DNSConfig"] == CONTAINER["DNSConfig"]
+    assert not {"Labels", "TTY", "OpenStdin", "Hostname"} & container.keys()
     assert template["Networks"] == [{"Target": "n1"}, {"Target": "n2"}]
     assert template["Placement"] == {"Constraints": ["node.role==manager"], "Platforms": [{"OS": "linux"}]}
     assert template["Resources"] == RAW["Spec"]["TaskTemplate"]["Resources"]
@@ -110,6 +114,16 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
     assert template["Networks"] == [{"Target": "n1"}, {"Target": "n2"}, {"Target": "n3"}]
     assert template["Placement"]["Constraints"] == ["node.role==manager", "node.labels.a==b", "node.id!=full"]
     assert template["Resources"]["Limits"] == {"NanoCPUs": 10**9, "MemoryBytes": 128, "Pids": 9}
+
+
+def test_an_entry_point_of_its_own_has_the_job_s_command_behind_it_or_nothing() -> None:
+    own = Container(entrypoint=("sh", "-c"), hostname="worker", read_only=False, dns=("10.0.0.53",))
+    container = made(replace(ORDER, container=own))["TaskTemplate"]["ContainerSpec"]
+    assert (container["Command"], "Args" in container) == (["sh", "-c"], False)
+    assert (container["Hostname"], container["ReadOnly"]) == ("worker", False)
+    assert container["DNSConfig"] == {"Nameservers": ["10.0.0.53"], "Search": ["lan"]}
+    container = made(replace(ORDER, container=own, command=("true",)))["TaskTemplate"]["ContainerSpec"]
+    assert (container["Command"], container["Args"]) == (["sh", "-c"], ["true"])
 
 
 @pytest.mark.parametrize("name", ["id", "Shop_web", "shop"])

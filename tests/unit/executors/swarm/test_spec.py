@@ -84,6 +84,10 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
         secrets=(Secret("token", "api-token"),),
         constraints=("node.role==worker", "node.labels.disk==ssd"),
         extra_hosts={"db": "10.0.0.1", "db6": "::1"},
+        entrypoint=("tini", "{{x}}"),
+        hostname="worker",
+        read_only=True,
+        dns=("10.0.0.53",),
     )
     order = replace(ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048))
     template = spec.creation(order, IMAGE, "ours", Ids({"host": "host", "team": "n1"}, {"token": "s1"}))["TaskTemplate"]
@@ -106,7 +110,9 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
         "Limits": {"NanoCPUs": 290_000_000, "MemoryBytes": 4096, "Pids": 7},
         "Reservations": {"MemoryBytes": 2048},
     }
-    assert not {"CapabilityAdd", "CapabilityDrop", "Privileges", "Sysctls", "Configs", "Hostname"} & container.keys()
+    assert (container["Command"], container["Args"]) == (["tini", "{{x}}"], ["echo", "{{x}}"])
+    assert (container["Hostname"], container["ReadOnly"], container["DNSConfig"]) == ("worker", True, {"Nameservers": ["10.0.0.53"]})
+    assert not {"CapabilityAdd", "CapabilityDrop", "Privileges", "Sysctls", "Configs"} & container.keys()
 
 
 def test_the_environment_is_sorted_and_literal_and_has_the_executions_ids() -> None:

@@ -77,6 +77,8 @@ CONTAINER = Container(
     networks=("backend",),
     secrets=(Secret("token", "token"),),
     extra_hosts={"db": "10.0.0.7"},
+    entrypoint=("tini", "https://user:pw@x"),
+    read_only=True,
 )
 SPEC = Spec(
     "ubuntu",

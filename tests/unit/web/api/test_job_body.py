@@ -49,6 +49,10 @@ CONTAINER: dict[str, st.SearchStrategy[Any]] = {
     "secrets": st.lists(SECRETS, max_size=3),
     "constraints": st.lists(st.sampled_from(["node.role==worker", "node.labels.a != b", "role==x"]), max_size=2),
     "extraHosts": HOSTS,
+    "entrypoint": st.sampled_from(["sh -c", ["sh"], [], "", "'", [1]]),
+    "hostname": st.sampled_from(["worker", "A.b", "a b", ""]),
+    "readOnly": st.sampled_from([True, False, 1]),
+    "dns": st.lists(st.sampled_from(["10.0.0.7", "::1", "x"]), max_size=2),
     "additionalDNSEntries": HOSTS,
     "colour": st.just(1),
 }

@@ -59,6 +59,10 @@ CONTAINERS = st.builds(
     secrets=st.lists(SECRETS, max_size=3, unique_by=lambda secret: secret.target).map(tuple),
     constraints=st.lists(st.sampled_from(["node.role==worker", "node.labels.a!=b"])).map(tuple),
     extra_hosts=st.dictionaries(st.sampled_from(["db", "db.internal"]), st.ip_addresses().map(str).filter(lambda text: "%" not in text)),
+    entrypoint=st.lists(st.sampled_from(["sh", "-c", "", "a b", "'"]), max_size=3).map(tuple),
+    hostname=st.none() | st.sampled_from(["worker", "a.b_c"]),
+    read_only=st.none() | st.booleans(),
+    dns=st.lists(st.sampled_from(["10.0.0.53", "2001:db8::7"]), unique=True).map(tuple),
 )
 CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MAX_CPUS)
 ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS))
@@ -88,8 +92,7 @@ def test_who_asked_for_nothing_is_shown_nothing():
 
 
 def test_null_is_the_same_as_absent_at_every_depth():
-    names = ("user", "workdir", "init", "stopSignal", "stopGrace", "mounts", "networks", "secrets", "constraints", "extraHosts", OLD_HOSTS)
-    assert read(container=dict.fromkeys(names)).container == NO_CONTAINER
+    assert read(container=dict.fromkeys(CONTAINER_BODY.fields)).container == NO_CONTAINER
     assert read(resources=dict.fromkeys(("cpus", "memory", "pids", "reserve"))).resources == NO_RESOURCES
     assert read(resources={"reserve": {"cpus": None, "memory": None}}).resources == NO_RESOURCES
     mount = {"type": "bind", "source": "/srv", "target": "/data", "readOnly": None, "size": None}
@@ -115,6 +118,10 @@ def test_everything_at_once():
             "secrets": ["token", {"name": "db-password", "target": "password.txt"}],
             "constraints": ["node.labels.disk == ssd"],
             "extraHosts": {"DB.internal": "10.0.0.7"},
+            "entrypoint": "sh -c",
+            "hostname": "Worker",
+            "readOnly": True,
+            "dns": ["2001:DB8::7"],
         },
     )
     assert spec.resources == Resources(1.5, 2**29, 200, 0.5, 2**28)
@@ -133,6 +140,10 @@ def test_everything_at_once():
         secrets=(Secret("token", "token"), Secret("db-password", "password.txt")),
         constraints=("node.labels.disk==ssd",),
         extra_hosts={"db.internal": "10.0.0.7"},
+        entrypoint=("sh", "-c"),
+        hostname="worker",
+        read_only=True,
+        dns=("2001:db8::7",),
     )
 
 
@@ -195,6 +206,10 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "secrets": ["a", {"nam": "b"}],
             "constraints": "node.role==worker",
             "extraHosts": {"a b": "10.0.0.7", "c": 1},
+            "entrypoint": [],
+            "hostname": "a_very_long_name" * 5,
+            "readOnly": "yes",
+            "dns": ["10.0.0.53", "ns1"],
             "usr": "app",
         },
         colour=1,
@@ -210,6 +225,7 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "container.secrets.1.nam",
             "container.secrets.1.name",
         ),
+        *("container.entrypoint", "container.hostname", "container.readOnly", "container.dns.1"),
         *("container.constraints", "container.extraHosts.a b", "container.extraHosts.c", "container.usr", "colour"),
     }
 
@@ -301,6 +317,9 @@ def test_no_more_is_kept_free_than_may_be_used(kept):
         ({"mounts": "/srv:/data"}, "mounts"),
         ({"networks": "backend"}, "networks"),
         ({"extraHosts": ["db:10.0.0.7"]}, "extraHosts"),
+        ({"dns": ["10.0.0.7"] * 11}, "dns"),
+        ({"entrypoint": ["a"] * 101}, "entrypoint"),
+        ({"entrypoint": ["sh", "x" * 8192]}, "entrypoint"),
         ({"secrets": {"a": "b"}}, "secrets"),
     ],
 )
