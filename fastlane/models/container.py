@@ -70,13 +70,22 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Ulimit:
+    """What a process may use of one thing: up to ``soft``, which it may raise up to ``hard``. -1: no limit."""
+
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """A container's options; the image and the engine decide those that are None or empty. ``stop_grace`` is in milliseconds.
 
     ``init``: whether an init process runs the command. ``networks``: names; ``host`` is the node's own network. ``constraints``: Swarm's
     placement constraints. ``extra_hosts``: addresses by host name, for the container's ``/etc/hosts``. ``entrypoint``: the program and its
     first arguments, in place of the image's; the command follows them. ``read_only``: whether its root file system cannot be written.
-    ``dns``: addresses of name servers.
+    ``dns``: addresses of name servers. ``cap_add`` and ``cap_drop``: Linux's capabilities, by names without ``CAP_``. ``sysctls`` and
+    ``ulimits`` by name.
     """
 
     user: str | None = None
@@ -93,6 +102,10 @@ class Container:
     hostname: str | None = None
     read_only: bool | None = None
     dns: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
 
 
 NO_RESOURCES = Resources()
@@ -125,6 +138,7 @@ SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
 _SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,3})?) *(?:([kmg])(?:ib)?|b)?", re.IGNORECASE | re.ASCII)
+_ULIMIT = re.compile("-1|[0-9]{1,19}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SIGNALS = (
@@ -138,6 +152,22 @@ SIGNALS: Mapping[str, int] = {
 }
 """The numbers of Linux's signals, by name without ``SIG``."""
 _NUMBERED = {number: name for name, number in SIGNALS.items()}
+
+_CAPABILITIES = (
+    "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID "
+    "IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW "
+    "PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO "
+    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
+)
+ALL_CAPABILITIES = "ALL"
+CAPABILITIES = (ALL_CAPABILITIES, *_CAPABILITIES.split())
+"""Linux's, by name without ``CAP_``, and the word for all of them."""
+_ULIMITS = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
+ULIMITS = tuple(_ULIMITS.split())
+"""The names that engines know."""
+UNLIMITED, MAX_ULIMIT = -1, 2**63 - 1
+SYSCTL = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[A-Za-z0-9_-]{1,64}(?:/[A-Za-z0-9_-]{1,64})?){1,8}")
+SYSCTL_VALUE = re.compile(r"[\t\x20-\x7e]{1,256}")
 
 UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -282,6 +312,53 @@ def read_hostname(value: object) -> str:
     return text.lower()
 
 
+def read_capability(value: object) -> str:
+    """Reads a capability, such as ``NET_ADMIN`` or ``CAP_NET_ADMIN``; returns its name without ``CAP_``."""
+    name = read_text(value).strip().upper().removeprefix("CAP_")
+    if name not in CAPABILITIES:
+        raise ValueError(f'{quoted(value)} is not a capability of Linux; write one such as "NET_ADMIN" or "CAP_NET_ADMIN", or "ALL"')
+    return name
+
+
+def read_sysctl(value: object) -> str:
+    """Reads the name of a kernel parameter."""
+    return _named(SYSCTL, value, "a kernel parameter", '"net.core.somaxconn"')
+
+
+def read_sysctl_value(value: object) -> str:
+    """Reads the value of a kernel parameter: text or a whole number."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
+    if not SYSCTL_VALUE.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is not a value of a kernel parameter; write a number or up to 256 characters of ASCII")
+    return text
+
+
+def read_ulimit_name(value: object) -> str:
+    """Reads the name of a ulimit."""
+    text = read_text(value)
+    if text not in ULIMITS:
+        raise ValueError(f"{quoted(text)} is not a ulimit; there are {', '.join(ULIMITS)}")
+    return text
+
+
+def read_ulimit(value: object) -> Ulimit:
+    """Reads a ulimit that is written as one number, or as text such as ``1024`` and ``1024:2048``, the soft and the hard limit."""
+    parts = value.split(":") if isinstance(value, str) else [value]
+    limits = [int(part) if isinstance(part, str) and _ULIMIT.fullmatch(part) else as_integer(part) for part in parts]
+    if len(parts) > 2 or None in limits or not all(UNLIMITED <= one <= MAX_ULIMIT for one in limits if one is not None):
+        words = f"is not a ulimit; write a whole number from {UNLIMITED} (no limit) to {MAX_ULIMIT}"
+        raise ValueError(f'{quoted(value)} {words}, or a soft and a hard one: {{"soft": 1024, "hard": 2048}} or "1024:2048"')
+    soft, hard = (one for one in (limits[0], limits[-1]) if one is not None)
+    return checked_ulimit(Ulimit(soft, hard))
+
+
+def checked_ulimit(limit: Ulimit) -> Ulimit:
+    """The ulimit. Raises ValueError when its soft limit is above its hard one."""
+    if limit.hard != UNLIMITED and not UNLIMITED < limit.soft <= limit.hard:
+        raise ValueError(f"has a soft limit ({limit.soft}) above its hard one ({limit.hard}); set that or less")
+    return limit
+
+
 def read_address(value: object) -> str:
     """Reads an IP address; returns its usual form."""
     text = read_text(value)
@@ -382,9 +459,12 @@ class Policy:
     entrypoint: bool = False
     hostname: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    sysctls: tuple[str, ...] = ()
+    ulimits: tuple[str, ...] = ()
 
 
-FREE = frozenset({"read_only"})
+FREE = frozenset({"read_only", "cap_drop"})
 """The options that every job may set: they take rights away from a container, or change what nobody but the container sees."""
 DEFAULT_POLICY = Policy()
 """Allows nothing."""
@@ -478,11 +558,16 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
         ("extraHosts", tuple(container.extra_hosts), policy.extra_hosts),
         ("hostname", _given(container.hostname), policy.hostname),
         ("dns", container.dns, policy.dns),
+        ("sysctls", tuple(container.sysctls), policy.sysctls),
+        ("ulimits", tuple(container.ulimits), policy.ulimits),
     )
     for option, wanted, patterns in texts:
         refused = [text for text in wanted if not any(matches(text, pattern) for pattern in patterns)]
         if refused:
             yield _refused(option, refused, patterns, pool)
+    capabilities = [name for name in container.cap_add if not any(_may_add(name, pattern) for pattern in policy.cap_add)]
+    if capabilities:
+        yield _refused("capAdd", capabilities, policy.cap_add, pool)
     if container.init is not None and not policy.init:
         yield _refused("init", [str(container.init).lower()], (), pool)
     if container.stop_grace is not None and container.stop_grace > (policy.stop_grace or 0):
@@ -491,6 +576,11 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
     mounts = [mount_name(mount) for mount in container.mounts if not any(_fits(mount, pattern) for pattern in policy.mounts)]
     if mounts:
         yield _refused("mounts", mounts, policy.mounts, pool)
+
+
+def _may_add(capability: str, pattern: str) -> bool:
+    """All capabilities are more than one whose name begins so."""
+    return pattern in (*ANYTHING, ALL_CAPABILITIES) if capability == ALL_CAPABILITIES else matches(capability, pattern)
 
 
 def _fits(mount: Mount, pattern: str) -> bool:

@@ -143,6 +143,12 @@ export interface SecretGiven {
   target: string;
 }
 
+/** What a process may use of one thing. */
+export interface UlimitGiven {
+  soft: number;
+  hard: number;
+}
+
 /** How a container is set up; null: as the image and the engine have it. */
 export interface ContainerAsked {
   user: string | null;
@@ -159,6 +165,10 @@ export interface ContainerAsked {
   hostname: string | null;
   readOnly: boolean | null;
   dns: string[];
+  capAdd: string[];
+  capDrop: string[];
+  sysctls: Record<string, string>;
+  ulimits: Record<string, UlimitGiven>;
 }
 
 /** Where an end is posted to. */
@@ -415,6 +425,9 @@ export interface Policy {
   entrypoint: boolean;
   hostname: string[];
   dns: string[];
+  capAdd: string[];
+  sysctls: string[];
+  ulimits: string[];
 }
 
 /** The most that a container of a pool may use, and what it gets when it does not ask; null: no limit. */

@@ -223,6 +223,12 @@ async def test_all_that_a_swarm_cannot_do_is_named_with_its_line_and_nothing_is_
         ("init: '${INIT:-false}', read_only: '${RO:-true}', tty: '${TTY:-False}'", {"container": {"init": False, "readOnly": True}}),
         ("entrypoint: [tini, --], hostname: worker, dns: 10.0.0.53",
          {"container": {"entrypoint": ["tini", "--"], "hostname": "worker", "dns": ["10.0.0.53"]}}),
+        ("cap_add: [NET_ADMIN], cap_drop: [ALL], sysctls: [net.core.somaxconn=1024], "
+         "ulimits: {nproc: 65535, nofile: {soft: '20', hard: 40}}",
+         {"container": {"capAdd": ["NET_ADMIN"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": "1024"},
+                        "ulimits": {"nproc": 65535, "nofile": {"soft": 20, "hard": 40}}}}),
+        ("cap_drop: [], sysctls: {net.core.somaxconn: 1024}, ulimits: {}, dns: []",
+         {"container": {"sysctls": {"net.core.somaxconn": 1024}}}),
         ("entrypoint: sh -c, dns: [10.0.0.53, '::1'], read_only: false",
          {"container": {"entrypoint": "sh -c", "dns": ["10.0.0.53", "::1"], "readOnly": False}}),
         ("env_file: [{path: none.env, required: '${R:-false}'}]", {"envs": {}}),
@@ -284,7 +290,7 @@ def test_triggers_become_a_schedule_with_dockers_defaults(triggers, fields):
         ("triggers: {manual: true}, volumes: {}", "volumes (line 1): is not a list"),
         ("triggers: {manual: true}, secrets: [{source: k, mode: 0400}]", "has a uid, gid or mode"),
         ("triggers: {manual: true}, networks: {n: {aliases: [a]}}", "has aliases"),
-        ("triggers: {manual: true}, cap_drop: [ALL]", "with more rights"),
+        ("triggers: {manual: true}, security_opt: [no-new-privileges]", "with more rights"),
         ("triggers: {manual: true}, env_file: none.env", "none.env cannot be read"),
         ("triggers: {manual: true}, volumes: ['v:/v']", "names 'v', which cannot be read below volumes: the variable NONE is not set"),
         ("triggers: {manual: true}, volumes: ['w:/w']", "cannot be read below volumes: 'perhaps' is neither true nor false"),
@@ -495,6 +501,7 @@ WHOLE = {
         "user": "app", "stopGrace": "20s", "init": False, "networks": ["back"], "secrets": [{"name": "key", "target": "k"}],
         "mounts": ["/srv:/s:ro", "data:/d", {"type": "tmpfs", "target": "/t", "size": "1m"}], "constraints": ["node.role==worker"],
         "extraHosts": {"db": "10.0.0.7"}, "entrypoint": "sh -c '$HOME'", "hostname": "worker", "readOnly": True, "dns": ["10.0.0.53"],
+        "capAdd": ["CAP_NET_ADMIN"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": 1024}, "ulimits": {"nofile": "1:2", "core": 0},
     },
 }  # fmt: skip
 

@@ -33,14 +33,17 @@ ASKED = {
     "extraHosts": {"db.internal": "10.0.0.7"},
     "hostname": "worker",
     "dns": ["10.0.0.53"],
+    "capAdd": ["NET_ADMIN"],
+    "sysctls": {"net.core.somaxconn": "1024"},
+    "ulimits": {"nofile": {"soft": 1024, "hard": 2048}},
 }
-FREE = {"entrypoint": ["sh", "-c"], "readOnly": True}
+FREE = {"entrypoint": ["sh", "-c"], "readOnly": True, "capDrop": ["ALL"]}
 """What every job may ask for."""
 SHOWN = ASKED | FREE | {"mounts": [{"type": "bind", "source": "/srv/data/x", "target": "/data", "readOnly": True, "size": None}]}
 NOTHING = {
     **dict.fromkeys(ASKED | FREE),
-    **{name: [] for name in ("mounts", "networks", "secrets", "constraints", "dns")},
-    "extraHosts": {},
+    **{name: [] for name in ("mounts", "networks", "secrets", "constraints", "dns", "capAdd", "capDrop")},
+    **{name: {} for name in ("extraHosts", "sysctls", "ulimits")},
 }
 
 

@@ -134,6 +134,28 @@ def _as(name: str, change: Callable[[Any], Any] = lambda value: value) -> Reader
     return read
 
 
+def _several(name: str, change: Callable[[Any], Any]) -> Reader:
+    """The field of this name, with the items of the attribute, if there are any."""
+
+    def read(reading: Reading, value: Any, attribute: str) -> None:
+        if items := change(value):
+            reading.put(name, items, attribute)
+
+    return read
+
+
+def _ulimits(value: Any) -> dict[str, Any]:
+    """Ulimits by name; a number or a pair of them may be texts where variables gave them."""
+    return {
+        str(name): {part: _whole(given) for part, given in one.items()} if isinstance(one, dict) else one
+        for name, one in map_of(value).items()
+    }
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and re.fullmatch("-?[0-9]{1,18}", value) else value
+
+
 def flag(value: Any, otherwise: bool | None) -> bool | None:
     """The truth that a value states, which is a text where a variable gave it; ``otherwise`` for nothing. Raises ValueError."""
     if value is None or isinstance(value, bool):
@@ -456,7 +478,11 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "entrypoint": _as("container.entrypoint"),
     "hostname": _as("container.hostname"),
     "read_only": _as("container.readOnly", lambda value: flag(value, None)),
-    "dns": _as("container.dns", list_of),
+    "dns": _several("container.dns", list_of),
+    "cap_add": _several("container.capAdd", list_of),
+    "cap_drop": _several("container.capDrop", list_of),
+    "sysctls": _several("container.sysctls", lambda value: dict(items_of(value, "="))),
+    "ulimits": _several("container.ulimits", _ulimits),
     "stop_signal": _as("container.stopSignal"),
     "stop_grace_period": _as("container.stopGrace"),
     "cpus": _as("resources.cpus", _number),
@@ -483,8 +509,8 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "container_name": Refused("each run has a container of its own, and a name of its own; leave it out"),
     **dict.fromkeys(("scale", "develop", "provider", "post_start", "pre_start", "pre_stop", "links", "external_links"), NOT_HERE),
     **dict.fromkeys(("tty", "stdin_open", "privileged", "use_api_socket", "oom_kill_disable"), _unless_false(NOT_HERE.why)),
-    **dict.fromkeys(("cap_drop", "security_opt", "userns_mode"), _unless_false(HARDENING)),
-    **dict.fromkeys(("cap_add", "devices", "device_cgroup_rules", "group_add", "sysctls", "ulimits", "dns_opt", "dns_search"),
+    **dict.fromkeys(("security_opt", "userns_mode"), _unless_false(HARDENING)),
+    **dict.fromkeys(("devices", "device_cgroup_rules", "group_add", "dns_opt", "dns_search"),
                     _unless_false(NOT_HERE.why)),
     **dict.fromkeys(
         ("blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",

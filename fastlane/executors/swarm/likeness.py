@@ -87,11 +87,25 @@ def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
         "Env": _over(taken.get("Env"), own["Env"], lambda entry: entry.partition("=")[0]),
         "Mounts": _over(taken.get("Mounts"), own.get("Mounts"), lambda mount: mount["Target"]),
         "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), lambda secret: (secret.get("File") or {}).get("Name")),
+        "Ulimits": _over(taken.get("Ulimits"), own.get("Ulimits"), lambda limit: limit["Name"]),
         "Hosts": [*(own.get("Hosts") or ()), *(taken.get("Hosts") or ())],  # the first line of a name counts
     }
-    parts = {"DNSConfig": {**(taken.get("DNSConfig") or {}), **(own.get("DNSConfig") or {})}}
+    tables = {name: {**(taken.get(name) or {}), **(own.get(name) or {})} for name in ("DNSConfig", "Sysctls")}
+    merged = {**lists, **tables, **_capabilities(taken, own)}
     rest = {name: value for name, value in taken.items() if name not in given}
-    return {**own, **rest, **{name: found for name, found in {**lists, **parts}.items() if found}}
+    return {name: value for name, value in {**own, **rest, **merged}.items() if value or name not in merged}
+
+
+CAPABILITIES = ("CapabilityAdd", "CapabilityDrop")
+
+
+def _capabilities(taken: Raw, own: Raw) -> dict[str, list[str]]:
+    """The capabilities that are added and dropped: the job drops what the service adds, or the other way round."""
+    added, dropped = ([str(name) for name in own.get(part) or ()] for part in CAPABILITIES)
+    return {
+        part: [*(name for name in taken.get(part) or () if name not in (*against, *mine) and "ALL" not in against), *mine]
+        for part, mine, against in zip(CAPABILITIES, (added, dropped), (dropped, added), strict=True)
+    }
 
 
 def _resources(*layers: Raw) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fastlane.errors import OrderRefused
 from fastlane.executors.port import EngineService, EngineTask, Image, Order, ServiceTemplate
 from fastlane.executors.swarm import likeness
 from fastlane.executors.swarm.clocks import milliseconds
-from fastlane.models.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
+from fastlane.models.container import ALL_CAPABILITIES, NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
 from fastlane.models.job_source import LabelledService
 
 NODES_OWN = frozenset({"host", "bridge"})
@@ -217,8 +217,16 @@ def _lists(wanted: Container, ids: Ids) -> dict[str, Any]:
         "Hosts": [f"{address} {name}" for name, address in wanted.extra_hosts.items()],
         "Command": list(wanted.entrypoint),
         "DNSConfig": {"Nameservers": list(wanted.dns)} if wanted.dns else {},
+        "CapabilityAdd": [_capability(name) for name in wanted.cap_add],
+        "CapabilityDrop": [_capability(name) for name in wanted.cap_drop],
+        "Sysctls": dict(wanted.sysctls),
+        "Ulimits": [{"Name": name, "Soft": limit.soft, "Hard": limit.hard} for name, limit in wanted.ulimits.items()],
     }
     return {key: rows for key, rows in lists.items() if rows}
+
+
+def _capability(name: str) -> str:
+    return name if name == ALL_CAPABILITIES else f"CAP_{name}"
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

@@ -200,6 +200,9 @@ POLICY = Serializer[Policy](
     entrypoint=show.boolean(lambda policy: policy.entrypoint, "Whether jobs that run as a service's container may set it; others may."),
     hostname=show.strings(lambda policy: policy.hostname, "Its own host names, which others in its networks find it by."),
     dns=show.strings(lambda policy: policy.dns, "Addresses of name servers."),
+    capAdd=show.strings(lambda policy: policy.cap_add, "Capabilities."),
+    sysctls=show.strings(lambda policy: policy.sysctls, "Names of kernel parameters."),
+    ulimits=show.strings(lambda policy: policy.ulimits, "Names of ulimits."),
 )
 
 LIMITS = Serializer[Resources](

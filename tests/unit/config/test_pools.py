@@ -77,6 +77,7 @@ def test_a_policy_is_written_in_toml(tmp_path):
         '[pools.policy]\nuser = ["1000", "team-*"]\nmounts = ["/srv/data/", "volume:cache-*:ro", "tmpfs"]\nnetworks = "backend"\n'
         'stopGrace = "1m30s"\ninit = true\nstopSignal = ["int", "9"]\nconstraints = ["node.role == worker", "node.labels.x == *"]\n'
         'extraHosts = "*.Internal"\nworkdir = "/srv/"\nsecrets = true\nhostname = "Job-*"\ndns = "10.0.0.53"\nentrypoint = true\n'
+        'capAdd = ["cap_net_raw", "sys_*"]\nsysctls = "net.*"\nulimits = "nofile"\n'
     )
     (found,) = load("up").settings.pools
     assert found.limits == Resources(1.5, 2**29, 100)
@@ -94,6 +95,9 @@ def test_a_policy_is_written_in_toml(tmp_path):
         entrypoint=True,
         hostname=("job-*",),
         dns=("10.0.0.53",),
+        cap_add=("NET_RAW", "SYS_*"),
+        sysctls=("net.*",),
+        ulimits=("nofile",),
     )
 
 
@@ -112,6 +116,9 @@ POLICIES = st.builds(
     extra_hosts=PATTERNS,
     entrypoint=st.booleans(),
     hostname=PATTERNS,
+    cap_add=st.lists(st.sampled_from(["NET_RAW", "NET_*", "*"]), max_size=2).map(tuple),
+    sysctls=st.lists(st.sampled_from(["net.core.somaxconn", "net.*", "*"]), max_size=2).map(tuple),
+    ulimits=st.lists(st.sampled_from(["nofile", "n*", "*"]), max_size=2).map(tuple),
     dns=st.lists(st.sampled_from(["10.0.0.53", "10.*", "2001:db8::7", "*"]), max_size=2).map(tuple),
 )
 LIMITS = st.builds(
@@ -156,6 +163,9 @@ def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits:
         ({"entrypoint": "sh"}, "is neither true nor false"),
         ({"hostname": "a b"}, "is not a host name"),
         ({"dns": "ns1"}, "is not an IP address"),
+        ({"capAdd": "NET"}, "is not a capability of Linux"),
+        ({"sysctls": "somaxconn"}, "is not the name of a kernel parameter"),
+        ({"ulimits": "files"}, "is not a ulimit; there are core"),
         (True, "policy is not a table"),
         ([], "policy is not a table"),
         ("*", "policy is not a table"),

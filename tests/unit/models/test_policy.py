@@ -17,6 +17,7 @@ from fastlane.models.container import (
     Policy,
     Resources,
     Secret,
+    Ulimit,
     limit_faults,
     matches,
     policy_faults,
@@ -39,8 +40,11 @@ ASKED = Container(
     extra_hosts={"db.internal": "10.0.0.7"},
     hostname="worker",
     dns=("10.0.0.53",),
+    cap_add=("NET_ADMIN",),
+    sysctls={"net.core.somaxconn": "1024"},
+    ulimits={"nofile": Ulimit(1024, 2048)},
 )
-NAMES = {"stop_signal": "stopSignal", "stop_grace": "stopGrace", "extra_hosts": "extraHosts"}
+NAMES = {"stop_signal": "stopSignal", "stop_grace": "stopGrace", "extra_hosts": "extraHosts", "cap_add": "capAdd"}
 OPTIONS = tuple(field.name for field in fields(Container) if field.name not in FREE | {"entrypoint"})
 EXACT = Policy(
     user=("1000:1000",),
@@ -55,6 +59,9 @@ EXACT = Policy(
     extra_hosts=("db.internal",),
     hostname=("worker",),
     dns=("10.0.0.53",),
+    cap_add=("NET_ADMIN",),
+    sysctls=("net.core.somaxconn",),
+    ulimits=("nofile",),
 )
 
 
@@ -80,7 +87,7 @@ def test_a_policy_names_every_option():
 
 
 def test_what_takes_rights_away_is_free_and_an_entry_point_is_beside_an_image():
-    asked = Container(read_only=True, entrypoint=("sh",))
+    asked = Container(read_only=True, entrypoint=("sh",), cap_drop=("ALL",))
     assert policy_faults(asked, DEFAULT_POLICY, "fast") == []
     assert [fault.field for fault in policy_faults(asked, DEFAULT_POLICY, "fast", of_service=True)] == ["container.entrypoint"]
     assert policy_faults(asked, Policy(entrypoint=True), "fast", of_service=True) == []
@@ -107,6 +114,13 @@ def test_each_option_is_had_where_the_policy_names_it(option):
     assert refused(ASKED, policy) == {NAMES.get(name, name) for name in OPTIONS if name != option}
 
 
+def test_all_capabilities_are_allowed_by_no_pattern_of_some():
+    asked = Container(cap_add=("ALL",))
+    assert [refused(asked, Policy(cap_add=(pattern,))) for pattern in ("A*", "*L", "AL*", "NET_*", "*", "ALL")] == [{"capAdd"}] * 4 + [
+        set()
+    ] * 2
+
+
 def test_all_refusals_are_reported_at_once():
     assert refused(ASKED, DEFAULT_POLICY) == {NAMES.get(name, name) for name in OPTIONS}
     assert policy_faults(ASKED, EXACT, "fast") == []
@@ -131,6 +145,10 @@ def test_all_refusals_are_reported_at_once():
         ("extra_hosts", {"db.internal": "10.0.0.7", "evil.db.internal": "10.0.0.8"}),
         ("hostname", "worker2"),
         ("dns", ("10.0.0.53", "10.0.0.54")),
+        ("cap_add", ("NET_ADMIN", "SYS_ADMIN")),
+        ("cap_add", ("ALL",)),
+        ("sysctls", {"net.core.somaxconn": "1024", "net.core.rmem_max": "1"}),
+        ("ulimits", {"nofile": Ulimit(1, 1), "nproc": Ulimit(1, 1)}),
     ],
 )
 def test_one_part_that_is_not_allowed_is_enough(option, value):

@@ -239,6 +239,13 @@ def test_null_is_valid_where_it_means_that_the_field_is_absent(name: str) -> Non
         {"container": {"hostname": "a" * 65}},
         {"container": {"readOnly": "true"}},
         {"container": {"dns": ["ns1"]}},
+        {"container": {"capAdd": ["FLY"]}},
+        {"container": {"capDrop": "ALL"}},
+        {"container": {"sysctls": {"somaxconn": 1}}},
+        {"container": {"sysctls": {"net.core.somaxconn": True}}},
+        {"container": {"ulimits": {"files": 1}}},
+        {"container": {"ulimits": {"nofile": -2}}},
+        {"container": {"ulimits": {"nofile": {"soft": 1}}}},
         {"additionalDNSEntries": {"a": None}},
     ],
 )
@@ -277,6 +284,8 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"container": {"networks": ["host"], "secrets": ["a", {"name": "b", "target": "c.txt"}], "constraints": ["node.role == worker"]}},
         {"container": {"constraints": ["engine.labels.com.example.x!=a:b"], "extraHosts": {"db.internal": "::1", "b": "10.0.0.7"}}},
         {"container": {"entrypoint": "tini -- sh", "hostname": "Worker.lan", "readOnly": False, "dns": ["10.0.0.53", "::1"]}},
+        {"container": {"capAdd": ["CAP_NET_ADMIN", "KILL"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": 1, "net.ipv4.x": "1 2"}}},
+        {"container": {"ulimits": {"nofile": "1:-1", "core": 0, "nproc": "5", "memlock": {"soft": -1, "hard": -1}}}},
         {"additionalDNSEntries": {"db": "10.0.0.7"}},
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from fastlane.errors import Invalid, nearest
 from fastlane.models import container as options
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.job import Spec
 from fastlane.web.api import body as body_fields
 from fastlane.web.api.body import MAX_FAULTS
@@ -47,6 +47,7 @@ MOUNTS = (
     | st.builds(Mount, st.just(MountKind.TMPFS), TARGETS, st.none(), st.booleans(), st.none() | st.integers(4096, 2**50))
 )
 SECRETS = st.builds(Secret, st.sampled_from(["a", "db-password"]), st.sampled_from(["a", "x.txt", ".env"]))
+ULIMITS = st.builds(lambda soft, more: Ulimit(soft, soft + more), st.integers(0, 2**62), st.integers(0, 2**62))
 CONTAINERS = st.builds(
     Container,
     user=st.none() | st.sampled_from(["app", "1000:1000"]),
@@ -63,6 +64,10 @@ CONTAINERS = st.builds(
     hostname=st.none() | st.sampled_from(["worker", "a.b_c"]),
     read_only=st.none() | st.booleans(),
     dns=st.lists(st.sampled_from(["10.0.0.53", "2001:db8::7"]), unique=True).map(tuple),
+    cap_add=st.lists(st.sampled_from(["ALL", "NET_ADMIN"]), unique=True).map(tuple),
+    cap_drop=st.lists(st.sampled_from(["NET_RAW", "CHOWN"]), unique=True).map(tuple),
+    sysctls=st.dictionaries(st.sampled_from(["net.core.somaxconn", "net.ipv4.conf.eth0/1.rp_filter"]), st.sampled_from(["1", "4 8"])),
+    ulimits=st.dictionaries(st.sampled_from(options.ULIMITS), ULIMITS),
 )
 CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MAX_CPUS)
 ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS))
@@ -122,6 +127,10 @@ def test_everything_at_once():
             "hostname": "Worker",
             "readOnly": True,
             "dns": ["2001:DB8::7"],
+            "capAdd": ["CAP_NET_ADMIN"],
+            "capDrop": ["all"],
+            "sysctls": {"net.core.somaxconn": 1024},
+            "ulimits": {"nofile": "1024:2048", "core": 0, "memlock": {"soft": 1, "hard": -1}},
         },
     )
     assert spec.resources == Resources(1.5, 2**29, 200, 0.5, 2**28)
@@ -144,6 +153,10 @@ def test_everything_at_once():
         hostname="worker",
         read_only=True,
         dns=("2001:db8::7",),
+        cap_add=("NET_ADMIN",),
+        cap_drop=("ALL",),
+        sysctls={"net.core.somaxconn": "1024"},
+        ulimits={"nofile": Ulimit(1024, 2048), "core": Ulimit(0, 0), "memlock": Ulimit(1, -1)},
     )
 
 
@@ -210,6 +223,10 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "hostname": "a_very_long_name" * 5,
             "readOnly": "yes",
             "dns": ["10.0.0.53", "ns1"],
+            "capAdd": ["NET_ADMIN", "FLY"],
+            "capDrop": ["CHOWN", "CAP_CHOWN"],
+            "sysctls": {"somaxconn": 1, "net.core.somaxconn": True},
+            "ulimits": {"nofile": "2:1", "files": 1, "core": {"soft": -2}, "nproc": "x"},
             "usr": "app",
         },
         colour=1,
@@ -226,6 +243,9 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "container.secrets.1.name",
         ),
         *("container.entrypoint", "container.hostname", "container.readOnly", "container.dns.1"),
+        *("container.capAdd.1", "container.capDrop.1", "container.sysctls.somaxconn", "container.sysctls.net.core.somaxconn"),
+        *("container.ulimits.nofile", "container.ulimits.files", "container.ulimits.core.soft", "container.ulimits.core.hard"),
+        "container.ulimits.nproc",
         *("container.constraints", "container.extraHosts.a b", "container.extraHosts.c", "container.usr", "colour"),
     }
 
@@ -291,6 +311,10 @@ def test_a_mount_has_what_its_type_has(mount, fault):
 )
 def test_nothing_is_mounted_joined_or_given_twice_in_one_place(container, field):
     assert "is there twice" in faults(container=container)[field]
+
+
+def test_a_capability_is_added_or_dropped():
+    assert faults(container={"capAdd": ["KILL"], "capDrop": ["CHOWN", "CAP_KILL"]}).keys() == {"container.capDrop.1"}
 
 
 def test_two_names_of_one_host_are_a_fault():
