@@ -151,8 +151,10 @@ def refusals(pool: Pool, spec: Spec) -> list[Fault]:
     """What is asked for a container that the pool's limits, its policy or its rule of services do not allow, by field."""
     if spec.resources is NO_RESOURCES and spec.container is NO_CONTAINER and spec.service is None:
         return []  # most jobs ask for nothing
+    of_service = spec.service is not None
     named = [] if spec.service is None else service_faults(spec.service, pool.services, pool.name)
-    return named + limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
+    limited = limit_faults(spec.resources, pool.limits, pool.name)
+    return named + limited + policy_faults(spec.container, pool.policy, pool.name, of_service=of_service)
 
 
 def pool_faults(pools: Sequence[Pool]) -> list[str]:

@@ -36,7 +36,6 @@ HINTS: Hints = {
     "backoff": "retryDelay",
     "cpu": "resources.cpus",
     "delay": "startIn",
-    "entrypoint": "command, which the image's own entrypoint gets",
     "environment": "envs",
     "every": "cron",
     "interval": "cron",

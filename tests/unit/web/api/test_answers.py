@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import Fault
 from fastlane.models.access import Requester
-from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret
+from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.host import HostView, Uncleaned
 from fastlane.models.job import Execution, Failure, FailureReason, Job, RunningContainer, Spec, Task, TaskSummary, Usage
@@ -77,6 +77,11 @@ CONTAINER = Container(
     networks=("backend",),
     secrets=(Secret("token", "token"),),
     extra_hosts={"db": "10.0.0.7"},
+    entrypoint=("tini", "https://user:pw@x"),
+    read_only=True,
+    cap_drop=("NET_RAW",),
+    sysctls={"net.core.somaxconn": "1024"},
+    ulimits={"nofile": Ulimit(1024, -1)},
 )
 SPEC = Spec(
     "ubuntu",
