@@ -32,7 +32,11 @@ BY_FOLDER = {
     "storage/sqlite": ("tests/unit/storage/sqlite", "tests/contract/test_store*.py", "tests/adapters/sqlite"),
     "storage/transfer": ("tests/behaviour/transfer", "tests/contract/test_store_transfer*.py"),
     "storage": ("tests/unit/storage", "tests/contract/test_store*.py"),
-    "web": ("tests/unit/web", "tests/http"),
+    "models": ("tests/unit/models", "tests/behaviour/schedule", "tests/behaviour/jobs", "tests/behaviour/retry"),
+    "services": ("tests/unit/services", "tests/behaviour/jobs", "tests/behaviour/schedule", "tests/behaviour/stop", "tests/behaviour/why"),
+    "scheduler": ("tests/unit/scheduler", "tests/behaviour/repair", "tests/behaviour/workers", "tests/behaviour/hosts"),
+    "executors": ("tests/unit/executors", "tests/adapters/swarm"),
+    "web": ("tests/unit/web", "tests/http", "tests/behaviour/jobs"),
     "streams": ("tests/unit/streams", "tests/behaviour/logs"),
     "client": ("tests/unit/client", "tests/client"),
     "cli": ("tests/unit/cli", "tests/client"),
@@ -97,6 +101,7 @@ class Nearest:
         self._tests: dict[str, set[str]] = defaultdict(set)
         self._modules: dict[str, set[str]] = defaultdict(set)
         self._of_file: Counter[tuple[str, str]] = Counter()
+        self._measured = {file.stem for file in REACH.glob("*.jsonl")}
         for file in sorted(REACH.glob("*.jsonl")):
             for line in file.read_text("utf-8").splitlines():
                 test, seconds, called = json.loads(line)
@@ -122,7 +127,8 @@ class Nearest:
         measured = self._ranked(tests, fault.file)
         unit = [test for test in measured if test.startswith("tests/unit/")]
         others = [test for test in measured if not test.startswith("tests/unit/")]
-        further = [list(paths) for folder, paths in UNSEEN.items() if fault.file.startswith(folder)]
+        further = [[path] for path in self._unmeasured(fault)]
+        further += [list(paths) for folder, paths in UNSEEN.items() if fault.file.startswith(folder)]
         return [stage for stage in (list(self._within(unit, STAGE[0])), list(self._within(others, STAGE[1])), *further) if stage]
 
     def _ranked(self, tests: Set[str], file: str) -> list[str]:
@@ -139,6 +145,12 @@ class Nearest:
             if left < 0:
                 return
             yield test
+
+    def _unmeasured(self, fault: Fault) -> Iterator[str]:
+        """The files of the suites that nobody has measured, by the fault's folder."""
+        for path in BY_FOLDER.get(folder_of(fault.file), ()):
+            if path.split("/")[1] not in self._measured:
+                yield from sorted(str(file.relative_to(ROOT)) for file in (ROOT / path).glob("test_*.py"))
 
     def _by_path(self, fault: Fault) -> Iterator[str]:
         module = Path(fault.file)
