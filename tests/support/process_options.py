@@ -12,8 +12,6 @@ VARIABLE = "FASTLANE_TEST_OPTIONS"
 class ProcessOptions:
     """Each field that is None leaves fastlane as it is. All times are seconds, unless the field says otherwise."""
 
-    executor: str | None = None
-    """In place of Docker: ``instant:SOCKET`` (``engine_process``) or ``log-writing:FOLDER`` (``log_writing_engine``)."""
     reconcile: float | None = None
     """Between two rounds of the reconciler."""
     renew: float | None = None
