@@ -388,15 +388,15 @@ class StoreLogic:
 
     async def events(self, source: Source, span: Span, limit: int) -> Sequence[Event]:
         await self._rows.catch_up()
-        reading = READINGS[source]
-        index, where = reading.walk(span)
+        reader = READERS[source]
+        index, where = reader.walk(span)
         first, last = (span.last, span.first) if span.backwards else (span.first, span.last)
 
         async def fetch(count: int) -> list[dict[str, Any]]:
             part = Part(count, first=(first.time, first.id), last=(last.time, last.id), newest=span.backwards)
-            return await self._rows.select(index, where, reading.columns, part, listed=True)
+            return await self._rows.select(index, where, reader.columns, part, listed=True)
 
-        return await filled(fetch, limit, reading.read)
+        return await filled(fetch, limit, reader.read)
 
     # deliveries
 
@@ -589,7 +589,7 @@ def _of_execution(row: records.Row, kind: EventKind, time: int, detail: Mapping[
     return Event(row["id"], time, kind, actor, *ids, row.get("host"), row.get("pool"), detail)
 
 
-class Reading:
+class EventReader:
     """How the events of a source are read: the index by time, the columns of a row, and the function that makes an event of it."""
 
     def __init__(self, index: Index[Any], columns: tuple[str, ...], make: Any, job: str = "job_id", execution: str = "id") -> None:
@@ -620,14 +620,14 @@ class Reading:
 
 
 _IDS = ("id", "task_id", "job_id", "attempt")
-READINGS: Mapping[Source, Reading] = {
-    Source.RECORDED: Reading(records.EVENTS_BY_TIME, records.EVENTS.fields, records.EVENTS.read, execution="execution_id"),
-    Source.CREATED: Reading(
+READERS: Mapping[Source, EventReader] = {
+    Source.RECORDED: EventReader(records.EVENTS_BY_TIME, records.EVENTS.fields, records.EVENTS.read, execution="execution_id"),
+    Source.CREATED: EventReader(
         records.JOBS_BY_CREATION, ("id", "task_id", "created_at", "created_by", "requested_by", "schedule"), _created, job="id"
     ),
-    Source.ENQUEUED: Reading(records.EXECUTIONS_BY_CREATION, (*_IDS, "created_at", "scheduled_for", "requested_by"), _enqueued),
-    Source.STARTED: Reading(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool", "node"), _started),
-    Source.ENDED: Reading(
+    Source.ENQUEUED: EventReader(records.EXECUTIONS_BY_CREATION, (*_IDS, "created_at", "scheduled_for", "requested_by"), _enqueued),
+    Source.STARTED: EventReader(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool", "node"), _started),
+    Source.ENDED: EventReader(
         records.EXECUTIONS_BY_END, (*_IDS, "end_noted_at", "status", "exit_code", "failure", "host", "pool", "node"), _ended
     ),
 }

@@ -31,7 +31,7 @@ from fastlane.web.api.contract import METRICS
 from fastlane.web.handler import NOWHERE, AppContext, Handler, Traffic
 from fastlane.web.http.connection import ClientDeadlines, HeldMemory
 from fastlane.web.http.problems import Problem
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ALL_ROUTES, ROUTES
 from fastlane.web.routing import PathRoutes, RouteNode
 from fastlane.web.security.auth import Authenticator, RequestRates, make_authenticator
@@ -169,7 +169,7 @@ def make_application(services: Services, settings: Settings, metrics: Metrics, r
         metrics=metrics,
         recorder=recorder,
     )
-    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
+    return Application(log_function=_log_request, context=context, document=ApiDocument(ROUTES, settings), static_files=StaticFiles())
 
 
 def make_router(app: Application, settings: Settings) -> PathRouter:

@@ -12,14 +12,14 @@ from fastlane import __version__
 from fastlane.cli.client.output import duration, relative
 from fastlane.models.pool import Pool
 from fastlane.queue.port import Report
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
 from tests.support.command_line import Terminal
 from tests.support.fastlane import IMAGE, POOLS, Fastlane
 from tests.support.waiting import until
 from tests.support.web_settings import web_settings
 
-SCHEMAS = {"components": Document(ROUTES, web_settings()).content["components"]}
+SCHEMAS = {"components": ApiDocument(ROUTES, web_settings()).content["components"]}
 CRON = "0 3 * * *"
 
 

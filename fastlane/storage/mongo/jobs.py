@@ -41,7 +41,7 @@ from fastlane.storage.mongo.commits import (
     whole,
     write,
 )
-from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
+from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, KeyedLock
 from fastlane.storage.mongo.rows import (
     BY_ID,
     DELETED,
@@ -137,7 +137,7 @@ class MongoJobs:
 
     _db: Database
     _rows: CommittedRows
-    _turns: Turns
+    _locks: KeyedLock
 
     async def execution(self, execution_id: str) -> Execution | None:
         return await self._db.call(lambda: get(self._db, execution_id))
@@ -146,7 +146,7 @@ class MongoJobs:
         """Raises ValueError for a value whose name is not a field of an execution."""
 
         async def make() -> Execution | None:
-            async with self._turns.turn(change.execution_id):
+            async with self._locks.hold(change.execution_id):
                 return await apply(self._db, change)
 
         changed = await self._rows.written(make)
@@ -161,7 +161,7 @@ class MongoJobs:
         stop, finds the claim, or is refused by it and looks again."""
 
         async def make() -> Claimed | None:
-            async with self._turns.turn(execution_id):
+            async with self._locks.hold(execution_id):
                 before = await get(self._db, execution_id)
                 asked = None if before is None else decide(before)
                 if before is None or asked is None:

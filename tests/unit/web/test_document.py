@@ -21,7 +21,7 @@ from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.http import query
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.strict_json import read_object
-from fastlane.web.openapi import EXAMPLES, Document
+from fastlane.web.openapi import EXAMPLES, ApiDocument
 from fastlane.web.routes import ROUTES
 from fastlane.web.security.auth import authorize
 from tests.http.fuzzing import is_in_table
@@ -36,7 +36,7 @@ OPEN = web_settings()
 
 def document(settings: Settings = OPEN) -> dict[str, Any]:
     """As a client gets it."""
-    return json.loads(json.dumps(Document(ROUTES, settings).content))
+    return json.loads(json.dumps(ApiDocument(ROUTES, settings).content))
 
 
 DOCUMENT = document()
