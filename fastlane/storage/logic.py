@@ -13,12 +13,12 @@ from fastlane.errors import Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, EventKind, Source, Span
-from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.host import HostLoad, HostRecord, Uncleaned, place_of
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, RunningContainer, Task, is_under_way, job_version
 from fastlane.models.job_change import STOPPED, unfired
-from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.pool import DirectoryMark, HostsRevision, Pauses, PoolsRevision
 from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Outcome, Tick
@@ -59,6 +59,8 @@ _UNFINISHED_BY_JOB = replace(records.EXECUTIONS_UNFINISHED, equal=("task_id",), 
 _RECORDS = Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"), where=Condition("TRUE", "done"))
 """All records; but for reservations, which MongoDB has in the same collection."""
 
+TOGETHER = 500
+"""Records of hosts that are deleted together."""
 MAX_DELIVERIES = 1_000
 """Deliveries of an execution that are read: more than there can be."""
 
@@ -330,21 +332,41 @@ class StoreLogic:
     async def paused_pools(self) -> Pauses:
         return await self._rows.get(records.PAUSES) or Pauses()
 
-    async def directory_mark(self) -> str:
-        versions = self._rows.select(by_key(records.HOSTS), {}, ("version",))
-        revision, hosts = await unless_cancelled(asyncio.gather(self.pools_revision(), versions))
-        return f"{revision.number}/{len(hosts)}/{sum(host['version'] for host in hosts)}"
+    async def directory_mark(self) -> DirectoryMark:
+        pools, hosts = await unless_cancelled(asyncio.gather(self.pools_revision(), self._hosts_revision()))
+        return DirectoryMark(pools.number, hosts)
 
-    async def hosts(self) -> Sequence[HostRecord]:
-        return sorted(await self._rows.find(by_key(records.HOSTS), {}), key=lambda host: (host.address, host.id))
+    async def _hosts_revision(self) -> HostsRevision:
+        return await self._rows.get(records.HOSTS_REVISION) or HostsRevision()
+
+    async def hosts(self, known: Sequence[HostRecord] = ()) -> Sequence[HostRecord]:
+        if not known:
+            return sorted(await self._rows.find(by_key(records.HOSTS), {}), key=place_of)
+        stored = await self._rows.select(by_key(records.HOSTS), {}, ("id", "version", "removed_at"))
+        # One that is made again begins at version 1, and the one before it was removed.
+        states = {row["id"]: (row["version"], row["removed_at"]) for row in stored}
+        same = [host for host in known if states.get(host.id) == (host.version, host.removed_at)]
+        if len(same) == len(states) == len(known):
+            return known
+        kept = {host.id for host in same}
+        return sorted([*same, *await self.hosts_of([id for id in states if id not in kept])], key=place_of)
+
+    async def hosts_of(self, ids: Sequence[str]) -> Sequence[HostRecord]:
+        rows = await self._rows.select_keys(records.HOSTS, ids, records.HOSTS.fields)
+        return readable(list(rows.values()), records.HOSTS.read)
 
     async def write_host(self, record: HostRecord) -> bool:
-        return await write_version(self._rows, records.HOSTS, record, record.version)
+        if not await write_version(self._rows, records.HOSTS, record, record.version):
+            return False
+        while True:  # after the record: a process that reads the new number finds it
+            seen = await self._hosts_revision()
+            if await self._rows.replace(records.HOSTS_REVISION, seen.after(record.id), {"number": seen.number}):
+                return True
 
     async def prune_hosts(self, before: int) -> None:
-        for host in await self.hosts():
-            if host.removed_at is not None and host.removed_at < before:
-                await self._rows.delete(records.HOSTS, [(host.id,)], {"version": host.version})
+        removed, part = {"removed_at": Between(high=before - 1)}, Part(TOGETHER)
+        while await self._rows.delete_some(records.HOSTS_BY_REMOVAL, removed, part) == TOGETHER:
+            pass
 
     async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
         fields = ("status", "service_id", "swarm_id", "placed_at")

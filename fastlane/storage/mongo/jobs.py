@@ -10,7 +10,7 @@ the same ``op`` is the same row.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -23,7 +23,7 @@ from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Statu
 from fastlane.models.tick import Outcome
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage import records
-from fastlane.storage.base import Claimed, Decide, StatusWalk
+from fastlane.storage.base import DELETED_STAY, GIVEN_UP_STAYS, Claimed, Decide, StatusWalk
 from fastlane.storage.mongo import history, idempotency
 from fastlane.storage.mongo.commits import (
     JOB_FIELDS,
@@ -122,7 +122,7 @@ async def note_deleted(db: Database, rows: Sequence[Document]) -> None:
     """Notes that these executions are deleted, if a worker had claimed them."""
     for row in rows:
         if row["epoch"] > 0:
-            await db.upsert(DELETED, row["_id"], {"$set": {"deleted_at": datetime.now(UTC)}})
+            await db.upsert(DELETED, row["_id"], {"$max": {"deleted_at": datetime.now(UTC)}})  # what was given up is later
 
 
 async def _drop_deliveries(db: Database, ids: Sequence[str]) -> None:
@@ -204,6 +204,10 @@ class MongoJobs:
 
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
         return await self._rows.written(lambda: delete_task(self._db, task_id, event))
+
+    async def give_up(self, execution_id: str) -> None:
+        until = {"deleted_at": datetime.now(UTC) + timedelta(seconds=GIVEN_UP_STAYS - DELETED_STAY)}
+        await self._rows.written(lambda: self._db.upsert(DELETED, execution_id, {"$max": until}))
 
     async def images_under_way(self) -> frozenset[str]:
         stages = ({"$match": {UNDER_WAY: True}}, {"$group": {"_id": {"spec": "$spec", "reference": "$image_reference"}}})
