@@ -109,9 +109,11 @@ OUT_OF_MEMORY = Serializer[OutOfMemory](
     peakBytes=show.integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
 )
 
-_EVERY = show.seconds(lambda one: one.every, "Seconds within which it is to succeed.")
-_LAST_SUCCESS = show.timestamp(lambda one: one.last_success, "When its last success ended; null: none is known.", null=True)
-_RECEIVERS = show.integer(lambda one: one.receivers, "How many webhooks and addresses its lists for late have now.")
+_EVERY: Field[Expectation] = show.seconds(lambda one: one.every, "Seconds within which it is to succeed.")
+_LAST_SUCCESS: Field[Expectation] = show.timestamp(
+    lambda one: one.last_success, "When its last success ended; null: none is known.", null=True
+)
+_RECEIVERS: Field[Expectation] = show.integer(lambda one: one.receivers, "How many webhooks and addresses its lists for late have now.")
 
 LATE = Serializer[Expectation](
     "Late",

@@ -22,6 +22,7 @@ from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import first_of, new, new_job
+from tests.support.recorded_calls import recorded_commands
 from tests.support.waiting import PATIENCE, until
 
 Write = Callable[[Store, Job, Execution], Awaitable[object]]
@@ -265,3 +266,16 @@ async def test_late_jobs_of_an_older_fastlane_are_found_after_the_migration_and_
     await again.walk_statuses(1, "", 10)
     assert [job.id for job in await again.late_jobs(10)] == [jobs[0].id]
     await again.close()
+
+
+async def test_late_jobs_are_read_without_their_specs(mongo_url: str) -> None:
+    with recorded_commands() as commands:
+        store = MongoStore(mongo_url, deadline=PATIENCE)
+        await store.open()
+    job = new_job("t", spec=Spec("ubuntu", name="nightly", expect_every=60_000, envs={"A": "x" * 1_000}), late_since=5)
+    await store.create(job, None, None)
+    commands.clear()
+    assert await store.late_jobs(10) == [LateJob(job.id, "t", 5, 60_000, "nightly")]
+    read = [command for name, command in commands if name == "find" and command.get("hint") == "jobs_late"]
+    await store.close()
+    assert [sorted(command["projection"]) for command in read] == [["_id", "expect_every", "late_since", "name", "task_id"]]
