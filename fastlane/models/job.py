@@ -524,6 +524,17 @@ _VALUES = attrgetter(*_PLACES)
 
 
 @dataclass(frozen=True, slots=True)
+class LateJob:
+    """The fields of a late job that a list of them shows. ``late_since`` and ``expect_every`` are in milliseconds."""
+
+    id: str
+    task_id: str
+    late_since: int
+    expect_every: int
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunningContainer:
     """The fields of an execution that a list of running containers shows."""
 

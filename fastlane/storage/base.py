@@ -22,7 +22,7 @@ from fastlane.models.event import Event, Source, Span
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Execution, ExpectedVersions, FailedJob, Job, JobBounds, RunningContainer, Task, TaskSummary
+from fastlane.models.job import Execution, ExpectedVersions, FailedJob, Job, JobBounds, LateJob, RunningContainer, Task, TaskSummary
 from fastlane.models.log import Chunk, Head, Piece
 from fastlane.models.paging import JobPage, Page, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.pool import DirectoryMark, Pauses, PoolsRevision
@@ -172,8 +172,9 @@ class JobStore(Protocol):
     async def jobs_of_services(self, limit: int, after: str = "") -> Sequence[Job]:
         """Jobs that have a ``source``, by id, after that id."""
 
-    async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[Job]:
-        """Jobs that are late by their ``expect_every`` and not stopped, of tasks whose id matches ``visible``, by (late_since, id)."""
+    async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[LateJob]:
+        """Jobs that are late by their ``expect_every`` and not stopped, of tasks whose id matches ``visible``, by (late_since, id). Their
+        specs, which may be large, are not read."""
 
     async def count_late_jobs(self, most: int) -> int:
         """How many such jobs there are of all tasks; ``most``, if there are more."""

@@ -16,7 +16,7 @@ from fastlane.models.event import Event, EventKind, Source, Span
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned, place_of
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
-from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, RunningContainer, Task, is_under_way, job_version
+from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, LateJob, RunningContainer, Task, is_under_way, job_version
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.pool import DirectoryMark, HostsRevision, Pauses, PoolsRevision
 from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours
@@ -54,6 +54,7 @@ UNBOUND = frozenset({Status.ENQUEUED, Status.PULLING})
 _BOUNDS = ("incarnation", "floor", "stop_sequence")
 _DELETED = (*COMPARED, "task_id", "stop_sequence", "held_tick")
 _CONTAINER = ("id", "task_id", "job_id", "host", "container_id", "spec")
+_LATE, _EVERY = ("id", "task_id", "late_since"), "spec.expect_every"
 _TICKS = replace(records.TICKS_OF_JOB, order=())
 _UNFINISHED_BY_JOB = replace(records.EXECUTIONS_UNFINISHED, equal=("task_id",), order=("job_id",))
 _RECORDS = Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"), where=Condition("TRUE", "done"))
@@ -204,11 +205,15 @@ class StoreLogic:
     async def jobs_of_services(self, limit: int, after: str = "") -> Sequence[Job]:
         return await self._rows.find(records.JOBS_OF_SERVICES, {}, Part(limit, (after,)))
 
-    async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[Job]:
+    async def late_jobs(self, limit: int, visible: str | None = None) -> Sequence[LateJob]:
         where: dict[str, Any] = {"late_since": Between(low=1)}
         if visible is not None:
             where["task_id"] = Among(await self._rows.visible_tasks(visible))
-        return await self._rows.find(records.JOBS_LATE, where, Part(limit))
+        rows = await self._rows.select(records.JOBS_LATE, where, (*_LATE, *records.OF_SPEC), Part(limit))
+        # A document of MongoDB that an older fastlane wrote has these parts in its spec only.
+        unknown = await self._rows.select_keys(records.JOBS, [row["id"] for row in rows if row[_EVERY] is None], ("spec",))
+        found = [{**row, **_parts(unknown[row["id"]]["spec"])} if row["id"] in unknown else row for row in rows]
+        return [LateJob(*(row[name] for name in (*_LATE, _EVERY, "spec.name"))) for row in found if isinstance(row[_EVERY], int)]
 
     async def count_late_jobs(self, most: int) -> int:
         return await self._rows.count(records.JOBS_LATE, {"late_since": Between(low=1)}, most)
@@ -470,6 +475,15 @@ class StoreLogic:
 
     async def write_mail_quota(self, quota: MailQuota) -> bool:
         return await write_version(self._rows, records.QUOTAS, quota, quota.version)
+
+
+def _parts(spec: str) -> dict[str, Any]:
+    """The parts of a spec that ``records.OF_SPEC`` names; None where it has no such part, or cannot be read."""
+    try:
+        found = orjson.loads(spec)
+    except ValueError:
+        found = None
+    return {name: found.get(name.removeprefix("spec.")) if isinstance(found, dict) else None for name in records.OF_SPEC}
 
 
 def _container(row: records.Row) -> RunningContainer:

@@ -397,6 +397,9 @@ def by_key(record: Record[Value]) -> Index[Value]:
     return Index(record, "", record.key[:-1], record.key[-1:])
 
 
+OF_SPEC = ("spec.name", "spec.expect_every")
+"""The parts of a job's spec that ``Rows.select`` reads alone."""
+
 log = structlog.get_logger()
 
 Stored = TypeVar("Stored")
@@ -468,7 +471,7 @@ class Rows(Protocol):
     async def select(
         self, index: Index[Any], where: Where, fields: Sequence[str], part: Part = ALL, *, listed: bool = False
     ) -> list[dict[str, Any]]:
-        """These fields of rows, as they are stored."""
+        """These fields of rows, as they are stored; of jobs, the parts ``OF_SPEC``, too."""
 
     async def select_keys(self, record: Record[Any], keys: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         """These fields of the rows with these keys, by key."""

@@ -2,7 +2,7 @@
 
 import { setClock } from "./console/times";
 
-export type { Execution, Wait } from "./contract";
+export type { Execution, Wait, Why } from "./contract";
 
 export const FINAL = new Set(["done", "failed", "timedout", "stopped", "expired"]);
 

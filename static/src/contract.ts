@@ -821,27 +821,11 @@ export interface Wait {
   attempt?: number;
 }
 
-/** Something that somebody or fastlane did. */
-export interface Event {
-  id: string;
-  time: string;
-  kind: "job.created" | "job.changed" | "job.run" | "job.retried" | "job.paused" | "job.resumed" | "job.stopped" | "job.deleted" | "task.stopped" | "task.deleted" | "labels.refused" | "labels.limited" | "tick.skipped" | "tick.missed" | "tick.expired" | "execution.enqueued" | "execution.started" | "execution.stop" | "execution.ended" | "execution.ended-by-hand" | "execution.marked-cleaned" | "delivery.requested" | "host.registered" | "host.drained" | "host.undrained" | "host.removed" | "host.unusable" | "host.usable" | "pool.paused" | "pool.resumed" | "pools.reloaded" | "dispatch.paused" | "dispatch.resumed" | "queue.rebuild" | "queue.rebuilt" | "worker.forgotten" | "login" | "login.refused" | "access.refused";
-  actor: Requester | null;
-  taskId: string | null;
-  jobId: string | null;
-  executionId: string | null;
-  host: string | null;
-  pool: string | null;
-  detail: Record<string, unknown>;
-  url: string | null;
-}
-
-/** A page of events, newest first. With filters that take few events a page may have fewer than perPage, or none, and yet a next one. */
-export interface EventPage {
-  items: Event[];
-  perPage: number;
-  hasNext: boolean;
-  nextUrl: string | null;
+/** How much memory an execution that ran out of it had, and how much it used. */
+export interface OutOfMemory {
+  message: string;
+  limitBytes: number | null;
+  peakBytes: number | null;
 }
 
 /** One attempt of a delivery. */
@@ -868,6 +852,59 @@ export interface Delivery {
   receiverPaused: boolean;
   attempts: DeliveryAttempt[];
   redeliverUrl: string;
+}
+
+/** That a job has not succeeded for as long as its expectEvery says, and who should know. */
+export interface Late {
+  message: string;
+  since: string;
+  expectEvery: number | null;
+  lastSuccessAt: string | null;
+  receivers: number;
+  deliveries: Delivery[];
+}
+
+/** When a job that is not late will be, without another success, and who would be told. */
+export interface Expected {
+  message: string;
+  lateAt: string | null;
+  expectEvery: number | null;
+  lastSuccessAt: string | null;
+  receivers: number;
+  deliveries: Delivery[];
+}
+
+/** What a job or an execution waits for now: nothing, one thing or several; and why its last end or due time was not as wanted. */
+export interface Why {
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused" | "idle";
+  waitingFor: Wait[];
+  outOfMemory?: OutOfMemory;
+  lastTick?: Tick;
+  late?: Late;
+  expected?: Expected;
+}
+
+/** Something that somebody or fastlane did. */
+export interface Event {
+  id: string;
+  time: string;
+  kind: "job.created" | "job.changed" | "job.run" | "job.retried" | "job.paused" | "job.resumed" | "job.stopped" | "job.deleted" | "task.stopped" | "task.deleted" | "labels.refused" | "labels.limited" | "tick.skipped" | "tick.missed" | "tick.expired" | "execution.enqueued" | "execution.started" | "execution.stop" | "execution.ended" | "execution.ended-by-hand" | "execution.marked-cleaned" | "delivery.requested" | "host.registered" | "host.drained" | "host.undrained" | "host.removed" | "host.unusable" | "host.usable" | "pool.paused" | "pool.resumed" | "pools.reloaded" | "dispatch.paused" | "dispatch.resumed" | "queue.rebuild" | "queue.rebuilt" | "worker.forgotten" | "login" | "login.refused" | "access.refused";
+  actor: Requester | null;
+  taskId: string | null;
+  jobId: string | null;
+  executionId: string | null;
+  host: string | null;
+  pool: string | null;
+  detail: Record<string, unknown>;
+  url: string | null;
+}
+
+/** A page of events, newest first. With filters that take few events a page may have fewer than perPage, or none, and yet a next one. */
+export interface EventPage {
+  items: Event[];
+  perPage: number;
+  hasNext: boolean;
+  nextUrl: string | null;
 }
 
 /** The deliveries about a job itself: that it was late, and that it has recovered. They are few, so they are not paginated. */

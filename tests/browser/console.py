@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, Locator, Page
 
-from tests.browser.logpage import DESK, PHONE, shoot, violations
+from tests.browser.logpage import DESK, PHONE, TABLET, shoot, violations
 
 FIRST_VIEW = 100_000
 """Bytes of all that a page may load at first, data included."""
@@ -13,10 +13,19 @@ FIRST_VIEW = 100_000
 VIEWS = [
     ("desk", DESK, "light"),
     ("desk", DESK, "dark"),
+    ("tablet", TABLET, "light"),
+    ("tablet", TABLET, "dark"),
     ("phone", PHONE, "light"),
     ("phone", PHONE, "dark"),
 ]
 """Each page is looked at in these: its name for pictures, the size, the theme."""
+
+
+CUT_OFF = """() => [...document.querySelectorAll("section :is(a, button, input, select, textarea, td)")].filter(part => {
+    const [own, around] = [part, part.closest("section")].map(one => one.getBoundingClientRect());
+    return own.width && own.right > around.right + 1;
+}).map(part => part.innerText)"""
+"""What a section hides since it is wider."""
 
 
 class Console:
@@ -50,16 +59,17 @@ async def log_in(page: Page | Locator, user: str, password: str) -> None:
 
 
 async def inspect(page: Page, name: str) -> Mapping[str, list[str]]:
-    """What is wrong with the page in each theme and at each width: axe's findings, and what makes it scroll sideways. Leaves a picture of
-    each."""
+    """What is wrong with the page at each width and in each theme, but for the dark one of a tablet: axe's findings, what makes it scroll
+    sideways, and what is cut off. Leaves a picture of each."""
     await page.bring_to_front()  # Chromium takes up to 25 s for a picture of a page that another one is in front of
     found: dict[str, list[str]] = {}
-    for where, size, theme in VIEWS:
+    for where, size, theme in (view for view in VIEWS if view[::2] != ("tablet", "dark")):
         await page.set_viewport_size(size)
         await page.emulate_media(color_scheme=theme)
         wrong = await violations(page)
         if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
             wrong.append("scrolls sideways")
+        wrong += [f"is cut off: {words}" for words in await page.evaluate(CUT_OFF)]
         await shoot(page, f"console-{name}-{where}-{theme}")
         if wrong:
             found[f"{where} {theme}"] = wrong

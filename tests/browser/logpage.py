@@ -9,7 +9,8 @@ STATIC = Path(__file__).parents[2] / "static"
 SHOTS = Path(__file__).parents[2] / ".fastlane" / "screenshots"
 """Pictures of the pages, to be looked at; of the last run only."""
 
-PHONE = {"width": 390, "height": 780}
+PHONE = {"width": 360, "height": 780}
+TABLET = {"width": 768, "height": 1024}
 DESK = {"width": 1280, "height": 800}
 
 

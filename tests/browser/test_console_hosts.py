@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
+from fastlane.models.host import Disk
 from tests.browser.console import inspect, open_console
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import HOST, Fastlane
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_pools_are_paused_and_hosts_drained(context, server):
-    await server.report_worker(cpus=8, memory=33_000_000_000)
+    await server.report_worker(cpus=8, memory=33_000_000_000, disk=Disk(free=412_000_000_000))
     for _ in range(3):
         await server.enqueue("waits")
     console = await open_console(context, f"{server.base}/console/hosts")

@@ -1,5 +1,6 @@
 """The console's page of a job, in a real browser."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,7 @@ async def run(
 
 
 async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, server):
-    reply = await server.enqueue("reports", **NIGHTLY)
+    reply = await server.enqueue("reports", **NIGHTLY, expectEvery="1d")
     await run(server, reply, 40)
     await run(server, reply, 44)
     await run(server, reply, 9.5, code=1, memory=530_000_000)
@@ -60,6 +61,7 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     schedule = console.section("Schedule")
     await expect(schedule).to_contain_text("At 02:30, Monday to Friday")
     await expect(schedule).to_contain_text("Europe/Berlin")
+    await expect(schedule).to_contain_text(re.compile(r"a success every 1\sd · late in .+ without one"))
     await expect(schedule.locator(".runs li")).to_have_count(5)
     bars = page.locator(".bars a")
     await expect(bars).to_have_count(5)

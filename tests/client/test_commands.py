@@ -68,6 +68,9 @@ async def test_lists_say_how_often_a_job_is_to_succeed_and_who_is_told(server, c
     assert rows == {"watched": ["every 1h", "fails 2, late 1"], "other": ["", ""]}
     (row,) = [row for row in (await command_line(*command, "watched", "--json")).json if row["taskId"] == "watched"]
     assert (row["expectEvery"], row["receivers"]["fails"], row["receivers"]["succeeds"]) == (3_600, 2, 0)
+    why = (await command_line("why", "watched")).text
+    assert "not late: it is to succeed every 1h: its last success ended at " in why
+    assert "its lists for late have 1 receiver" in why
 
 
 async def test_a_list_of_late_jobs_says_that_there_are_none(server, command_line):

@@ -1,7 +1,14 @@
 """How the commands name jobs and executions: an execution's URL or id means that execution everywhere, and an unknown name gets the
 nearest ones."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
+
+from fastlane.clock import iso
+from fastlane.models.ids import new_id
+from fastlane.models.paging import Window
 
 CRON = "0 3 * * *"
 
@@ -84,6 +91,25 @@ async def test_attempts_and_due_times_reach_all_runs(server, command_line):
         assert (refused.code, refused.out) == (2, b""), wrong
     assert "has 1 attempt\n" in (await command_line("why", "report", "--attempt", "5")).err
     assert "could be 2 ticks" in (await command_line("logs", "report", "--tick", old[:4])).err
+
+
+async def test_a_run_before_a_thousand_others_is_found_by_its_time_and_by_ends_of_ids(server, command_line):
+    reply = await server.enqueue("report", cron=CRON)
+    ran = await server.run((await server.post(f"{reply['jobUrl']}run")).json)
+    await server.append_log(ran, (1, b"the first\n"))
+    await server.end(ran)
+    first, (tick,) = await server.store.execution(ran.id), (await server.store.list_ticks(reply["jobId"], Window(1, 1))).rows
+    numbers = range(1, 1_101)
+    ids = [new_id(first.created_at + 60_000 * number) for number in numbers]
+    runs = [replace(first, id=id, tick_id=id, sequence=first.sequence + number) for id, number in zip(ids, numbers, strict=True)]
+    assert all(await asyncio.gather(*(server.store.insert(run) for run in runs)))
+    ticks = [replace(tick, id=run.id, key=run.id, due=tick.due + 60_000 * run.sequence, execution_id=run.id) for run in runs]
+    for part in range(0, len(ticks), 100):
+        job = await server.store.job(reply["jobId"])
+        assert await server.store.advance(job, replace(job, revision=job.revision + 1), ticks[part : part + 100], None)
+    for choice in (("--tick", iso(tick.due)[:16]), ("--tick", tick.id), ("--tick", tick.id[-12:]), ("--execution", ran.id[-12:])):
+        assert (await command_line("logs", "report", *choice)).out == b"the first\n", choice
+        assert (await command_line("inspect", "report", *choice, "--attempt", "1")).json["executionId"] == ran.id, choice
 
 
 @pytest.mark.parametrize("command", [("why",), ("jobs",), ("ps",), ("stop",), ("stop", "--all"), ("rm", "--all")], ids=" ".join)

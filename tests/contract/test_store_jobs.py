@@ -9,7 +9,7 @@ from fastlane.errors import Conflict
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Job, JobSource, Spec, Task
+from fastlane.models.job import Job, JobSource, LateJob, Spec, Task
 from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.models.paging import WantedJobs, Window
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
@@ -332,7 +332,8 @@ async def test_due_jobs_come_soonest_first_and_page_without_gap(store):
 
 
 async def test_late_jobs_are_listed_by_since_when_without_stopped_ones(store):
-    made = [new_job(f"t{number % 2}", at=2_000, spec=Spec("ubuntu:latest", expect_every=1_000)) for number in range(6)]
+    spec = Spec("ubuntu:latest", name="näme", expect_every=1_000)
+    made = [new_job(f"t{number % 2}", at=2_000, spec=spec) for number in range(6)]
     moments = (30, 10, None, 20, 15, 40)
     for job, since in zip(made, moments, strict=True):
         await store.create(job, None, None)
@@ -340,6 +341,8 @@ async def test_late_jobs_are_listed_by_since_when_without_stopped_ones(store):
         assert await store.advance(job, late, (), None)
     by_since = [job.id for _, job in sorted((since, job) for since, job in zip(moments, made, strict=True) if since not in (None, 10))]
     assert [job.id for job in await store.late_jobs(10)] == by_since
+    (first,) = [job for job in made if job.id == by_since[0]]
+    assert await store.late_jobs(1) == [LateJob(first.id, first.task_id, 15, 1_000, "näme")]
     assert [job.id for job in await store.late_jobs(1)] == by_since[:1]
     assert [await store.count_late_jobs(most) for most in (10, 2)] == [4, 2]
     assert [job.task_id for job in await store.late_jobs(10, "t1$")] == ["t1", "t1"]

@@ -43,7 +43,7 @@ ROOTS = (
     "History",
     "ExecutionDetail",
     "FailedJobPage",
-    "Wait",
+    "Why",
     "EventPage",
     "JobDeliveries",
 )

@@ -257,6 +257,11 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 job, 2 jobs."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """The two largest parts: 1d 3h, 2m 5s, 0.4s."""
     if seconds < 10:

@@ -90,7 +90,7 @@ SHORT = 8
 NAMED = 5
 """Jobs that a message names."""
 SEARCHED = 1_000
-"""The newest jobs, executions or tasks among which a part of an id or a similar name is looked for."""
+"""The newest jobs, executions or tasks among which a part of an id or a similar name is looked for. Of a named job, all executions are."""
 
 JOB = click.argument("job", metavar="JOB", shell_complete=complete_task)
 SEVERAL_JOBS = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_task)
@@ -170,7 +170,7 @@ def _among(client: "Client", text: str, rows: Sequence[Any], *, newest: bool, ra
     if slash and execution:
         name = _among(client, f"{task}/{job}", rows, newest=False, ran=False).job
         return Reference(name, find_execution(client, name, execution))
-    if PART.fullmatch(part) and (found := _matching(client.executions.list(task=task), part)):
+    if PART.fullmatch(part) and (found := _matching(islice(client.executions.list(task=task), SEARCHED), part)):
         return _only(text, found)
     near = nearest(part, [row["name"] for row in rows if row["name"]])
     hint = f"; did you mean {' or '.join(repr(f'{task}/{name}') for name in near)}?" if near else f"; `fastlane jobs {task}` lists them"
@@ -202,12 +202,12 @@ def _by_part(client: "Client", part: str) -> list[Reference]:
     """The jobs and executions, among the newest, with this beginning or end of their id."""
     rows = islice(client.jobs.list(query=part), SEARCHED)
     jobs = [Reference(JobName(row["taskId"], row["id"])) for row in rows if is_part(part, row["id"])]
-    return [*jobs, *_matching(client.executions.list(), part)]
+    return [*jobs, *_matching(islice(client.executions.list(), SEARCHED), part)]
 
 
 def _matching(rows: Iterable[Any], part: str) -> list[Reference]:
-    """The executions, among the newest of these, with this beginning or end of their id."""
-    some = (row for row in islice(rows, SEARCHED) if is_part(part, row["executionId"]))
+    """The executions of these with this beginning or end of their id."""
+    some = (row for row in rows if is_part(part, row["executionId"]))
     return [Reference(JobName(row["taskId"], row["jobId"]), row["executionId"]) for row in some]
 
 

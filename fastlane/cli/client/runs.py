@@ -1,14 +1,14 @@
 """Which run of a job is meant: an execution, an attempt, or the run of a due time. The commands that look at runs share these options."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fastlane.cli.client.command import WrongName
-from fastlane.cli.client.reference import SEARCHED, JobName, find, find_execution, is_part
+from fastlane.cli.client.reference import JobName, find, find_execution, is_part
 
 if TYPE_CHECKING:
     from fastlane.client import Client
@@ -80,15 +80,16 @@ def newest_execution(client: "Client", job: JobName) -> str | None:
     return next((row["executionId"] for row in client.executions.of_job(job.task, job.id)), None)
 
 
+TIME = re.compile(r"\d{4}-\d\d(-|$)")
+"""The beginning of a text that is a due time, and no part of an id."""
+
+
 def _tick(client: "Client", job: JobName, text: str) -> str:
-    """The id of the tick that a due time, its beginning, or a part of an id means."""
-    rows = [
-        row
-        for row in islice(client.jobs.ticks(job.task, job.id), SEARCHED)
-        if row["due"].startswith(text.upper()) or row["id"] == text or is_part(text, row["id"])
-    ]
+    """The id of the tick that a due time, its beginning, or a part of an id means. Looks at all ticks, as far back as they may have it."""
+    rows = [row for row in _ticks_back_to(client, job, text) if row["due"].startswith(text.upper()) or is_part(text, row["id"])]
+    rows = [row for row in rows if row["id"] == text.lower()] or rows
     if not rows:
-        raise WrongName(f"--tick: {job} has no tick {text!r} among its last; `fastlane ticks {job}` lists them")
+        raise WrongName(f"--tick: {job} has no tick {text!r}; `fastlane ticks {job}` lists them")
     ran = [row for row in rows if row["execution"]]
     if len(ran) > 1:
         times = ", ".join(row["due"] for row in ran[:3])
@@ -97,6 +98,16 @@ def _tick(client: "Client", job: JobName, text: str) -> str:
         row = rows[0]
         raise WrongName(f"--tick: nothing ran at {row['due']}: {row['outcome']}: {row['reason'] or 'nothing started'}")
     return str(ran[0]["id"])
+
+
+def _ticks_back_to(client: "Client", job: JobName, text: str) -> Iterator[Any]:
+    """The ticks, the latest due first, until none that follows can be the one of a due time or a whole id."""
+    for row in client.jobs.ticks(job.task, job.id):
+        if TIME.match(text) and row["due"] < text.upper():
+            return
+        yield row
+        if row["id"] == text.lower():
+            return
 
 
 def _attempt(client: "Client", job: JobName, tick: str | None, attempt: int | None) -> str:

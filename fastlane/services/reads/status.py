@@ -12,7 +12,7 @@ from fastlane.directory import Directory
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.delivery import Receiver
 from fastlane.models.host import Uncleaned
-from fastlane.models.job import Job, RunningContainer, Spec
+from fastlane.models.job import Job, LateJob, RunningContainer
 from fastlane.models.pool import REQUESTED, RESTORED, Pauses, Pool, PoolsRevision
 from fastlane.queue.port import LaneCounts, Report, stranded_lanes
 from fastlane.services.parts import Service, ServiceParts
@@ -128,7 +128,7 @@ class StatusView:
     jobs_by_status: Mapping[str, int] | None = None
     pools: PoolsRow = NO_POOLS_ROW
     failing: tuple[Receiver, ...] = ()
-    late: tuple[Job, ...] = ()
+    late: tuple[LateJob, ...] = ()
 
 
 class StatusReader(Service):
@@ -137,7 +137,6 @@ class StatusReader(Service):
     def __init__(self, parts: ServiceParts) -> None:
         super().__init__(parts)
         self._started_at = parts.clock.now()
-        self._late_turn = asyncio.Lock()
         self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
     async def read(self, visible: str | None = None) -> StatusView:
@@ -155,7 +154,7 @@ class StatusReader(Service):
                 self._count_jobs(visible),
                 self._store.next_jobs(MAX_SCHEDULED, now, visible),
                 self._store.uncleaned_by_host(MAX_UNCLEANED),
-                asyncio.gather(self._failing(visible), self._late_jobs(visible)),
+                asyncio.gather(self._failing(visible), self._store.late_jobs(MAX_LATE, visible)),
             )
         )
         return StatusView(
@@ -178,12 +177,6 @@ class StatusReader(Service):
     async def _failing(self, visible: str | None) -> Sequence[Receiver]:
         return await self._store.failing_receivers(MAX_FAILING) if visible is None else ()
 
-    async def _late_jobs(self, visible: str | None) -> Sequence[Job]:
-        """Those that are late, with what is shown of them: for one caller after another, since their specs may be large."""
-        async with self._late_turn:
-            late = await self._store.late_jobs(MAX_LATE, visible)
-            return [replace(job, spec=_in_short(job.spec)) for job in late]
-
     async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:
         """Looks at every job, so callers share the answer, for ten times as long as it took."""
 
@@ -197,10 +190,6 @@ class StatusReader(Service):
         if visible not in self._job_counts and len(self._job_counts) >= MAX_PATTERNS:
             self._job_counts.clear()
         return await self._job_counts.setdefault(visible, SharedCheck(count, JOB_COUNTS_VALID, share=10)).answer()
-
-
-def _in_short(spec: Spec) -> Spec:
-    return Spec(spec.image, service=spec.service, name=spec.name, expect_every=spec.expect_every)
 
 
 def _worker_row(report: Report, revision: PoolsRevision) -> WorkerRow:

@@ -508,13 +508,15 @@ ONE = Window(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class LateJob:
-    """A job that is late by its ``expect_every``. ``last_success``: when its last stored success ended (milliseconds; None: none is known).
-    ``receivers``: how many webhooks and addresses its lists ``late`` have now. ``deliveries``: the stored messages which say that it is
-    late."""
+class Expectation:
+    """How a job with an ``expect_every`` stands. ``late_since``: since when it is late (milliseconds; None: it is not). ``late_at``: when
+    it will be without a success until then (None: it is late, paused or over). ``last_success``: when its last stored success ended (None:
+    none is known). ``receivers``: how many webhooks and addresses its lists ``late`` have now. ``deliveries``: the stored messages which
+    say that it is late; while it is not, all that are about the job itself."""
 
-    since: int
     every: int
+    late_since: int | None
+    late_at: int | None
     last_success: int | None
     receivers: int
     deliveries: tuple[DeliveryView, ...]
@@ -523,7 +525,13 @@ class LateJob:
     def message(self) -> str:
         """What is known of it, for people."""
         last = "no success of it is known" if self.last_success is None else f"its last success ended at {iso(self.last_success)}"
-        return f"it is to succeed every {show_duration(self.every / 1000)}, and has been late since {iso(self.since)}: {last}; {self._told}"
+        expected = f"it is to succeed every {show_duration(self.every / 1000)}"
+        if self.late_since is not None:
+            return f"{expected}, and has been late since {iso(self.late_since)}: {last}; {self._told}"
+        late = (
+            "it is not watched while it is paused or over" if self.late_at is None else f"without another it is late at {iso(self.late_at)}"
+        )
+        return f"{expected}: {last}; {late}; {self._to_tell}"
 
     @property
     def _told(self) -> str:
@@ -532,21 +540,31 @@ class LateJob:
             return f"{delivered} of the {len(self.deliveries)} messages about that were delivered"
         if self.receivers:
             return f"no message about that is stored; its lists for late have {self.receivers} now"
-        return "nobody was told, since neither webhooks.late nor notify.late has a receiver"
+        return f"nobody was told, since {NO_RECEIVER}"
+
+    @property
+    def _to_tell(self) -> str:
+        if not self.receivers:
+            return f"nobody would be told, since {NO_RECEIVER}"
+        return f"its lists for late have {self.receivers} {'receiver' if self.receivers == 1 else 'receivers'}"
+
+
+NO_RECEIVER = "neither webhooks.late nor notify.late has a receiver"
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The status of a job or an execution, what it waits for, whether memory ran out at its end, a job's last tick if that made no
-    execution, and whether a job is late. ``envs``: its environment, whose secret values may occur in the messages. ``node``: the name of
-    the node on which the execution, or a job's last one, runs or ran; None when it has not started or that is not known."""
+    execution, and how a job with an ``expect_every`` stands. ``envs``: its environment, whose secret values may occur in the messages.
+    ``node``: the name of the node on which the execution, or a job's last one, runs or ran; None when it has not started or that is not
+    known."""
 
     status: str
     waits: tuple[WaitReason, ...]
     envs: Mapping[str, str] = field(default_factory=dict)
     out_of_memory: OutOfMemory | None = None
     last_tick: tuple[Job, Tick] | None = None
-    late: LateJob | None = None
+    expectation: Expectation | None = None
     node: str | None = None
 
 
@@ -566,8 +584,9 @@ class WaitExplainer(Service):
         status = job_status(job, latest.status if latest else None, facts.now)
         waits, memory = tuple(job_waits(job, latest, facts)), out_of_memory(latest, self._pools)
         last_tick = (job, ticks[0]) if ticks and ticks[0].execution_id is None else None
-        late = await self._late(job, is_limited=is_limited)
-        return Explanation(status, waits, (latest or job).spec.variables, memory, last_tick, late, latest.node if latest else None)
+        expectation = await self._expectation(job, is_limited=is_limited)
+        node = latest.node if latest else None
+        return Explanation(status, waits, (latest or job).spec.variables, memory, last_tick, expectation, node)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""
@@ -576,17 +595,20 @@ class WaitExplainer(Service):
         memory = out_of_memory(execution, self._pools)
         return Explanation(execution.status.value, tuple(waits), execution.spec.variables, memory, node=execution.node)
 
-    async def _late(self, job: Job, *, is_limited: bool) -> LateJob | None:
-        since, every = job.late_since, job.spec.expect_every
-        if since is None or every is None or not job.is_late:
+    async def _expectation(self, job: Job, *, is_limited: bool) -> Expectation | None:
+        every = job.spec.expect_every
+        if every is None or job.stopped:
             return None
         done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
         last = max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
-        of_job = (await self._deliveries.of_job(job.task_id, job.id, is_limited=is_limited)).deliveries
+        since = job.late_since if job.is_late else None
+        at = None if since is not None or job.check_at is None else max(job.check_at, (last or 0) + every)
         trigger = NotificationTrigger.LATE
-        told = tuple(view for view in of_job if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
+        told = (await self._deliveries.of_job(job.task_id, job.id, is_limited=is_limited)).deliveries
+        if since is not None:
+            told = tuple(view for view in told if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
         targets: tuple[Target, ...] = (*webhooks_of(job.spec, job.task_id, self._pools), *job.spec.notify)
-        return LateJob(since, every, last, sum(target.trigger is trigger for target in targets), told)
+        return Expectation(every, since, at, last, sum(target.trigger is trigger for target in targets), told)
 
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)

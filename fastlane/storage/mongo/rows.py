@@ -41,6 +41,9 @@ _ADDED: Mapping[str, Callable[[Any], Document]] = {
         "labels": [records.label_text(*label) for label in sorted(job.spec.labels.items())],
         "is_cron": job.schedule.cron is not None,
         "expiration": job.spec.expiration,
+        # Parts of the spec that are read alone.
+        "expect_every": job.spec.expect_every,
+        "name": job.spec.name,
     },
     # A record, and not a reservation.
     records.RECEIPTS.name: lambda _: {"op": nonce(), "done": True},
@@ -315,7 +318,7 @@ def _condition(wanted: Any) -> Any:
 
 
 def _named(name: str, record: Record[Any]) -> str:
-    return "_id" if record.key == (name,) else name
+    return "_id" if record.key == (name,) else name.removeprefix("spec.")
 
 
 JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (

@@ -164,9 +164,15 @@ def _hinted(index: Index[Any]) -> str:
     return f"{index.record.name} INDEXED BY {index.name}" if index.name and not index.is_key else index.record.name
 
 
+def _column(field: str) -> str:
+    """A field, or a part of a spec."""
+    name, dot, part = field.partition(".")
+    return f"CASE WHEN json_valid({name}) THEN {name} ->> '$.{part}' END" if dot else name
+
+
 def _walk(index: Index[Any], where: Where, fields: Sequence[str], part: Part, given: list[Any]) -> str:
     """A SELECT along an index. Rows of several values of its first field are merged from a walk for each."""
-    columns = f"SELECT {', '.join(fields)} FROM "
+    columns = f"SELECT {', '.join(_column(name) for name in fields)} FROM "
     direction = "DESC" if part.newest else "ASC"
     order = f" ORDER BY {', '.join(f'{name} {direction}' for name in index.order)}" if index.order else ""
     first = next(iter(index.equal), None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastlane.metrics import GaugeValues
 from fastlane.models.delivery import Receiver
 from fastlane.models.host import Disk, Node, Uncleaned
-from fastlane.models.job import Job, RunningContainer
+from fastlane.models.job import Job, LateJob, RunningContainer
 from fastlane.models.pool import REQUESTED, RESTORED, Pauses
 from fastlane.models.status import Status
 from fastlane.services.reads.pools import HostRow
@@ -221,15 +221,15 @@ SCHEDULED = Serializer[Job](
 )
 
 
-LATE_JOB = Serializer[Job](
+LATE_JOB = Serializer[LateJob](
     "LateJob",
     "A job that has not succeeded for as long as its expectEvery says.",
     taskId=show.string(lambda job: job.task_id, "Its task's id."),
     jobId=show.uuid(lambda job: job.id, "The job's id."),
     url=show.url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
-    name=show.string(lambda job: job.spec.name, "A name for people.", null=True),
+    name=show.string(lambda job: job.name, "A name for people.", null=True),
     lateSince=show.timestamp(lambda job: job.late_since, "Since when it is late."),
-    expectEvery=show.seconds(lambda job: job.spec.expect_every, "Seconds within which it is to succeed."),
+    expectEvery=show.seconds(lambda job: job.expect_every, "Seconds within which it is to succeed."),
 )
 
 

@@ -7,13 +7,13 @@ from typing import Any
 from fastlane.services.reads.why import (
     Cause,
     EarlierExecution,
+    Expectation,
     Explanation,
     FormerPool,
     FullPool,
     FullTask,
     HeldTick,
     ImagePull,
-    LateJob,
     NextAttempt,
     NotedObstacle,
     OutOfMemory,
@@ -109,16 +109,41 @@ OUT_OF_MEMORY = Serializer[OutOfMemory](
     peakBytes=show.integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
 )
 
-LATE = Serializer[LateJob](
+_EVERY: Field[Expectation] = show.seconds(lambda one: one.every, "Seconds within which it is to succeed.")
+_LAST_SUCCESS: Field[Expectation] = show.timestamp(
+    lambda one: one.last_success, "When its last success ended; null: none is known.", null=True
+)
+_RECEIVERS: Field[Expectation] = show.integer(lambda one: one.receivers, "How many webhooks and addresses its lists for late have now.")
+
+LATE = Serializer[Expectation](
     "Late",
     "That a job has not succeeded for as long as its expectEvery says, and who should know.",
     message=show.string(lambda late: late.message, "All of it, for people."),
-    since=show.timestamp(lambda late: late.since, "Since when it is late."),
-    expectEvery=show.seconds(lambda late: late.every, "Seconds within which it is to succeed."),
-    lastSuccessAt=show.timestamp(lambda late: late.last_success, "When its last success ended; null: none is known.", null=True),
-    receivers=show.integer(lambda late: late.receivers, "How many webhooks and addresses its lists for late have now."),
+    since=show.timestamp(lambda late: late.late_since, "Since when it is late."),
+    expectEvery=_EVERY,
+    lastSuccessAt=_LAST_SUCCESS,
+    receivers=_RECEIVERS,
     deliveries=show.array(DELIVERY, lambda late: late.deliveries, "The messages which say that it is late, as far as they are stored."),
 )
+
+EXPECTED = Serializer[Expectation](
+    "Expected",
+    "When a job that is not late will be, without another success, and who would be told.",
+    message=show.string(lambda expected: expected.message, "All of it, for people."),
+    lateAt=show.timestamp(lambda expected: expected.late_at, "When it will be late; null while it is paused or over.", null=True),
+    expectEvery=_EVERY,
+    lastSuccessAt=_LAST_SUCCESS,
+    receivers=_RECEIVERS,
+    deliveries=show.array(
+        DELIVERY, lambda expected: expected.deliveries, "The messages that it was late or recovered, as far as they are stored."
+    ),
+)
+
+
+def _expectation(explained: Explanation, *, late: bool) -> Expectation | None:
+    found = explained.expectation
+    return found if found is not None and (found.late_since is not None) is late else None
+
 
 WHY = Serializer[Explanation](
     "Why",
@@ -132,5 +157,11 @@ WHY = Serializer[Explanation](
     ),
     outOfMemory=show.nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
     lastTick=show.nested(TICK, lambda explained: explained.last_tick, optional=True),
-    late=show.nested(LATE, lambda explained: explained.late, "Only while the job is late.", optional=True),
+    late=show.nested(LATE, lambda explained: _expectation(explained, late=True), "Only while the job is late.", optional=True),
+    expected=show.nested(
+        EXPECTED,
+        lambda explained: _expectation(explained, late=False),
+        "Only of a job with an expectEvery that is neither late nor stopped.",
+        optional=True,
+    ),
 )

@@ -4,14 +4,15 @@ import { type Execution, FINAL, type Wait } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, retryWords } from "../outcome";
 import { duration, isolated, memory, moment, sentence, shortId, size } from "../words";
-import { act, actions, type Subject } from "./actions";
+import { actions, type Subject } from "./actions";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { facts, link, nothing, notice, section, table } from "./parts";
 import { api, executionOf, get, logOf, pages } from "./server";
 import { type Session, session } from "./session";
 import type { Job } from "./shapes";
-import { Tail } from "./tail";
+import { logSection, subjectPage } from "./subject";
+import type { Tail } from "./tail";
 import { ago, ran } from "./times";
 import { isWhole, wholeExecution, wholeJob } from "./whole";
 
@@ -27,36 +28,23 @@ interface Facts {
 
 const subjectOf = ({ job, one }: Facts): Subject => ({ job, one, verbs: ["stop-run"] });
 
-export function executionPage(task: string, jobId: string, id: string): Page {
-  let shown: Facts | null = null;
-  const tail = new Tail();
-  return {
-    nav: "executions",
-    title: task,
-    events: { job: jobId },
-    acts: {
-      async job(button) {
-        if (shown) await act(button, subjectOf(shown));
-      },
-    },
-    async load() {
-      if (!isWhole(jobId) || !isWhole(id)) {
-        const whole = await wholeJob(task, jobId);
-        location.replace(pages.execution(task, whole, await wholeExecution(task, whole, id)));
-        return () => [];
-      }
-      const [who, { execution: one }, { job }] = await Promise.all([
-        session(),
-        get<{ execution: Execution }>(executionOf(task, jobId, id)),
-        get<{ job: Job }>(api.job(task, jobId, "", { perPage: String(EXECUTIONS) })),
-      ]);
-      const { waitingFor: why } = FINAL.has(one.status) ? { waitingFor: [] } : await get<{ waitingFor: Wait[] }>(`${executionOf(task, jobId, id)}/why`);
-      const facts = { one, job, why, who };
-      shown = facts;
-      document.title = `${isolated(job.name ?? task)}, execution ${shortId(id)} · fastlane`;
-      return () => draw(facts, tail);
-    },
-  };
+export const executionPage = (task: string, job: string, id: string): Page =>
+  subjectPage<Facts>({ nav: "executions", title: task, job, read: () => read(task, job, id), subjectOf, draw });
+
+async function read(task: string, jobId: string, id: string): Promise<Facts | null> {
+  if (!isWhole(jobId) || !isWhole(id)) {
+    const whole = await wholeJob(task, jobId);
+    location.replace(pages.execution(task, whole, await wholeExecution(task, whole, id)));
+    return null;
+  }
+  const [who, { execution: one }, { job }] = await Promise.all([
+    session(),
+    get<{ execution: Execution }>(executionOf(task, jobId, id)),
+    get<{ job: Job }>(api.job(task, jobId, "", { perPage: String(EXECUTIONS) })),
+  ]);
+  const { waitingFor: why } = FINAL.has(one.status) ? { waitingFor: [] } : await get<{ waitingFor: Wait[] }>(`${executionOf(task, jobId, id)}/why`);
+  document.title = `${isolated(job.name ?? task)}, execution ${shortId(id)} · fastlane`;
+  return { one, job, why, who };
 }
 
 function draw(shown: Facts, tail: Tail): HTMLElement[] {
@@ -122,9 +110,7 @@ function following({ one, job }: Pick<Facts, "one" | "job">): { attempt: number;
 function log(one: Execution, tail: Tail): HTMLElement {
   const whole = link(logOf(one.taskId, one.jobId, one.executionId), "Open the log");
   if (!one.startedAt) return section("Log", null, nothing(FINAL.has(one.status) ? "It never started, so it has no log." : "It has not started yet."));
-  const box = el("div", { className: "tail", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": "The last lines of the log", "data-own": "", "data-key": "tail" });
-  queueMicrotask(() => tail.show(one, document.querySelector<HTMLElement>("#page .tail") ?? box));
-  return section("Log", whole, box);
+  return logSection(one, tail, whole);
 }
 
 /** The attempts of its run, where there are several. */

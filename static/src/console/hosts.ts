@@ -47,11 +47,11 @@ function load(pool: Pool): HTMLElement {
 function hosts(all: readonly Host[], barred: string | null): HTMLElement {
   if (!all.length) return nothing("No host is known yet: a worker tells of its hosts as soon as it has started.");
   const columns = [
-    { title: "Host", is: "grow" as const, cell: (one: Named) => el("div", {}, el("code", {}, one.name), el("div", { className: "reason" }, reasonOf(one.host))) },
+    { title: "Host", is: "grow" as const, cell: (one: Named) => el("div", {}, el("code", {}, ...nameOf(one.name)), el("div", { className: "reason" }, reasonOf(one.host))) },
     { title: "State", cell: ({ host }: Named) => el("span", { "data-host": hostState(host) }, el("span", { className: "state" }, hostState(host))) },
     { title: "Pools", wide: true, cell: (one: Named) => one.pools.join(", ") },
     { title: "Running", is: "number" as const, cell: ({ host }: Named) => count(host.running) },
-    { title: "Machine", wide: true, is: "number" as const, cell: ({ host }: Named) => machine(host) },
+    { title: "Machine", wide: true, is: "number" as const, cell: ({ host }: Named) => el("span", { className: "parted" }, machine(host)) },
     { title: "Action", is: "number" as const, cell: (one: Named) => toggle("host", one.name, one.host.blacklisted ? "Undrain" : "Drain", barred) },
   ];
   return table("Hosts", columns, byName(all), (one) => one.name);
@@ -78,6 +78,12 @@ export interface Named {
   name: string;
   host: Host;
   pools: string[];
+}
+
+/** An address that breaks before its port where it has to. */
+function nameOf(name: string): (Node | string)[] {
+  const port = name.lastIndexOf(":");
+  return port > 0 ? [name.slice(0, port), el("wbr"), name.slice(port)] : [name];
 }
 
 /** Each host once. */

@@ -1,10 +1,10 @@
 // A job: what it runs and when, what became of its executions and of its ticks, and what it waits for.
 
-import { type Execution, FINAL, statusWords, type Wait } from "../api";
+import { type Execution, FINAL, statusWords, type Wait, type Why } from "../api";
 import { el } from "../dom";
 import { attemptWords, reasonWords, running } from "../outcome";
 import { count, duration, isolated, memory, moment, sentence, shortId } from "../words";
-import { act, actions, explained, ofJob } from "./actions";
+import { actions, explained, ofJob } from "./actions";
 import { actorOf, BY_PEOPLE, changes } from "./changes";
 import { mark } from "./marks";
 import type { Page } from "./page";
@@ -15,7 +15,8 @@ import { nextRuns } from "./runs";
 import { readOnly, type Session, session } from "./session";
 import type { Delivery, Event, EventPage, Job, List, Resources, Schedule, Tick } from "./shapes";
 import { strip } from "./strip";
-import { Tail } from "./tail";
+import { logSection, subjectPage } from "./subject";
+import type { Tail } from "./tail";
 import { ago, ran, until } from "./times";
 import { isWhole, wholeJob } from "./whole";
 
@@ -28,6 +29,8 @@ interface Facts {
   job: Job;
   who: Session;
   why: Wait[];
+  /** When it will be late; null where nothing is expected, or it is late. */
+  lateAt: string | null;
   ticks: Tick[];
   deliveries: Delivery[];
   /** What people did with it; null where the server does not say. */
@@ -40,39 +43,26 @@ function refused(error: unknown): null {
   throw error;
 }
 
-export const jobPage = (task: string, id: string): Page => {
-  let shown: Job | null = null;
-  const tail = new Tail();
-  return {
-  nav: "tasks",
-  title: task,
-  events: { job: id },
-  acts: {
-    async job(button) {
-      if (shown) await act(button, ofJob(shown));
-    },
-  },
-  async load() {
-    if (!isWhole(id)) {
-      location.replace(pages.job(task, await wholeJob(task, id)));
-      return () => [];
-    }
-    const [who, { job }, why, ticks, events] = await Promise.all([
-      session(),
-      get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
-      get<{ waitingFor: Wait[] }>(api.job(task, id, "why")),
-      get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
-      get<EventPage>(api.events({ job: id, kind: BY_PEOPLE, perPage: "20" })).catch(refused),
-    ]);
-    document.title = `${isolated(job.name ?? task)} · fastlane`;
-    const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "labels" && (wait.reason !== "due" || !job.nextRuns.length));
-    const deliveries = await deliveriesOf(job).catch(refused);
-    shown = job;
-    const facts = { job, who, why: waitsFor, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items };
-    return () => draw(facts, tail);
-  },
-  };
-};
+export const jobPage = (task: string, id: string): Page =>
+  subjectPage<Facts>({ nav: "tasks", title: task, job: id, read: () => read(task, id), subjectOf: ({ job }) => ofJob(job), draw });
+
+async function read(task: string, id: string): Promise<Facts | null> {
+  if (!isWhole(id)) {
+    location.replace(pages.job(task, await wholeJob(task, id)));
+    return null;
+  }
+  const [who, { job }, why, ticks, events] = await Promise.all([
+    session(),
+    get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
+    get<Why>(api.job(task, id, "why")),
+    get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
+    get<EventPage>(api.events({ job: id, kind: BY_PEOPLE, perPage: "20" })).catch(refused),
+  ]);
+  document.title = `${isolated(job.name ?? task)} · fastlane`;
+  const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "labels" && (wait.reason !== "due" || !job.nextRuns.length));
+  const deliveries = await deliveriesOf(job).catch(refused);
+  return { job, who, why: waitsFor, lateAt: why.expected?.lateAt ?? null, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items };
+}
 
 /** The last messages about the job itself, and about its last execution that has ended. */
 async function deliveriesOf(job: Job): Promise<Delivery[]> {
@@ -85,7 +75,7 @@ async function deliveriesOf(job: Job): Promise<Delivery[]> {
   return found.flatMap(({ items }) => items).sort((one, other) => other.createdAt.localeCompare(one.createdAt)).slice(0, ROWS);
 }
 
-function draw({ job, who, why, ticks, deliveries, events }: Facts, tail: Tail): HTMLElement[] {
+function draw({ job, who, why, lateAt, ticks, deliveries, events }: Facts, tail: Tail): HTMLElement[] {
   const unstarted = ticks.filter((tick) => !RAN.has(tick.outcome));
   return [
     head(job, who),
@@ -95,7 +85,7 @@ function draw({ job, who, why, ticks, deliveries, events }: Facts, tail: Tail): 
       "div",
       { className: "columns", "data-key": "columns" },
       el("div", {}, log(job, tail), executions(job), ...(job.schedule.kind === "cron" || unstarted.length ? [missing(unstarted, ticks.length)] : [])),
-      el("div", {}, schedule(job), spec(job), notifications(job, deliveries), events && changes(events), about(job)),
+      el("div", {}, schedule(job, lateAt), spec(job), notifications(job, deliveries), events && changes(events), about(job)),
     ),
   ];
 }
@@ -175,15 +165,12 @@ function waits(why: readonly Wait[]): HTMLElement {
 
 // log
 
-/** The last lines of the newest execution that has started. They come by themselves. */
+/** The last lines of the newest execution that has started. */
 function log(job: Job, tail: Tail): HTMLElement | null {
   const one = job.executions.find((execution) => execution.startedAt);
   if (!one) return null;
   const whole = link(logOf(one.taskId, one.jobId, one.executionId), "Open the log");
-  const from = el("span", {}, attemptWords(one) ? `${attemptWords(one)}, ` : "", "started ", ago(one.startedAt!), " · ", whole);
-  const box = el("div", { className: "tail", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": "The last lines of the log", "data-own": "", "data-key": "tail" });
-  queueMicrotask(() => tail.show(one, document.querySelector<HTMLElement>("#page .tail") ?? box));
-  return section("Log", from, box);
+  return logSection(one, tail, el("span", {}, attemptWords(one) ? `${attemptWords(one)}, ` : "", "started ", ago(one.startedAt!), " · ", whole));
 }
 
 // executions
@@ -278,14 +265,14 @@ function due(tick: Tick): HTMLElement {
 
 const KINDS: Record<Schedule["kind"], string> = { now: "Once, when it was posted", at: "Once, at a given time", cron: "Repeatedly", manual: "When somebody runs it" };
 
-function schedule(job: Job): HTMLElement {
+function schedule(job: Job, lateAt: string | null): HTMLElement {
   const { kind, description, cron, timezone, overlap, catchUp, startAt, entries } = job.schedule;
   const rows = facts([
     ["Cron", entries ? el("ul", { className: "envs" }, ...entries.map((one) => el("li", {}, el("code", {}, one.cron), ` ${one.timezone}`))) : cron && el("code", {}, cron)],
     ["Time zone", entries ? null : timezone],
     ["At", startAt && moment(startAt)],
     ["While one runs", overlap && (OVERLAPS[overlap] ?? overlap)],
-    ["Expected", job.spec.expectEvery !== null && `a success every ${duration(job.spec.expectEvery * 1_000)}`],
+    ["Expected", job.spec.expectEvery !== null && el("span", {}, `a success every ${duration(job.spec.expectEvery * 1_000)}`, lateAt && el("span", { className: "muted" }, " · late ", until(lateAt), " without one"))],
     ["Missed ticks", catchUp && (catchUp === "latest" ? "the latest runs late" : "none runs")],
   ]);
   return section(

@@ -16,6 +16,8 @@ const WHEN = {
 
 const STATES: Record<Delivery["state"], string> = { pending: "waits", delivered: "delivered", failed: "failed", held: "held back" };
 
+const HELD = "a mail about this job’s failures went there shortly before; the next one counts this";
+
 /** Whether anyone is told of anything. */
 export const isHeard = (job: Job): boolean => job.receivers.length > 0;
 
@@ -42,7 +44,7 @@ export function notifications(job: Job, deliveries: readonly Delivery[]): HTMLEl
 
 function message(one: Delivery): HTMLElement {
   const last = one.attempts.at(-1);
-  const reason = one.state === "delivered" ? null : last?.error;
+  const reason = one.state === "held" ? HELD : one.state === "delivered" ? null : last?.error;
   return el(
     "div",
     {},

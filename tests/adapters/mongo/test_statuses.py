@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.job import Ending, Execution, Job
+from fastlane.models.job import Ending, Execution, Job, LateJob, Spec
 from fastlane.models.paging import Window
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
@@ -22,6 +22,7 @@ from fastlane.storage.mongo.store import MongoStore
 from tests.adapters.mongo.overtaking import once
 from tests.contract.statuses import ruled_statuses, stored_statuses
 from tests.support.factories import first_of, new, new_job
+from tests.support.recorded_calls import recorded_commands
 from tests.support.waiting import PATIENCE, until
 
 Write = Callable[[Store, Job, Execution], Awaitable[object]]
@@ -247,20 +248,34 @@ async def test_a_database_of_the_version_before_gets_the_statuses_of_all_its_job
 async def test_late_jobs_of_an_older_fastlane_are_found_after_the_migration_and_after_the_walk(mongo_url: str, db: Database) -> None:
     store = MongoStore(mongo_url, deadline=PATIENCE)
     await store.open()
-    jobs = [new_job("t", late_since=5), new_job("t", late_since=5, stop_sequence=1), new_job("t")]
+    spec = Spec("ubuntu", name="nightly", expect_every=60_000)
+    jobs = [new_job("t", spec=spec, late_since=5), new_job("t", spec=spec, late_since=5, stop_sequence=1), new_job("t", spec=spec)]
     for job in jobs:
         await store.create(job, None, None)
     await store.close()
-    before = {"$unset": {LATE: ""}}
+    before = {"$unset": {LATE: "", "name": "", "expect_every": ""}}
     for job in jobs:
         await db.update(JOBS, job.id, {}, before)
     await db.update(META, SCHEMA, {}, {"$set": {"version": 8}})
     again = MongoStore(mongo_url, deadline=PATIENCE)
     await again.open()
-    assert await again.late_jobs(10) == jobs[:1]
+    assert await again.late_jobs(10) == [LateJob(jobs[0].id, "t", 5, 60_000, "nightly")]
     await db.update(JOBS, jobs[0].id, {}, before)
     await db.update(JOBS, jobs[1].id, {}, {"$set": {LATE: True}})
-    assert await again.late_jobs(10) == jobs[1:2]
+    assert [job.id for job in await again.late_jobs(10)] == [jobs[1].id]
     await again.walk_statuses(1, "", 10)
-    assert await again.late_jobs(10) == jobs[:1]
+    assert [job.id for job in await again.late_jobs(10)] == [jobs[0].id]
     await again.close()
+
+
+async def test_late_jobs_are_read_without_their_specs(mongo_url: str) -> None:
+    with recorded_commands() as commands:
+        store = MongoStore(mongo_url, deadline=PATIENCE)
+        await store.open()
+    job = new_job("t", spec=Spec("ubuntu", name="nightly", expect_every=60_000, envs={"A": "x" * 1_000}), late_since=5)
+    await store.create(job, None, None)
+    commands.clear()
+    assert await store.late_jobs(10) == [LateJob(job.id, "t", 5, 60_000, "nightly")]
+    read = [command for name, command in commands if name == "find" and command.get("hint") == "jobs_late"]
+    await store.close()
+    assert [sorted(command["projection"]) for command in read] == [["_id", "expect_every", "late_since", "name", "task_id"]]

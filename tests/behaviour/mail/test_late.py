@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,14 @@ async def test_a_job_that_fails_is_late_once_and_recovers_once(watch: Fastlane, 
         *(("job.recovered", "mail"), ("job.recovered", "webhook")),
     ]
     assert (len(receiver.received), len(server.received)) == (2, 2)
+    why = (await watch.get(f"{path}/why")).json
+    expected = why["expected"]
+    assert "late" not in why
+    late_at, last = (datetime.fromisoformat(expected[name]) for name in ("lateAt", "lastSuccessAt"))
+    assert late_at - last == timedelta(hours=1)
+    assert (expected["expectEvery"], expected["receivers"]) == (3_600, 2)
+    assert sorted(one["id"] for one in expected["deliveries"]) == sorted(one["id"] for one in rows)
+    assert f"without another it is late at {expected['lateAt']}; its lists for late have 2 receivers" in expected["message"]
     again = await watch.post(rows[0]["redeliverUrl"].removeprefix("https://fl.example.com"))
     assert again.status == 200, again.body
 

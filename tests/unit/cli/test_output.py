@@ -36,6 +36,9 @@ KEPT = {
 """The status, the time and the id of each list."""
 
 
+LATE_SINCE = "2026-11-30T03:00:00.000Z"
+
+
 def test_a_change_of_a_job_says_what_changed_and_by_whom():
     changes = [{"field": "image", "from": "a:1", "to": "a:2"}, {"field": "command", "from": None, "to": "ls -l"}]
     row = {
@@ -92,10 +95,11 @@ def test_each_cell_of_an_execution_says_what_its_heading_means():
 
 
 def test_late_jobs_are_named_with_what_to_type_next():
-    rows = [{"taskId": task, "jobId": f"x-{task}", "name": None, "lateSince": "2026-11-30T03:00:00.000Z"} for task in "abcdefg"]
+    rows = [{"taskId": task, "jobId": f"x-{task}", "name": None, "lateSince": LATE_SINCE, "expectEvery": 60} for task in "abcdefg"]
     lines = late_lines({"count": 7, "late": [{**rows[0], "name": "nightly"}, *rows[1:]]}, None)
     assert lines[0].startswith("late for ")
-    assert lines[0].endswith(": a/x-a nightly; `fastlane why a/x-a`")
+    assert lines[0].endswith(" (every 1m): nightly: `fastlane why a/x-a`")
+    assert lines[1].endswith(" (every 1m): `fastlane why b/x-b`")
     assert lines[5:] == ["2 more are late; `fastlane jobs --late`"]
     assert len(late_lines({"count": 7, "late": rows}, "b")) == 1
     assert late_lines({"count": 0}, None) == []
@@ -189,3 +193,10 @@ def test_a_character_that_takes_two_cells_counts_for_two():
     lines = table("ps", 80, COMMAND="echo 日本語日本語日本語日本語日本語")
     assert max(map(cell_width, lines)) <= 80
     assert table("jobs", 200, NAME="日本語")[1].index("failed") == table("jobs", 200, NAME="abcdef")[1].index("failed") - 3
+
+
+def test_a_mail_that_was_held_back_says_why():
+    trouble = DELIVERIES.columns[-1]
+    assert "the next one counts this" in str(trouble.text({"state": "held", "attempts": []}))
+    assert trouble.text({"state": "failed", "attempts": [{"error": "busy"}]}) == "busy"
+    assert trouble.text({"state": "pending", "attempts": []}) == ""

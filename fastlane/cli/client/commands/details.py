@@ -6,7 +6,7 @@ import click
 
 from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
 from fastlane.cli.client.commands.listings import late_lines
-from fastlane.cli.client.output import duration, echo, formatted, json_text, relative
+from fastlane.cli.client.output import counted, duration, echo, formatted, json_text, relative
 from fastlane.cli.client.reference import JOB, SHORT, JobName
 from fastlane.cli.client.runs import Run, RunChoice, find_run, run_options
 from fastlane.cli.client.wording import in_commands
@@ -55,6 +55,8 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
         detail = client.jobs.get(run.job.task, run.job.id)["job"]
         for line in _lateness(run.job, found["late"]) if "late" in found else ():
             echo(line)
+        if "expected" in found:
+            echo(f"not late: {found['expected']['message']}")
         stopped = detail["status"] == "stopped" and detail["schedule"]["kind"] == "cron"
         if stopped:
             echo(f"stopped: its schedule is stopped, and nothing of it starts by itself; start it again: fastlane start {run.job}")
@@ -182,7 +184,8 @@ def status(as_json: bool, format: str | None, context: str | None) -> None:
 
 
 def _status_lines(found: Any) -> list[str]:
-    lines = [f"fastlane {found['fastlane']['version']}, up for {duration(found['uptime'])}, {found['workers']['alive']} workers"]
+    workers = counted(found["workers"]["alive"], "worker")
+    lines = [f"fastlane {found['fastlane']['version']}, up for {duration(found['uptime'])}, {workers}"]
     if found["dispatch"]["paused"]:
         lines.append(f"dispatch is paused ({found['dispatch']['reason']}); `fastlane dispatch resume` ends that")
     lines += [f"worker {one['id']}: fastlane {one['version'] or 'of an older version'}" for one in found["workers"]["items"]]
@@ -196,7 +199,7 @@ def _status_lines(found: Any) -> list[str]:
         paused = ", paused" if lane["paused"] else ""
         lines.append(f"pool {name}: {lane['running']}/{lane['maxRunning']} running, {waiting} waiting, {lane['timed']} for later{paused}")
     counts = {status: count for status, count in found["executions"].items() if count}
-    lines.append(f"{found['tasks']['count']} tasks, {found['jobs']['count']} jobs")
+    lines.append(f"{counted(found['tasks']['count'], 'task')}, {counted(found['jobs']['count'], 'job')}")
     lines += late_lines(found["jobs"], None)
     lines.append("executions: " + (", ".join(f"{count} {status}" for status, count in counts.items()) or "none"))
     return lines

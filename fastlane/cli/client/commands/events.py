@@ -60,6 +60,16 @@ EVENTS = ListLayout(
     lambda row: str(row["id"]),
     lambda row: [f"    {_change(change)}" for change in row["detail"].get("changes", ())],
 )
+HELD = "a mail about this job's failures went there shortly before; the next one counts this"
+
+
+def _trouble(row: Any) -> str:
+    """Why a delivery did not arrive, as far as it did not."""
+    if row["state"] == "held":
+        return HELD
+    return (row["attempts"][-1]["error"] or "") if row["attempts"] else ""
+
+
 DELIVERIES = ListLayout(
     (
         Column("DELIVERY", lambda row: row["id"][-SHORT:]),
@@ -69,7 +79,7 @@ DELIVERIES = ListLayout(
         Column("LAST", lambda row: relative(row["attempts"][-1]["at"]) if row["attempts"] else ""),
         Column("NEXT", lambda row: relative(row["nextAttemptAt"])),
         Column("RECEIVER", lambda row: f"{row.get('receiver', '')}{' (paused)' if row['receiverPaused'] else ''}", yields=2),
-        Column("ERROR", lambda row: (row["attempts"][-1]["error"] or "") if row["attempts"] else "", yields=8),
+        Column("ERROR", _trouble, yields=8),
     ),
     lambda row: str(row["id"]),
 )

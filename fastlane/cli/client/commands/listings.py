@@ -193,7 +193,7 @@ def late_lines(jobs: Any, task: str | None) -> list[str]:
     """A line for each job that is late, of all tasks or of one, as far as the server says it; what runs does not show it."""
     rows = [row for row in jobs.get("late", ()) if task in (None, row["taskId"])]
     lines = [
-        f"late{_since(row)}: {short(row['taskId'], row['jobId'])}{' ' + row['name'] if row['name'] else ''}; "
+        f"late{_since(row)} (every {duration(row['expectEvery'])}): {row['name'] + ': ' if row['name'] else ''}"
         f"`fastlane why {short(row['taskId'], row['jobId'])}`"
         for row in rows[:MOST_LATE]
     ]

@@ -162,3 +162,12 @@ async def test_a_further_page_begins_at_the_row_before_it(traced, tmp_path, name
     plan = [row[3] for statement in queries for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
     db.close()
     assert any(PAGED[name] in step for step in plan), plan
+
+
+async def test_late_jobs_are_read_in_one_statement_without_their_specs(traced):
+    store, statements = traced
+    await store.late_jobs(10)
+    (query,) = [statement for statement in statements if statement.startswith("SELECT")]
+    columns = query.partition(" FROM ")[0].removeprefix("SELECT ").split(", ")
+    parts = [f"CASE WHEN json_valid(spec) THEN spec ->> '$.{name}' END" for name in ("name", "expect_every")]
+    assert columns == ["id", "task_id", "late_since", *parts]

@@ -11,7 +11,7 @@ from fastlane.models.access import Requester
 from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.host import HostView, Uncleaned
-from fastlane.models.job import Execution, Failure, FailureReason, Job, RunningContainer, Spec, Task, TaskSummary, Usage
+from fastlane.models.job import Execution, Failure, FailureReason, Job, LateJob, RunningContainer, Spec, Task, TaskSummary, Usage
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.pool import RESTORED, HostRule, Pool
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
@@ -24,13 +24,13 @@ from fastlane.services.reads.status import HealthProblem, HealthReport, QueueRow
 from fastlane.services.reads.why import (
     Cause,
     EarlierExecution,
+    Expectation,
     Explanation,
     FormerPool,
     FullPool,
     FullTask,
     HeldTick,
     ImagePull,
-    LateJob,
     NextAttempt,
     NotedObstacle,
     OutOfMemory,
@@ -100,7 +100,7 @@ SPEC = Spec(
 )
 CRON = Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE)
 JOB = Job(J, "a b", "i", NOW, NOW + 1, SPEC, CRON, next_tick=NOW + 2, requested_by=Requester("ann", "10.0.0.1"))
-LATE = replace(JOB, late_since=NOW)
+LATE = LateJob(J, "a b", NOW, 60_000, "report")
 ONCE = replace(JOB, spec=Spec("ubuntu"), schedule=Schedule(ScheduleKind.AT, NOW), next_tick=None, requested_by=None)
 EXECUTION = Execution(E, "a b", J, "t", 1, 1, Spec("ubuntu"), NOW, NOW)
 FAILED = replace(
@@ -200,7 +200,8 @@ ANSWERS = {
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
     "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5), node="node1")),
-    "why it is late": (WHY, Explanation("scheduled", (), late=LateJob(NOW, 60_000, None, 1, ()))),
+    "why it is late": (WHY, Explanation("scheduled", (), expectation=Expectation(60_000, NOW, None, None, 1, ()))),
+    "why it is not late": (WHY, Explanation("scheduled", (), expectation=Expectation(60_000, None, NOW + 60_000, NOW, 0, ()))),
     "why it did not run": (WHY, Explanation("scheduled", (), last_tick=(JOB, TICKS[1]))),
     "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
     "status": (SERVER_STATUS, ServerStatus("1.2.3", STATUS)),
