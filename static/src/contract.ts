@@ -878,6 +878,7 @@ export interface Expected {
 export interface Why {
   status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused" | "idle";
   waitingFor: Wait[];
+  node: string | null;
   outOfMemory?: OutOfMemory;
   lastTick?: Tick;
   late?: Late;
