@@ -71,7 +71,7 @@ def failure_of(execution: Execution, task: EngineTask, service: EngineService) -
             )
         case TaskEnd.SHUTDOWN:
             return _shut_down(task, service, node)
-    return _failure(FailureReason.KILLED, _killed(task, engine))
+    return _failure(FailureReason.KILLED, _killed(task, engine, "its container" if name is None else f"its container on {name}"))
 
 
 def host_lost(execution: Execution, why: str, after: float) -> Failure:
@@ -158,16 +158,16 @@ def _with_code(task: EngineTask) -> str:
     return "" if task.exit_code is None else f" (exit code {task.exit_code})"
 
 
-def _killed(task: EngineTask, engine: str) -> str:
+def _killed(task: EngineTask, engine: str, container: str) -> str:
     if task.exit_code == SIGKILLED:
-        return "its container was killed, but not by fastlane (exit code 137, SIGKILL)"
+        return f"{container} was killed, but not by fastlane (exit code 137, SIGKILL)"
     if task.exit_code is not None:
         return f"{engine} went down while it ran, and killed it after coming back{_with_code(task)}"
     if task.message.startswith(NON_ZERO):
         return f"{engine} went down while it ran, so its exit code is unknown"
     if "No such container" in task.message:
-        return f"its container is gone: {engine} was shut down, or someone removed the container"
-    return f"its container was killed, but not by fastlane{_after_colon(plain(task.message) or task.state)}"
+        return f"{container} is gone: {engine} was shut down, or someone removed the container"
+    return f"{container} was killed, but not by fastlane{_after_colon(plain(task.message) or task.state)}"
 
 
 def _shut_down(task: EngineTask, service: EngineService, node: str) -> Failure:

@@ -56,8 +56,6 @@ ELSEWHERE = {
             "IMAGE=",
             "mkdir -p local",
             "cp stack/fastlane.toml local/",
-            "docker node demote",
-            "docker node rm",
             "docker stack",  # and test_stacks_page.py
             "docker volume rm",
             "docker service logs",
@@ -76,7 +74,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("sed -", "ln -sf ../stack/", "echo 'secrets:", "stack/deploy"), "test_stack_file.py runs the page's commands one after the other"
     ),
-    **dict.fromkeys(("docker node demote", "docker node rm"), "no test types them: they need a node that is gone for good"),
+    **dict.fromkeys(("docker node demote", "docker node rm"), "test_stack_outages.py types them, on a node that is gone for good"),
     "fastlane compact": "tests/behaviour/retention/test_commands.py, with no server beside it",
     "docker service inspect": "test_swarm_facts.py asks the same of an engine",
 }

@@ -172,7 +172,7 @@ def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_
     for reply, code in ((plain, 143), (short, None)):
         ended = fastlane.ends(reply, 120)
         assert failure(ended) == ("failed", code, "killed"), ended
-        assert "its engine went down while it ran" in ended["failure"]["message"]
+        assert f"the engine of its node {ended['node']} went down while it ran" in ended["failure"]["message"]
     assert failure(fastlane.ends(stopped, 120))[0] == "stopped"
     assert fastlane.reaches(again, "done", patience=120)["attempt"] == 2
     assert set(fastlane.witness.starts().values()) == {1}
@@ -302,6 +302,7 @@ async def test_a_stop_that_hung_and_was_made_late_is_kept(executor: Freezing, no
 def test_an_engine_that_is_stopped_ends_jobs_as_killed_without_an_exit_code(fastlane: Installation, halted: dict[str, Any]) -> None:
     ended = fastlane.ends(halted, 180)
     assert failure(ended) == ("failed", None, "killed")
-    assert ended["failure"]["message"] == "its container is gone: its engine was shut down, or someone removed the container"
+    words = r"its container on (\S+) is gone: the engine of its node \1 was shut down, or someone removed the container"
+    assert re.fullmatch(words, ended["failure"]["message"])
     assert (fastlane.exit_code_header(halted), fastlane.output(halted)) == (None, b"begun\n")
     check_starts(fastlane, halted)

@@ -185,7 +185,7 @@ async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_whe
         lost = await crew.reaches(job, "failed")
         assert lost.failure is not None
         assert (lost.failure.reason, lost.exit_code) == (FailureReason.HOST_LOST, None)
-        assert "its container may still run there" in lost.failure.message
+        assert f"its container may still run on its node {lost.node}" in lost.failure.message
         assert api.inspect_container(running.container_id)["State"]["Running"]
         await relay.start()
         clean = await crew.cleaned(job)

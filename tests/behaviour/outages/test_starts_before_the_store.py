@@ -4,11 +4,16 @@ A login that is refused ends it."""
 import contextlib
 import json
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
+from fastlane.storage.mongo.migration import BEAT, CLAIM, SCHEMA
+from fastlane.storage.mongo.rows import META
 from tests.behaviour.outages.test_check import check
 from tests.support.engine_views import NoDocker
 from tests.support.installation import Installation, installed
@@ -111,3 +116,46 @@ def test_a_name_that_stands_for_no_servers_yet_is_looked_up_again(tmp_path, own_
         worker = installation.start("worker")
         wait_until(lambda: waits(installation, "worker", "(mongodb+srv) cannot be looked up"), f"the worker: {installation.log('worker')}")
         assert worker.poll() is None
+
+
+@contextlib.contextmanager
+def migrating(store_url: str) -> Iterator[None]:
+    """Another process brings the store up to date, until the context ends: to a version that it seems not to have yet."""
+    done = threading.Event()
+    with MongoClient[dict[str, Any]](store_url) as client:
+        meta = client.get_default_database()[META]
+        meta.update_one({"_id": SCHEMA}, {"$inc": {"version": -1}})
+        meta.insert_one({"_id": CLAIM, "made": "by another", "beat": 0})
+
+        def beat() -> None:
+            while not done.wait(BEAT):
+                meta.update_one({"_id": CLAIM}, {"$inc": {"beat": 1}})
+
+        thread = threading.Thread(target=beat)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            meta.delete_one({"_id": CLAIM})
+
+
+def test_during_a_migration_a_new_server_is_not_healthy_so_that_an_update_stops_no_other_and_an_old_one_serves(tmp_path, own_redis):
+    engine = NoDocker("unix:///nowhere/docker.sock")
+    with RealMongo() as server, contextlib.ExitStack() as stack:
+        url = server.url("fastlane")
+        for name in ("old", "new"):
+            (tmp_path / name).mkdir()
+        old, new = (stack.enter_context(installed(tmp_path / name, engine, redis=own_redis.url, store_url=url)) for name in ("old", "new"))
+        old.serve("api")
+        with migrating(url):
+            process = new.start("api")
+            wait_until(lambda: "store.waiting_to_migrate" in new.log("api"), f"the new one to wait: {new.log('api')}")
+            waiting = check(new)
+            assert (waiting.returncode, process.poll()) == (1, None)
+            assert "is starting and waits for the store to open, which may have to be brought up to date first" in waiting.stderr
+            assert new.get("/readyz").status == 503
+            assert old.run("true")["jobId"]
+            assert check(old).returncode == 0
+        wait_until(lambda: check(new).returncode == 0, "the new one to be healthy")

@@ -148,7 +148,7 @@ def test_a_lost_host_leaves_open_whether_the_container_ever_started() -> None:
     ("end", "words"),
     [
         (TaskEnd.LOST, "its node node3 was removed from the swarm, or was away for a day; its container may still run there"),
-        (TaskEnd.KILLED, "its container was killed, but not by fastlane: failed"),
+        (TaskEnd.KILLED, "its container on node3 was killed, but not by fastlane: failed"),
         (TaskEnd.NO_SPACE, "its container was not started, because the disk of its node node3 is full: "),
         (TaskEnd.ENGINE, "the engine of its node node3 could not start the container: "),
     ],
