@@ -70,6 +70,17 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A config of the swarm, as the file ``target`` of a container. ``mode``: the permissions, as chmod counts them."""
+
+    name: str
+    target: str
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True)
 class Ulimit:
     """What a process may use of one thing: up to ``soft``, which it may raise up to ``hard``. -1: no limit."""
 
@@ -106,6 +117,7 @@ class Container:
     cap_drop: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
+    configs: tuple[ConfigFile, ...] = ()
 
 
 NO_RESOURCES = Resources()
@@ -130,6 +142,8 @@ NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}")
 SECRET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 SECRET_FILE = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,128}")
+MODE = re.compile("0?[0-7]{3}")
+MAX_FILE_ID = 2**32 - 2
 CONSTRAINT = re.compile(
     r" *(node\.(?:id|hostname|role|platform\.os|platform\.arch)|(?:node|engine)\.labels\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})"
     r" *(==|!=) *([A-Za-z0-9:_.*()?+\[\]\\^$|/-]{1,128}) *"
@@ -273,6 +287,24 @@ def read_volume(value: object) -> str:
 def read_secret(value: object) -> str:
     """Reads the name of a secret."""
     return _named(SECRET, value, "a secret of the swarm", '"db-password"')
+
+
+def read_config(value: object) -> str:
+    """Reads the name of a config."""
+    return _named(SECRET, value, "a config of the swarm", '"shop-conf"')
+
+
+def read_mode(value: object) -> int:
+    """Reads the permissions of a file, in octal digits."""
+    text = value if isinstance(value, str) else ""
+    if not MODE.fullmatch(text):
+        raise ValueError(f'{quoted(value)} is not the permissions of a file; write them as text in octal digits: "0440"')
+    return int(text, 8)
+
+
+def show_mode(mode: int) -> str:
+    """The permissions of a file in octal digits: ``0440``."""
+    return f"{mode:04o}"
 
 
 def read_service(value: object) -> str:
@@ -462,6 +494,7 @@ class Policy:
     cap_add: tuple[str, ...] = ()
     sysctls: tuple[str, ...] = ()
     ulimits: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
 
 
 FREE = frozenset({"read_only", "cap_drop"})
@@ -554,6 +587,7 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
         ("stopSignal", _given(container.stop_signal), policy.stop_signal),
         ("networks", container.networks, policy.networks),
         ("secrets", tuple(secret.name for secret in container.secrets), policy.secrets),
+        ("configs", tuple(config.name for config in container.configs), policy.configs),
         ("constraints", container.constraints, policy.constraints),
         ("extraHosts", tuple(container.extra_hosts), policy.extra_hosts),
         ("hostname", _given(container.hostname), policy.hostname),

@@ -149,6 +149,15 @@ export interface UlimitGiven {
   hard: number;
 }
 
+/** A config of the swarm that a container is given. */
+export interface ConfigGiven {
+  name: string;
+  target: string;
+  uid: number;
+  gid: number;
+  mode: string;
+}
+
 /** How a container is set up; null: as the image and the engine have it. */
 export interface ContainerAsked {
   user: string | null;
@@ -169,6 +178,7 @@ export interface ContainerAsked {
   capDrop: string[];
   sysctls: Record<string, string>;
   ulimits: Record<string, UlimitGiven>;
+  configs: ConfigGiven[];
 }
 
 /** Where an end is posted to. */
@@ -428,6 +438,7 @@ export interface Policy {
   capAdd: string[];
   sysctls: string[];
   ulimits: string[];
+  configs: string[];
 }
 
 /** The most that a container of a pool may use, and what it gets when it does not ask; null: no limit. */

@@ -36,13 +36,14 @@ ASKED = {
     "capAdd": ["NET_ADMIN"],
     "sysctls": {"net.core.somaxconn": "1024"},
     "ulimits": {"nofile": {"soft": 1024, "hard": 2048}},
+    "configs": [{"name": "shop-conf", "target": "/etc/shop.conf", "uid": 1000, "gid": 0, "mode": "0440"}],
 }
 FREE = {"entrypoint": ["sh", "-c"], "readOnly": True, "capDrop": ["ALL"]}
 """What every job may ask for."""
 SHOWN = ASKED | FREE | {"mounts": [{"type": "bind", "source": "/srv/data/x", "target": "/data", "readOnly": True, "size": None}]}
 NOTHING = {
     **dict.fromkeys(ASKED | FREE),
-    **{name: [] for name in ("mounts", "networks", "secrets", "constraints", "dns", "capAdd", "capDrop")},
+    **{name: [] for name in ("mounts", "networks", "secrets", "constraints", "dns", "capAdd", "capDrop", "configs")},
     **{name: {} for name in ("extraHosts", "sysctls", "ulimits")},
 }
 

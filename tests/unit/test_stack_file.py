@@ -152,7 +152,15 @@ async def test_the_filter_of_an_engine_passes_on_whole_ids_only(tmp_path):
     container, task = "6f" * 32, "k3" * 12 + "z"
     allowed = [f"/v1.45/containers/{container}/json", f"/containers/{container}/logs", f"/v1.45/tasks/{task}/logs", "/version"]
     others = ["/containers/6/logs", f"/v1.45/containers/{container[:12]}/logs", f"/containers/{container}0/json", "/containers/6f/stats"]
-    others += [f"/containers/{container[:-1]}/stats", "/containers/json", "/tasks/k/logs", f"/containers/{container}/exec"]
+    allowed += ["/configs", "/v1.45/secrets"]
+    others += [
+        "/configs/create",
+        "/swarm",
+        f"/containers/{container[:-1]}/stats",
+        "/containers/json",
+        "/tasks/k/logs",
+        f"/containers/{container}/exec",
+    ]
     try:
         await until(lambda: is_open(port), "the filter")
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:

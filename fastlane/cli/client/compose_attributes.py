@@ -14,7 +14,7 @@ from fastlane.cli.client.compose_variables import filled, variables_of
 @dataclass(frozen=True, slots=True)
 class Around:
     """What a job's attributes refer to: the folder of its file, the values of variables, and the file's ``volumes``, ``networks``,
-    ``secrets`` and ``services``."""
+    ``secrets``, ``configs`` and ``services``."""
 
     project: str
     folder: Path
@@ -22,7 +22,7 @@ class Around:
     named: Mapping[str, Mapping[str, Any]]
 
     def name(self, kind: str, key: str) -> str:
-        """The name in the swarm of a volume, a network or a secret of the file. Raises ValueError when the file does not declare it."""
+        """The name in the swarm of something that the file declares. Raises ValueError when it does not declare it."""
         declared = self.named.get(kind, {})
         if key not in declared and not (kind == "networks" and key == "default"):
             raise ValueError(f"names {key!r}, which the file does not declare below {kind}")
@@ -325,6 +325,24 @@ def _secret(around: Around, value: Any) -> dict[str, Any]:
     return {"name": around.name("secrets", key), "target": target}
 
 
+def _configs(reading: Reading, value: Any, attribute: str) -> None:
+    _each(reading, value, attribute, "container.configs", _config)
+
+
+def _config(around: Around, value: Any) -> dict[str, Any]:
+    given = value if isinstance(value, dict) else {"source": value}
+    for name in given:
+        check_name(str(name), ("source", "target", "uid", "gid", "mode"), "a config")
+    key = str(given.get("source") or "")
+    mode = given.get("mode")
+    made = {
+        "name": around.name("configs", key),
+        "target": "/" + str(given.get("target") or key).removeprefix("/"),
+        **{name: _whole(given[name]) for name in ("uid", "gid") if given.get(name) is not None},
+    }
+    return made if mode is None else {**made, "mode": f"{mode:04o}" if isinstance(mode, int) else mode}
+
+
 def _labels(reading: Reading, value: Any, attribute: str) -> None:
     pairs = {name: "" if one is None else one if isinstance(one, str) else _shown(one) for name, one in items_of(value, "=")}
     reading.put("labels", pairs, attribute)
@@ -470,6 +488,7 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "networks": _networks,
     "network_mode": _network_mode,
     "secrets": _secrets,
+    "configs": _configs,
     "labels": _labels,
     "extra_hosts": _hosts,
     "user": _as("container.user", _text),
@@ -494,7 +513,6 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "depends_on": _depends_on,
     "restart": _restart,
     "build": Refused("a swarm builds no image; build it, push it to a registry, and write image"),
-    "configs": Refused("a job mounts no configs; use a secret, or put the content into the image"),
     "extends": Refused("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
     "platform": Refused("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
     "gpus": Refused("is not a job's; choose the nodes by deploy: {placement: {constraints: [node.labels.gpu==yes]}}"),

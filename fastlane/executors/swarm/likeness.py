@@ -86,7 +86,8 @@ def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
     lists = {
         "Env": _over(taken.get("Env"), own["Env"], lambda entry: entry.partition("=")[0]),
         "Mounts": _over(taken.get("Mounts"), own.get("Mounts"), lambda mount: mount["Target"]),
-        "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), lambda secret: (secret.get("File") or {}).get("Name")),
+        "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), _file),
+        "Configs": _over(taken.get("Configs"), own.get("Configs"), lambda config: _file(config).removeprefix("/")),
         "Ulimits": _over(taken.get("Ulimits"), own.get("Ulimits"), lambda limit: limit["Name"]),
         "Hosts": [*(own.get("Hosts") or ()), *(taken.get("Hosts") or ())],  # the first line of a name counts
     }
@@ -94,6 +95,11 @@ def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
     merged = {**lists, **tables, **_capabilities(taken, own)}
     rest = {name: value for name, value in taken.items() if name not in given}
     return {name: value for name, value in {**own, **rest, **merged}.items() if value or name not in merged}
+
+
+def _file(given: Raw) -> str:
+    """The file of a secret or a config. A config's is in the root folder where it is relative."""
+    return str((given.get("File") or {}).get("Name") or "")
 
 
 CAPABILITIES = ("CapabilityAdd", "CapabilityDrop")

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from fastlane.errors import quoted
 from fastlane.models import container
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.schedule import show_duration
 from fastlane.web.api import serializer
 from fastlane.web.api.body import (
@@ -178,7 +178,46 @@ def read_secret(value: object) -> Secret:
     return Secret(given["name"], given.get("target", given["name"]))
 
 
-MAX_MOUNTS = MAX_SECRETS = MAX_CONSTRAINTS = 50
+_FILE_ID = integer(0, container.MAX_FILE_ID)
+_CONFIG = RoundTrip[ConfigFile](
+    "a config",
+    "ConfigGiven",
+    "A config of the swarm that a container is given.",
+    name=Both(
+        BodyField(container.read_config, text(container.SECRET.pattern, 64), "Its name in the swarm.", required=True),
+        string(attrgetter("name"), "The config's name in the swarm."),
+    ),
+    target=Both(
+        BodyField(container.read_target, _TARGET, "Its file: /NAME unless given."),
+        string(attrgetter("target"), "Its file."),
+    ),
+    uid=Both(
+        BodyField(integer_from(0, container.MAX_FILE_ID), _FILE_ID, "The number of the user who owns the file; 0 unless given."),
+        serializer.integer(attrgetter("uid"), "The number of the file's owner."),
+    ),
+    gid=Both(
+        BodyField(integer_from(0, container.MAX_FILE_ID), _FILE_ID, "The number of the group that owns the file; 0 unless given."),
+        serializer.integer(attrgetter("gid"), "The number of the file's group."),
+    ),
+    mode=Both(
+        BodyField(container.read_mode, text(container.MODE.pattern, 4), 'The file\'s permissions, in octal digits: "0444" unless given.'),
+        string(lambda config: container.show_mode(config.mode), "The file's permissions, in octal digits.", examples=["0440"]),
+    ),
+)
+CONFIG_SCHEMA: JsonSchema = {"anyOf": [_CONFIG.body.fields["name"].schema, _CONFIG.body.schema]}
+
+
+def read_config(value: object) -> ConfigFile:
+    """A config of the swarm, to be given to a container."""
+    if isinstance(value, str):
+        return ConfigFile(container.read_config(value), f"/{value}")
+    if not isinstance(value, dict):
+        raise ValueError('is neither text nor an object; write "shop-conf" or {"name": "shop-conf", "target": "/etc/shop.conf"}')
+    given = _CONFIG.read(value)
+    return ConfigFile(**{"target": f"/{given['name']}", **given})
+
+
+MAX_MOUNTS = MAX_SECRETS = MAX_CONFIGS = MAX_CONSTRAINTS = 50
 MAX_NETWORKS = 20
 MAX_HOSTS = 200
 MAX_DNS = 10
@@ -503,6 +542,15 @@ _CONTAINER = RoundTrip[Container](
             option=Option("--ulimit", "NAME=SOFT[:HARD]", "What a process may use: nofile=1024:2048.", "pairs"),
         ),
         table(_ULIMIT.answer, attrgetter("ulimits"), "What each of its processes may use, by name."),
+    ),
+    configs=Both(
+        BodyField(
+            _unique(list_of(read_config, MAX_CONFIGS, '"shop-conf"'), _target, "target"),
+            array(CONFIG_SCHEMA, MAX_CONFIGS),
+            "Configs of the swarm, each a file; no target twice.",
+            option=Option("--config", "NAME[:FILE]", "A config of the swarm, as a file: shop-conf:/etc/shop.conf.", "configs"),
+        ),
+        serializer.array(_CONFIG.answer, attrgetter("configs"), "Each a file."),
     ),
 )
 CONTAINER = _CONTAINER.answer

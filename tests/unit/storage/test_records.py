@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fastlane.models.access import Requester
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
 from fastlane.models.log import Mark, Piece
@@ -51,6 +51,7 @@ containers = st.builds(
     cap_drop=some_texts,
     sysctls=st.dictionaries(texts, texts, max_size=3),
     ulimits=st.dictionaries(texts, st.builds(Ulimit, st.integers(-1, 2**63 - 1), st.integers(-1, 2**63 - 1)), max_size=3),
+    configs=st.lists(st.builds(ConfigFile, texts, texts, *[st.integers(0, 2**32)] * 3), max_size=3).map(tuple),
 )
 specs = st.builds(
     Spec,
@@ -109,6 +110,7 @@ CONTAINER_PARTS = {
     "cap_drop": ("ALL",),
     "sysctls": {"net.core.somaxconn": "1024"},
     "ulimits": {"nofile": Ulimit(1024, -1)},
+    "configs": (ConfigFile("shop-conf", "/etc/shop.conf", 1000, 0, 0o440), ConfigFile("x", "/x")),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import Fault
 from fastlane.models.access import Requester
-from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
+from fastlane.models.container import ConfigFile, Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.host import HostView, Uncleaned
 from fastlane.models.job import Execution, Failure, FailureReason, Job, RunningContainer, Spec, Task, TaskSummary, Usage
@@ -82,6 +82,7 @@ CONTAINER = Container(
     cap_drop=("NET_RAW",),
     sysctls={"net.core.somaxconn": "1024"},
     ulimits={"nofile": Ulimit(1024, -1)},
+    configs=(ConfigFile("conf", "/etc/x", mode=0o400),),
 )
 SPEC = Spec(
     "ubuntu",
