@@ -118,6 +118,7 @@ export interface Link {
 export interface Reserved {
   cpus: number | null;
   memory: number | null;
+  generic: Record<string, number>;
 }
 
 /** How much of a node a container gets; null: as much as its pool allows. */
@@ -439,6 +440,7 @@ export interface Policy {
   sysctls: string[];
   ulimits: string[];
   configs: string[];
+  generic: string[];
 }
 
 /** The most that a container of a pool may use, and what it gets when it does not ask; null: no limit. */

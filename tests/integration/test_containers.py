@@ -201,6 +201,17 @@ async def test_what_a_node_does_not_let_a_container_set_is_the_job_s_failure_and
     assert task.end in (TaskEnd.EXITED, TaskEnd.REJECTED), task
 
 
+async def test_generic_resources_are_reserved_and_waited_for_by_name(bench: Bench) -> None:
+    service = await bench.start("true", resources=Resources(reserve_generic={"gpu": 2}))
+    made = bench.api.inspect_service(service)["Spec"]["TaskTemplate"]["Resources"]["Reservations"]
+    assert made == {"GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]}
+
+    async def says_why() -> bool:
+        return "insufficient resources" in (await bench.reaches(service, Phase.WAITING)).message
+
+    await until(says_why, "the reason why it waits", PATIENCE)
+
+
 async def test_others_in_its_networks_find_a_container_by_its_host_name(bench: Bench, overlay: str) -> None:
     """Why a host name needs the policy, and no job has its service's."""
     service = await bench.start("sh", "-c", "echo begun; sleep 600", networks=(overlay,), hostname="db")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.web.api.body import BodyObject, Option
-from fastlane.web.api.container import CONTAINER_BODY, RESOURCES_BODY
+from fastlane.web.api.container import CONTAINER_BODY, RESERVE_BODY, RESOURCES_BODY
 from fastlane.web.api.job import JOB_BODY
 from fastlane.web.openapi import Document
 from fastlane.web.routes import ROUTES
@@ -74,7 +74,12 @@ def options() -> str:
 
 def _options() -> Iterator[tuple[str, Option]]:
     """The options by the paths of their fields."""
-    bodies: Mapping[str, BodyObject] = {"": JOB_BODY, "resources.": RESOURCES_BODY, "container.": CONTAINER_BODY}
+    bodies: Mapping[str, BodyObject] = {
+        "": JOB_BODY,
+        "resources.": RESOURCES_BODY,
+        "resources.reserve.": RESERVE_BODY,
+        "container.": CONTAINER_BODY,
+    }
     for place, body in bodies.items():
         yield from ((f"{place}{name}", field.option) for name, field in body.fields.items() if field.option)
 

@@ -415,6 +415,17 @@ class LeftOut:
     why: str
 
 
+def _generic(value: Any) -> dict[str, Any]:
+    """How many of each generic resource. Raises ValueError."""
+    found = {}
+    for one in list_of(value):
+        given = map_of(map_of(one).get("discrete_resource_spec"))
+        if not given or set(given) - {"kind", "value"}:
+            raise ValueError("is not a list of {discrete_resource_spec: {kind: gpu, value: 1}}")
+        found[str(given.get("kind"))] = _whole(given.get("value"))
+    return found
+
+
 def _depends_on(reading: Reading, value: Any, attribute: str) -> None:
     pairs = [(str(one), {}) for one in value] if isinstance(value, list) else list(items_of(value))
     for name, options in pairs:
@@ -449,6 +460,10 @@ def _restart(reading: Reading, value: Any, attribute: str) -> None:
 
 NOT_HERE = Refused("a job cannot have it; leave it out")
 RESTARTS = "a job is not restarted; how often a failed run is tried again says x-fastlane: {retries: 2}"
+DEVICES = (
+    "is for one engine; a swarm counts generic resources of its nodes: "
+    "deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 1}}]}}}"
+)
 HARDENING = "a job cannot have it, and would run with more rights than this asks for"
 
 DEPLOY: Mapping[str, Any] = {
@@ -461,8 +476,8 @@ DEPLOY: Mapping[str, Any] = {
         "reservations": {
             "cpus": ("resources.reserve.cpus", _number),
             "memory": ("resources.reserve.memory", _size),
-            "devices": NOT_HERE,
-            "generic_resources": NOT_HERE,
+            "devices": Refused(DEVICES),
+            "generic_resources": ("resources.reserve.generic", _generic),
         },
     },
     "placement": {
@@ -515,7 +530,7 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "build": Refused("a swarm builds no image; build it, push it to a registry, and write image"),
     "extends": Refused("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
     "platform": Refused("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
-    "gpus": Refused("is not a job's; choose the nodes by deploy: {placement: {constraints: [node.labels.gpu==yes]}}"),
+    "gpus": Refused(DEVICES),
     "ports": Refused("a job publishes no ports; leave them out"),
     "healthcheck": _healthcheck,
     "logging": LeftOut("has no effect: fastlane keeps the log itself"),

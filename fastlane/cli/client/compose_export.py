@@ -62,6 +62,9 @@ def compose_of(job: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if value not in (None, {}):
             made[attribute] = value
     container = given.get("container", {})
+    if generic := _taken(given, "resources.reserve.generic"):
+        specs = [{"discrete_resource_spec": {"kind": kind, "value": value}} for kind, value in generic.items()]
+        made["deploy"] = {"resources": {"reservations": {"generic_resources": specs}}}
     if mounts := container.pop("mounts", None):
         made["volumes"] = [_volume(mount, top) for mount in mounts]
     _networks(container, made, top)

@@ -114,12 +114,23 @@ def _capabilities(taken: Raw, own: Raw) -> dict[str, list[str]]:
     }
 
 
+GENERIC = "GenericResources"
+
+
+def _kind(generic: Raw) -> object:
+    """The name of a generic resource."""
+    return next((spec.get("Kind") for spec in generic.values() if isinstance(spec, Mapping)), None)
+
+
 def _resources(*layers: Raw) -> dict[str, Any]:
     """The limits and the reservations; what a later layer has comes before an earlier one's."""
     parts: dict[str, dict[str, Any]] = {"Limits": {}, "Reservations": {}}
     for layer in layers:
         for name, part in parts.items():
-            part |= {key: value for key, value in (layer.get(name) or {}).items() if value}
+            found = {key: value for key, value in (layer.get(name) or {}).items() if value}
+            if GENERIC in found:
+                found[GENERIC] = _over(part.get(GENERIC), found[GENERIC], _kind)
+            part.update(found)
     return {name: part for name, part in parts.items() if part}
 
 

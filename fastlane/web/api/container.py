@@ -584,6 +584,13 @@ def read_container(value: object) -> Container:
 _CPUS: JsonSchema = {"type": "number", "minimum": container.LEAST_CPUS, "maximum": container.MAX_CPUS}
 _MEMORY = size(container.LEAST_MEMORY)
 
+MAX_GENERIC = 20
+GENERIC: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{container.GENERIC.pattern}$"},
+    "additionalProperties": {"anyOf": [integer(1, container.MAX_GENERIC), {"type": "string", "pattern": "^0{0,2}[1-9][0-9]{0,4}$"}]},
+    "maxProperties": MAX_GENERIC,
+}
 _RESERVE = RoundTrip[Resources](
     "reserve",
     "Reserved",
@@ -595,6 +602,15 @@ _RESERVE = RoundTrip[Resources](
     memory=Both(
         BodyField(container.read_memory, _MEMORY, f"Memory, {SIZE_WORDS}; no more than the limit."),
         serializer.integer(attrgetter("reserve_memory"), "Bytes.", null=True),
+    ),
+    generic=Both(
+        BodyField(
+            _table_of(container.read_generic, container.read_count, MAX_GENERIC, '{"gpu": 1}'),
+            GENERIC,
+            "How many of the node's generic resources, by name.",
+            option=Option("--generic-resource", "NAME=COUNT", "What its node keeps for it: gpu=1.", "pairs"),
+        ),
+        mapping(attrgetter("reserve_generic"), "How many of the node's generic resources, by name.", values={"type": "integer"}),
     ),
 )
 _RESOURCES = RoundTrip[Resources](
@@ -628,7 +644,7 @@ _RESOURCES = RoundTrip[Resources](
         nested(_RESERVE.answer, lambda resources: resources),
     ),
 )
-RESOURCES, RESOURCES_BODY = _RESOURCES.answer, _RESOURCES.body
+RESOURCES, RESOURCES_BODY, RESERVE_BODY = _RESOURCES.answer, _RESOURCES.body, _RESERVE.body
 RESOURCES_SCHEMA: JsonSchema = {
     **RESOURCES_BODY.schema,
     "examples": [{"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"memory": "256m"}}],
@@ -639,7 +655,8 @@ def read_resources(value: object) -> Resources:
     """How much of a node a container gets, and what is reserved for it."""
     given = RESOURCES_BODY.read(value)
     reserve = given.pop("reserve", {})
+    generic = reserve.pop("generic", {})
     above = [name for name in reserve if reserve[name] > given.get(name, reserve[name])]
     if above:
         raise ValidationError({"reserve": {name: [f"is more than resources.{name}; ask for that or less"] for name in above}})
-    return Resources(**given, reserve_cpus=reserve.get("cpus"), reserve_memory=reserve.get("memory"))
+    return Resources(**given, reserve_cpus=reserve.get("cpus"), reserve_memory=reserve.get("memory"), reserve_generic=generic)

@@ -77,7 +77,7 @@ def test_a_policy_is_written_in_toml(tmp_path):
         '[pools.policy]\nuser = ["1000", "team-*"]\nmounts = ["/srv/data/", "volume:cache-*:ro", "tmpfs"]\nnetworks = "backend"\n'
         'stopGrace = "1m30s"\ninit = true\nstopSignal = ["int", "9"]\nconstraints = ["node.role == worker", "node.labels.x == *"]\n'
         'extraHosts = "*.Internal"\nworkdir = "/srv/"\nsecrets = true\nhostname = "Job-*"\ndns = "10.0.0.53"\nentrypoint = true\n'
-        'capAdd = ["cap_net_raw", "sys_*"]\nsysctls = "net.*"\nulimits = "nofile"\nconfigs = "shop-*"\n'
+        'capAdd = ["cap_net_raw", "sys_*"]\nsysctls = "net.*"\nulimits = "nofile"\nconfigs = "shop-*"\ngeneric = "gpu"\n'
     )
     (found,) = load("up").settings.pools
     assert found.limits == Resources(1.5, 2**29, 100)
@@ -99,6 +99,7 @@ def test_a_policy_is_written_in_toml(tmp_path):
         sysctls=("net.*",),
         ulimits=("nofile",),
         configs=("shop-*",),
+        generic=("gpu",),
     )
 
 
@@ -120,6 +121,7 @@ POLICIES = st.builds(
     cap_add=st.lists(st.sampled_from(["NET_RAW", "NET_*", "*"]), max_size=2).map(tuple),
     sysctls=st.lists(st.sampled_from(["net.core.somaxconn", "net.*", "*"]), max_size=2).map(tuple),
     configs=PATTERNS,
+    generic=PATTERNS,
     ulimits=st.lists(st.sampled_from(["nofile", "n*", "*"]), max_size=2).map(tuple),
     dns=st.lists(st.sampled_from(["10.0.0.53", "10.*", "2001:db8::7", "*"]), max_size=2).map(tuple),
 )

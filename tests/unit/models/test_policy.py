@@ -86,7 +86,7 @@ def takes(policy: Policy, mount: Mount) -> bool:
 
 
 def test_a_policy_names_every_option():
-    assert {field.name for field in fields(Policy)} == {*OPTIONS, "entrypoint"}
+    assert {field.name for field in fields(Policy)} == {*OPTIONS, "entrypoint", "generic"}
 
 
 def test_what_takes_rights_away_is_free_and_an_entry_point_is_beside_an_image():

@@ -30,6 +30,7 @@ resources = st.builds(
     pids=counts,
     reserve_cpus=st.none() | st.floats(0, 1e6),
     reserve_memory=counts,
+    reserve_generic=st.dictionaries(texts, st.integers(1, 2**20), max_size=2),
 )
 containers = st.builds(
     Container,
@@ -122,7 +123,10 @@ def test_each_option_of_a_container_comes_back_and_takes_no_room_when_it_is_not_
     assert values.spec_from_json(text) == spec
 
 
-@pytest.mark.parametrize(("name", "value"), [("cpus", 0.5), ("memory", 2**40), ("pids", 1), ("reserve_cpus", 0.0), ("reserve_memory", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cpus", 0.5), ("memory", 2**40), ("pids", 1), ("reserve_cpus", 0.0), ("reserve_memory", 0), ("reserve_generic", {"gpu": 1})],
+)
 def test_each_limit_comes_back_and_takes_no_room_when_it_is_not_given(name, value):
     spec = replace(SPEC, resources=Resources(**{name: value}))
     text = values.spec_to_json(spec)

@@ -38,6 +38,16 @@ CONTAINER: dict[str, Any] = {
     "ReadOnly": True,
     "DNSConfig": {"Nameservers": ["10.0.0.5"], "Search": ["lan"]},
 }
+
+
+def gpus(count: int) -> dict[str, Any]:
+    return {"DiscreteResourceSpec": {"Kind": "gpu", "Value": count}}
+
+
+def fpgas(count: int) -> dict[str, Any]:
+    return {"DiscreteResourceSpec": {"Kind": "fpga", "Value": count}}
+
+
 RAW: dict[str, Any] = {
     "ID": "id",
     "Version": {"Index": 12},
@@ -49,7 +59,7 @@ RAW: dict[str, Any] = {
         "UpdateConfig": {"Parallelism": 2},
         "TaskTemplate": {
             "ContainerSpec": CONTAINER,
-            "Resources": {"Limits": {"MemoryBytes": 64}, "Reservations": {"NanoCPUs": 5, "GenericResources": [{"gpu": 1}]}},
+            "Resources": {"Limits": {"MemoryBytes": 64}, "Reservations": {"NanoCPUs": 5, "GenericResources": [gpus(1), fpgas(1)]}},
             "RestartPolicy": {"Condition": "any"},
             "LogDriver": {"Name": "fluentd"},
             "Placement": {"Constraints": ["node.role==manager"], "MaxReplicas": 1, "Platforms": [{"OS": "linux"}]},
@@ -103,7 +113,7 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
         command=("migrate",),
         envs={"A": "{{.Node.ID}}", "C": "3"},
         container=own,
-        resources=Resources(memory=128),
+        resources=Resources(memory=128, reserve_generic={"gpu": 2}),
         defaults=Resources(cpus=1, memory=5, pids=9),
     )
     template = made(order, ids=Ids({"n2": "n2", "team": "n3"}, {"mine": "s3"}, {"mine": "c3"}), closed=["full"])["TaskTemplate"]
@@ -119,6 +129,7 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
     assert template["Networks"] == [{"Target": "n1"}, {"Target": "n2"}, {"Target": "n3"}]
     assert template["Placement"]["Constraints"] == ["node.role==manager", "node.labels.a==b", "node.id!=full"]
     assert template["Resources"]["Limits"] == {"NanoCPUs": 10**9, "MemoryBytes": 128, "Pids": 9}
+    assert template["Resources"]["Reservations"] == {"NanoCPUs": 5, "GenericResources": [fpgas(1), gpus(2)]}
 
 
 def test_an_entry_point_of_its_own_has_the_job_s_command_behind_it_or_nothing() -> None:

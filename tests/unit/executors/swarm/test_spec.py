@@ -94,7 +94,9 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
         ulimits={"nofile": Ulimit(1024, -1)},
         configs=(ConfigFile("conf", "/etc/{{x}}", 1000, 0, 0o440),),
     )
-    order = replace(ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048))
+    order = replace(
+        ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048, reserve_generic={"gpu": 2})
+    )
     template = spec.creation(order, IMAGE, "ours", Ids({"host": "host", "team": "n1"}, {"token": "s1"}, {"conf": "c1"}))["TaskTemplate"]
     container = template["ContainerSpec"]
     assert (container["User"], container["Dir"], container["Init"]) == ("1000:100", "/srv/{{x", False)
@@ -113,7 +115,7 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
     assert template["Placement"] == {"Constraints": ["node.role==worker", "node.labels.disk==ssd"]}
     assert template["Resources"] == {
         "Limits": {"NanoCPUs": 290_000_000, "MemoryBytes": 4096, "Pids": 7},
-        "Reservations": {"MemoryBytes": 2048},
+        "Reservations": {"MemoryBytes": 2048, "GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]},
     }
     assert (container["Command"], container["Args"]) == (["tini", "{{x}}"], ["echo", "{{x}}"])
     assert (container["Hostname"], container["ReadOnly"], container["DNSConfig"]) == ("worker", True, {"Nameservers": ["10.0.0.53"]})

@@ -72,8 +72,9 @@ CONTAINERS = st.builds(
     ulimits=st.dictionaries(st.sampled_from(options.ULIMITS), ULIMITS),
     configs=st.lists(CONFIGS, max_size=3, unique_by=lambda config: config.target).map(tuple),
 )
+GENERIC = st.dictionaries(st.sampled_from(["gpu", "NVIDIA-GPU"]), st.integers(1, options.MAX_GENERIC))
 CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MAX_CPUS)
-ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS))
+ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS), reserve_generic=GENERIC)
 
 
 @given(CONTAINERS, ANY_RESOURCES)
@@ -110,7 +111,7 @@ def test_null_is_the_same_as_absent_at_every_depth():
 
 def test_everything_at_once():
     spec = read(
-        resources={"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"cpus": 0.5, "memory": 268435456}},
+        resources={"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"cpus": 0.5, "memory": 268435456, "generic": {"gpu": "2"}}},
         container={
             "user": "1000:1000",
             "workdir": "/srv/",
@@ -137,7 +138,7 @@ def test_everything_at_once():
             "ulimits": {"nofile": "1024:2048", "core": 0, "memlock": {"soft": 1, "hard": -1}},
         },
     )
-    assert spec.resources == Resources(1.5, 2**29, 200, 0.5, 2**28)
+    assert spec.resources == Resources(1.5, 2**29, 200, 0.5, 2**28, {"gpu": 2})
     assert spec.container == Container(
         user="1000:1000",
         workdir="/srv",
@@ -212,7 +213,7 @@ def test_two_names_that_say_different_things_are_a_fault(body, field):
 
 def test_all_faults_come_at_once_each_under_its_own_path():
     found = faults(
-        resources={"cpus": 0, "memory": "1k", "pids": "x", "reserve": {"cpus": "1", "disk": 1}, "cpu": 1},
+        resources={"cpus": 0, "memory": "1k", "pids": "x", "reserve": {"cpus": "1", "disk": 1, "generic": {"a b": 1, "gpu": 0}}, "cpu": 1},
         container={
             "user": "a b",
             "workdir": "srv",
@@ -239,6 +240,7 @@ def test_all_faults_come_at_once_each_under_its_own_path():
     )
     assert found.keys() == {
         *("resources.cpus", "resources.memory", "resources.pids", "resources.reserve.cpus", "resources.reserve.disk", "resources.cpu"),
+        *("resources.reserve.generic.a b", "resources.reserve.generic.gpu"),
         *("container.user", "container.workdir", "container.init", "container.stopSignal", "container.stopGrace"),
         *("container.mounts.1", "container.mounts.2.target", "container.mounts.3.type", "container.mounts.3.target"),
         *(
