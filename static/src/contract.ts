@@ -893,10 +893,12 @@ export interface JobDeliveries {
 /** The option of each field that has one of its own. */
 export const OPTIONS: Record<string, string> = {
   "service": "--service",
+  "envs": "--env",
   "startIn": "--in",
   "startAt": "--at",
   "cron": "--cron",
   "timezone": "--timezone",
+  "manual": "--manual",
   "overlap": "--overlap",
   "catchUp": "--catch-up",
   "retries": "--retries",
@@ -906,13 +908,29 @@ export const OPTIONS: Record<string, string> = {
   "priority": "--priority",
   "concurrency": "--concurrency",
   "name": "--name",
+  "labels": "--label",
   "resources.cpus": "--cpus",
   "resources.memory": "--memory",
+  "resources.reserve.generic": "--generic-resource",
   "container.user": "--user",
   "container.workdir": "--workdir",
+  "container.networks": "--network",
   "container.entrypoint": "--entrypoint",
   "container.hostname": "--hostname",
+  "container.readOnly": "--read-only",
+  "container.dns": "--dns",
+  "container.capAdd": "--cap-add",
+  "container.capDrop": "--cap-drop",
+  "container.sysctls": "--sysctl",
+  "container.ulimits": "--ulimit",
 };
 
 /** Options whose value is a duration: seconds where the body has a number. */
 export const DURATIONS = ["retryDelay", "timeout", "expiresIn"];
+
+/** Options without a value, which set true. */
+export const FLAGS = ["manual", "container.readOnly"];
+
+/** Options that may be given several times: with a text of a list, or with a name and its value. */
+export const LISTS = ["container.networks", "container.dns", "container.capAdd", "container.capDrop"];
+export const PAIRS = ["envs", "labels", "resources.reserve.generic", "container.sysctls", "container.ulimits"];

@@ -270,7 +270,7 @@ def _resources(wanted: Resources) -> dict[str, Any]:
     limits = {"NanoCPUs": _nano(wanted.cpus), "MemoryBytes": wanted.memory, "Pids": wanted.pids}
     generic = [{"DiscreteResourceSpec": {"Kind": name, "Value": count}} for name, count in wanted.reserve_generic.items()]
     reserved = {"NanoCPUs": _nano(wanted.reserve_cpus), "MemoryBytes": wanted.reserve_memory, "GenericResources": generic or None}
-    parts = {"Limits": limits, "Reservations": reserved}
+    parts: Mapping[str, Mapping[str, Any]] = {"Limits": limits, "Reservations": reserved}
     return {name: {key: value for key, value in part.items() if value is not None} for name, part in parts.items()}
 
 
