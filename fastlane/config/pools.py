@@ -279,6 +279,8 @@ POLICY_KEYS: Keys = {
     "capAdd": Key("cap_add", _or_exact(container.read_capability, lambda text: text.upper().removeprefix("CAP_"))),
     "sysctls": Key("sysctls", _or_exact(container.read_sysctl)),
     "ulimits": Key("ulimits", _or_exact(container.read_ulimit_name)),
+    "configs": Key("configs", _or_exact(container.read_config)),
+    "generic": Key("generic", _or_exact(container.read_generic)),
 }
 LIMIT_KEYS: Keys = {
     "cpus": Key("cpus", container.read_cpus),

@@ -19,7 +19,8 @@ from fastlane.models.schedule import read_duration_or_seconds, show_duration
 class Resources:
     """The limits of a container, and what its node reserves for it; None: no limit, no reservation.
 
-    ``cpus`` is a number of processors (1.5), ``memory`` is in bytes, ``pids`` counts processes and threads.
+    ``cpus`` is a number of processors (1.5), ``memory`` is in bytes, ``pids`` counts processes and threads. ``reserve_generic``: how many
+    of the node's generic resources, such as GPUs, by name.
     """
 
     cpus: float | None = None
@@ -27,6 +28,7 @@ class Resources:
     pids: int | None = None
     reserve_cpus: float | None = None
     reserve_memory: int | None = None
+    reserve_generic: Mapping[str, int] = field(default_factory=dict)
 
     def within(self, limits: "Resources") -> "Resources":
         """These resources under a pool's limits, which fill in what is not set."""
@@ -70,6 +72,17 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A config of the swarm, as the file ``target`` of a container. ``mode``: the permissions, as chmod counts them."""
+
+    name: str
+    target: str
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True)
 class Ulimit:
     """What a process may use of one thing: up to ``soft``, which it may raise up to ``hard``. -1: no limit."""
 
@@ -106,6 +119,7 @@ class Container:
     cap_drop: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
+    configs: tuple[ConfigFile, ...] = ()
 
 
 NO_RESOURCES = Resources()
@@ -130,6 +144,10 @@ NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}")
 SECRET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 SECRET_FILE = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,128}")
+MODE = re.compile("0?[0-7]{3}")
+GENERIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+MAX_GENERIC = 1_000_000
+MAX_FILE_ID = 2**32 - 2
 CONSTRAINT = re.compile(
     r" *(node\.(?:id|hostname|role|platform\.os|platform\.arch)|(?:node|engine)\.labels\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})"
     r" *(==|!=) *([A-Za-z0-9:_.*()?+\[\]\\^$|/-]{1,128}) *"
@@ -273,6 +291,37 @@ def read_volume(value: object) -> str:
 def read_secret(value: object) -> str:
     """Reads the name of a secret."""
     return _named(SECRET, value, "a secret of the swarm", '"db-password"')
+
+
+def read_config(value: object) -> str:
+    """Reads the name of a config."""
+    return _named(SECRET, value, "a config of the swarm", '"shop-conf"')
+
+
+def read_mode(value: object) -> int:
+    """Reads the permissions of a file, in octal digits."""
+    text = value if isinstance(value, str) else ""
+    if not MODE.fullmatch(text):
+        raise ValueError(f'{quoted(value)} is not the permissions of a file; write them as text in octal digits: "0440"')
+    return int(text, 8)
+
+
+def show_mode(mode: int) -> str:
+    """The permissions of a file in octal digits: ``0440``."""
+    return f"{mode:04o}"
+
+
+def read_generic(value: object) -> str:
+    """Reads the name of a generic resource."""
+    return _named(GENERIC, value, "a generic resource", '"gpu"')
+
+
+def read_count(value: object) -> int:
+    """Reads how many of a generic resource, which may be written as text."""
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,7}", value) else as_integer(value)
+    if number is None or not 1 <= number <= MAX_GENERIC:
+        raise ValueError(f"{quoted(value)} is not a whole number from 1 to {MAX_GENERIC}")
+    return number
 
 
 def read_service(value: object) -> str:
@@ -444,7 +493,7 @@ MAX_SHOWN = 5
 class Policy:
     """The allowed patterns for each option. ``init``: whether jobs may set it. ``stop_grace``: the longest, in milliseconds; None: jobs may
     not set it. ``entrypoint``: whether jobs that run as a service's container may set it; others always may. ``FREE`` options are not
-    here."""
+    here. ``generic``: generic resources, which ``Resources`` ask for."""
 
     user: tuple[str, ...] = ()
     workdir: tuple[str, ...] = ()
@@ -462,6 +511,8 @@ class Policy:
     cap_add: tuple[str, ...] = ()
     sysctls: tuple[str, ...] = ()
     ulimits: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
+    generic: tuple[str, ...] = ()
 
 
 FREE = frozenset({"read_only", "cap_drop"})
@@ -503,6 +554,13 @@ def limit_faults(resources: Resources, limits: Resources, pool: str) -> list[Fau
         for field, wanted, most, show in asked
         if wanted is not None and most is not None and wanted > most
     ]
+
+
+def generic_faults(resources: Resources, policy: Policy, pool: str) -> list[Fault]:
+    """The generic resources that the policy of this pool does not allow."""
+    patterns = policy.generic
+    refused = [name for name in resources.reserve_generic if not any(matches(name, pattern) for pattern in patterns)]
+    return [_refused("generic", refused, patterns, pool, "resources.reserve.generic")] if refused else []
 
 
 def matches(text: str, pattern: str) -> bool:
@@ -554,6 +612,7 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
         ("stopSignal", _given(container.stop_signal), policy.stop_signal),
         ("networks", container.networks, policy.networks),
         ("secrets", tuple(secret.name for secret in container.secrets), policy.secrets),
+        ("configs", tuple(config.name for config in container.configs), policy.configs),
         ("constraints", container.constraints, policy.constraints),
         ("extraHosts", tuple(container.extra_hosts), policy.extra_hosts),
         ("hostname", _given(container.hostname), policy.hostname),
@@ -596,10 +655,10 @@ def _fits(mount: Mount, pattern: str) -> bool:
     return source == pattern or (pattern.startswith("/") and pattern.endswith("/") and source.startswith(pattern))
 
 
-def _refused(option: str, refused: Sequence[str], allowed: Sequence[str], pool: str) -> Fault:
+def _refused(option: str, refused: Sequence[str], allowed: Sequence[str], pool: str, field: str = "") -> Fault:
     may = f"it allows {_some(allowed)}" if allowed else f"it allows no {option}"
     words = f"{_some([repr(text) for text in refused])}: the policy of pool {pool!r} does not allow it ({may})"
-    return Fault(f"container.{option}", f"asks for {words}; leave it out, or ask the operator to allow it")
+    return Fault(field or f"container.{option}", f"asks for {words}; leave it out, or ask the operator to allow it")
 
 
 def _some(texts: Sequence[str]) -> str:

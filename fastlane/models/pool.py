@@ -14,6 +14,7 @@ from fastlane.models.container import (
     NO_RESOURCES,
     Policy,
     Resources,
+    generic_faults,
     limit_faults,
     policy_faults,
     service_faults,
@@ -153,7 +154,7 @@ def refusals(pool: Pool, spec: Spec) -> list[Fault]:
         return []  # most jobs ask for nothing
     of_service = spec.service is not None
     named = [] if spec.service is None else service_faults(spec.service, pool.services, pool.name)
-    limited = limit_faults(spec.resources, pool.limits, pool.name)
+    limited = limit_faults(spec.resources, pool.limits, pool.name) + generic_faults(spec.resources, pool.policy, pool.name)
     return named + limited + policy_faults(spec.container, pool.policy, pool.name, of_service=of_service)
 
 

@@ -118,6 +118,7 @@ export interface Link {
 export interface Reserved {
   cpus: number | null;
   memory: number | null;
+  generic: Record<string, number>;
 }
 
 /** How much of a node a container gets; null: as much as its pool allows. */
@@ -149,6 +150,15 @@ export interface UlimitGiven {
   hard: number;
 }
 
+/** A config of the swarm that a container is given. */
+export interface ConfigGiven {
+  name: string;
+  target: string;
+  uid: number;
+  gid: number;
+  mode: string;
+}
+
 /** How a container is set up; null: as the image and the engine have it. */
 export interface ContainerAsked {
   user: string | null;
@@ -169,6 +179,7 @@ export interface ContainerAsked {
   capDrop: string[];
   sysctls: Record<string, string>;
   ulimits: Record<string, UlimitGiven>;
+  configs: ConfigGiven[];
 }
 
 /** Where an end is posted to. */
@@ -428,6 +439,8 @@ export interface Policy {
   capAdd: string[];
   sysctls: string[];
   ulimits: string[];
+  configs: string[];
+  generic: string[];
 }
 
 /** The most that a container of a pool may use, and what it gets when it does not ask; null: no limit. */
@@ -918,10 +931,12 @@ export interface JobDeliveries {
 /** The option of each field that has one of its own. */
 export const OPTIONS: Record<string, string> = {
   "service": "--service",
+  "envs": "--env",
   "startIn": "--in",
   "startAt": "--at",
   "cron": "--cron",
   "timezone": "--timezone",
+  "manual": "--manual",
   "overlap": "--overlap",
   "catchUp": "--catch-up",
   "retries": "--retries",
@@ -931,13 +946,29 @@ export const OPTIONS: Record<string, string> = {
   "priority": "--priority",
   "concurrency": "--concurrency",
   "name": "--name",
+  "labels": "--label",
   "resources.cpus": "--cpus",
   "resources.memory": "--memory",
+  "resources.reserve.generic": "--generic-resource",
   "container.user": "--user",
   "container.workdir": "--workdir",
+  "container.networks": "--network",
   "container.entrypoint": "--entrypoint",
   "container.hostname": "--hostname",
+  "container.readOnly": "--read-only",
+  "container.dns": "--dns",
+  "container.capAdd": "--cap-add",
+  "container.capDrop": "--cap-drop",
+  "container.sysctls": "--sysctl",
+  "container.ulimits": "--ulimit",
 };
 
 /** Options whose value is a duration: seconds where the body has a number. */
 export const DURATIONS = ["retryDelay", "timeout", "expiresIn"];
+
+/** Options without a value, which set true. */
+export const FLAGS = ["manual", "container.readOnly"];
+
+/** Options that may be given several times: with a text of a list, or with a name and its value. */
+export const LISTS = ["container.networks", "container.dns", "container.capAdd", "container.capDrop"];
+export const PAIRS = ["envs", "labels", "resources.reserve.generic", "container.sysctls", "container.ulimits"];

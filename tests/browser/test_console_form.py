@@ -287,6 +287,7 @@ async def test_the_commands_make_the_same_job(context, server, command_line):
         "priority": -3,
         "concurrency": 2,
         "resources": {"memory": 67108864, "cpus": 0.5},
+        "container": {"readOnly": True, "capDrop": ["NET_RAW", "CHOWN"], "entrypoint": "sh -c 'a b'"},
     }
     await field(page, "The job as JSON").fill(json.dumps(body))
     await page.get_by_role("button", name="Form").click()

@@ -86,6 +86,15 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     assert console.faults == []
 
 
+async def test_it_shows_how_a_jobs_container_is_set_up(context, server):
+    options = {"entrypoint": "sh -c", "readOnly": True, "capDrop": ["NET_RAW", "CHOWN"]}
+    console = await open_console(context, page_of(server, await server.enqueue("locked", manual=True, container=options)))
+    rows = console.section("What it runs").locator(".facts > div")
+    for title, words in {"Entry point": "sh-c", "Root file system": "can only be read", "Capabilities dropped": "NET_RAWCHOWN"}.items():
+        await expect(rows.filter(has_text=title).locator("dd")).to_have_text(words)
+    await expect(rows.filter(has_text="Kernel parameters")).to_have_count(0)
+
+
 async def test_what_went_wrong_stands_at_the_top_and_a_run_or_the_schedule_is_stopped_and_started(context, server):
     webhook = {"url": "https://93.184.216.34/hook"}
     reply = await server.enqueue("reports", **NIGHTLY, expectEvery="1d", webhooks={"fails": [webhook], "late": [webhook]})

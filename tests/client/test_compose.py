@@ -209,6 +209,9 @@ async def test_all_that_a_swarm_cannot_do_is_named_with_its_line_and_nothing_is_
         ("network_mode: host", {"container": {"networks": ["host"]}}),
         ("secrets: [key, {source: pin, target: /run/secrets/p}]",
          {"container": {"secrets": [{"name": "shop_key", "target": "key"}, {"name": "pin", "target": "p"}]}}),
+        ("configs: [conf, {source: pins, target: etc/p, uid: '103', gid: 5, mode: 0440}]",
+         {"container": {"configs": [{"name": "shop_conf", "target": "/conf"},
+                                    {"name": "pins", "target": "/etc/p", "uid": 103, "gid": 5, "mode": "0440"}]}}),
         ("user: 1000, working_dir: /w, init: false, stop_signal: SIGINT, stop_grace_period: 1m30s",
          {"container": {"user": "1000", "workdir": "/w", "init": False, "stopSignal": "SIGINT", "stopGrace": "1m30s"}}),
         ("extra_hosts: ['a:10.0.0.1', 'b=[::1]']", {"container": {"extraHosts": {"a": "10.0.0.1", "b": "::1"}}}),
@@ -216,6 +219,8 @@ async def test_all_that_a_swarm_cannot_do_is_named_with_its_line_and_nothing_is_
          {"resources": {"cpus": 0.5, "memory": "512m", "pids": 50, "reserve": {"memory": "64m"}}}),
         ("deploy: {resources: {limits: {cpus: '2'}, reservations: {memory: 1G}}, placement: {constraints: [node.role==worker]}}",
          {"resources": {"cpus": 2.0, "reserve": {"memory": "1G"}}, "container": {"constraints": ["node.role==worker"]}}),
+        ("deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: '2'}}]}}}",
+         {"resources": {"reserve": {"generic": {"gpu": 2}}}}),
         ("labels: [team=data, bare], timeout: 10m", {"labels": {"team": "data", "bare": ""}, "timeout": "10m"}),
         ("x-fastlane: {service: shop_web, container: {user: app}, labels: {a: b}}",
          {"service": "shop_web", "container": {"user": "app"}, "labels": {"a": "b"}}),
@@ -251,7 +256,7 @@ def test_attributes_become_fields(attributes, fields, tmp_path):
     (tmp_path / "one.env").write_text("# a comment\nexport A=0\nD='4'\n")
     volumes = "filled: {name: '${TWO:-two}'}, outside: {external: '${E:-true}'}, inside: {external: 'false'}, unused: {name: $NONE}"
     top = f"name: shop\nvolumes: {{data: {{name: other}}, {volumes}}}\nnetworks: {{back: , vars: {{external: {{name: net-$B}}}}}}"
-    top += "\nsecrets: {key: {file: x}, pin: {external: true}}"
+    top += "\nsecrets: {key: {file: x}, pin: {external: true}}\nconfigs: {conf: {content: x}, pins: {external: true}}"
     found = fields_of(attributes, {"B": "2"}, tmp_path, top)
     assert found == {"labels": {}, **fields}
 
@@ -284,11 +289,16 @@ def test_triggers_become_a_schedule_with_dockers_defaults(triggers, fields):
         ("triggers: {manual: true}, x-fastlane: {id: 7}", "x-fastlane.id (line 1): is not the id"),
         ("triggers: {manual: true}, image: $NONE", "image (line 1): the variable NONE is not set"),
         ("triggers: {manual: true}, deploy: {resorces: {}}", "there is no 'resorces' in deploy; did you mean 'resources'"),
+        ("triggers: {manual: true}, deploy: {resources: {reservations: {devices: [{count: 1}]}}}", "devices (line 1): is for one engine"),
+        ("triggers: {manual: true}, gpus: all", "gpus (line 1): is for one engine; a swarm"),
+        ("triggers: {manual: true}, deploy: {resources: {reservations: {generic_resources: [{gpu: 1}]}}}", "is not a list of {discr"),
         ("triggers: {manual: true}, deploy: {replicas: 3}", "deploy.replicas (line 1): a run is one container"),
         ("triggers: {manual: true}, restart: always", "is not restarted"),
         ("triggers: {manual: true}, volumes: [/data]", "has no name"),
         ("triggers: {manual: true}, volumes: {}", "volumes (line 1): is not a list"),
         ("triggers: {manual: true}, secrets: [{source: k, mode: 0400}]", "has a uid, gid or mode"),
+        ("triggers: {manual: true}, configs: [conf]", "configs.0 (line 1): names 'conf', which the file does not declare below configs"),
+        ("triggers: {manual: true}, configs: [{source: a, file: b}]", "there is no 'file' in a config"),
         ("triggers: {manual: true}, networks: {n: {aliases: [a]}}", "has aliases"),
         ("triggers: {manual: true}, security_opt: [no-new-privileges]", "with more rights"),
         ("triggers: {manual: true}, env_file: none.env", "none.env cannot be read"),
@@ -496,11 +506,12 @@ WHOLE = {
     "image": "ubuntu", "command": ["sh", "-c", "echo $HOME; exit 1"], "envs": {"LEVEL": "x${y}", "API_TOKEN": "hunter2"},
     "cron": ["30 6 * * 1", {"cron": "0 4 * * *", "timezone": "Europe/Berlin", "overlap": "queue", "catchUp": "none"}],
     "overlap": "skip", "retries": 2, "retryDelay": "1m", "timeout": "5m", "labels": {"team": "data"}, "metadata": {"cost": "5 $"},
-    "resources": {"cpus": 0.5, "memory": "64m", "reserve": {"cpus": 0.2, "memory": "32m"}},
+    "resources": {"cpus": 0.5, "memory": "64m", "reserve": {"cpus": 0.2, "memory": "32m", "generic": {"gpu": 1}}},
     "container": {
         "user": "app", "stopGrace": "20s", "init": False, "networks": ["back"], "secrets": [{"name": "key", "target": "k"}],
         "mounts": ["/srv:/s:ro", "data:/d", {"type": "tmpfs", "target": "/t", "size": "1m"}], "constraints": ["node.role==worker"],
         "extraHosts": {"db": "10.0.0.7"}, "entrypoint": "sh -c '$HOME'", "hostname": "worker", "readOnly": True, "dns": ["10.0.0.53"],
+        "configs": ["conf", {"name": "pins", "target": "/etc/p", "uid": 103, "mode": "0440"}],
         "capAdd": ["CAP_NET_ADMIN"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": 1024}, "ulimits": {"nofile": "1:2", "core": 0},
     },
 }  # fmt: skip

@@ -83,7 +83,7 @@ async def test_options_become_fields_of_the_job(server, command_line):
     assert found["definition"] == {
         "name": "weekly", "labels": {"team": "data"}, "image": IMAGE, "command": "sh -c 'echo -- $A'",
         "envs": {"A": "3", "B": "two words=2", "C": "from here"}, "retries": 2, "timeout": "5m", "priority": 7,
-        "resources": {"cpus": None, "memory": 64 * 2**20, "pids": None, "reserve": {"cpus": None, "memory": None}},
+        "resources": {"cpus": None, "memory": 64 * 2**20, "pids": None, "reserve": {"cpus": None, "memory": None, "generic": {}}},
     }  # fmt: skip
 
 
@@ -95,41 +95,18 @@ async def test_options_become_fields_of_the_job(server, command_line):
         (["--service", "shop_web", "ls", "--", "-l"], {"service": "shop_web", "command": ["ls", "--", "-l"]}),
         (["ubuntu", "--", "ls"], {"image": "ubuntu", "command": ["ls"]}),
         (
-            [
-                "--entrypoint",
-                "sh -c",
-                "--hostname",
-                "worker",
-                "--read-only",
-                "--dns",
-                "10.0.0.53",
-                "--cap-add",
-                "KILL",
-                "--cap-drop",
-                "ALL",
-                "--sysctl",
-                "net.core.somaxconn=1",
-                "--ulimit",
-                "nofile=1:2",
-                "ubuntu",
-            ],
-            {
-                "image": "ubuntu",
-                "container": {
-                    "entrypoint": "sh -c",
-                    "hostname": "worker",
-                    "readOnly": True,
-                    "dns": ["10.0.0.53"],
-                    "capAdd": ["KILL"],
-                    "capDrop": ["ALL"],
-                    "sysctls": {"net.core.somaxconn": "1"},
-                    "ulimits": {"nofile": "1:2"},
-                },
-            },
+            ["--hostname", "worker", "--read-only", "--dns", "10.0.0.53", "--cap-add", "KILL", "--cap-drop", "ALL", "--config", "a",
+             "--ulimit", "nofile=1:2", "--config", "b:/etc/b", "--sysctl", "net.core.somaxconn=1", "--generic-resource", "gpu=1",
+             "--entrypoint", "sh -c", "ubuntu"],
+            {"image": "ubuntu", "resources": {"reserve": {"generic": {"gpu": "1"}}}, "container": {
+                "entrypoint": "sh -c", "hostname": "worker", "readOnly": True, "dns": ["10.0.0.53"], "capAdd": ["KILL"],
+                "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": "1"}, "ulimits": {"nofile": "1:2"},
+                "configs": [{"name": "a"}, {"name": "b", "target": "/etc/b"}],
+            }},
         ),
         ([], "or name a service of the swarm: --service NAME"),
     ],
-)
+)  # fmt: skip
 def test_a_service_stands_in_the_place_of_the_image(words, wanted):
     made = []
 

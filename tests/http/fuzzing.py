@@ -60,6 +60,7 @@ UNSAID = (
     ("resources.reserve.*", "is more than resources."),  # one number is to be below another
     ("container.mounts.*.target", "is there twice"),  # also when one has a slash at its end
     ("container.secrets.*.target", "is there twice"),
+    ("container.configs.*.target", "is there twice"),
     ("container.capAdd.*", "is there twice"),  # also when one begins with CAP_
     ("container.capDrop.*", "is there twice"),
     ("container.capDrop.*", "is in capAdd as well"),

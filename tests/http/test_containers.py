@@ -16,7 +16,12 @@ OK = {"image": "ubuntu:latest"}
 LIMITS = Resources(cpus=2, memory=2**30, pids=100)
 POOLS = (
     Pool("wide", "wide", (HOST,), policy=EVERYTHING),
-    Pool("some", "some", (HOST,), policy=Policy(mounts=("/srv/data/", "volume:cache-*:ro"), networks=("backend",), stop_grace=60_000)),
+    Pool(
+        "some",
+        "some",
+        (HOST,),
+        policy=Policy(mounts=("/srv/data/", "volume:cache-*:ro"), networks=("backend",), stop_grace=60_000, generic=("gpu",)),
+    ),
     Pool("small", "small", (HOST,), limits=LIMITS),
     Pool("default", "", (HOST,)),
 )
@@ -36,13 +41,14 @@ ASKED = {
     "capAdd": ["NET_ADMIN"],
     "sysctls": {"net.core.somaxconn": "1024"},
     "ulimits": {"nofile": {"soft": 1024, "hard": 2048}},
+    "configs": [{"name": "shop-conf", "target": "/etc/shop.conf", "uid": 1000, "gid": 0, "mode": "0440"}],
 }
 FREE = {"entrypoint": ["sh", "-c"], "readOnly": True, "capDrop": ["ALL"]}
 """What every job may ask for."""
 SHOWN = ASKED | FREE | {"mounts": [{"type": "bind", "source": "/srv/data/x", "target": "/data", "readOnly": True, "size": None}]}
 NOTHING = {
     **dict.fromkeys(ASKED | FREE),
-    **{name: [] for name in ("mounts", "networks", "secrets", "constraints", "dns", "capAdd", "capDrop")},
+    **{name: [] for name in ("mounts", "networks", "secrets", "constraints", "dns", "capAdd", "capDrop", "configs")},
     **{name: {} for name in ("extraHosts", "sysctls", "ulimits")},
 }
 
@@ -204,9 +210,19 @@ async def test_the_policy_and_the_limits_are_told_together(server):
 
 async def test_what_a_job_does_not_ask_for_stays_open_in_its_spec(server):
     reply = await server.enqueue("small", resources={"cpus": 0.5})
-    asked = {"cpus": 0.5, "memory": None, "pids": None, "reserve": {"cpus": None, "memory": None}}
+    asked = {"cpus": 0.5, "memory": None, "pids": None, "reserve": {"cpus": None, "memory": None, "generic": {}}}
     assert (await spec_of(server, reply))["resources"] == asked
     assert (await server.execution(reply)).spec.resources == Resources(cpus=0.5)
+
+
+async def test_generic_resources_are_had_by_the_policy(server):
+    body = OK | {"resources": {"reserve": {"generic": {"gpu": 1, "fpga": 2}}}}
+    found = refused(await server.post("/tasks/task", body))
+    assert found.keys() == {"resources.reserve.generic"}
+    assert "asks for 'gpu', 'fpga': the policy of pool 'default' does not allow it (it allows no generic)" in found.popitem()[1]
+    assert "asks for 'fpga': the policy of pool 'some'" in refused(await server.post("/tasks/some", body))["resources.reserve.generic"]
+    reply = await server.enqueue("wide", **body)
+    assert (await spec_of(server, reply))["resources"]["reserve"]["generic"] == {"gpu": 1, "fpga": 2}
 
 
 # a dry run
@@ -215,7 +231,7 @@ async def test_what_a_job_does_not_ask_for_stays_open_in_its_spec(server):
 async def test_a_dry_run_shows_what_the_container_would_get(server):
     body = OK | {"resources": {"cpus": 0.5, "reserve": {"memory": "64m"}}}
     preview = (await server.post("/tasks/small?dryRun=1", body)).json
-    kept = {"cpus": None, "memory": 2**26}
+    kept = {"cpus": None, "memory": 2**26, "generic": {}}
     assert preview["resources"] == {"cpus": 0.5, "memory": 2**30, "pids": 100, "reserve": kept}
     assert preview["spec"]["resources"] == {"cpus": 0.5, "memory": None, "pids": None, "reserve": kept}
     assert (await server.post("/tasks/small?dryRun=1", OK)).json["resources"]["pids"] == 100

@@ -13,7 +13,7 @@ import pytest
 from fastlane.errors import OrderRefused
 from fastlane.executors.port import EngineTask, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
@@ -107,6 +107,15 @@ async def secret(bench: Bench) -> AsyncIterator[str]:
     await bench.without_services(lambda: bench.api.remove_secret(made["ID"]))
 
 
+@pytest.fixture
+async def config(bench: Bench) -> AsyncIterator[str]:
+    """The name of a config."""
+    name = f"conf-{uuid4().hex[:8]}"
+    made = bench.api.create_config(name, b"level={{.Node.ID}}\n")
+    yield name
+    await bench.without_services(lambda: bench.api.remove_config(made["ID"]))
+
+
 async def test_user_and_workdir(bench: Bench) -> None:
     assert await bench.says("id -u; id -g; pwd", user="1000:65534", workdir="/srv/{{x}}") == ["1000", "65534", "/srv/{{x}}"]
     assert await bench.says("id -u", user="nobody") == ["65534"]
@@ -192,6 +201,17 @@ async def test_what_a_node_does_not_let_a_container_set_is_the_job_s_failure_and
     assert task.end in (TaskEnd.EXITED, TaskEnd.REJECTED), task
 
 
+async def test_generic_resources_are_reserved_and_waited_for_by_name(bench: Bench) -> None:
+    service = await bench.start("true", resources=Resources(reserve_generic={"gpu": 2}))
+    made = bench.api.inspect_service(service)["Spec"]["TaskTemplate"]["Resources"]["Reservations"]
+    assert made == {"GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]}
+
+    async def says_why() -> bool:
+        return "insufficient resources" in (await bench.reaches(service, Phase.WAITING)).message
+
+    await until(says_why, "the reason why it waits", PATIENCE)
+
+
 async def test_others_in_its_networks_find_a_container_by_its_host_name(bench: Bench, overlay: str) -> None:
     """Why a host name needs the policy, and no job has its service's."""
     service = await bench.start("sh", "-c", "echo begun; sleep 600", networks=(overlay,), hostname="db")
@@ -206,6 +226,13 @@ async def test_secrets_are_files_that_every_user_of_the_container_can_read(bench
     )
     lines = await bench.says(script, user="1000", secrets=(Secret(secret, "tok.en"),))
     assert lines == ["s3cret {{.Node.ID}}", "444 0", "tok.en", "1"]
+
+
+async def test_configs_are_files_with_an_owner_and_permissions(bench: Bench, config: str) -> None:
+    script, stat = "cat /etc/x/{{a}}.conf; stat -c '%a %u %g' /etc/x/{{a}}.conf", f"stat -c '%a %u %g' /{config}"
+    own = ConfigFile(config, "/etc/x/{{a}}.conf", 1000, 1001, 0o440)
+    assert await bench.says(script, user="1000", configs=(own,)) == ["level={{.Node.ID}}", "440 1000 1001"]
+    assert await bench.says(stat, configs=(ConfigFile(config, f"/{config}"),)) == ["444 0 0"]
 
 
 async def test_networks_are_the_nodes_own_one_by_name_or_a_bridge_to_the_outside(bench: Bench, overlay: str) -> None:
@@ -279,6 +306,10 @@ async def test_a_stop_adds_to_the_constraints_that_were_asked_for(bench: Bench) 
             {"secrets": (Secret("no-such-secret", "x"),)},
             "the swarm has no secret named 'no-such-secret'; make it on a manager: docker secret",
         ),
+        (
+            {"configs": (ConfigFile("no-such-config", "/x"), ConfigFile("nor-this", "/y"))},
+            "the swarm has no config named 'no-such-config', 'nor-this'; make it on a manager: docker config create",
+        ),
         ({"networks": ("no-such-net", "none")}, "the swarm has no network named 'no-such-net', 'none'"),
         ({"networks": ("ingress",)}, "the swarm has no network named 'ingress'"),
         ({"constraints": ("nonsense",)}, "constraint expected one operator"),
@@ -300,7 +331,9 @@ async def test_what_went_away_since_it_was_looked_up_is_refused_too(bench: Bench
         await bench.park("true", networks=("none",))
 
 
-async def test_a_network_or_a_secret_is_known_by_its_whole_name_and_never_by_its_id(bench: Bench, overlay: str, secret: str) -> None:
+async def test_what_a_swarm_has_is_known_by_its_whole_name_and_never_by_its_id(
+    bench: Bench, overlay: str, secret: str, config: str
+) -> None:
     (network,) = bench.api.networks(names=[overlay])
     (stored,) = bench.api.secrets(filters={"name": secret})
     for id in (network["Id"], network["Id"][:12], overlay[:-1]):
@@ -309,6 +342,10 @@ async def test_a_network_or_a_secret_is_known_by_its_whole_name_and_never_by_its
     for id in (stored["ID"], secret[:-1]):
         with pytest.raises(OrderRefused, match="has no secret named"):
             await bench.park("true", secrets=(Secret(id, "x"),))
+    (of_swarm,) = bench.api.configs(filters={"name": config})
+    for id in (of_swarm["ID"], config[:-1]):
+        with pytest.raises(OrderRefused, match="has no config named"):
+            await bench.park("true", configs=(ConfigFile(id, "/x"),))
 
 
 async def test_nothing_stays_on_the_host_but_what_was_there(bench: Bench, overlay: str, secret: str) -> None:

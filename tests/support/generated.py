@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.web.api.body import BodyObject, Option
-from fastlane.web.api.container import CONTAINER_BODY, RESOURCES_BODY
+from fastlane.web.api.container import CONTAINER_BODY, RESERVE_BODY, RESOURCES_BODY
 from fastlane.web.api.job import JOB_BODY
 from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
@@ -32,6 +32,13 @@ export const OPTIONS: Record<string, string> = {
 
 /** Options whose value is a duration: seconds where the body has a number. */
 export const DURATIONS = %s;
+
+/** Options without a value, which set true. */
+export const FLAGS = %s;
+
+/** Options that may be given several times: with a text of a list, or with a name and its value. */
+export const LISTS = %s;
+export const PAIRS = %s;
 """
 ROOTS = (
     "TaskPage",
@@ -74,21 +81,27 @@ def options() -> str:
 
 def _options() -> Iterator[tuple[str, Option]]:
     """The options by the paths of their fields."""
-    bodies: Mapping[str, BodyObject] = {"": JOB_BODY, "resources.": RESOURCES_BODY, "container.": CONTAINER_BODY}
+    bodies: Mapping[str, BodyObject] = {
+        "": JOB_BODY,
+        "resources.": RESOURCES_BODY,
+        "resources.reserve.": RESERVE_BODY,
+        "container.": CONTAINER_BODY,
+    }
     for place, body in bodies.items():
         yield from ((f"{place}{name}", field.option) for name, field in body.fields.items() if field.option)
 
 
 def types() -> str:
-    """``static/src/contract.ts``: a type for each object that a page reads, and the option of each field that is one text."""
+    """``static/src/contract.ts``: a type for each object that a page reads, and the options of fields."""
     schemas = document()["components"]["schemas"]
     found: dict[str, str] = {}
     for root in ROOTS:
         _add(root, schemas, found)
-    single = {path: option for path, option in _options() if option.kind in ("text", "integer", "number") or "|" in option.kind}
-    rows = [f'  "{path}": "{option.flags.split()[-1]}",' for path, option in single.items()]
-    durations = [path for path, option in single.items() if option.metavar == "DURATION" and not option.scheduled]
-    return TYPES % ("\n".join(found.values()), "\n".join(rows), json.dumps(durations))
+    known = {path: option for path, option in _options() if option.kind not in ("mounts", "configs")}
+    rows = [f'  "{path}": "{option.flags.split()[-1]}",' for path, option in known.items()]
+    durations = [path for path, option in known.items() if option.metavar == "DURATION" and not option.scheduled]
+    kinds = [[path for path, option in known.items() if option.kind in of] for of in (("flag",), ("list",), ("pairs", "variables"))]
+    return TYPES % ("\n".join(found.values()), "\n".join(rows), *map(json.dumps, (durations, *kinds)))
 
 
 def _add(name: str, schemas: Json, found: dict[str, str]) -> None:

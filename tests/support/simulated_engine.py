@@ -235,7 +235,7 @@ ROUTES = tuple(
         ("GET", "/tasks/([^/]+)", "task"),
         ("GET", "/(?:tasks|containers)/([^/]+)/logs", "log"),
         ("GET", "/version", "version"),
-        ("GET", "/(?:networks|secrets)", "nothing"),
+        ("GET", "/(?:networks|secrets|configs)", "nothing"),
         ("GET", "/distribution/(.+)/json", "distribution"),
     )
 )

@@ -14,7 +14,7 @@ from fastlane.cli.client.compose_variables import filled, variables_of
 @dataclass(frozen=True, slots=True)
 class Around:
     """What a job's attributes refer to: the folder of its file, the values of variables, and the file's ``volumes``, ``networks``,
-    ``secrets`` and ``services``."""
+    ``secrets``, ``configs`` and ``services``."""
 
     project: str
     folder: Path
@@ -22,7 +22,7 @@ class Around:
     named: Mapping[str, Mapping[str, Any]]
 
     def name(self, kind: str, key: str) -> str:
-        """The name in the swarm of a volume, a network or a secret of the file. Raises ValueError when the file does not declare it."""
+        """The name in the swarm of something that the file declares. Raises ValueError when it does not declare it."""
         declared = self.named.get(kind, {})
         if key not in declared and not (kind == "networks" and key == "default"):
             raise ValueError(f"names {key!r}, which the file does not declare below {kind}")
@@ -325,6 +325,24 @@ def _secret(around: Around, value: Any) -> dict[str, Any]:
     return {"name": around.name("secrets", key), "target": target}
 
 
+def _configs(reading: Reading, value: Any, attribute: str) -> None:
+    _each(reading, value, attribute, "container.configs", _config)
+
+
+def _config(around: Around, value: Any) -> dict[str, Any]:
+    given = value if isinstance(value, dict) else {"source": value}
+    for name in given:
+        check_name(str(name), ("source", "target", "uid", "gid", "mode"), "a config")
+    key = str(given.get("source") or "")
+    mode = given.get("mode")
+    made = {
+        "name": around.name("configs", key),
+        "target": "/" + str(given.get("target") or key).removeprefix("/"),
+        **{name: _whole(given[name]) for name in ("uid", "gid") if given.get(name) is not None},
+    }
+    return made if mode is None else {**made, "mode": f"{mode:04o}" if isinstance(mode, int) else mode}
+
+
 def _labels(reading: Reading, value: Any, attribute: str) -> None:
     pairs = {name: "" if one is None else one if isinstance(one, str) else _shown(one) for name, one in items_of(value, "=")}
     reading.put("labels", pairs, attribute)
@@ -397,6 +415,17 @@ class LeftOut:
     why: str
 
 
+def _generic(value: Any) -> dict[str, Any]:
+    """How many of each generic resource. Raises ValueError."""
+    found = {}
+    for one in list_of(value):
+        given = map_of(map_of(one).get("discrete_resource_spec"))
+        if not given or set(given) - {"kind", "value"}:
+            raise ValueError("is not a list of {discrete_resource_spec: {kind: gpu, value: 1}}")
+        found[str(given.get("kind"))] = _whole(given.get("value"))
+    return found
+
+
 def _depends_on(reading: Reading, value: Any, attribute: str) -> None:
     pairs = [(str(one), {}) for one in value] if isinstance(value, list) else list(items_of(value))
     for name, options in pairs:
@@ -431,6 +460,10 @@ def _restart(reading: Reading, value: Any, attribute: str) -> None:
 
 NOT_HERE = Refused("a job cannot have it; leave it out")
 RESTARTS = "a job is not restarted; how often a failed run is tried again says x-fastlane: {retries: 2}"
+DEVICES = (
+    "is for one engine; a swarm counts generic resources of its nodes: "
+    "deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 1}}]}}}"
+)
 HARDENING = "a job cannot have it, and would run with more rights than this asks for"
 
 DEPLOY: Mapping[str, Any] = {
@@ -443,8 +476,8 @@ DEPLOY: Mapping[str, Any] = {
         "reservations": {
             "cpus": ("resources.reserve.cpus", _number),
             "memory": ("resources.reserve.memory", _size),
-            "devices": NOT_HERE,
-            "generic_resources": NOT_HERE,
+            "devices": Refused(DEVICES),
+            "generic_resources": ("resources.reserve.generic", _generic),
         },
     },
     "placement": {
@@ -470,6 +503,7 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "networks": _networks,
     "network_mode": _network_mode,
     "secrets": _secrets,
+    "configs": _configs,
     "labels": _labels,
     "extra_hosts": _hosts,
     "user": _as("container.user", _text),
@@ -494,10 +528,9 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "depends_on": _depends_on,
     "restart": _restart,
     "build": Refused("a swarm builds no image; build it, push it to a registry, and write image"),
-    "configs": Refused("a job mounts no configs; use a secret, or put the content into the image"),
     "extends": Refused("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
     "platform": Refused("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
-    "gpus": Refused("is not a job's; choose the nodes by deploy: {placement: {constraints: [node.labels.gpu==yes]}}"),
+    "gpus": Refused(DEVICES),
     "ports": Refused("a job publishes no ports; leave them out"),
     "healthcheck": _healthcheck,
     "logging": LeftOut("has no effect: fastlane keeps the log itself"),

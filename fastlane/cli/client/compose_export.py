@@ -9,6 +9,7 @@ from fastlane.cli.client.compose_file import CONCURRENCY, DEFAULT_ZONE, JOB_NAME
 from fastlane.cli.client.job_file import NAMESPACE, SECRETS_LABEL, SET_LABEL, SET_NAME
 
 HIDDEN = "********"
+USUAL_MODE = 0o444
 ATTRIBUTES = {
     "image": "image",
     "command": "command",
@@ -61,12 +62,18 @@ def compose_of(job: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if value not in (None, {}):
             made[attribute] = value
     container = given.get("container", {})
+    if generic := _taken(given, "resources.reserve.generic"):
+        specs = [{"discrete_resource_spec": {"kind": kind, "value": value}} for kind, value in generic.items()]
+        made["deploy"] = {"resources": {"reservations": {"generic_resources": specs}}}
     if mounts := container.pop("mounts", None):
         made["volumes"] = [_volume(mount, top) for mount in mounts]
     _networks(container, made, top)
     if secrets := container.pop("secrets", None):
         made["secrets"] = [{"source": one["name"], "target": one["target"]} for one in secrets]
         top["secrets"] = {one["name"]: {"external": True} for one in secrets}
+    if configs := container.pop("configs", None):
+        made["configs"] = [_config(one) for one in configs]
+        top["configs"] = {one["name"]: {"external": True} for one in configs}
     own |= {name: value for name, value in given.items() if value not in ({}, [])}
     made |= triggers | ({OWN: own} if own else {})
     return {"name": project, "jobs": {key: made}, **top}, variables
@@ -149,6 +156,13 @@ def _volume(mount: Mapping[str, Any], top: dict[str, Any]) -> Any:
     if mount["type"] == "volume":
         top.setdefault("volumes", {})[mount["source"]] = {"external": True}
     return f"{mount['source']}:{mount['target']}{':ro' if mount.get('readOnly') else ''}"
+
+
+def _config(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as Docker writes it: ids are texts, and the mode is a number."""
+    ids = {name: str(given[name]) for name in ("uid", "gid") if given.get(name)}
+    mode = int(given["mode"], 8)
+    return {"source": given["name"], "target": given["target"], **ids, **({} if mode == USUAL_MODE else {"mode": mode})}
 
 
 def _networks(container: dict[str, Any], made: dict[str, Any], top: dict[str, Any]) -> None:

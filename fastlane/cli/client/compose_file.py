@@ -23,8 +23,8 @@ from fastlane.cli.client.job_file import ID_WORDS, ONCE, SET_NAME, JobSet, Wante
 from fastlane.cli.client.yaml_text import Document, FileFault, StrictLoader, read_yaml
 
 ROOTS = ("jobs", "x-jobs")
-NAMED = ("volumes", "networks", "secrets", "services")
-TOP = ("version", "name", "include", "configs", "models", *ROOTS, *NAMED)
+NAMED = ("volumes", "networks", "secrets", "configs", "services")
+TOP = ("version", "name", "include", "models", *ROOTS, *NAMED)
 OWN = "x-fastlane"
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CONFIG_SECONDS = 60

@@ -24,7 +24,7 @@ TASK = click.option("-t", "--task", metavar="TASK", default=DEFAULT_TASK, show_d
 ROWS = json.loads(Path(__file__).with_name("options.json").read_text("utf-8"))
 """The options that are fields: written from the server's declarations of the fields by tests/support/generated.py."""
 TYPES = {"integer": int, "number": float}
-REPEATED = ("variables", "pairs", "mounts", "list")
+REPEATED = ("variables", "pairs", "mounts", "configs", "list")
 """The kinds of options that may be given several times."""
 
 
@@ -77,6 +77,8 @@ def job_fields(options: dict[str, Any]) -> "JobFields":
                 given = dict(pair(row["flags"][-1], text) for text in given)
             case "mounts":
                 given = list(map(_mount, given))
+            case "configs":
+                given = list(map(_config, given))
         if given is not None and given != () and given != [] and given != {}:
             *above, last = row["field"].split(".")
             place = fields
@@ -116,6 +118,12 @@ def _variables_of(file: str) -> Sequence[tuple[str, str]]:
             raise click.UsageError(f"--env-file: line {number} of {file} is not NAME=VALUE")
         found.append(_variable(line))
     return found
+
+
+def _config(text: str) -> dict[str, str]:
+    """The name of a config, and its file."""
+    name, _, target = text.partition(":")
+    return {"name": name, "target": target} if target else {"name": name}
 
 
 def _mount(text: str) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
     lists = {
         "Env": _over(taken.get("Env"), own["Env"], lambda entry: entry.partition("=")[0]),
         "Mounts": _over(taken.get("Mounts"), own.get("Mounts"), lambda mount: mount["Target"]),
-        "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), lambda secret: (secret.get("File") or {}).get("Name")),
+        "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), _file),
+        "Configs": _over(taken.get("Configs"), own.get("Configs"), lambda config: _file(config).removeprefix("/")),
         "Ulimits": _over(taken.get("Ulimits"), own.get("Ulimits"), lambda limit: limit["Name"]),
         "Hosts": [*(own.get("Hosts") or ()), *(taken.get("Hosts") or ())],  # the first line of a name counts
     }
@@ -94,6 +95,11 @@ def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
     merged = {**lists, **tables, **_capabilities(taken, own)}
     rest = {name: value for name, value in taken.items() if name not in given}
     return {name: value for name, value in {**own, **rest, **merged}.items() if value or name not in merged}
+
+
+def _file(given: Raw) -> str:
+    """The file of a secret or a config. A config's is in the root folder where it is relative."""
+    return str((given.get("File") or {}).get("Name") or "")
 
 
 CAPABILITIES = ("CapabilityAdd", "CapabilityDrop")
@@ -108,12 +114,23 @@ def _capabilities(taken: Raw, own: Raw) -> dict[str, list[str]]:
     }
 
 
+GENERIC = "GenericResources"
+
+
+def _kind(generic: Raw) -> object:
+    """The name of a generic resource."""
+    return next((spec.get("Kind") for spec in generic.values() if isinstance(spec, Mapping)), None)
+
+
 def _resources(*layers: Raw) -> dict[str, Any]:
     """The limits and the reservations; what a later layer has comes before an earlier one's."""
     parts: dict[str, dict[str, Any]] = {"Limits": {}, "Reservations": {}}
     for layer in layers:
         for name, part in parts.items():
-            part |= {key: value for key, value in (layer.get(name) or {}).items() if value}
+            found = {key: value for key, value in (layer.get(name) or {}).items() if value}
+            if GENERIC in found:
+                found[GENERIC] = _over(part.get(GENERIC), found[GENERIC], _kind)
+            part.update(found)
     return {name: part for name, part in parts.items() if part}
 
 

@@ -14,7 +14,18 @@ from fastlane.errors import OrderRefused
 from fastlane.executors.port import EngineService, EngineTask, Image, Order, ServiceTemplate
 from fastlane.executors.swarm import likeness
 from fastlane.executors.swarm.clocks import milliseconds
-from fastlane.models.container import ALL_CAPABILITIES, NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
+from fastlane.models.container import (
+    ALL_CAPABILITIES,
+    NO_RESOURCES,
+    STOP_GRACE,
+    ConfigFile,
+    Container,
+    Mount,
+    MountKind,
+    Resources,
+    Secret,
+    literal,
+)
 from fastlane.models.job_source import LabelledService
 
 NODES_OWN = frozenset({"host", "bridge"})
@@ -33,22 +44,26 @@ class Ids:
 
     networks: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    configs: Mapping[str, str] = field(default_factory=dict)
 
 
 NO_IDS = Ids()
 
 
 async def ids_for(container: Container, get: Get) -> Ids:
-    """The ids of the networks and secrets that this container names. Raises OrderRefused for one that the swarm does not have."""
+    """The ids of the networks, secrets and configs that this container names. Raises OrderRefused for one that the swarm does not have."""
     networks = {name: name for name in container.networks if name in NODES_OWN}
     wanted = dict.fromkeys(name for name in container.networks if name not in NODES_OWN)
     if wanted:
         networks |= _all(wanted, _networks(await get("/networks", {"name": list(wanted)})), "network", "--driver overlay ")
-    names = dict.fromkeys(secret.name for secret in container.secrets)
-    secrets: Mapping[str, str] = {}
-    if names:
-        secrets = _all(names, _secrets(await get("/secrets", {"name": list(names)})), "secret", "")
-    return Ids(networks, secrets)
+    secrets = await _ids_of("secret", (secret.name for secret in container.secrets), get)
+    return Ids(networks, secrets, await _ids_of("config", (config.name for config in container.configs), get))
+
+
+async def _ids_of(noun: str, given: Iterable[str], get: Get) -> Mapping[str, str]:
+    """The ids of secrets or configs."""
+    names = dict.fromkeys(given)
+    return _all(names, _by_name(await get(f"/{noun}s", {"name": list(names)})), noun, "") if names else {}
 
 
 def _networks(raws: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -56,7 +71,7 @@ def _networks(raws: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {str(raw["Name"]): str(raw["Id"]) for raw in raws if raw.get("Scope") == "swarm" and not raw.get("Ingress")}
 
 
-def _secrets(raws: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _by_name(raws: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {str(raw["Spec"]["Name"]): str(raw["ID"]) for raw in raws}
 
 
@@ -214,6 +229,7 @@ def _lists(wanted: Container, ids: Ids) -> dict[str, Any]:
     lists = {
         "Mounts": [_mount(mount) for mount in wanted.mounts],
         "Secrets": [_secret(secret, ids.secrets[secret.name]) for secret in wanted.secrets],
+        "Configs": [_config(config, ids.configs[config.name]) for config in wanted.configs],
         "Hosts": [f"{address} {name}" for name, address in wanted.extra_hosts.items()],
         "Command": list(wanted.entrypoint),
         "DNSConfig": {"Nameservers": list(wanted.dns)} if wanted.dns else {},
@@ -243,12 +259,18 @@ def _secret(secret: Secret, id: str) -> dict[str, Any]:
     return {"SecretID": id, "SecretName": secret.name, "File": {"Name": secret.target, "UID": "0", "GID": "0", "Mode": 0o444}}
 
 
+def _config(config: ConfigFile, id: str) -> dict[str, Any]:
+    file = {"Name": config.target, "UID": str(config.uid), "GID": str(config.gid), "Mode": config.mode}
+    return {"ConfigID": id, "ConfigName": config.name, "File": file}
+
+
 def _resources(wanted: Resources) -> dict[str, Any]:
     if wanted == NO_RESOURCES:
         return {}
     limits = {"NanoCPUs": _nano(wanted.cpus), "MemoryBytes": wanted.memory, "Pids": wanted.pids}
-    reserved = {"NanoCPUs": _nano(wanted.reserve_cpus), "MemoryBytes": wanted.reserve_memory}
-    parts = {"Limits": limits, "Reservations": reserved}
+    generic = [{"DiscreteResourceSpec": {"Kind": name, "Value": count}} for name, count in wanted.reserve_generic.items()]
+    reserved = {"NanoCPUs": _nano(wanted.reserve_cpus), "MemoryBytes": wanted.reserve_memory, "GenericResources": generic or None}
+    parts: Mapping[str, Mapping[str, Any]] = {"Limits": limits, "Reservations": reserved}
     return {name: {key: value for key, value in part.items() if value is not None} for name, part in parts.items()}
 
 

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from fastlane.errors import quoted
 from fastlane.models import container
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.schedule import show_duration
 from fastlane.web.api import serializer
 from fastlane.web.api.body import (
@@ -178,7 +178,46 @@ def read_secret(value: object) -> Secret:
     return Secret(given["name"], given.get("target", given["name"]))
 
 
-MAX_MOUNTS = MAX_SECRETS = MAX_CONSTRAINTS = 50
+_FILE_ID = integer(0, container.MAX_FILE_ID)
+_CONFIG = RoundTrip[ConfigFile](
+    "a config",
+    "ConfigGiven",
+    "A config of the swarm that a container is given.",
+    name=Both(
+        BodyField(container.read_config, text(container.SECRET.pattern, 64), "Its name in the swarm.", required=True),
+        string(attrgetter("name"), "The config's name in the swarm."),
+    ),
+    target=Both(
+        BodyField(container.read_target, _TARGET, "Its file: /NAME unless given."),
+        string(attrgetter("target"), "Its file."),
+    ),
+    uid=Both(
+        BodyField(integer_from(0, container.MAX_FILE_ID), _FILE_ID, "The number of the user who owns the file; 0 unless given."),
+        serializer.integer(attrgetter("uid"), "The number of the file's owner."),
+    ),
+    gid=Both(
+        BodyField(integer_from(0, container.MAX_FILE_ID), _FILE_ID, "The number of the group that owns the file; 0 unless given."),
+        serializer.integer(attrgetter("gid"), "The number of the file's group."),
+    ),
+    mode=Both(
+        BodyField(container.read_mode, text(container.MODE.pattern, 4), 'The file\'s permissions, in octal digits: "0444" unless given.'),
+        string(lambda config: container.show_mode(config.mode), "The file's permissions, in octal digits.", examples=["0440"]),
+    ),
+)
+CONFIG_SCHEMA: JsonSchema = {"anyOf": [_CONFIG.body.fields["name"].schema, _CONFIG.body.schema]}
+
+
+def read_config(value: object) -> ConfigFile:
+    """A config of the swarm, to be given to a container."""
+    if isinstance(value, str):
+        return ConfigFile(container.read_config(value), f"/{value}")
+    if not isinstance(value, dict):
+        raise ValueError('is neither text nor an object; write "shop-conf" or {"name": "shop-conf", "target": "/etc/shop.conf"}')
+    given = _CONFIG.read(value)
+    return ConfigFile(**{"target": f"/{given['name']}", **given})
+
+
+MAX_MOUNTS = MAX_SECRETS = MAX_CONFIGS = MAX_CONSTRAINTS = 50
 MAX_NETWORKS = 20
 MAX_HOSTS = 200
 MAX_DNS = 10
@@ -504,6 +543,15 @@ _CONTAINER = RoundTrip[Container](
         ),
         table(_ULIMIT.answer, attrgetter("ulimits"), "What each of its processes may use, by name."),
     ),
+    configs=Both(
+        BodyField(
+            _unique(list_of(read_config, MAX_CONFIGS, '"shop-conf"'), _target, "target"),
+            array(CONFIG_SCHEMA, MAX_CONFIGS),
+            "Configs of the swarm, each a file; no target twice.",
+            option=Option("--config", "NAME[:FILE]", "A config of the swarm, as a file: shop-conf:/etc/shop.conf.", "configs"),
+        ),
+        serializer.array(_CONFIG.answer, attrgetter("configs"), "Each a file."),
+    ),
 )
 CONTAINER = _CONTAINER.answer
 _OLD_HOSTS_FIELD = BodyField(read_hosts, {**HOSTS, "deprecated": True}, "The name of extraHosts in fastlane 2.x.")
@@ -536,6 +584,13 @@ def read_container(value: object) -> Container:
 _CPUS: JsonSchema = {"type": "number", "minimum": container.LEAST_CPUS, "maximum": container.MAX_CPUS}
 _MEMORY = size(container.LEAST_MEMORY)
 
+MAX_GENERIC = 20
+GENERIC: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{container.GENERIC.pattern}$"},
+    "additionalProperties": {"anyOf": [integer(1, container.MAX_GENERIC), {"type": "string", "pattern": "^0{0,2}[1-9][0-9]{0,4}$"}]},
+    "maxProperties": MAX_GENERIC,
+}
 _RESERVE = RoundTrip[Resources](
     "reserve",
     "Reserved",
@@ -547,6 +602,15 @@ _RESERVE = RoundTrip[Resources](
     memory=Both(
         BodyField(container.read_memory, _MEMORY, f"Memory, {SIZE_WORDS}; no more than the limit."),
         serializer.integer(attrgetter("reserve_memory"), "Bytes.", null=True),
+    ),
+    generic=Both(
+        BodyField(
+            _table_of(container.read_generic, container.read_count, MAX_GENERIC, '{"gpu": 1}'),
+            GENERIC,
+            "How many of the node's generic resources, by name.",
+            option=Option("--generic-resource", "NAME=COUNT", "What its node keeps for it: gpu=1.", "pairs"),
+        ),
+        mapping(attrgetter("reserve_generic"), "How many of the node's generic resources, by name.", values={"type": "integer"}),
     ),
 )
 _RESOURCES = RoundTrip[Resources](
@@ -580,7 +644,7 @@ _RESOURCES = RoundTrip[Resources](
         nested(_RESERVE.answer, lambda resources: resources),
     ),
 )
-RESOURCES, RESOURCES_BODY = _RESOURCES.answer, _RESOURCES.body
+RESOURCES, RESOURCES_BODY, RESERVE_BODY = _RESOURCES.answer, _RESOURCES.body, _RESERVE.body
 RESOURCES_SCHEMA: JsonSchema = {
     **RESOURCES_BODY.schema,
     "examples": [{"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"memory": "256m"}}],
@@ -591,7 +655,8 @@ def read_resources(value: object) -> Resources:
     """How much of a node a container gets, and what is reserved for it."""
     given = RESOURCES_BODY.read(value)
     reserve = given.pop("reserve", {})
+    generic = reserve.pop("generic", {})
     above = [name for name in reserve if reserve[name] > given.get(name, reserve[name])]
     if above:
         raise ValidationError({"reserve": {name: [f"is more than resources.{name}; ask for that or less"] for name in above}})
-    return Resources(**given, reserve_cpus=reserve.get("cpus"), reserve_memory=reserve.get("memory"))
+    return Resources(**given, reserve_cpus=reserve.get("cpus"), reserve_memory=reserve.get("memory"), reserve_generic=generic)

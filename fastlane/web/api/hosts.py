@@ -203,6 +203,8 @@ POLICY = Serializer[Policy](
     capAdd=show.strings(lambda policy: policy.cap_add, "Capabilities."),
     sysctls=show.strings(lambda policy: policy.sysctls, "Names of kernel parameters."),
     ulimits=show.strings(lambda policy: policy.ulimits, "Names of ulimits."),
+    configs=show.strings(lambda policy: policy.configs, "Configs of the swarm."),
+    generic=show.strings(lambda policy: policy.generic, "Generic resources of nodes."),
 )
 
 LIMITS = Serializer[Resources](

@@ -14,6 +14,7 @@ import { api, executionOf, get, logOf, pages, Refusal } from "./server";
 import { nextRuns } from "./runs";
 import { readOnly, type Session, session } from "./session";
 import type { Delivery, Event, EventPage, Job, List, Resources, Schedule, Tick } from "./shapes";
+import { options, several } from "./options";
 import { strip } from "./strip";
 import { logSection, subjectPage } from "./subject";
 import type { Tail } from "./tail";
@@ -308,6 +309,8 @@ function spec(job: Job): HTMLElement {
     ["Priority", priority ? String(priority) : null],
     ["Starts by", expiration && moment(expiration)],
     ["Starts within", expiresIn !== null && duration(expiresIn * 1_000)],
+    ["Reserves", several(Object.entries(resources?.reserve.generic ?? {}).map(([name, value]) => `${count(value)} ${name}`))],
+    ...options(job.spec.container),
   ]);
   return section("What it runs", null, rows);
 }

@@ -77,7 +77,7 @@ def test_a_policy_is_written_in_toml(tmp_path):
         '[pools.policy]\nuser = ["1000", "team-*"]\nmounts = ["/srv/data/", "volume:cache-*:ro", "tmpfs"]\nnetworks = "backend"\n'
         'stopGrace = "1m30s"\ninit = true\nstopSignal = ["int", "9"]\nconstraints = ["node.role == worker", "node.labels.x == *"]\n'
         'extraHosts = "*.Internal"\nworkdir = "/srv/"\nsecrets = true\nhostname = "Job-*"\ndns = "10.0.0.53"\nentrypoint = true\n'
-        'capAdd = ["cap_net_raw", "sys_*"]\nsysctls = "net.*"\nulimits = "nofile"\n'
+        'capAdd = ["cap_net_raw", "sys_*"]\nsysctls = "net.*"\nulimits = "nofile"\nconfigs = "shop-*"\ngeneric = "gpu"\n'
     )
     (found,) = load("up").settings.pools
     assert found.limits == Resources(1.5, 2**29, 100)
@@ -98,6 +98,8 @@ def test_a_policy_is_written_in_toml(tmp_path):
         cap_add=("NET_RAW", "SYS_*"),
         sysctls=("net.*",),
         ulimits=("nofile",),
+        configs=("shop-*",),
+        generic=("gpu",),
     )
 
 
@@ -118,6 +120,8 @@ POLICIES = st.builds(
     hostname=PATTERNS,
     cap_add=st.lists(st.sampled_from(["NET_RAW", "NET_*", "*"]), max_size=2).map(tuple),
     sysctls=st.lists(st.sampled_from(["net.core.somaxconn", "net.*", "*"]), max_size=2).map(tuple),
+    configs=PATTERNS,
+    generic=PATTERNS,
     ulimits=st.lists(st.sampled_from(["nofile", "n*", "*"]), max_size=2).map(tuple),
     dns=st.lists(st.sampled_from(["10.0.0.53", "10.*", "2001:db8::7", "*"]), max_size=2).map(tuple),
 )
@@ -165,6 +169,7 @@ def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits:
         ({"dns": "ns1"}, "is not an IP address"),
         ({"capAdd": "NET"}, "is not a capability of Linux"),
         ({"sysctls": "somaxconn"}, "is not the name of a kernel parameter"),
+        ({"configs": "a/b"}, "is not the name of a config of the swarm"),
         ({"ulimits": "files"}, "is not a ulimit; there are core"),
         (True, "policy is not a table"),
         ([], "policy is not a table"),

@@ -11,6 +11,7 @@ from fastlane.models.container import (
     FREE,
     NO_CONTAINER,
     NO_RESOURCES,
+    ConfigFile,
     Container,
     Mount,
     MountKind,
@@ -43,6 +44,7 @@ ASKED = Container(
     cap_add=("NET_ADMIN",),
     sysctls={"net.core.somaxconn": "1024"},
     ulimits={"nofile": Ulimit(1024, 2048)},
+    configs=(ConfigFile("shop-conf", "/etc/shop.conf"),),
 )
 NAMES = {"stop_signal": "stopSignal", "stop_grace": "stopGrace", "extra_hosts": "extraHosts", "cap_add": "capAdd"}
 OPTIONS = tuple(field.name for field in fields(Container) if field.name not in FREE | {"entrypoint"})
@@ -62,6 +64,7 @@ EXACT = Policy(
     cap_add=("NET_ADMIN",),
     sysctls=("net.core.somaxconn",),
     ulimits=("nofile",),
+    configs=("shop-conf",),
 )
 
 
@@ -83,7 +86,7 @@ def takes(policy: Policy, mount: Mount) -> bool:
 
 
 def test_a_policy_names_every_option():
-    assert {field.name for field in fields(Policy)} == {*OPTIONS, "entrypoint"}
+    assert {field.name for field in fields(Policy)} == {*OPTIONS, "entrypoint", "generic"}
 
 
 def test_what_takes_rights_away_is_free_and_an_entry_point_is_beside_an_image():
@@ -147,6 +150,7 @@ def test_all_refusals_are_reported_at_once():
         ("dns", ("10.0.0.53", "10.0.0.54")),
         ("cap_add", ("NET_ADMIN", "SYS_ADMIN")),
         ("cap_add", ("ALL",)),
+        ("configs", (ConfigFile("shop-conf", "/a"), ConfigFile("bank-conf", "/shop-conf"))),
         ("sysctls", {"net.core.somaxconn": "1024", "net.core.rmem_max": "1"}),
         ("ulimits", {"nofile": Ulimit(1, 1), "nproc": Ulimit(1, 1)}),
     ],

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fastlane.models.access import Requester
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
 from fastlane.models.log import Mark, Piece
@@ -30,6 +30,7 @@ resources = st.builds(
     pids=counts,
     reserve_cpus=st.none() | st.floats(0, 1e6),
     reserve_memory=counts,
+    reserve_generic=st.dictionaries(texts, st.integers(1, 2**20), max_size=2),
 )
 containers = st.builds(
     Container,
@@ -51,6 +52,7 @@ containers = st.builds(
     cap_drop=some_texts,
     sysctls=st.dictionaries(texts, texts, max_size=3),
     ulimits=st.dictionaries(texts, st.builds(Ulimit, st.integers(-1, 2**63 - 1), st.integers(-1, 2**63 - 1)), max_size=3),
+    configs=st.lists(st.builds(ConfigFile, texts, texts, *[st.integers(0, 2**32)] * 3), max_size=3).map(tuple),
 )
 specs = st.builds(
     Spec,
@@ -109,6 +111,7 @@ CONTAINER_PARTS = {
     "cap_drop": ("ALL",),
     "sysctls": {"net.core.somaxconn": "1024"},
     "ulimits": {"nofile": Ulimit(1024, -1)},
+    "configs": (ConfigFile("shop-conf", "/etc/shop.conf", 1000, 0, 0o440), ConfigFile("x", "/x")),
 }
 
 
@@ -120,7 +123,10 @@ def test_each_option_of_a_container_comes_back_and_takes_no_room_when_it_is_not_
     assert values.spec_from_json(text) == spec
 
 
-@pytest.mark.parametrize(("name", "value"), [("cpus", 0.5), ("memory", 2**40), ("pids", 1), ("reserve_cpus", 0.0), ("reserve_memory", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cpus", 0.5), ("memory", 2**40), ("pids", 1), ("reserve_cpus", 0.0), ("reserve_memory", 0), ("reserve_generic", {"gpu": 1})],
+)
 def test_each_limit_comes_back_and_takes_no_room_when_it_is_not_given(name, value):
     spec = replace(SPEC, resources=Resources(**{name: value}))
     text = values.spec_to_json(spec)

@@ -1,6 +1,6 @@
 // The commands that make the same job: curl, and fastlane's own.
 
-import { DURATIONS, OPTIONS } from "../../contract";
+import { DURATIONS, FLAGS, LISTS, OPTIONS, PAIRS } from "../../contract";
 import { argumentsOf } from "./arguments";
 import { typed } from "./body";
 import { compact, type Fields, type Json, Num } from "./json";
@@ -51,12 +51,13 @@ function flat(body: Fields): [string, Json][] {
 /** The options that say the same as a field; null when there are none. */
 function optionsOf(path: string, value: Json): string[] | null {
   if (value === null) return [];
-  if (path === "manual" && value === true) return ["--manual"];
-  if (path === "envs" || path === "labels") return pairs(path === "envs" ? "--env" : "--label", value);
-  if (path === "container.networks") return Array.isArray(value) && value.every((one) => typeof one === "string") ? value.map((one) => `--network=${one}`) : null;
   const name = Object.hasOwn(OPTIONS, path) && OPTIONS[path];
+  if (!name) return null;
+  if (FLAGS.includes(path) && value === true) return [name];
+  if (PAIRS.includes(path)) return pairs(name, value);
+  if (LISTS.includes(path)) return Array.isArray(value) && value.every((one) => typeof one === "string") ? value.map((one) => `${name}=${one}`) : null;
   const text = typed(value);
-  if (!name || text === null || typeof value === "boolean" || !isPlain(value)) return null;
+  if (text === null || typeof value === "boolean" || !isPlain(value)) return null;
   return [`${name}=${DURATIONS.includes(path) && value instanceof Num ? `${text}s` : text}`];
 }
 

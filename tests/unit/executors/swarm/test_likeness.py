@@ -9,7 +9,7 @@ from fastlane.errors import OrderRefused, ServiceGone
 from fastlane.executors.port import Image, Order
 from fastlane.executors.swarm import likeness, spec
 from fastlane.executors.swarm.spec import Ids
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 
 IMAGE = Image("shop:1@sha256:1", "sha256:1")
 CONTAINER: dict[str, Any] = {
@@ -27,7 +27,7 @@ CONTAINER: dict[str, Any] = {
         {"SecretID": "1", "SecretName": "db", "File": {"Name": "db"}},
         {"SecretID": "2", "SecretName": "x", "File": {"Name": "own"}},
     ],
-    "Configs": [{"ConfigID": "1", "ConfigName": "conf"}],
+    "Configs": [{"ConfigID": "1", "ConfigName": "conf", "File": {"Name": "etc/own"}}, {"ConfigID": "2", "ConfigName": "other"}],
     "Hosts": ["10.0.0.1 db"],
     "StopGracePeriod": 60_000_000_000,
     "CapabilityAdd": ["CAP_NET_ADMIN"],
@@ -38,6 +38,16 @@ CONTAINER: dict[str, Any] = {
     "ReadOnly": True,
     "DNSConfig": {"Nameservers": ["10.0.0.5"], "Search": ["lan"]},
 }
+
+
+def gpus(count: int) -> dict[str, Any]:
+    return {"DiscreteResourceSpec": {"Kind": "gpu", "Value": count}}
+
+
+def fpgas(count: int) -> dict[str, Any]:
+    return {"DiscreteResourceSpec": {"Kind": "fpga", "Value": count}}
+
+
 RAW: dict[str, Any] = {
     "ID": "id",
     "Version": {"Index": 12},
@@ -49,7 +59,7 @@ RAW: dict[str, Any] = {
         "UpdateConfig": {"Parallelism": 2},
         "TaskTemplate": {
             "ContainerSpec": CONTAINER,
-            "Resources": {"Limits": {"MemoryBytes": 64}, "Reservations": {"NanoCPUs": 5, "GenericResources": [{"gpu": 1}]}},
+            "Resources": {"Limits": {"MemoryBytes": 64}, "Reservations": {"NanoCPUs": 5, "GenericResources": [gpus(1), fpgas(1)]}},
             "RestartPolicy": {"Condition": "any"},
             "LogDriver": {"Name": "fluentd"},
             "Placement": {"Constraints": ["node.role==manager"], "MaxReplicas": 1, "Platforms": [{"OS": "linux"}]},
@@ -94,6 +104,7 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
         mounts=(Mount(MountKind.TMPFS, "/own"),),
         networks=("n2", "team"),
         secrets=(Secret("mine", "own"),),
+        configs=(ConfigFile("mine", "/etc/own"),),
         constraints=("node.labels.a==b",),
         extra_hosts={"db": "10.0.0.9"},
     )
@@ -102,10 +113,10 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
         command=("migrate",),
         envs={"A": "{{.Node.ID}}", "C": "3"},
         container=own,
-        resources=Resources(memory=128),
+        resources=Resources(memory=128, reserve_generic={"gpu": 2}),
         defaults=Resources(cpus=1, memory=5, pids=9),
     )
-    template = made(order, ids=Ids({"n2": "n2", "team": "n3"}, {"mine": "s3"}), closed=["full"])["TaskTemplate"]
+    template = made(order, ids=Ids({"n2": "n2", "team": "n3"}, {"mine": "s3"}, {"mine": "c3"}), closed=["full"])["TaskTemplate"]
     container = template["ContainerSpec"]
     assert (container["Command"], container["Args"], container["User"], container["Init"]) == (["entry"], ["migrate"], "root", False)
     assert container["StopGracePeriod"] == 5_000_000_000
@@ -113,10 +124,12 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
     assert [mount["Target"] for mount in container["Mounts"]] == ["/data", "/own"]
     assert container["Mounts"][1]["Type"] == "tmpfs"
     assert [secret["SecretName"] for secret in container["Secrets"]] == ["db", "mine"]
+    assert [config["ConfigName"] for config in container["Configs"]] == ["other", "mine"]
     assert container["Hosts"] == ["10.0.0.9 db", "10.0.0.1 db"]
     assert template["Networks"] == [{"Target": "n1"}, {"Target": "n2"}, {"Target": "n3"}]
     assert template["Placement"]["Constraints"] == ["node.role==manager", "node.labels.a==b", "node.id!=full"]
     assert template["Resources"]["Limits"] == {"NanoCPUs": 10**9, "MemoryBytes": 128, "Pids": 9}
+    assert template["Resources"]["Reservations"] == {"NanoCPUs": 5, "GenericResources": [fpgas(1), gpus(2)]}
 
 
 def test_an_entry_point_of_its_own_has_the_job_s_command_behind_it_or_nothing() -> None:

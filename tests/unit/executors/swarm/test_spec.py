@@ -11,7 +11,7 @@ import pytest
 from fastlane.executors.port import Image, Order
 from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.spec import Ids
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 
 IMAGE = Image("ubuntu@sha256:" + "0" * 64, "sha256:" + "0" * 64)
 ORDER = Order(
@@ -92,9 +92,12 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
         cap_drop=("ALL",),
         sysctls={"net.core.somaxconn": "1024"},
         ulimits={"nofile": Ulimit(1024, -1)},
+        configs=(ConfigFile("conf", "/etc/{{x}}", 1000, 0, 0o440),),
     )
-    order = replace(ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048))
-    template = spec.creation(order, IMAGE, "ours", Ids({"host": "host", "team": "n1"}, {"token": "s1"}))["TaskTemplate"]
+    order = replace(
+        ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048, reserve_generic={"gpu": 2})
+    )
+    template = spec.creation(order, IMAGE, "ours", Ids({"host": "host", "team": "n1"}, {"token": "s1"}, {"conf": "c1"}))["TaskTemplate"]
     container = template["ContainerSpec"]
     assert (container["User"], container["Dir"], container["Init"]) == ("1000:100", "/srv/{{x", False)
     assert (container["StopSignal"], container["StopGracePeriod"]) == ("SIGINT", 0)
@@ -112,14 +115,16 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
     assert template["Placement"] == {"Constraints": ["node.role==worker", "node.labels.disk==ssd"]}
     assert template["Resources"] == {
         "Limits": {"NanoCPUs": 290_000_000, "MemoryBytes": 4096, "Pids": 7},
-        "Reservations": {"MemoryBytes": 2048},
+        "Reservations": {"MemoryBytes": 2048, "GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]},
     }
     assert (container["Command"], container["Args"]) == (["tini", "{{x}}"], ["echo", "{{x}}"])
     assert (container["Hostname"], container["ReadOnly"], container["DNSConfig"]) == ("worker", True, {"Nameservers": ["10.0.0.53"]})
     assert (container["CapabilityAdd"], container["CapabilityDrop"]) == (["CAP_NET_ADMIN"], ["ALL"])
     assert container["Sysctls"] == {"net.core.somaxconn": "1024"}
     assert container["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": -1}]
-    assert not {"Privileges", "Configs"} & container.keys()
+    file = {"Name": "/etc/{{x}}", "UID": "1000", "GID": "0", "Mode": 0o440}
+    assert container["Configs"] == [{"ConfigID": "c1", "ConfigName": "conf", "File": file}]
+    assert "Privileges" not in container
 
 
 def test_the_environment_is_sorted_and_literal_and_has_the_executions_ids() -> None:

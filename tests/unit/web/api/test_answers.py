@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import Fault
 from fastlane.models.access import Requester
-from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
+from fastlane.models.container import ConfigFile, Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.host import HostView, Uncleaned
 from fastlane.models.job import Execution, Failure, FailureReason, Job, LateJob, RunningContainer, Spec, Task, TaskSummary, Usage
@@ -82,6 +82,7 @@ CONTAINER = Container(
     cap_drop=("NET_RAW",),
     sysctls={"net.core.somaxconn": "1024"},
     ulimits={"nofile": Ulimit(1024, -1)},
+    configs=(ConfigFile("conf", "/etc/x", mode=0o400),),
 )
 SPEC = Spec(
     "ubuntu",
@@ -93,7 +94,7 @@ SPEC = Spec(
     timeout=60_000,
     expiration=NOW,
     concurrency=3,
-    resources=Resources(2.0, 2**29, None, 0.5),
+    resources=Resources(2.0, 2**29, None, 0.5, None, {"gpu": 1}),
     container=CONTAINER,
     name="nightly",
     labels={"team": "data"},

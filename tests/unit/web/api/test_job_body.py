@@ -38,6 +38,9 @@ MOUNTS = (
     | st.sampled_from([None, 1, {}])
 )
 SECRETS = st.sampled_from(["a", "db-password", {"name": "a"}, {"name": "b", "target": "c"}, {"target": "c"}, "a/b"])
+CONFIGS = st.sampled_from(
+    ["a", {"name": "a", "target": "/b"}, {"name": "b", "target": "c"}, {"name": "b", "mode": "0400", "uid": 7}, "a/b", 1]
+)
 CONTAINER: dict[str, st.SearchStrategy[Any]] = {
     "user": st.sampled_from(["app", "1000:1000", "", "a b"]),
     "workdir": st.sampled_from(["/", "/srv/", "srv", "/a/../b"]),
@@ -53,6 +56,7 @@ CONTAINER: dict[str, st.SearchStrategy[Any]] = {
     "hostname": st.sampled_from(["worker", "A.b", "a b", ""]),
     "readOnly": st.sampled_from([True, False, 1]),
     "dns": st.lists(st.sampled_from(["10.0.0.7", "::1", "x"]), max_size=2),
+    "configs": st.lists(CONFIGS, max_size=3),
     "capAdd": st.lists(st.sampled_from(["ALL", "CAP_CHOWN", "kill", "FLY", 1]), max_size=2),
     "capDrop": st.lists(st.sampled_from(["ALL", "CHOWN", ""]), max_size=2),
     "sysctls": st.dictionaries(st.sampled_from(["net.core.somaxconn", "x", "a b"]), st.sampled_from(["1", 2, True, None, ""]), max_size=2),

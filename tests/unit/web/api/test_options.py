@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from fastlane.errors import Invalid, nearest
 from fastlane.models import container as options
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.job import Spec
 from fastlane.web.api import body as body_fields
 from fastlane.web.api.body import MAX_FAULTS
@@ -47,6 +47,8 @@ MOUNTS = (
     | st.builds(Mount, st.just(MountKind.TMPFS), TARGETS, st.none(), st.booleans(), st.none() | st.integers(4096, 2**50))
 )
 SECRETS = st.builds(Secret, st.sampled_from(["a", "db-password"]), st.sampled_from(["a", "x.txt", ".env"]))
+FILE_IDS = st.integers(0, options.MAX_FILE_ID)
+CONFIGS = st.builds(ConfigFile, st.sampled_from(["a", "shop-conf"]), TARGETS, FILE_IDS, FILE_IDS, st.integers(0, 0o777))
 ULIMITS = st.builds(lambda soft, more: Ulimit(soft, soft + more), st.integers(0, 2**62), st.integers(0, 2**62))
 CONTAINERS = st.builds(
     Container,
@@ -68,9 +70,11 @@ CONTAINERS = st.builds(
     cap_drop=st.lists(st.sampled_from(["NET_RAW", "CHOWN"]), unique=True).map(tuple),
     sysctls=st.dictionaries(st.sampled_from(["net.core.somaxconn", "net.ipv4.conf.eth0/1.rp_filter"]), st.sampled_from(["1", "4 8"])),
     ulimits=st.dictionaries(st.sampled_from(options.ULIMITS), ULIMITS),
+    configs=st.lists(CONFIGS, max_size=3, unique_by=lambda config: config.target).map(tuple),
 )
+GENERIC = st.dictionaries(st.sampled_from(["gpu", "NVIDIA-GPU"]), st.integers(1, options.MAX_GENERIC))
 CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MAX_CPUS)
-ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS))
+ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS), reserve_generic=GENERIC)
 
 
 @given(CONTAINERS, ANY_RESOURCES)
@@ -107,7 +111,7 @@ def test_null_is_the_same_as_absent_at_every_depth():
 
 def test_everything_at_once():
     spec = read(
-        resources={"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"cpus": 0.5, "memory": 268435456}},
+        resources={"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"cpus": 0.5, "memory": 268435456, "generic": {"gpu": "2"}}},
         container={
             "user": "1000:1000",
             "workdir": "/srv/",
@@ -127,13 +131,14 @@ def test_everything_at_once():
             "hostname": "Worker",
             "readOnly": True,
             "dns": ["2001:DB8::7"],
+            "configs": ["shop-conf", {"name": "x", "target": "/etc/x/", "uid": 1, "gid": None, "mode": "640"}],
             "capAdd": ["CAP_NET_ADMIN"],
             "capDrop": ["all"],
             "sysctls": {"net.core.somaxconn": 1024},
             "ulimits": {"nofile": "1024:2048", "core": 0, "memlock": {"soft": 1, "hard": -1}},
         },
     )
-    assert spec.resources == Resources(1.5, 2**29, 200, 0.5, 2**28)
+    assert spec.resources == Resources(1.5, 2**29, 200, 0.5, 2**28, {"gpu": 2})
     assert spec.container == Container(
         user="1000:1000",
         workdir="/srv",
@@ -153,6 +158,7 @@ def test_everything_at_once():
         hostname="worker",
         read_only=True,
         dns=("2001:db8::7",),
+        configs=(ConfigFile("shop-conf", "/shop-conf"), ConfigFile("x", "/etc/x", 1, 0, 0o640)),
         cap_add=("NET_ADMIN",),
         cap_drop=("ALL",),
         sysctls={"net.core.somaxconn": "1024"},
@@ -207,7 +213,7 @@ def test_two_names_that_say_different_things_are_a_fault(body, field):
 
 def test_all_faults_come_at_once_each_under_its_own_path():
     found = faults(
-        resources={"cpus": 0, "memory": "1k", "pids": "x", "reserve": {"cpus": "1", "disk": 1}, "cpu": 1},
+        resources={"cpus": 0, "memory": "1k", "pids": "x", "reserve": {"cpus": "1", "disk": 1, "generic": {"a b": 1, "gpu": 0}}, "cpu": 1},
         container={
             "user": "a b",
             "workdir": "srv",
@@ -223,6 +229,7 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "hostname": "a_very_long_name" * 5,
             "readOnly": "yes",
             "dns": ["10.0.0.53", "ns1"],
+            "configs": ["a", {"nam": "b"}, {"name": "c", "target": "x", "uid": -1, "mode": 440}, 1],
             "capAdd": ["NET_ADMIN", "FLY"],
             "capDrop": ["CHOWN", "CAP_CHOWN"],
             "sysctls": {"somaxconn": 1, "net.core.somaxconn": True},
@@ -233,6 +240,7 @@ def test_all_faults_come_at_once_each_under_its_own_path():
     )
     assert found.keys() == {
         *("resources.cpus", "resources.memory", "resources.pids", "resources.reserve.cpus", "resources.reserve.disk", "resources.cpu"),
+        *("resources.reserve.generic.a b", "resources.reserve.generic.gpu"),
         *("container.user", "container.workdir", "container.init", "container.stopSignal", "container.stopGrace"),
         *("container.mounts.1", "container.mounts.2.target", "container.mounts.3.type", "container.mounts.3.target"),
         *(
@@ -246,6 +254,8 @@ def test_all_faults_come_at_once_each_under_its_own_path():
         *("container.capAdd.1", "container.capDrop.1", "container.sysctls.somaxconn", "container.sysctls.net.core.somaxconn"),
         *("container.ulimits.nofile", "container.ulimits.files", "container.ulimits.core.soft", "container.ulimits.core.hard"),
         "container.ulimits.nproc",
+        *("container.configs.1.nam", "container.configs.1.name", "container.configs.2.target", "container.configs.2.uid"),
+        *("container.configs.2.mode", "container.configs.3"),
         *("container.constraints", "container.extraHosts.a b", "container.extraHosts.c", "container.usr", "colour"),
     }
 
@@ -306,6 +316,7 @@ def test_a_mount_has_what_its_type_has(mount, fault):
         ({"mounts": ["/a:/x", "/b:/x"]}, "container.mounts.1.target"),
         ({"mounts": ["/a:/x", {"type": "tmpfs", "target": "/x/"}]}, "container.mounts.1.target"),
         ({"secrets": ["a", {"name": "b", "target": "a"}]}, "container.secrets.1.target"),
+        ({"configs": ["a", {"name": "b", "target": "/a"}]}, "container.configs.1.target"),
         ({"networks": ["a", "b", "a"]}, "container.networks.2"),
     ],
 )
@@ -342,6 +353,7 @@ def test_no_more_is_kept_free_than_may_be_used(kept):
         ({"networks": "backend"}, "networks"),
         ({"extraHosts": ["db:10.0.0.7"]}, "extraHosts"),
         ({"dns": ["10.0.0.7"] * 11}, "dns"),
+        ({"configs": [f"c{number}" for number in range(51)]}, "configs"),
         ({"entrypoint": ["a"] * 101}, "entrypoint"),
         ({"entrypoint": ["sh", "x" * 8192]}, "entrypoint"),
         ({"secrets": {"a": "b"}}, "secrets"),

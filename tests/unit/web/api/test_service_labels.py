@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.container import Resources
+from fastlane.models.container import ConfigFile, Container, Resources, Ulimit
 from fastlane.models.job_source import DeclaredJob, LabelledService
 from fastlane.models.notify import NotificationTrigger
 from fastlane.models.schedule import CatchUp, Overlap
@@ -84,6 +84,24 @@ def test_parts_of_objects_and_lists_are_read_from_labels() -> None:
     ]
     assert [hook.url for hook in spec.webhooks] == ["https://hooks.example.com/x"]
     assert (schedule.overlap, schedule.catch_up) == (Overlap.SKIP, CatchUp.NONE)
+
+
+def test_options_of_the_container_are_read_from_labels() -> None:
+    spec, _ = job(
+        **CRON,
+        **{
+            f"fastlane.container.{name}": text
+            for name, text in {
+                **{"entrypoint": "sh -c", "read-only": "true", "cap-drop": "NET_RAW, CHOWN", "configs": "a, b", "dns": "10.0.0.53"},
+                **{"sysctls.net.core.somaxconn": "1", "ulimits.nofile": "1:2", "ulimits.core": "0", "hostname": "worker"},
+            }.items()
+        },
+    )
+    assert spec.container == Container(
+        entrypoint=("sh", "-c"), read_only=True, cap_drop=("NET_RAW", "CHOWN"), dns=("10.0.0.53",), hostname="worker",
+        configs=(ConfigFile("a", "/a"), ConfigFile("b", "/b")),
+        sysctls={"net.core.somaxconn": "1"}, ulimits={"nofile": Ulimit(1, 2), "core": Ulimit(0, 0)},
+    )  # fmt: skip
 
 
 def test_a_manual_job_has_parameters_by_label() -> None:
