@@ -62,9 +62,10 @@ IMPORTED = (
 READ_AGAIN = ("fastlane/web/", "fastlane/client/", "fastlane/models/")
 """From these the client is generated anew; the tests do that when a file is newer."""
 LINKED = (".venv-test", ".venv-mongo", "static/node_modules")
+BUILT = "fastlane/static"
 MADE = (
     *("fastlane/client/contract.py", "fastlane/client/synchronous"),
-    *("fastlane/static/assets", "fastlane/static/pages", "fastlane/static/.stamp"),
+    *(f"{BUILT}/assets", f"{BUILT}/pages", f"{BUILT}/.stamp"),
 )
 """What git does not know, and tests need."""
 OPTIONS = ("-x", "-q", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "--timeout", "90", "--tb", "no")
@@ -86,6 +87,7 @@ class Trial:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="flf", dir="/tmp"))
+        self._builds = False
 
     def __enter__(self) -> "Trial":
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=60).stdout.decode()
@@ -116,17 +118,23 @@ class Trial:
         began = time.monotonic()
         if fault is None:
             return self._stages("none", stages, began, mongo=True)
+        is_of_pages = fault.file.startswith("static/")
+        if is_of_pages and not self._builds:
+            assert self._build(), "the pages cannot be built without a fault either"
+            self._builds = True
         file = self.folder / fault.file
         right, found = file.read_bytes(), file.stat()
         try:
             file.write_bytes(fault.text(right))
             if not fault.file.startswith(READ_AGAIN):
                 os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
-            if fault.file.startswith("static/") and not self._build():
+            if is_of_pages and not self._build():
                 return Verdict(fault.id, "killed", "the build of the pages", round(time.monotonic() - began, 1))
             return self._stages(fault.id, stages, began, mongo="storage/mongo" in fault.file)
         finally:
             file.write_bytes(right)
+            if is_of_pages:
+                self._use_pages(ROOT / BUILT)
             if not fault.file.startswith(READ_AGAIN):
                 os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
@@ -194,11 +202,17 @@ class Trial:
             os._exit(99)
 
     def _build(self) -> bool:
-        target = self.folder / "fastlane/static"
-        for command in (["node_modules/.bin/tsc"], ["node", "build.js", str(target)]):
-            if subprocess.run(command, cwd=self.folder / "static", capture_output=True, timeout=120, check=False).returncode != 0:
-                return False
+        with tempfile.TemporaryDirectory(dir=self.folder) as made:
+            for command in (["node_modules/.bin/tsc"], ["node", "build.js", made]):
+                if subprocess.run(command, cwd=self.folder / "static", capture_output=True, timeout=600, check=False).returncode != 0:
+                    return False
+            self._use_pages(Path(made))
         return True
+
+    def _use_pages(self, built: Path) -> None:
+        for name in ("assets", "pages"):
+            shutil.rmtree(self.folder / BUILT / name)
+            shutil.copytree(built / name, self.folder / BUILT / name)
 
 
 def _wait(pid: int, seconds: float) -> int | None:

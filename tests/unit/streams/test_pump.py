@@ -287,6 +287,22 @@ async def test_a_store_that_stays_away_is_asked_ever_more_rarely_but_every_5_sec
     await copying.cut()
 
 
+async def test_a_log_that_was_followed_for_a_while_is_read_again_at_once_whatever_happened_before() -> None:
+    copying = Copying(Rows(), Engine(PIECES))
+    copying.engine.fail(HostDown("away"))
+    await copying.start()
+    await copying.clock.advance(60)
+    copying.engine.fail(None)
+    await copying.clock.advance(60)
+    before = len(copying.engine.readings)
+    copying.engine.fail(HostDown("cut off"))
+    await settle()
+    copying.engine.fail(None)
+    await copying.clock.advance(0.2)
+    assert len(copying.engine.readings) == before + 1
+    await copying.cut()
+
+
 async def test_an_engine_is_not_read_further_while_the_store_is_stuck() -> None:
     rows = Rows()
     size = 64 * 1024
