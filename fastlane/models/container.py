@@ -32,6 +32,8 @@ class Resources:
 
     def within(self, limits: "Resources") -> "Resources":
         """These resources under a pool's limits, which fill in what is not set."""
+        if limits == NO_RESOURCES:
+            return self
         return replace(
             self,
             cpus=limits.cpus if self.cpus is None else self.cpus,

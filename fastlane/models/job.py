@@ -599,9 +599,10 @@ class Ending:
             **({"usage": self.usage} if self.usage else {}),
         }
 
-    def with_log(self, head: Head, *, lost: bool) -> Self:
-        """The ending with the sizes of its stored log. ``lost``: the engine no longer had the log, so some of it may be missing."""
-        return replace(self, stdout_bytes=head.stdout, stderr_bytes=head.stderr, truncated=head.truncated or lost)
+    def with_log(self, head: Head, *, lost: bool, usage: Usage | None = None) -> Self:
+        """The ending with the sizes of its stored log, and with what was used. ``lost``: the engine no longer had the log, so some of it
+        may be missing."""
+        return replace(self, stdout_bytes=head.stdout, stderr_bytes=head.stderr, truncated=head.truncated or lost, usage=usage)
 
 
 RETRIED = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST, FailureReason.ENGINE})

@@ -3,7 +3,7 @@ service.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -100,7 +100,7 @@ def consequences_of(ended: Execution, pools: Sequence[Pool]) -> Consequences:
 
 def is_last_word(execution: Execution, ending: Ending, pools: Sequence[Pool] = ()) -> bool:
     """Whether an execution that ends like this only has to free its slot, so that the write that ends it settles it, too."""
-    return consequences_of(replace(execution, **ending.values()), pools) == NOTHING
+    return consequences_of(execution.changed(ending.values()), pools) == NOTHING
 
 
 class Settler:

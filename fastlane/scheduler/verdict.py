@@ -286,6 +286,10 @@ class Troubles:
     ending: Ending | None = None
     note: Note | None = None
 
+    def without(self, *names: str) -> "Troubles":
+        """These but for some that are over. Mostly there are none: ``replace`` takes longer than all else that a look is judged by."""
+        return replace(self, **dict.fromkeys(names)) if any(getattr(self, name) is not None for name in names) else self
+
 
 NO_TROUBLES = Troubles()
 
@@ -366,7 +370,7 @@ def judge(execution: Execution, sight: Sight, troubles: Troubles, now: int, limi
             return _judge_missing(execution, REMOVED, troubles, now, limits)
         case NotShown(error):
             # A leader that is cut off answers 404 falsely, falls silent, and may answer 404 again as it comes back.
-            return _judge_away(execution, error, replace(troubles, gone=None), now, limits)
+            return _judge_away(execution, error, troubles.without("gone"), now, limits)
         case DemandRefused():
             return _judge_refusal(execution, sight, troubles, now, limits)
         case ServiceRemoved(service, ending):
@@ -374,7 +378,7 @@ def judge(execution: Execution, sight: Sight, troubles: Troubles, now: int, limi
                 return RecordEnd(ending, None), troubles
             # Written once it is certain that the service is gone; until then its log is copied.
             return LookAgain(MIN_PAUSE), replace(troubles, ending=ending)
-    return _judge_service(execution, sight, replace(troubles, away=None), now, limits)
+    return _judge_service(execution, sight, troubles.without("away"), now, limits)
 
 
 def _judge_missing(execution: Execution, why: str, troubles: Troubles, now: int, limits: Limits) -> Judgement:
@@ -430,16 +434,16 @@ def _judge_service(execution: Execution, service: EngineService, troubles: Troub
     task = task_of(execution, service)
     if task is not None and task.phase is Phase.UNKNOWN:
         return _judge_node_down(execution, task, troubles, now, limits)
-    verdict, seen = verdict_of(execution, service, now, limits), replace(troubles, node_down=None, note=None)
+    verdict, seen = verdict_of(execution, service, now, limits), troubles.without("node_down", "note")
     if isinstance(verdict, ServiceMissing):
         return _judge_missing(execution, verdict.why, seen, now, limits)
-    seen = replace(seen, gone=None)
+    seen = seen.without("gone")
     match verdict:
         case StopService() | ActivateService():
             return verdict, seen
         case RecordEnd(ending):
             return verdict, replace(seen, disobeyed=None, ending=ending)
-    return verdict, replace(seen, disobeyed=None)
+    return verdict, seen.without("disobeyed")
 
 
 def _note_until(execution: Execution, obstacle: Obstacle, words: str, since: int, patience: float) -> Note:

@@ -398,7 +398,7 @@ class ExecutionWatch:
                     return await self._remove(ending, service)
         except (HostDown, OrderRefused, ServiceGone) as error:  # a proxy may answer 404 to an update of a service that is there
             return DemandRefused(service, demand, error)
-        self._troubles = replace(self._troubles, disobeyed=None)
+        self._troubles = self._troubles.without("disobeyed")
         return None
 
     async def _remove(self, ending: Ending, service: EngineService) -> Sight | None:
@@ -430,7 +430,7 @@ class ExecutionWatch:
     async def _write(self, ending: Ending, log_end: LogEnd | None) -> Execution | None:
         head = log_end.head if log_end is not None else await self._store.log_head(self._execution.id)
         ran = self._execution.has_started or ending.started is not None
-        logged = replace(ending.with_log(head, lost=ran if log_end is None else log_end.gone), usage=self._recording.usage)
+        logged = ending.with_log(head, lost=ran if log_end is None else log_end.gone, usage=self._recording.usage)
         settled = is_last_word(self._execution, logged, self._limits.pools)
         ended = await self._store.change(transitions.end(self._execution, logged, settled=settled, now=self._clock.now()))
         if ended is not None:

@@ -204,9 +204,13 @@ class Record(Generic[Value]):
 
     def changes(self, changed: Row) -> dict[str, Any]:
         """Some fields as they are stored. Raises ValueError for a name that is not a field."""
-        if unknown := changed.keys() - {*self.fields}:
-            raise ValueError(f"an {self._what} has no {', '.join(sorted(unknown))}")
-        return {name: self._writes[name](value) if name in self._writes else value for name, value in changed.items()}
+        if not changed.keys() <= self.hints.keys():
+            raise ValueError(f"an {self._what} has no {', '.join(sorted(changed.keys() - self.hints.keys()))}")
+        row = dict(changed)
+        for name, write in self._writes.items():
+            if name in row:
+                row[name] = write(row[name])
+        return row
 
     def of(self, stored: list[Any]) -> Value:
         """The value of these stored ones, which are in the order of ``fields``. Changes the list. Raises Unreadable."""
