@@ -94,10 +94,8 @@ def firing_rules(job: Job) -> FiringRules:
 
 def missed_row(job: Job, run: MissedTicks, outcome: Outcome, *, now: int) -> Tick:
     """The ledger's row for a run of ticks of a cron that did not fire."""
-    key = cron_key(run.first)
-    until, count, at_least = run.last, run.count, run.at_least
-    row = unstarted_tick(job, key, outcome, due=run.first, now=now, reason=run.reason, until=until, count=count, at_least=at_least)
-    return _named(job, row)
+    first = unstarted_tick(job, cron_key(run.first), outcome, due=run.first, now=now, reason=run.reason)
+    return _named(job, replace(first, until=run.last, count=run.count, at_least=run.at_least))
 
 
 def next_tick_id(job: Job) -> str:
@@ -106,20 +104,28 @@ def next_tick_id(job: Job) -> str:
     return tick_id(job.incarnation, once_key(job.schedule_revision) if cron_due is None else cron_key(cron_due))
 
 
-def create(
-    task_id: str, spec: Spec, schedule: Schedule, *, id: str, incarnation: str, revision: int, now: int, by: Requester | None
-) -> JobChange:
+@dataclass(frozen=True, slots=True)
+class JobIdentity:
+    """What tells a new job from all others, one with its id that was deleted included: see ``Job``."""
+
+    task_id: str
+    id: str
+    incarnation: str
+    revision: int
+
+
+def create(new: JobIdentity, spec: Spec, schedule: Schedule, *, now: int, by: Requester | None) -> JobChange:
     """A new job. A job that runs now gives sequence 1 to its tick; another job's first tick takes it when it is due."""
     runs_now = schedule.kind is ScheduleKind.NOW
     job = Job(
-        id=id,
-        task_id=task_id,
-        incarnation=incarnation,
+        id=new.id,
+        task_id=new.task_id,
+        incarnation=new.incarnation,
         created_at=now,
         modified_at=now,
         spec=spec,
         schedule=schedule,
-        revision=revision,
+        revision=new.revision,
         sequence=1 if runs_now else 0,
         next_tick=schedule.first_tick(now),
         last_tick=now if runs_now else None,

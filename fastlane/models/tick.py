@@ -134,12 +134,9 @@ def unstarted_tick(
     due: int,
     now: int,
     reason: str | None,
-    until: int | None = None,
-    count: int = 1,
-    at_least: bool = False,
 ) -> Tick:
-    """Creates the row of a tick without an execution, or of a run of such ticks: see ``Tick``."""
-    return Tick(tick_id(job.incarnation, key), job.id, key, due, now, outcome, None, reason, until, count, at_least)
+    """Creates the row of a tick without an execution."""
+    return Tick(tick_id(job.incarnation, key), job.id, key, due, now, outcome, None, reason)
 
 
 def meet(overlap: Overlap, others: Sequence[Execution]) -> OverlapDecision:

@@ -180,17 +180,13 @@ def channels_of(notifier: Notifier, store: ChannelStore, pools: Sequence[Pool]) 
     return {Kind.WEBHOOK: WebhookChannel(notifier, pools), Kind.MAIL: MailChannel(notifier.mail, store)}
 
 
-Count = Callable[[str, str], None]
-"""Counts an attempt by its kind and outcome."""
-
-
 class CountedChannel:
     """A channel whose attempts are counted."""
 
-    def __init__(self, channel: Channel, kind: Kind, count: Count) -> None:
+    def __init__(self, channel: Channel, kind: Kind, metrics: Metrics) -> None:
         self._channel = channel
         self._kind = kind
-        self._count = count
+        self._metrics = metrics
 
     @property
     def deadline(self) -> float:
@@ -199,16 +195,16 @@ class CountedChannel:
     async def send(self, *arguments: Any) -> Reply:
         """Makes an attempt, counts it, and returns its outcome."""
         reply = await self._channel.send(*arguments)
-        self._count(self._kind.value, "held" if reply.is_held else "delivered" if reply.is_success else "failed")
+        self._metrics.delivery_tried(self._kind.value, "held" if reply.is_held else "delivered" if reply.is_success else "failed")
         return reply
 
     async def close(self) -> None:
         await self._channel.close()
 
 
-def counted(channels: Mapping[Kind, Channel], count: Count) -> Mapping[Kind, Channel]:
+def counted(channels: Mapping[Kind, Channel], metrics: Metrics) -> Mapping[Kind, Channel]:
     """The channels, with their attempts counted."""
-    return {kind: CountedChannel(channel, kind, count) for kind, channel in channels.items()}
+    return {kind: CountedChannel(channel, kind, metrics) for kind, channel in channels.items()}
 
 
 LOOK_EVERY = 2.0
@@ -482,7 +478,6 @@ JOBS_PAGE = 100
 
 class Lateness:
     """Watches for late jobs: jobs without a success for longer than expected. ``pools`` have the webhooks of jobs that name none.
-    ``count`` is called with one of ``LATE_CHANGES`` for each job that becomes late or has recovered.
 
     The time of a job's check is stored in its row, so any process can notice, whatever happened to the worker that should have run the job:
     another worker or, while no worker is alive, an API server. Each step is a compare-and-set on the job, so only one of several processes
@@ -496,14 +491,14 @@ class Lateness:
         pools: Sequence[Pool],
         deliverer: Deliverer,
         is_needed: Callable[[], Awaitable[bool]] = always,
-        count: Callable[[str], None] = lambda _change: None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._pools = pools
         self._deliverer = deliverer
         self._is_needed = is_needed
-        self._count = count
+        self._metrics = metrics or Metrics()
         self._chance = random.Random(random.random())  # its own, so that a seed repeats a run whatever is drawn elsewhere meanwhile
 
     async def run(self) -> None:
@@ -533,7 +528,7 @@ class Lateness:
                 await self._notify(job, NotificationTrigger.RECOVERED, at)
             if after == job or await self._store.advance(job, after, (), None):
                 if job.late_since is not None and after.late_since is None:
-                    self._count(RECOVERED)
+                    self._metrics.lateness_changed(RECOVERED)
                     log.info("job.recovered", task_id=job.task_id, job_id=job.id, execution_id=execution.id)
                 return
 
@@ -554,7 +549,7 @@ class Lateness:
             after = checked(job, await self._last_success(job), self._clock.now())
             if not await self._store.advance(job, after, (), None) or after.late_since is None:
                 return
-            self._count(LATE)
+            self._metrics.lateness_changed(LATE)
             log.warning("job.late", task_id=job.task_id, job_id=job.id, late_since=after.late_since)
             job = after
         if job.late_since is not None:
@@ -594,9 +589,9 @@ class FallbackDeliverer:
         self._last_worker = clock.now()
         self._stands_in = False
         metrics = metrics or Metrics()
-        channels = counted(channels_of(notifier, store, pools), metrics.delivery_tried)
+        channels = counted(channels_of(notifier, store, pools), metrics)
         self._deliverer = Deliverer(store, channels, clock, pools, self._is_needed)
-        self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed, metrics.lateness_changed)
+        self._lateness = Lateness(store, clock, pools, self._deliverer, self._is_needed, metrics)
 
     async def run(self) -> None:
         """Does the work of the workers whenever it is needed, forever."""

@@ -22,6 +22,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, TransientError
+from fastlane.metrics import Metrics
 from fastlane.models.event import Source, Span, at
 from fastlane.models.paging import Window
 from fastlane.models.pool import Pool, pool_for
@@ -123,13 +124,9 @@ def ignored(_counts: Mapping[str, int]) -> None:
     """Ignores the counts."""
 
 
-def unseen(_seconds: float) -> None:
-    """Ignores the lag."""
-
-
 class Pruner:
-    """Removes old history of one store. ``share``: the part of the work that is this worker's; ``counted`` gets the counts of each round,
-    and ``lagged`` how late it is, in seconds. ``pools`` may change meanwhile."""
+    """Removes old history of one store. ``share``: the part of the work that is this worker's; ``metrics`` gets the counts of each round,
+    and how late it is. ``pools`` may change meanwhile."""
 
     def __init__(
         self,
@@ -138,16 +135,14 @@ class Pruner:
         pools: Sequence[Pool],
         rules: RetentionRules,
         share: Callable[[], Awaitable[Share]] = alone,
-        counted: Report = ignored,
-        lagged: Callable[[float], None] = unseen,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._pools = pools
         self._rules = rules
         self._share = share
-        self._counted = counted
-        self._lagged = lagged
+        self._metrics = metrics or Metrics()
         self._after: tuple[int, str] | None = None
         self._looked_into: tuple[int, str] | None = None
         self._ended: dict[int, tuple[int, str] | None] = {}
@@ -169,8 +164,8 @@ class Pruner:
             await self._walk(pruned)
             self._done_at = self._clock.now()
         finally:
-            self._counted(pruned.counts)
-            self._lagged(max(self._late, self._clock.now() - self._done_at) / 1000)
+            self._metrics.pruned(pruned.counts)
+            self._metrics.retention_lagged(max(self._late, self._clock.now() - self._done_at) / 1000)
             if any(pruned.counts.values()):
                 log.info("retention.pruned", **pruned.counts)
 

@@ -81,9 +81,9 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
     async def store_is_known() -> bool:
         return leases.generation != ""  # before that, a restored store may not be on hold yet
 
-    channels = counted(channels_of(ports.notifier, ports.store, ports.pools), ports.metrics.delivery_tried)
+    channels = counted(channels_of(ports.notifier, ports.store, ports.pools), ports.metrics)
     deliverer = Deliverer(ports.store, channels, ports.clock, ports.pools, store_is_known)
-    lateness = Lateness(ports.store, ports.clock, ports.pools, deliverer, store_is_known, ports.metrics.lateness_changed)
+    lateness = Lateness(ports.store, ports.clock, ports.pools, deliverer, store_is_known, ports.metrics)
     overlaps = Overlaps(ports)
     settler = Settler(ports, overlaps, hosts, lateness, deliverer)
     timer = Timer(ports)
@@ -91,8 +91,7 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
     launcher = Launcher(ports, limits, hosts, leases, known_pools, overlaps, images)
     watcher = Watcher(ports, settings, hosts, launcher)
     runner = Runner(ports, hosts, leases, timer, launcher, watcher, settler)
-    figures = ports.metrics
-    pruner = Pruner(ports.store, ports.clock, ports.pools, settings.retention, workers.share, figures.pruned, figures.retention_lagged)
+    pruner = Pruner(ports.store, ports.clock, ports.pools, settings.retention, workers.share, ports.metrics)
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(ports, Cleaner(ports, settler), leftovers, rebuilder, pruner, workers.is_least, every)
     lanes = LaneKeeper(ports, workers, known_pools, every=settings.reconcile)

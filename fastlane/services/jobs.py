@@ -22,7 +22,7 @@ from fastlane.models.container import Resources
 from fastlane.models.event import EventKind
 from fastlane.models.ids import DAY, IdempotencyKey, IdempotencyRecord, new_id
 from fastlane.models.job import Execution, ExpectedVersions, Job, Spec, is_under_way, job_status, next_runs
-from fastlane.models.job_change import JobChange, ManualTick, next_tick_id
+from fastlane.models.job_change import JobChange, JobIdentity, ManualTick, next_tick_id
 from fastlane.models.parameter import value_faults
 from fastlane.models.pool import Pool, pool_for, refusals
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
@@ -346,7 +346,7 @@ class Submissions(JobService):
         async def create() -> Enqueued:
             await self._admit(task_id, spec, schedule)
             now = self._clock.now()
-            change = job_change.create(task_id, spec, schedule, id=new_id(now), incarnation=new_id(now), revision=1, now=now, by=by)
+            change = job_change.create(JobIdentity(task_id, new_id(now), new_id(now), 1), spec, schedule, now=now, by=by)
             await self._create(change, key)
             await self._outbox.enqueue(change.execution, change.job)
             return _accepted(change)
@@ -423,7 +423,7 @@ class Submissions(JobService):
 def create_under(job_id: str, task_id: str, spec: Spec, schedule: Schedule, now: int, by: Requester | None) -> JobChange:
     """Creates a job under an id that a deleted job may have had: its revision begins with the time, so that the queue sees that the deleted
     job's entry is older."""
-    return job_change.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
+    return job_change.create(JobIdentity(task_id, job_id, new_id(now), now), spec, schedule, now=now, by=by)
 
 
 def _accepted(change: JobChange) -> Enqueued:

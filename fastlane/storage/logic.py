@@ -625,7 +625,7 @@ def _of_execution(row: records.Row, kind: EventKind, time: int, detail: Mapping[
     return Event(row["id"], time, kind, actor, *ids, row.get("host"), row.get("pool"), detail)
 
 
-class EventReader:
+class SourceReader:
     """How the events of a source are read: the index by time, the columns of a row, and the function that makes an event of it."""
 
     def __init__(self, index: Index[Any], columns: tuple[str, ...], make: Any, job: str = "job_id", execution: str = "id") -> None:
@@ -656,14 +656,14 @@ class EventReader:
 
 
 _IDS = ("id", "task_id", "job_id", "attempt")
-READERS: Mapping[Source, EventReader] = {
-    Source.RECORDED: EventReader(records.EVENTS_BY_TIME, records.EVENTS.fields, records.EVENTS.read, execution="execution_id"),
-    Source.CREATED: EventReader(
+READERS: Mapping[Source, SourceReader] = {
+    Source.RECORDED: SourceReader(records.EVENTS_BY_TIME, records.EVENTS.fields, records.EVENTS.read, execution="execution_id"),
+    Source.CREATED: SourceReader(
         records.JOBS_BY_CREATION, ("id", "task_id", "created_at", "created_by", "requested_by", "schedule"), _created, job="id"
     ),
-    Source.ENQUEUED: EventReader(records.EXECUTIONS_BY_CREATION, (*_IDS, "created_at", "scheduled_for", "requested_by"), _enqueued),
-    Source.STARTED: EventReader(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool", "node"), _started),
-    Source.ENDED: EventReader(
+    Source.ENQUEUED: SourceReader(records.EXECUTIONS_BY_CREATION, (*_IDS, "created_at", "scheduled_for", "requested_by"), _enqueued),
+    Source.STARTED: SourceReader(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool", "node"), _started),
+    Source.ENDED: SourceReader(
         records.EXECUTIONS_BY_END, (*_IDS, "end_noted_at", "status", "exit_code", "failure", "host", "pool", "node"), _ended
     ),
 }

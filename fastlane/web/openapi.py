@@ -5,6 +5,7 @@ allows."""
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import starmap
 from typing import Any
 
 from apispec import APISpec
@@ -14,7 +15,7 @@ from fastlane.config.settings import Settings
 from fastlane.web.api.actions import ENQUEUED, PROBLEM, WAITED
 from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import EVENTS, ApiParameter, Response
-from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, NEEDED_STARTS, STARTS, SUBJECTS
+from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, NEEDED_FIELDS, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.api.webhook_payload import EXECUTION_EVENT, JOB_EVENT
@@ -292,12 +293,14 @@ def _with_rules(content: Json, settings: Settings) -> Json:
         _start("now", None, (*STARTS, *NEEDED_STARTS)),
         *(_start(f"by {name}", name, {*STARTS, *_not_beside(name)} - {name}) for name in STARTS),
     ]
-    job["anyOf"] = [
-        {"title": "without retryDelay", "properties": {"retryDelay": {"type": "null"}}},
-        {"title": "with retries", "required": ["retries"], "properties": {"retries": {"type": "integer"}}},
-    ]
-    job["allOf"] = [{"oneOf": [_subject(name) for name in SUBJECTS]}]
+    job["allOf"] = [{"oneOf": [_subject(name) for name in SUBJECTS]}, *starmap(_needing, NEEDED_FIELDS.items())]
     return content
+
+
+def _needing(name: str, other: str) -> Json:
+    """A field that is only valid together with another one."""
+    without = {"title": f"without {name}", "properties": {name: {"type": "null"}}}
+    return {"anyOf": [without, {"title": f"with {other}", "required": [other], "properties": {other: {"not": {"type": "null"}}}}]}
 
 
 def _subject(name: str) -> Json:

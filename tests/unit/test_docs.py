@@ -147,6 +147,15 @@ def test_each_decision_is_listed_once_under_its_own_title():
     assert {name: title for title, name in rows} == titles
 
 
+def test_each_number_without_a_decision_is_explained():
+    folder = ROOT / "docs/decisions"
+    explained = (folder / "README.md").read_text("utf-8").partition("## Numbers without a record")[2].partition("no commit has")[0]
+    spans = re.findall(r"\b(\d{4})(?:\s+to\s+(\d{4}))?", explained)
+    missing = [number for first, last in spans for number in range(int(first), int(last or first) + 1)]
+    there = [int(path.name[:4]) for path in folder.glob("[0-9]*.md")]
+    assert sorted([*missing, *there]) == list(range(1, max(there) + 1))
+
+
 @pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)
 def test_what_is_written_from_the_fields_is_that_of_the_code(path):
     text = path.read_text("utf-8")

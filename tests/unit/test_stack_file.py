@@ -23,7 +23,7 @@ from yarl import URL
 
 from fastlane.config.access import TOKENS, token_digest
 from fastlane.config.settings import SETTINGS
-from fastlane.executors.swarm.service_events import OF_SERVICES
+from fastlane.executors.swarm.executor import OF_SERVICES
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment
 from tests.support.docs import ROOT, blocks, commands_in, section

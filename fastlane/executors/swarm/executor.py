@@ -6,15 +6,19 @@ read a log.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from operator import is_
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import aiohttp
+import orjson
+from yarl import URL
 import structlog
 
 from fastlane.clock import Clock, unless_cancelled
@@ -23,16 +27,26 @@ from fastlane.executors.port import Activation, ClusterSnapshot, EngineService, 
 from fastlane.executors.swarm import likeness, spec
 from fastlane.executors.swarm.client import Breaker, Request
 from fastlane.executors.swarm.clocks import leader_of
-from fastlane.executors.swarm.faults import HostTimeout, NameTaken, NotHostsFault, OutOfSequence, readable, timeout_words
+from fastlane.executors.swarm.faults import (
+    HostTimeout,
+    NameTaken,
+    NotHostsFault,
+    OutOfSequence,
+    connection_words,
+    message,
+    readable,
+    refusal,
+    timeout_words,
+)
 from fastlane.executors.swarm.hosts import PLAIN, HostRules, SwarmHost, SwarmHosts
 from fastlane.executors.swarm.images import image_path
 from fastlane.executors.swarm.logs import LogReader
 from fastlane.executors.swarm.observe import Observer, UsageReader
 from fastlane.executors.swarm.probe import Pace
 from fastlane.executors.swarm.registries import Registries
-from fastlane.executors.swarm.service_events import watch_services
 from fastlane.executors.swarm.spec import ids_for
 from fastlane.executors.swarm.states import container_id, node_details, node_names, node_states, task_views, wait_for_engine, with_times
+from fastlane.executors.swarm.transport import EngineTransport
 from fastlane.models.host import Endpoint, HostView
 from fastlane.models.image import ImageRemoval
 from fastlane.models.job import Usage
@@ -50,6 +64,13 @@ MOST_ACTIVATED = 1000
 FEW = 100
 VIEW_KEPT = 1e-4
 """Seconds for which views are kept, for each host above a few: a tenth of a second among a thousand hosts."""
+
+EVENTS_WITHIN = 5.0
+"""Seconds for a connection to an engine's stream of events."""
+LONGEST_STREAM = 60.0
+"""Seconds after which an engine is asked for its events anew, so that a connection that died unnoticed does not last."""
+OF_SERVICES = quote(json.dumps({"type": ["service"]}, separators=(",", ":")), safe="")
+"""The filter, letter by letter as a proxy in front of the engine may compare it (``stack/engine-filter.cfg``)."""
 
 Raw = Mapping[str, Any]
 
@@ -300,7 +321,7 @@ class SwarmExecutor:
 
     async def watch_services(self, host: str, on_change: Callable[[], None]) -> None:
         found = self._hosts.named(host)
-        await watch_services(found.transport, found.client.version, spec.OWN_NAMES, on_change)
+        await _follow_services(found.transport, found.client.version, spec.OWN_NAMES, on_change)
 
     async def lacks(self, host: str, service_id: str) -> bool:
         return not await self._is_shown(self._hosts.named(host), service_id)
@@ -400,3 +421,32 @@ class SwarmExecutor:
 def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Request:
     """The request that updates a service with a whole spec. An update without credentials keeps the credentials of the create."""
     return Request(f"/services/{quote(service_id, safe='')}/update", "POST", params={"version": str(version)}, body=wanted)
+
+
+async def _follow_services(transport: EngineTransport, version: str, ignored: str, on_change: Callable[[], None]) -> None:
+    """Calls ``on_change`` at each event about a service whose name does not begin with ``ignored``. Returns after a minute. Events only
+    hasten a look: what happened while nothing was connected comes in no later stream. ``version``: of the API. Raises HostDown and
+    OrderRefused."""
+    timeout, context = aiohttp.ClientTimeout(total=None, sock_connect=EVENTS_WITHIN), await transport.context()
+    url = URL(f"{transport.base}/v{version}/events?filters={OF_SERVICES}", encoded=True)
+    try:
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(LONGEST_STREAM),
+                transport.session(timeout, limit=1) as session,
+                session.get(url, allow_redirects=False, ssl=context) as response,
+            ):
+                if response.status != 200:
+                    raise refusal(response.status, message(await response.read()), transport.name)
+                async for line in response.content:
+                    if not _service_of(line).startswith(ignored):
+                        on_change()
+                raise HostDown(f"{transport.name} ended its stream of events")
+    except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
+        raise transport.explain(HostDown(f"{transport.name} {connection_words(error) or 'sent no events'}")) from error
+
+
+def _service_of(line: bytes) -> str:
+    """The name of the service that an event is about; empty where it has none."""
+    actor = orjson.loads(line).get("Actor") or {}
+    return str((actor.get("Attributes") or {}).get("name", ""))

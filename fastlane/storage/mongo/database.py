@@ -311,11 +311,10 @@ class Database:
         skip: int = 0,
         limit: int = 0,
         fields: Sequence[str] | None = None,
-        bounded: bool = False,
     ) -> list[Document]:
-        """The documents that match, by this index. ``bounded``: raises Invalid when their specs are too large to hold."""
+        """The documents that match, by this index."""
         options: dict[str, Any] = {"sort": list(sort) or None, "skip": skip, "limit": limit, "hint": index, "batch_size": WHOLE}
-        return await self._listed(lambda: self._of(collection).find(filter, _projection(fields), **options), bounded=bounded)
+        return await self._listed(lambda: self._of(collection).find(filter, _projection(fields), **options))
 
     async def walk(
         self,
@@ -327,10 +326,10 @@ class Database:
         skip: int = 0,
         limit: int = 0,
         fields: Sequence[str] | None = None,
-        batch: int = BATCH,
     ) -> AsyncGenerator[Document]:
-        """The documents that match, ``batch`` at a time, in an order in which each has its own place; the reader may leave whenever it has
-        enough. After a passing fault the walk continues behind the last one."""
+        """The documents that match, in an order in which each has its own place: ``BATCH`` at a time, or ``limit`` at once. The reader may
+        leave whenever it has enough. After a passing fault the walk continues behind the last one."""
+        batch = limit or BATCH
         fields = None if fields is None else (*fields, *(name for name, _ in sort))
         cursor: Any = None
         last: Document | None = None

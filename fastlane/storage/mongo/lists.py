@@ -236,7 +236,7 @@ class MongoList:
     async def _found(self, filter: Filter, stretch: Stretch) -> list[Document]:
         budget, found, size = TextBudget(), list[Document](), stretch.size
         sort = [(name, 1 if stretch.backwards else -1) for name in self._order]
-        rows = self.db.walk(self.index.record.name, filter, self.index.name, sort, skip=stretch.skip, limit=size, batch=size)
+        rows = self.db.walk(self.index.record.name, filter, self.index.name, sort, skip=stretch.skip, limit=size)
         async with aclosing(rows):
             async for row in rows:
                 budget.spend(row.get("spec", ""))

@@ -243,7 +243,7 @@ def _catch_up(job: Job) -> CatchUp | None:
 
 
 def _retries(job: Job) -> int | None:
-    """A retryDelay needs retries with it, even if only 0."""
+    """The retries; 0, too, beside a retryDelay, which needs them (``NEEDED_FIELDS``)."""
     return job.spec.retries if job.spec.retries or job.spec.retry_delay is not None else None
 
 
@@ -449,6 +449,8 @@ STARTS = ("startIn", "startAt", "cron", "manual")
 """The fields that say when a job is due. Without one of them it is due now."""
 NEEDED_STARTS: Mapping[str, tuple[str, ...]] = {"timezone": ("cron",), "overlap": ("cron", "manual"), "catchUp": ("cron",)}
 """The fields that are only valid together with one of these."""
+NEEDED_FIELDS: Mapping[str, str] = {"retryDelay": "retries"}
+"""The fields that are only valid together with another one."""
 
 SUBJECTS = ("image", "service")
 """The fields that say what runs. A job has one of them."""

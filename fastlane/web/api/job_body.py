@@ -17,7 +17,7 @@ from fastlane.models.job import Job, Spec, never_in_time
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.web.api import container, notifications
 from fastlane.web.api.body import WHOLE, Hints, faults_of
-from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_STARTS, STARTS, SUBJECTS
+from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_FIELDS, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.schedules import GivenCron, given_cron
 from fastlane.web.api.serializer import RenderContext
 from fastlane.web.api.webhook_payload import template_faults
@@ -26,7 +26,10 @@ NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
 NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one; give cron or manual, or leave this out"
 NEEDS_START = {name: NEEDS_CRON_OR_MANUAL if "manual" in needed else NEEDS_CRON for name, needed in NEEDED_STARTS.items()}
 NEEDS_SUBJECT = f"is missing; {EXAMPLES}, or name a service of the swarm in service"
-NEEDS_RETRIES = 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out'
+NEEDS_FIELD = {
+    "retryDelay": 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out',
+}
+"""What to say of a field of ``NEEDED_FIELDS`` without the other one."""
 
 HINTS: Hints = {
     **{name.lower(): f"resources.{name}" for name in container.RESOURCES_BODY.fields},
@@ -130,8 +133,8 @@ def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> 
 
 
 def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], partial: bool) -> Iterator[tuple[str, str]]:
-    """The faults between fields: a job has an image or a service, and one kind of start; fields about a cron's ticks need a cron, and a
-    delay of retries needs retries. For a ``partial`` body the job itself may have the needed fields."""
+    """The faults between fields: a job has an image or a service, and one kind of start; fields about a cron's ticks need a cron, and
+    some fields need another one. For a ``partial`` body the job itself may have the needed fields."""
     starts = [name for name in STARTS if name in given]
     if len(starts) > 1:
         yield starts[0], f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"
@@ -143,8 +146,9 @@ def _combination_faults(given: Mapping[str, Any], wanted: Mapping[str, Any], par
         for name, needed in NEEDED_STARTS.items():
             if name in given and not any(one in given for one in needed):
                 yield name, NEEDS_START[name]
-        if "retryDelay" in given and "retries" not in given:
-            yield "retryDelay", NEEDS_RETRIES
+        for name, other in NEEDED_FIELDS.items():
+            if name in given and other not in given:
+                yield name, NEEDS_FIELD[name]
     if container.OLD_HOSTS in wanted and container.differs(wanted[container.OLD_HOSTS], wanted.get("container", NO_CONTAINER).extra_hosts):
         yield container.OLD_HOSTS, container.NOT_THE_SAME
 
@@ -195,8 +199,9 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     for name, needed in NEEDED_STARTS.items():
         if name in wanted and not any(one in start or one in given for one in needed):
             faults.append(Fault(name, NEEDS_START[name]))
-    if "retryDelay" in wanted and "retries" not in given and ("retries" in removed or not job.spec.retries):
-        faults.append(Fault("retryDelay", NEEDS_RETRIES))
+    for name, other in NEEDED_FIELDS.items():
+        if name in wanted and other not in given and (other in removed or not getattr(job.spec, ATTRIBUTES[other])):
+            faults.append(Fault(name, NEEDS_FIELD[name]))
     if faults:
         raise Invalid(faults)
     spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)

@@ -200,7 +200,7 @@ async def own_db(own_mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     await db.close()
 
 
-@pytest.mark.parametrize("part", [{}, {"skip": 3}, {"skip": 3, "limit": ROWS - 10}, {"limit": database.BATCH}, {"limit": 6, "batch": 6}])
+@pytest.mark.parametrize("part", [{}, {"skip": 3}, {"skip": 3, "limit": ROWS - 10}, {"limit": database.BATCH}, {"limit": 6}])
 @pytest.mark.parametrize(
     "fault", [pytest.param(fault, marks=() if fault in QUICK_IN_A_WALK else pytest.mark.thorough) for fault in WALK_FAULTS]
 )

@@ -1,6 +1,6 @@
 """What a worker removes of what has happened, and what it leaves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from fastlane.errors import StoreDown
-from fastlane.metrics import PRUNED
+from fastlane.metrics import PRUNED, Metrics
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import Delivery
@@ -22,7 +22,7 @@ from fastlane.scheduler import pruner as pruners
 from fastlane.scheduler.known_workers import Share
 from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
 from fastlane.storage.base import Noted
-from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE, MakePruner
+from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE, MakePruner, measured
 from tests.support.factories import chunk, first_of, make_spec, new_job
 from tests.support.intercept import Call, Intercepted
 from tests.support.ledger import count_executions, count_ticks
@@ -156,17 +156,18 @@ async def test_workers_share_what_there_is_to_prune_and_the_first_removes_what_g
         job = new_job("t", next_tick=None, sequence=0, now=virtual.clock.now())
         await virtual.real_store.create(job, None, None)
     virtual.clock.set(virtual.clock.now() + DAY)
-    gone: list[Mapping[str, int]] = []
+    metrics = [Metrics(), Metrics()]
 
     def worker(number: int, count: int) -> Pruner:
         async def share() -> Share:
             return Share(number, count)
 
-        return Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(Retention(jobs=HOUR)), share, gone.append)
+        return Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(Retention(jobs=HOUR)), share, metrics[number])
 
     await worker(1, 2).prune()
     await worker(0, 2).prune()
-    assert [one["jobs"] for one in gone] == [pruners.PAGE + pruners.LOOKED_INTO, pruners.PAGE]
+    gone = [measured(one, "fastlane_pruned", "kind")["jobs"] for one in metrics]
+    assert gone == [pruners.PAGE, pruners.PAGE + pruners.LOOKED_INTO]
     assert (await virtual.real_store.counts()).jobs == 0
 
 
@@ -257,9 +258,9 @@ async def test_the_logs_of_the_oldest_executions_go_when_all_logs_take_more_than
     assert await left(virtual, ids) == [0, 0, 0, 100_000, 100_000]
     executions = [await virtual.real_store.execution(id) for id in ids]
     assert [execution is not None and execution.truncated for execution in executions] == [True, True, True, False, False]
-    counted = list[Mapping[str, int]]()
-    await Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(log_bytes=150_000), counted=counted.append).prune()
-    assert counted == [Pruned(logs=1).counts]
+    metrics = Metrics()
+    await Pruner(virtual.real_store, virtual.clock, POOLS, RetentionRules(log_bytes=150_000), metrics=metrics).prune()
+    assert measured(metrics, "fastlane_pruned", "kind") == Pruned(logs=1).counts
     assert tuple(Pruned().counts) == PRUNED
 
 

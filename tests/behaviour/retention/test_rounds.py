@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import StoreDown
+from fastlane.metrics import Metrics
 from fastlane.models.host import HostRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.retention import Retention
@@ -18,7 +19,7 @@ from fastlane.scheduler.pruner import Pruned, Pruner, RetentionRules
 from fastlane.storage.base import Noted
 from fastlane.storage.mongo.rows import META
 from fastlane.storage.retention_port import Swept
-from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE
+from tests.behaviour.retention.conftest import DAY, HOUR, MINUTE, measured
 from tests.support.factories import first_of, new_job
 from tests.support.recorded_calls import Command, recorded_commands, recorded_statements
 from tests.support.stores import new_store
@@ -203,16 +204,20 @@ async def test_a_worker_that_is_behind_rests_less_between_two_steps(
 
 
 async def test_the_lag_is_how_long_what_goes_was_overdue_and_grows_while_rounds_fail(virtual: VirtualFastlane) -> None:
-    lags: list[float] = []
-    pruner = Pruner(virtual.real_store, virtual.clock, POOLS, RULES, lagged=lags.append)
+    metrics = Metrics()
+    pruner = Pruner(virtual.real_store, virtual.clock, POOLS, RULES, metrics=metrics)
+
+    def lag() -> float:
+        return measured(metrics, "fastlane_retention_lag_seconds")[""]
+
     await ended(virtual, 1)
     virtual.clock.set(virtual.clock.now() + 30 * DAY + 5 * HOUR)
     await pruner.prune()
-    assert lags[-1] == pytest.approx(5 * 3_600, abs=60)
+    assert lag() == pytest.approx(5 * 3_600, abs=60)
     await pruner.prune()
-    assert lags[-1] < 60
+    assert lag() < 60
     await virtual.real_store.close()
     virtual.clock.set(virtual.clock.now() + 2 * HOUR)
     with pytest.raises(StoreDown):
         await pruner.prune()
-    assert lags[-1] >= 2 * 3_600
+    assert lag() >= 2 * 3_600

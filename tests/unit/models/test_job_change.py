@@ -9,7 +9,7 @@ from fastlane.models import job_change
 from fastlane.models.access import Requester
 from fastlane.models.cron import Cron, next_tick
 from fastlane.models.job import Job, Spec
-from fastlane.models.job_change import JobChange
+from fastlane.models.job_change import JobChange, JobIdentity
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.tick import Outcome, Tick, cron_key, once_key, tick_id
 from tests.support.factories import make_job
@@ -52,7 +52,7 @@ def row(tick: Tick) -> tuple[Outcome, str, int, int | None, int]:
 
 
 def created(schedule: Schedule, revision: int = 1) -> JobChange:
-    return job_change.create("t", NEW, schedule, id="j", incarnation=INCARNATION, revision=revision, now=TEN, by=SOMEBODY)
+    return job_change.create(JobIdentity("t", "j", INCARNATION, revision), NEW, schedule, now=TEN, by=SOMEBODY)
 
 
 def test_a_job_that_runs_now_begins_with_its_tick_and_execution() -> None:

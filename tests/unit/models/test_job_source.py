@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fastlane.models.cron import Cron
 from fastlane.models.job import Job, JobSource, Spec
-from fastlane.models.job_change import create
+from fastlane.models.job_change import JobIdentity, create
 from fastlane.models.job_source import declared_id, faulty, given_up, redeclared
 from fastlane.models.schedule import Schedule, ScheduleKind
 
@@ -16,7 +16,7 @@ SOURCE = JobSource("shop_web", "swarm", "id", version=7)
 
 
 def declared(schedule: Schedule = NIGHTLY) -> Job:
-    job = create("shop", SPEC, schedule, id="job", incarnation="i", revision=1, now=NOW, by=None).job
+    job = create(JobIdentity("shop", "job", "i", 1), SPEC, schedule, now=NOW, by=None).job
     return replace(job, source=SOURCE)
 
 

@@ -9,6 +9,7 @@ from fastlane.models import job_change
 from fastlane.models.cron import Cron
 from fastlane.models.delivery import checked, notices, notified, succeeded
 from fastlane.models.job import Job
+from fastlane.models.job_change import JobIdentity
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule, ScheduleKind
@@ -23,7 +24,7 @@ ONCE = make_spec(expect_every=HOUR)
 
 def made(schedule: Schedule = NIGHTLY, now: int = NOW, **spec: Any) -> Job:
     found = replace(SPEC if schedule is NIGHTLY else ONCE, **spec)
-    return job_change.create("t", found, schedule, id="j", incarnation="i", revision=1, now=now, by=None).job
+    return job_change.create(JobIdentity("t", "j", "i", 1), found, schedule, now=now, by=None).job
 
 
 def put(job: Job, now: int, schedule: Schedule | None = None, **spec: Any) -> Job:

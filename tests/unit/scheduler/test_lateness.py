@@ -10,6 +10,7 @@ import pytest
 from fastlane.errors import StoreDown
 from fastlane.models import job_change
 from fastlane.models.job import Execution
+from fastlane.models.job_change import JobIdentity
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
@@ -68,10 +69,8 @@ class Dying:
 
 
 async def made(store: Store, now: int) -> str:
-    change = job_change.create(
-        "t", make_spec(webhooks=HOOKS, expect_every=HOUR), Schedule(), id="00000000-0000-7000-8000-000000000001",
-        incarnation="00000000-0000-7000-8000-000000000002", revision=1, now=now, by=None,
-    )  # fmt: skip
+    identity = JobIdentity("t", "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002", 1)
+    change = job_change.create(identity, make_spec(webhooks=HOOKS, expect_every=HOUR), Schedule(), now=now, by=None)
     await store.create(change.job, *change.ticks, change.execution)
     return change.job.id
 
