@@ -226,10 +226,10 @@ def without_asyncio(source: str) -> str:
 def openapi() -> Json:
     """The OpenAPI document of a server that sets nothing."""
     from fastlane.config.settings import Settings
-    from fastlane.web.openapi import Document
+    from fastlane.web.openapi import ApiDocument
     from fastlane.web.routes import ROUTES
 
-    return Document(ROUTES, Settings.defaults()).content
+    return ApiDocument(ROUTES, Settings.defaults()).content
 
 
 def made() -> dict[Path, str]:

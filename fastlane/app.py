@@ -288,6 +288,7 @@ async def following_labels(settings: Settings, ports: Ports, hub: Hub, directory
     parts = (ports.store, ports.executor, ports.pools, ports.queue.reports, ports.clock, ports.owner)
     source = LabelSource(*parts, services.declared, label_reader(rules_of))
     worker.report_unread(source.unread)
+    ports.metrics.show_compared(source.compared)
     try:
         async with repeating(source.run(), "labels"):
             yield

@@ -2,6 +2,7 @@
 them here, so that a change takes effect everywhere at once."""
 
 import asyncio
+from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol, overload
@@ -12,8 +13,8 @@ from fastlane.clock import Clock, end_if_cancelled
 from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind
-from fastlane.models.host import HostRecord
-from fastlane.models.pool import KnownHost, Pool, PoolsRevision, hosts_to_know, pools_digest, pools_in_force
+from fastlane.models.host import HostRecord, place_of
+from fastlane.models.pool import DirectoryMark, KnownHost, Pool, PoolsRevision, by_address, hosts_to_know, pools_digest, pools_in_force
 from fastlane.storage.base import EventStore, HostStore
 
 
@@ -24,6 +25,7 @@ class CurrentPools(Sequence[Pool]):
     def __init__(self, settings: Sequence[Pool], records: Sequence[HostRecord] = ()) -> None:
         self._listeners: list[Callable[[], None]] = []
         self._settings, self._records = tuple(settings), tuple(records)
+        self._by_address = by_address(self._records)
         self._pools = pools_in_force(self._settings, self._records)
         self._digest = pools_digest(self._settings)
 
@@ -47,10 +49,16 @@ class CurrentPools(Sequence[Pool]):
         """The hosts that the store keeps, as last read."""
         return self._records
 
+    def records_of(self, address: str) -> Sequence[HostRecord]:
+        """The records of an address, removed ones too."""
+        return self._by_address.get(address, ())
+
     def replace(self, *, settings: Sequence[Pool] | None = None, records: Sequence[HostRecord] | None = None) -> None:
         """Puts what is given in place of what was in force."""
         self._settings = self._settings if settings is None else tuple(settings)
-        self._records = self._records if records is None else tuple(records)
+        if records is not None:
+            self._records = tuple(records)
+            self._by_address = by_address(self._records)
         self._pools = pools_in_force(self._settings, self._records)
         self._digest = pools_digest(self._settings)
         for listener in self._listeners:
@@ -78,6 +86,9 @@ log = structlog.get_logger()
 
 EVERY = 0.4
 """Seconds between two looks."""
+WHOLE_EVERY = 60_000
+"""Milliseconds after which the hosts are read although their mark is the same: a process of an earlier version does not change it, nor does
+one that ends amid a change."""
 TRIES = 8
 
 
@@ -98,7 +109,8 @@ class Directory:
         self._read = read
         self._store = store
         self._clock = clock
-        self._mark = ""
+        self._mark: DirectoryMark | None = None
+        self._read_at = 0
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -139,14 +151,29 @@ class Directory:
     async def refresh(self) -> None:
         """Reads the hosts if they have changed. Raises StoreDown."""
         mark = await self._store.directory_mark()  # read first: what changes after it is found at the next look
-        if mark != self._mark:
-            records, revision = await self._store.hosts(), await self._store.pools_revision()
-            if records != list(self.pools.records):
+        now = self._clock.now()
+        is_stale = not 0 <= now - self._read_at < WHOLE_EVERY
+        if mark != self._mark or is_stale:
+            before = self.pools.records
+            changed = None if is_stale or self._mark is None else mark.hosts.since(self._mark.hosts)
+            records = await self._store.hosts(before) if changed is None else await self._with(before, changed)
+            revision = await self._store.pools_revision()
+            if records is not before:
                 self.pools.replace(records=records)
             if revision != self.revision:
                 self.revision = revision
                 await self._follow()
-            self._mark = mark
+            self._mark, self._read_at = mark, now if changed is None else self._read_at
+
+    async def _with(self, records: Sequence[HostRecord], changed: Sequence[str]) -> Sequence[HostRecord]:
+        """The records, these anew."""
+        if not changed:
+            return records
+        ids = frozenset(changed)
+        found = [record for record in records if record.id not in ids]
+        for record in await self._store.hosts_of(sorted(ids)):
+            insort(found, record, key=place_of)
+        return found
 
     def _apply(self, pools: Sequence[Pool]) -> None:
         if tuple(pools) != self.pools.settings:

@@ -277,6 +277,10 @@ class Metrics:
         """Counts a finished attempt of a delivery."""
         self._deliveries.labels(kind, outcome).inc()
 
+    def show_compared(self, compared: Callable[[], Mapping[str, int]]) -> None:
+        """Shows from now on when the labels of each swarm were compared with its jobs, in milliseconds by the swarm's id."""
+        self._registry.register(_Compared(compared))
+
     async def measure_loop(self) -> None:
         """Measures how late the event loop is, forever."""
         loop = asyncio.get_running_loop()
@@ -292,6 +296,21 @@ class Metrics:
         tasks = CollectorRegistry()
         tasks.register(self.tasks.seen_by(sees))
         return own + bytes(generate_latest(tasks)) + text_of(gauges)
+
+
+class _Compared(Collector):
+    """A collector of when the labels of swarms were compared with their jobs."""
+
+    def __init__(self, compared: Callable[[], Mapping[str, int]]) -> None:
+        self._compared = compared
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """See prometheus_client."""
+        words = "When this worker last compared the labels of a swarm's services with their jobs, or began to try."
+        family = GaugeMetricFamily("fastlane_labels_compared_timestamp_seconds", words, labels=("swarm",))
+        for swarm_id, moment in self._compared().items():
+            family.add_metric((swarm_id,), moment / 1000)
+        yield family
 
 
 def text_of(gauges: Sequence[GaugeValues]) -> bytes:

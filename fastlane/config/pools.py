@@ -273,6 +273,12 @@ POLICY_KEYS: Keys = {
     "secrets": Key("secrets", _or_exact(container.read_secret)),
     "constraints": Key("constraints", _or_exact(container.read_constraint, lambda text: text.replace(" ", ""))),
     "extraHosts": Key("extra_hosts", _or_exact(container.read_host_name, str.lower)),
+    "entrypoint": Key("entrypoint", container.read_boolean),
+    "hostname": Key("hostname", _or_exact(container.read_hostname, str.lower)),
+    "dns": Key("dns", _or_exact(container.read_address, str.lower)),
+    "capAdd": Key("cap_add", _or_exact(container.read_capability, lambda text: text.upper().removeprefix("CAP_"))),
+    "sysctls": Key("sysctls", _or_exact(container.read_sysctl)),
+    "ulimits": Key("ulimits", _or_exact(container.read_ulimit_name)),
 }
 LIMIT_KEYS: Keys = {
     "cpus": Key("cpus", container.read_cpus),

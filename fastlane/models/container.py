@@ -70,11 +70,22 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Ulimit:
+    """What a process may use of one thing: up to ``soft``, which it may raise up to ``hard``. -1: no limit."""
+
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """A container's options; the image and the engine decide those that are None or empty. ``stop_grace`` is in milliseconds.
 
     ``init``: whether an init process runs the command. ``networks``: names; ``host`` is the node's own network. ``constraints``: Swarm's
-    placement constraints. ``extra_hosts``: addresses by host name, for the container's ``/etc/hosts``.
+    placement constraints. ``extra_hosts``: addresses by host name, for the container's ``/etc/hosts``. ``entrypoint``: the program and its
+    first arguments, in place of the image's; the command follows them. ``read_only``: whether its root file system cannot be written.
+    ``dns``: addresses of name servers. ``cap_add`` and ``cap_drop``: Linux's capabilities, by names without ``CAP_``. ``sysctls`` and
+    ``ulimits`` by name.
     """
 
     user: str | None = None
@@ -87,6 +98,14 @@ class Container:
     secrets: tuple[Secret, ...] = ()
     constraints: tuple[str, ...] = ()
     extra_hosts: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    hostname: str | None = None
+    read_only: bool | None = None
+    dns: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
 
 
 NO_RESOURCES = Resources()
@@ -103,6 +122,7 @@ MAX_PIDS = 2**22
 LEAST_GRACE, MAX_GRACE = 1_000, 3_600_000
 """Milliseconds. The engine counts whole seconds, so that less than one would be none."""
 MAX_PATH = 1024
+MAX_HOSTNAME = 64
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@$-]{0,63}"
 USER = re.compile(rf"{NAME}(?::{NAME})?")
@@ -118,6 +138,7 @@ SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
 _SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,3})?) *(?:([kmg])(?:ib)?|b)?", re.IGNORECASE | re.ASCII)
+_ULIMIT = re.compile("-1|[0-9]{1,19}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SIGNALS = (
@@ -131,6 +152,22 @@ SIGNALS: Mapping[str, int] = {
 }
 """The numbers of Linux's signals, by name without ``SIG``."""
 _NUMBERED = {number: name for name, number in SIGNALS.items()}
+
+_CAPABILITIES = (
+    "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID "
+    "IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW "
+    "PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO "
+    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
+)
+ALL_CAPABILITIES = "ALL"
+CAPABILITIES = (ALL_CAPABILITIES, *_CAPABILITIES.split())
+"""Linux's, by name without ``CAP_``, and the word for all of them."""
+_ULIMITS = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
+ULIMITS = tuple(_ULIMITS.split())
+"""The names that engines know."""
+UNLIMITED, MAX_ULIMIT = -1, 2**63 - 1
+SYSCTL = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[A-Za-z0-9_-]{1,64}(?:/[A-Za-z0-9_-]{1,64})?){1,8}")
+SYSCTL_VALUE = re.compile(r"[\t\x20-\x7e]{1,256}")
 
 UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -265,6 +302,63 @@ def read_host_name(value: object) -> str:
     return _named(HOST_NAME, value, "a host", '"db" or "db.internal"').lower()
 
 
+def read_hostname(value: object) -> str:
+    """Reads the host name of a container; returns it in lower case. Linux takes up to 64 characters."""
+    text = read_text(value)
+    if len(text) > MAX_HOSTNAME or not HOST_NAME.fullmatch(text):
+        raise ValueError(
+            f'{quoted(text)} is not a host name; write one of up to {MAX_HOSTNAME} characters, such as "worker" or "worker.lan"'
+        )
+    return text.lower()
+
+
+def read_capability(value: object) -> str:
+    """Reads a capability, such as ``NET_ADMIN`` or ``CAP_NET_ADMIN``; returns its name without ``CAP_``."""
+    name = read_text(value).strip().upper().removeprefix("CAP_")
+    if name not in CAPABILITIES:
+        raise ValueError(f'{quoted(value)} is not a capability of Linux; write one such as "NET_ADMIN" or "CAP_NET_ADMIN", or "ALL"')
+    return name
+
+
+def read_sysctl(value: object) -> str:
+    """Reads the name of a kernel parameter."""
+    return _named(SYSCTL, value, "a kernel parameter", '"net.core.somaxconn"')
+
+
+def read_sysctl_value(value: object) -> str:
+    """Reads the value of a kernel parameter: text or a whole number."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
+    if not SYSCTL_VALUE.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is not a value of a kernel parameter; write a number or up to 256 characters of ASCII")
+    return text
+
+
+def read_ulimit_name(value: object) -> str:
+    """Reads the name of a ulimit."""
+    text = read_text(value)
+    if text not in ULIMITS:
+        raise ValueError(f"{quoted(text)} is not a ulimit; there are {', '.join(ULIMITS)}")
+    return text
+
+
+def read_ulimit(value: object) -> Ulimit:
+    """Reads a ulimit that is written as one number, or as text such as ``1024`` and ``1024:2048``, the soft and the hard limit."""
+    parts = value.split(":") if isinstance(value, str) else [value]
+    limits = [int(part) if isinstance(part, str) and _ULIMIT.fullmatch(part) else as_integer(part) for part in parts]
+    if len(parts) > 2 or None in limits or not all(UNLIMITED <= one <= MAX_ULIMIT for one in limits if one is not None):
+        words = f"is not a ulimit; write a whole number from {UNLIMITED} (no limit) to {MAX_ULIMIT}"
+        raise ValueError(f'{quoted(value)} {words}, or a soft and a hard one: {{"soft": 1024, "hard": 2048}} or "1024:2048"')
+    soft, hard = (one for one in (limits[0], limits[-1]) if one is not None)
+    return checked_ulimit(Ulimit(soft, hard))
+
+
+def checked_ulimit(limit: Ulimit) -> Ulimit:
+    """The ulimit. Raises ValueError when its soft limit is above its hard one."""
+    if limit.hard != UNLIMITED and not UNLIMITED < limit.soft <= limit.hard:
+        raise ValueError(f"has a soft limit ({limit.soft}) above its hard one ({limit.hard}); set that or less")
+    return limit
+
+
 def read_address(value: object) -> str:
     """Reads an IP address; returns its usual form."""
     text = read_text(value)
@@ -349,7 +443,8 @@ MAX_SHOWN = 5
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The allowed patterns for each option. ``init``: whether jobs may set it. ``stop_grace``: the longest, in milliseconds; None: jobs may
-    not set it."""
+    not set it. ``entrypoint``: whether jobs that run as a service's container may set it; others always may. ``FREE`` options are not
+    here."""
 
     user: tuple[str, ...] = ()
     workdir: tuple[str, ...] = ()
@@ -361,15 +456,28 @@ class Policy:
     secrets: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
+    entrypoint: bool = False
+    hostname: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    sysctls: tuple[str, ...] = ()
+    ulimits: tuple[str, ...] = ()
 
 
+FREE = frozenset({"read_only", "cap_drop"})
+"""The options that every job may set: they take rights away from a container, or change what nobody but the container sees."""
 DEFAULT_POLICY = Policy()
 """Allows nothing."""
 
 
-def policy_faults(container: Container, policy: Policy, pool: str) -> list[Fault]:
-    """The options that the policy of this pool does not allow, by field; each fault says what the policy does allow."""
-    return list(_faults(container, policy, pool))
+def policy_faults(container: Container, policy: Policy, pool: str, *, of_service: bool = False) -> list[Fault]:
+    """The options that the policy of this pool does not allow, by field; each fault says what the policy does allow. ``of_service``: the
+    job runs as a service's container, whose entry point may be what drops its rights."""
+    faults = list(_faults(container, policy, pool))
+    if of_service and container.entrypoint and not policy.entrypoint:
+        words = f"is beside a service, and the policy of pool {pool!r} allows no entrypoint there"
+        faults.append(Fault("container.entrypoint", f"{words}; leave it out, or ask the operator to allow it"))
+    return faults
 
 
 def service_faults(service: str, allowed: Sequence[str], pool: str) -> list[Fault]:
@@ -448,11 +556,18 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
         ("secrets", tuple(secret.name for secret in container.secrets), policy.secrets),
         ("constraints", container.constraints, policy.constraints),
         ("extraHosts", tuple(container.extra_hosts), policy.extra_hosts),
+        ("hostname", _given(container.hostname), policy.hostname),
+        ("dns", container.dns, policy.dns),
+        ("sysctls", tuple(container.sysctls), policy.sysctls),
+        ("ulimits", tuple(container.ulimits), policy.ulimits),
     )
     for option, wanted, patterns in texts:
         refused = [text for text in wanted if not any(matches(text, pattern) for pattern in patterns)]
         if refused:
             yield _refused(option, refused, patterns, pool)
+    capabilities = [name for name in container.cap_add if not any(_may_add(name, pattern) for pattern in policy.cap_add)]
+    if capabilities:
+        yield _refused("capAdd", capabilities, policy.cap_add, pool)
     if container.init is not None and not policy.init:
         yield _refused("init", [str(container.init).lower()], (), pool)
     if container.stop_grace is not None and container.stop_grace > (policy.stop_grace or 0):
@@ -461,6 +576,11 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
     mounts = [mount_name(mount) for mount in container.mounts if not any(_fits(mount, pattern) for pattern in policy.mounts)]
     if mounts:
         yield _refused("mounts", mounts, policy.mounts, pool)
+
+
+def _may_add(capability: str, pattern: str) -> bool:
+    """All capabilities are more than one whose name begins so."""
+    return pattern in (*ANYTHING, ALL_CAPABILITIES) if capability == ALL_CAPABILITIES else matches(capability, pattern)
 
 
 def _fits(mount: Mount, pattern: str) -> bool:

@@ -442,6 +442,11 @@ class HostRecord:
         return replace(self, version=self.version + 1, **values)  # type: ignore[arg-type]
 
 
+def place_of(record: HostRecord) -> tuple[str, str]:
+    """The place of a record in the list of all: by address and id."""
+    return record.address, record.id
+
+
 @dataclass(frozen=True, slots=True)
 class HostLoad:
     """How many executions of a host have a service there (``bound``), are to get one (``placed``), and have ended although their service is

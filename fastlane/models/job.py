@@ -10,7 +10,7 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import Any, Self
 
-from fastlane.errors import Changed
+from fastlane.errors import Changed, Fault
 from fastlane.models.access import Requester
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.cron import next_tick
@@ -84,6 +84,17 @@ class Spec:
     def is_over(self, now: int) -> bool:
         """Whether its ``expiration`` has passed, so that no container of it may start any more."""
         return self.expiration is not None and now >= self.expiration
+
+
+def never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
+    """The fault of a job that would expire before it is first due, counted from ``now`` (milliseconds)."""
+    first = schedule.first_tick(now)
+    due = now if first is None else first
+    if spec.expiration is not None and spec.expiration <= max(due, now):
+        return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
+    if spec.expires_in is not None and due + spec.expires_in <= now:
+        return Fault("expiresIn", "ended before now, counted from startAt, so it would never run; choose a longer one, or a later startAt")
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 follows its service. Pure: reading labels is for ``web.api.service_labels``, listing services for ``sources.labels``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid5
 
@@ -26,12 +26,16 @@ _IDS = UUID("6d1fba62-7f0e-4b39-9a52-3c1f0c0a7e55")
 
 @dataclass(frozen=True, slots=True)
 class LabelledService:
-    """A service as a manager lists it. ``version`` grows with each change of anything in its swarm."""
+    """A service as a manager lists it. ``version`` grows with each change of anything in its swarm. ``mode``: as ``deploy.mode`` names
+    it; ``completions``: how many containers a start of a service of jobs means; ``restarts``: the condition of its restart policy."""
 
     id: str
     name: str
     version: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    mode: str = "replicated"
+    completions: int = 1
+    restarts: str = ""
 
     @property
     def task_id(self) -> str:
@@ -65,13 +69,15 @@ class LabelledService:
 @dataclass(frozen=True, slots=True)
 class DeclaredJob:
     """One job that a service declares. ``suffix``: NAME of its labels ``fastlane.job.NAME.…``, else empty. With ``faults``, named by
-    label, it has neither spec nor schedule. ``remarks``: what is not done as a label says, though the job is made."""
+    label, it has neither spec nor schedule. ``remarks``: what is not done as a label says, though the job is made. ``label_at``: the label
+    that gives a part of the job, by its dotted path."""
 
     suffix: str
     spec: Spec | None = None
     schedule: Schedule | None = None
     faults: Sequence[Fault] = ()
     remarks: Sequence[Fault] = ()
+    label_at: Callable[[str], str] = str
 
 
 def declared_id(swarm_id: str, service: str, suffix: str) -> str:

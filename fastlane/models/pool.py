@@ -151,8 +151,10 @@ def refusals(pool: Pool, spec: Spec) -> list[Fault]:
     """What is asked for a container that the pool's limits, its policy or its rule of services do not allow, by field."""
     if spec.resources is NO_RESOURCES and spec.container is NO_CONTAINER and spec.service is None:
         return []  # most jobs ask for nothing
+    of_service = spec.service is not None
     named = [] if spec.service is None else service_faults(spec.service, pool.services, pool.name)
-    return named + limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
+    limited = limit_faults(spec.resources, pool.limits, pool.name)
+    return named + limited + policy_faults(spec.container, pool.policy, pool.name, of_service=of_service)
 
 
 def pool_faults(pools: Sequence[Pool]) -> list[str]:
@@ -229,6 +231,35 @@ class PoolsRevision:
     reload: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HostsRevision:
+    """How often hosts have been written, and the ids of the hosts that were written last, in order."""
+
+    number: int = 0
+    recent: tuple[str, ...] = ()
+
+    def after(self, id: str) -> "HostsRevision":
+        """The revision after a host was written."""
+        return HostsRevision(self.number + 1, (*self.recent, id)[-MOST_RECENT:])
+
+    def since(self, other: "HostsRevision") -> Sequence[str] | None:
+        """The ids of the hosts that were written after another revision; None when they are not known."""
+        count = self.number - other.number
+        return self.recent[len(self.recent) - count :] if 0 <= count <= len(self.recent) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryMark:
+    """How far the pools and their hosts have come: the number of the ``PoolsRevision``, and the hosts' own."""
+
+    pools: int
+    hosts: HostsRevision
+
+
+MOST_RECENT = 50
+"""Ids of hosts in a revision: more than are written between two looks of a process."""
+
+
 def pools_digest(pools: Sequence[Pool]) -> str:
     """A text that differs between pools that differ in anything, and is the same in every process."""
     hidden = tuple(hidden_of(pool) for pool in pools)
@@ -263,7 +294,8 @@ class KnownHost:
 def pools_in_force(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[Pool, ...]:
     """The pools of the settings, with the hosts that are registered in them. A host that the settings name stays as they have it."""
     named = {host for pool in pools for host in pool.hosts}
-    return tuple(_with_registered(pool, [row for row in records if is_registered(row) and row.address not in named]) for pool in pools)
+    registered = [row for row in records if is_registered(row) and row.address not in named]
+    return tuple(_with_registered(pool, registered) for pool in pools)
 
 
 def _with_registered(pool: Pool, rows: Sequence[HostRecord]) -> Pool:
@@ -282,16 +314,17 @@ def is_registered(record: HostRecord) -> bool:
 def hosts_to_know(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[KnownHost, ...]:
     """Every host that a worker with these pools in force connects to, once, in order: the hosts of the pools, and hosts that left their
     pool but were not removed, since work may still be there. (Only a worker's own settings know which engine a local address means.)"""
+    records = [record for record in records if record.removed_at is None]
     expected, refusals = expected_engines(records), {record.address: record.refusals for record in records if _is_shared(record)}
     endpoints = {host: pool.endpoint(host) for pool in reversed(pools) for host in reversed(pool.hosts)}
     drained: dict[str, frozenset[str]] = {}
     for record in records:
-        if record.drained and record.removed_at is None and record.engine_id is not None:
+        if record.drained and record.engine_id is not None:
             drained[record.address] = drained.get(record.address, frozenset()) | {record.engine_id}
     nothing: frozenset[str] = frozenset()
     found = [KnownHost(endpoints[host], expected.get(host), refusals.get(host), drained.get(host, nothing)) for host in reversed(endpoints)]
     for record in records:
-        if record.removed_at is None and record.identity and record.address not in endpoints and not is_local(record.address):
+        if record.identity and record.address not in endpoints and not is_local(record.address):
             endpoint = _way_to(record.address, pools)
             if endpoint is not None:
                 found.append(KnownHost(endpoint, record.identity, record.refusals, drained.get(record.address, nothing)))
@@ -316,6 +349,14 @@ def _is_shared(record: HostRecord) -> bool:
     return record.removed_at is None and not is_local(record.address)
 
 
+def by_address(records: Sequence[HostRecord]) -> Mapping[str, Sequence[HostRecord]]:
+    """The records of each address."""
+    found: dict[str, list[HostRecord]] = {}
+    for record in records:
+        found.setdefault(record.address, []).append(record)
+    return found
+
+
 def record_of(records: Sequence[HostRecord], address: str, identity: EngineIdentity | None) -> HostRecord | None:
     """The record of the engine that answers at an address, or, while none has answered (None), the address's own record. A record for which
     no engine has answered yet fits any engine."""
@@ -333,11 +374,11 @@ def names_of(pools: Sequence[Pool], address: str) -> tuple[str, ...]:
 
 
 def removed_with(records: Sequence[HostRecord], execution: Execution) -> HostRecord | None:
-    """The host that was removed by force, with which a bound execution is lost; None when there is none. What a worker bound there after
-    the removal, before it heard of it, is lost as well, unless the host is in use again."""
+    """The host that was removed by force, with which a bound execution is lost; None when there is none. ``records``: all of its address.
+    What a worker bound there after the removal, before it heard of it, is lost as well, unless the host is in use again."""
     for record in records:
         until = record.lost_until
-        if until is None or record.address != execution.host or execution.bound_at is None:
+        if until is None or execution.bound_at is None:
             continue
         if record.lost_swarm is not None and execution.swarm_id and execution.swarm_id != record.lost_swarm:
             continue

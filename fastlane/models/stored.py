@@ -11,7 +11,7 @@ from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from fastlane.models.container import Mount, Secret
+from fastlane.models.container import Mount, Secret, Ulimit
 from fastlane.models.job import JobSource, Spec
 from fastlane.models.notify import Mailbox, Webhook
 
@@ -164,7 +164,7 @@ def _checked(kind: type) -> Convert:
 
 LISTS: dict[Any, StoredList[Any]] = {}
 """The parts that are stored as lists."""
-LISTS |= {Mount: StoredList(Mount, 5), Secret: StoredList(Secret, 2)}
+LISTS |= {Mount: StoredList(Mount, 5), Secret: StoredList(Secret, 2), Ulimit: StoredList(Ulimit, 2)}
 MAILBOX, WEBHOOK = StoredList(Mailbox, 2), StoredList(Webhook, 4)
 LISTS |= {Mailbox: MAILBOX, Webhook: WEBHOOK}
 SPEC = StoredDocument(Spec, always=("image", "command", "envs", "metadata"), tolerant=True)

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 WITHIN = 30.0
 """Seconds after which a host's part of a round ends, finished or not. The next round continues with it."""
+MAX_KNOWN = 10_000
+"""Images, and services, that a worker remembers to have asked about, or reported."""
 AT_ONCE = 16
 """Services of a host that are looked at, and removed, at once."""
 
@@ -94,7 +96,7 @@ class Cleaner:
 
 UNKNOWN_AFTER = 3_600_000
 """Milliseconds for which a service of this installation is left alone although the store has never heard of its execution. After that it is
-removed if it is parked, and reported otherwise."""
+removed if it is parked, and reported otherwise: once by each worker."""
 
 
 class Leftovers:
@@ -105,6 +107,7 @@ class Leftovers:
         self._executor = ports.executor
         self._clock = ports.clock
         self._metrics = ports.metrics
+        self._reported: set[str] = set()
 
     async def remove_leftovers(self) -> None:
         """Removes the leftovers of all usable hosts."""
@@ -178,7 +181,11 @@ class Leftovers:
             return True
         if named and not service.activated:
             return await self._remove(host, service)
-        log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
+        if service.id not in self._reported:
+            if len(self._reported) >= MAX_KNOWN:
+                self._reported.clear()
+            self._reported.add(service.id)
+            log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
         return True
 
 
@@ -195,7 +202,6 @@ REMOVE_WITHIN, ONE_WITHIN = 120_000, 40_000
 """Milliseconds in which a worker may remove a batch, and the most that it needs for one image: an engine has 30 s for that."""
 FOREIGN_FOR = 60_000
 """Milliseconds until a worker asks again about an image that was there before."""
-MAX_KNOWN = 10_000
 LOOK_AGAIN = 0.2
 """Seconds between two looks at an image that is being removed."""
 LONGEST_ROUND = 600.0

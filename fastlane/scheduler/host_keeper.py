@@ -88,8 +88,6 @@ class HostKeeper:
         self._uncleared: set[str] = set()
         self._clearing: set[str] = set()
         self._returned = asyncio.Event()
-        self._by_address: dict[str, list[HostRecord]] = {}
-        self._removed: tuple[HostRecord, ...] = ()
         self._losses: frozenset[tuple[str, int | None]] = frozenset()
         self._in_pools: frozenset[str] = frozenset()
         self._judgement: tuple[Sequence[HostView], Sequence[HostView]] | None = None
@@ -101,11 +99,7 @@ class HostKeeper:
         executor.subscribe(self._wake.set)
 
     def _pools_changed(self) -> None:
-        self._by_address = {}
-        for record in self._pools.records:
-            self._by_address.setdefault(record.address, []).append(record)
-        self._removed = tuple(record for record in self._pools.records if record.lost_until is not None)
-        losses = frozenset((record.address, record.lost_until) for record in self._removed)
+        losses = frozenset((record.address, record.lost_until) for record in self._pools.records if record.lost_until is not None)
         self._uncleared |= {address for address, _ in losses - self._losses}  # the settings may still name it, and its engine may be well
         self._losses = losses
         self._in_pools = frozenset(host for pool in self._pools for host in pool.hosts)
@@ -139,7 +133,7 @@ class HostKeeper:
     def lost(self, execution: Execution, *, node_down: bool = False) -> str | None:
         """Why a bound execution is lost: its host was removed by force. None when it was not; and while another manager of its swarm can
         still be asked, unless the node that it runs on is down."""
-        record = removed_with(self._removed, execution)
+        record = removed_with(self._pools.records_of(execution.host or ""), execution)
         if record is None:
             return None
         if not node_down and any(
@@ -249,8 +243,8 @@ class HostKeeper:
         return view.closed if view.name in self._in_pools else IN_NO_POOL
 
     def _record(self, view: HostView) -> HostRecord | None:
-        own = self._by_address.get(view.name)
-        if own is None:
+        own = self._pools.records_of(view.name)
+        if not own:
             return None
         return record_of(own, view.name, EngineIdentity(view.engine_id, view.swarm_id) if view.engine_id and view.swarm_id else None)
 
@@ -265,7 +259,7 @@ class HostKeeper:
         elif record is not None and record.removed_at is not None and in_settings:
             noted = record.changed(removed_at=None, engine_id=engine, swarm_id=swarm)  # it was removed, and the settings still name it
         elif record is None and in_settings:
-            others = view.name in self._by_address
+            others = bool(self._pools.records_of(view.name))
             if others and not is_local(view.name):
                 return
             id = record_id(view.name, identity if others else None)

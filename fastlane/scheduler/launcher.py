@@ -22,7 +22,6 @@ from fastlane.errors import (
     OrderRefused,
     RefusedForNow,
     RegistryDown,
-    ServiceGone,
     TransientError,
 )
 from fastlane.executors.port import Activation, Image, Order, ServiceTemplate
@@ -40,6 +39,7 @@ from fastlane.scheduler.cleaner import ImageKeeper
 from fastlane.scheduler.known_workers import KnownPools, WorkerHosts
 from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.ports import Ports
+from fastlane.scheduler.service_search import ServiceSearch
 from fastlane.scheduler.settler import LOOK_AGAIN, Overlaps
 from fastlane.scheduler.verdict import Limits, registry_deadline
 
@@ -393,33 +393,18 @@ class Launcher:
     async def _find_service(self, execution: Execution, name: str, host: str, pool: Pool) -> tuple[str, ServiceTemplate]:
         """The host, or the best one of another swarm of its pool, whose swarm has the service, and the service as it is there. A job that a
         service declares runs in that service's swarm only: another one may have a service of the same name. Raises NoService while a swarm
-        cannot be asked, OrderRefused once none has it. (A manager that is cut off from its swarm says so falsely, for a while.)"""
-        views, job = {view.name: view for view in self._hosts()}, await self._store.job(execution.job_id)
+        cannot be asked or the hosts of the one that has it are full or drained, OrderRefused once none has it. (A manager that is cut off
+        from its swarm says so falsely, for a while.)"""
+        job = await self._store.job(execution.job_id)
         own = None if job is None or job.source is None else job.source.swarm_id
-        hosts = tuple(one for one in pool.hosts if own is None or one not in views or views[one].swarm_id in (own, None))
-        certain = own is None or (host in views and views[host].swarm_id == own)
-        choice = place(replace(pool, hosts=hosts), list(views.values()))
-        at = host if certain else choice.host
-        left = tuple(other for other in hosts if other != at)
-        while at is not None:
-            try:
-                return at, await self._executor.service_template(at, name)
-            except ServiceGone:
-                view = views.get(at)
-                certain = certain and view is not None and not view.members
-                left = tuple(other for other in left if view is None or other not in views or views[other].swarm != view.swarm)
-            choice = place(replace(pool, hosts=left), list(views.values()))
-            at = choice.host
-            left = tuple(other for other in left if other != at)
-        words = f"no swarm of pool {pool.name!r} has a service named {name!r}"
-        if own is not None:
-            words = f"pool {pool.name!r} has no host of the swarm whose service {name!r} declares this job, or that service is gone"
-        refusal = OrderRefused if certain else RefusedForNow
-        if not left:
-            raise refusal(f"{words}; deploy it, or name another")
-        reasons = "; ".join(f"{one} {reason}" for one, reason in choice.passed_over.items())
-        waits = self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000
-        raise (NoService if waits else refusal)(f"{words}, of those that can be asked: {reasons}")
+        search = ServiceSearch(self._executor, self._hosts(), pool, name, own)
+        if (found := await search.find(host)) is not None:
+            return found
+        if (where := await search.find_closed()) is not None:
+            raise NoService(f"the service {name!r} is in the swarm of a host that takes no new work now: {where}")
+        waits = search.unasked and self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000
+        refusal = OrderRefused if search.is_certain else RefusedForNow
+        raise (NoService if waits else refusal)(search.words)
 
     async def _park(self, execution: Execution, host: str, pool: Pool | None, like: ServiceTemplate | None) -> tuple[Image, str]:
         """The resolved image, and the id of the parked service."""

@@ -173,6 +173,7 @@ class Settler:
                 return False
             if fault is not None:
                 log.warning("execution.host_forgotten", **execution.names, host=execution.host, service_id=execution.service_id)
+                await self._store.give_up(execution.id)
         await self._store.change(transitions.clean(execution))
         log.debug("execution.cleaned", **execution.names)
         return True

@@ -41,8 +41,6 @@ SIGKILLED = 128 + signal.SIGKILL
 MEANINGS = {126: "the command cannot be executed", 127: "a command was not found"}
 """The meaning of exit codes of shells and init processes. Code 128 + n means signal n."""
 
-LOST = "its node was removed from the swarm, or was away for a day; its container may still run there"
-NO_SPACE = "its container was not started, because the disk of its node is full"
 REMOVED = "someone removed its service from the swarm"
 SCALED = "someone scaled its service to 0 replicas"
 CHANGED = "someone changed its service"
@@ -50,36 +48,47 @@ CHANGED = "someone changed its service"
 
 def failure_of(execution: Execution, task: EngineTask, service: EngineService) -> Failure:
     """Why an execution failed whose task fastlane did not stop."""
+    name = task.node or execution.node
+    node, engine = ("its node", "its engine") if name is None else (f"its node {name}", f"the engine of its node {name}")
     match task.end:
         case TaskEnd.EXITED:
             return _failure(FailureReason.EXIT, _exited(task))
         case TaskEnd.OOM:
             return _failure(FailureReason.OOM, _out_of_memory(execution, task))
         case TaskEnd.IMAGE:
-            return _failure(FailureReason.IMAGE, f"its node could not get {execution.subject}: {plain(task.message)}")
+            return _failure(FailureReason.IMAGE, f"{node} could not get {execution.subject}: {plain(task.message)}")
         case TaskEnd.REJECTED:
-            return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
+            return _failure(FailureReason.REJECTED, f"{node} refused the container: {plain(task.message)}")
         case TaskEnd.NO_SPACE:
-            return _failure(FailureReason.HOST_LOST, f"{NO_SPACE}: {plain(task.message)}")
+            return _failure(
+                FailureReason.HOST_LOST, f"its container was not started, because the disk of {node} is full: {plain(task.message)}"
+            )
         case TaskEnd.ENGINE:
-            return _failure(FailureReason.ENGINE, f"its engine could not start the container: {plain(task.message)}")
+            return _failure(FailureReason.ENGINE, f"{engine} could not start the container: {plain(task.message)}")
         case TaskEnd.LOST:
-            return _failure(FailureReason.HOST_LOST, LOST)
+            return _failure(
+                FailureReason.HOST_LOST, f"{node} was removed from the swarm, or was away for a day; its container may still run there"
+            )
         case TaskEnd.SHUTDOWN:
-            return _shut_down(task, service)
-    return _failure(FailureReason.KILLED, _killed(task))
+            return _shut_down(task, service, node)
+    return _failure(FailureReason.KILLED, _killed(task, engine))
 
 
 def host_lost(execution: Execution, why: str, after: float) -> Failure:
     """Why an execution failed after its host or node was away for ``after`` seconds. ``why``: a clause that says what was away."""
-    state = "may still run" if execution.has_started else "may have been started"
-    return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; its container {state} there)")
+    return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; {_left(execution)})")
 
 
 def host_removed(execution: Execution, why: str) -> Failure:
     """Why an execution failed whose host was removed by force. ``why``: a clause that says so."""
-    state = "may still run" if execution.has_started else "may have been started"
-    return _failure(FailureReason.HOST_LOST, f"{why}; its container {state} there")
+    return _failure(FailureReason.HOST_LOST, f"{why}; {_left(execution)}")
+
+
+def _left(execution: Execution) -> str:
+    """What may be left of an execution that nobody can see. It may be on another node than the host that was asked about it."""
+    if execution.node is not None:
+        return f"its container may still run on its node {execution.node}"
+    return f"its container {'may still run' if execution.has_started else 'may have been started'} there"
 
 
 def not_started(execution: Execution, error: FastlaneError, after: float) -> Failure:
@@ -149,19 +158,19 @@ def _with_code(task: EngineTask) -> str:
     return "" if task.exit_code is None else f" (exit code {task.exit_code})"
 
 
-def _killed(task: EngineTask) -> str:
+def _killed(task: EngineTask, engine: str) -> str:
     if task.exit_code == SIGKILLED:
         return "its container was killed, but not by fastlane (exit code 137, SIGKILL)"
     if task.exit_code is not None:
-        return f"its engine went down while it ran, and killed it after coming back{_with_code(task)}"
+        return f"{engine} went down while it ran, and killed it after coming back{_with_code(task)}"
     if task.message.startswith(NON_ZERO):
-        return "its engine went down while it ran, so its exit code is unknown"
+        return f"{engine} went down while it ran, so its exit code is unknown"
     if "No such container" in task.message:
-        return "its container is gone: its engine was shut down, or someone removed the container"
+        return f"its container is gone: {engine} was shut down, or someone removed the container"
     return f"its container was killed, but not by fastlane{_after_colon(plain(task.message) or task.state)}"
 
 
-def _shut_down(task: EngineTask, service: EngineService) -> Failure:
+def _shut_down(task: EngineTask, service: EngineService, node: str) -> Failure:
     never_ran = task.container_id is None
     when = "before its container was made" if never_ran else f"while it ran{_with_code(task)}"
     if service.scaled_away:
@@ -169,13 +178,12 @@ def _shut_down(task: EngineTask, service: EngineService) -> Failure:
     if len(service.tasks) > 1 and not service.stopping:
         return _failure(FailureReason.KILLED, f"{CHANGED} {when}")
     reason = FailureReason.HOST_LOST if never_ran else FailureReason.KILLED
-    return _failure(reason, f"{_why_shut_down(task)} {when}")
+    return _failure(reason, f"{_why_shut_down(task, node)} {when}")
 
 
-def _why_shut_down(task: EngineTask) -> str:
+def _why_shut_down(task: EngineTask, node: str) -> str:
     if task.state == "rejected":
         return f"the swarm ended it ({task.message})"
-    node = "its node" if task.node is None else f"its node {task.node}"
     return f"{node} was drained" if task.drained else f"the swarm ended it because {node} went down or was drained,"
 
 

@@ -417,7 +417,7 @@ class ExecutionWatch:
         if ran is None:
             return
         self._publish(Hint(ran.id, 0, ran.status))
-        log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
+        log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host, node=ran.node)
         verdict = verdict_of(ran, service, self._clock.now(), self._limits)
         if isinstance(verdict, WaitUntil):
             await self._wait(verdict.until, stop_shown=service.stopping)
@@ -443,6 +443,7 @@ class ExecutionWatch:
                 status=ended.status.value,
                 exit_code=ended.exit_code,
                 reason=ended.failure.reason.value if ended.failure else None,
+                node=ended.node,
             )
         return ended
 

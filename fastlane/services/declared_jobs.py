@@ -15,7 +15,7 @@ from fastlane.clock import iso
 from fastlane.errors import Conflict, Fault, Invalid
 from fastlane.models import job_source
 from fastlane.models.event import Event, EventKind
-from fastlane.models.job import Job, JobSource
+from fastlane.models.job import Job, JobSource, Spec, never_in_time
 from fastlane.models.job_change import JobChange
 from fastlane.models.job_source import DeclaredJob, LabelledService
 from fastlane.models.schedule import Schedule, ScheduleKind
@@ -51,12 +51,14 @@ class DeclaredJobs(JobService):
         async def write() -> tuple[JobChange, bool] | None:
             seen, now = await self._store.job(job_id), self._clock.now()
             if seen is None:
-                _check_moment(schedule, now)
+                _check_moments(spec, schedule, now)
                 made = create_under(job_id, task_id, spec, schedule, now, None)
                 made = replace(made, job=replace(made.job, source=source))
                 return (made, True) if await self._created(made) else None
             if seen.task_id != task_id:
                 raise Conflict(f"job {job_id} is in the task {seen.task_id!r}, not in {task_id!r}; delete it there")
+            if not schedule.starts_as(seen.schedule) or spec.expiration != seen.spec.expiration:
+                _check_in_time(spec, schedule, now)
             change = job_source.redeclared(seen, spec, schedule, source, now=now)
             if change is None:
                 return JobChange(seen), False
@@ -128,11 +130,18 @@ class DeclaredJobs(JobService):
         await self._stops.follow(after)
 
 
-def _check_moment(schedule: Schedule, now: int) -> None:
+def _check_moments(spec: Spec, schedule: Schedule, now: int) -> None:
     """Raises Invalid for a moment that is over: its job may have run, and have been deleted since."""
     first = schedule.first_tick(now)
     if first is not None and first <= now:
         raise Invalid([Fault("startAt", f"was {iso(first)}, before its job was made, so it does not run; give a moment to come")])
+    _check_in_time(spec, schedule, now)
+
+
+def _check_in_time(spec: Spec, schedule: Schedule, now: int) -> None:
+    """Raises Invalid for a job that would expire before it is first due."""
+    if fault := never_in_time(spec, schedule, now):
+        raise Invalid([fault])
 
 
 def _event_id(job_id: str, service: LabelledService, words: str) -> str:

@@ -79,7 +79,7 @@ class SeenSwarm:
 
 
 class LabelSource:
-    """The source of one worker, whose id is ``owner``. ``gone_after``: milliseconds for which a service must be missing."""
+    """The source of one worker, whose id is ``owner``."""
 
     def __init__(
         self,
@@ -91,8 +91,6 @@ class LabelSource:
         owner: str,
         declared: DeclaredJobs,
         read: ReadLabels,
-        *,
-        gone_after: int = GONE_AFTER,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -102,8 +100,8 @@ class LabelSource:
         self._owner = owner
         self._declared = declared
         self._read = read
-        self._gone_after = gone_after
         self._swarms: dict[str, SeenSwarm] = {}
+        self._compared: dict[str, int] = {}
         self._chosen: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         executor.subscribe(self._wake.set)
@@ -154,6 +152,11 @@ class LabelSource:
         now, swarms = self._clock.now(), self._swarms.items()
         return tuple(id for id, seen in swarms if seen.failing_since is not None and now - seen.failing_since >= UNREAD_AFTER)
 
+    def compared(self) -> Mapping[str, int]:
+        """When this worker last compared the services of each swarm with its jobs (milliseconds), or began to try, by the swarm's id.
+        Swarms that it never had to look at are not there."""
+        return self._compared
+
     def _is_chosen(self, swarm_id: str, reports: Sequence[Report]) -> bool:
         others = [report.worker for report in reports if report.worker != self._owner and _can_look(report, swarm_id)]
         return not others or (swarm_id not in self.unread() and self._owner < min(others))
@@ -166,6 +169,8 @@ class LabelSource:
             if view.usable and view.swarm_id is not None:
                 managers.setdefault(view.swarm_id, []).append(view)
         self._swarms = {id: self._swarms.get(id) or SeenSwarm() for id in managers}
+        known = {view.swarm_id for view in self._executor.hosts()}
+        self._compared = {id: at for id, at in self._compared.items() if id in known}
         reports = await self._reports.current()
         self._chosen = frozenset(swarm_id for swarm_id in managers if self._is_chosen(swarm_id, reports))
         for swarm_id, views in managers.items():
@@ -179,6 +184,7 @@ class LabelSource:
     async def _look_at(self, swarm_id: str, hosts: Sequence[str]) -> None:
         seen, now = self._swarms[swarm_id], self._clock.now()
         seen.failing_since = now if seen.failing_since is None else seen.failing_since
+        self._compared.setdefault(swarm_id, now)
         services = await self._executor.labelled(hosts[0])
         seen.failing_since = None
         versions = {one.id: one.version for one in services if one.declares or one.id in seen.versions}
@@ -187,7 +193,7 @@ class LabelSource:
         if versions == seen.versions and not overdue:
             return
         await self._compare(swarm_id, hosts, services)
-        seen.versions, seen.compared_at = versions, now
+        seen.versions, seen.compared_at, self._compared[swarm_id] = versions, now, now
 
     async def _compare(self, swarm_id: str, hosts: Sequence[str], services: Sequence[LabelledService]) -> None:
         """Has each job written that is not as its service declares it, and gives up those that no service declares."""
@@ -242,7 +248,9 @@ class LabelSource:
     def _declared_by(self, service: LabelledService, seen: SeenSwarm) -> Sequence[DeclaredJob]:
         known = seen.read.get(service.id)
         if known is None or known[0] != service.version:
-            known = seen.read[service.id] = (service.version, self._read(service, self._clock.now()))
+            known = (service.version, self._read(service, self._clock.now()))
+            if not any(one.faults for one in known[1]):  # a fault may be over without a change of the labels
+                seen.read[service.id] = known
         return known[1]
 
     async def _take(self, swarm_id: str, hosts: Sequence[str], service: LabelledService, one: DeclaredJob, job: Job | None) -> None:
@@ -271,7 +279,7 @@ class LabelSource:
         except TransientError:
             raise
         except (Invalid, Forbidden) as error:
-            faults = error.faults
+            faults = [Fault(one.label_at(fault.field) if fault.field else "", fault.message) for fault in error.faults]
         except FastlaneError as error:
             faults = [Fault("", str(error))]
         await self._report(swarm_id, service, job_id, job, faults, refused=True)
@@ -289,7 +297,7 @@ class LabelSource:
 
     def _is_overdue(self, since: int) -> bool:
         """Whether something has been so for as long as a service must be missing."""
-        return self._clock.now() - since >= self._gone_after
+        return self._clock.now() - since >= GONE_AFTER
 
     async def _went_back(self, swarm_id: str, hosts: Sequence[str], service: LabelledService, job: Job) -> bool:
         """Whether a swarm was restored from a backup: a service has had a lower version than its job for as long as one must be missing,

@@ -25,13 +25,17 @@ from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, ExpectedVersions, FailedJob, Job, JobBounds, LateJob, RunningContainer, Task, TaskSummary
 from fastlane.models.log import Chunk, Head, Piece
 from fastlane.models.paging import JobPage, Page, Wanted, WantedFailures, WantedJobs, Window
-from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.pool import DirectoryMark, Pauses, PoolsRevision
 from fastlane.models.retention import HourCount, TaskHour, WantedHours
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.tick import Outcome, Tick
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.retention_port import RetentionStore
+
+DELETED_STAY, GIVEN_UP_STAYS = 86_400, 30 * 86_400
+"""Seconds for which the id of a deleted execution is kept; and for which it is kept after its service could not be removed, since its host
+may be away for so long, and come back with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,9 @@ class JobStore(Protocol):
         """Jobs that are late by their ``expect_every`` and not stopped, of tasks whose id matches ``visible``, by (late_since, id). Their
         specs, which may be large, are not read."""
 
+    async def count_late_jobs(self, most: int) -> int:
+        """How many such jobs there are of all tasks; ``most``, if there are more."""
+
     async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
         """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""
 
@@ -218,8 +225,11 @@ class ExecutionStore(Protocol):
         has been bound or has another epoch."""
 
     async def was_deleted(self, execution_id: str) -> bool:
-        """Whether the store had this execution, a worker claimed it, and it was deleted or discarded within the last day: a service that
-        is parked for it can be removed at once. Kept for a day at least."""
+        """Whether the store had this execution, a worker claimed it, and it was deleted or discarded at most ``DELETED_STAY`` seconds ago,
+        or given up at most ``GIVEN_UP_STAYS`` ago: a service that is left of it can be removed at once."""
+
+    async def give_up(self, execution_id: str) -> None:
+        """Notes that an execution's service is left on a host that is gone, for when the execution is deleted and the host comes back."""
 
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution."""
@@ -326,18 +336,23 @@ class PoolStore(Protocol):
 class HostStore(Protocol):
     """The hosts, and the revision of the pools. Both are small, and read by every process."""
 
-    async def directory_mark(self) -> str:
-        """A text that changes with each change of a host or of the revision of the pools. Cheap: every process reads it twice a second."""
+    async def directory_mark(self) -> DirectoryMark:
+        """A mark that changes after each change of a host, but for their deletion, or of the revision of the pools. Every process reads it
+        twice a second, so it costs the same for any number of hosts. A process that ends amid a change of a host may leave it as it was."""
 
-    async def hosts(self) -> Sequence[HostRecord]:
-        """The hosts, removed ones too, by address and id."""
+    async def hosts(self, known: Sequence[HostRecord] = ()) -> Sequence[HostRecord]:
+        """The hosts, removed ones too, by address and id. Those that are as they are ``known`` are not read again; when all are, the
+        answer is ``known``."""
+
+    async def hosts_of(self, ids: Sequence[str]) -> Sequence[HostRecord]:
+        """The hosts with these ids that there are."""
 
     async def write_host(self, record: HostRecord) -> bool:
         """Replaces the record of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and
         nothing written, when the stored one has another version."""
 
     async def prune_hosts(self, before: int) -> None:
-        """Deletes the records of hosts that were removed before that time."""
+        """Deletes the records of hosts that were removed before that time, some at a time."""
 
     async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
         """The load of a host, by its address: the executions that are placed there, of ``placed`` only if they were placed at ``since`` or

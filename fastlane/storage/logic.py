@@ -13,12 +13,12 @@ from fastlane.errors import Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, EventKind, Source, Span
-from fastlane.models.host import HostLoad, HostRecord, Uncleaned
+from fastlane.models.host import HostLoad, HostRecord, Uncleaned, place_of
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, ExpectedVersions, Job, JobBounds, LateJob, RunningContainer, Task, is_under_way, job_version
 from fastlane.models.job_change import STOPPED, unfired
-from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.pool import DirectoryMark, HostsRevision, Pauses, PoolsRevision
 from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Outcome, Tick
@@ -60,6 +60,8 @@ _UNFINISHED_BY_JOB = replace(records.EXECUTIONS_UNFINISHED, equal=("task_id",), 
 _RECORDS = Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"), where=Condition("TRUE", "done"))
 """All records; but for reservations, which MongoDB has in the same collection."""
 
+TOGETHER = 500
+"""Records of hosts that are deleted together."""
 MAX_DELIVERIES = 1_000
 """Deliveries of an execution that are read: more than there can be."""
 
@@ -213,6 +215,9 @@ class StoreLogic:
         found = [{**row, **_parts(unknown[row["id"]]["spec"])} if row["id"] in unknown else row for row in rows]
         return [LateJob(*(row[name] for name in (*_LATE, _EVERY, "spec.name"))) for row in found if isinstance(row[_EVERY], int)]
 
+    async def count_late_jobs(self, most: int) -> int:
+        return await self._rows.count(records.JOBS_LATE, {"late_since": Between(low=1)}, most)
+
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._rows.update(records.TICKS, tick_id, {"outcome": outcome, "reason": reason})
 
@@ -332,21 +337,41 @@ class StoreLogic:
     async def paused_pools(self) -> Pauses:
         return await self._rows.get(records.PAUSES) or Pauses()
 
-    async def directory_mark(self) -> str:
-        versions = self._rows.select(by_key(records.HOSTS), {}, ("version",))
-        revision, hosts = await unless_cancelled(asyncio.gather(self.pools_revision(), versions))
-        return f"{revision.number}/{len(hosts)}/{sum(host['version'] for host in hosts)}"
+    async def directory_mark(self) -> DirectoryMark:
+        pools, hosts = await unless_cancelled(asyncio.gather(self.pools_revision(), self._hosts_revision()))
+        return DirectoryMark(pools.number, hosts)
 
-    async def hosts(self) -> Sequence[HostRecord]:
-        return sorted(await self._rows.find(by_key(records.HOSTS), {}), key=lambda host: (host.address, host.id))
+    async def _hosts_revision(self) -> HostsRevision:
+        return await self._rows.get(records.HOSTS_REVISION) or HostsRevision()
+
+    async def hosts(self, known: Sequence[HostRecord] = ()) -> Sequence[HostRecord]:
+        if not known:
+            return sorted(await self._rows.find(by_key(records.HOSTS), {}), key=place_of)
+        stored = await self._rows.select(by_key(records.HOSTS), {}, ("id", "version", "removed_at"))
+        # One that is made again begins at version 1, and the one before it was removed.
+        states = {row["id"]: (row["version"], row["removed_at"]) for row in stored}
+        same = [host for host in known if states.get(host.id) == (host.version, host.removed_at)]
+        if len(same) == len(states) == len(known):
+            return known
+        kept = {host.id for host in same}
+        return sorted([*same, *await self.hosts_of([id for id in states if id not in kept])], key=place_of)
+
+    async def hosts_of(self, ids: Sequence[str]) -> Sequence[HostRecord]:
+        rows = await self._rows.select_keys(records.HOSTS, ids, records.HOSTS.fields)
+        return readable(list(rows.values()), records.HOSTS.read)
 
     async def write_host(self, record: HostRecord) -> bool:
-        return await write_version(self._rows, records.HOSTS, record, record.version)
+        if not await write_version(self._rows, records.HOSTS, record, record.version):
+            return False
+        while True:  # after the record: a process that reads the new number finds it
+            seen = await self._hosts_revision()
+            if await self._rows.replace(records.HOSTS_REVISION, seen.after(record.id), {"number": seen.number}):
+                return True
 
     async def prune_hosts(self, before: int) -> None:
-        for host in await self.hosts():
-            if host.removed_at is not None and host.removed_at < before:
-                await self._rows.delete(records.HOSTS, [(host.id,)], {"version": host.version})
+        removed, part = {"removed_at": Between(high=before - 1)}, Part(TOGETHER)
+        while await self._rows.delete_some(records.HOSTS_BY_REMOVAL, removed, part) == TOGETHER:
+            pass
 
     async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
         fields = ("status", "service_id", "swarm_id", "placed_at")
@@ -390,15 +415,15 @@ class StoreLogic:
 
     async def events(self, source: Source, span: Span, limit: int) -> Sequence[Event]:
         await self._rows.catch_up()
-        reading = READINGS[source]
-        index, where = reading.walk(span)
+        reader = READERS[source]
+        index, where = reader.walk(span)
         first, last = (span.last, span.first) if span.backwards else (span.first, span.last)
 
         async def fetch(count: int) -> list[dict[str, Any]]:
             part = Part(count, first=(first.time, first.id), last=(last.time, last.id), newest=span.backwards)
-            return await self._rows.select(index, where, reading.columns, part, listed=True)
+            return await self._rows.select(index, where, reader.columns, part, listed=True)
 
-        return await filled(fetch, limit, reading.read)
+        return await filled(fetch, limit, reader.read)
 
     # deliveries
 
@@ -600,7 +625,7 @@ def _of_execution(row: records.Row, kind: EventKind, time: int, detail: Mapping[
     return Event(row["id"], time, kind, actor, *ids, row.get("host"), row.get("pool"), detail)
 
 
-class Reading:
+class EventReader:
     """How the events of a source are read: the index by time, the columns of a row, and the function that makes an event of it."""
 
     def __init__(self, index: Index[Any], columns: tuple[str, ...], make: Any, job: str = "job_id", execution: str = "id") -> None:
@@ -631,14 +656,14 @@ class Reading:
 
 
 _IDS = ("id", "task_id", "job_id", "attempt")
-READINGS: Mapping[Source, Reading] = {
-    Source.RECORDED: Reading(records.EVENTS_BY_TIME, records.EVENTS.fields, records.EVENTS.read, execution="execution_id"),
-    Source.CREATED: Reading(
+READERS: Mapping[Source, EventReader] = {
+    Source.RECORDED: EventReader(records.EVENTS_BY_TIME, records.EVENTS.fields, records.EVENTS.read, execution="execution_id"),
+    Source.CREATED: EventReader(
         records.JOBS_BY_CREATION, ("id", "task_id", "created_at", "created_by", "requested_by", "schedule"), _created, job="id"
     ),
-    Source.ENQUEUED: Reading(records.EXECUTIONS_BY_CREATION, (*_IDS, "created_at", "scheduled_for", "requested_by"), _enqueued),
-    Source.STARTED: Reading(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool", "node"), _started),
-    Source.ENDED: Reading(
+    Source.ENQUEUED: EventReader(records.EXECUTIONS_BY_CREATION, (*_IDS, "created_at", "scheduled_for", "requested_by"), _enqueued),
+    Source.STARTED: EventReader(records.EXECUTIONS_BY_START, (*_IDS, "start_noted_at", "started_at", "host", "pool", "node"), _started),
+    Source.ENDED: EventReader(
         records.EXECUTIONS_BY_END, (*_IDS, "end_noted_at", "status", "exit_code", "failure", "host", "pool", "node"), _ended
     ),
 }

@@ -30,7 +30,7 @@ from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, Failure, Job, JobSource, ServiceVersion, Spec, Task, Usage
 from fastlane.models.notify import FAILURES
-from fastlane.models.pool import Pauses, PoolsRevision
+from fastlane.models.pool import HostsRevision, Pauses, PoolsRevision
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
 from fastlane.models.tick import Tick
@@ -300,6 +300,7 @@ TO_SEND: Condition[Delivery] = Condition("due IS NOT NULL", "is_to_send", lambda
 OVER: Condition[Delivery] = Condition("due IS NULL", where={"due": None})
 OF_JOB: Condition[Event] = Condition("job_id IS NOT NULL")
 OF_EXECUTION: Condition[Event] = Condition("execution_id IS NOT NULL")
+REMOVED: Condition[HostRecord] = Condition("removed_at IS NOT NULL", where={"removed_at": Between(low=1)})
 
 TASKS = Record("tasks", Task, "task")
 JOBS = Record(
@@ -335,6 +336,7 @@ QUOTAS = Record("mail_quotas", MailQuota, "the quota of mails")
 EVENTS = Record("events", Event, "an event of")
 GENERATION = Record("generation", Generation, "the generation of the queue", key=(), first=Generation(0, "", None, 0))
 PAUSES = Record("pauses", Pauses, "the paused pools", key=(), first=Pauses())
+HOSTS_REVISION = Record("hosts_revision", HostsRevision, "the revision of the hosts", key=(), first=HostsRevision())
 POOLS_REVISION = Record("pools_revision", PoolsRevision, "the revision of the pools", key=(), first=PoolsRevision())
 
 # Each database makes the next two in its own way.
@@ -371,6 +373,7 @@ EXECUTIONS_UNFINISHED = Index(EXECUTIONS, "executions_unfinished", ("task_id", "
 DELIVERIES_OF_EXECUTION = Index(DELIVERIES, "deliveries_of_execution", ("execution_id",), ("id",))
 DELIVERIES_DUE = Index(DELIVERIES, "deliveries_due", (), ("due", "id"), ("origin",), TO_SEND)
 DELIVERIES_BY_AGE = Index(DELIVERIES, "deliveries_by_age", (), ("created_at", "id"), where=OVER)
+HOSTS_BY_REMOVAL = Index(HOSTS, "hosts_by_removal", (), ("removed_at", "id"), where=REMOVED)
 IMAGES_BY_AGE = Index(IMAGES, "images_by_age", (), ("keep_until",))
 RECEIVERS_BY_AGE = Index(RECEIVERS, "receivers_by_age", (), ("failing_since", "id"))
 RECEIVERS_BY_FAILURE = Index(RECEIVERS, "receivers_by_failure", (), ("failed_at",))

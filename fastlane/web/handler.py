@@ -44,8 +44,8 @@ from fastlane.web.http.connection import (
     CountedStream,
     Heartbeats,
     HeldMemory,
+    ListTurns,
     RequestBody,
-    Turns,
 )
 from fastlane.web.http.problems import GZIP_FROM, LARGE, RETRY_AFTER, Problem, accepts_gzip, encode_json, gzipped, indent_json, problem_of
 from fastlane.web.http.query import check_length, read_flag, read_path, read_query
@@ -64,7 +64,7 @@ class Traffic:
     rates: RequestRates
     active_requests: ActiveRequests = field(default_factory=ActiveRequests)
     memory: HeldMemory = field(default_factory=HeldMemory)
-    lists: Turns = field(default_factory=Turns)
+    lists: ListTurns = field(default_factory=ListTurns)
     deadlines: ClientDeadlines = field(default_factory=ClientDeadlines)
     heartbeats: Heartbeats = field(default_factory=lambda: Heartbeats(PING_EVERY))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -328,7 +328,7 @@ class Handler(RequestHandler):
     async def _send_json(self, data: bytes, status: int) -> None:
         stream = self._stream
         if len(data) >= LARGE:
-            self.context.traffic.memory.belongs_to(stream, self.caller)
+            self.context.traffic.memory.set_owner(stream, self.caller)
         compressed = len(data) >= LARGE and self._compresses(data)
         if compressed:
             data = await asyncio.to_thread(gzipped, data)

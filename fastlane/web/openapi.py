@@ -13,7 +13,7 @@ from fastlane import __version__
 from fastlane.config.settings import Settings
 from fastlane.web.api.actions import ENQUEUED, PROBLEM, WAITED
 from fastlane.web.api.body import BodyObject
-from fastlane.web.api.contract import EVENTS, Parameter, Response
+from fastlane.web.api.contract import EVENTS, ApiParameter, Response
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.serializer import Serializer
@@ -38,14 +38,14 @@ TAGS = {
 PLAIN = {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}
 """Text in a path."""
 
-PATH_PARAMETERS: Mapping[str, Parameter] = {
-    "task_id": Parameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
-    "job_id": Parameter("The job.", UUID),
-    "execution_id": Parameter("The execution.", UUID),
-    "delivery_id": Parameter("The delivery.", UUID),
-    "host": Parameter("The host: its id or, where no other host has it, its address.", PLAIN),
-    "worker": Parameter("The worker's id, as GET /status shows it.", PLAIN),
-    "pool": Parameter("The pool.", PLAIN),
+PATH_PARAMETERS: Mapping[str, ApiParameter] = {
+    "task_id": ApiParameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
+    "job_id": ApiParameter("The job.", UUID),
+    "execution_id": ApiParameter("The execution.", UUID),
+    "delivery_id": ApiParameter("The delivery.", UUID),
+    "host": ApiParameter("The host: its id or, where no other host has it, its address.", PLAIN),
+    "worker": ApiParameter("The worker's id, as GET /status shows it.", PLAIN),
+    "pool": ApiParameter("The pool.", PLAIN),
 }
 
 PROBLEMS: Mapping[int, tuple[str, str]] = {
@@ -67,27 +67,31 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
     503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
 }
 
-HEADERS: Mapping[str, Parameter] = {
-    "X-Request-Id": Parameter(
+HEADERS: Mapping[str, ApiParameter] = {
+    "X-Request-Id": ApiParameter(
         "The id of the request: the one that the client sent, if valid, or a new one.", {"type": "string"}, required=True
     ),
-    "X-Fastlane-Version": Parameter("The server's version.", {"type": "string"}, required=True),
-    "Fastlane-Execution-Id": Parameter("The execution whose log it is.", UUID),
-    "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
-    "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
-    "Fastlane-Truncated": Parameter("A part of the log is not there, or not any more.", {"type": "string", "enum": ["true"]}),
-    "Idempotent-Replayed": Parameter("This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}),
-    "ETag": Parameter("The version of the job, for If-Match; it says nothing of executions.", {"type": "string"}),
-    "Accept-Ranges": Parameter("bytes: the route takes a Range.", {"type": "string", "enum": ["bytes"]}),
-    "Location": Parameter("Where to continue.", {"type": "string"}),
-    "Content-Range": Parameter("Which bytes these are.", {"type": "string"}),
-    "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
+    "X-Fastlane-Version": ApiParameter("The server's version.", {"type": "string"}, required=True),
+    "Fastlane-Execution-Id": ApiParameter("The execution whose log it is.", UUID),
+    "Fastlane-Status": ApiParameter("The execution's status.", {"type": "string"}),
+    "Fastlane-Exit-Code": ApiParameter("The exit code, once there is one.", {"type": "integer"}),
+    "Fastlane-Truncated": ApiParameter("A part of the log is not there, or not any more.", {"type": "string", "enum": ["true"]}),
+    "Idempotent-Replayed": ApiParameter(
+        "This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}
+    ),
+    "ETag": ApiParameter("The version of the job, for If-Match; it says nothing of executions.", {"type": "string"}),
+    "Accept-Ranges": ApiParameter("bytes: the route takes a Range.", {"type": "string", "enum": ["bytes"]}),
+    "Location": ApiParameter("Where to continue.", {"type": "string"}),
+    "Content-Range": ApiParameter("Which bytes these are.", {"type": "string"}),
+    "Retry-After": ApiParameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
 }
 
-WEBHOOK_HEADERS: Mapping[str, Parameter] = {
-    "webhook-id": Parameter("The delivery's id: the same in every attempt, so that the receiver can tell a repeat.", UUID, required=True),
-    "webhook-timestamp": Parameter("When this attempt began, in Unix seconds.", {"type": "integer", "minimum": 0}, required=True),
-    "webhook-signature": Parameter(
+WEBHOOK_HEADERS: Mapping[str, ApiParameter] = {
+    "webhook-id": ApiParameter(
+        "The delivery's id: the same in every attempt, so that the receiver can tell a repeat.", UUID, required=True
+    ),
+    "webhook-timestamp": ApiParameter("When this attempt began, in Unix seconds.", {"type": "integer", "minimum": 0}, required=True),
+    "webhook-signature": ApiParameter(
         "Where the pool has secrets: v1, and the base64 of the HMAC-SHA256 of id, timestamp and body, joined by dots, for each secret.",
         {"type": "string"},
     ),
@@ -125,7 +129,7 @@ JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId
 EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
 
 
-class Document:
+class ApiDocument:
     """The document of these routes under these settings. It is made at the first request for it."""
 
     def __init__(self, routes: Mapping[str, PathRoutes], settings: Settings) -> None:
@@ -239,7 +243,7 @@ def _path_parameters(route: str) -> list[Json]:
     return [_parameter(name, "path", PATH_PARAMETERS[name]) for name in re.findall(r"{(\w+)}", route)]
 
 
-def _parameter(name: str, place: str, parameter: Parameter) -> Json:
+def _parameter(name: str, place: str, parameter: ApiParameter) -> Json:
     required = parameter.required or place == "path"
     return {"name": name, "in": place, "description": parameter.description, "required": required, "schema": dict(parameter.schema)}
 

@@ -21,7 +21,7 @@ from fastlane.web.api.contract import (
     IF_MATCH_HEADERS,
     RANGE_HEADERS,
     REPLAYED,
-    Parameter,
+    ApiParameter,
     Response,
     flag,
 )
@@ -51,8 +51,8 @@ class RouteOperation:
 
     id: str
     answers: Mapping[int, Response]
-    query: Mapping[str, Parameter] = field(default_factory=dict)
-    headers: Mapping[str, Parameter] = field(default_factory=dict)
+    query: Mapping[str, ApiParameter] = field(default_factory=dict)
+    headers: Mapping[str, ApiParameter] = field(default_factory=dict)
     body: BodyObject | None = None
     refusals: Sequence[int] = ()
     more: str = ""
@@ -106,7 +106,7 @@ class Route:
         return usual.bodies[0] if usual is not None and len(usual.bodies) == 1 and not usual.media else None
 
     @property
-    def query(self) -> Mapping[str, Parameter]:
+    def query(self) -> Mapping[str, ApiParameter]:
         """The names that a request may have in its query."""
         answers = self.operation.answers.values()
         answers_json = any(answer.bodies or "application/json" in answer.media for answer in answers)
@@ -130,7 +130,7 @@ def route(
     id: str = "",
     *bodies: Serializer[Any],
     answers: Mapping[int, Response] | None = None,
-    query: Mapping[str, Parameter] | None = None,
+    query: Mapping[str, ApiParameter] | None = None,
     body: BodyObject | None = None,
     idempotent: bool = False,
     conditional: bool = False,

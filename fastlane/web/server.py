@@ -31,7 +31,7 @@ from fastlane.web.api.contract import METRICS
 from fastlane.web.handler import NOWHERE, AppContext, Handler, Traffic
 from fastlane.web.http.connection import ClientDeadlines, HeldMemory
 from fastlane.web.http.problems import Problem
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ALL_ROUTES, ROUTES
 from fastlane.web.routing import PathRoutes, RouteNode
 from fastlane.web.security.auth import Authenticator, RequestRates, make_authenticator
@@ -131,12 +131,17 @@ class PathRouter(Router):
             self._root.add(path, resource)
         self._root.literals["task"] = self._root.literals["tasks"]
 
-    def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
-        """See Tornado."""
+    def locate(self, request: HTTPServerRequest) -> tuple[PathRoutes | None, dict[str, str]]:
+        """The routes at a request's path, from which it removes the prefix, and the path's parameters."""
         resource, parameters = self._root.find(request.path) if request.path[:1] in ("", "/") else (None, {})
         if resource is None and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
             request.path = request.path.removeprefix(self._prefix)
             resource, parameters = self._root.find(request.path)
+        return resource, parameters
+
+    def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
+        """See Tornado."""
+        resource, parameters = self.locate(request)
         if resource is None:
             given = {"resource": NOWHERE, "path": {}, "near": self._root.near(request.path)}
             return self._app.get_handler_delegate(request, Handler, given)
@@ -164,14 +169,18 @@ def make_application(services: Services, settings: Settings, metrics: Metrics, r
         metrics=metrics,
         recorder=recorder,
     )
-    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
+    return Application(log_function=_log_request, context=context, document=ApiDocument(ROUTES, settings), static_files=StaticFiles())
+
+
+def make_router(app: Application, settings: Settings) -> PathRouter:
+    """The router of all routes, which may begin with the path of ``public_url``."""
+    return PathRouter(app, ALL_ROUTES, urlsplit(settings.public_url).path if settings.public_url else "")
 
 
 def make_server(app: Application, most_connections: int, tls: SSLContext | None = None) -> HTTPServer:
     """A server of this application that does not listen yet; with ``tls`` it serves HTTPS only. It ignores forwarded headers: handlers read
     them, and know which to trust."""
-    public_url = context_of(app).settings.public_url
-    router = PathRouter(app, ALL_ROUTES, urlsplit(public_url).path if public_url else "")
+    router = make_router(app, context_of(app).settings)
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD, "chunk_size": READ_CHUNK}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
     context = context_of(app)

@@ -2,7 +2,8 @@
 date.
 
 Requests of the first seconds wait, as most stores have opened by then. Afterwards ``/livez`` is 200, ``/metrics`` gives the figures of the
-process, and every other path, ``/readyz`` included, is a 503 that says what the server is waiting for.
+process, and every other path, ``/readyz`` included, is a 503 that says what the server is waiting for. All are counted like later answers,
+so that an alert on refused requests fires for a start that takes too long.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from fastlane.web.handler import BODY_DEADLINE, NO_CONTEXT, WRITE_DEADLINE
 from fastlane.web.http.connection import ClientDeadlines, HeldMemory
 from fastlane.web.http.problems import RETRY_AFTER, Problem, encode_json
 from fastlane.web.security.origins import RequestOrigins
-from fastlane.web.server import UNLIMITED, LimitedHTTPServer, metrics_route
+from fastlane.web.server import UNLIMITED, LimitedHTTPServer, make_router, metrics_route
 
 QUICK = 2.0
 """Seconds for which requests wait."""
@@ -41,10 +42,14 @@ async def answering_meanwhile(
     """Answers on these sockets until the context ends, if that takes long; they stay open."""
     deadlines = ClientDeadlines()
     shared = {"progress": progress, "deadlines": deadlines}
-    application = Application(
-        [metrics_route(metrics, settings, ".*"), (".*/livez/?", _Alive, shared), (".*", _Starting, shared)],
-        log_function=lambda _handler: None,
-    )
+    application = Application([metrics_route(metrics, settings, ".*"), (".*/livez/?", _Alive, shared), (".*", _Starting, shared)])
+    router = make_router(application, settings)
+
+    def count(handler: RequestHandler) -> None:
+        request, (resource, _) = handler.request, router.locate(handler.request)
+        metrics.answered(request.method or "", resource.label if resource else "", handler.get_status(), request.request_time())
+
+    application.settings["log_function"] = count
     server = LimitedHTTPServer(application, ssl_options=tls, max_body_size=UNLIMITED)
     server.limit(most_connections, deadlines, HeldMemory(), RequestOrigins(settings).owner_of_connection)
     quick = asyncio.get_running_loop().call_later(QUICK, lambda: server.add_sockets([sock.dup() for sock in sockets]))

@@ -143,6 +143,12 @@ export interface SecretGiven {
   target: string;
 }
 
+/** What a process may use of one thing. */
+export interface UlimitGiven {
+  soft: number;
+  hard: number;
+}
+
 /** How a container is set up; null: as the image and the engine have it. */
 export interface ContainerAsked {
   user: string | null;
@@ -155,6 +161,14 @@ export interface ContainerAsked {
   secrets: SecretGiven[];
   constraints: string[];
   extraHosts: Record<string, string>;
+  entrypoint: string[] | null;
+  hostname: string | null;
+  readOnly: boolean | null;
+  dns: string[];
+  capAdd: string[];
+  capDrop: string[];
+  sysctls: Record<string, string>;
+  ulimits: Record<string, UlimitGiven>;
 }
 
 /** Where an end is posted to. */
@@ -408,6 +422,12 @@ export interface Policy {
   secrets: string[];
   constraints: string[];
   extraHosts: string[];
+  entrypoint: boolean;
+  hostname: string[];
+  dns: string[];
+  capAdd: string[];
+  sysctls: string[];
+  ulimits: string[];
 }
 
 /** The most that a container of a pool may use, and what it gets when it does not ask; null: no limit. */
@@ -858,6 +878,7 @@ export interface Expected {
 export interface Why {
   status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired" | "scheduled" | "paused" | "idle";
   waitingFor: Wait[];
+  node: string | null;
   outOfMemory?: OutOfMemory;
   lastTick?: Tick;
   late?: Late;
@@ -914,6 +935,8 @@ export const OPTIONS: Record<string, string> = {
   "resources.memory": "--memory",
   "container.user": "--user",
   "container.workdir": "--workdir",
+  "container.entrypoint": "--entrypoint",
+  "container.hostname": "--hostname",
 };
 
 /** Options whose value is a duration: seconds where the body has a number. */

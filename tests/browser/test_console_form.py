@@ -11,9 +11,9 @@ from playwright.async_api import Page, expect
 from tests.browser.console import Console, inspect, open_console
 from tests.browser.test_console_job import page_of
 from tests.support.command_line import CommandLine
-from tests.support.command_server import CommandServer
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
+from tests.support.fork_server import ForkServer
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -33,7 +33,7 @@ HIDDEN = {
 @pytest.fixture
 def command_line(tmp_path) -> Iterator[CommandLine]:
     """A shell that has ``fastlane``."""
-    with CommandServer() as server:
+    with ForkServer() as server:
         yield CommandLine(server, tmp_path / "shell")
 
 

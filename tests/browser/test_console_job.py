@@ -35,9 +35,11 @@ def page_of(server: Fastlane, reply: dict[str, Any]) -> str:
     return reply["jobUrl"].replace(server.base, f"{server.base}/console")
 
 
-async def run(server: Fastlane, reply: dict[str, Any], seconds: float, code: int = 0, memory: int = 180_000_000) -> None:
+async def run(
+    server: Fastlane, reply: dict[str, Any], seconds: float, code: int = 0, memory: int = 180_000_000, node: str | None = None
+) -> None:
     """Has the job run once more, for this long by its own account."""
-    started = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    started = await server.run((await server.post(reply["jobUrl"] + "run")).json, node)
     assert started.started_at is not None
     failure = Failure(FailureReason.EXIT, f"exit code {code}") if code else None
     status = Status.FAILED if code else Status.DONE
@@ -87,7 +89,7 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
 async def test_what_went_wrong_stands_at_the_top_and_a_run_or_the_schedule_is_stopped_and_started(context, server):
     webhook = {"url": "https://93.184.216.34/hook"}
     reply = await server.enqueue("reports", **NIGHTLY, expectEvery="1d", webhooks={"fails": [webhook], "late": [webhook]})
-    await run(server, reply, 9.5, code=3)
+    await run(server, reply, 9.5, code=3, node="node2")
     under_way = await server.run((await server.post(reply["jobUrl"] + "run")).json)
     job = await server.store.job(reply["jobId"])
     assert await server.store.advance(job, replace(job, late_since=server.clock.now() - 7_200_000), (), None)
@@ -95,7 +97,10 @@ async def test_what_went_wrong_stands_at_the_top_and_a_run_or_the_schedule_is_st
     page, question = console.page, console.page.get_by_role("alertdialog")
     await expect(page).to_have_url(page_of(server, reply).rstrip("/"))
     await expect(page.locator(".notice.warn")).to_contain_text("Late since 2\u00a0h ago. It is expected to succeed every 1 d, and has not.")
-    await expect(page.locator(".notice.bad")).to_contain_text("The last run that ended failed just now, attempt 1 of 3. Exit code 3.")
+    await expect(page.locator(".notice.bad")).to_contain_text(
+        "The last run that ended failed just now, attempt 1 of 3, on node2. Exit code 3."
+    )
+    await expect(page.get_by_role("row").filter(has_text="attempt 1 of 3")).to_contain_text("attempt 1 of 3 · on node2")
     buttons = page.get_by_role("group", name="Actions").get_by_role("button")
     await expect(buttons).to_have_text(["Run now", "Pause", "Stop this run", "Stop the schedule", "Delete"])
     await page.get_by_text("What the buttons do").click()

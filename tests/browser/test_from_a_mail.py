@@ -11,9 +11,9 @@ from playwright.async_api import expect
 
 from tests.browser.console import open_console
 from tests.support.command_line import CommandLine
-from tests.support.command_server import CommandServer
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
+from tests.support.fork_server import ForkServer
 from tests.support.mail_server import Received, mail_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -61,7 +61,7 @@ async def test_by_the_pages(context, alarmed):
 async def test_in_a_terminal(alarmed, tmp_path):
     server, mail = alarmed
     url = f"{server.base}{links(mail)[0]}"
-    with CommandServer() as commands:
+    with ForkServer() as commands:
         line = CommandLine(commands, tmp_path / "home", server.base, FASTLANE_TOKEN="fl_call")
         why = await line("why", url)
         assert "exit code 28" in why.text

@@ -7,8 +7,8 @@ import pytest
 
 from fastlane.client import AsyncClient
 from tests.support.command_line import CommandLine
-from tests.support.command_server import CommandServer
 from tests.support.fastlane import Fastlane
+from tests.support.fork_server import ForkServer
 from tests.support.redis import RealRedis
 
 
@@ -34,15 +34,15 @@ async def crewed_client(crewed: Fastlane) -> AsyncIterator[AsyncClient]:
 
 
 @pytest.fixture(scope="session")
-def command_server() -> Iterator[CommandServer]:
-    with CommandServer() as server:
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as server:
         yield server
 
 
 @pytest.fixture
-def command_at(command_server: CommandServer, tmp_path) -> Callable[..., CommandLine]:
+def command_at(fork_server: ForkServer, tmp_path) -> Callable[..., CommandLine]:
     """Makes the command, asking the server of a URL."""
-    return partial(CommandLine, command_server, tmp_path / "home")
+    return partial(CommandLine, fork_server, tmp_path / "home")
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from fastlane import __version__
 from fastlane.cli.client.output import duration, relative
 from fastlane.models.pool import Pool
 from fastlane.queue.port import Report
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
 from tests.support.command_line import Terminal
 from tests.support.fastlane import IMAGE, POOLS, Fastlane
 from tests.support.waiting import until
 from tests.support.web_settings import web_settings
 
-SCHEMAS = {"components": Document(ROUTES, web_settings()).content["components"]}
+SCHEMAS = {"components": ApiDocument(ROUTES, web_settings()).content["components"]}
 CRON = "0 3 * * *"
 
 
@@ -380,6 +380,15 @@ def test_times_are_relative():
     assert relative((now + timedelta(hours=3)).isoformat(), now) == "in 3h"
     assert relative((now - timedelta(seconds=5)).isoformat(), now) == "5s ago"
     assert (relative(now.isoformat(), now), relative(None, now)) == ("now", "")
+
+
+async def test_why_names_the_node_of_the_last_run(server, command_line):
+    reply = await server.enqueue("backup")
+    assert " on " not in (await command_line("why", "backup")).lines[-1]
+    await server.end(await server.run(reply, node="node3"), code=3)
+    assert re.match("last execution: failed (now|[0-9]+s ago) on node3: exit code 3", (await command_line("why", "backup")).lines[0])
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        assert (await server.get(f"{url}why")).json["node"] == "node3"
 
 
 async def test_why_says_how_much_memory_there_was_where_it_ran_out(crewed, crewed_line):

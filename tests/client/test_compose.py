@@ -10,15 +10,9 @@ import pytest
 from fastlane.cli.client.compose_attributes import ATTRIBUTES
 from fastlane.cli.client.compose_file import Origin, is_compose, read_compose
 from fastlane.cli.client.yaml_text import FileFault
-from fastlane.models.container import ANYTHING, MAX_GRACE, Policy
 from fastlane.models.pool import Pool
 from tests.support.fastlane import HOST, Fastlane
-
-POLICY = Policy(
-    init=True,
-    stop_grace=MAX_GRACE,
-    **dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING),
-)
+from tests.support.policies import EVERYTHING
 
 DOCKERS = """\
 jobs:
@@ -47,7 +41,7 @@ volumes:
 @pytest.fixture
 async def server(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
     """A server whose pool lets jobs mount volumes and join networks."""
-    async with Fastlane(tmp_path / "served", shared_redis.url, pools=(Pool("default", "", (HOST,), policy=POLICY),)) as server:
+    async with Fastlane(tmp_path / "served", shared_redis.url, pools=(Pool("default", "", (HOST,), policy=EVERYTHING),)) as server:
         yield server
 
 
@@ -226,7 +220,17 @@ async def test_all_that_a_swarm_cannot_do_is_named_with_its_line_and_nothing_is_
         ("x-fastlane: {service: shop_web, container: {user: app}, labels: {a: b}}",
          {"service": "shop_web", "container": {"user": "app"}, "labels": {"a": "b"}}),
         ("privileged: false, cap_add: [], healthcheck: {disable: true}, restart: 'no'", {}),
-        ("init: '${INIT:-false}', read_only: 'false', tty: '${TTY:-False}'", {"container": {"init": False}}),
+        ("init: '${INIT:-false}', read_only: '${RO:-true}', tty: '${TTY:-False}'", {"container": {"init": False, "readOnly": True}}),
+        ("entrypoint: [tini, --], hostname: worker, dns: 10.0.0.53",
+         {"container": {"entrypoint": ["tini", "--"], "hostname": "worker", "dns": ["10.0.0.53"]}}),
+        ("cap_add: [NET_ADMIN], cap_drop: [ALL], sysctls: [net.core.somaxconn=1024], "
+         "ulimits: {nproc: 65535, nofile: {soft: '20', hard: 40}}",
+         {"container": {"capAdd": ["NET_ADMIN"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": "1024"},
+                        "ulimits": {"nproc": 65535, "nofile": {"soft": 20, "hard": 40}}}}),
+        ("cap_drop: [], sysctls: {net.core.somaxconn: 1024}, ulimits: {}, dns: []",
+         {"container": {"sysctls": {"net.core.somaxconn": 1024}}}),
+        ("entrypoint: sh -c, dns: [10.0.0.53, '::1'], read_only: false",
+         {"container": {"entrypoint": "sh -c", "dns": ["10.0.0.53", "::1"], "readOnly": False}}),
         ("env_file: [{path: none.env, required: '${R:-false}'}]", {"envs": {}}),
         (
             "volumes: [{type: volume, source: filled, target: /f, read_only: '${RO:-true}'}, 'outside:/o', 'inside:/i'], networks: [vars]",
@@ -286,7 +290,7 @@ def test_triggers_become_a_schedule_with_dockers_defaults(triggers, fields):
         ("triggers: {manual: true}, volumes: {}", "volumes (line 1): is not a list"),
         ("triggers: {manual: true}, secrets: [{source: k, mode: 0400}]", "has a uid, gid or mode"),
         ("triggers: {manual: true}, networks: {n: {aliases: [a]}}", "has aliases"),
-        ("triggers: {manual: true}, cap_drop: [ALL]", "with more rights"),
+        ("triggers: {manual: true}, security_opt: [no-new-privileges]", "with more rights"),
         ("triggers: {manual: true}, env_file: none.env", "none.env cannot be read"),
         ("triggers: {manual: true}, volumes: ['v:/v']", "names 'v', which cannot be read below volumes: the variable NONE is not set"),
         ("triggers: {manual: true}, volumes: ['w:/w']", "cannot be read below volumes: 'perhaps' is neither true nor false"),
@@ -352,6 +356,14 @@ def tried(text: str) -> None:
     """Reads a file; a fault in it is all that may be wrong."""
     with contextlib.suppress(FileFault):
         read_compose(text, Origin(Path("/shop/compose.yaml"), {}))
+
+
+def test_a_health_check_is_noted_unless_it_is_off():
+    notes = [
+        read_compose(f"jobs: {{a: {{triggers: {{manual: true}}, healthcheck: {given}}}}}", Origin(Path("/shop/compose.yaml"), {})).notes
+        for given in ("{disable: true}", "{test: NONE}", "{test: [CMD, 'true']}")
+    ]
+    assert [len(words) for words in notes] == [0, 0, 1]
 
 
 def test_a_file_of_schedules_and_a_compose_file_are_told_apart():
@@ -488,7 +500,8 @@ WHOLE = {
     "container": {
         "user": "app", "stopGrace": "20s", "init": False, "networks": ["back"], "secrets": [{"name": "key", "target": "k"}],
         "mounts": ["/srv:/s:ro", "data:/d", {"type": "tmpfs", "target": "/t", "size": "1m"}], "constraints": ["node.role==worker"],
-        "extraHosts": {"db": "10.0.0.7"},
+        "extraHosts": {"db": "10.0.0.7"}, "entrypoint": "sh -c '$HOME'", "hostname": "worker", "readOnly": True, "dns": ["10.0.0.53"],
+        "capAdd": ["CAP_NET_ADMIN"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": 1024}, "ulimits": {"nofile": "1:2", "core": 0},
     },
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from fastlane.cli.client.commands.hosts import hosts
 from fastlane.models.pool import Pool
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
 from tests.client.test_help import commands, examples_of
 from tests.support.command_line import CommandLine
@@ -33,7 +33,7 @@ async def test_a_host_is_registered_drained_and_removed(admin):
     added = await admin("hosts", "add", "10.0.0.7:2375", "--pool", "default", "--weight", "2", "--max-running", "5")
     assert added.text.startswith("10.0.0.7:2375: registered in default, id "), added.err
     (row,) = (await admin("hosts", "list", "--json")).json
-    schemas = {"components": Document(ROUTES, web_settings()).content["components"]}
+    schemas = {"components": ApiDocument(ROUTES, web_settings()).content["components"]}
     Draft202012Validator({"$ref": "#/components/schemas/KnownHost", **schemas}).validate(row)
     assert (await admin("hosts", "drain", "10.0.0.7:2375")).code == 0
     table = (await admin("hosts", "list")).lines

@@ -222,6 +222,17 @@ async def test_it_is_known_which_executions_that_a_worker_had_claimed_were_delet
     assert await store.was_deleted(late.id)
 
 
+async def test_what_was_given_up_is_known_once_it_is_deleted(store):
+    """Its service is left on a host that may come back. While the execution is there, its own row says that the service can go."""
+    job = await made(store)
+    (execution,) = await store.executions_of(job.id, 1)
+    await store.give_up(execution.id)
+    await store.give_up(execution.id)
+    assert not await store.was_deleted(execution.id)
+    await delete(store, job)
+    assert await store.was_deleted(execution.id)
+
+
 async def test_a_job_is_made_again_under_its_old_id(store):
     job, tick, execution = new("t")
     await store.create(job, tick, replace(execution, **ENDED))

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from fastlane.models.access import Requester
 from fastlane.models.host import EngineIdentity, HostLoad, HostRecord, record_id
 from fastlane.models.pool import PoolsRevision
 from fastlane.models.status import Status
+from fastlane.storage import logic, records
 from tests.contract.stored import created, ended
 
 ADDRESS = "10.0.0.7:2376"
@@ -125,3 +127,69 @@ async def test_of_two_revisions_at_once_one_is_recorded(store, open_store):
     other = await open_store()
     answers = await asyncio.gather(store.record_pools(PoolsRevision(1, "a", 5)), other.record_pools(PoolsRevision(1, "b", 5)))
     assert sorted(answers) == [False, True]
+
+
+class CountedRows:
+    """The verbs of a store, with the number of rows that each read has returned."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+        self.read: list[tuple[str, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._rows, name)
+        if name not in ("get", "find", "select", "select_keys"):
+            return verb
+
+        async def counted(record: Any, *arguments: Any, **options: Any) -> Any:
+            answer = await verb(record, *arguments, **options)
+            self.read.append((name, 1 if name == "get" else len(answer)))
+            return answer
+
+        return counted
+
+
+async def test_a_look_at_the_hosts_reads_two_rows_and_a_change_of_one_only_this_one_whole(store, monkeypatch):
+    removed = [HostRecord(f"removed-{number}", f"10.1.0.{number}:1", removed_at=1, lost_until=1) for number in range(300)]
+    await store._rows.insert_missing(records.HOSTS, removed)
+    await store.write_host(RECORD)
+    known = await store.hosts()
+    assert len(known) == 301
+    rows = CountedRows(store._rows)
+    monkeypatch.setattr(store, "_rows", rows)
+    mark = await store.directory_mark()
+    assert rows.read == [("get", 1), ("get", 1)]
+    changed = RECORD.changed(weight=9)
+    await store.write_host(changed)
+    assert await store.directory_mark() != mark
+    rows.read.clear()
+    assert (await store.directory_mark()).hosts.since(mark.hosts) == (RECORD.id,)
+    again = await store.hosts(known)
+    assert rows.read[2:] == [("select", 301), ("select_keys", 1)]
+    assert [host for host in again if host not in removed] == [changed]
+    assert sum(host is other for host, other in zip(again, known, strict=True)) == 300
+    assert await store.hosts(again) is again
+    rows.read.clear()
+    assert list(await store.hosts_of([RECORD.id, "unknown"])) == [changed]
+    assert rows.read == [("select_keys", 1)]
+
+
+async def test_what_is_known_of_hosts_is_not_kept_when_they_are_pruned_or_made_again(store):
+    gone = RECORD.changed(removed_at=10)
+    await store.write_host(RECORD)
+    await store.write_host(gone)
+    known = await store.hosts()
+    await store.prune_hosts(11)
+    assert list(await store.hosts(known)) == []
+    await store.write_host(RECORD)
+    again = RECORD.changed(weight=7)
+    await store.write_host(again)
+    assert list(await store.hosts(known)) == [again]
+
+
+async def test_hosts_are_pruned_some_at_a_time(store, monkeypatch):
+    monkeypatch.setattr(logic, "TOGETHER", 4)
+    hosts = [HostRecord(f"{number}", f"10.1.0.{number}:1", removed_at=None if number == 5 else number) for number in range(1, 12)]
+    await store._rows.insert_missing(records.HOSTS, hosts)
+    await store.prune_hosts(11)
+    assert [host.id for host in await store.hosts()] == ["11", "5"]

@@ -344,6 +344,7 @@ async def test_late_jobs_are_listed_by_since_when_without_stopped_ones(store):
     (first,) = [job for job in made if job.id == by_since[0]]
     assert await store.late_jobs(1) == [LateJob(first.id, first.task_id, 15, 1_000, "näme")]
     assert [job.id for job in await store.late_jobs(1)] == by_since[:1]
+    assert [await store.count_late_jobs(most) for most in (10, 2)] == [4, 2]
     assert [job.task_id for job in await store.late_jobs(10, "t1$")] == ["t1", "t1"]
     late = sorted(by_since, reverse=True)  # all were created at once
     for wanted, expected in (
@@ -358,3 +359,4 @@ async def test_late_jobs_are_listed_by_since_when_without_stopped_ones(store):
         assert ([job.id for job in page.rows], page.total) == (expected, len(expected)), wanted
     assert await store.stop_job(by_since[0], 2_000)
     assert [job.id for job in await store.late_jobs(10)] == by_since[1:]
+    assert await store.count_late_jobs(10) == 3

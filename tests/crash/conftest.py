@@ -21,16 +21,14 @@ AT_ONCE = int(os.environ.get("FASTLANE_TEST_AT_ONCE", "8"))
 class Runner:
     """Runs each selected test's case on a loop of its own thread, in the order of the tests."""
 
-    def __init__(self, engine: str, redis: RealRedis, client: docker.APIClient) -> None:
+    def __init__(self, engine: str, redis: RealRedis, client: docker.APIClient, fork_server: ForkServer) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="crash-cases", daemon=True)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._futures: dict[str, Future[None]] = {}
         self._tasks: list[asyncio.Task[None] | None] = []
         self._thread.start()
-        self._fork_server = ForkServer()
-        asyncio.run_coroutine_threadsafe(self._fork_server.__aenter__(), self._loop).result(30)
-        self._world = World(engine, redis, client, self._fork_server)
+        self._world = World(engine, redis, client, fork_server)
 
     def begin(self, name: str, run: Callable[[World], Awaitable[None]]) -> None:
         """Runs it when there is room."""
@@ -56,7 +54,6 @@ class Runner:
 
     async def _ended(self) -> None:
         await asyncio.gather(*(task for task in self._tasks if task is not None), return_exceptions=True)
-        await self._fork_server.__aexit__()
         await self._loop.shutdown_default_executor()
 
 
@@ -64,8 +61,8 @@ class Runner:
 def runner(request: pytest.FixtureRequest, engine: str) -> Iterator[Runner]:
     """All selected cases, running."""
     client = connect(engine)
-    with RealRedis() as redis:
-        running = Runner(engine, redis, client)
+    with RealRedis() as redis, ForkServer() as fork_server:
+        running = Runner(engine, redis, client, fork_server)
         for item in request.session.items:
             case: Any = item.callspec.params.get("case") if hasattr(item, "callspec") else None
             if case is not None and hasattr(case, "run"):

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from tests.faults import nearest
 from tests.faults.mutants import ROOT, Fault, Gone, chosen, equivalent, folder_of, generated, lot, planted
-from tests.faults.nearest import Nearest
+from tests.faults.nearest import Nearest, exists
 from tests.faults.trial import Trial, Verdict
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -179,12 +179,7 @@ def sample(options: argparse.Namespace) -> int:
 def stages(fault: Fault, tests: Nearest, finder: str = "") -> list[list[str]]:
     """The tests to run against a fault, stage by stage: first the one that is known to find it."""
     first = fault.test or finder
-    return [*([[first]] if first and _exists(first) else []), *tests.of(fault)]
-
-
-def _exists(test: str) -> bool:
-    file, _, name = test.partition("::")
-    return (ROOT / file).exists() and f"def {name.rpartition('::')[2]}(" in (ROOT / file).read_text("utf-8")
+    return [*([[first]] if first and exists(first) else []), *tests.of(fault)]
 
 
 def report(gone: Sequence[Gone], survivors: Sequence[Row]) -> int:

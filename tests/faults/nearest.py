@@ -4,11 +4,14 @@
 the nearest tests are those that mirror the file's path, and then suites by its folder.
 """
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence, Set
+from functools import cache
 from pathlib import Path
 
 from tests.faults.mutants import ROOT, Fault, folder_of
@@ -29,7 +32,11 @@ BY_FOLDER = {
     "storage/sqlite": ("tests/unit/storage/sqlite", "tests/contract/test_store*.py", "tests/adapters/sqlite"),
     "storage/transfer": ("tests/behaviour/transfer", "tests/contract/test_store_transfer*.py"),
     "storage": ("tests/unit/storage", "tests/contract/test_store*.py"),
-    "web": ("tests/unit/web", "tests/http"),
+    "models": ("tests/unit/models", "tests/behaviour/schedule", "tests/behaviour/jobs", "tests/behaviour/retry"),
+    "services": ("tests/unit/services", "tests/behaviour/jobs", "tests/behaviour/schedule", "tests/behaviour/stop", "tests/behaviour/why"),
+    "scheduler": ("tests/unit/scheduler", "tests/behaviour/repair", "tests/behaviour/workers", "tests/behaviour/hosts"),
+    "executors": ("tests/unit/executors", "tests/adapters/swarm"),
+    "web": ("tests/unit/web", "tests/http", "tests/behaviour/jobs"),
     "streams": ("tests/unit/streams", "tests/behaviour/logs"),
     "client": ("tests/unit/client", "tests/client"),
     "cli": ("tests/unit/cli", "tests/client"),
@@ -39,7 +46,30 @@ UNSEEN = {
     "fastlane/cli/": ("tests/unit/cli", "tests/behaviour/transfer/test_commands.py"),
 }
 """Tests of what runs in a process of its own, where nobody sees what they call."""
-PAGES = {"static/src/console": "tests/browser/test_console*.py", "static/src/log": "tests/browser/test_log_page*.py"}
+PAGES = {
+    "console/form/": "console_form",
+    "console/(actions|perform|taskactions|runform)": "console_actions",
+    "console/(job|runform|changes|history|whole|notifications|times)": "console_job",
+    "console/(lists|filters|tasks|marks|times)": "console_lists",
+    "console/(hosts|pools)": "console_hosts",
+    "console/(execution|tail)": "console_execution",
+    "console/(session|live|morph)": "console_tabs",
+    "console|api|dom|tabs": "console*",
+    "log/(search|pattern)": "log_page_search",
+    "log/(lines|row|colours|list)": "log_page_lines",
+    "log/(colours|lines|row)": "log_page_text",
+    "log/(list|pattern|permalink|urls)": "log_page_reading",
+    "log/(selection|permalink)|clipboard": "log_page_copying",
+    "(stream|log/(link|connection|notices))": "log_page_connection",
+    "log/(executions|jobevents|plan)": "log_page_attempts",
+    "log/(actions|tools|about)": "log_page_actions",
+    "words|outcome": "log_page_words",
+    "log/|stream|words|outcome": "log_page*",
+    "login": "login",
+    "docs": "docs_examples",
+    "": "pages",
+}
+"""The tests of each page's code: what a file's path below ``static/src`` begins with, and the files in ``tests/browser``."""
 
 
 def measure() -> None:
@@ -48,6 +78,18 @@ def measure() -> None:
     for suite in SUITES:
         command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.faults.reach", "--reach", str(REACH / f"{suite}.jsonl"))
         subprocess.run([*command, "-m", "not thorough and not model", "--timeout", "300", f"tests/{suite}"], cwd=ROOT, check=False)
+
+
+def exists(test: str) -> bool:
+    """Whether a test, by its node id without parameters, is there."""
+    file, _, name = test.partition("::")
+    return name.rpartition("::")[2] in _functions_in(file)
+
+
+@cache
+def _functions_in(file: str) -> frozenset[str]:
+    found = ast.walk(ast.parse((ROOT / file).read_text("utf-8"))) if (ROOT / file).exists() else ()
+    return frozenset(node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 class Nearest:
@@ -59,9 +101,12 @@ class Nearest:
         self._tests: dict[str, set[str]] = defaultdict(set)
         self._modules: dict[str, set[str]] = defaultdict(set)
         self._of_file: Counter[tuple[str, str]] = Counter()
+        self._measured = {file.stem for file in REACH.glob("*.jsonl")}
         for file in sorted(REACH.glob("*.jsonl")):
             for line in file.read_text("utf-8").splitlines():
-                self._read(*json.loads(line))
+                test, seconds, called = json.loads(line)
+                if exists(test):  # it may have gone since
+                    self._read(test, seconds, called)
 
     def _read(self, test: str, seconds: float, called: Sequence[str]) -> None:
         self._seconds[test] += seconds
@@ -74,14 +119,16 @@ class Nearest:
     def of(self, fault: Fault) -> list[list[str]]:
         """The stages of tests to run against a fault: pytest's arguments for each."""
         if fault.file.startswith("static/"):
-            return [[pattern] for folder, pattern in PAGES.items() if fault.file.startswith(folder)] or [["tests/browser/test_pages.py"]]
+            file = fault.file.removeprefix("static/src/")
+            return [[f"tests/browser/test_{tests}.py"] for pattern, tests in PAGES.items() if re.match(pattern, file)]
         tests = self._tests.get(f"{fault.file}::{fault.place}") or self._modules.get(fault.file)
         if not tests:
             return [[path] for path in self._by_path(fault)]
         measured = self._ranked(tests, fault.file)
         unit = [test for test in measured if test.startswith("tests/unit/")]
         others = [test for test in measured if not test.startswith("tests/unit/")]
-        further = [list(paths) for folder, paths in UNSEEN.items() if fault.file.startswith(folder)]
+        further = [[path] for path in self._unmeasured(fault)]
+        further += [list(paths) for folder, paths in UNSEEN.items() if fault.file.startswith(folder)]
         return [stage for stage in (list(self._within(unit, STAGE[0])), list(self._within(others, STAGE[1])), *further) if stage]
 
     def _ranked(self, tests: Set[str], file: str) -> list[str]:
@@ -98,6 +145,12 @@ class Nearest:
             if left < 0:
                 return
             yield test
+
+    def _unmeasured(self, fault: Fault) -> Iterator[str]:
+        """The files of the suites that nobody has measured, by the fault's folder."""
+        for path in BY_FOLDER.get(folder_of(fault.file), ()):
+            if path.split("/")[1] not in self._measured:
+                yield from sorted(str(file.relative_to(ROOT)) for file in (ROOT / path).glob("test_*.py"))
 
     def _by_path(self, fault: Fault) -> Iterator[str]:
         module = Path(fault.file)

@@ -29,6 +29,7 @@ from tests.faults.mutants import ROOT, Fault
 
 LONGEST = 150
 """Seconds that a stage may take."""
+LONGEST_IN_BROWSER = 600
 MOST_BY_CHANCE = 6
 """Twice the tests that may fail by chance in a stage."""
 IMPORTED = (
@@ -122,7 +123,7 @@ class Trial:
             if not fault.file.startswith(READ_AGAIN):
                 os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
             if fault.file.startswith("static/") and not self._build():
-                return Verdict(fault.id, "killed", "the build of the pages", time.monotonic() - began)
+                return Verdict(fault.id, "killed", "the build of the pages", round(time.monotonic() - began, 1))
             return self._stages(fault.id, stages, began, mongo="storage/mongo" in fault.file)
         finally:
             file.write_bytes(right)
@@ -166,7 +167,7 @@ class Trial:
             pid = os.fork()
             if pid == 0:
                 self._child(output.fileno(), arguments, marked)
-            code = _wait(pid)
+            code = _wait(pid, LONGEST_IN_BROWSER if any("tests/browser/" in one for one in arguments) else LONGEST)
             output.seek(0)
             return code, output.read()
 
@@ -200,12 +201,12 @@ class Trial:
         return True
 
 
-def _wait(pid: int) -> int | None:
-    """The exit code of a child, and the end of all of its processes."""
+def _wait(pid: int, seconds: float) -> int | None:
+    """The exit code of a child, None after too long a time, and the end of all of its processes."""
     with selectors.DefaultSelector() as selector:
         handle = os.pidfd_open(pid)
         selector.register(handle, selectors.EVENT_READ)
-        ended = bool(selector.select(LONGEST))
+        ended = bool(selector.select(seconds))
         os.close(handle)
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)

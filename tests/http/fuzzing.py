@@ -60,6 +60,12 @@ UNSAID = (
     ("resources.reserve.*", "is more than resources."),  # one number is to be below another
     ("container.mounts.*.target", "is there twice"),  # also when one has a slash at its end
     ("container.secrets.*.target", "is there twice"),
+    ("container.capAdd.*", "is there twice"),  # also when one begins with CAP_
+    ("container.capDrop.*", "is there twice"),
+    ("container.capDrop.*", "is in capAdd as well"),
+    ("container.dns.*", "is there twice"),  # one address has several forms
+    ("container.ulimits.*", "above its hard one"),  # one number is to be below another
+    ("container.entrypoint", "is longer than"),  # bytes, not characters
     ("*extraHosts", "differ only in capitals"),
     ("*additionalDNSEntries", "differ only in capitals"),
     ("*additionalDNSEntries", "differs from"),  # two names of one thing

@@ -14,7 +14,7 @@ from tornado.iostream import IOStream
 
 from fastlane.web import server as web_server
 from fastlane.web.http import connection
-from fastlane.web.http.connection import LARGE_TURN, TURNS, HeldMemory, Turn, Turns
+from fastlane.web.http.connection import LARGE_TURN, TURNS, HeldMemory, ListTurns, Turn
 from tests.http.test_attacks import OK, calm
 from tests.http.test_room import Client, limit_sending
 from tests.support.credentials import bearer, token
@@ -202,7 +202,7 @@ async def test_bodies_of_one_login_leave_room_for_those_of_another_at_the_same_a
 
 
 async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns()
+    turns = ListTurns()
     greedy = [await turns.take("greedy", "/") for _ in range(AT_ONCE // 2)]
     waiting = [asyncio.ensure_future(turns.take("greedy", "/")) for _ in range(20)]
     await asyncio.sleep(0)
@@ -232,7 +232,7 @@ async def test_few_lists_are_made_at_once_and_half_of_them_for_one_caller(monkey
 
 
 async def test_a_turn_that_comes_as_its_request_gives_up_is_lost_to_nobody() -> None:
-    turns = Turns()
+    turns = ListTurns()
     held = [await turns.take(f"owner {number}", "/") for number in range(AT_ONCE)]
     waiting = asyncio.ensure_future(turns.take("late", "/"))
     await asyncio.sleep(0)
@@ -247,7 +247,7 @@ async def test_a_turn_that_comes_as_its_request_gives_up_is_lost_to_nobody() -> 
 
 
 async def test_of_those_who_wait_the_owner_with_the_fewest_turns_is_next() -> None:
-    turns = Turns()
+    turns = ListTurns()
     held = [await turns.take(owner, "/") for owner in ("greedy", "other") for _ in range(AT_ONCE // 2)]
     waiting = [asyncio.ensure_future(turns.take(owner, "/")) for owner in ("greedy", "modest")]
     await asyncio.sleep(0)
@@ -265,7 +265,7 @@ def turn_of(turns: list[Turn | None]) -> Turn:
 
 
 async def test_a_large_list_of_a_caller_leaves_room_for_the_small_ones_of_the_same_caller() -> None:
-    turns = Turns()
+    turns = ListTurns()
     turns.note("/small", 1_000)
     assert await turns.take("busy", "/large")
     assert all([await turns.take("busy", "/small") for _ in range(4)])
@@ -296,7 +296,7 @@ async def test_a_large_answer_is_sent_without_a_copy_and_counts_whole_until_it_i
 
 
 async def test_lists_that_were_small_take_less_and_keep_no_large_one_waiting() -> None:
-    turns = Turns()
+    turns = ListTurns()
     turns.note("/small", 1_000)
     small = [await turns.take(None, "/small") for _ in range(TURNS)]
     assert all(small)

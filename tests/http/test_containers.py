@@ -6,16 +6,16 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.container import ANYTHING, MAX_GRACE, Container, Policy, Resources, Secret
+from fastlane.models.container import Container, Policy, Resources, Secret
 from fastlane.models.pool import Pool
 from tests.http.test_openapi import check_answers
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.policies import EVERYTHING
 
 OK = {"image": "ubuntu:latest"}
-LISTS = ("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts")
 LIMITS = Resources(cpus=2, memory=2**30, pids=100)
 POOLS = (
-    Pool("wide", "wide", (HOST,), policy=Policy(init=True, stop_grace=MAX_GRACE, **dict.fromkeys(LISTS, ANYTHING))),
+    Pool("wide", "wide", (HOST,), policy=EVERYTHING),
     Pool("some", "some", (HOST,), policy=Policy(mounts=("/srv/data/", "volume:cache-*:ro"), networks=("backend",), stop_grace=60_000)),
     Pool("small", "small", (HOST,), limits=LIMITS),
     Pool("default", "", (HOST,)),
@@ -31,9 +31,20 @@ ASKED = {
     "secrets": [{"name": "db-password", "target": "password"}],
     "constraints": ["node.role==worker"],
     "extraHosts": {"db.internal": "10.0.0.7"},
+    "hostname": "worker",
+    "dns": ["10.0.0.53"],
+    "capAdd": ["NET_ADMIN"],
+    "sysctls": {"net.core.somaxconn": "1024"},
+    "ulimits": {"nofile": {"soft": 1024, "hard": 2048}},
 }
-SHOWN = ASKED | {"mounts": [{"type": "bind", "source": "/srv/data/x", "target": "/data", "readOnly": True, "size": None}]}
-NOTHING = {**dict.fromkeys(ASKED), "mounts": [], "networks": [], "secrets": [], "constraints": [], "extraHosts": {}}
+FREE = {"entrypoint": ["sh", "-c"], "readOnly": True, "capDrop": ["ALL"]}
+"""What every job may ask for."""
+SHOWN = ASKED | FREE | {"mounts": [{"type": "bind", "source": "/srv/data/x", "target": "/data", "readOnly": True, "size": None}]}
+NOTHING = {
+    **dict.fromkeys(ASKED | FREE),
+    **{name: [] for name in ("mounts", "networks", "secrets", "constraints", "dns", "capAdd", "capDrop")},
+    **{name: {} for name in ("extraHosts", "sysctls", "ulimits")},
+}
 
 
 @pytest.fixture
@@ -73,6 +84,24 @@ async def test_each_option_is_had_where_the_policy_allows_it_and_stored_and_show
     assert (await spec_of(server, reply))["container"] == NOTHING | {option: SHOWN[option]}
     execution = await server.execution(reply)
     assert execution.spec.container != Container()
+
+
+@pytest.mark.parametrize("option", FREE)
+async def test_what_takes_no_right_from_others_is_had_by_default(server, option):
+    reply = await server.enqueue(container={option: FREE[option]})
+    assert (await spec_of(server, reply))["container"] == NOTHING | {option: FREE[option]}
+
+
+async def test_an_entry_point_beside_a_service_needs_the_policy(shared_redis, tmp_path):
+    body = {"service": "shop_web", "container": {"entrypoint": "sh -c"}}
+    pool = Pool("default", "", (HOST,), services=("shop_*",))
+    async with Fastlane(tmp_path / "a", shared_redis.url, pools=(pool,)) as server:
+        found = refused(await server.post("/tasks/task", body))
+        assert "the policy of pool 'default' allows no entrypoint there; leave it out, or ask" in found["container.entrypoint"]
+        assert found.keys() == {"container.entrypoint"}
+        assert (await server.post("/tasks/task", {"image": "ubuntu", "container": body["container"]})).status == 200
+    async with Fastlane(tmp_path / "b", shared_redis.url, pools=(replace(pool, policy=Policy(entrypoint=True)),)) as server:
+        assert (await server.post("/tasks/task", body)).status == 200
 
 
 async def test_all_that_is_refused_is_told_in_one_answer(server):
@@ -211,7 +240,7 @@ async def test_a_dry_run_says_that_no_node_is_large_enough(server, resources, re
 async def test_a_dry_run_is_refused_as_the_job_would_be(server):
     body = OK | {"container": {"user": "app"}, "resources": {"cpus": 3}}
     assert refused(await server.post("/tasks/small?dryRun=1", body)).keys() == {"container.user", "resources.cpus"}
-    preview = (await server.post("/tasks/wide?dryRun=1", OK | {"container": ASKED})).json
+    preview = (await server.post("/tasks/wide?dryRun=1", OK | {"container": ASKED | FREE})).json
     assert preview["spec"]["container"] == SHOWN
 
 
@@ -221,7 +250,7 @@ async def test_a_dry_run_is_refused_as_the_job_would_be(server):
 async def test_a_spec_that_is_shown_can_be_posted_again(server):
     resources = {"cpus": 1.5, "memory": "512m", "pids": 200, "reserve": {"cpus": 1, "memory": "4MiB"}}
     mounts = [*ASKED["mounts"], "cache:/cache", {"type": "tmpfs", "target": "/tmp", "size": "64m"}]
-    first = await server.enqueue("wide", container=ASKED | {"mounts": mounts}, resources=resources)
+    first = await server.enqueue("wide", container=ASKED | FREE | {"mounts": mounts}, resources=resources)
     shown = await spec_of(server, first)
     second = await server.enqueue("wide", container=shown["container"], resources=shown["resources"])
     assert (await server.execution(second)).spec == (await server.execution(first)).spec

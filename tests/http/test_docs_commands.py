@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container import ANYTHING, MAX_GRACE, Policy
 from fastlane.models.pool import Pool
 from tests.support.credentials import token, user
 from tests.support.docs import PAGES, ROOT, blocks, commands
 from tests.support.fastlane import Fastlane
+from tests.support.policies import EVERYTHING
 from tests.support.stores import ON_MONGO
 from tests.support.waiting import PATIENCE
 
@@ -85,12 +85,7 @@ ELSEWHERE = {
 WITH_POLICY = {"stacks.md"}
 """Pages whose jobs ask for something of their containers: a pool of their server allows it."""
 WITH_COMMANDS = [page for page in PAGES if any(commands(page))]
-POLICY = Policy(
-    init=True,
-    stop_grace=MAX_GRACE,
-    **dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING),
-)
-POOLS = (Pool("default", "", ("h1:2375",), 100, policy=POLICY, insecure=True, register=("10.0.0.*:2376",), services=("shop_*",)),)
+POOLS = (Pool("default", "", ("h1:2375",), 100, policy=EVERYTHING, insecure=True, register=("10.0.0.*:2376",), services=("shop_*",)),)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from fastlane.config.access import Token, token_digest
 from fastlane.models.access import Principal, Role
 from fastlane.models.pool import Pool
-from fastlane.web.openapi import METHODS, Document
+from fastlane.web.openapi import METHODS, ApiDocument
 from fastlane.web.routes import ROUTES
 from tests.support.fastlane import HOST, POOLS, Answer, Fastlane
 from tests.support.redis import RealRedis
@@ -209,7 +209,7 @@ async def test_the_document_is_served_with_the_server_s_own_url_and_to_pages_tha
     assert answer.json["servers"] == [{"url": server.base}]
     assert (await server.get("/openapi.json?x=1")).status == 400
     assert server.api.application.settings["document"].content is server.api.application.settings["document"].content
-    assert isinstance(server.api.application.settings["document"], Document)
+    assert isinstance(server.api.application.settings["document"], ApiDocument)
     assert answer.json["paths"].keys() == ROUTES.keys()
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container import ANYTHING, MAX_GRACE, Policy, Resources
+from fastlane.models.container import Resources
 from fastlane.models.pool import Pool
 from fastlane.web.routes.events import EventFollowing
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.policies import EVERYTHING
 
 ROOT = Path(__file__).parents[2]
 SEED = os.environ.get("FASTLANE_FUZZ_SEED", "1")
@@ -22,9 +23,7 @@ LONGEST = 600 * max(1, int(EXAMPLES) // 20)
 """Seconds, on a machine with much else to do; on one with nothing, a tenth."""
 
 
-LISTS = ("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts")
-WIDE = Policy(init=True, stop_grace=MAX_GRACE, **dict.fromkeys(LISTS, ANYTHING))
-POOLS = (Pool("strict", "[A-Z]", (HOST,), limits=Resources(cpus=2)), Pool("wide", "", (HOST,), policy=WIDE))
+POOLS = (Pool("strict", "[A-Z]", (HOST,), limits=Resources(cpus=2)), Pool("wide", "", (HOST,), policy=EVERYTHING))
 """One task in a few meets a policy, so that what a body asks for its container is both taken and refused."""
 
 

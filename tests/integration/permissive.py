@@ -7,15 +7,13 @@ from typing import Any
 
 from tests.support.engine_views import DockerEngine
 from tests.support.installation import Installation, installed
-
-ALLOWED = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
+from tests.support.policies import EVERY_OPTION
 
 
 @contextlib.contextmanager
 def permissive(folder: Path, engine: str, *, most: int = 10, **settings: str) -> Iterator[Installation]:
     """An installation that runs as ``fastlane up``, ``most`` jobs at once. All of it is gone after the block."""
-    policy = {**dict.fromkeys(ALLOWED, True), "stopGrace": "10m", "init": True}
-    with installed(folder, engine, pool={"maxRunning": most, "policy": policy}, with_token=True, **settings) as fastlane:
+    with installed(folder, engine, pool={"maxRunning": most, "policy": EVERY_OPTION}, with_token=True, **settings) as fastlane:
         fastlane.serve("up")
         fastlane.until_healthy()
         yield fastlane

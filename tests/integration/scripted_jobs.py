@@ -19,6 +19,7 @@ LIVE = "sleep 1; "
 """A busy engine loses a whole stream when the container ends before the engine has begun to read (docs/swarm.md)."""
 HALF = 500
 """The lines that a waiting job writes to each stream before it waits; it writes as many after."""
+OPTIONS = ProcessOptions(reconcile=2.0)
 
 
 def lines(word: str, count: int) -> bytes:
@@ -134,6 +135,7 @@ def scripted_jobs(
     redis: str | None = None,
     most: int = 100,
     pool: Mapping[str, object] | None = None,
+    options: ProcessOptions = OPTIONS,
     **settings: str,
 ) -> Iterator[ScriptedJobs]:
     """An installation that runs as ``fastlane up``, on these ``hosts`` (none: all nodes, through the network). With ``redis``, a URL,
@@ -143,7 +145,6 @@ def scripted_jobs(
     policy = {"mounts": [f"{folder}/witness"], "constraints": ["*"], "stopGrace": "10s"}
     rules = {"maxRunning": most, "policy": policy, **(pool or {})}
     quick = {"lease": "2s", "renew": "0.7s", "host_lost_after": "20s", "breaker_reset": "3s", **settings}
-    options = ProcessOptions(reconcile=2.0)
     with installed(folder, view, redis=redis, pool=rules, with_token=True, options=options, **quick) as fastlane:
         try:
             if redis is None:

@@ -13,13 +13,16 @@ import pytest
 from fastlane.errors import OrderRefused
 from fastlane.executors.port import EngineTask, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
 from tests.support.waiting import until
 
 PATIENCE = 60.0
+KILL, NET_ADMIN, NET_RAW = 5, 12, 13
+"""Bits of capabilities, from linux/capability.h."""
+LOCKED: Any = {"hostname": "worker.lan", "read_only": True, "dns": ("10.0.0.53",)}
 TRAPS = "trap 'echo ended; exit 9' USR1; echo begun; while :; do sleep 0.05; done"
 
 
@@ -146,6 +149,55 @@ async def test_a_folder_that_the_node_does_not_have_is_not_made(bench: Bench, tm
 async def test_extra_hosts(bench: Bench) -> None:
     lines = await bench.says("cat /etc/hosts", extra_hosts={"db.internal": "10.1.2.3", "six": "2001:db8::1"})
     assert {"10.1.2.3\tdb.internal", "2001:db8::1\tsix"} <= set(lines)
+
+
+async def test_an_entry_point_takes_the_place_of_the_image_s_and_has_the_command_behind_it(bench: Bench) -> None:
+    service = await bench.start("{{x}}", "b", entrypoint=("sh", "-c", 'echo "$0" "$1"; hostname; touch /x || exit 7'), **LOCKED)
+    task = await bench.reaches(service, Phase.ENDED)
+    assert task.container_id is not None
+    assert (task.exit_code, bench.api.logs(task.container_id, stderr=False)) == (7, b"{{x}} b\nworker.lan\n")
+    made = bench.api.inspect_service(service)["Spec"]["TaskTemplate"]["ContainerSpec"]
+    assert (made["Hostname"], made["ReadOnly"], made["DNSConfig"]) == ("worker.lan", True, {"Nameservers": ["10.0.0.53"]})
+    assert "nameserver 10.0.0.53" in await bench.says("cat /etc/resolv.conf", dns=("10.0.0.53",))
+
+
+async def test_capabilities_kernel_parameters_and_ulimits(bench: Bench) -> None:
+    script = "grep CapBnd /proc/self/status; cat /proc/sys/net/core/somaxconn; ulimit -Sn; ulimit -Hn; ulimit -Sc"
+    limits = {"nofile": Ulimit(100, 200), "core": Ulimit(-1, -1)}
+    options: dict[str, Any] = {"sysctls": {"net.core.somaxconn": "77"}, "ulimits": limits}
+    usual, *others = await bench.says(script, **options)
+    assert others == ["77", "100", "200", "unlimited"]
+    bounds = [
+        int((await bench.says(script, **options, cap_add=added, cap_drop=dropped))[0].split()[1], 16)
+        for added, dropped in (((), ("NET_RAW",)), (("NET_ADMIN",), ()), (("KILL",), ("ALL",)))
+    ]
+    whole = int(usual.split()[1], 16)
+    assert (whole >> NET_RAW & 1, whole >> NET_ADMIN & 1) == (1, 0)
+    assert bounds == [whole & ~(1 << NET_RAW), whole | 1 << NET_ADMIN, 1 << KILL]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sysctls": {"kernel.pid_max": "4194303"}}, "kernel.pid_max"),
+        ({"sysctls": {"net.core.somaxconn": "1"}, "networks": ("host",)}, "net.core.somaxconn"),
+        ({"ulimits": {"nofile": Ulimit(2**62, 2**62)}}, "rlimit"),
+    ],
+)
+async def test_what_a_node_does_not_let_a_container_set_is_the_job_s_failure_and_not_its_engine_s(
+    bench: Bench, options: dict[str, Any], words: str
+) -> None:
+    task = await bench.reaches(await bench.start("true", **options), Phase.ENDED)
+    assert words in task.message
+    assert task.end in (TaskEnd.EXITED, TaskEnd.REJECTED), task
+
+
+async def test_others_in_its_networks_find_a_container_by_its_host_name(bench: Bench, overlay: str) -> None:
+    """Why a host name needs the policy, and no job has its service's."""
+    service = await bench.start("sh", "-c", "echo begun; sleep 600", networks=(overlay,), hostname="db")
+    address = (await bench.running(service))["NetworkSettings"]["Networks"][overlay]["IPAddress"]
+    script = "for i in $(seq 100); do nslookup db 127.0.0.11 && break; sleep 0.2; done"
+    assert address in " ".join(await bench.says(script, networks=(overlay,)))
 
 
 async def test_secrets_are_files_that_every_user_of_the_container_can_read(bench: Bench, secret: str) -> None:

@@ -75,7 +75,7 @@ async def test_an_engine_in_no_swarm_becomes_one_and_is_told_so_before_and_then_
     assert swarm_of(engine)["Cluster"]["ID"] == swarm["Cluster"]["ID"]
 
 
-class StandIn(BaseHTTPRequestHandler):
+class EngineDouble(BaseHTTPRequestHandler):
     """Answers as an engine in the state that ``swarm`` says; for states that one engine alone cannot be put into."""
 
     swarm: ClassVar[dict] = {}
@@ -110,7 +110,7 @@ class StandIn(BaseHTTPRequestHandler):
     ],
 )
 async def test_an_engine_that_is_no_manager_and_cannot_become_one_gets_advice_and_is_left_alone(swarm, advice):
-    handler = type("Engine", (StandIn,), {"swarm": swarm, "asked": []})
+    handler = type("Engine", (EngineDouble,), {"swarm": swarm, "asked": []})
     said: list[str] = []
     warned: list[str] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

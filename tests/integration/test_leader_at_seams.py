@@ -56,8 +56,8 @@ def image(three_managers: Swarms) -> Iterator[str]:
 async def ground_on(bed: Swarms, seen_from: Node) -> AsyncIterator[Ground]:
     """A fastlane whose hosts are all nodes, and which is looked at through this one."""
     hosts = tuple(node.tcp for node in bed.nodes)
-    with RealRedis() as redis, contextlib.closing(seen_from.client()) as client:
-        async with ForkServer() as fork_server, Ground(World(seen_from.url, redis, client, fork_server), hosts) as ground:
+    with RealRedis() as redis, contextlib.closing(seen_from.client()) as client, ForkServer() as fork_server:
+        async with Ground(World(seen_from.url, redis, client, fork_server), hosts) as ground:
             yield ground
 
 

@@ -1,6 +1,7 @@
 """A job that the labels of a service declare, on a real swarm: from the service's creation to the loss of its labels."""
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ def fastlane(engine: str, tmp_path: Path) -> Iterator[Installation]:
         try:
             yield installation
         finally:
-            installation.engine.docker("service", "rm", SERVICE)
+            if SERVICE in installation.engine.docker("service", "ls", "--format", "{{.Name}}").split():
+                installation.engine.docker("service", "rm", SERVICE)
 
 
 def shown(fastlane: Installation) -> dict[str, Any] | None:
@@ -71,6 +73,97 @@ def test_a_service_with_labels_is_a_job_that_runs_as_its_container_until_it_lose
 
     docker("service", "update", "-d", "--label-rm", "fastlane.cron", "--label-rm", "fastlane.command", SERVICE)
     assert until(fastlane, status="stopped")["source"]["gone"] == f"the service {SERVICE} has no labels of this job any more"
+
+
+CRONJOBS = """
+version: "3.8"
+services:
+  date:
+    image: ubuntu:latest
+    command: sh -c "date; sleep 0.1"
+    deploy: &never
+      mode: replicated
+      replicas: 0
+      labels:
+        - "swarm.cronjob.enable=true"
+        - "swarm.cronjob.schedule=* * * * *"
+        - "swarm.cronjob.skip-running=false"
+      restart_policy: {condition: none}
+  report:
+    image: ubuntu:latest
+    command: sh -c "sleep 0.1"
+    configs: [{source: words, target: /words}]
+    deploy:
+      <<: *never
+      labels:
+        swarm.cronjob.enable: "true"
+        swarm.cronjob.schedule: "0 */5 * * * *"
+        swarm.cronjob.skip-running: "true"
+        swarm.cronjob.registry-auth: "true"
+  tokyo:
+    image: ubuntu:latest
+    command: [sleep, "0.1"]
+    deploy:
+      <<: *never
+      labels: ["swarm.cronjob.enable=true", "swarm.cronjob.schedule=CRON_TZ=Asia/Tokyo 30 3 * * *", "swarm.cronjob.replicas=2"]
+  prune:
+    image: ubuntu:latest
+    command: [sleep, "0.1"]
+    deploy:
+      mode: global
+      labels: ["swarm.cronjob.enable=true", "swarm.cronjob.schedule=@weekly"]
+      restart_policy: {condition: none}
+      endpoint_mode: dnsrr
+configs:
+  words: {file: ./words}
+"""
+"""Services as swarm-cronjob's pages write them. (``endpoint_mode``: the kernel has no IPVS.)"""
+
+
+@pytest.mark.thorough
+def test_a_stack_that_was_written_for_swarm_cronjob_runs_as_it_is(fastlane: Installation, engine: str, tmp_path: Path) -> None:
+    (tmp_path / "cronjobs.yaml").write_text(CRONJOBS)
+    (tmp_path / "words").write_text("on\n")
+    docker = fastlane.engine.docker
+    try:
+        docker("stack", "deploy", "-c", str(tmp_path / "cronjobs.yaml"), "shop")
+        jobs = wait_until(lambda: (found := by_name(fastlane)).keys() >= {"date", "report", "tokyo", "prune"} and found, "the jobs")
+        assert isinstance(jobs, dict)
+        starts = {name: (job["schedule"]["cron"], job["schedule"]["timezone"], job["schedule"]["overlap"]) for name, job in jobs.items()}
+        assert starts == {
+            "date": ("* * * * *", "UTC", "replace"),
+            "report": ("*/5 * * * *", "UTC", "skip"),
+            "tokyo": ("30 3 * * *", "Asia/Tokyo", "replace"),
+            "prune": ("@weekly", "UTC", "replace"),
+        }
+        events = {row["detail"]["service"]: row["detail"]["reason"] for row in fastlane.get("/events?kind=labels.limited").json["items"]}
+        assert {name: words.partition(" ")[0] for name, words in events.items()} == {
+            "shop_tokyo": "swarm.cronjob.replicas",
+            "shop_prune": "deploy.mode",
+        }
+        assert fastlane.get("/events?kind=labels.refused").json["items"] == []
+        runs = [fastlane.post(f"/tasks/shop/jobs/{jobs[name]['id']}/run").json for name in ("report", "prune")]
+        assert [fastlane.ends(run)["status"] for run in runs] == ["done", "done"]
+        of_date = {"taskId": "shop", "jobId": jobs["date"]["id"], "jobUrl": jobs["date"]["url"]}
+        assert fastlane.ends(of_date, patience=180)["status"] == "done"
+        tick = fastlane.get(f"/tasks/shop/jobs/{jobs['date']['id']}/ticks").json["items"][-1]
+        assert (tick["outcome"], tick["due"][17:19]) == ("started", "00")
+        rows = docker(
+            "service", "ls", "--filter", "label=com.docker.stack.namespace=shop", "--format", "{{.Name}} {{.Replicas}}"
+        ).splitlines()
+        assert {row.split()[0]: row.split()[1] for row in rows if "prune" not in row} == dict.fromkeys(
+            ("shop_date", "shop_report", "shop_tokyo"), "0/0"
+        )
+    finally:
+        remove = ("docker", "-H", engine, "stack", "rm", "shop")
+        wait_until(lambda: subprocess.run(remove, check=False, capture_output=True, timeout=60).returncode == 0, "the stack to go")
+
+
+def by_name(fastlane: Installation) -> dict[str, dict[str, Any]]:
+    """The jobs of the stack in full, by their names."""
+    rows = fastlane.get("/tasks/shop/jobs")
+    found = [] if rows.status != 200 else [fastlane.get(f"/tasks/shop/jobs/{row['id']}").json["job"] for row in rows.json["items"]]
+    return {job["name"]: job for job in found}
 
 
 async def test_an_executor_lists_services_tells_of_their_changes_and_knows_which_are_gone(engine: str) -> None:

@@ -51,6 +51,7 @@ REFUSED = [
     "GET /services/x/../../containers/json",
     "PUT /services/create",
     "GET /events",
+    "GET /events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D",
 ]
 ASK = """
 import http.client, sys

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import fill
 from typing import Any
 
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
 from fastlane.web.routing import PRETTY
 from tests.support.web_settings import web_settings
@@ -196,4 +196,4 @@ def _text(text: str) -> str:
 
 def content() -> str:
     """The page for a server that sets nothing."""
-    return page(Document(ROUTES, web_settings()).content)
+    return page(ApiDocument(ROUTES, web_settings()).content)

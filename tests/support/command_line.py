@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.command_server import CommandServer
 from tests.support.docs import ROOT
+from tests.support.fork_server import ForkServer
 from tests.support.waiting import LONG_PATIENCE
 
 
@@ -41,7 +41,7 @@ class Done:
 class CommandLine:
     """The command, with these variables in its environment and none of the test's own. ``server`` forks those that run to their end."""
 
-    def __init__(self, server: CommandServer, folder: Path, url: str | None = None, **variables: str) -> None:
+    def __init__(self, server: ForkServer, folder: Path, url: str | None = None, **variables: str) -> None:
         folder.mkdir(exist_ok=True)
         self._server = server
         self.folder = folder

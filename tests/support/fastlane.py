@@ -372,13 +372,13 @@ class Fastlane:
         """Places the execution on a host."""
         return await self.change(transitions.claim(await self.execution(reply), host=HOST, pool="default", now=self.clock.now()))
 
-    async def run(self, reply: dict[str, Any]) -> Execution:
-        """Places and starts the execution."""
+    async def run(self, reply: dict[str, Any], node: str | None = None) -> Execution:
+        """Places and starts the execution, on the node of this name."""
         pulling = await self.pull(reply)
         bound = await self.change(
             transitions.bind(pulling, service_id="service", swarm_id="swarm", image_digest="sha256:1", now=self.clock.now())
         )
-        return await self.change(transitions.run(bound, Started("engine-task", "container", self.clock.now())))
+        return await self.change(transitions.run(bound, Started("engine-task", "container", self.clock.now(), node)))
 
     async def end(self, execution: Execution, code: int = 0) -> Execution:
         """Ends the execution with this exit code; its log is stored by then."""

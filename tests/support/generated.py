@@ -12,7 +12,7 @@ from typing import Any
 from fastlane.web.api.body import BodyObject, Option
 from fastlane.web.api.container import CONTAINER_BODY, RESOURCES_BODY
 from fastlane.web.api.job import JOB_BODY
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
 from tests.support import api_page, jobs_schema
 from tests.support.docs import ROOT
@@ -63,7 +63,7 @@ Json = Mapping[str, Any]
 @cache
 def document() -> Json:
     """The OpenAPI document of a server that sets nothing."""
-    return Document(ROUTES, web_settings()).content
+    return ApiDocument(ROUTES, web_settings()).content
 
 
 def options() -> str:

@@ -2,8 +2,9 @@
 
 An order's command is a script of its own, words that are read from left to right:
 
-- ``("exit", "3")`` ends with that exit code;
+- ``("exit", "3")`` ends with that exit code; ``("exit", "7,0")`` with 7 in the first attempt and with 0 in each later one;
 - ``("out", "text")`` and ``("err", "text")`` write to stdout and stderr; ``("hex", "ff00")`` writes those bytes to stdout;
+- ``("lines", "300", "10")`` writes 300 lines (``line``), one each 10 milliseconds of real time, every third to stderr;
 - ``("hold",)`` runs until ``release(execution_id)``, or a stop, which ends it with exit code 143;
 - ``("end", "oom")`` ends in one of the ways of ``TaskEnd`` (without an exit code but for ``oom`` and ``killed``: 137).
 
@@ -30,6 +31,11 @@ from fastlane.models.pool import KnownHost, Pull
 LARGEST_PIECE = 16 * 1024
 STOPPED_CODE = 143
 LINE = b"%079d\n" % 0
+
+
+def line(attempt: int, number: int) -> str:
+    """One of the lines that an attempt writes in time."""
+    return f"{attempt}:{number}\n"
 
 
 @dataclass
@@ -328,12 +334,23 @@ class InstantExecutor:
             if word in {"out", "err", "hex"}:
                 text = next(run.words)
                 self._write(run, STDERR if word == "err" else STDOUT, bytes.fromhex(text) if word == "hex" else text.encode())
+            elif word == "lines":
+                return self._write_in_time(run, 0, int(next(run.words)), int(next(run.words)) / 1000)
             elif word == "exit":
-                return self._end(run, TaskEnd.EXITED, int(next(run.words)))
+                codes = next(run.words).split(",")
+                return self._end(run, TaskEnd.EXITED, int(codes[min(run.order.attempt, len(codes)) - 1]))
             elif word == "end":
                 end = TaskEnd(next(run.words))
                 return self._end(run, end, 137 if end in {TaskEnd.OOM, TaskEnd.KILLED} else None)
         return self._end(run, TaskEnd.EXITED, 0)
+
+    def _write_in_time(self, run: Run, number: int, count: int, pause: float) -> None:
+        if number == count:
+            return self._proceed(run)
+        if run.running:
+            self._write(run, STDOUT if number % 3 else STDERR, line(run.order.attempt, number).encode())
+            asyncio.get_running_loop().call_later(pause, self._write_in_time, run, number + 1, count, pause)
+        return None
 
     def _write(self, run: Run, stream: int, data: bytes) -> None:
         for start in range(0, len(data), LARGEST_PIECE):

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from fastlane.cli.client.job_file import ONCE, SET_NAME
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
 from tests.support.docs import ROOT
 from tests.support.web_settings import web_settings
@@ -14,7 +14,7 @@ TARGET = ROOT / "fastlane/cli/client/jobs.schema.json"
 
 def content() -> str:
     """The schema, as text."""
-    schemas = Document(ROUTES, web_settings()).content["components"]["schemas"]
+    schemas = ApiDocument(ROUTES, web_settings()).content["components"]["schemas"]
     fields = {name: loose(value) for name, value in schemas["Job"]["properties"].items() if name not in ONCE}
     fields["task"] = {"type": "string", "description": "The task; the job's name unless given."}
     fields["id"] = {"type": "string", "description": "The id of a job that is there: the file takes it over."}

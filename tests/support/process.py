@@ -19,9 +19,7 @@ from fastlane.executors.port import Executor
 from fastlane.executors.swarm import spec
 from fastlane.scheduler import deliverer, rebuilder, watcher
 from fastlane.scheduler.ports import WorkerSettings
-from tests.support.defaults import hosts_of
-from tests.support.engine_process import SharedExecutor
-from tests.support.log_writing_engine import LogWritingExecutor
+from fastlane.sources import labels
 from tests.support.process_options import ProcessOptions
 from tests.support.seams import Hook, Journal, Trip, Watched, report_idleness
 
@@ -45,11 +43,6 @@ def factories_of(options: ProcessOptions) -> app.Factories:
     """What fastlane runs on."""
 
     def executor(settings: Settings, clock: Clock) -> Executor:
-        kind, _, place = (options.executor or "").partition(":")
-        if kind == "instant":
-            return SharedExecutor(place, hosts_of(settings.pools))
-        if kind == "log-writing":
-            return LogWritingExecutor(Path(place))
         reset = settings.breaker_reset if options.breaker_reset is None else options.breaker_reset
         return app.make_executor(replace(settings, breaker_reset=reset), clock)
 
@@ -70,6 +63,8 @@ def change_constants(options: ProcessOptions) -> None:
         deliverer.RECORD_WITHIN = options.record_within
     if options.builder_lost_after_ms is not None:
         rebuilder.BUILDER_LOST_AFTER = options.builder_lost_after_ms
+    if options.labels_gone_after_ms is not None:
+        labels.GONE_AFTER = options.labels_gone_after_ms
     if options.mount is not None:
         mount_in_all(options.mount)
 

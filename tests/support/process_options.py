@@ -12,8 +12,6 @@ VARIABLE = "FASTLANE_TEST_OPTIONS"
 class ProcessOptions:
     """Each field that is None leaves fastlane as it is. All times are seconds, unless the field says otherwise."""
 
-    executor: str | None = None
-    """In place of Docker: ``instant:SOCKET`` (``engine_process``) or ``log-writing:FOLDER`` (``log_writing_engine``)."""
     reconcile: float | None = None
     """Between two rounds of the reconciler."""
     renew: float | None = None
@@ -27,6 +25,8 @@ class ProcessOptions:
     """For how long a worker tries to write down what an attempt of a delivery came to; so long after it nobody else sends that again."""
     builder_lost_after_ms: int | None = None
     """After which another worker rebuilds the queue."""
+    labels_gone_after_ms: int | None = None
+    """For which a service must be missing until its jobs stop."""
     mount: str | None = None
     """A folder that every container gets at ``/witness``, without its job asking for it."""
     journal: str | None = None

@@ -5,9 +5,12 @@ to it is the engine's own, so that ``SwarmExecutor`` runs on a thousand hosts on
 to what a real engine does.
 
 ``python -m tests.support.simulated_engine FOLDER COUNT [WITNESS]`` serves ``FOLDER/0`` to ``FOLDER/(COUNT-1)`` and prints ``ready``.
-On any of them, ``POST /simulated/silent`` makes that engine accept calls and never answer, ``/simulated/dead`` makes it refuse
-connections, ``/simulated/release`` lets all that holds there go on, and ``GET /simulated/calls`` tells how many calls all of them have
-had. From ``/simulated/lines`` to ``/simulated/quiet``, all that runs on any of them writes a line each second.
+WITNESS is a file that gets the id of each execution that starts, one line a start. With it, parking and activating take a moment, as on a
+real engine: so a worker that dies has left many of them half done. ``EngineProcess`` is such a process.
+
+On any of the engines, ``POST /simulated/silent`` makes that engine accept calls and never answer, ``/simulated/dead`` makes it refuse
+connections, ``/simulated/release`` lets all that holds there go on, and ``GET /simulated/calls`` tells how many calls all of them have had.
+From ``/simulated/lines`` to ``/simulated/quiet``, all that runs on any of them writes a line each second.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ import json
 import os
 import re
 import struct
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -23,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
@@ -34,7 +39,9 @@ from fastlane.executors.port import EngineTask, Order, Phase, TaskEnd
 from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.clocks import rfc3339
 from fastlane.models.log import Piece
+from tests.support.engine import connect
 from tests.support.instant import InstantExecutor, Run
+from tests.support.waiting import wait_until
 
 Raw = dict[str, Any]
 
@@ -43,6 +50,9 @@ NAMELESS = "registry.invalid"
 """A registry that cannot be looked up; every other image is on the node."""
 IMAGE_ID = "sha256:" + "1f" * 32
 NO_ENDPOINT = "starting container failed: failed to set up container networking: failed to create endpoint e on network bridge: no address"
+SLOW = {"create", "update"}
+MOMENT = 0.05
+"""Seconds that a slow call waits before it is carried out, and again before it is answered."""
 PARTS = 20
 """In how many parts of a second lines are written, so that they do not all come at once."""
 
@@ -107,7 +117,8 @@ class SimulatedEngine:
         if container["Image"] == "sha256:" + "0" * 64:
             command = ("end", "image")
         id = f"service{len(self.services)}x{labels[spec.EXECUTION].replace('-', '')}{labels[spec.EPOCH]}"
-        order = Order(labels[spec.EXECUTION], labels[spec.TASK], labels[spec.JOB], 1, int(labels[spec.EPOCH]), 0, command, {})
+        attempt = dict(text.split("=", 1) for text in container["Env"])["FASTLANE_ATTEMPT"]
+        order = Order(labels[spec.EXECUTION], labels[spec.TASK], labels[spec.JOB], int(attempt), int(labels[spec.EPOCH]), 0, command, {})
         self._mine[id] = Run(id, order, SystemClock().now())
         self.services[id] = {"ID": id, "Version": {"Index": 1}, "CreatedAt": _now(), "UpdatedAt": _now(), "Spec": wanted}
         return {"ID": id}
@@ -232,11 +243,13 @@ ROUTES = tuple(
 
 
 class Simulation:
-    """A number of engines with their sockets. ``witness`` gets a line for each execution that starts. Used as an async context manager."""
+    """A number of engines with their sockets. ``witness`` gets a line for each execution that starts; with it, some calls are slow. Used
+    as an async context manager."""
 
     def __init__(self, folder: Path, count: int, witness: Path | None = None) -> None:
         self.names = [str(folder / str(number)) for number in range(count)]
         self.runs = InstantExecutor(self.names, witness=witness)
+        self._moment = MOMENT if witness else 0.0
         self.calls: Counter[str] = Counter()
         """How many calls of each kind all of them have had."""
         self._engines = {name: SimulatedEngine(name, self.runs) for name in self.names}
@@ -298,7 +311,10 @@ class Simulation:
                 self.calls[_kind(verb, request)] += 1
                 if engine.silent:
                     await asyncio.Event().wait()
-                return await _answered(getattr(engine, verb), request, found[1] if found.re.groups else "")
+                await asyncio.sleep(self._moment if verb in SLOW else 0)
+                answer = await _answered(getattr(engine, verb), request, found[1] if found.re.groups else "")
+                await asyncio.sleep(self._moment if verb in SLOW else 0)
+                return answer
         return _json({"message": f"{request.method} {path} is not simulated"}, 501)
 
     async def _control(self, engine: SimulatedEngine, what: str) -> web.StreamResponse:
@@ -374,6 +390,37 @@ def _frames(piece: Piece) -> bytes:
     stamp = rfc3339(piece.time).encode() + b" "
     lines = piece.data.splitlines(keepends=True) if b"\r" not in piece.data else [piece.data]
     return b"".join(struct.pack(">BxxxI", piece.stream, len(stamp) + len(line)) + stamp + line for line in lines)
+
+
+class EngineProcess:
+    """One engine in a process of its own, which several workers share and which outlives each of them. Its socket is in a folder with a
+    short path. Used as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.host = f"unix://{folder}/0"
+        self._folder = folder
+        self._witness = folder / "starts"
+
+    def __enter__(self) -> "EngineProcess":
+        command = [sys.executable, "-m", "tests.support.simulated_engine", str(self._folder), "1", str(self._witness)]
+        with (self._folder / "engine.log").open("ab") as output:
+            self._process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=output, stderr=output)
+        wait_until((self._folder / "0").exists, "the engine's socket")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def starts(self) -> Counter[str]:
+        """How often each execution has started."""
+        return Counter(self._witness.read_text().split()) if self._witness.exists() else Counter()
+
+    def services(self) -> list[Raw]:
+        """The services that are still there."""
+        with contextlib.closing(connect(self.host)) as client:
+            found: list[Raw] = client.services()
+            return found
 
 
 async def serve(folder: Path, count: int, witness: Path | None) -> None:

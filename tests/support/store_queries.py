@@ -35,6 +35,7 @@ QUERIES: dict[str, Query] = {
     "jobs_due": lambda store: store.jobs_due(5_000, 10),
     "jobs_due after": lambda store: store.jobs_due(5_000, 10, (4_000, "x")),
     "late_jobs": lambda store: store.late_jobs(10),
+    "count_late_jobs": lambda store: store.count_late_jobs(10),
     "late_jobs of visible tasks": lambda store: store.late_jobs(10, "t"),
     "jobs_to_check": lambda store: store.jobs_to_check(5_000, 10),
     "deliveries_due": lambda store: store.deliveries_due(5_000, 10, {"http://slow:80"}),

@@ -155,6 +155,7 @@ def source_of_labels(parts: Parts) -> LabelSource:
     source = LabelSource.__new__(LabelSource)
     source._clock, source._wake, source._chosen = SystemClock(), asyncio.Event(), frozenset()
     source._executor, source._reports, source._swarms = cast(Any, parts), cast(Any, parts), {}
+    source._compared = {}
     return source
 
 

@@ -13,14 +13,17 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 import yaml
 from aiohttp import web
+from yarl import URL
 
 from fastlane.config.access import TOKENS, token_digest
 from fastlane.config.settings import SETTINGS
+from fastlane.executors.swarm.service_events import OF_SERVICES
 from fastlane.models.access import Role
 from tests.support.checkout import plain_environment
 from tests.support.docs import ROOT, blocks, commands_in, section
@@ -136,7 +139,7 @@ async def test_the_filter_of_an_engine_passes_on_whole_ids_only(tmp_path):
     engine, calls = tmp_path / "engine.sock", []
 
     async def answer(request: web.Request) -> web.Response:
-        calls.append(request.path)
+        calls.append(request.raw_path)
         return web.Response()
 
     application = web.Application()
@@ -153,16 +156,25 @@ async def test_the_filter_of_an_engine_passes_on_whole_ids_only(tmp_path):
     allowed = [f"/v1.45/containers/{container}/json", f"/containers/{container}/logs", f"/v1.45/tasks/{task}/logs", "/version"]
     others = ["/containers/6/logs", f"/v1.45/containers/{container[:12]}/logs", f"/containers/{container}0/json", "/containers/6f/stats"]
     others += [f"/containers/{container[:-1]}/stats", "/containers/json", "/tasks/k/logs", f"/containers/{container}/exec"]
+    services = f"/v1.45/events?filters={OF_SERVICES}"
+    allowed += [services, f"/events?filters={OF_SERVICES}"]
+    others += ["/events", "/v1.45/events", "/events?filters=", "/events?filters={}", "/events/x?filters=" + OF_SERVICES]
+    others += [f"/events?filters={quote(json.dumps({'type': kinds}), safe='')}" for kinds in (["container"], ["service", "secret"], [])]
+    others += [f"{services}{more}" for more in ("&since=0", "&filters=%7B%7D", "%20", ";x", "%00", "&")]
+    others += [f"/events?since=0&filters={OF_SERVICES}", f"/events?%66ilters={OF_SERVICES}", f"/events?filters={OF_SERVICES.lower()}"]
+    others += [f"/./events?filters={OF_SERVICES}", f"//events?filters={OF_SERVICES}", f"/%65vents?filters={OF_SERVICES}"]
+    others += [f"/secrets/../events?filters={OF_SERVICES}", services.replace("?", "%3F")]
     try:
         await until(lambda: is_open(port), "the filter")
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            found = [(await session.get(path)).status for path in (*allowed, *others)]
+            found = [(await session.get(URL(f"http://127.0.0.1:{port}{path}", encoded=True))).status for path in (*allowed, *others)]
+            posted = (await session.post(URL(f"http://127.0.0.1:{port}{services}", encoded=True))).status
     finally:
         filter.kill()
         await filter.wait()
         await runner.cleanup()
     assert found == [200] * len(allowed) + [403] * len(others)
-    assert calls == allowed
+    assert (posted, calls) == (403, allowed)
 
 
 def merged(folder: Path, *, environment: Mapping[str, str] | None = None) -> Any:
@@ -243,6 +255,28 @@ def test_an_own_file_of_prometheus_has_a_name_of_its_own_whenever_it_differs(own
         assert deployed() == expected(mine)
     mine.unlink()
     assert deployed() == expected(own / stock)
+
+
+def test_prometheus_stands_on_its_own_node_and_never_on_that_of_the_data(own: Path) -> None:
+    (own / "local").mkdir()
+    (own / "local/monitoring.yml").symlink_to("../stack/monitoring.yml")
+    services = merged(own)["services"]
+    constraints = set(services["prometheus"]["deploy"]["placement"]["constraints"])
+    assert constraints == {"node.labels.fastlane.monitoring == 1", "node.labels.fastlane.data != 1"}
+    for name in ("redis", "mongo"):
+        assert "node.labels.fastlane.data == 1" in services[name]["deploy"]["placement"]["constraints"]
+
+
+def labelled(heading: str, label: str) -> str:
+    """The node to which the commands of a section give a label."""
+    (command,) = (words for words in commands_in(section(INSTALL, heading)) if f"{label}=1" in words)
+    return command.split()[-1]
+
+
+def test_the_page_gives_prometheus_another_node_than_the_data() -> None:
+    watching = labelled("Watch it with Prometheus", "fastlane.monitoring")
+    for heading in ("Prepare the swarm", "When the node of the data is gone for good"):
+        assert labelled(heading, "fastlane.data") != watching, heading
 
 
 def test_one_node_has_its_own_settings_and_no_other_engines(own: Path) -> None:

@@ -134,6 +134,28 @@ def _as(name: str, change: Callable[[Any], Any] = lambda value: value) -> Reader
     return read
 
 
+def _several(name: str, change: Callable[[Any], Any]) -> Reader:
+    """The field of this name, with the items of the attribute, if there are any."""
+
+    def read(reading: Reading, value: Any, attribute: str) -> None:
+        if items := change(value):
+            reading.put(name, items, attribute)
+
+    return read
+
+
+def _ulimits(value: Any) -> dict[str, Any]:
+    """Ulimits by name; a number or a pair of them may be texts where variables gave them."""
+    return {
+        str(name): {part: _whole(given) for part, given in one.items()} if isinstance(one, dict) else one
+        for name, one in map_of(value).items()
+    }
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and re.fullmatch("-?[0-9]{1,18}", value) else value
+
+
 def flag(value: Any, otherwise: bool | None) -> bool | None:
     """The truth that a value states, which is a text where a variable gave it; ``otherwise`` for nothing. Raises ValueError."""
     if value is None or isinstance(value, bool):
@@ -396,6 +418,12 @@ def _unless_false(why: str) -> Reader:
     return check
 
 
+def _healthcheck(reading: Reading, value: Any, attribute: str) -> None:
+    options = map_of(value)
+    if flag(options.get("disable"), False) is not True and list_of(options.get("test")) != ["NONE"]:
+        reading.note("has no effect: a run ends by its command's end, and no check runs in it", attribute)
+
+
 def _restart(reading: Reading, value: Any, attribute: str) -> None:
     if value not in ("no", False, "none"):
         reading.fault(RESTARTS, attribute)
@@ -447,6 +475,14 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "user": _as("container.user", _text),
     "working_dir": _as("container.workdir"),
     "init": _as("container.init", lambda value: flag(value, None)),
+    "entrypoint": _as("container.entrypoint"),
+    "hostname": _as("container.hostname"),
+    "read_only": _as("container.readOnly", lambda value: flag(value, None)),
+    "dns": _several("container.dns", list_of),
+    "cap_add": _several("container.capAdd", list_of),
+    "cap_drop": _several("container.capDrop", list_of),
+    "sysctls": _several("container.sysctls", lambda value: dict(items_of(value, "="))),
+    "ulimits": _several("container.ulimits", _ulimits),
     "stop_signal": _as("container.stopSignal"),
     "stop_grace_period": _as("container.stopGrace"),
     "cpus": _as("resources.cpus", _number),
@@ -457,15 +493,13 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "timeout": _as("timeout"),
     "depends_on": _depends_on,
     "restart": _restart,
-    "entrypoint": Refused("a job runs the image's own entry point; put the program into command where the image has none"),
     "build": Refused("a swarm builds no image; build it, push it to a registry, and write image"),
     "configs": Refused("a job mounts no configs; use a secret, or put the content into the image"),
     "extends": Refused("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
     "platform": Refused("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
     "gpus": Refused("is not a job's; choose the nodes by deploy: {placement: {constraints: [node.labels.gpu==yes]}}"),
     "ports": Refused("a job publishes no ports; leave them out"),
-    "hostname": Refused("the engine names a job's container; leave it out"),
-    "healthcheck": LeftOut("has no effect: a run ends by its command's end, and no check runs in it"),
+    "healthcheck": _healthcheck,
     "logging": LeftOut("has no effect: fastlane keeps the log itself"),
     "pull_policy": LeftOut("has no effect: the pool's setting pull says when the registry is asked"),
     "expose": LeftOut("has no effect on a job"),
@@ -475,8 +509,8 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "container_name": Refused("each run has a container of its own, and a name of its own; leave it out"),
     **dict.fromkeys(("scale", "develop", "provider", "post_start", "pre_start", "pre_stop", "links", "external_links"), NOT_HERE),
     **dict.fromkeys(("tty", "stdin_open", "privileged", "use_api_socket", "oom_kill_disable"), _unless_false(NOT_HERE.why)),
-    **dict.fromkeys(("read_only", "cap_drop", "security_opt", "userns_mode"), _unless_false(HARDENING)),
-    **dict.fromkeys(("cap_add", "devices", "device_cgroup_rules", "group_add", "sysctls", "ulimits", "dns", "dns_opt", "dns_search"),
+    **dict.fromkeys(("security_opt", "userns_mode"), _unless_false(HARDENING)),
+    **dict.fromkeys(("devices", "device_cgroup_rules", "group_add", "dns_opt", "dns_search"),
                     _unless_false(NOT_HERE.why)),
     **dict.fromkeys(
         ("blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",

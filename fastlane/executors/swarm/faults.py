@@ -106,10 +106,7 @@ _ORDER_WORDS = ("raft message is too large", "message larger than max", "constra
 CLOSED = "closed the connection"
 NOT_HTTP = "answered what is not HTTP: is it a Docker engine?"
 
-UNKNOWN_NAME = (
-    "has a host name that cannot be looked up: it is wrong or, if it is a service of a stack, such as an engine filter, none of its tasks "
-    "runs; `docker service ps STACK_NAME` says on which node one should, and why it does not"
-)
+UNKNOWN_NAME = "has a host name that cannot be looked up: correct its address, or the name service of the worker"
 
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "refused the connection"),
@@ -193,6 +190,17 @@ def message(body: bytes) -> str:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         return body.decode(errors="replace").strip()
+
+
+def lost_service_words(service: str, node: str | None) -> str:
+    """The words for a host whose name is of one part, as services have it, and is not known: Docker's name service knows only services that
+    have a running task. ``node``: the name of the node that answered there last, if one has."""
+    last = "" if node is None else f"it ran on {node}; "
+    return (
+        f"has no engine filter that runs: the service {service} has no running task; {last}"
+        f"`docker service ps --no-trunc STACK_{service}` says on which node one should run, and why it does not "
+        f"(if {service} is a machine and no service, correct its address, or the name service of the worker)"
+    )
 
 
 def timeout_words(seconds: float) -> str:

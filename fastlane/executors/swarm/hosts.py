@@ -324,6 +324,7 @@ class SwarmHost:
                 self._info_at = now if was_well else now - random.random() * self._pace.info_pause
             self._registry.version = self.client.version
             self.facts = facts if facts != before else before
+            self.transport.node = facts.names.get(facts.node_id)
             await self.disk.measure(facts)  # before it counts as usable
         except NotHostsFault:
             return  # all connections are busy, and their calls show how the host is

@@ -3,6 +3,7 @@ Pure.
 
 Only what is listed here is taken over. A long-running service also has ports, replicas, a health check, aliases in its networks, labels
 that other programs read, and rules for restarts and updates: a job must not answer in the service's place, nor be taken for a part of it.
+Engines also find a container in its networks by its host name, so that is left out, too.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,7 +18,6 @@ Raw = Mapping[str, Any]
 OF_CONTAINER = (
     "Command",
     "Args",
-    "Hostname",
     "Env",
     "Dir",
     "User",
@@ -87,10 +87,25 @@ def _container(taken: Raw, own: Raw, given: Collection[str]) -> dict[str, Any]:
         "Env": _over(taken.get("Env"), own["Env"], lambda entry: entry.partition("=")[0]),
         "Mounts": _over(taken.get("Mounts"), own.get("Mounts"), lambda mount: mount["Target"]),
         "Secrets": _over(taken.get("Secrets"), own.get("Secrets"), lambda secret: (secret.get("File") or {}).get("Name")),
+        "Ulimits": _over(taken.get("Ulimits"), own.get("Ulimits"), lambda limit: limit["Name"]),
         "Hosts": [*(own.get("Hosts") or ()), *(taken.get("Hosts") or ())],  # the first line of a name counts
     }
+    tables = {name: {**(taken.get(name) or {}), **(own.get(name) or {})} for name in ("DNSConfig", "Sysctls")}
+    merged = {**lists, **tables, **_capabilities(taken, own)}
     rest = {name: value for name, value in taken.items() if name not in given}
-    return {**own, **rest, **{name: rows for name, rows in lists.items() if rows}}
+    return {name: value for name, value in {**own, **rest, **merged}.items() if value or name not in merged}
+
+
+CAPABILITIES = ("CapabilityAdd", "CapabilityDrop")
+
+
+def _capabilities(taken: Raw, own: Raw) -> dict[str, list[str]]:
+    """The capabilities that are added and dropped: the job drops what the service adds, or the other way round."""
+    added, dropped = ([str(name) for name in own.get(part) or ()] for part in CAPABILITIES)
+    return {
+        part: [*(name for name in taken.get(part) or () if name not in (*against, *mine) and "ALL" not in against), *mine]
+        for part, mine, against in zip(CAPABILITIES, (added, dropped), (dropped, added), strict=True)
+    }
 
 
 def _resources(*layers: Raw) -> dict[str, Any]:

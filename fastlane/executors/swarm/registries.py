@@ -93,8 +93,8 @@ class Registries:
 
     def __init__(self, logins: Sequence[RegistryLogin] = (), docker_config: Path | None = None) -> None:
         self._logins = {login.host: login for login in logins}
-        self._passwords = {login.host: _File(login.password_file, _password) for login in logins if login.password_file is not None}
-        self._config = None if docker_config is None else _File(docker_config, _docker_config)
+        self._passwords = {login.host: _ParsedFile(login.password_file, _password) for login in logins if login.password_file is not None}
+        self._config = None if docker_config is None else _ParsedFile(docker_config, _docker_config)
         self._config_fault = ""
         self._helped: OrderedDict[str, tuple[float, Credentials]] = OrderedDict()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="registry credentials")
@@ -242,7 +242,7 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-class _File(Generic[T]):
+class _ParsedFile(Generic[T]):
     """A parsed file, parsed again whenever it has changed. ``last``: the last result."""
 
     def __init__(self, path: Path, parse: Callable[[str], T]) -> None:

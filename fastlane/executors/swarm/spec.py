@@ -14,7 +14,7 @@ from fastlane.errors import OrderRefused
 from fastlane.executors.port import EngineService, EngineTask, Image, Order, ServiceTemplate
 from fastlane.executors.swarm import likeness
 from fastlane.executors.swarm.clocks import milliseconds
-from fastlane.models.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
+from fastlane.models.container import ALL_CAPABILITIES, NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret, literal
 from fastlane.models.job_source import LabelledService
 
 NODES_OWN = frozenset({"host", "bridge"})
@@ -176,7 +176,14 @@ def size(part: object) -> int:
 def _container(order: Order, image: Image, ids: Ids) -> dict[str, Any]:
     wanted = order.container
     arguments = None if order.command is None else list(order.command)
-    options = {"Args": arguments, "User": wanted.user, "Dir": wanted.workdir, "StopSignal": wanted.stop_signal}
+    options = {
+        "Args": arguments,
+        "User": wanted.user,
+        "Dir": wanted.workdir,
+        "StopSignal": wanted.stop_signal,
+        "Hostname": wanted.hostname,
+        "ReadOnly": wanted.read_only,
+    }
     return {
         "Image": image.reference,
         "Env": environment(order),
@@ -191,12 +198,14 @@ def _container(order: Order, image: Image, ids: Ids) -> dict[str, Any]:
 def _given(wanted: Container, command: Sequence[str] | None) -> frozenset[str]:
     """The parts of ``_container`` that stand for a field of the job, and not for a default."""
     fields = {
-        "Args": command,
+        "Args": command or (wanted.entrypoint or None),  # without a command, an entry point has no arguments but its own
         "User": wanted.user,
         "Dir": wanted.workdir,
         "StopSignal": wanted.stop_signal,
         "StopGracePeriod": wanted.stop_grace,
         "Init": wanted.init,
+        "ReadOnly": wanted.read_only,
+        "Command": wanted.entrypoint or None,
     }
     return frozenset(name for name, value in fields.items() if value is not None)
 
@@ -206,8 +215,18 @@ def _lists(wanted: Container, ids: Ids) -> dict[str, Any]:
         "Mounts": [_mount(mount) for mount in wanted.mounts],
         "Secrets": [_secret(secret, ids.secrets[secret.name]) for secret in wanted.secrets],
         "Hosts": [f"{address} {name}" for name, address in wanted.extra_hosts.items()],
+        "Command": list(wanted.entrypoint),
+        "DNSConfig": {"Nameservers": list(wanted.dns)} if wanted.dns else {},
+        "CapabilityAdd": [_capability(name) for name in wanted.cap_add],
+        "CapabilityDrop": [_capability(name) for name in wanted.cap_drop],
+        "Sysctls": dict(wanted.sysctls),
+        "Ulimits": [{"Name": name, "Soft": limit.soft, "Hard": limit.hard} for name, limit in wanted.ulimits.items()],
     }
     return {key: rows for key, rows in lists.items() if rows}
+
+
+def _capability(name: str) -> str:
+    return name if name == ALL_CAPABILITIES else f"CAP_{name}"
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
@@ -292,9 +311,23 @@ def version(raw: Raw) -> int:
     return int(raw["Version"]["Index"])
 
 
+MODES = {"Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
+"""The modes of services beside ``replicated``, as the engine and as a compose file names them."""
+
+
 def labelled(raw: Raw) -> LabelledService:
     """A service with its labels, as the port shows it."""
-    return LabelledService(str(raw["ID"]), str(raw["Spec"]["Name"]), version(raw), _labels(raw))
+    mode: Raw = raw["Spec"].get("Mode") or {}
+    template: Raw = raw["Spec"].get("TaskTemplate") or {}
+    return LabelledService(
+        str(raw["ID"]),
+        str(raw["Spec"]["Name"]),
+        version(raw),
+        _labels(raw),
+        mode=next((word for name, word in MODES.items() if name in mode), "replicated"),
+        completions=int((mode.get("ReplicatedJob") or {}).get("TotalCompletions") or 1),
+        restarts=str((template.get("RestartPolicy") or {}).get("Condition") or ""),
+    )
 
 
 def view(raw: Raw, tasks: tuple[EngineTask, ...] = ()) -> EngineService:

@@ -26,7 +26,7 @@ import structlog
 from fastlane import die_with_parent
 from fastlane.config.access import Fingerprint, fingerprint
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.faults import CLOSED
+from fastlane.executors.swarm.faults import CLOSED, UNKNOWN_NAME, lost_service_words
 from fastlane.models.host import LOCAL_ENGINE, SSH_PATH, Endpoint, TlsFiles
 
 log = structlog.get_logger()
@@ -43,6 +43,8 @@ class EngineTransport:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.address
+        self.node: str | None = None
+        """The name of the node that answered last, as its swarm has it."""
         self._endpoint = endpoint
         self._tls = TlsContext(self.name, endpoint.tls) if endpoint.scheme == "tcp" and endpoint.tls is not None else None
         self._tunnel = Tunnel(endpoint) if endpoint.scheme == "ssh" else None
@@ -89,7 +91,11 @@ class EngineTransport:
         return True if self._tls is None else await asyncio.to_thread(self._tls.current)
 
     def explain(self, error: HostDown) -> HostDown:
-        """The error, with what it often means on this way: ssh and TLS 1.3 both close a connection that they first seemed to accept."""
+        """The error, with what it often means on this way: a name of one part that is not known is a service's without a task; and ssh and
+        TLS 1.3 both close a connection that they first seemed to accept."""
+        service = self._endpoint.url.hostname or ""
+        if str(error).endswith(UNKNOWN_NAME) and "." not in service:
+            return HostDown(f"{self.name} {lost_service_words(service, self.node)}")
         if type(error) is not HostDown or not str(error).endswith(CLOSED):
             return error
         if self._tunnel is not None:

@@ -339,6 +339,8 @@ GAUGES_WITHIN = 2.0
 
 MOST_RECEIVERS = 1_000
 """Failing receivers that are counted at most."""
+MOST_LATE = 10_000
+"""Late jobs that are counted at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +359,8 @@ class InstallationGauges:
     """The installation now. ``store_up`` and ``queue_up``: whether a small write succeeded. ``store_seconds`` and ``queue_seconds``: how
     long one small read took; None: it failed. ``workers``: those that are alive; None when the queue does not say, or takes no reports.
     ``pauses``: what is paused, ``overdue``: for how many milliseconds the delivery that has waited longest has been due, ``receivers``: the
-    failing ones, ``log_bytes``: about how many bytes all stored logs take; None when the store does not say."""
+    failing ones, ``late``: how many jobs are late by their ``expectEvery``, ``log_bytes``: about how many bytes all stored logs take; None
+    when the store does not say."""
 
     pools: tuple[PoolGauges, ...]
     hosts: tuple[HostRow, ...]
@@ -366,6 +369,7 @@ class InstallationGauges:
     pauses: Pauses | None
     overdue: int | None
     receivers: Sequence[Receiver] | None
+    late: int | None
     log_bytes: int | None
     store_up: bool
     queue_up: bool
@@ -391,12 +395,13 @@ class GaugeReader(Service):
             _timed(self._store.paused_pools()),
             _timed(self._store.deliveries_due(now, 1)),
             _timed(self._store.failing_receivers(MOST_RECEIVERS)),
+            _timed(self._store.count_late_jobs(MOST_LATE)),
             _timed(self._store.retention.log_bytes()),
         )
         writes = asyncio.gather(self._health.takes_store_writes(), self._health.takes_queue_writes())
         queue_answers, store_answers, (store_up, queue_up) = await asyncio.gather(of_queue, of_store, writes)
         (lanes, queue_seconds), (oldest, _), (reports, _) = queue_answers
-        (pauses, store_seconds), (due, _), (receivers, _), (log_bytes, _) = store_answers
+        (pauses, store_seconds), (due, _), (receivers, _), (late, _), (log_bytes, _) = store_answers
         return InstallationGauges(
             pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
             hosts=() if reports is None else host_rows(self._pools, reports),
@@ -405,6 +410,7 @@ class GaugeReader(Service):
             pauses=pauses,
             overdue=None if due is None else max((now - delivery.due for delivery in due if delivery.due is not None), default=0),
             receivers=receivers,
+            late=late,
             log_bytes=log_bytes,
             store_up=store_up,
             queue_up=queue_up,

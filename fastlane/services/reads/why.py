@@ -425,6 +425,8 @@ def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
     view = next((host for host in facts.hosts if host.name == execution.host), None)
     if cause is Cause.HOST_AWAY and view is not None and view.retry_at is not None:
         cause, message = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
+    if execution.node is not None and note.obstacle is not Obstacle.NODE_DOWN:
+        message += f"; it was last seen to run on its node {execution.node}"
     if note.until is not None:
         message += f"; {DEADLINES.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
     image = execution.shown_image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
@@ -553,7 +555,9 @@ NO_RECEIVER = "neither webhooks.late nor notify.late has a receiver"
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The status of a job or an execution, what it waits for, whether memory ran out at its end, a job's last tick if that made no
-    execution, and how a job with an ``expect_every`` stands. ``envs``: its environment, whose secret values may occur in the messages."""
+    execution, and how a job with an ``expect_every`` stands. ``envs``: its environment, whose secret values may occur in the messages.
+    ``node``: the name of the node on which the execution, or a job's last one, runs or ran; None when it has not started or that is not
+    known."""
 
     status: str
     waits: tuple[WaitReason, ...]
@@ -561,6 +565,7 @@ class Explanation:
     out_of_memory: OutOfMemory | None = None
     last_tick: tuple[Job, Tick] | None = None
     expectation: Expectation | None = None
+    node: str | None = None
 
 
 class WaitExplainer(Service):
@@ -580,13 +585,15 @@ class WaitExplainer(Service):
         waits, memory = tuple(job_waits(job, latest, facts)), out_of_memory(latest, self._pools)
         last_tick = (job, ticks[0]) if ticks and ticks[0].execution_id is None else None
         expectation = await self._expectation(job, is_limited=is_limited)
-        return Explanation(status, waits, (latest or job).spec.variables, memory, last_tick, expectation)
+        node = latest.node if latest else None
+        return Explanation(status, waits, (latest or job).spec.variables, memory, last_tick, expectation, node)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
         waits = execution_waits(execution, await self._facts(task_id, execution))
-        return Explanation(execution.status.value, tuple(waits), execution.spec.variables, out_of_memory(execution, self._pools))
+        memory = out_of_memory(execution, self._pools)
+        return Explanation(execution.status.value, tuple(waits), execution.spec.variables, memory, node=execution.node)
 
     async def _expectation(self, job: Job, *, is_limited: bool) -> Expectation | None:
         every = job.spec.expect_every

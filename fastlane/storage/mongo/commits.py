@@ -50,7 +50,7 @@ from fastlane.models.status import FINAL, Status
 from fastlane.models.tick import Tick
 from fastlane.storage import records
 from fastlane.storage.mongo import idempotency
-from fastlane.storage.mongo.database import Database, Document, Turns
+from fastlane.storage.mongo.database import Database, Document, KeyedLock
 from fastlane.storage.mongo.rows import (
     EVENTS,
     EXECUTIONS,
@@ -99,7 +99,7 @@ class JobStatuses:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._turns = Turns()
+        self._locks = KeyedLock()
         self._claimed: dict[str, Document] = {}
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -155,7 +155,7 @@ class JobStatuses:
 
     async def _write(self, job_id: str) -> None:
         try:
-            async with self._turns.turn(job_id):
+            async with self._locks.hold(job_id):
                 del self._waiting[job_id]  # it reads from here on: a later write needs another
                 await self._db.call(lambda: write(self._db, job_id))
         except FastlaneError as error:

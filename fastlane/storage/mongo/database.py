@@ -545,15 +545,15 @@ def _projection(fields: Sequence[str] | None) -> Mapping[str, int] | None:
     return None if fields is None else dict.fromkeys(fields, 1)
 
 
-class Turns:
-    """Turns for each key that somebody waits for."""
+class KeyedLock:
+    """A lock for each key. A key has one only while somebody holds it or waits for it."""
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def turn(self, key: str) -> AsyncIterator[None]:
-        """Gives the caller its turn until the context ends."""
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        """Waits for the lock of a key, and holds it until the context ends."""
         lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, waiting + 1)
         try:

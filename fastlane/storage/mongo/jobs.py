@@ -10,7 +10,7 @@ the same ``op`` is the same row.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -23,7 +23,7 @@ from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Statu
 from fastlane.models.tick import Outcome
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage import records
-from fastlane.storage.base import Claimed, Decide, StatusWalk
+from fastlane.storage.base import DELETED_STAY, GIVEN_UP_STAYS, Claimed, Decide, StatusWalk
 from fastlane.storage.mongo import history, idempotency
 from fastlane.storage.mongo.commits import (
     JOB_FIELDS,
@@ -41,7 +41,7 @@ from fastlane.storage.mongo.commits import (
     whole,
     write,
 )
-from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Turns
+from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, KeyedLock
 from fastlane.storage.mongo.rows import (
     BY_ID,
     DELETED,
@@ -122,7 +122,7 @@ async def note_deleted(db: Database, rows: Sequence[Document]) -> None:
     """Notes that these executions are deleted, if a worker had claimed them."""
     for row in rows:
         if row["epoch"] > 0:
-            await db.upsert(DELETED, row["_id"], {"$set": {"deleted_at": datetime.now(UTC)}})
+            await db.upsert(DELETED, row["_id"], {"$max": {"deleted_at": datetime.now(UTC)}})  # what was given up is later
 
 
 async def _drop_deliveries(db: Database, ids: Sequence[str]) -> None:
@@ -137,7 +137,7 @@ class MongoJobs:
 
     _db: Database
     _rows: CommittedRows
-    _turns: Turns
+    _locks: KeyedLock
 
     async def execution(self, execution_id: str) -> Execution | None:
         return await self._db.call(lambda: get(self._db, execution_id))
@@ -146,7 +146,7 @@ class MongoJobs:
         """Raises ValueError for a value whose name is not a field of an execution."""
 
         async def make() -> Execution | None:
-            async with self._turns.turn(change.execution_id):
+            async with self._locks.hold(change.execution_id):
                 return await apply(self._db, change)
 
         changed = await self._rows.written(make)
@@ -161,7 +161,7 @@ class MongoJobs:
         stop, finds the claim, or is refused by it and looks again."""
 
         async def make() -> Claimed | None:
-            async with self._turns.turn(execution_id):
+            async with self._locks.hold(execution_id):
                 before = await get(self._db, execution_id)
                 asked = None if before is None else decide(before)
                 if before is None or asked is None:
@@ -204,6 +204,10 @@ class MongoJobs:
 
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
         return await self._rows.written(lambda: delete_task(self._db, task_id, event))
+
+    async def give_up(self, execution_id: str) -> None:
+        until = {"deleted_at": datetime.now(UTC) + timedelta(seconds=GIVEN_UP_STAYS - DELETED_STAY)}
+        await self._rows.written(lambda: self._db.upsert(DELETED, execution_id, {"$max": until}))
 
     async def images_under_way(self) -> frozenset[str]:
         stages = ({"$match": {UNDER_WAY: True}}, {"$group": {"_id": {"spec": "$spec", "reference": "$image_reference"}}})

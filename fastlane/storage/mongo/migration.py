@@ -28,6 +28,7 @@ from fastlane.storage.mongo.rows import (
     DELIVERIES,
     EVENTS,
     EXECUTIONS,
+    HOSTS,
     HOURS,
     IMAGES,
     INDEXES,
@@ -77,6 +78,7 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=11, min_reader=1, parts=_indexes_of(EXECUTIONS, JOBS)),
     MongoMigration(version=12, min_reader=1, parts=_indexes_of(IMAGES)),
     MongoMigration(version=13, min_reader=1, parts=_indexes_of(JOBS)),
+    MongoMigration(version=14, min_reader=1, parts=_indexes_of(HOSTS)),
 )
 
 VERSION = MIGRATIONS[-1].version

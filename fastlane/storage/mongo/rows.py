@@ -20,6 +20,7 @@ from fastlane.models.ids import nonce
 from fastlane.models.status import FINAL
 from fastlane.models.store_version import StoreVersion
 from fastlane.storage import records
+from fastlane.storage.base import DELETED_STAY
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document
 from fastlane.storage.pages import after_all_with, literal_start
 from fastlane.storage.records import ALL, LAST, Among, Between, Index, Part, Place, Record, Value, Where, Without, filled
@@ -324,10 +325,10 @@ JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
     one.name for one in (records.JOBS, records.TICKS, records.EXECUTIONS, records.TASKS, records.RECEIPTS)
 )
 DELIVERIES, RECEIVERS, QUOTAS, EVENTS = (one.name for one in (records.DELIVERIES, records.RECEIVERS, records.QUOTAS, records.EVENTS))
-IMAGES = records.IMAGES.name
+IMAGES, HOSTS = records.IMAGES.name, records.HOSTS.name
 HOURS, DELETED, CHUNKS = records.HOURS.name, records.DELETED.name, "log_chunks"
 
-DAY, WEEK = 86_400, 7 * 86_400
+WEEK = 7 * 86_400
 
 UNDER_WAY, UNFINISHED, WAITING = (str(one.flag) for one in (records.UNDER_WAY, records.UNFINISHED, records.WAITING))
 TO_COME, TO_CHECK, LATE = (str(one.flag) for one in (records.TO_COME, records.TO_CHECK, records.LATE))
@@ -394,12 +395,27 @@ _OWN: Mapping[str, Sequence[IndexModel]] = {
     RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
     HOURS: (_declared(records.HOURS_OF_TASK), _declared(records.HOURS_BY_AGE)),
     EVENTS: (_of_task(records.EVENTS_BY_TIME),),
-    DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
+    DELETED: (_index("deleted_by_age", "deleted_at", seconds=DELETED_STAY),),
 }
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     collection: (
         *(_declared(one) for one in records.INDEXES if one.record.name == collection and collection != TICKS),
         *_OWN.get(collection, ()),
     )
-    for collection in (TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELIVERIES, RECEIVERS, QUOTAS, HOURS, EVENTS, IMAGES, DELETED)
+    for collection in (
+        TASKS,
+        JOBS,
+        TICKS,
+        EXECUTIONS,
+        CHUNKS,
+        RECEIPTS,
+        DELIVERIES,
+        RECEIVERS,
+        QUOTAS,
+        HOURS,
+        EVENTS,
+        IMAGES,
+        DELETED,
+        HOSTS,
+    )
 }

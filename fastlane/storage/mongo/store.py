@@ -23,7 +23,7 @@ from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic
 from fastlane.storage.logs import logged
 from fastlane.storage.mongo import history
 from fastlane.storage.mongo.commits import complete_pending, delete_empty_tasks, is_there, task_words
-from fastlane.storage.mongo.database import Database, Document, Turns, read_url
+from fastlane.storage.mongo.database import Database, Document, KeyedLock, read_url
 from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import CommittedRows, MongoJobs
 from fastlane.storage.mongo.lists import MongoLists
@@ -194,7 +194,7 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
     def __init__(self, url: str, *, deadline: float = DEADLINE) -> None:
         self._db = Database(read_url(url), deadline)
         self._commits = CommitCounter(self._db)
-        self._turns = Turns()
+        self._locks = KeyedLock()
         self._rows = CommittedRows(self._db, self._commits)
         self.history = MongoHistory(self._db, self._rows)
         self.retention = MongoRetention(self._db, self._rows)

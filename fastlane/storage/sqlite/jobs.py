@@ -25,7 +25,7 @@ from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.models.job import Execution, Job, JobBounds, status_of
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange, Rule
-from fastlane.storage.base import Claimed, Decide
+from fastlane.storage.base import DELETED_STAY, GIVEN_UP_STAYS, Claimed, Decide
 from fastlane.storage.pages import after_all_with, literal_start
 from fastlane.storage.records import (
     COMPARED,
@@ -99,6 +99,9 @@ class SqliteJobs:
             return True
 
         return await self._file.write(delete)
+
+    async def give_up(self, execution_id: str) -> None:
+        await self._file.write(lambda db: db.execute(_GIVE_UP, (execution_id,)).rowcount)
 
     async def images_under_way(self) -> frozenset[str]:
         return frozenset(row[0] for row in await self._file.list(lambda db: fetched(db, _IMAGES, ())))
@@ -257,7 +260,7 @@ class SqliteCommits(SqliteRows):
     async def delete(self, record: Record[Any], keys: Sequence[Place], seen: Where | None = None) -> int:
         if record is not EXECUTIONS:
             return await super().delete(record, keys, seen)
-        forgotten = self._file.write(lambda db: db.execute(_FORGET, (2 * len(keys) + 2,)).rowcount)  # more than this adds
+        forgotten = self._file.write(lambda db: db.execute(FORGET_DELETED, (2 * len(keys) + 2,)).rowcount)  # more than this adds
         return (await unless_cancelled(asyncio.gather(super().delete(record, keys, seen), forgotten)))[0]
 
     async def visible_tasks(self, pattern: str) -> Sequence[str]:
@@ -369,5 +372,6 @@ def record_events(db: sqlite3.Connection, events: Sequence[Event]) -> None:
         insert_missing(db, EVENTS, [tuple(EVENTS.row(event).values()) for event in events])
 
 
-_FORGET = """DELETE FROM deleted_executions WHERE id IN
-    (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
+_GIVE_UP = f"INSERT OR REPLACE INTO deleted_executions VALUES (?, unixepoch() + {GIVEN_UP_STAYS - DELETED_STAY})"
+FORGET_DELETED = f"""DELETE FROM deleted_executions WHERE id IN
+    (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - {DELETED_STAY} ORDER BY deleted_at LIMIT ?)"""

@@ -112,7 +112,8 @@ class SqliteRows:
         if part.limit is None:
             statement = f"DELETE FROM {_source(index, where, part, given)}"
         else:
-            statement = f"DELETE FROM {index.record.name} WHERE rowid IN ({_walk(index, where, ('rowid',), part, given)} LIMIT ?)"
+            key = index.record.key[0] if len(index.record.key) == 1 else "rowid"
+            statement = f"DELETE FROM {index.record.name} WHERE {key} IN ({_walk(index, where, (key,), part, given)} LIMIT ?)"
             given.append(part.limit)
         return await self._file.write(lambda db: db.execute(statement, given).rowcount)
 

@@ -257,7 +257,8 @@ _OWN_TABLES = (
     "CREATE INDEX log_by_stdout ON log_chunks (execution_id, start_stdout) WHERE end_stdout > start_stdout",
     "CREATE INDEX log_by_stderr ON log_chunks (execution_id, start_stderr) WHERE end_stderr > start_stderr",
     "CREATE INDEX receipts_by_age ON receipts (created_at)",
-    # Deleted executions that a worker had claimed, by when (seconds): each may have left a parked service on a host.
+    # Deleted executions that a worker had claimed, by when (seconds): each may have left a parked service on a host. What was given up
+    # with its host has a later moment, by which it is kept for longer.
     "CREATE TABLE deleted_executions (id TEXT PRIMARY KEY, deleted_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE INDEX deleted_executions_by_age ON deleted_executions (deleted_at)",
     *(
@@ -268,6 +269,7 @@ _OWN_TABLES = (
             ("pauses", "revision INTEGER NOT NULL, names TEXT NOT NULL"),
             ("generation", "number INTEGER NOT NULL, run_id TEXT NOT NULL, builder TEXT, since INTEGER NOT NULL"),
             ("pools_revision", "number INTEGER NOT NULL, digest TEXT NOT NULL, recorded_at INTEGER NOT NULL, reload INTEGER NOT NULL"),
+            ("hosts_revision", "number INTEGER NOT NULL, recent TEXT NOT NULL"),
         )
     ),
     "INSERT INTO checks VALUES (1, 0)",
@@ -275,8 +277,13 @@ _OWN_TABLES = (
     "INSERT INTO pauses VALUES (1, 0, '[]')",
     "INSERT INTO generation VALUES (1, 0, '', NULL, 0)",
     "INSERT INTO pools_revision VALUES (1, 0, '', 0, 0)",
+    "INSERT INTO hosts_revision VALUES (1, 0, '[]')",
 )
 
+_NOTE_DELETED = """CREATE TRIGGER note_deleted_executions AFTER DELETE ON executions WHEN old.epoch > 0 BEGIN
+    INSERT INTO deleted_executions VALUES (old.id, unixepoch())
+        ON CONFLICT (id) DO UPDATE SET deleted_at = max(deleted_at, excluded.deleted_at); END"""
+"""What is noted about an execution that was given up is later."""
 _OF_ENDED = "DELETE FROM deliveries WHERE execution_id = old.id"
 _WORDS_OF_OLD = """SELECT rowid FROM task_words WHERE task_words MATCH '"' || replace(old.id, '"', '""') || '"' AND id = old.id"""
 _TRIGGERS = (
@@ -309,8 +316,7 @@ _TRIGGERS = (
     "CREATE TRIGGER name_tasks AFTER INSERT ON tasks BEGIN INSERT INTO task_words (id) VALUES (new.id); END",
     f"""CREATE TRIGGER unname_tasks AFTER DELETE ON tasks BEGIN
         DELETE FROM task_words WHERE rowid IN ({_WORDS_OF_OLD}); END""",
-    """CREATE TRIGGER note_deleted_executions AFTER DELETE ON executions WHEN old.epoch > 0 BEGIN
-        INSERT OR REPLACE INTO deleted_executions VALUES (old.id, unixepoch()); END""",
+    _NOTE_DELETED,
     f"CREATE TRIGGER label_jobs AFTER INSERT ON jobs WHEN new.labels <> '[]' BEGIN {_ADD_LABELS}; END",
     f"""CREATE TRIGGER relabel_jobs AFTER UPDATE OF labels ON jobs WHEN new.labels <> old.labels BEGIN
         {_DROP_LABELS}; {_ADD_LABELS}; END""",
@@ -336,6 +342,17 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(31, 1, ("ALTER TABLE executions ADD COLUMN service_version TEXT",)),
     Migration(32, 1, (create_index(records.IMAGES_BY_AGE),)),
     Migration(33, 1, ("ALTER TABLE jobs ADD COLUMN source TEXT", create_index(records.JOBS_OF_SERVICES))),
+    Migration(
+        34,
+        1,
+        (
+            "CREATE TABLE hosts_revision (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, recent TEXT NOT NULL) STRICT",
+            "INSERT INTO hosts_revision VALUES (1, 0, '[]')",
+            create_index(records.HOSTS_BY_REMOVAL),
+            "DROP TRIGGER note_deleted_executions",
+            _NOTE_DELETED,
+        ),
+    ),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version

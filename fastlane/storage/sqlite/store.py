@@ -16,7 +16,7 @@ from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic, hour
 from fastlane.storage.records import EXECUTIONS, HOURS, HOURS_OF_TASK, TO_COME, UNFINISHED, Part, Rows
 from fastlane.storage.retention import RetentionLogic, WholeJob
 from fastlane.storage.sqlite.file import SqliteFile
-from fastlane.storage.sqlite.jobs import CHANGE_TASK, SqliteCommits, SqliteJobs
+from fastlane.storage.sqlite.jobs import CHANGE_TASK, FORGET_DELETED, SqliteCommits, SqliteJobs
 from fastlane.storage.sqlite.lists import SqliteLists
 from fastlane.storage.sqlite.logs import SqliteLogs
 from fastlane.storage.sqlite.rows import as_json, insert_into
@@ -40,8 +40,6 @@ _IS_STILL = f"""SELECT 1 FROM jobs WHERE id = ? AND incarnation = ? AND sequence
     AND NOT EXISTS (SELECT 1 FROM executions INDEXED BY executions_unfinished
         WHERE executions.task_id = jobs.task_id AND executions.job_id = jobs.id AND {UNFINISHED.sql})"""
 _DROP_TASK = "DELETE FROM tasks WHERE id = :id AND NOT EXISTS (SELECT 1 FROM jobs WHERE task_id = :id)"
-_FORGET = """DELETE FROM deleted_executions WHERE id IN
-    (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
 
 
 class SqliteRetention(RetentionLogic):
@@ -75,7 +73,7 @@ def _delete_jobs(db: sqlite3.Connection, jobs: Sequence[WholeJob], now: int) -> 
     seen = [(job, [job.row[name] for name in ("id", "incarnation", "sequence", "modified_at")]) for job in jobs]
     going = [job for job, values in seen if db.execute(_IS_STILL, values).fetchall()]
     ids, executions = [(job.row["id"],) for job in going], [(id,) for job in going for id in job.executions]
-    db.execute(_FORGET, (2 * len(executions),))  # more than this adds
+    db.execute(FORGET_DELETED, (2 * len(executions),))  # more than this adds
     db.executemany("DELETE FROM jobs WHERE id = ?", ids)
     db.executemany("DELETE FROM log_chunks WHERE execution_id = ?", {(id,) for job in going for id, _ in job.chunks})
     db.executemany("DELETE FROM executions WHERE id = ?", executions)

@@ -2,7 +2,7 @@
 sent again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -12,12 +12,26 @@ from marshmallow import ValidationError
 
 from fastlane.errors import quoted
 from fastlane.models import container
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.schedule import show_duration
 from fastlane.web.api import serializer
-from fastlane.web.api.body import BodyField, BodyObject, Both, Option, RoundTrip, array, attribute_of, list_of, word_of
-from fastlane.web.api.json_schema import JsonSchema, integer
-from fastlane.web.api.serializer import boolean, enum, mapping, nested, number, string, strings
+from fastlane.web.api.body import (
+    WHOLE,
+    BodyField,
+    BodyObject,
+    Both,
+    Option,
+    Reader,
+    RoundTrip,
+    array,
+    attribute_of,
+    integer_from,
+    list_of,
+    word_of,
+)
+from fastlane.web.api.json_schema import COMMAND_TEXT, JsonSchema, integer
+from fastlane.web.api.serializer import RenderContext, boolean, enum, mapping, nested, number, rendered, string, strings, table
+from fastlane.web.api.values import read_command
 
 NO_TEMPLATE = r"(?![\s\S]*\{\{)"
 """Swarm would fill in a template, so that a path could become another one."""
@@ -167,6 +181,10 @@ def read_secret(value: object) -> Secret:
 MAX_MOUNTS = MAX_SECRETS = MAX_CONSTRAINTS = 50
 MAX_NETWORKS = 20
 MAX_HOSTS = 200
+MAX_DNS = 10
+MAX_CAPABILITIES = len(container.CAPABILITIES)
+MAX_SYSCTLS = 50
+MAX_ENTRYPOINT, MAX_ENTRYPOINT_BYTES = 100, 8 * 1024
 
 OLD_HOSTS = "additionalDNSEntries"
 """The name of ``extraHosts`` in fastlane 2.x, a top-level field of the job."""
@@ -180,25 +198,39 @@ def differs(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> boo
 
 def read_hosts(value: object) -> dict[str, str]:
     """IP addresses by host name."""
-    if not isinstance(value, dict):
-        raise ValueError('is not an object; write {"db.internal": "10.0.0.7"}')
-    if len(value) > MAX_HOSTS:
+    if isinstance(value, dict) and len(value) > MAX_HOSTS:
         raise ValueError(f"has more than {MAX_HOSTS} hosts; put them into a name server")
-    try:
-        hosts = {container.read_host_name(name): container.read_address(address) for name, address in value.items()}
-    except ValueError:
-        raise ValidationError({name: faults for name, address in value.items() if (faults := [*_host_faults(name, address)])}) from None
-    if len(hosts) < len(value):
+    hosts = _table_of(container.read_host_name, container.read_address, MAX_HOSTS, '{"db.internal": "10.0.0.7"}')(value)
+    if isinstance(value, dict) and len(hosts) < len(value):
         raise ValueError("has two names that differ only in capitals, which host names ignore; leave one")
     return hosts
 
 
-def _host_faults(name: str, address: object) -> Iterator[str]:
-    for read, value in ((container.read_host_name, name), (container.read_address, address)):
+def _table_of(read_name: Reader, read: Reader, most: int, example: str) -> Callable[[object], dict[str, Any]]:
+    """A reader of objects with at most this many names, which are data."""
+
+    def faults_of(name: str, given: object) -> dict[Any, Any]:
+        tree: dict[Any, Any] = {}
+        for reader, value in ((read_name, name), (read, given)):
+            try:
+                reader(value)
+            except ValueError as error:
+                tree.setdefault(WHOLE, []).append(str(error))
+            except ValidationError as error:
+                tree |= error.messages_dict
+        return tree
+
+    def read_all(value: object) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError(f"is not an object; write {example}")
+        if len(value) > most:
+            raise ValueError(f"has more than {most} parts; leave some out")
         try:
-            read(value)
-        except ValueError as error:
-            yield str(error)
+            return {read_name(name): read(given) for name, given in value.items()}
+        except (ValueError, ValidationError):
+            raise ValidationError({name: faults for name, given in value.items() if (faults := faults_of(name, given))}) from None
+
+    return read_all
 
 
 def _unique(
@@ -252,6 +284,68 @@ HOSTS: JsonSchema = {
     "propertyNames": {"pattern": f"^{container.HOST_NAME.pattern}$"},
     "additionalProperties": {"type": "string", "anyOf": [_IPV4, _IPV6]},
     "maxProperties": MAX_HOSTS,
+}
+
+
+def read_entrypoint(value: object) -> tuple[str, ...]:
+    """A program and its first arguments, as a command has them, but fewer."""
+    if value == [] or (isinstance(value, str) and not value.strip()):
+        raise ValueError(
+            "is empty, and a swarm cannot take the image's entry point away; name the program that is to start, or leave it out"
+        )
+    arguments = read_command(value)
+    if len(arguments) > MAX_ENTRYPOINT or sum(len(argument.encode()) for argument in arguments) > MAX_ENTRYPOINT_BYTES:
+        raise ValueError(f"is longer than {MAX_ENTRYPOINT_BYTES >> 10} KiB or {MAX_ENTRYPOINT} parts; put the rest into command")
+    return arguments
+
+
+_CAPABILITY: JsonSchema = {"type": "string", "pattern": f"^(?:CAP_)?(?:{'|'.join(container.CAPABILITIES)})$"}
+SYSCTLS: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{container.SYSCTL.pattern}$"},
+    "additionalProperties": {"anyOf": [{"type": "string", "pattern": f"^{container.SYSCTL_VALUE.pattern}$"}, {"type": "integer"}]},
+    "maxProperties": MAX_SYSCTLS,
+}
+
+_LIMIT = integer(container.UNLIMITED, container.MAX_ULIMIT)
+_ULIMIT = RoundTrip[Ulimit](
+    "a ulimit",
+    "UlimitGiven",
+    "What a process may use of one thing.",
+    soft=Both(
+        BodyField(integer_from(container.UNLIMITED, container.MAX_ULIMIT), _LIMIT, "Its limit; -1: none.", required=True),
+        serializer.integer(attrgetter("soft"), "Its limit; -1: none.", least=-1),
+    ),
+    hard=Both(
+        BodyField(integer_from(container.UNLIMITED, container.MAX_ULIMIT), _LIMIT, "What it may raise its limit to.", required=True),
+        serializer.integer(attrgetter("hard"), "What it may raise its limit to; -1: anything.", least=-1),
+    ),
+)
+ULIMITS: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"enum": list(container.ULIMITS)},
+    "additionalProperties": {
+        "anyOf": [_LIMIT, {"type": "string", "pattern": "^(?:-1|[0-9]{1,18})(?::(?:-1|[0-9]{1,18}))?$"}, _ULIMIT.body.schema]
+    },
+}
+
+
+def read_ulimit(value: object) -> Ulimit:
+    """What a process may use of one thing."""
+    if not isinstance(value, dict):
+        return container.read_ulimit(value)
+    return container.checked_ulimit(Ulimit(**_ULIMIT.body.read(value)))
+
+
+def _entrypoint(container: Container, render: RenderContext) -> list[str] | None:
+    return [render.redaction.text(argument) for argument in container.entrypoint] or None
+
+
+ENTRYPOINT: JsonSchema = {
+    "anyOf": [
+        {**COMMAND_TEXT, "maxLength": MAX_ENTRYPOINT_BYTES},
+        {"type": "array", "items": {"type": "string", "maxLength": MAX_ENTRYPOINT_BYTES}, "minItems": 1, "maxItems": MAX_ENTRYPOINT},
+    ],
 }
 
 
@@ -335,6 +429,81 @@ _CONTAINER = RoundTrip[Container](
         BodyField(read_hosts, HOSTS, "IP addresses by host name, for its /etc/hosts."),
         mapping(attrgetter("extra_hosts"), "IP addresses by host name.", values={"type": "string"}),
     ),
+    entrypoint=Both(
+        BodyField(
+            read_entrypoint,
+            ENTRYPOINT,
+            "The program and its first arguments, in place of the image's entry point: text, split as a POSIX shell would split it, or a "
+            "list of texts. Only command follows it, and nothing of the image's.",
+            option=Option("--entrypoint", "COMMAND", "What starts in place of the image's entry point."),
+        ),
+        rendered(
+            _entrypoint, {"type": "array", "items": {"type": "string"}}, "What starts in place of the image's entry point.", null=True
+        ),
+    ),
+    hostname=Both(
+        BodyField(
+            container.read_hostname,
+            text(container.HOST_NAME.pattern, container.MAX_HOSTNAME),
+            "Its own host name, by which other containers in its networks find it, too.",
+            option=Option("--hostname", "NAME", "Its own host name."),
+        ),
+        string(attrgetter("hostname"), "Its own host name.", null=True),
+    ),
+    readOnly=Both(
+        BodyField(
+            container.read_boolean,
+            _BOOLEAN,
+            "Whether its root file system cannot be written; mounts can.",
+            option=Option("--read-only", "", "Its root file system cannot be written.", "flag"),
+        ),
+        boolean(attrgetter("read_only"), "Whether its root file system cannot be written.", null=True),
+    ),
+    dns=Both(
+        BodyField(
+            _unique(list_of(container.read_address, MAX_DNS, '"10.0.0.53"')),
+            array({"type": "string", "anyOf": [_IPV4, _IPV6]}, MAX_DNS, uniqueItems=True),
+            "IP addresses of name servers, in place of its node's.",
+            option=Option("--dns", "ADDRESS", "A name server.", "list"),
+        ),
+        strings(attrgetter("dns"), "Addresses of name servers."),
+    ),
+    capAdd=Both(
+        BodyField(
+            _unique(list_of(container.read_capability, MAX_CAPABILITIES, '"NET_ADMIN"')),
+            array(_CAPABILITY, MAX_CAPABILITIES),
+            "Capabilities of Linux that it has beside the usual ones; ALL: all of them.",
+            option=Option("--cap-add", "NAME", "A capability that it has beside the usual ones.", "list"),
+        ),
+        strings(attrgetter("cap_add"), "Capabilities beside the usual ones, without CAP_."),
+    ),
+    capDrop=Both(
+        BodyField(
+            _unique(list_of(container.read_capability, MAX_CAPABILITIES, '"NET_RAW"')),
+            array(_CAPABILITY, MAX_CAPABILITIES),
+            "Capabilities of Linux that it does not have; ALL: it has only what capAdd names.",
+            option=Option("--cap-drop", "NAME", "A capability that it does not have.", "list"),
+        ),
+        strings(attrgetter("cap_drop"), "Capabilities that it does not have, without CAP_."),
+    ),
+    sysctls=Both(
+        BodyField(
+            _table_of(container.read_sysctl, container.read_sysctl_value, MAX_SYSCTLS, '{"net.core.somaxconn": 1024}'),
+            SYSCTLS,
+            "Kernel parameters of its own, by name.",
+            option=Option("--sysctl", "NAME=VALUE", "A kernel parameter of its own.", "pairs"),
+        ),
+        mapping(attrgetter("sysctls"), "Kernel parameters of its own, by name.", values={"type": "string"}),
+    ),
+    ulimits=Both(
+        BodyField(
+            _table_of(container.read_ulimit_name, read_ulimit, len(container.ULIMITS), '{"nofile": 1024}'),
+            ULIMITS,
+            "What each of its processes may use, by name: a number, or a soft and a hard limit; -1: no limit.",
+            option=Option("--ulimit", "NAME=SOFT[:HARD]", "What a process may use: nofile=1024:2048.", "pairs"),
+        ),
+        table(_ULIMIT.answer, attrgetter("ulimits"), "What each of its processes may use, by name."),
+    ),
 )
 CONTAINER = _CONTAINER.answer
 _OLD_HOSTS_FIELD = BodyField(read_hosts, {**HOSTS, "deprecated": True}, "The name of extraHosts in fastlane 2.x.")
@@ -356,6 +525,11 @@ def read_container(value: object) -> Container:
         raise ValidationError({OLD_HOSTS: [NOT_THE_SAME]})
     if old:
         given["extraHosts"] = old
+    added = given.get("capAdd", ())
+    if both := {
+        place: ["is in capAdd as well; leave it out there or here"] for place, one in enumerate(given.get("capDrop", ())) if one in added
+    }:
+        raise ValidationError({"capDrop": both})
     return Container(**{attribute_of(name): part for name, part in given.items()})
 
 

@@ -16,7 +16,7 @@ METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class ApiParameter:
     """A name in a query, or a header: what it means, and its schema."""
 
     description: str
@@ -38,7 +38,7 @@ class Response:
 IDEMPOTENCY_KEY, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 MAX_KEY = 255
 IDEMPOTENCY_HEADERS = {
-    IDEMPOTENCY_KEY: Parameter(
+    IDEMPOTENCY_KEY: ApiParameter(
         f"A key of the client's own, up to {MAX_KEY} printable characters: the same request sent again under it within a day has no "
         "second effect and gets the same answer.",
         {
@@ -53,14 +53,14 @@ IDEMPOTENCY_REFUSALS = (409, 422)
 
 IF_MATCH, ETAG = "If-Match", "ETag"
 IF_MATCH_HEADERS = {
-    IF_MATCH: Parameter(
+    IF_MATCH: ApiParameter(
         "The job's ETag as the client knows it, or several, or *: if the job is in another version now, nothing happens.",
         {"type": "string", "minLength": 2, "pattern": '^"[!#-~]*"$'},
     )
 }
 
 RANGE_HEADERS = {
-    "Range": Parameter(
+    "Range": ApiParameter(
         "Which bytes of the answer: one range, such as bytes=0-99, bytes=100- or bytes=-100. With tail or since, bytes of that part. "
         "Several ranges, other units, and a Range beside If-Range, timestamps or follow get the whole answer.",
         {"type": "string", "examples": ["bytes=0-99"]},
@@ -68,18 +68,18 @@ RANGE_HEADERS = {
 }
 
 
-def flag(description: str) -> Parameter:
+def flag(description: str) -> ApiParameter:
     """A parameter that is on or off."""
-    return Parameter(f"{description} On with 1 or true, off with 0 or false.", FLAG)
+    return ApiParameter(f"{description} On with 1 or true, off with 0 or false.", FLAG)
 
 
-def pages(default: str = "10 unless the server's settings say otherwise", most: int = MAX_ROWS) -> dict[str, Parameter]:
+def pages(default: str = "10 unless the server's settings say otherwise", most: int = MAX_ROWS) -> dict[str, ApiParameter]:
     """The query of a list."""
     token = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}$"}
     return {
-        "page": Parameter("Which page, from 1 on; one past the end is a 404.", integer(1, MAX_PAGE)),
-        "perPage": Parameter(f"How many rows a page has: {default}; {most:,} at most.", integer(1, most)),
-        "after": Parameter("Where the page goes on. It comes with nextUrl; clients do not make it up.", token),
+        "page": ApiParameter("Which page, from 1 on; one past the end is a 404.", integer(1, MAX_PAGE)),
+        "perPage": ApiParameter(f"How many rows a page has: {default}; {most:,} at most.", integer(1, most)),
+        "after": ApiParameter("Where the page goes on. It comes with nextUrl; clients do not make it up.", token),
     }
 
 

@@ -5,28 +5,28 @@ from collections.abc import Mapping
 from fastlane.errors import Fault, Invalid
 from fastlane.models.log import MAX_CURSOR, Cursor, read_cursor
 from fastlane.streams.follower import StartPosition
-from fastlane.web.api.contract import Parameter, flag
+from fastlane.web.api.contract import ApiParameter, flag
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, enum, integer
 from fastlane.web.api.log_encoding import STREAMS, LogFormat
 from fastlane.web.http.query import read_all, read_flag, read_integer, read_since
 
 MAX_LINES = 1_000_000_000
 PART_QUERY = {
-    "tail": Parameter("Only this many of the last lines; 0 for none.", integer(0, MAX_LINES)),
-    "since": Parameter(f"Only what was written at or after this time: {SINCE_WORDS}.", SINCE),
+    "tail": ApiParameter("Only this many of the last lines; 0 for none.", integer(0, MAX_LINES)),
+    "since": ApiParameter(f"Only what was written at or after this time: {SINCE_WORDS}.", SINCE),
 }
 """The parameters for a part of a log, or for the beginning of a followed one."""
 FOLLOW_ONLY = {
-    "from": Parameter(
+    "from": ApiParameter(
         "Continues after the message with this cursor. Not together with tail or since.", {"type": "string", "maxLength": MAX_CURSOR}
     ),
-    "stream": Parameter("Only this stream: stdout or stderr; both unless given.", enum(tuple(STREAMS))),
+    "stream": ApiParameter("Only this stream: stdout or stderr; both unless given.", enum(tuple(STREAMS))),
 }
 FOLLOW_QUERY = {**FOLLOW_ONLY, **PART_QUERY}
 TEXT, BASE64 = ENCODINGS = ("text", "base64")
 LOG_QUERY = {
     "follow": flag("The log as it grows: as text, or as server-sent events for Accept: text/event-stream."),
-    "encoding": Parameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
+    "encoding": ApiParameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
     "timestamps": flag("The time before each line of the text."),
     **FOLLOW_QUERY,
 }

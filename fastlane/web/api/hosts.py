@@ -197,6 +197,12 @@ POLICY = Serializer[Policy](
     secrets=show.strings(lambda policy: policy.secrets, "Secrets of the swarm."),
     constraints=show.strings(lambda policy: policy.constraints, "Constraints of the node."),
     extraHosts=show.strings(lambda policy: policy.extra_hosts, "Host names."),
+    entrypoint=show.boolean(lambda policy: policy.entrypoint, "Whether jobs that run as a service's container may set it; others may."),
+    hostname=show.strings(lambda policy: policy.hostname, "Its own host names, which others in its networks find it by."),
+    dns=show.strings(lambda policy: policy.dns, "Addresses of name servers."),
+    capAdd=show.strings(lambda policy: policy.cap_add, "Capabilities."),
+    sysctls=show.strings(lambda policy: policy.sysctls, "Names of kernel parameters."),
+    ulimits=show.strings(lambda policy: policy.ulimits, "Names of ulimits."),
 )
 
 LIMITS = Serializer[Resources](

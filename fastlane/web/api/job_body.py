@@ -13,7 +13,7 @@ from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import NO_CONTAINER
 from fastlane.models.image import EXAMPLES
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Job, Spec, never_in_time
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
 from fastlane.web.api import container, notifications
 from fastlane.web.api.body import WHOLE, Hints, faults_of
@@ -36,7 +36,6 @@ HINTS: Hints = {
     "backoff": "retryDelay",
     "cpu": "resources.cpus",
     "delay": "startIn",
-    "entrypoint": "command, which the image's own entrypoint gets",
     "environment": "envs",
     "every": "cron",
     "interval": "cron",
@@ -92,8 +91,9 @@ def job_rules(settings: Settings, task_id: str, pool_timeout: float | None, cont
     return JobRules(settings.hard_retries, timeout, settings.timezone, settings.webhook_allow, settings.mail_allow, posts)
 
 
-def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, Schedule]:
-    """The job in a decoded body: what to run and when; ``now`` in milliseconds. Raises Invalid with every fault."""
+def read_job(body: Mapping[str, Any], now: int, rules: JobRules, *, again: bool = False) -> tuple[Spec, Schedule]:
+    """The job in a decoded body: what to run and when; ``now`` in milliseconds. ``again``: of a job that may be there, whose moments
+    may be over. Raises Invalid with every fault."""
     given = {name: value for name, value in body.items() if not _is_absent(name, value)}
     wanted, faults = _read_given(given, rules, partial=False)
     if faults:
@@ -101,7 +101,7 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules) -> tuple[Spec, 
     spec, schedule = Spec(**{"image": "", **_spec_values(wanted)}), _schedule_of(wanted, now, rules.timezone)
     if faults := list(_parameter_faults(spec, schedule)):
         raise Invalid(faults)
-    if fault := _never_in_time(spec, schedule, now):
+    if not again and (fault := never_in_time(spec, schedule, now)):
         raise Invalid([fault])
     if faults := rules.posts(spec):
         raise Invalid(faults)
@@ -181,17 +181,6 @@ def _parameter_faults(spec: Spec, schedule: Schedule) -> Iterator[Fault]:
             yield Fault(f"parameters.{name}", words)
 
 
-def _never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
-    """The fault of a job that would expire before it is first due."""
-    first = schedule.first_tick(now)
-    due = now if first is None else first
-    if spec.expiration is not None and spec.expiration <= max(due, now):
-        return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
-    if spec.expires_in is not None and due + spec.expires_in <= now:
-        return Fault("expiresIn", "ended before now, counted from startAt, so it would never run; choose a longer one, or a later startAt")
-    return None
-
-
 _DEFAULTS = Spec("")
 """The value of a removed field."""
 
@@ -213,7 +202,7 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)
     if faults := list(_parameter_faults(spec, schedule)):
         raise Invalid(faults)
-    if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := _never_in_time(spec, schedule, now)):
+    if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := never_in_time(spec, schedule, now)):
         raise Invalid([fault])
     if (faults := rules.posts(spec)) and not rules.posts(job.spec):
         raise Invalid(faults)

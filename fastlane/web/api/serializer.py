@@ -279,8 +279,10 @@ def rendered_text(read: Callable[[Value, RenderContext], str | None], about: str
     return _rendered(read, {"type": "string"}, about, null=True)
 
 
-def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, about: str) -> Field[Value]:
-    """Anything that depends on the request; no key where it is None."""
+def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, about: str, *, null: bool = False) -> Field[Value]:
+    """Anything that depends on the request. Where it is None, there is no key, or null if ``null`` says so."""
+    if null:
+        return _rendered(read, schema, about, null)
     return Field(_described(schema, about), read, FieldPlacement.OPTIONAL)
 
 

@@ -316,6 +316,7 @@ def _of_installation(now: InstallationGauges) -> tuple[GaugeValues, ...]:
         GaugeValues("fastlane_store_read_seconds", "How long one small read of the store took just now.", (), _one(now.store_seconds)),
         GaugeValues("fastlane_queue_read_seconds", "How long one small read of the queue took just now.", (), _one(now.queue_seconds)),
         GaugeValues("fastlane_stored_log_bytes", "About how many bytes all stored logs take.", (), _one(now.log_bytes)),
+        GaugeValues("fastlane_jobs_late", "Jobs that are late by their expectEvery.", (), _one(now.late)),
         GaugeValues("fastlane_workers", "Workers that are alive.", (), _one(now.workers)),
         GaugeValues(
             "fastlane_dispatch_paused",

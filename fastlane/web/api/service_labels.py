@@ -35,6 +35,10 @@ _TRUE, _FALSE = frozenset(["1", "t", "T", "TRUE", "true", "True"]), frozenset(["
 _SECONDS = re.compile(r"(\S+)(?:\s+\S+){5}")
 _ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.DOTALL)
 NO_START = f"says nothing of when it runs; add {PREFIX}cron, or {PREFIX}manual=true for a job that runs when somebody runs it"
+RUN_ONCE = (
+    f'cannot be followed, because its seconds are counted from when the labels are read; write {PREFIX}start-at: "2031-05-01T03:00:00Z" '
+    f"(the moment that you want) in place of the labels of swarm-cronjob"
+)
 NO_SCHEDULE = 'is missing, and swarm.cronjob.enable is true; write five fields, such as "0 3 * * *"'
 
 
@@ -91,7 +95,7 @@ def read_labels_of(service: LabelledService, now: int, rules: JobRules) -> tuple
     for label in sorted(service.labels):
         if label.startswith(PREFIX):
             _take(label, service.labels[label], groups)
-    if (cronjob := _cronjob(service.labels)) is not None:
+    if (cronjob := _cronjob(service)) is not None:
         _join(groups.setdefault("", Given(PREFIX)), cronjob)
     return tuple(_read(service, suffix, given, now, rules) for suffix, given in groups.items())
 
@@ -104,13 +108,13 @@ def _read(service: LabelledService, suffix: str, given: Given, now: int, rules: 
     name = service.short_name if not suffix else f"{service.short_name}-{suffix}"
     body = {"name": name, **given.body, "service": service.name}
     try:
-        spec, schedule = read_job(body, now, rules)
+        spec, schedule = read_job(body, now, rules, again=True)
     except Invalid as error:
         faults += [Fault(given.label_at(one.field), one.message) for one in error.faults]
         return DeclaredJob(suffix, faults=faults, remarks=given.remarks)
     if faults:
         return DeclaredJob(suffix, faults=faults, remarks=given.remarks)
-    return DeclaredJob(suffix, spec, schedule, remarks=given.remarks)
+    return DeclaredJob(suffix, spec, schedule, remarks=given.remarks, label_at=given.label_at)
 
 
 def _take(label: str, text: str, groups: dict[str, Given]) -> None:
@@ -211,15 +215,18 @@ def _flag(labels: Mapping[str, str], name: str, faults: list[Fault]) -> bool:
     return text in _TRUE
 
 
-def _cronjob(labels: Mapping[str, str]) -> Given | None:
+def _cronjob(service: LabelledService) -> Given | None:
     """The job that swarm-cronjob would make of a service; None: it would make none. Credentials for registries are fastlane's own, so
     ``registry-auth`` and ``query-registry`` change nothing."""
-    given = Given(CRONJOB)
+    given, labels = Given(CRONJOB), service.labels
     if not _flag(labels, "enable", given.faults) and not given.faults:
         return None
     skips, text = _flag(labels, "skip-running", given.faults), labels.get(f"{CRONJOB}schedule", "").strip()
     for name in ("registry-auth", "query-registry"):
         _flag(labels, name, given.faults)
+    if _flag(labels, "run-once", given.faults):  # its schedule is a number of seconds
+        given.faults.append(Fault(f"{CRONJOB}run-once", RUN_ONCE))
+        text = "@daily"
     if (found := _ZONE.fullmatch(text)) is not None:
         given.put(f"{CRONJOB}schedule", ["timezone"], found[1])
         text = found[2]
@@ -235,7 +242,20 @@ def _cronjob(labels: Mapping[str, str]) -> Given | None:
     # there, a due time updates the service, which ends the container that still runs
     given.put(f"{CRONJOB}skip-running", ["overlap"], Overlap.SKIP.value if skips else Overlap.REPLACE.value)
     _check_replicas(labels.get(f"{CRONJOB}replicas", "1"), given)
+    given.remarks += _limits(service)
     return given
+
+
+def _limits(service: LabelledService) -> Iterator[Fault]:
+    """What a service's mode means for swarm-cronjob, and not for a job, which is one container."""
+    if service.mode.startswith("global"):
+        words = f"is {service.mode}, and each due time starts one container, on one node that the service may use"
+        yield Fault("deploy.mode", f"{words}; declare a job for each node ({SUFFIXED}NAME.container.constraints) to run it on all")
+    elif service.completions > 1:
+        words = f"asks for {service.completions} containers of a {service.mode}, and each due time starts one"
+        yield Fault("deploy.replicas", f"{words}; declare several jobs ({SUFFIXED}NAME.cron) to start more")
+    if service.restarts == "on-failure" and f"{PREFIX}retries" not in service.labels:
+        yield Fault("deploy.restart_policy", f"is on-failure, and a run that fails is not tried again; add {PREFIX}retries for that")
 
 
 def _check_replicas(text: str, given: Given) -> None:

@@ -150,6 +150,11 @@ WHY = Serializer[Explanation](
     "What a job or an execution waits for now: nothing, one thing or several; and why its last end or due time was not as wanted.",
     status=show.enum(JOB_STATUSES, lambda explained: explained.status, "The status of the job or the execution."),
     waitingFor=show.array(WAIT, lambda explained: [WaitView(wait, explained.envs) for wait in explained.waits]),
+    node=show.string(
+        lambda explained: explained.node,
+        "The swarm's node on which the execution, or a job's last one, runs or ran, by its name; null: it has not started.",
+        null=True,
+    ),
     outOfMemory=show.nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
     lastTick=show.nested(TICK, lambda explained: explained.last_tick, optional=True),
     late=show.nested(LATE, lambda explained: _expectation(explained, late=True), "Only while the job is late.", optional=True),

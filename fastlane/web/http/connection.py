@@ -1,7 +1,7 @@
 """Keeps track of a server's requests and connections. ``ActiveRequests`` lets a closing server wait for the requests under way.
 ``HeldMemory`` bounds what all connections hold together: heads that are not complete, bodies, and answers that their clients do not take.
-``RequestBody`` receives a body within it. ``Turns`` lets a few lists be made at once. ``ClientDeadlines`` closes connections whose clients
-are too slow, and ``Heartbeats`` calls functions at regular intervals.
+``RequestBody`` receives a body within it. ``ListTurns`` lets a few lists be made at once. ``ClientDeadlines`` closes connections whose
+clients are too slow, and ``Heartbeats`` calls functions at regular intervals.
 """
 
 import asyncio
@@ -86,8 +86,8 @@ class HeldMemory:
         stream.__class__ = CountedSslStream if isinstance(stream, SSLIOStream) else CountedStream
         vars(stream)["memory"] = self
 
-    def belongs_to(self, stream: IOStream | None, owner: str | None) -> None:
-        """Whose request a connection has now. (Tornado has None for one that was given away.)"""
+    def set_owner(self, stream: IOStream | None, owner: str | None) -> None:
+        """Says whose request a connection has now. (Tornado has None for one that was given away.)"""
         if stream is None or self._owners.get(stream) == owner:
             return
         size = self._buffered.get(stream, 0) + self._bodies_of[stream]
@@ -225,7 +225,7 @@ class RequestBody:
             return False
         more = max(0, self._received - UNCOUNTED) - self._reserved
         if more > 0 and self._reserved == 0:
-            self._memory.belongs_to(self._stream, self._find_owner())
+            self._memory.set_owner(self._stream, self._find_owner())
         if more > 0 and not self._memory.reserve(self._stream, more):
             self.out_of_memory = True
             return False
@@ -302,7 +302,7 @@ class Turn:
     called: asyncio.Future[None] | None = None
 
 
-class Turns:
+class ListTurns:
     """Lets a few lists be read and rendered at once: 2 that may be large and 4 small ones, or 20 small ones. One owner has one large
     and 4 small ones at most; ``None`` stands for owners that cannot be told apart."""
 

@@ -15,7 +15,7 @@ from fastlane.errors import FastlaneError, Fault, Invalid
 from fastlane.models.access import Role
 from fastlane.models.event import Event, EventFilter, EventKind, Position, at, read_cursor
 from fastlane.models.job import task_id_fault
-from fastlane.web.api.contract import EVENTS, Parameter, Response, flag
+from fastlane.web.api.contract import EVENTS, ApiParameter, Response, flag
 from fastlane.web.api.events import EVENT, EVENT_PAGE, EventListing
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, UUID, comma_list, integer, text
 from fastlane.web.api.log_encoding import EVENT_PING, server_sent_event
@@ -37,30 +37,30 @@ MAX_PING = 60
 """Seconds."""
 _CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-4]$"}
 EVENT_FILTERS = {
-    "kind": Parameter(
+    "kind": ApiParameter(
         "Only events of this kind, or of one of several, separated by commas; the word before the dot stands for all of its kinds.",
         comma_list(tuple(word.replace(".", r"\.") for word in (*EventKind, *GROUPS))),
     ),
-    "task": Parameter("Only events of this task.", TASK_ID),
-    "job": Parameter("Only events of this job.", UUID),
-    "execution": Parameter("Only events of this execution.", UUID),
-    "actor": Parameter("Only what this user or token, or somebody at this IP address, did.", _TEXT),
-    "host": Parameter("Only events of the host with this address.", _TEXT),
-    "pool": Parameter("Only events of this pool.", _TEXT),
-    "since": Parameter(f"Only events at or after this time: {SINCE_WORDS}.", SINCE),
+    "task": ApiParameter("Only events of this task.", TASK_ID),
+    "job": ApiParameter("Only events of this job.", UUID),
+    "execution": ApiParameter("Only events of this execution.", UUID),
+    "actor": ApiParameter("Only what this user or token, or somebody at this IP address, did.", _TEXT),
+    "host": ApiParameter("Only events of the host with this address.", _TEXT),
+    "pool": ApiParameter("Only events of this pool.", _TEXT),
+    "since": ApiParameter(f"Only events at or after this time: {SINCE_WORDS}.", SINCE),
 }
 PAGED = {
-    "until": Parameter(f"Only events at or before this time: {SINCE_WORDS}.", SINCE),
-    "perPage": Parameter(f"How many events a page has; {MAX_ROWS} at most.", integer(1, MAX_ROWS)),
-    "after": Parameter("Where the page goes on. It comes with nextUrl.", _CURSOR),
+    "until": ApiParameter(f"Only events at or before this time: {SINCE_WORDS}.", SINCE),
+    "perPage": ApiParameter(f"How many events a page has; {MAX_ROWS} at most.", integer(1, MAX_ROWS)),
+    "after": ApiParameter("Where the page goes on. It comes with nextUrl.", _CURSOR),
 }
 FOLLOWED = {
     "follow": flag("Events as they happen, as server-sent events, some 2 seconds late."),
-    "ping": Parameter(
+    "ping": ApiParameter(
         f"With follow: seconds of silence after which an event `ping` comes; without it, a comment comes after {PING_EVERY:.0f}.",
         integer(1, MAX_PING),
     ),
-    "from": Parameter("With follow: continues after the event with this id. Not together with since.", _CURSOR),
+    "from": ApiParameter("With follow: continues after the event with this id. Not together with since.", _CURSOR),
 }
 
 

@@ -8,7 +8,7 @@ from fastlane.models.paging import Wanted, WantedFailures
 from fastlane.models.retention import HOUR, MOST_HOURS
 from fastlane.models.status import Status
 from fastlane.web.api.actions import EXECUTION_STOPPED
-from fastlane.web.api.contract import Parameter, pages
+from fastlane.web.api.contract import ApiParameter, pages
 from fastlane.web.api.events import DELIVERIES, DELIVERY, JOB_DELIVERIES
 from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE, FAILED_JOB_PAGE, HISTORY
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list, integer, text
@@ -21,11 +21,11 @@ TASK = "/tasks/{task_id}"
 JOB = TASK + "/jobs/{job_id}"
 EXECUTION = JOB + "/executions/{execution_id}"
 FILTERS = {
-    "status": Parameter(
+    "status": ApiParameter(
         f"Only executions with this status, or with one of several, separated by commas: {', '.join(Status)}.", comma_list(tuple(Status))
     ),
-    "task": Parameter("Only executions of this task.", TASK_ID),
-    "since": Parameter(f"Only executions that were due at or after this time: {SINCE_WORDS}.", SINCE),
+    "task": ApiParameter("Only executions of this task.", TASK_ID),
+    "since": ApiParameter(f"Only executions that were due at or after this time: {SINCE_WORDS}.", SINCE),
 }
 
 
@@ -52,8 +52,8 @@ async def list_executions(handler: Handler) -> object:
 
 
 FAILURE_FILTERS = {
-    "task": Parameter("Only failures of this task.", TASK_ID),
-    "since": Parameter(f"Only failures that ended at or after this time: {SINCE_WORDS}.", SINCE),
+    "task": ApiParameter("Only failures of this task.", TASK_ID),
+    "since": ApiParameter(f"Only failures that ended at or after this time: {SINCE_WORDS}.", SINCE),
 }
 
 
@@ -125,10 +125,10 @@ USUAL_HOURS = 24
 MAX_POOL = 64
 """Characters of a pool's name."""
 QUERY = {
-    "task": Parameter("Only executions of this task.", TASK_ID),
-    "pool": Parameter("Only executions that were placed in the pool of this name.", text(MAX_POOL)),
-    "since": Parameter(f"From the hour of this time on: {SINCE_WORDS}; unless given, so many hours ago.", SINCE),
-    "hours": Parameter(f"How many hours, up to the present one; {USUAL_HOURS} unless given.", integer(1, MOST_HOURS)),
+    "task": ApiParameter("Only executions of this task.", TASK_ID),
+    "pool": ApiParameter("Only executions that were placed in the pool of this name.", text(MAX_POOL)),
+    "since": ApiParameter(f"From the hour of this time on: {SINCE_WORDS}; unless given, so many hours ago.", SINCE),
+    "hours": ApiParameter(f"How many hours, up to the present one; {USUAL_HOURS} unless given.", integer(1, MOST_HOURS)),
 }
 
 

@@ -15,7 +15,7 @@ from fastlane.models.schedule import Schedule
 from fastlane.services.jobs import Edit, RunWish
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
-from fastlane.web.api.contract import ETAG, REPLAYED, Parameter, etag, flag, pages, read_if_match, read_key
+from fastlane.web.api.contract import ETAG, REPLAYED, ApiParameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
 from fastlane.web.api.job_body import JobRules, job_rules, read_change, read_job
 from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
@@ -36,7 +36,7 @@ MAX_WAIT = 60
 DELETE_QUERY = {"stop": flag("Stops it before deleting it.")}
 ENQUEUE_QUERY = {
     "dryRun": flag("Previews the job and changes nothing."),
-    "wait": Parameter(
+    "wait": ApiParameter(
         f"Answers when the job has ended, with its retries, or after this many seconds, {MAX_WAIT} at most.", integer(0, MAX_WAIT)
     ),
 }
@@ -104,7 +104,7 @@ JOBS, FEWER_JOBS, MAX_JOBS = 1_000, (100, 10), 1_000
 MAX_SEARCH, MAX_WORDS = 1_000, 20
 """Characters and different words of a search: each word is a search of its own."""
 
-SEARCH = Parameter(
+SEARCH = ApiParameter(
     f"Words in task ids, or the beginnings of words; at most {MAX_WORDS}.",
     {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
     required=True,
@@ -112,10 +112,10 @@ SEARCH = Parameter(
 
 
 JOB_FILTERS = {
-    "status": Parameter(
+    "status": ApiParameter(
         f"Only jobs with this status, or with one of several, separated by commas: {', '.join(JOB_STATUSES)}.", comma_list(JOB_STATUSES)
     ),
-    "label": Parameter(
+    "label": ApiParameter(
         "Only jobs with this label: NAME=VALUE.",
         {"type": "string", "pattern": rf"^{LABEL.pattern}=[^\u0000-\u001f\u007f-\u009f]{{0,{MAX_LABEL}}}$"},
     ),
@@ -236,7 +236,7 @@ EXECUTIONS = 20
     JOB,
     "getJob",
     JOB_DETAIL,
-    query={"include": Parameter("logs: includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
+    query={"include": ApiParameter("logs: includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
     etag=True,
     refusals=(404,),
 )
@@ -358,9 +358,9 @@ async def start_job(handler: Handler, task_id: str, job_id: str) -> object:
 
 
 ALL_JOB_FILTERS = {
-    "task": Parameter("Only jobs of this task.", TASK_ID),
+    "task": ApiParameter("Only jobs of this task.", TASK_ID),
     **JOB_FILTERS,
-    "query": Parameter(
+    "query": ApiParameter(
         f"Only jobs that have all of these words, at most {MAX_WORDS}, in their name, task, image, service, command or labels, or whose id "
         "contains them. Small and capital letters are the same.",
         {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH},

@@ -16,7 +16,7 @@ from fastlane.models.log import STDERR, STDOUT
 from fastlane.services.reads.logs import LogView
 from fastlane.services.tickets import Grant
 from fastlane.web.api.actions import TICKET, TicketFor
-from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag
+from fastlane.web.api.contract import EVENTS, TEXT, ApiParameter, Response, flag
 from fastlane.web.api.follow_query import FOLLOW_QUERY, LOG_QUERY, PART_QUERY, read_follow_query, read_part, wants_follow, wants_timestamps
 from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import LogFormat, TimedLines
@@ -207,8 +207,8 @@ def _requested_range(handler: Handler, size: int) -> tuple[int, int]:
     return found
 
 
-TICKET_QUERY: Mapping[str, Parameter] = {
-    TICKET_NAME: Parameter("A ticket from POST …/ws-ticket for this job or execution, in place of a login.", {"type": "string"})
+TICKET_QUERY: Mapping[str, ApiParameter] = {
+    TICKET_NAME: ApiParameter("A ticket from POST …/ws-ticket for this job or execution, in place of a login.", {"type": "string"})
 }
 """The query of a route that accepts tickets."""
 
@@ -258,7 +258,7 @@ class SocketHandler(Handler, WebSocketHandler):
     (JOB + "/ws", EXECUTION + "/ws"),
     "followLog",
     query={
-        "format": Parameter("The format of messages: text (the default) or JSON.", enum((LogFormat.TEXT, LogFormat.JSON))),
+        "format": ApiParameter("The format of messages: text (the default) or JSON.", enum((LogFormat.TEXT, LogFormat.JSON))),
         **FOLLOW_QUERY,
         **TICKET_QUERY,
     },

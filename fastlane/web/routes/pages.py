@@ -13,13 +13,13 @@ import structlog
 
 from fastlane.errors import Fault, Invalid, NotFound, NotStarted, TransientError
 from fastlane.models.access import Principal
-from fastlane.web.api.contract import Parameter, Response, flag, pages
+from fastlane.web.api.contract import ApiParameter, Response, flag, pages
 from fastlane.web.api.server import HEALTH
 from fastlane.web.handler import HTML, OWN_FILES, PAGE_CHALLENGE, STRICT_POLICY, Handler, finish_page, static_files
 from fastlane.web.http.problems import Problem, accepts_gzip, problem_of
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
-from fastlane.web.openapi import Document
+from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes.executions import EXECUTION, FILTERS, JOB
 from fastlane.web.routes.health import health
 from fastlane.web.routes.logs import TICKET_QUERY
@@ -138,14 +138,14 @@ async def show_page(handler: Handler, name: str, policy: str = STRICT_POLICY) ->
     await handler.deliver(finish_page(handler, name, handler.base_url, policy=policy))
 
 
-SEARCH = {"query": Parameter("Words in ids of tasks, or of what jobs show.", {"type": "string"})}
+SEARCH = {"query": ApiParameter("Words in ids of tasks, or of what jobs show.", {"type": "string"})}
 FORM = {
-    "like": Parameter("The job that a new one is to be like: TASK/ID.", {"type": "string"}),
-    "edit": Parameter("The job that is to be changed: TASK/ID.", {"type": "string"}),
+    "like": ApiParameter("The job that a new one is to be like: TASK/ID.", {"type": "string"}),
+    "edit": ApiParameter("The job that is to be changed: TASK/ID.", {"type": "string"}),
 }
 OF_JOBS = {
-    "label": Parameter("Only jobs with this label: NAME=VALUE.", {"type": "string"}),
-    "late": Parameter("Only jobs that are late.", {"type": "string"}),
+    "label": ApiParameter("Only jobs with this label: NAME=VALUE.", {"type": "string"}),
+    "late": ApiParameter("Only jobs that are late.", {"type": "string"}),
 }
 
 
@@ -174,7 +174,7 @@ async def show_console(handler: Handler, **_names: str) -> None:
 async def get_open_api(handler: Handler) -> None:
     """The contract as OpenAPI."""
     document = handler.application.settings["document"]
-    assert isinstance(document, Document)
+    assert isinstance(document, ApiDocument)
     await handler.send_json({**document.content, "servers": [{"url": handler.base_url}]})
 
 

@@ -181,7 +181,7 @@ MAX_OF_NETWORK = 10
 log = structlog.get_logger()
 
 
-Refused = Callable[[str | None, str], None]
+OnRefusal = Callable[[str | None, str], None]
 """Called for each refused login with the user, if one has that name, and the address."""
 
 
@@ -193,7 +193,7 @@ class Authenticator:
     """Finds the principal of a credential. ``replace`` changes the users and tokens. ``close`` ends its thread. ``refused`` is called
     for logins that fail."""
 
-    def __init__(self, users: Sequence[User], tokens: Sequence[Token], refused: Refused = ignore_refusal) -> None:
+    def __init__(self, users: Sequence[User], tokens: Sequence[Token], refused: OnRefusal = ignore_refusal) -> None:
         self._refused = refused
         self._throttle = LoginThrottle()
         self._slots = LoginSlots(MAX_VERIFYING, MAX_OF_NETWORK)
@@ -380,7 +380,7 @@ def _seal(name: str, digest: bytes) -> str:
     return blake2b(digest, key=sha256(name.encode()).digest(), person=b"fastlane seal", digest_size=24).hexdigest()
 
 
-def make_authenticator(users: Sequence[User], tokens: Sequence[Token], refused: Refused = ignore_refusal) -> Authenticator | None:
+def make_authenticator(users: Sequence[User], tokens: Sequence[Token], refused: OnRefusal = ignore_refusal) -> Authenticator | None:
     """The authenticator of a server with these users and tokens; None when there are neither, and everyone may do everything."""
     return Authenticator(users, tokens, refused) if users or tokens else None
 

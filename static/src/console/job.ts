@@ -115,7 +115,7 @@ function troubles(job: Job): HTMLElement[] {
     el("b", {}, statusWords(last.status)),
     " ",
     ago(last.finishedAt ?? last.createdAt),
-    [null, attemptWords(last), code].filter((part, at) => at === 0 || part).join(", "),
+    [null, attemptWords(last), last.node && isolated(`on ${last.node}`), code].filter((part, at) => at === 0 || part).join(", "),
     ". ",
     el("span", { className: "whole" }, sentence(words)),
   );
@@ -198,6 +198,7 @@ function started(one: Execution): HTMLElement {
     {},
     one.startedAt ? ago(one.startedAt) : el("span", { className: "muted" }, "not started"),
     attempt && el("span", { className: "muted" }, ` · ${attempt}`),
+    one.node && el("span", { className: "muted" }, " · on ", el("bdi", {}, one.node)),
     reason && el("div", { className: "reason" }, sentence(reason)),
     one.usage && el("div", { className: "narrow" }, used(one)),
   );

@@ -165,6 +165,26 @@ async def test_a_process_that_wakes_leaves_a_task_that_was_kept_without_its_job(
     assert await stores[1].task("t") == Task("t", job.created_at, job.created_at, 0)
 
 
+async def test_a_process_that_wakes_leaves_a_task_that_somebody_has_used_since(
+    stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes the task again in vain; before it takes that back, a job comes there and is deleted: a task stays without its last job."""
+    job, row = await committed(db)
+    await complete(db, row)
+    await deleted(stores[0], job)
+    other = new_job("t", sequence=0)
+
+    async def use() -> None:
+        await stores[1].create(other, None, None)
+        assert await stores[1].delete_job(other.id, other.incarnation, 9) is Deletion.DONE
+
+    monkeypatch.setattr(commits, "_undo_if_late", once(use, commits._undo_if_late, before=True))
+    await complete(db, row)
+    task = await stores[1].task("t")
+    assert task is not None
+    assert task.jobs_count == 0
+
+
 async def test_an_execution_that_comes_back_late_and_is_claimed_at_once_is_left_to_its_worker(
     stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""What is kept for a day alone is deleted with what comes after it, so that it does not grow."""
+"""What is kept for a time alone is deleted with what comes after it, so that it does not grow."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -37,8 +37,15 @@ async def test_deletions_of_more_than_a_day_ago_are_forgotten(tmp_path: Path, ac
         for id, ago in (("old", 86_500), ("older", 90_000), ("recent", 86_000)):
             db.execute("INSERT INTO deleted_executions VALUES (?, unixepoch() - ?)", (id, ago))
         db.commit()
+        await store.give_up("given up")
+        await store.give_up("long ago")
+        for id, ago in (("given up", 30 * 86_400 - 400), ("long ago", 30 * 86_400 + 100)):
+            db.execute("UPDATE deleted_executions SET deleted_at = deleted_at - ? WHERE id = ?", (ago, id))
+        db.commit()
     await act(store)
-    assert [await store.was_deleted(id) for id in ("old", "older", "recent")] == [False, False, True]
+    await act(store)
+    names = ("old", "older", "recent", "given up", "long ago")
+    assert [await store.was_deleted(id) for id in names] == [False, False, True, True, False]
     await store.close()
 
 

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 
 from fastlane.errors import Conflict, NotFound
 from fastlane.executors.port import Order
@@ -263,6 +264,15 @@ async def test_a_service_that_the_store_never_knew_is_removed_after_an_hour_if_i
         virtual.clock.set(virtual.clock.now() + wait)
         await virtual.leftovers.remove_leftovers()
         assert await services(virtual) == ([service] if left else [])
+
+
+async def test_an_unknown_service_is_reported_once_by_each_worker(virtual):
+    await parked(virtual, order_of(make_execution(id="unknown"), None), activated=True)
+    virtual.clock.set(virtual.clock.now() + UNKNOWN_AFTER + 1)
+    with structlog.testing.capture_logs() as events:
+        for _ in range(3):
+            await virtual.leftovers.remove_leftovers()
+    assert [event["event"] for event in events if event["log_level"] == "error"] == ["service.unknown"]
 
 
 async def test_a_deletion_waits_until_what_a_worker_was_parking_is_removed(virtual):

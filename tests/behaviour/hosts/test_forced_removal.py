@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -120,6 +122,29 @@ async def test_a_host_that_returns_is_cleared_before_it_gets_work(grown: Adminis
     grown.executor.up(NEW)
     assert (await grown.register(NEW)).status == 200
     await check_next_one_finds_nothing(grown, parked)
+
+
+@pytest.mark.sqlite
+async def test_a_host_that_returns_two_days_after_its_jobs_were_deleted_is_cleared_of_what_runs_there(grown: Administered) -> None:
+    jobs = await on_both(grown, "hold")
+    grown.executor.down(NEW)
+    await force(grown)
+    lost = await grown.cleaned(jobs[NEW])
+    assert (await grown.call("DELETE", f"/tasks/grown-task/jobs/{jobs[NEW].job_id}")).status == 200
+    with closing(sqlite3.connect(grown.settings.data_dir / "fastlane.db")) as db:
+        db.execute("UPDATE deleted_executions SET deleted_at = deleted_at - 2 * 86400")
+        db.commit()
+    another = await grown.submit("exit", "0", task="grown-task")
+    await grown.cleaned(another)  # the deletion of a job forgets what was deleted too long ago
+    assert (await grown.call("DELETE", f"/tasks/grown-task/jobs/{another.job_id}")).status == 200
+    assert left_on(grown) == [lost.id]
+    grown.executor.up(NEW)
+    assert (await grown.register(NEW)).status == 200
+
+    async def is_clear() -> bool:
+        return left_on(grown) == []
+
+    await grown.until(is_clear, "the service of the deleted execution to be removed")
 
 
 async def test_a_host_that_was_away_for_a_moment_is_cleared_too_of_what_was_lost_meanwhile(shared_redis, tmp_path) -> None:

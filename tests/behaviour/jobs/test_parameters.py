@@ -198,6 +198,7 @@ async def test_the_role_trigger_runs_and_stops_jobs_that_are_there_and_changes_n
         "/tasks/shop-a",
         url + "run?force=1",
         url + "retry",
+        url + "start",
         url + "pause",
         url + "resume",
         "/tasks/shop-a/stop",

@@ -9,7 +9,7 @@ import pytest
 from fastlane.executors.port import Order, ServiceTemplate
 from fastlane.models.container import Resources
 from fastlane.models.job import Execution, FailureReason, ServiceVersion, Spec
-from fastlane.models.pool import Pool
+from fastlane.models.pool import HostRule, Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from tests.http.posted import OK, faults
@@ -109,6 +109,43 @@ async def test_when_it_has_waited_for_too_long_it_says_which_host_it_could_not_a
         assert ended.failure.reason is FailureReason.REJECTED
         assert "of those that can be asked: unix:///c" in ended.failure.message
         assert "deploy it" not in ended.failure.message
+
+
+async def test_while_the_hosts_of_its_service_are_full_it_waits_for_as_long_as_that_takes(shared_redis: RealRedis, tmp_path: Path) -> None:
+    pool = replace(POOL, hosts=HOSTS[1:], rules={HOSTS[2]: HostRule(max_running=1)})
+    async with Shop(tmp_path, shared_redis, {HOSTS[2]: {"shop_web": template(7)}}, pool) as crew:
+        crew.settings = replace(crew.settings, pending_deadline=0.1)
+        await crew.hire()
+        submissions = crew.services.submissions
+        first = await submissions.enqueue("task", Spec("", ("hold", "exit", "0"), service="shop_web"), Schedule())
+        running = await crew.reaches(first, "running")
+        second = await submissions.enqueue("task", Spec("", ("exit", "0"), service="shop_web"), Schedule())
+
+        async def waits() -> bool:
+            explained = (await crew.get(f"/tasks/task/jobs/{second.job_id}/why")).json["waitingFor"]
+            words = "the service 'shop_web' is in the swarm of a host that takes no new work now: unix:///c has as many running as it may"
+            return any(words in wait["message"] for wait in explained)
+
+        await crew.until(waits, "what it waits for")
+        crew.executor.release(running.id)
+        assert [(await crew.cleaned(made)).status for made in (first, second)] == [Status.DONE, Status.DONE]
+
+
+async def test_while_the_host_of_its_service_is_drained_it_waits_for_as_long_as_that_takes(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Shop(tmp_path, shared_redis, {HOSTS[2]: {"shop_web": template(7)}}) as crew:
+        crew.settings = replace(crew.settings, pending_deadline=0.1)
+        host = {"host": HOSTS[2]}
+        assert (await crew.ask("POST", "/docker-executor/blacklist", json=host)).status == 200
+        made = await crew.services.submissions.enqueue("task", Spec("", ("exit", "0"), service="shop_web"), Schedule())
+        await crew.hire()
+
+        async def waits() -> bool:
+            explained = (await crew.get(f"/tasks/task/jobs/{made.job_id}/why")).json["waitingFor"]
+            return any("takes no new work now: unix:///c is drained" in wait["message"] for wait in explained)
+
+        await crew.until(waits, "what it waits for")
+        assert (await crew.ask("DELETE", "/docker-executor/blacklist", json=host)).status == 200
+        assert (await crew.cleaned(made)).status is Status.DONE
 
 
 async def test_each_attempt_reads_the_service_anew(shared_redis: RealRedis, tmp_path: Path) -> None:

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from fastlane import app
+from fastlane.clock import SystemClock, iso
+from fastlane.errors import StoreDown
+from fastlane.metrics import Metrics
 from fastlane.models.host import EngineIdentity
 from fastlane.models.job import Job
 from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id
@@ -21,7 +25,7 @@ from fastlane.web.api.serializer import RenderContext
 from fastlane.web.api.service_labels import label_reader
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
-from tests.support.intercept import Call, Died, Intercepted, dies, keeping
+from tests.support.intercept import Call, Died, Intercepted, dies, failing, keeping
 from tests.support.redis import RealRedis
 
 SWARM = f"swarm of {HOST}"
@@ -41,6 +45,17 @@ class Time:
         return self.now_at
 
 
+class Later(SystemClock):
+    """A clock that is ahead by some milliseconds."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self._by = by
+
+    def now(self) -> int:
+        return super().now() + self._by
+
+
 class Swarm:
     """A server, the services of a swarm, and a source that looks when it is told to."""
 
@@ -54,12 +69,14 @@ class Swarm:
         self.read = label_reader(lambda task: job_rules(server.settings, task, None, context))
         self.source = self.another()
 
-    def another(self, store: Any = None, read: Any = None) -> LabelSource:
-        """The source of one more worker, on a store of its own or on that of the server."""
+    def another(self, store: Any = None, read: Any = None, later: int = 0) -> LabelSource:
+        """The source of one more worker, on a store of its own or on that of the server. ``later``: milliseconds by which it writes later
+        than the server."""
         server = self.server
+        writes_at: Any = Later(later) if later else server.clock
         clock: Any = self.clock
         store, directory = store or server.store, server.api.directory
-        services = app.make_services(server.settings, store, server.queue, server.hub, server.clock, directory)
+        services = app.make_services(server.settings, store, server.queue, server.hub, writes_at, directory)
         parts = (store, self.executor, directory.pools, server.queue.reports, clock, "worker")
         return LabelSource(*parts, services.declared, read or self.read)
 
@@ -272,6 +289,40 @@ async def test_a_moment_that_is_over_when_its_job_is_made_does_not_run(swarm: Sw
     assert "2026-01-02T03:04:00" in event["detail"]["reason"]
 
 
+@pytest.mark.parametrize("kind", ["expiration", "expires-in"])
+async def test_a_moment_that_passes_later_is_no_fault_of_the_labels_unless_the_job_is_new(swarm: Swarm, kind: str) -> None:
+    moment = iso(swarm.server.clock.now() + 60 * MINUTE)
+    start = {"fastlane.cron": "* * * * *"} if kind == "expiration" else {"fastlane.start-at": moment}
+    labels = {**STACK, **start, f"fastlane.{kind}": moment if kind == "expiration" else "1h"}
+    swarm.deploy(labels)
+    await swarm.look()
+    assert await swarm.events("labels.refused") == []
+    day = 24 * 60 * MINUTE
+    swarm.clock.now_at += day
+    swarm.deploy({**labels, "fastlane.timeout": "5m"})
+    await swarm.another(later=day).look()
+    job = await swarm.job()
+    assert (job.spec.timeout, job.source and job.source.fault) == (300_000, None)
+    swarm.deploy(labels, "shop_mail")
+    await swarm.another(later=day).look()
+    (event,) = await swarm.events("labels.refused")
+    field = "fastlane.expiration is before" if kind == "expiration" else "fastlane.start-at was"
+    assert (event["detail"]["service"], event["detail"]["reason"].startswith(field)) == ("shop_mail", True)
+
+
+async def test_a_fault_that_is_over_without_a_change_of_the_labels_is_over_for_the_job(swarm: Swarm) -> None:
+    longest = [1_800.0]
+    context = RenderContext("", ())
+    source = swarm.another(read=label_reader(lambda task: job_rules(swarm.server.settings, task, longest[0], context)))
+    swarm.deploy({**NIGHTLY, "fastlane.timeout": "2h"})
+    await source.look()
+    assert await swarm.server.store.jobs_of_services(10) == []
+    longest[0] = 7_200.0
+    swarm.clock.now_at += 2 * MINUTE
+    await source.look()
+    assert (await swarm.job()).spec.timeout == 7_200_000
+
+
 async def test_a_declaration_without_a_start_makes_no_job(swarm: Swarm) -> None:
     swarm.deploy(NIGHTLY)
     await swarm.look()
@@ -421,6 +472,30 @@ async def test_a_look_at_services_that_have_not_changed_is_one_list_and_reads_no
     calls.clear()
     await source.look()
     assert calls == []
+
+
+async def test_when_the_labels_of_a_swarm_were_compared_is_a_figure_that_stands_while_they_cannot_be(swarm: Swarm) -> None:
+    store, metrics = Intercepted(swarm.server.store), Metrics()
+    source = swarm.another(store)
+    metrics.show_compared(source.compared)
+
+    def age() -> float | None:
+        (family,) = (one for one in text_string_to_metric_families(metrics.text().decode()) if "labels_compared" in one.name)
+        moments = {sample.labels["swarm"]: sample.value for sample in family.samples}
+        return swarm.clock.now_at / 1000 - moments[SWARM] if SWARM in moments else None
+
+    assert age() is None
+    await source.look()
+    assert age() == 0
+    store.around("jobs_of_services", failing(StoreDown("away"), times=2))  # of both swarms
+    swarm.clock.now_at += 2 * MINUTE
+    await source.look()
+    assert age() == 120
+    await source.look()
+    assert age() == 0
+    swarm.executor.engines = {host: EngineIdentity(host, "another") for host in (HOST, POOLS[0].hosts[0])}
+    await source.look()
+    assert age() is None
 
 
 async def test_workers_with_the_setting_follow_the_labels_and_one_that_is_left_goes_on(shared_redis: RealRedis, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from tests.behaviour.logs.cutting import Unsteady
 from tests.support.engine_views import NoDocker
 from tests.support.followers import Socket, follow_on
 from tests.support.installation import Installation
-from tests.support.log_writing_engine import HOST, line
-from tests.support.process_options import ProcessOptions
+from tests.support.instant import line
 from tests.support.redis import RealRedis
+from tests.support.simulated_engine import EngineProcess
 from tests.support.waiting import wait_until
 
 LINES, PAUSE = 300, 10
@@ -25,12 +25,10 @@ Pair = tuple[Installation, Installation]
 
 @pytest.fixture
 def places(tmp_path: Path) -> Iterator[Pair]:
-    """Two APIs on one store, and workers on an engine that is a folder."""
-    (tmp_path / "services").mkdir()
-    options = ProcessOptions(executor=f"log-writing:{tmp_path}/services")
+    """Two APIs on one store, and workers on an engine that outlives them."""
     name = f"test-{os.urandom(4).hex()}"
-    with RealRedis() as redis:
-        both = tuple(Installation(tmp_path, NoDocker(HOST), name, redis.url, {"LISTEN": "127.0.0.1"}, options=options) for _ in range(2))
+    with RealRedis() as redis, EngineProcess(redis.socket.parent) as engine:
+        both = tuple(Installation(tmp_path, NoDocker(engine.host), name, redis.url, {"LISTEN": "127.0.0.1"}) for _ in range(2))
         try:
             for place in both:
                 place.serve("api")
@@ -48,7 +46,7 @@ def whole(attempts: int = 1) -> str:
 async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_killed(places: Pair) -> None:
     dying, living = places
     workers = [living.start("worker"), living.start("worker")]
-    reply = living.run(str(LINES), str(PAUSE), "0")
+    reply = living.run("lines", str(LINES), str(PAUSE))
     path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
     async with aiohttp.ClientSession() as session:
         steady = [Socket(session, f"{living.url}{path}/ws") for _ in range(3)]
@@ -77,7 +75,7 @@ async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_
 ) -> None:
     dying, living = places
     workers = [living.start("worker"), living.start("worker")]
-    reply = living.run(str(LINES), str(PAUSE), "7", retries=1, retryDelay="1s")
+    reply = living.run("lines", str(LINES), str(PAUSE), "exit", "7,0", retries=1, retryDelay="1s")
     path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
     clients = [Unsteady([dying.url, living.url], path, seed) for seed in range(8)]
     async with aiohttp.ClientSession() as session, Socket(session, f"{living.url}{path}/ws") as witness, asyncio.TaskGroup() as group:
@@ -104,12 +102,12 @@ async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_
 async def test_attempts_and_lines_in_time_over_real_workers_and_a_sigterm_is_retry(places: Pair) -> None:
     one, other = places
     one.start("worker")
-    reply = one.run(str(LINES), "2", "7", retries=1, retryDelay="1s")
+    reply = one.run("lines", str(LINES), "2", "exit", "7,0", retries=1, retryDelay="1s")
     path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
     async with aiohttp.ClientSession() as session, Socket(session, f"{one.url}{path}/ws") as client:
         got = await client.closed()
     assert (got.text, got.end) == (whole(2), (1000, "done"))
-    forever = one.run("100000", "1000", "0")
+    forever = one.run("lines", "100000", "1000")
     async with (
         aiohttp.ClientSession() as session,
         Socket(session, f"{other.url}/tasks/{forever['taskId']}/jobs/{forever['jobId']}/ws") as client,

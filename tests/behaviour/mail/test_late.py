@@ -44,6 +44,13 @@ def counted(metrics: Metrics) -> dict[str, float]:
     return {sample.labels["change"]: sample.value for sample in family.samples}
 
 
+async def late_now(crew: Fastlane) -> float:
+    """The jobs that are late now, as an API server tells Prometheus."""
+    families = text_string_to_metric_families((await crew.get("/metrics")).body.decode())
+    ((sample,),) = (family.samples for family in families if family.name == "fastlane_jobs_late")
+    return float(sample.value)
+
+
 async def late_since(crew: Fastlane, reply: dict[str, Any]) -> Any:
     return (await crew.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}")).json["job"]["lateSince"]
 
@@ -63,12 +70,14 @@ async def test_a_job_that_fails_is_late_once_and_recovers_once(watch: Fastlane, 
     assert str(mail.mail["Subject"]) == "[fastlane] nightly (report): late"
     assert "it has not succeeded for 1s" in mail.text
     await seen_everywhere(watch, reply, body["timestamp"])
+    assert await late_now(watch) == 1
     assert (await watch.ask("PATCH", path, data=b'{"command": ["exit", "0"], "expectEvery": "1h"}')).status == 200
     assert (await watch.post(f"{path}/run")).status == 200
     recovered = (await receiver.got(2))[1].json
     assert (recovered["type"], recovered["lastExecution"]["status"]) == ("job.recovered", "done")
     assert str((await server.got(2))[1].mail["Subject"]) == "[fastlane] nightly (report): recovered"
     assert await late_since(watch, reply) is None
+    assert await late_now(watch) == 0
     processes = [counted(process.metrics) for process in (watch.api, *watch.workers_running)]
     assert {change: sum(counts[change] for counts in processes) for change in LATE_CHANGES} == {"late": 1, "recovered": 1}
 

@@ -24,17 +24,16 @@ from fastlane.queue.port import TICKS
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.scripts import Keys
 from fastlane.storage.base import Store
-from tests.support.engine_process import EngineProcess
 from tests.support.engine_views import NoDocker
 from tests.support.installation import Installation, installed
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
+from tests.support.simulated_engine import EngineProcess
 from tests.support.stores import new_store
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
-HOST = "unix:///instant"
 POOL = "default"
 MOST = 100
 """Jobs that run at once."""
@@ -203,10 +202,11 @@ async def _queue_counts(store: Store, queue: RedisQueue) -> Any:
 @contextlib.contextmanager
 def short_jobs(folder: Path, workers: int, apis: int = 1, **settings: str) -> Iterator[ShortJobs]:
     """APIs that serve and this many workers. All of it is gone after the block."""
-    with RealRedis() as redis, EngineProcess(Path(redis.socket).parent, HOST) as engine:
-        options = ProcessOptions(executor=engine.option, reconcile=2.0, builder_lost_after_ms=3000)
+    with RealRedis() as redis, EngineProcess(redis.socket.parent) as engine:
+        options = ProcessOptions(reconcile=2.0, builder_lost_after_ms=3000)
         pool: dict[str, object] = {"maxRunning": MOST}
-        with installed(folder, NoDocker(HOST), redis=redis.url, pool=pool, options=options, listen="127.0.0.1", **settings) as fastlane:
+        view = NoDocker(engine.host)
+        with installed(folder, view, redis=redis.url, pool=pool, options=options, listen="127.0.0.1", **settings) as fastlane:
             all_apis = [fastlane, *(replace(fastlane, port=0) for _ in range(apis - 1))]  # their processes are in one list
             jobs = ShortJobs(all_apis, redis, engine)
             for _ in range(workers):

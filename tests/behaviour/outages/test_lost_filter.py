@@ -11,13 +11,13 @@ from tests.support.defaults import default_rules
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 
-MANAGER = "engine-3.invalid:2375"
-IS_NOT_RUNNING = "if it is a service of a stack, such as an engine filter, none of its tasks runs"
-LOOK_AT = "`docker service ps STACK_NAME` says on which node one should, and why it does not"
+MANAGER = "engine-nowhere:2375"
+IS_NOT_RUNNING = "has no engine filter that runs: the service engine-nowhere has no running task; "
+LOOK_AT = "`docker service ps --no-trunc STACK_engine-nowhere` says on which node one should run, and why it does not"
 
 
 def says_it(text: str) -> bool:
-    return IS_NOT_RUNNING in text and LOOK_AT in text
+    return IS_NOT_RUNNING + LOOK_AT in text
 
 
 async def test_the_status_says_that_the_engine_filter_does_not_run_and_what_shows_its_node(shared_redis: RealRedis, tmp_path: Path) -> None:

@@ -73,7 +73,11 @@ def test_until_then_an_api_is_alive_and_not_ready_and_refuses_the_rest_with_the_
         assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json")
         assert answer.json["detail"] == "fastlane is starting and waits for the store to answer; send this again in a few seconds"
         assert answer.headers["Retry-After"] == "2"
-    assert b"fastlane_build_info" in installation.get("/metrics").body
+    counted = installation.get("/metrics").body.decode()
+    assert "fastlane_build_info" in counted
+    for kind, count in (("read", 1), ("write", 1)):  # neither /readyz nor /healthcheck: their 503 refuses nothing
+        assert f'fastlane_refused_requests_total{{kind="{kind}"}} {count}.0\n' in counted
+    assert 'fastlane_http_requests_total{method="POST",route="/tasks/{task_id}",status="503"} 1.0\n' in counted
     absent.start()
 
     def is_ready() -> bool:

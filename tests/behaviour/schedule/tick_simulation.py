@@ -297,9 +297,9 @@ class TickSimulation:
                 return
             self.clock.moment = max(self.clock.moment, following)
             while self._events and self._events[0][0] <= self.clock.moment:
-                happening = self._events.pop(0)[2]()
-                if happening is not None:
-                    await happening
+                call = self._events.pop(0)[2]()
+                if call is not None:
+                    await call
 
     async def _turns(self) -> int:
         """One worker has its turn, and now and then all of them at once."""

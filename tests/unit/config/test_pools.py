@@ -18,7 +18,7 @@ from fastlane.models.retention import Retention
 from tests.support.credentials import quick_hash_text
 
 POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["unix:///s"]\n'
-LISTS = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
+LISTS = tuple(name for name, key in POLICY_KEYS.items() if getattr(DEFAULT_POLICY, key.attribute) == ())
 
 
 def pool(**more: Any) -> Pool:
@@ -49,8 +49,8 @@ def test_every_option_has_its_key():
 
 
 def test_true_is_anything():
-    anything = dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING)
-    assert policy(**dict.fromkeys(POLICY_KEYS, True)) == Policy(init=True, stop_grace=MAX_GRACE, **anything)
+    anything = {POLICY_KEYS[name].attribute: ANYTHING for name in LISTS}
+    assert policy(**dict.fromkeys(POLICY_KEYS, True)) == Policy(init=True, entrypoint=True, stop_grace=MAX_GRACE, **anything)
 
 
 def test_a_pool_may_keep_its_history_for_longer_or_less_long():
@@ -76,7 +76,8 @@ def test_a_policy_is_written_in_toml(tmp_path):
         f'{POOL}limits = {{ cpus = 1.5, memory = "512m", pids = 100 }}\n'
         '[pools.policy]\nuser = ["1000", "team-*"]\nmounts = ["/srv/data/", "volume:cache-*:ro", "tmpfs"]\nnetworks = "backend"\n'
         'stopGrace = "1m30s"\ninit = true\nstopSignal = ["int", "9"]\nconstraints = ["node.role == worker", "node.labels.x == *"]\n'
-        'extraHosts = "*.Internal"\nworkdir = "/srv/"\nsecrets = true\n'
+        'extraHosts = "*.Internal"\nworkdir = "/srv/"\nsecrets = true\nhostname = "Job-*"\ndns = "10.0.0.53"\nentrypoint = true\n'
+        'capAdd = ["cap_net_raw", "sys_*"]\nsysctls = "net.*"\nulimits = "nofile"\n'
     )
     (found,) = load("up").settings.pools
     assert found.limits == Resources(1.5, 2**29, 100)
@@ -91,6 +92,12 @@ def test_a_policy_is_written_in_toml(tmp_path):
         secrets=ANYTHING,
         constraints=("node.role==worker", "node.labels.x==*"),
         extra_hosts=("*.internal",),
+        entrypoint=True,
+        hostname=("job-*",),
+        dns=("10.0.0.53",),
+        cap_add=("NET_RAW", "SYS_*"),
+        sysctls=("net.*",),
+        ulimits=("nofile",),
     )
 
 
@@ -107,6 +114,12 @@ POLICIES = st.builds(
     secrets=PATTERNS,
     constraints=st.lists(st.sampled_from(["node.role==worker", "node.*", "*"]), max_size=2).map(tuple),
     extra_hosts=PATTERNS,
+    entrypoint=st.booleans(),
+    hostname=PATTERNS,
+    cap_add=st.lists(st.sampled_from(["NET_RAW", "NET_*", "*"]), max_size=2).map(tuple),
+    sysctls=st.lists(st.sampled_from(["net.core.somaxconn", "net.*", "*"]), max_size=2).map(tuple),
+    ulimits=st.lists(st.sampled_from(["nofile", "n*", "*"]), max_size=2).map(tuple),
+    dns=st.lists(st.sampled_from(["10.0.0.53", "10.*", "2001:db8::7", "*"]), max_size=2).map(tuple),
 )
 LIMITS = st.builds(
     Resources, st.none() | st.floats(0.001, 1000), st.none() | st.integers(2**22, MAX_BYTES), st.none() | st.integers(1, 2**22)
@@ -147,6 +160,12 @@ def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits:
         ({"secrets": "a/b"}, "is not the name of a secret"),
         ({"constraints": "role==worker"}, "is not a constraint"),
         ({"extraHosts": "a b"}, "is not the name of a host"),
+        ({"entrypoint": "sh"}, "is neither true nor false"),
+        ({"hostname": "a b"}, "is not a host name"),
+        ({"dns": "ns1"}, "is not an IP address"),
+        ({"capAdd": "NET"}, "is not a capability of Linux"),
+        ({"sysctls": "somaxconn"}, "is not the name of a kernel parameter"),
+        ({"ulimits": "files"}, "is not a ulimit; there are core"),
         (True, "policy is not a table"),
         ([], "policy is not a table"),
         ("*", "policy is not a table"),

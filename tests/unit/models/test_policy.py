@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fastlane.models.container import (
-    ANYTHING,
     DEFAULT_POLICY,
-    MAX_GRACE,
+    FREE,
     NO_CONTAINER,
     NO_RESOURCES,
     Container,
@@ -18,12 +17,14 @@ from fastlane.models.container import (
     Policy,
     Resources,
     Secret,
+    Ulimit,
     limit_faults,
     matches,
     policy_faults,
     read_mount_pattern,
     read_path,
 )
+from tests.support.policies import EVERYTHING
 
 BIND, VOLUME, TMPFS = MountKind.BIND, MountKind.VOLUME, MountKind.TMPFS
 ASKED = Container(
@@ -37,9 +38,14 @@ ASKED = Container(
     secrets=(Secret("db-password", "password"),),
     constraints=("node.role==worker",),
     extra_hosts={"db.internal": "10.0.0.7"},
+    hostname="worker",
+    dns=("10.0.0.53",),
+    cap_add=("NET_ADMIN",),
+    sysctls={"net.core.somaxconn": "1024"},
+    ulimits={"nofile": Ulimit(1024, 2048)},
 )
-NAMES = {"stop_signal": "stopSignal", "stop_grace": "stopGrace", "extra_hosts": "extraHosts"}
-OPTIONS = tuple(field.name for field in fields(Container))
+NAMES = {"stop_signal": "stopSignal", "stop_grace": "stopGrace", "extra_hosts": "extraHosts", "cap_add": "capAdd"}
+OPTIONS = tuple(field.name for field in fields(Container) if field.name not in FREE | {"entrypoint"})
 EXACT = Policy(
     user=("1000:1000",),
     workdir=("/srv",),
@@ -51,6 +57,11 @@ EXACT = Policy(
     secrets=("db-password",),
     constraints=("node.role==worker",),
     extra_hosts=("db.internal",),
+    hostname=("worker",),
+    dns=("10.0.0.53",),
+    cap_add=("NET_ADMIN",),
+    sysctls=("net.core.somaxconn",),
+    ulimits=("nofile",),
 )
 
 
@@ -72,7 +83,15 @@ def takes(policy: Policy, mount: Mount) -> bool:
 
 
 def test_a_policy_names_every_option():
-    assert tuple(field.name for field in fields(Policy)) == OPTIONS
+    assert {field.name for field in fields(Policy)} == {*OPTIONS, "entrypoint"}
+
+
+def test_what_takes_rights_away_is_free_and_an_entry_point_is_beside_an_image():
+    asked = Container(read_only=True, entrypoint=("sh",), cap_drop=("ALL",))
+    assert policy_faults(asked, DEFAULT_POLICY, "fast") == []
+    assert [fault.field for fault in policy_faults(asked, DEFAULT_POLICY, "fast", of_service=True)] == ["container.entrypoint"]
+    assert policy_faults(asked, Policy(entrypoint=True), "fast", of_service=True) == []
+    assert policy_faults(Container(read_only=True), DEFAULT_POLICY, "fast", of_service=True) == []
 
 
 def test_who_asks_for_nothing_may_have_it_anywhere():
@@ -93,6 +112,13 @@ def test_each_option_is_had_where_the_policy_names_it(option):
     policy = replace(DEFAULT_POLICY, **{option: getattr(EXACT, option)})
     assert policy_faults(only(option), policy, "fast") == []
     assert refused(ASKED, policy) == {NAMES.get(name, name) for name in OPTIONS if name != option}
+
+
+def test_all_capabilities_are_allowed_by_no_pattern_of_some():
+    asked = Container(cap_add=("ALL",))
+    assert [refused(asked, Policy(cap_add=(pattern,))) for pattern in ("A*", "*L", "AL*", "NET_*", "*", "ALL")] == [{"capAdd"}] * 4 + [
+        set()
+    ] * 2
 
 
 def test_all_refusals_are_reported_at_once():
@@ -117,6 +143,12 @@ def test_all_refusals_are_reported_at_once():
         ("constraints", ("node.role!=worker",)),
         ("constraints", ("node.role==worker", "node.hostname==a")),
         ("extra_hosts", {"db.internal": "10.0.0.7", "evil.db.internal": "10.0.0.8"}),
+        ("hostname", "worker2"),
+        ("dns", ("10.0.0.53", "10.0.0.54")),
+        ("cap_add", ("NET_ADMIN", "SYS_ADMIN")),
+        ("cap_add", ("ALL",)),
+        ("sysctls", {"net.core.somaxconn": "1024", "net.core.rmem_max": "1"}),
+        ("ulimits", {"nofile": Ulimit(1, 1), "nproc": Ulimit(1, 1)}),
     ],
 )
 def test_one_part_that_is_not_allowed_is_enough(option, value):
@@ -341,5 +373,4 @@ def test_what_is_not_asked_for_is_the_limit():
 
 
 def test_a_policy_of_anything_takes_all():
-    lists = {name: ANYTHING for name in OPTIONS if name not in ("init", "stop_grace")}
-    assert policy_faults(ASKED, Policy(init=True, stop_grace=MAX_GRACE, **lists), "fast") == []
+    assert policy_faults(ASKED, EVERYTHING, "fast", of_service=True) == []

@@ -5,7 +5,8 @@ import pytest
 from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container import Resources
 from fastlane.models.job import Failure, FailureReason
-from fastlane.scheduler.verdict import failure_of, host_lost, no_image, no_node, plain
+from fastlane.models.status import Status
+from fastlane.scheduler.verdict import failure_of, host_lost, host_removed, no_image, no_node, plain
 from tests.support.factories import make_execution, make_spec
 
 START = (
@@ -141,6 +142,26 @@ def test_a_missed_deadline_names_what_did_not_happen() -> None:
 def test_a_lost_host_leaves_open_whether_the_container_ever_started() -> None:
     row = make_execution()
     assert host_lost(row, "its node was down", 300).message == "its node was down (for 300 s; its container may have been started there)"
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (TaskEnd.LOST, "its node node3 was removed from the swarm, or was away for a day; its container may still run there"),
+        (TaskEnd.KILLED, "its container was killed, but not by fastlane: failed"),
+        (TaskEnd.NO_SPACE, "its container was not started, because the disk of its node node3 is full: "),
+        (TaskEnd.ENGINE, "the engine of its node node3 could not start the container: "),
+    ],
+)
+def test_what_died_with_a_node_names_the_node_that_it_was_seen_to_run_on(end: TaskEnd, words: str) -> None:
+    """The swarm may not know the node any more, so its task has no name of it."""
+    row = make_execution(status=Status.RUNNING, started_at=1, node="node3", host="manager1")
+    service = EngineService("s", "e", activated=True, stopping=False, created_at=1)
+    assert failure_of(row, task(end), service).message == words
+    assert failure_of(row, task(TaskEnd.KILLED, 143), service).message.startswith("the engine of its node node3 went down while it ran")
+    lost = host_lost(row, "its host could not be reached: manager1 refused the connection", 300).message
+    assert lost.endswith(": manager1 refused the connection (for 300 s; its container may still run on its node node3)")
+    assert host_removed(row, "its host was removed by force").message.endswith("; its container may still run on its node node3")
 
 
 def test_what_the_layers_of_an_engine_put_around_each_others_words_is_left_out() -> None:

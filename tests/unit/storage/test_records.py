@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fastlane.models.access import Requester
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
 from fastlane.models.log import Mark, Piece
@@ -43,6 +43,14 @@ containers = st.builds(
     secrets=st.lists(st.builds(Secret, texts, texts), max_size=3).map(tuple),
     constraints=some_texts,
     extra_hosts=st.dictionaries(texts, texts, max_size=3),
+    entrypoint=some_texts,
+    hostname=st.none() | texts,
+    read_only=st.none() | st.booleans(),
+    dns=some_texts,
+    cap_add=some_texts,
+    cap_drop=some_texts,
+    sysctls=st.dictionaries(texts, texts, max_size=3),
+    ulimits=st.dictionaries(texts, st.builds(Ulimit, st.integers(-1, 2**63 - 1), st.integers(-1, 2**63 - 1)), max_size=3),
 )
 specs = st.builds(
     Spec,
@@ -93,6 +101,14 @@ CONTAINER_PARTS = {
     "secrets": (Secret("db", "db.txt"),),
     "constraints": ("node.role==worker",),
     "extra_hosts": {"db": "10.0.0.7"},
+    "entrypoint": ("tini", "--"),
+    "hostname": "worker",
+    "read_only": True,
+    "dns": ("10.0.0.53",),
+    "cap_add": ("NET_ADMIN",),
+    "cap_drop": ("ALL",),
+    "sysctls": {"net.core.somaxconn": "1024"},
+    "ulimits": {"nofile": Ulimit(1024, -1)},
 }
 
 

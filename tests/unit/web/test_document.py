@@ -21,7 +21,7 @@ from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.http import query
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.strict_json import read_object
-from fastlane.web.openapi import EXAMPLES, Document
+from fastlane.web.openapi import EXAMPLES, ApiDocument
 from fastlane.web.routes import ROUTES
 from fastlane.web.security.auth import authorize
 from tests.http.fuzzing import is_in_table
@@ -36,7 +36,7 @@ OPEN = web_settings()
 
 def document(settings: Settings = OPEN) -> dict[str, Any]:
     """As a client gets it."""
-    return json.loads(json.dumps(Document(ROUTES, settings).content))
+    return json.loads(json.dumps(ApiDocument(ROUTES, settings).content))
 
 
 DOCUMENT = document()
@@ -233,6 +233,19 @@ def test_null_is_valid_where_it_means_that_the_field_is_absent(name: str) -> Non
         {"container": {"constraints": ["node.role>=a"]}},
         {"container": {"extraHosts": {"a b": "10.0.0.7"}}},
         {"container": {"extraHosts": {"a": "b"}}},
+        {"container": {"entrypoint": []}},
+        {"container": {"entrypoint": "a 'b"}},
+        {"container": {"hostname": "a b"}},
+        {"container": {"hostname": "a" * 65}},
+        {"container": {"readOnly": "true"}},
+        {"container": {"dns": ["ns1"]}},
+        {"container": {"capAdd": ["FLY"]}},
+        {"container": {"capDrop": "ALL"}},
+        {"container": {"sysctls": {"somaxconn": 1}}},
+        {"container": {"sysctls": {"net.core.somaxconn": True}}},
+        {"container": {"ulimits": {"files": 1}}},
+        {"container": {"ulimits": {"nofile": -2}}},
+        {"container": {"ulimits": {"nofile": {"soft": 1}}}},
         {"additionalDNSEntries": {"a": None}},
     ],
 )
@@ -270,6 +283,9 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"container": {"mounts": [{"type": "tmpfs", "target": "/tmp", "size": 4096, "source": None}]}},
         {"container": {"networks": ["host"], "secrets": ["a", {"name": "b", "target": "c.txt"}], "constraints": ["node.role == worker"]}},
         {"container": {"constraints": ["engine.labels.com.example.x!=a:b"], "extraHosts": {"db.internal": "::1", "b": "10.0.0.7"}}},
+        {"container": {"entrypoint": "tini -- sh", "hostname": "Worker.lan", "readOnly": False, "dns": ["10.0.0.53", "::1"]}},
+        {"container": {"capAdd": ["CAP_NET_ADMIN", "KILL"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": 1, "net.ipv4.x": "1 2"}}},
+        {"container": {"ulimits": {"nofile": "1:-1", "core": 0, "nproc": "5", "memlock": {"soft": -1, "hard": -1}}}},
         {"additionalDNSEntries": {"db": "10.0.0.7"}},
     ],
 )

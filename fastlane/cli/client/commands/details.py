@@ -88,7 +88,7 @@ def outcome(execution: Any, name: str, what: str = "last execution") -> str:
     """How an execution is, in words, and what to look at next. ``name``: by which commands know it."""
     status, failure = execution["status"], execution["failure"]
     when = execution["finishedAt"] or execution["startedAt"] or execution["scheduledFor"]
-    words = f"{what}: {status} {relative(when)}"
+    words = f"{what}: {status} {relative(when)}" + (f" on {execution['node']}" if execution["node"] else "")
     if failure:
         words += f": {failure['message']}"
     if execution["durationMs"] is not None:

@@ -220,7 +220,7 @@ def redeliver(job: str, ids: tuple[str, ...], failed: bool, context: str | None,
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentDelivery:
     """A delivery about a job, or about an execution of it."""
 
     row: Any
@@ -228,20 +228,20 @@ class Sent:
     execution: str | None
 
 
-def _sent(client: "Client", text: str, choice: RunChoice) -> list[Sent]:
+def _sent(client: "Client", text: str, choice: RunChoice) -> list[SentDelivery]:
     """The deliveries about what is named: about a job's newest execution and about the job itself, or about one execution alone."""
     run = find_run(client, text, choice, newest=True, ran=True)
     job, id = run.job, run.execution
-    found = [] if id else [Sent(row, job, None) for row in client.jobs.deliveries(job.task, job.id)["items"]]
+    found = [] if id else [SentDelivery(row, job, None) for row in client.jobs.deliveries(job.task, job.id)["items"]]
     id = id or newest_execution(client, job)
     if id is None and not found:
         raise WrongName(f"nothing of {job} ever ran, and nothing was sent about it")
     if id is not None:
-        found += [Sent(row, job, id) for row in client.executions.deliveries(job.task, job.id, id)["items"]]
+        found += [SentDelivery(row, job, id) for row in client.executions.deliveries(job.task, job.id, id)["items"]]
     return found
 
 
-def _delivery(rows: Sequence[Sent], id: str) -> Sent:
+def _delivery(rows: Sequence[SentDelivery], id: str) -> SentDelivery:
     """The delivery of this id, or with this end. Raises WrongName."""
     found = [sent for sent in rows if sent.row["id"] == id] or [sent for sent in rows if is_part(id, sent.row["id"])]
     if len(found) != 1:

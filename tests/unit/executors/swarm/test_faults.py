@@ -12,6 +12,8 @@ from aiohttp.client_reqrep import ConnectionKey
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RefusedForNow, RegistryDown, ServiceGone
 from fastlane.executors.swarm.faults import DiskFull, InUse, Malformed, NameTaken, OutOfSequence, connection_words, message, refusal
 from fastlane.executors.swarm.images import registry_fault
+from fastlane.executors.swarm.transport import EngineTransport
+from fastlane.models.host import Endpoint
 
 
 def caused(outer: Exception, cause: BaseException) -> Exception:
@@ -178,3 +180,13 @@ def test_the_words_of_a_registry_do_not_tell_the_account() -> None:
 def test_a_refusal_does_not_quote_the_value_of_a_variable(words: str, shown: str) -> None:
     """It may be the secret of a service as whose container a job runs."""
     assert str(refusal(400, words, "h:2375")) == shown
+
+
+def test_a_manager_whose_filter_is_gone_is_told_with_the_node_that_answered_last() -> None:
+    transport = EngineTransport(Endpoint("engine-3:2375", insecure=True))
+    transport.node = "node3"
+    unknown = HostDown(f"engine-3:2375 {connection_words(socket.gaierror(-2, 'Name or service not known'))}")
+    words = "engine-3:2375 has no engine filter that runs: the service engine-3 has no running task; it ran on node3; `docker service ps"
+    assert str(transport.explain(unknown)).startswith(words)
+    machine = EngineTransport(Endpoint("engine-3.example.com:2375", insecure=True))
+    assert machine.explain(unknown) is unknown

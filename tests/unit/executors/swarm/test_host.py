@@ -36,7 +36,7 @@ class Probes:
     async def _probe(self, client: EngineClient, *_: object, info_too: bool) -> EngineFacts:
         self.made += info_too
         client.version = "1.44"
-        return EngineFacts("swarm", "node", 5, {"node": "ready"}, skew=self.ahead - self.clock.ahead)
+        return EngineFacts("swarm", "node", 5, {"node": "ready"}, skew=self.ahead - self.clock.ahead, names={"node": "node3"})
 
     async def seen(self) -> SetBack | None:
         """What the host says of its clock after some more probes."""
@@ -56,6 +56,10 @@ async def probes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Probes]:
     assert await probes.seen() is None
     yield probes
     await probes.close()
+
+
+async def test_its_transport_knows_the_node_that_answered_last_so_that_a_lost_filter_is_told_with_it(probes: Probes) -> None:
+    assert probes.host.transport.node == "node3"
 
 
 async def test_what_a_clock_showed_twice_is_known_once_it_was_set_back(probes: Probes) -> None:

@@ -9,7 +9,7 @@ from fastlane.errors import OrderRefused, ServiceGone
 from fastlane.executors.port import Image, Order
 from fastlane.executors.swarm import likeness, spec
 from fastlane.executors.swarm.spec import Ids
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import Container, Mount, MountKind, Resources, Secret, Ulimit
 
 IMAGE = Image("shop:1@sha256:1", "sha256:1")
 CONTAINER: dict[str, Any] = {
@@ -31,6 +31,12 @@ CONTAINER: dict[str, Any] = {
     "Hosts": ["10.0.0.1 db"],
     "StopGracePeriod": 60_000_000_000,
     "CapabilityAdd": ["CAP_NET_ADMIN"],
+    "CapabilityDrop": ["CAP_CHOWN", "CAP_KILL"],
+    "Sysctls": {"net.core.somaxconn": "1", "net.ipv4.tcp_fin_timeout": "5"},
+    "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 1}, {"Name": "core", "Soft": 0, "Hard": 0}],
+    "Hostname": "web",
+    "ReadOnly": True,
+    "DNSConfig": {"Nameservers": ["10.0.0.5"], "Search": ["lan"]},
 }
 RAW: dict[str, Any] = {
     "ID": "id",
@@ -52,6 +58,7 @@ RAW: dict[str, Any] = {
         },
     },
 }
+ALONE = ("CapabilityAdd", "CapabilityDrop", "ReadOnly", "Sysctls", "Ulimits", "DNSConfig")
 LIKE = likeness.read_template(RAW, "shop_web", spec.INSTALLATION)
 ORDER = Order("e", "t", "j", 1, 1, 0, None, {}, like=LIKE)
 
@@ -63,12 +70,12 @@ def made(order: Order, **more: Any) -> dict[str, Any]:
 def test_all_of_the_service_s_container_is_there_and_nothing_of_its_long_run() -> None:
     whole = made(ORDER)
     template, container = whole["TaskTemplate"], whole["TaskTemplate"]["ContainerSpec"]
-    same = ("Image", "Command", "Args", "User", "Mounts", "Secrets", "Configs", "Hosts", "StopGracePeriod", "CapabilityAdd")
+    same = ("Image", "Command", "Args", "User", "Mounts", "Secrets", "Configs", "Hosts", "StopGracePeriod", *ALONE)
     assert {name: container[name] for name in same} == {name: CONTAINER[name] for name in same}
     assert container["Env"][:2] == ["A=1", "B={{.Node.ID}}"]
     assert [entry for entry in container["Env"] if entry.startswith("FASTLANE_JOB_ID")] == ["FASTLANE_JOB_ID=j"]
     assert container["Healthcheck"] == {"Test": ["NONE"]}
-    assert not {"Labels", "TTY", "OpenStdin"} & container.keys()
+    assert not {"Labels", "TTY", "OpenStdin", "Hostname"} & container.keys()
     assert template["Networks"] == [{"Target": "n1"}, {"Target": "n2"}]
     assert template["Placement"] == {"Constraints": ["node.role==manager"], "Platforms": [{"OS": "linux"}]}
     assert template["Resources"] == RAW["Spec"]["TaskTemplate"]["Resources"]
@@ -110,6 +117,38 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
     assert template["Networks"] == [{"Target": "n1"}, {"Target": "n2"}, {"Target": "n3"}]
     assert template["Placement"]["Constraints"] == ["node.role==manager", "node.labels.a==b", "node.id!=full"]
     assert template["Resources"]["Limits"] == {"NanoCPUs": 10**9, "MemoryBytes": 128, "Pids": 9}
+
+
+def test_an_entry_point_of_its_own_has_the_job_s_command_behind_it_or_nothing() -> None:
+    own = Container(entrypoint=("sh", "-c"), hostname="worker", read_only=False, dns=("10.0.0.53",))
+    container = made(replace(ORDER, container=own))["TaskTemplate"]["ContainerSpec"]
+    assert (container["Command"], "Args" in container) == (["sh", "-c"], False)
+    assert (container["Hostname"], container["ReadOnly"]) == ("worker", False)
+    assert container["DNSConfig"] == {"Nameservers": ["10.0.0.53"], "Search": ["lan"]}
+    container = made(replace(ORDER, container=own, command=("true",)))["TaskTemplate"]["ContainerSpec"]
+    assert (container["Command"], container["Args"]) == (["sh", "-c"], ["true"])
+
+
+@pytest.mark.parametrize(
+    ("own", "added", "dropped"),
+    [
+        (Container(), ["CAP_NET_ADMIN"], ["CAP_CHOWN", "CAP_KILL"]),
+        (Container(cap_drop=("NET_ADMIN", "KILL")), None, ["CAP_CHOWN", "CAP_NET_ADMIN", "CAP_KILL"]),
+        (Container(cap_drop=("ALL",)), None, ["CAP_CHOWN", "CAP_KILL", "ALL"]),
+        (Container(cap_add=("CHOWN",)), ["CAP_NET_ADMIN", "CAP_CHOWN"], ["CAP_KILL"]),
+        (Container(cap_add=("ALL",)), ["CAP_NET_ADMIN", "ALL"], None),
+    ],
+)
+def test_a_job_may_drop_what_its_service_adds_and_add_what_it_drops(own: Container, added: object, dropped: object) -> None:
+    container = made(replace(ORDER, container=own))["TaskTemplate"]["ContainerSpec"]
+    assert (container.get("CapabilityAdd"), container.get("CapabilityDrop")) == (added, dropped)
+
+
+def test_kernel_parameters_and_ulimits_come_one_by_one_before_the_service_s() -> None:
+    own = Container(sysctls={"net.core.somaxconn": "2"}, ulimits={"nofile": Ulimit(2, 2)})
+    container = made(replace(ORDER, container=own))["TaskTemplate"]["ContainerSpec"]
+    assert container["Sysctls"] == {"net.core.somaxconn": "2", "net.ipv4.tcp_fin_timeout": "5"}
+    assert container["Ulimits"] == [{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 2, "Hard": 2}]
 
 
 @pytest.mark.parametrize("name", ["id", "Shop_web", "shop"])

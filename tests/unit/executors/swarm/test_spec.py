@@ -11,7 +11,7 @@ import pytest
 from fastlane.executors.port import Image, Order
 from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.spec import Ids
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import Container, Mount, MountKind, Resources, Secret, Ulimit
 
 IMAGE = Image("ubuntu@sha256:" + "0" * 64, "sha256:" + "0" * 64)
 ORDER = Order(
@@ -84,6 +84,14 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
         secrets=(Secret("token", "api-token"),),
         constraints=("node.role==worker", "node.labels.disk==ssd"),
         extra_hosts={"db": "10.0.0.1", "db6": "::1"},
+        entrypoint=("tini", "{{x}}"),
+        hostname="worker",
+        read_only=True,
+        dns=("10.0.0.53",),
+        cap_add=("NET_ADMIN",),
+        cap_drop=("ALL",),
+        sysctls={"net.core.somaxconn": "1024"},
+        ulimits={"nofile": Ulimit(1024, -1)},
     )
     order = replace(ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048))
     template = spec.creation(order, IMAGE, "ours", Ids({"host": "host", "team": "n1"}, {"token": "s1"}))["TaskTemplate"]
@@ -106,7 +114,12 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
         "Limits": {"NanoCPUs": 290_000_000, "MemoryBytes": 4096, "Pids": 7},
         "Reservations": {"MemoryBytes": 2048},
     }
-    assert not {"CapabilityAdd", "CapabilityDrop", "Privileges", "Sysctls", "Configs", "Hostname"} & container.keys()
+    assert (container["Command"], container["Args"]) == (["tini", "{{x}}"], ["echo", "{{x}}"])
+    assert (container["Hostname"], container["ReadOnly"], container["DNSConfig"]) == ("worker", True, {"Nameservers": ["10.0.0.53"]})
+    assert (container["CapabilityAdd"], container["CapabilityDrop"]) == (["CAP_NET_ADMIN"], ["ALL"])
+    assert container["Sysctls"] == {"net.core.somaxconn": "1024"}
+    assert container["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": -1}]
+    assert not {"Privileges", "Configs"} & container.keys()
 
 
 def test_the_environment_is_sorted_and_literal_and_has_the_executions_ids() -> None:

@@ -293,6 +293,16 @@ def test_what_an_owner_notes_is_told_in_a_sentence_that_ends_with_the_deadline(o
     assert " at 2023" not in wait.message
 
 
+def test_a_note_about_what_has_started_names_its_node_and_not_only_the_host_that_was_asked():
+    on = replace(RUNNING, node="node3")
+    (wait,) = execution_waits(on, noted(Obstacle.HOST_AWAY))
+    assert wait.message == (
+        "its host does not answer: in these words; it was last seen to run on its node node3; it counts as lost at 2023-11-14T22:20:00.000Z"
+    )
+    (wait,) = execution_waits(on, noted(Obstacle.NODE_DOWN))
+    assert wait.message.count("node") == SAYS[Obstacle.NODE_DOWN].count("node")
+
+
 def test_an_open_breaker_is_told_with_its_faults_and_when_the_host_is_called_again():
     row = UnusableHost("a:2375", "does not answer", OPEN.since, "open", 5, OPEN.retry_at)
     words = "a:2375 does not answer (5 faults in a row: it is left alone until 2023-11-14T22:15:30.000Z, or until a probe finds it well)"

@@ -103,19 +103,6 @@ async def test_a_page_that_is_too_large_to_be_held_is_refused_and_smaller_ones_a
     await store.close()
 
 
-async def test_it_is_forgotten_after_a_day_what_was_deleted_or_discarded(tmp_path):
-    store = SqliteStore(tmp_path / "store.db")
-    await store.open()
-    job, tick, execution = new("t")
-    await store.create(job, tick, execution)
-    db = connect(tmp_path / "store.db", 1.0)
-    db.execute("INSERT INTO deleted_executions VALUES ('new', unixepoch() - 86000), ('old', unixepoch() - 87000), ('older', 1)")
-    assert await store.discard(execution)
-    assert db.execute("SELECT id FROM deleted_executions").fetchall() == [("new",)]
-    db.close()
-    await store.close()
-
-
 async def test_what_is_deleted_leaves_no_counts_and_no_words_behind(tmp_path):
     store = SqliteStore(tmp_path / "store.db")
     await store.open()

@@ -55,6 +55,7 @@ PARTIAL = {
     "jobs_due": "jobs_due",
     "jobs_to_check": "jobs_to_check",
     "late_jobs": "jobs_late",
+    "count_late_jobs": "jobs_late",
     "late_jobs of visible tasks": "jobs_late",
     "list_all_jobs that are late": "jobs_late_by_creation",
     "list_all_jobs that are late by all": "jobs_late_by_creation",

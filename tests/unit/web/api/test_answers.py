@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import Fault
 from fastlane.models.access import Requester
-from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret
+from fastlane.models.container import Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.host import HostView, Uncleaned
 from fastlane.models.job import Execution, Failure, FailureReason, Job, LateJob, RunningContainer, Spec, Task, TaskSummary, Usage
@@ -77,6 +77,11 @@ CONTAINER = Container(
     networks=("backend",),
     secrets=(Secret("token", "token"),),
     extra_hosts={"db": "10.0.0.7"},
+    entrypoint=("tini", "https://user:pw@x"),
+    read_only=True,
+    cap_drop=("NET_RAW",),
+    sysctls={"net.core.somaxconn": "1024"},
+    ulimits={"nofile": Ulimit(1024, -1)},
 )
 SPEC = Spec(
     "ubuntu",
@@ -194,7 +199,7 @@ ANSWERS = {
     "pools": (POOLS, POOL_VIEWS),
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
-    "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5))),
+    "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5), node="node1")),
     "why it is late": (WHY, Explanation("scheduled", (), expectation=Expectation(60_000, NOW, None, None, 1, ()))),
     "why it is not late": (WHY, Explanation("scheduled", (), expectation=Expectation(60_000, None, NOW + 60_000, NOW, 0, ()))),
     "why it did not run": (WHY, Explanation("scheduled", (), last_tick=(JOB, TICKS[1]))),

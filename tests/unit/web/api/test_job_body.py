@@ -49,6 +49,16 @@ CONTAINER: dict[str, st.SearchStrategy[Any]] = {
     "secrets": st.lists(SECRETS, max_size=3),
     "constraints": st.lists(st.sampled_from(["node.role==worker", "node.labels.a != b", "role==x"]), max_size=2),
     "extraHosts": HOSTS,
+    "entrypoint": st.sampled_from(["sh -c", ["sh"], [], "", "'", [1]]),
+    "hostname": st.sampled_from(["worker", "A.b", "a b", ""]),
+    "readOnly": st.sampled_from([True, False, 1]),
+    "dns": st.lists(st.sampled_from(["10.0.0.7", "::1", "x"]), max_size=2),
+    "capAdd": st.lists(st.sampled_from(["ALL", "CAP_CHOWN", "kill", "FLY", 1]), max_size=2),
+    "capDrop": st.lists(st.sampled_from(["ALL", "CHOWN", ""]), max_size=2),
+    "sysctls": st.dictionaries(st.sampled_from(["net.core.somaxconn", "x", "a b"]), st.sampled_from(["1", 2, True, None, ""]), max_size=2),
+    "ulimits": st.dictionaries(
+        st.sampled_from(["nofile", "x"]), st.sampled_from([1, -1, "1:2", "2:1", "x", {"soft": 1, "hard": 2}, {"soft": 2}, None]), max_size=2
+    ),
     "additionalDNSEntries": HOSTS,
     "colour": st.just(1),
 }

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from fastlane.errors import Invalid, nearest
 from fastlane.models import container as options
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.job import Spec
 from fastlane.web.api import body as body_fields
 from fastlane.web.api.body import MAX_FAULTS
@@ -47,6 +47,7 @@ MOUNTS = (
     | st.builds(Mount, st.just(MountKind.TMPFS), TARGETS, st.none(), st.booleans(), st.none() | st.integers(4096, 2**50))
 )
 SECRETS = st.builds(Secret, st.sampled_from(["a", "db-password"]), st.sampled_from(["a", "x.txt", ".env"]))
+ULIMITS = st.builds(lambda soft, more: Ulimit(soft, soft + more), st.integers(0, 2**62), st.integers(0, 2**62))
 CONTAINERS = st.builds(
     Container,
     user=st.none() | st.sampled_from(["app", "1000:1000"]),
@@ -59,6 +60,14 @@ CONTAINERS = st.builds(
     secrets=st.lists(SECRETS, max_size=3, unique_by=lambda secret: secret.target).map(tuple),
     constraints=st.lists(st.sampled_from(["node.role==worker", "node.labels.a!=b"])).map(tuple),
     extra_hosts=st.dictionaries(st.sampled_from(["db", "db.internal"]), st.ip_addresses().map(str).filter(lambda text: "%" not in text)),
+    entrypoint=st.lists(st.sampled_from(["sh", "-c", "", "a b", "'"]), max_size=3).map(tuple),
+    hostname=st.none() | st.sampled_from(["worker", "a.b_c"]),
+    read_only=st.none() | st.booleans(),
+    dns=st.lists(st.sampled_from(["10.0.0.53", "2001:db8::7"]), unique=True).map(tuple),
+    cap_add=st.lists(st.sampled_from(["ALL", "NET_ADMIN"]), unique=True).map(tuple),
+    cap_drop=st.lists(st.sampled_from(["NET_RAW", "CHOWN"]), unique=True).map(tuple),
+    sysctls=st.dictionaries(st.sampled_from(["net.core.somaxconn", "net.ipv4.conf.eth0/1.rp_filter"]), st.sampled_from(["1", "4 8"])),
+    ulimits=st.dictionaries(st.sampled_from(options.ULIMITS), ULIMITS),
 )
 CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MAX_CPUS)
 ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS))
@@ -88,8 +97,7 @@ def test_who_asked_for_nothing_is_shown_nothing():
 
 
 def test_null_is_the_same_as_absent_at_every_depth():
-    names = ("user", "workdir", "init", "stopSignal", "stopGrace", "mounts", "networks", "secrets", "constraints", "extraHosts", OLD_HOSTS)
-    assert read(container=dict.fromkeys(names)).container == NO_CONTAINER
+    assert read(container=dict.fromkeys(CONTAINER_BODY.fields)).container == NO_CONTAINER
     assert read(resources=dict.fromkeys(("cpus", "memory", "pids", "reserve"))).resources == NO_RESOURCES
     assert read(resources={"reserve": {"cpus": None, "memory": None}}).resources == NO_RESOURCES
     mount = {"type": "bind", "source": "/srv", "target": "/data", "readOnly": None, "size": None}
@@ -115,6 +123,14 @@ def test_everything_at_once():
             "secrets": ["token", {"name": "db-password", "target": "password.txt"}],
             "constraints": ["node.labels.disk == ssd"],
             "extraHosts": {"DB.internal": "10.0.0.7"},
+            "entrypoint": "sh -c",
+            "hostname": "Worker",
+            "readOnly": True,
+            "dns": ["2001:DB8::7"],
+            "capAdd": ["CAP_NET_ADMIN"],
+            "capDrop": ["all"],
+            "sysctls": {"net.core.somaxconn": 1024},
+            "ulimits": {"nofile": "1024:2048", "core": 0, "memlock": {"soft": 1, "hard": -1}},
         },
     )
     assert spec.resources == Resources(1.5, 2**29, 200, 0.5, 2**28)
@@ -133,6 +149,14 @@ def test_everything_at_once():
         secrets=(Secret("token", "token"), Secret("db-password", "password.txt")),
         constraints=("node.labels.disk==ssd",),
         extra_hosts={"db.internal": "10.0.0.7"},
+        entrypoint=("sh", "-c"),
+        hostname="worker",
+        read_only=True,
+        dns=("2001:db8::7",),
+        cap_add=("NET_ADMIN",),
+        cap_drop=("ALL",),
+        sysctls={"net.core.somaxconn": "1024"},
+        ulimits={"nofile": Ulimit(1024, 2048), "core": Ulimit(0, 0), "memlock": Ulimit(1, -1)},
     )
 
 
@@ -195,6 +219,14 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "secrets": ["a", {"nam": "b"}],
             "constraints": "node.role==worker",
             "extraHosts": {"a b": "10.0.0.7", "c": 1},
+            "entrypoint": [],
+            "hostname": "a_very_long_name" * 5,
+            "readOnly": "yes",
+            "dns": ["10.0.0.53", "ns1"],
+            "capAdd": ["NET_ADMIN", "FLY"],
+            "capDrop": ["CHOWN", "CAP_CHOWN"],
+            "sysctls": {"somaxconn": 1, "net.core.somaxconn": True},
+            "ulimits": {"nofile": "2:1", "files": 1, "core": {"soft": -2}, "nproc": "x"},
             "usr": "app",
         },
         colour=1,
@@ -210,6 +242,10 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "container.secrets.1.nam",
             "container.secrets.1.name",
         ),
+        *("container.entrypoint", "container.hostname", "container.readOnly", "container.dns.1"),
+        *("container.capAdd.1", "container.capDrop.1", "container.sysctls.somaxconn", "container.sysctls.net.core.somaxconn"),
+        *("container.ulimits.nofile", "container.ulimits.files", "container.ulimits.core.soft", "container.ulimits.core.hard"),
+        "container.ulimits.nproc",
         *("container.constraints", "container.extraHosts.a b", "container.extraHosts.c", "container.usr", "colour"),
     }
 
@@ -277,6 +313,10 @@ def test_nothing_is_mounted_joined_or_given_twice_in_one_place(container, field)
     assert "is there twice" in faults(container=container)[field]
 
 
+def test_a_capability_is_added_or_dropped():
+    assert faults(container={"capAdd": ["KILL"], "capDrop": ["CHOWN", "CAP_KILL"]}).keys() == {"container.capDrop.1"}
+
+
 def test_two_names_of_one_host_are_a_fault():
     assert "differ only in capitals" in faults(container={"extraHosts": {"db": "10.0.0.7", "DB": "10.0.0.8"}})["container.extraHosts"]
 
@@ -301,6 +341,9 @@ def test_no_more_is_kept_free_than_may_be_used(kept):
         ({"mounts": "/srv:/data"}, "mounts"),
         ({"networks": "backend"}, "networks"),
         ({"extraHosts": ["db:10.0.0.7"]}, "extraHosts"),
+        ({"dns": ["10.0.0.7"] * 11}, "dns"),
+        ({"entrypoint": ["a"] * 101}, "entrypoint"),
+        ({"entrypoint": ["sh", "x" * 8192]}, "entrypoint"),
         ({"secrets": {"a": "b"}}, "secrets"),
     ],
 )

@@ -215,6 +215,8 @@ def test_replicas_above_one_are_remarked_and_the_job_is_made() -> None:
         ({"swarm.cronjob.schedule": "@every 5m"}, "swarm.cronjob.schedule", "*/5 * * * *"),
         ({"swarm.cronjob.enable": "ja"}, "swarm.cronjob.enable", "neither true nor false"),
         ({"swarm.cronjob.replicas": "0"}, "swarm.cronjob.replicas", "whole number"),
+        ({"swarm.cronjob.run-once": "true", "swarm.cronjob.schedule": "30"}, "swarm.cronjob.run-once", "write fastlane.start-at"),
+        ({"swarm.cronjob.run-once": "ja"}, "swarm.cronjob.run-once", "neither true nor false"),
         ({"fastlane.cron": "@daily"}, "swarm.cronjob.schedule", "together with fastlane.cron"),
     ],
 )
@@ -225,3 +227,35 @@ def test_what_swarm_cronjobs_labels_cannot_mean_is_told(labels: dict[str, str], 
 def test_our_labels_add_rules_to_swarm_cronjobs() -> None:
     spec, schedule = job(**CRONJOB, **{"fastlane.timeout": "5m", "fastlane.overlap": "queue"})
     assert (spec.timeout, schedule.overlap) == (300_000, Overlap.QUEUE)
+
+
+@pytest.mark.parametrize(
+    ("deployed", "field", "words"),
+    [
+        ({"mode": "global"}, "deploy.mode", "is global, and each due time starts one container"),
+        ({"mode": "global-job"}, "deploy.mode", "is global-job, and each due time starts one container"),
+        ({"mode": "replicated-job", "completions": 4}, "deploy.replicas", "asks for 4 containers of a replicated-job"),
+        ({"restarts": "on-failure"}, "deploy.restart_policy", "add fastlane.retries"),
+    ],
+)
+def test_what_a_services_mode_means_for_swarm_cronjob_alone_is_remarked(deployed: dict[str, Any], field: str, words: str) -> None:
+    def remarks(labels: dict[str, str]) -> dict[str, str]:
+        (declared,) = read_labels_of(LabelledService("id", "web", 7, labels, **deployed), NOON, RULES)
+        assert declared.spec is not None
+        return {remark.field: remark.message for remark in declared.remarks}
+
+    assert words in remarks(CRONJOB)[field]
+    assert len(remarks(CRONJOB)) == 1
+    assert remarks(CRON) == {}
+    assert ("deploy.restart_policy" in remarks({**CRONJOB, "fastlane.retries": "2"})) is False
+
+
+@pytest.mark.parametrize("deployed", [{"mode": "replicated-job"}, {"restarts": "none"}, {"restarts": "any"}])
+def test_what_swarm_cronjobs_pages_tell_to_write_is_not_remarked(deployed: dict[str, Any]) -> None:
+    (declared,) = read_labels_of(LabelledService("id", "web", 7, CRONJOB, **deployed), NOON, RULES)
+    assert (len(declared.faults), len(declared.remarks)) == (0, 0)
+
+
+def test_labels_are_read_the_same_when_their_moments_are_over() -> None:
+    over = {"fastlane.start-at": "2026-12-01T10:00:00Z", "fastlane.expires-in": "1h", "fastlane.expiration": "2026-12-01T11:00:00Z"}
+    assert faults(**over) == {}
