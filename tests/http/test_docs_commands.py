@@ -26,7 +26,7 @@ SHELLS = {"bash": ("bash", "--norc", "--noprofile", "-s"), "zsh": ("zsh", "-f", 
 ELSEWHERE = {
     "git clone": "a clone of what is being tested is what test_make_commands.py begins with",
     "python3 -m venv": "test_make_commands.py installs with pip",
-    "pipx ": "test_make_commands.py types each with a pipx of its own",
+    "pipx ": "test_make_commands.py installs the wheel with pip; test_builder.py builds as pipx has it built",
     "venv/bin/": "test_make_commands.py",
     ".venv-test/bin/python -m pytest": "this run",
     ".venv-test/bin/python -m tests.support.generated": "test_docs.py compares what it writes",

@@ -1,6 +1,5 @@
 """What the README tells a newcomer to type, in a clone: `make run`, `make stop`, `make clean`; and what pip installs from it."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,8 +14,7 @@ import pytest
 import requests
 
 from fastlane import __version__
-from tests.support.checkout import PATIENCE, checkout, command, plain_environment, succeed
-from tests.support.docs import commands
+from tests.support.checkout import PATIENCE, checkout, plain_environment, succeed
 from tests.support.engine import connect
 from tests.support.images import BUILD_PATIENCE, bases, builder, docker, make_on
 from tests.support.ports import free_port
@@ -104,26 +102,6 @@ def test_pip_install_without_npm_gives_a_program_that_runs_and_says_what_its_pag
         [sys.executable, "-c", asks], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert "install Node.js and npm" in refused.stderr
-
-
-@pytest.mark.thorough
-@pytest.mark.timeout(2 * PATIENCE)
-def test_pipx_installs_it_as_the_pages_say(clone: Path, tmp_path: Path) -> None:
-    """With a pipx of its own: from the clone, over that again, and from a wheel file; each time the program says its version."""
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "tools")], check=True, timeout=PATIENCE)
-    pip = str(tmp_path / "tools/bin/pip")
-    succeed(clone, pip, "--disable-pip-version-check", "install", "-q", "pipx", "setuptools", "wheel")
-    path = f"{tmp_path / 'tools/bin'}:{tmp_path / 'bin'}:{os.environ['PATH']}"
-    own = {"PATH": path, "HOME": str(tmp_path), "PIPX_HOME": str(tmp_path / "pipx"), "PIPX_BIN_DIR": str(tmp_path / "bin")}
-    wheel = [*PIP, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
-    subprocess.run(wheel, cwd=clone, env=plain_environment(), check=True, timeout=PATIENCE)
-    typed = [line for page in ("README.md", "docs/upgrading.md") for line in commands(clone / page) if line.startswith("pipx ")]
-    assert typed == ["pipx install .", "pipx install dist/*.whl", "pipx install --force ."]
-    for line in typed:
-        if not line.endswith("--force ."):
-            command(clone, "pipx", "uninstall", "fastlane-swarm", **own)
-        succeed(clone, "sh", "-c", line, **own)
-        assert __version__ in succeed(tmp_path, "fastlane", "--version", **own)
 
 
 @pytest.mark.thorough

@@ -18,8 +18,8 @@ from uuid import uuid4
 
 import aiohttp
 import orjson
-from yarl import URL
 import structlog
+from yarl import URL
 
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
