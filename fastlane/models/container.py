@@ -376,7 +376,8 @@ def read_sysctl(value: object) -> str:
 
 def read_sysctl_value(value: object) -> str:
     """Reads the value of a kernel parameter: text or a whole number."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
+    number = as_integer(value)
+    text = read_text(value) if number is None else str(number)
     if not SYSCTL_VALUE.fullmatch(text):
         raise ValueError(f"{quoted(text)} is not a value of a kernel parameter; write a number or up to 256 characters of ASCII")
     return text
