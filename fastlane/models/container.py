@@ -472,7 +472,8 @@ ESCAPED = '{{"{{"}}'
 def literal(text: str) -> str:
     """Escapes text for Swarm, which expands Go templates in an environment and in mounts, so that it expands to the text itself.
 
-    Swarm also expands a host name and a volume's labels and options, which are never submitted. It leaves everything else alone.
+    Swarm also expands a host name, which has no braces (see ``read_hostname``), and a volume's labels and options, which are never
+    submitted. It leaves everything else alone.
     """
     return text.replace(OPENING, ESCAPED)
 
