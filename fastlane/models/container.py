@@ -378,7 +378,8 @@ def read_sysctl(value: object) -> str:
 
 def read_sysctl_value(value: object) -> str:
     """Reads the value of a kernel parameter: text or a whole number."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
+    number = as_integer(value)
+    text = read_text(value) if number is None else str(number)
     if not SYSCTL_VALUE.fullmatch(text):
         raise ValueError(f"{quoted(text)} is not a value of a kernel parameter; write a number or up to 256 characters of ASCII")
     return text
@@ -473,7 +474,8 @@ ESCAPED = '{{"{{"}}'
 def literal(text: str) -> str:
     """Escapes text for Swarm, which expands Go templates in an environment and in mounts, so that it expands to the text itself.
 
-    Swarm also expands a host name and a volume's labels and options, which are never submitted. It leaves everything else alone.
+    Swarm also expands a host name, which has no braces (see ``read_hostname``), and a volume's labels and options, which are never
+    submitted. It leaves everything else alone.
     """
     return text.replace(OPENING, ESCAPED)
 

@@ -339,10 +339,11 @@ def read_entrypoint(value: object) -> tuple[str, ...]:
 
 
 _CAPABILITY: JsonSchema = {"type": "string", "pattern": f"^(?:CAP_)?(?:{'|'.join(container.CAPABILITIES)})$"}
+_WHOLE = integer(-container.MAX_ULIMIT, container.MAX_ULIMIT)
 SYSCTLS: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": f"^{container.SYSCTL.pattern}$"},
-    "additionalProperties": {"anyOf": [{"type": "string", "pattern": f"^{container.SYSCTL_VALUE.pattern}$"}, {"type": "integer"}]},
+    "additionalProperties": {"anyOf": [{"type": "string", "pattern": f"^{container.SYSCTL_VALUE.pattern}$"}, _WHOLE]},
     "maxProperties": MAX_SYSCTLS,
 }
 

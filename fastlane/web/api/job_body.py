@@ -41,6 +41,7 @@ HINTS: Hints = {
     "delay": "startIn",
     "environment": "envs",
     "every": "cron",
+    "gpus": "resources.reserve.generic",
     "interval": "cron",
     "ondemand": "manual",
     "triggers": "manual, or cron",

@@ -290,7 +290,13 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"container": {"networks": ["host"], "secrets": ["a", {"name": "b", "target": "c.txt"}], "constraints": ["node.role == worker"]}},
         {"container": {"constraints": ["engine.labels.com.example.x!=a:b"], "extraHosts": {"db.internal": "::1", "b": "10.0.0.7"}}},
         {"container": {"entrypoint": "tini -- sh", "hostname": "Worker.lan", "readOnly": False, "dns": ["10.0.0.53", "::1"]}},
-        {"container": {"capAdd": ["CAP_NET_ADMIN", "KILL"], "capDrop": ["ALL"], "sysctls": {"net.core.somaxconn": 1, "net.ipv4.x": "1 2"}}},
+        {
+            "container": {
+                "capAdd": ["CAP_NET_ADMIN", "KILL"],
+                "capDrop": ["ALL"],
+                "sysctls": {"net.core.somaxconn": 1.0, "net.ipv4.x": "1 2"},
+            }
+        },
         {"container": {"configs": ["a", {"name": "b", "target": "/etc/b", "uid": 0, "gid": None, "mode": "0440"}]}},
         {"container": {"ulimits": {"nofile": "1:-1", "core": 0, "nproc": "5", "memlock": {"soft": -1, "hard": -1}}}},
         {"additionalDNSEntries": {"db": "10.0.0.7"}},
