@@ -58,6 +58,9 @@ _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON 
     (SELECT rowid FROM executions {_IN_UNDER_WAY} WHERE job_id = wanted.value AND {UNDER_WAY_SQL} AND {BELONGS} {_NEWEST} LIMIT 1),
     (SELECT rowid FROM executions WHERE job_id = wanted.value AND {ENDED_SQL} {_NEWEST} LIMIT 1))"""
 
+_WAITING = f"""SELECT {QUALIFIED} FROM json_each(?) AS asked CROSS JOIN executions INDEXED BY executions_waiting
+    ON executions.job_id = asked.value AND {WAITING}"""
+
 _AS_JSON = f"SELECT json_group_array(json_array({QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
 _EXECUTION_WANTED = f"{_AS_JSON} ON executions.id = asked.value"
 _CHANGED = f"{_AS_JSON} ON executions.id = asked.value ->> 0"
@@ -89,6 +92,10 @@ class SqliteJobs:
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         rows = await self._file.read(lambda db: with_any_text(db, lambda: bounded(db, _LATEST, (as_json(job_ids),), _SPEC)))
         return {execution.job_id: execution for execution in readable(rows, _execution)}
+
+    async def waiting(self, job_id: str) -> Execution | None:
+        """Each end asks this, so those that end together ask by one statement."""
+        return await self._file.read(BatchOperation(job_id, waiting_of))
 
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
         def delete(db: sqlite3.Connection) -> bool:
@@ -175,6 +182,13 @@ def executions_with(db: sqlite3.Connection, ids: Sequence[str]) -> list[Executio
     """The executions with these ids, in their order."""
     found = {row[_EXECUTION_ID]: row for row in _from_json(db, _EXECUTION_WANTED, as_json(ids))}
     return [EXECUTIONS.of(list(found[id])) if id in found else None for id in ids]
+
+
+def waiting_of(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Execution | None]:
+    """The newest execution of each of these jobs that waits for others of its job, in their order."""
+    found = readable(fetched(db, _WAITING, (as_json(job_ids),)), _execution)
+    newest = {execution.job_id: execution for execution in sorted(found, key=attrgetter("sequence"))}
+    return [newest.get(id) for id in job_ids]
 
 
 def _from_json(db: sqlite3.Connection, query: str, asked: str) -> list[list[Any]]:
