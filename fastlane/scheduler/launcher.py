@@ -419,7 +419,7 @@ class Launcher:
             raise refusal(f"{words}; deploy it, or name another")
         reasons = "; ".join(f"{one} {reason}" for one, reason in choice.passed_over.items())
         waits = self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000
-        raise (NoService if waits else refusal)(f"{words}, of those that can be asked: {reasons}")
+        raise (NoService if waits else refusal)(f"{words}, among the hosts that can be asked: {reasons}")
 
     async def _park(self, execution: Execution, host: str, pool: Pool | None, like: ServiceTemplate | None) -> tuple[Image, str]:
         """The resolved image, and the id of the parked service."""

@@ -521,16 +521,16 @@ class LateJob:
     def message(self) -> str:
         """What is known of it, for people."""
         last = "no success of it is known" if self.last_success is None else f"its last success ended at {iso(self.last_success)}"
-        return f"it is to succeed every {show_duration(self.every / 1000)}, and has been late since {iso(self.since)}: {last}; {self._told}"
+        return f"it is to succeed every {show_duration(self.every / 1000)}, and has been late since {iso(self.since)}: {last}; {self._sent}"
 
     @property
-    def _told(self) -> str:
+    def _sent(self) -> str:
         delivered = sum(view.delivery.state is DeliveryState.DELIVERED for view in self.deliveries)
         if self.deliveries:
             return f"{delivered} of the {len(self.deliveries)} messages about that were delivered"
         if self.receivers:
             return f"no message about that is stored; its lists for late have {self.receivers} now"
-        return "nobody was told, since neither webhooks.late nor notify.late has a receiver"
+        return "nobody was notified, since neither webhooks.late nor notify.late has a receiver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -579,9 +579,9 @@ class WaitExplainer(Service):
         last = max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
         of_job = (await self._deliveries.of_job(job.task_id, job.id, is_limited=is_limited)).deliveries
         trigger = NotificationTrigger.LATE
-        told = tuple(view for view in of_job if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
+        sent = tuple(view for view in of_job if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
         targets: tuple[Target, ...] = (*webhooks_of(job.spec, job.task_id, self._pools), *job.spec.notify)
-        return LateJob(since, every, last, sum(target.trigger is trigger for target in targets), told)
+        return LateJob(since, every, last, sum(target.trigger is trigger for target in targets), sent)
 
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)
