@@ -46,7 +46,7 @@ from fastlane.scheduler.pruner import Pruner
 from fastlane.scheduler.worker import Worker, retention_rules, worker_settings
 from fastlane.services.assembly import Services, build_services
 from fastlane.services.startup import HighWaterMark, StartProgress, aligned, opened_store
-from fastlane.sources.labels import LabelSource
+from fastlane.sources.labels import LabelSource, SourcePorts
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
@@ -285,8 +285,8 @@ async def following_labels(settings: Settings, ports: Ports, hub: Hub, directory
     def rules_of(task_id: str) -> JobRules:
         return job_rules(settings, task_id, services.pools.hard_timeout(task_id), context)
 
-    parts = (ports.store, ports.executor, ports.pools, ports.queue.reports, ports.clock, ports.owner)
-    source = LabelSource(*parts, services.declared, label_reader(rules_of))
+    own = SourcePorts(ports.store, ports.executor, ports.pools, ports.queue.reports, ports.clock, ports.owner)
+    source = LabelSource(own, services.declared, label_reader(rules_of))
     worker.report_unread(source.unread)
     try:
         async with repeating(source.run(), "labels"):
