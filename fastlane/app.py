@@ -46,7 +46,7 @@ from fastlane.scheduler.pruner import Pruner
 from fastlane.scheduler.worker import Worker, retention_rules, worker_settings
 from fastlane.services.assembly import Services, build_services
 from fastlane.services.startup import HighWaterMark, StartProgress, aligned, opened_store
-from fastlane.sources.labels import LabelSource
+from fastlane.sources.labels import LabelSource, SourcePorts
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
@@ -58,7 +58,7 @@ from fastlane.web.api.job_body import JobRules, job_rules
 from fastlane.web.api.job_changes import change_describer
 from fastlane.web.api.serializer import RenderContext
 from fastlane.web.api.service_labels import label_reader
-from fastlane.web.api.webhook_payload import body_writer, event_maker
+from fastlane.web.api.webhook_payload import body_writer, payload_maker
 from fastlane.web.reload import FileWatch, TlsCertificate, access_watch
 from fastlane.web.server import addresses_of, bound, close_server, make_application, make_server, measured
 from fastlane.web.starting import answering_meanwhile
@@ -116,7 +116,7 @@ def make_executor(settings: Settings, clock: Clock) -> Executor:
 
 def make_notifier(settings: Settings) -> Notifier:
     """What sends notifications."""
-    make_payload = event_maker(settings.public_url, settings.redact_words)
+    make_payload = payload_maker(settings.public_url, settings.redact_words)
     sender = WebhookSender(settings.webhook_allow, settings.webhook_timeout, __version__)
     return Notifier(body_writer(make_payload), sender, _mail(settings, make_payload))
 
@@ -285,8 +285,8 @@ async def following_labels(settings: Settings, ports: Ports, hub: Hub, directory
     def rules_of(task_id: str) -> JobRules:
         return job_rules(settings, task_id, services.pools.hard_timeout(task_id), context)
 
-    parts = (ports.store, ports.executor, ports.pools, ports.queue.reports, ports.clock, ports.owner)
-    source = LabelSource(*parts, services.declared, label_reader(rules_of))
+    own = SourcePorts(ports.store, ports.executor, ports.pools, ports.queue.reports, ports.clock, ports.owner)
+    source = LabelSource(own, services.declared, label_reader(rules_of))
     worker.report_unread(source.unread)
     ports.metrics.show_compared(source.compared)
     try:

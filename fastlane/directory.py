@@ -205,7 +205,7 @@ class Directory:
         if pools_digest(found) == self.revision.digest:
             self._apply(found)
         else:
-            self.fault = "its settings have other pools than those of the last reload"
+            self.fault = "its settings have other pools than the last reload read"
             log.error("pools.not_reloaded", error=self.fault)
 
     async def _run(self) -> None:

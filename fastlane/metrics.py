@@ -87,10 +87,13 @@ class _Seen(Collector):
         """See prometheus_client."""
         kinds: tuple[tuple[Metric, Callable[[TaskUsage], float]], ...] = (
             (_counter("fastlane_task_measured", "Settled executions of a task that were measured."), lambda usage: usage.measured),
-            (_counter("fastlane_task_cpu_seconds", "Processor seconds of those."), lambda usage: usage.cpu_seconds),
-            (_counter("fastlane_task_read_bytes", "Bytes that those read from disks."), lambda usage: usage.read_bytes),
-            (_counter("fastlane_task_written_bytes", "Bytes that those wrote to disks."), lambda usage: usage.written_bytes),
-            (_gauge("fastlane_task_memory_peak_bytes", "The memory peak of the last of those."), lambda usage: usage.memory_peak),
+            (_counter("fastlane_task_cpu_seconds", "Processor seconds of measured executions."), lambda usage: usage.cpu_seconds),
+            (_counter("fastlane_task_read_bytes", "Bytes that measured executions read from disks."), lambda usage: usage.read_bytes),
+            (
+                _counter("fastlane_task_written_bytes", "Bytes that measured executions wrote to disks."),
+                lambda usage: usage.written_bytes,
+            ),
+            (_gauge("fastlane_task_memory_peak_bytes", "The memory peak of the last measured execution."), lambda usage: usage.memory_peak),
         )
         for family, value_of in kinds:
             suffix = "_total" if family.type == "counter" else ""
@@ -175,7 +178,7 @@ class Metrics:
 
         words = "Answered requests, by route as the API's description names it."
         requests = counter("fastlane_http_requests", words, ("method", "route", "status"))
-        words = "Requests that were answered with a 503, by whether they read or write; those of the health checks are not counted."
+        words = "Requests that were answered with a 503, by whether they read or write; requests for the health checks are not counted."
         self._refused = counter("fastlane_refused_requests", words, ("kind",))
         for kind in ("read", "write"):
             self._refused.labels(kind)

@@ -374,7 +374,7 @@ POOL_KEYS: Keys = {
         "webhooks",
         read_webhooks,
         "none",
-        "what is told how executions end, of jobs without webhooks of their own; see below",
+        "where to post how executions end, for jobs without webhooks of their own; see below",
         show=show_webhooks,
     ),
     "webhookSecrets": Key(

@@ -116,7 +116,7 @@ class Settings:
     stop_wait: float = setting(
         types.STOP_WAIT,
         "0",
-        "how long a server that was told to stop still answers while its /readyz says 503, so that a load balancer finds out before "
+        "how long a server that is stopping still answers while its /readyz says 503, so that a load balancer finds out before "
         "connections are refused; at most 10m",
     )
     tls_certificate: Path | None = optional(
@@ -223,7 +223,7 @@ class Settings:
     smtp_ca: Path | None = optional(
         types.TLS_FILE,
         "PEM file of the authorities that the mail server's certificate must be signed by",
-        unset="none: those of the system",
+        unset="none: the system's authorities",
     )
     smtp_user: str | None = optional(types.MAIL_USER, "user of the mail server", unset="none: no login")
     smtp_password: str | None = optional(types.MAIL_PASSWORD, "password of smtp_user", secret=True)
@@ -242,7 +242,7 @@ class Settings:
         "where `notify` of jobs may have mails sent: domains, `*.example.com` for the subdomains of one, and addresses; `*` is anywhere",
         computed=_domain_of_sender,
     )
-    ws_start_wait: float = setting(types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect")
+    ws_start_wait: float = setting(types.DURATION, "25s", "how long a log follower waits for a start before it has to reconnect")
     max_body: int = setting(types.SIZE, "1MiB", "largest request body")
     request_rate: int | None = setting(RATE, "1000", "requests a second of [one caller](operations.md#quotas) to an API process, or `none`")
     max_log_bytes: int = setting(types.SIZE, "100MiB", "how much of each execution's log is stored")

@@ -78,33 +78,35 @@ class SeenSwarm:
     """The highest version in any list: the number is one for the whole swarm."""
 
 
-class LabelSource:
-    """The source of one worker, whose id is ``owner``."""
+@dataclass(frozen=True, slots=True)
+class SourcePorts:
+    """The ports of a source. ``owner``: the id of its worker. ``pools``: those in force, which may change."""
 
-    def __init__(
-        self,
-        store: Store,
-        executor: Executor,
-        pools: CurrentPools,
-        reports: WorkerReports,
-        clock: Clock,
-        owner: str,
-        declared: DeclaredJobs,
-        read: ReadLabels,
-    ) -> None:
-        self._store = store
-        self._executor = executor
-        self._pools = pools
-        self._reports = reports
-        self._clock = clock
-        self._owner = owner
+    store: Store
+    executor: Executor
+    pools: CurrentPools
+    reports: WorkerReports
+    clock: Clock
+    owner: str
+
+
+class LabelSource:
+    """The source of one worker."""
+
+    def __init__(self, ports: SourcePorts, declared: DeclaredJobs, read: ReadLabels) -> None:
+        self._store = ports.store
+        self._executor = ports.executor
+        self._pools = ports.pools
+        self._reports = ports.reports
+        self._clock = ports.clock
+        self._owner = ports.owner
         self._declared = declared
         self._read = read
         self._swarms: dict[str, SeenSwarm] = {}
         self._compared: dict[str, int] = {}
         self._chosen: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
-        executor.subscribe(self._wake.set)
+        ports.executor.subscribe(self._wake.set)
 
     async def run(self) -> None:
         """Looks again and again. A fault is logged, and the next look goes on."""

@@ -18,7 +18,7 @@ from fastlane.web.api.contract import EVENTS, ApiParameter, Response
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY, NEEDED_FIELDS, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.serializer import Serializer
-from fastlane.web.api.webhook_payload import EXECUTION_EVENT, JOB_EVENT
+from fastlane.web.api.webhook_payload import EXECUTION_PAYLOAD, JOB_PAYLOAD
 from fastlane.web.routing import PathRoutes, Route
 
 ABOUT = """\
@@ -104,7 +104,7 @@ EXAMPLES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "moment": ("At a given time; this one is in the past, which means now", {**SIMPLE, "startAt": 1645113692}),
     "later": ("In five minutes", {**SIMPLE, "startIn": "5m"}),
     "periodically": ("Each minute", {**SIMPLE, "cron": "* * * * *"}),
-    "told": ("With a webhook for failures", {**SIMPLE, "webhooks": {"fails": [{"url": "https://example.com/hook"}]}}),
+    "notifying": ("With a webhook for failures", {**SIMPLE, "webhooks": {"fails": [{"url": "https://example.com/hook"}]}}),
     "nightly": ("Each night, by the clocks of a zone", {**SIMPLE, "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
 }
 
@@ -145,11 +145,11 @@ class ApiDocument:
         self._add_components(spec)
         for path, resource in self._routes.items():
             spec.path(path, parameters=_path_parameters(path), operations=dict(self._operations(path, resource)))
-        told = {
-            "executionEnded": _told("executionEnded", "when an execution has ended", EXECUTION_EVENT),
-            "jobLate": _told("jobLate", "when it is late, and when it has recovered", JOB_EVENT),
+        posts = {
+            "executionEnded": _webhook("executionEnded", "when an execution has ended", EXECUTION_PAYLOAD),
+            "jobLate": _webhook("jobLate", "when it is late, and when it has recovered", JOB_PAYLOAD),
         }
-        content: Json = {**spec.to_dict(), "webhooks": {name: {"post": post} for name, post in told.items()}}
+        content: Json = {**spec.to_dict(), "webhooks": {name: {"post": post} for name, post in posts.items()}}
         return _with_rules(content, self._settings)
 
     def _add_components(self, spec: APISpec) -> None:
@@ -173,7 +173,7 @@ class ApiDocument:
             response for resource in self._routes.values() for route in _ordered(resource) for response in route.operation.answers.values()
         ]
         answered = (body for response in responses for body in response.bodies)
-        bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_EVENT, JOB_EVENT)
+        bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_PAYLOAD, JOB_PAYLOAD)
         return {one.name: one for body in bodies for one in body.family()}
 
     def _bodies(self) -> dict[BodyObject, None]:
@@ -215,7 +215,7 @@ def _ordered(resource: PathRoutes) -> list[Route]:
     return [resource.routes[method] for method in METHODS if method in resource.routes]
 
 
-def _told(id: str, when: str, event: Serializer[Any]) -> Json:
+def _webhook(id: str, when: str, event: Serializer[Any]) -> Json:
     """The requests that the webhooks of a job get."""
     return {
         "operationId": id,

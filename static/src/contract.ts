@@ -190,7 +190,7 @@ export interface Webhook {
   body?: Record<string, unknown>;
 }
 
-/** The webhooks of a job, by what they are told of. */
+/** The webhooks of a job, by what starts the post. */
 export interface Webhooks {
   succeeds: Webhook[];
   fails: Webhook[];
@@ -199,7 +199,7 @@ export interface Webhooks {
   recovered: Webhook[];
 }
 
-/** A job's own rules of retention, which count where they are stricter than those of its pool or the server. */
+/** A job's own rules of retention, which count where they are stricter than the rules of its pool or the server. */
 export interface RetentionRules {
   jobs: string | null;
   executions: string | null;

@@ -250,3 +250,50 @@ def test_a_module_is_short_and_says_what_it_owns(module):
     source = MODULES[module].read_text()
     assert ast.get_docstring(ast.parse(source)), "has no docstring"
     assert len(source.splitlines()) <= LONGEST, f"is longer than {LONGEST} lines"
+
+
+MOST_PARAMETERS = 7
+"""Parameters of a function or a constructor beside ``self``. Values that travel together are one frozen value."""
+
+MANY_PARAMETERS = {
+    "web.routing.route": "each is a part of the declaration of a route, given by name",
+}
+"""Functions that have more, and why. No constructor has."""
+
+
+def long_signatures(module: str, source: str) -> list[str]:
+    """The functions of a module with more parameters than a reader can hold, methods and constructors too."""
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    given = {node: [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs] for node in functions}
+    counts = {node: sum(one.arg not in ("self", "cls") for one in all_of) for node, all_of in given.items()}
+    return [f"{module}.{node.name}" for node, count in counts.items() if count > MOST_PARAMETERS]
+
+
+def test_functions_and_constructors_have_few_parameters():
+    found = [name for module, path in MODULES.items() for name in long_signatures(module, path.read_text())]
+    assert sorted(found) == sorted(MANY_PARAMETERS)
+
+
+@pytest.mark.parametrize(("count", "found"), [(7, []), (8, ["m.__init__"])])
+def test_a_long_constructor_is_found(count, found):
+    names = ", ".join(f"a{number}" for number in range(count))
+    assert long_signatures("m", f"class A:\n    def __init__(self, {names}):\n        pass") == found
+
+
+SAME_NAME = ("Changed", "Conflict", "Forbidden", "Invalid", "NotFound", "NotStarted", "TooMany")
+"""Errors that the server raises in ``errors`` and the client in ``client.errors``, which is public and imports nothing of the server: one
+problem has one name on both sides. No other two classes share a name."""
+
+
+def classes_of(source: str) -> list[str]:
+    return [node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+
+
+def test_no_two_classes_have_one_name():
+    homes: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        if module not in GENERATED and not module.startswith("client.synchronous"):
+            for name in classes_of(path.read_text()):
+                homes.setdefault(name, []).append(module)
+    fair = {name: ["client.errors", "errors"] for name in SAME_NAME}
+    assert {name: found for name, found in homes.items() if len(found) > 1} == fair

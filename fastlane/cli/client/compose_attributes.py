@@ -377,7 +377,7 @@ def _inside(reading: Reading, value: Any, place: tuple[str, ...], known: Mapping
             _inside(reading, one, here, rule)
         elif isinstance(rule, LeftOut):
             reading.note(rule.why, *here)
-        elif isinstance(rule, Refused):
+        elif isinstance(rule, Unsupported):
             reading.fault(rule.why, *here)
         elif one is not None:
             try:
@@ -402,7 +402,7 @@ def check_name(name: str, known: Any, what: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Unsupported:
     """Something that a job of fastlane does not have: why, and what to do instead."""
 
     why: str
@@ -458,7 +458,7 @@ def _restart(reading: Reading, value: Any, attribute: str) -> None:
         reading.fault(RESTARTS, attribute)
 
 
-NOT_HERE = Refused("a job cannot have it; leave it out")
+NOT_HERE = Unsupported("a job cannot have it; leave it out")
 RESTARTS = "a job is not restarted; how often a failed run is tried again says x-fastlane: {retries: 2}"
 DEVICES = (
     "is for one engine; a swarm counts generic resources of its nodes: "
@@ -476,24 +476,24 @@ DEPLOY: Mapping[str, Any] = {
         "reservations": {
             "cpus": ("resources.reserve.cpus", _number),
             "memory": ("resources.reserve.memory", _size),
-            "devices": Refused(DEVICES),
+            "devices": Unsupported(DEVICES),
             "generic_resources": ("resources.reserve.generic", _generic),
         },
     },
     "placement": {
         "constraints": ("container.constraints", list_of),
-        "preferences": Refused("a run has one container; write constraints"),
+        "preferences": Unsupported("a run has one container; write constraints"),
         "max_replicas_per_node": LeftOut("has no effect on a run of one container"),
     },
     "labels": LeftOut("are labels of a service, and a job has none all the time; labels beside deploy are the job's"),
-    "restart_policy": Refused(RESTARTS),
-    "mode": Refused("a run is one container; leave it out"),
-    "replicas": Refused("a run is one container; leave it out"),
+    "restart_policy": Unsupported(RESTARTS),
+    "mode": Unsupported("a run is one container; leave it out"),
+    "replicas": Unsupported("a run is one container; leave it out"),
     "update_config": LeftOut("has no effect on a job"),
     "rollback_config": LeftOut("has no effect on a job"),
     "endpoint_mode": LeftOut("has no effect on a job"),
 }
-ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
+ATTRIBUTES: Mapping[str, Reader | Unsupported | LeftOut] = {
     "image": _as("image"),
     "command": _as("command"),
     "environment": _environment,
@@ -527,19 +527,19 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "timeout": _as("timeout"),
     "depends_on": _depends_on,
     "restart": _restart,
-    "build": Refused("a swarm builds no image; build it, push it to a registry, and write image"),
-    "extends": Refused("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
-    "platform": Refused("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
-    "gpus": Refused(DEVICES),
-    "ports": Refused("a job publishes no ports; leave them out"),
+    "build": Unsupported("a swarm builds no image; build it, push it to a registry, and write image"),
+    "extends": Unsupported("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
+    "platform": Unsupported("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
+    "gpus": Unsupported(DEVICES),
+    "ports": Unsupported("a job publishes no ports; leave them out"),
     "healthcheck": _healthcheck,
     "logging": LeftOut("has no effect: fastlane keeps the log itself"),
     "pull_policy": LeftOut("has no effect: the pool's setting pull says when the registry is asked"),
     "expose": LeftOut("has no effect on a job"),
     "attach": LeftOut("has no effect: fastlane logs -f follows the log"),
     "annotations": LeftOut("has no effect on a job"),
-    "label_file": Refused("is not read; write labels"),
-    "container_name": Refused("each run has a container of its own, and a name of its own; leave it out"),
+    "label_file": Unsupported("is not read; write labels"),
+    "container_name": Unsupported("each run has a container of its own, and a name of its own; leave it out"),
     **dict.fromkeys(("scale", "develop", "provider", "post_start", "pre_start", "pre_stop", "links", "external_links"), NOT_HERE),
     **dict.fromkeys(("tty", "stdin_open", "privileged", "use_api_socket", "oom_kill_disable"), _unless_false(NOT_HERE.why)),
     **dict.fromkeys(("security_opt", "userns_mode"), _unless_false(HARDENING)),
@@ -562,7 +562,7 @@ def read_attributes(reading: Reading, given: Mapping[str, Any]) -> None:
         value = given.get(attribute)
         if value is None:
             continue
-        if isinstance(rule, Refused):
+        if isinstance(rule, Unsupported):
             reading.fault(rule.why, attribute)
         elif isinstance(rule, LeftOut):
             reading.note(rule.why, attribute)

@@ -20,7 +20,7 @@ from typing import Any
 from fastlane.cli.client.compose_attributes import ATTRIBUTES, Around, Reading, flag, read_attributes, unknown_name
 from fastlane.cli.client.compose_variables import filled, variables_of
 from fastlane.cli.client.job_file import ID_WORDS, ONCE, SET_NAME, JobSet, WantedJob, is_id, repeated_ids, wanted
-from fastlane.cli.client.yaml_text import Document, FileFault, StrictLoader, read_yaml
+from fastlane.cli.client.yaml_text import FileFault, StrictLoader, YamlText, read_yaml
 
 ROOTS = ("jobs", "x-jobs")
 NAMED = ("volumes", "networks", "secrets", "configs", "services")
@@ -64,10 +64,10 @@ def read_compose(text: str, origin: Origin) -> JobSet:
     if "include" in content:
         if origin.path is None:
             raise FileFault(f"include: is not resolved on standard input; {RESOLVE}")
-        content = read_yaml(_resolved(origin.path, _File(content, document, origin).project()), StrictLoader).content
+        content = read_yaml(_resolved(origin.path, _ComposeFile(content, document, origin).project()), StrictLoader).content
         if not isinstance(content, dict):
             raise FileFault(f"include: `docker compose config` has written no map; {RESOLVE}")
-    return _File(content, document, origin).read()
+    return _ComposeFile(content, document, origin).read()
 
 
 RESOLVE = (
@@ -90,10 +90,10 @@ def _resolved(path: Path, project: str) -> str:
     return done.stdout
 
 
-class _File:
+class _ComposeFile:
     """Reads a file, and collects its faults and notes."""
 
-    def __init__(self, content: Mapping[str, Any], document: Document, origin: Origin) -> None:
+    def __init__(self, content: Mapping[str, Any], document: YamlText, origin: Origin) -> None:
         self._content = content
         self._document = document
         self._origin = origin

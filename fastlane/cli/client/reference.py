@@ -185,7 +185,7 @@ def find_execution(client: "Client", job: JobName, text: str) -> str:
         return text.lower()
     found = _matching(client.executions.of_job(job.task, job.id), text) if PART.fullmatch(text) else []
     if not found:
-        raise WrongName(f"{job} has no execution {text!r}; `fastlane ps -a {job.task}` lists those of its task")
+        raise WrongName(f"{job} has no execution {text!r}; `fastlane ps -a {job.task}` lists the executions of its task")
     return str(_only(text, found).execution)
 
 

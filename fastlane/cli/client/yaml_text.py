@@ -25,7 +25,7 @@ class FileFault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlText:
     """What a text has, and the line of each value by its place: names of keys, and numbers of items."""
 
     content: Any
@@ -94,7 +94,7 @@ for _tag, _pattern, _first in (
     StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
-def read_yaml(text: str, kind: type[Loader] = Loader) -> Document:
+def read_yaml(text: str, kind: type[Loader] = Loader) -> YamlText:
     """The content of a text of YAML, with the lines of its values. Raises FileFault."""
     try:
         loader = kind(text)
@@ -104,7 +104,7 @@ def read_yaml(text: str, kind: type[Loader] = Loader) -> Document:
             lines: dict[tuple[str, ...], int] = {}
             if node is not None:
                 _add_lines(node, (), lines)
-            return Document(content, lines)
+            return YamlText(content, lines)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:

@@ -527,25 +527,25 @@ class Expectation:
         last = "no success of it is known" if self.last_success is None else f"its last success ended at {iso(self.last_success)}"
         expected = f"it is to succeed every {show_duration(self.every / 1000)}"
         if self.late_since is not None:
-            return f"{expected}, and has been late since {iso(self.late_since)}: {last}; {self._told}"
+            return f"{expected}, and has been late since {iso(self.late_since)}: {last}; {self._sent}"
         late = (
             "it is not watched while it is paused or over" if self.late_at is None else f"without another it is late at {iso(self.late_at)}"
         )
-        return f"{expected}: {last}; {late}; {self._to_tell}"
+        return f"{expected}: {last}; {late}; {self._to_send}"
 
     @property
-    def _told(self) -> str:
+    def _sent(self) -> str:
         delivered = sum(view.delivery.state is DeliveryState.DELIVERED for view in self.deliveries)
         if self.deliveries:
             return f"{delivered} of the {len(self.deliveries)} messages about that were delivered"
         if self.receivers:
             return f"no message about that is stored; its lists for late have {self.receivers} now"
-        return f"nobody was told, since {NO_RECEIVER}"
+        return f"nobody was notified, since {NO_RECEIVER}"
 
     @property
-    def _to_tell(self) -> str:
+    def _to_send(self) -> str:
         if not self.receivers:
-            return f"nobody would be told, since {NO_RECEIVER}"
+            return f"nobody would be notified, since {NO_RECEIVER}"
         return f"its lists for late have {self.receivers} {'receiver' if self.receivers == 1 else 'receivers'}"
 
 
@@ -604,11 +604,11 @@ class WaitExplainer(Service):
         since = job.late_since if job.is_late else None
         at = None if since is not None or job.check_at is None else max(job.check_at, (last or 0) + every)
         trigger = NotificationTrigger.LATE
-        told = (await self._deliveries.of_job(job.task_id, job.id, is_limited=is_limited)).deliveries
+        sent = (await self._deliveries.of_job(job.task_id, job.id, is_limited=is_limited)).deliveries
         if since is not None:
-            told = tuple(view for view in told if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
+            sent = tuple(view for view in sent if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
         targets: tuple[Target, ...] = (*webhooks_of(job.spec, job.task_id, self._pools), *job.spec.notify)
-        return Expectation(every, since, at, last, sum(target.trigger is trigger for target in targets), told)
+        return Expectation(every, since, at, last, sum(target.trigger is trigger for target in targets), sent)
 
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)

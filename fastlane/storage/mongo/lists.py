@@ -5,7 +5,10 @@ triggers to keep a counter, and a counter that each write raises is wrong after 
 (``Lengths``). Where a filter has several values, the server merges a walk for each. A job's status is the stored one.
 
 A list of tasks that is filtered by words or by a pattern is found in the ids alone, which are short; the page's own rows are read whole.
-The jobs of each task on a page are counted then."""
+The jobs of each task on a page are counted then.
+
+Measured: a list takes ten commands at most (decision 0086). On the tests' server, with 5,000 jobs, the first page of 20 takes 520 ms, and
+the server alone 206 ms for a count and a find; the first page of a search takes 115 ms (docs/internals/mongodb-figures.md)."""
 
 import asyncio
 import re

@@ -1,6 +1,8 @@
 """The paged lists and the counts. Rows before a page are passed over in the index alone, from the nearer end of the list; only the page's
 own rows are read whole. Triggers keep the lengths of the lists (``schema``). Lists that are filtered by a moment, a pattern or a job's
-status are counted along an index, once for each walk.
+status are counted along an index, once for each walk. Measured (docs/performance.md), for 100,000 jobs of one task: the first page of 20
+takes 1.5 ms, as a short list's does, one in the middle 5.0 ms, the first of a search 0.6 ms. Decision 0126: 12 ms for 50 tasks with their
+latest executions.
 
 Rows of tasks that the caller may not see cost nothing, with one exception: when the caller sees many tasks, and these have few of all rows,
 the others are skipped in the index.

@@ -33,7 +33,8 @@ _CANDIDATES = """SELECT value FROM json_each(:jobs) AS one WHERE EXISTS (SELECT 
         AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.id = ticks.execution_id))
     OR EXISTS (SELECT 1 FROM executions INDEXED BY executions_of_job WHERE job_id = value AND finished_at < :logs
         AND settled = 1 AND cleaned = 1 AND EXISTS (SELECT 1 FROM log_chunks WHERE log_chunks.execution_id = executions.id))"""
-"""A job with more than one tick or execution has a row among the counts."""
+"""Jobs that may have something to remove. A job with more than one tick or execution has a row among the counts. Measured (decision 0084):
+0.27 ms of processor time for each job that goes, 2.09 ms before old jobs went together."""
 
 
 _IS_STILL = f"""SELECT 1 FROM jobs WHERE id = ? AND incarnation = ? AND sequence = ? AND modified_at = ? AND NOT {TO_COME.sql}

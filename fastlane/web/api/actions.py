@@ -87,7 +87,7 @@ STOPPED = Serializer[CurrentStatus](
     jobId=show.uuid(lambda stopped: stopped.job_id, "The job's id."),
     taskUrl=show.url(lambda stopped, render: render.task_url(stopped.task_id), "The task."),
     jobUrl=show.url(lambda stopped, render: render.job_url(stopped.task_id, stopped.job_id), "The job."),
-    status=show.enum(JOB_STATUSES, lambda stopped: stopped.status, "The job's status now, or that of the execution that was to stop."),
+    status=show.enum(JOB_STATUSES, lambda stopped: stopped.status, "The job's status now, or of the execution that was to stop."),
     stopping=show.boolean(lambda stopped: stopped.stopping or None, "True while a stop has not taken effect yet.", optional=True),
 )
 

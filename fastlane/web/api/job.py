@@ -82,7 +82,7 @@ def _age(attribute: str, about: str, shown: str, **more: Any) -> Both[Retention]
 _RETENTION = RoundTrip[Retention](
     "retention",
     "RetentionRules",
-    "A job's own rules of retention, which count where they are stricter than those of its pool or the server.",
+    "A job's own rules of retention, which count where they are stricter than the rules of its pool or the server.",
     jobs=_age(
         "jobs",
         "How long the job stays once it will not run again, with all that it has.",
@@ -254,7 +254,7 @@ FIELDS: Mapping[str, JobField] = {
         JobType(values.read_image, {**json_schema.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]}),
         "The image: any reference, with a registry, a path, a tag or a digest.",
         defined=string(lambda job: job.spec.shown_image, "The image; absent where a service decides it.", optional=True),
-        shown=string(lambda spec: spec.shown_image, "The image; null: that of the service.", null=True),
+        shown=string(lambda spec: spec.shown_image, "The image; null: the service decides it.", null=True),
     ),
     "service": JobField(
         JobType(values.read_service, values.SERVICE_NAME),
@@ -308,7 +308,7 @@ FIELDS: Mapping[str, JobField] = {
     ),
     "timezone": JobField(
         JobType(read_timezone, json_schema.TIMEZONE),
-        "The IANA name of the zone whose clocks the cron means; that of the settings unless given.",
+        "The IANA name of the zone whose clocks the cron means; the zone of the settings unless given.",
         defined=string(
             lambda job: job.schedule.cron.timezone if job.schedule.cron else None, "The zone whose clocks the cron means.", optional=True
         ),
@@ -416,7 +416,7 @@ FIELDS: Mapping[str, JobField] = {
     ),
     "webhooks": JobField(
         JobType(notifications.read_webhooks, notifications.WEBHOOKS_SCHEMA),
-        f"Where to post how each execution ended, by what is told; up to {MAX_WEBHOOKS} in each list.",
+        f"Where to post how each execution ended, by what starts the post; up to {MAX_WEBHOOKS} in each list.",
         defined=nested(notifications.WEBHOOKS, lambda job: job.spec.webhooks or None, optional=True),
         shown=nested(notifications.WEBHOOKS, lambda spec: spec.webhooks),
     ),
@@ -472,8 +472,8 @@ def _ordered(fields: Mapping[str, Any], first: Sequence[str], last: Sequence[str
     return {name: fields[name] for name in (*first, *between, *last)}
 
 
-def _answer(path: str, make: Shown | None, told: Any) -> Any:
-    return make(path, told) if isinstance(told, str) and make else told
+def _answer(path: str, make: Shown | None, answer: Any) -> Any:
+    return make(path, answer) if isinstance(answer, str) and make else answer
 
 
 DEFINITION = Serializer[Job](

@@ -34,8 +34,8 @@ def _receiver(of: tuple[Target, bool], render: RenderContext) -> str:
 
 JOB_STATUSES = (*Status, "scheduled", "paused", "idle")
 STATUS_WORDS = (
-    "paused; else that of its execution under way; else idle (a manual job that has not run), stopped or scheduled; else that of its last "
-    "execution."
+    "paused; else the status of its execution under way; else idle (a manual job that has not run), stopped or scheduled; else the status "
+    "of its last execution."
 )
 
 CRON_WORDS = "As it was given; the expressions of several entries are joined by semicolons."
@@ -105,7 +105,7 @@ JOB_ROW = Serializer[JobView](
     labels=show.mapping(lambda view: view.job.spec.labels, "Its labels, by name.", values={"type": "string"}),
     createdAt=show.timestamp(lambda view: view.job.created_at, "When it was made."),
     lastModifiedAt=show.timestamp(lambda view: view.job.modified_at, "When it was last changed."),
-    image=show.string(lambda view: view.job.spec.shown_image, "The image that it runs; null: that of the service.", null=True),
+    image=show.string(lambda view: view.job.spec.shown_image, "The image that it runs; null: the service decides it.", null=True),
     service=show.string(lambda view: view.job.spec.service, "The service as whose container it runs; null: it has an image.", null=True),
     command=command(lambda view: view.job.spec.command),
     schedule=show.nested(SCHEDULE, lambda view: view.job.schedule),
@@ -133,7 +133,7 @@ TASK = Serializer[TaskView](
     createdAt=show.timestamp(lambda view: view.task.created_at, "When its first job was made."),
     lastModifiedAt=show.timestamp(lambda view: view.task.modified_at, "When a job of it was last made or changed."),
     jobsCount=show.integer(lambda view: view.task.jobs_count, "How many jobs it has."),
-    jobsByStatus=show.mapping(_by_status, "How many of its jobs have which status, of those that any has.", values={"type": "integer"}),
+    jobsByStatus=show.mapping(_by_status, "How many of its jobs have a status, by status.", values={"type": "integer"}),
     lateJobs=show.integer(lambda view: view.summary.late, "How many of its jobs are late by their expectEvery."),
     nextRunAt=show.timestamp(lambda view: view.summary.next_run, "The first next tick of its jobs.", null=True),
     lastExecution=show.nested(LAST_EXECUTION, lambda view: view.summary.latest, "Its execution that was due last, in brief.", null=True),

@@ -182,7 +182,7 @@ def _of(trigger: notify.NotificationTrigger) -> Callable[[Sequence[notify.Webhoo
 
 WEBHOOKS = Serializer[Sequence[notify.Webhook]](
     "Webhooks",
-    "The webhooks of a job, by what they are told of.",
+    "The webhooks of a job, by what starts the post.",
     **{trigger.value: serializer.array(_WEBHOOK.answer, _of(trigger), when) for trigger, when in TRIGGERS.items()},
 )
 

@@ -136,7 +136,7 @@ HOST = Serializer[HostRow](
     since=show.timestamp(lambda row: row.fault_since, "Since when; null where that is not known.", null=True),
     running=show.integer(
         lambda row: row.view.running if row.view else 0,
-        "Executions on it; of those in its swarm on no host's node, one manager has all.",
+        "Executions on it. One manager of a swarm also counts the executions on nodes that are not hosts here.",
     ),
     cpus=show.integer(lambda row: row.view.cpus if row.view else None, "Processors of its machine.", null=True),
     memoryBytes=show.integer(lambda row: row.view.memory if row.view else None, "The memory of its machine.", null=True),
@@ -156,7 +156,7 @@ RUNNING = Serializer[RunningContainer](
     job=show.uuid(lambda container: container.job_id, "The job's id."),
     execution=show.uuid(lambda container: container.execution_id, "The execution's id."),
     id=show.string(lambda container: container.container_id, "The container's id.", null=True),
-    image=show.string(lambda container: container.image, "The image that it runs; null: that of the service.", null=True),
+    image=show.string(lambda container: container.image, "The image that it runs; null: the service decides it.", null=True),
     service=show.string(lambda container: container.service, "The service as whose container it runs; null: it has an image.", null=True),
 )
 
@@ -291,7 +291,7 @@ SERVER_STATUS = Serializer[ServerStatus](
     strandedQueues=show.table(
         STRANDED,
         lambda status: status.view.stranded,
-        "Those of pools that were renamed or removed, until a worker moves what waits there.",
+        "Queues of pools that were renamed or removed, until a worker moves what waits there.",
     ),
     tasks=show.nested(TASK_COUNT, lambda status: status.view),
     jobs=show.nested(JOB_COUNT, lambda status: status.view),

@@ -71,7 +71,7 @@ FOLLOWED = {
     query={**EVENT_FILTERS, **PAGED, **FOLLOWED},
     answers={200: Response("A page of events; or, with follow, events as they happen.", (EVENT_PAGE,), media=(EVENTS,))},
     refusals=(429,),
-    more="Those of logins are for administrators; who may use only some tasks sees only events of these.",
+    more="Only administrators see events of logins. Callers that are limited to some tasks see only the events of these.",
 )
 async def list_events(handler: Handler) -> Answer | None:
     """What happened and who did it, newest first; or as it happens."""

@@ -127,7 +127,7 @@ MAX_POOL = 64
 QUERY = {
     "task": ApiParameter("Only executions of this task.", TASK_ID),
     "pool": ApiParameter("Only executions that were placed in the pool of this name.", text(MAX_POOL)),
-    "since": ApiParameter(f"From the hour of this time on: {SINCE_WORDS}; unless given, so many hours ago.", SINCE),
+    "since": ApiParameter(f"From the hour of this time on: {SINCE_WORDS}; unless given, as many hours ago as `hours` says.", SINCE),
     "hours": ApiParameter(f"How many hours, up to the present one; {USUAL_HOURS} unless given.", integer(1, MOST_HOURS)),
 }
 

@@ -25,7 +25,7 @@ async def get_liveness(handler: Handler) -> None:
 
 @route("GET", "/readyz", "getReadiness", READY, access=PUBLIC)
 async def get_readiness(handler: Handler) -> None:
-    """200 while this process can take requests: it was not told to stop, and the store answers. Redis or a host that is down does not
+    """200 while this process can take requests: it is not stopping, and the store answers. Redis or a host that is down does not
     matter."""
     handler.set_header("Cache-Control", "no-store")
     if handler.context.traffic.stopping.is_set():

@@ -31,7 +31,7 @@ OPEN_SERVER = (
 
 @route("GET", "/hosts", "listHosts", hosts.KNOWN_HOSTS)
 async def list_hosts(handler: Handler) -> object:
-    """All hosts: those of the settings, and registered ones."""
+    """All hosts: the ones of the settings, and registered ones."""
     handler.set_header("Cache-Control", "no-store")
     return await handler.services.hosts.read()
 

@@ -89,7 +89,9 @@ async def test_while_a_swarm_that_may_have_the_service_cannot_be_asked_it_waits_
 
         async def waits() -> bool:
             explained = (await crew.get(f"/tasks/task/jobs/{made.job_id}/why")).json["waitingFor"]
-            return any("has a service named 'shop_web', of those that can be asked: unix:///c" in wait["message"] for wait in explained)
+            return any(
+                "has a service named 'shop_web', among the hosts that can be asked: unix:///c" in wait["message"] for wait in explained
+            )
 
         await crew.until(waits, "what it waits for")
         crew.executor.up("unix:///c")
@@ -107,7 +109,7 @@ async def test_when_it_has_waited_for_too_long_it_says_which_host_it_could_not_a
         ended = await crew.cleaned(made)
         assert ended.failure is not None
         assert ended.failure.reason is FailureReason.REJECTED
-        assert "of those that can be asked: unix:///c" in ended.failure.message
+        assert "among the hosts that can be asked: unix:///c" in ended.failure.message
         assert "deploy it" not in ended.failure.message
 
 

@@ -19,7 +19,7 @@ from fastlane.models.job_source import DeclaredJob, LabelledService, declared_id
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.queue.port import TICKS
-from fastlane.sources.labels import LabelSource
+from fastlane.sources.labels import LabelSource, SourcePorts
 from fastlane.web.api.job_body import job_rules
 from fastlane.web.api.serializer import RenderContext
 from fastlane.web.api.service_labels import label_reader
@@ -77,8 +77,8 @@ class Swarm:
         clock: Any = self.clock
         store, directory = store or server.store, server.api.directory
         services = app.make_services(server.settings, store, server.queue, server.hub, writes_at, directory)
-        parts = (store, self.executor, directory.pools, server.queue.reports, clock, "worker")
-        return LabelSource(*parts, services.declared, read or self.read)
+        ports = SourcePorts(store, self.executor, directory.pools, server.queue.reports, clock, "worker")
+        return LabelSource(ports, services.declared, read or self.read)
 
     def deploy(self, labels: dict[str, str], name: str = "shop_web", id: str | None = None) -> LabelledService:
         """A service with these labels, new or changed."""

@@ -132,7 +132,7 @@ async def test_a_job_whose_lateness_nobody_is_told_says_so(watch: Fastlane) -> N
     await watch.until(lambda: late_since(watch, reply), "a late job")
     late = (await watch.get(f"/tasks/quiet/jobs/{reply['jobId']}/why")).json["late"]
     assert (late["receivers"], late["deliveries"]) == (0, [])
-    assert late["message"].endswith("nobody was told, since neither webhooks.late nor notify.late has a receiver")
+    assert late["message"].endswith("nobody was notified, since neither webhooks.late nor notify.late has a receiver")
     assert (await watch.post(f"/tasks/quiet/jobs/{reply['jobId']}/stop")).status == 200
     assert (await watch.get("/status")).json["jobs"]["late"] == []
     assert "late" not in (await watch.get(f"/tasks/quiet/jobs/{reply['jobId']}/why")).json

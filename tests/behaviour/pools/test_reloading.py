@@ -103,7 +103,7 @@ async def test_a_process_with_other_settings_keeps_its_pools_and_says_so(server:
 
         await another.until(told, "what the other process says")
         shown = (await status(another))["pools"]
-        assert (shown["current"], shown["error"]) == (False, "its settings have other pools than those of the last reload")
+        assert (shown["current"], shown["error"]) == (False, "its settings have other pools than the last reload read")
         assert [pool["name"] for pool in (await another.get("/pools")).json["items"]] == ["default"]
         stale.pools = NEW
         assert (await another.post("/pools/reload")).status == 200

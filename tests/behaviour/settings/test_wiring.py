@@ -105,7 +105,7 @@ password = "letmein"
 """
 RECORDED = (
     *("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application"),
-    *("event_maker", "OtelRecorder", "WebhookSender", "SmtpSender", "MailServer", "mail_writer"),
+    *("payload_maker", "OtelRecorder", "WebhookSender", "SmtpSender", "MailServer", "mail_writer"),
 )
 """The names by which ``fastlane.app`` makes its parts."""
 TOKEN = "fl_wired"
@@ -229,7 +229,7 @@ async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wirin
 
 async def test_settings_of_webhooks_reach_what_writes_and_sends_them(wiring: Wiring) -> None:
     assert wiring.positional["WebhookSender"][:2] == (("10.9.0.0/16",), 23.0)
-    assert wiring.positional["event_maker"] == (wiring.settings.public_url, wiring.settings.redact_words)
+    assert wiring.positional["payload_maker"] == (wiring.settings.public_url, wiring.settings.redact_words)
 
 
 async def test_settings_of_mail_reach_what_writes_and_sends_it(wiring: Wiring) -> None:

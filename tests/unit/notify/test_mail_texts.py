@@ -13,7 +13,7 @@ from fastlane.models.status import Status
 from fastlane.notify.mail import mail_writer
 from fastlane.notify.port import MailMessage, MailParts
 from fastlane.redaction import redaction_of
-from fastlane.web.api.webhook_payload import event_maker
+from fastlane.web.api.webhook_payload import payload_maker
 from tests.support.factories import make_execution, make_spec
 
 NASTY = '<script>alert("x")</script>&amp;'
@@ -28,7 +28,7 @@ def mail(parts: MailParts = MailParts(), public_url: str | None = "https://fl.ex
     delivery: Delivery
     (delivery,) = deliveries_of(execution, (), will_retry=True, now=9)
     words = ("secret", "token")
-    return mail_writer(event_maker(public_url, words), redaction_of(words).message, 3600)(execution, delivery, parts)
+    return mail_writer(payload_maker(public_url, words), redaction_of(words).message, 3600)(execution, delivery, parts)
 
 
 class Tags(HTMLParser):

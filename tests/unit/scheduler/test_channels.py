@@ -18,7 +18,7 @@ from fastlane.notify.webhooks import WebhookSender
 from fastlane.scheduler.deliverer import LINES_BYTES, NO_SERVER, MailChannel, WebhookChannel
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
-from fastlane.web.api.webhook_payload import body_writer, event_maker
+from fastlane.web.api.webhook_payload import body_writer, payload_maker
 from tests.support.factories import chunk, make_execution, make_spec
 from tests.support.receiver import receiving
 
@@ -150,7 +150,7 @@ async def test_a_template_of_a_pool_that_a_jobs_command_makes_too_long_is_not_se
         execution = make_execution(status=Status.DONE, spec=make_spec(command=("x" * 200_000,)))
         (delivery,) = deliveries_of(execution, pools, will_retry=False, now=0)
         sender = WebhookSender(("127.0.0.1",), 5.0, "0")
-        channel = WebhookChannel(Notifier(body_writer(event_maker(None, ())), sender), pools)
+        channel = WebhookChannel(Notifier(body_writer(payload_maker(None, ())), sender), pools)
         reply = await channel.send(execution, delivery, 1)
         await channel.close()
     assert (reply.status, reply.is_final) == (None, True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNDER_WAY = "enqueued,pulling,running"
 MOST, MOST_LATE = 100, 5
 TASK = click.argument("task", metavar="[TASK]", required=False, shell_complete=complete_task)
-TASK_OPTION = click.option("--task", "only", metavar="TASK", help="Only those of this task, as TASK.", shell_complete=complete_task)
+TASK_OPTION = click.option("--task", "only", metavar="TASK", help="Only this task, as TASK does.", shell_complete=complete_task)
 LAST = click.option("-n", "--last", "most", type=click.IntRange(1), default=MOST, help=f"At most this many rows ({MOST}).")
 
 
