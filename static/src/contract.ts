@@ -877,7 +877,7 @@ export interface Late {
   deliveries: Delivery[];
 }
 
-/** When a job that is not late will be, without another success, and who would be told. */
+/** When a job that is not late will be, without another success, and who would get a message. */
 export interface Expected {
   message: string;
   lateAt: string | null;
