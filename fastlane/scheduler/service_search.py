@@ -63,7 +63,7 @@ class ServiceSearch:
         reasons = "; ".join(f"{host} {reason}" for host, reason in self._passed_over().items())
         if self._own is not None and not self._is_missing:
             return f"no host of the swarm whose service {self._name!r} declares this job can be asked: {reasons}"
-        return f"{words}, of those that can be asked: {reasons}"
+        return f"{words}, among the hosts that can be asked: {reasons}"
 
     async def _ask(self, at: str) -> ServiceTemplate | None:
         """The service in the swarm of this host, whose hosts are not asked again."""
