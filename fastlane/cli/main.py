@@ -24,12 +24,21 @@ class CommandEntry:
     section: str
 
 
+IMPORTS = ("import-crontab", "import-ofelia")
+"""What may also be written in two words, though ``import`` is a command itself."""
+
+
 class LazyGroup(ForgivingGroup):
     """A group that imports a command when it is called. ``entries``: by the names of the commands."""
 
     def __init__(self, *, entries: Mapping[str, CommandEntry], **options: Any) -> None:
         super().__init__(**options)
         self.entries = entries
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Takes ``import ofelia FILE`` for ``import-ofelia FILE``, and the same of a crontab."""
+        joined = "-".join(args[:2])
+        return super().resolve_command(ctx, [joined, *args[2:]] if joined in IMPORTS and len(args) > 2 else args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""

@@ -164,3 +164,15 @@ def test_a_schedule_is_carried_over_or_left_out(schedule, fields):
     jobs = jobs_of_ofelia(read_ofelia(f'[job-run "a"]\nschedule = {schedule}\nimage = x\n'), None, said.append)
     assert jobs == ({} if fields is None else {"a": {"image": "x", **fields}}), said
     assert said
+
+
+async def test_it_may_be_written_in_two_words(line):
+    (line.folder / "config.ini").write_text(CONFIG)
+    one = await line("import-ofelia", "--image", "ubuntu", "config.ini")
+    two = await line("import", "ofelia", "--image", "ubuntu", "config.ini")
+    assert (two.code, two.out, two.err) == (0, one.out, one.err)
+    (line.folder / "crontab").write_text("0 3 * * * ls\n")
+    crontabs = [await line(*words, "--image", "ubuntu", "crontab") for words in (("import-crontab",), ("import", "crontab"))]
+    assert (crontabs[1].code, crontabs[1].out) == (0, crontabs[0].out)
+    missing = await line("import", "ofelia")
+    assert (missing.code, "'ofelia' does not exist" in missing.err) == (2, True)

@@ -17,7 +17,7 @@ from fastlane.cli.client.output import printable_yaml
 @click.option("--timezone", metavar="ZONE", help="The zone of Ofelia's container.")
 def import_ofelia(file: Any, image: str | None, set_name: str, task: str | None, timezone: str | None) -> None:
     """Writes a file for `fastlane apply` from Ofelia's config.ini, or from Ofelia's labels in a compose file. What becomes of each job is
-    said on stderr, and what cannot be carried over is left out.
+    said on stderr, and what cannot be carried over is left out. `fastlane import ofelia` is the same.
 
     \b
     Examples:
