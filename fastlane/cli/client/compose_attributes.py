@@ -460,7 +460,7 @@ ATTRIBUTES: Mapping[str, Reader | Refused | LeftOut] = {
     "entrypoint": Refused("a job runs the image's own entry point; put the program into command where the image has none"),
     "build": Refused("a swarm builds no image; build it, push it to a registry, and write image"),
     "configs": Refused("a job mounts no configs; use a secret, or put the content into the image"),
-    "extends": Refused("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
+    "extends": Refused("could not be resolved; write the attributes here, or merge them by a YAML alias"),
     "platform": Refused("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
     "gpus": Refused("is not a job's; choose the nodes by deploy: {placement: {constraints: [node.labels.gpu==yes]}}"),
     "ports": Refused("a job publishes no ports; leave them out"),
