@@ -46,7 +46,7 @@ def extended(content: Mapping[str, Any], roots: Iterable[str], folder: Path | No
 
 
 def _split(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The attributes of a service, and those of jobs alone."""
+    """The attributes that a service may have, and the ones of jobs alone."""
     own = {name for name in raw if name in OF_JOBS or str(name).startswith("x-")}
     return {name: raw[name] for name in raw if name not in own}, {name: raw[name] for name in own}
 
