@@ -18,6 +18,7 @@ from benchmarks import (
     enqueue,
     followers,
     hosts,
+    labels,
     lists,
     logs,
     mixes,
@@ -38,7 +39,7 @@ from benchmarks.run import Run, conclude
 
 PARTS = (
     *("enqueue", "counts", "starts", "dispatch", "endurance", "stores", "timed", "hosts", "price", "mixes", "lists", "transfer"),
-    *("followers", "logs", "writes", "containers"),
+    *("followers", "logs", "writes", "containers", "labels"),
 )
 PEERS = ("huey", "celery")
 
@@ -47,7 +48,7 @@ PEERS = ("huey", "celery")
 class Sizes:
     """Seconds of each load by requests. Jobs to dispatch and starts to time in each round (``stored``: on either store; ``lasting``: jobs
     over which memory is taken). The sizes of the timed queue, of a log in bytes, of the long lists, and of the parts about many hosts, a
-    worker's price and other mixes of jobs."""
+    worker's price, other mixes of jobs and labelled services."""
 
     load: float = enqueue.SECONDS
     jobs: int = dispatch.JOBS
@@ -60,6 +61,7 @@ class Sizes:
     many: hosts.Sizes = field(default_factory=hosts.Sizes)
     priced: price.Sizes = field(default_factory=price.Sizes)
     mixed: mixes.Sizes = field(default_factory=mixes.Sizes)
+    labelled: labels.Sizes = field(default_factory=labels.Sizes)
 
 
 QUICK = Sizes(
@@ -67,6 +69,7 @@ QUICK = Sizes(
     many=hosts.QUICK,
     priced=price.QUICK,
     mixed=mixes.QUICK,
+    labelled=labels.QUICK,
 )
 """For trying out the benchmark itself."""
 
@@ -87,7 +90,7 @@ QUICK = Sizes(
 def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
     """Measures, prints the figures of each part, and then the whole table."""
     parts = only or PARTS
-    if engine is None and (needy := {"logs", "writes", "containers"} & set(parts)):
+    if engine is None and (needy := {"logs", "writes", "containers", "labels"} & set(parts)):
         raise click.UsageError(f"these parts need --engine: {', '.join(sorted(needy))}")
     found = [peer for name in PEERS if (peer := others.find(name, peers, click.echo))]
     about = report.surroundings(engine, found, [name for name in PEERS if name not in {peer.name for peer in found}])
@@ -125,6 +128,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "logs": lambda: logs.measure(engine, rounds, say, sizes.log),
         "writes": lambda: writes.measure(engine, rounds, say),
         "containers": lambda: [*containers.measure(engine, rounds, say), *several_engines.measure(rounds, say)],
+        "labels": lambda: labels.measure(engine, rounds, say, sizes.labelled),
     }
 
 

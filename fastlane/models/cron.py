@@ -33,11 +33,15 @@ def every_advice(text: str) -> str | None:
     """What to write instead of ``@every 5m``; None for any other text."""
     if not text.strip().lower().startswith("@every"):
         return None
-    found = _EVERY.fullmatch(text.strip())
-    expression = _evenly(int(found[1]), found[2].lower()) if found else None
-    if expression:
+    if expression := cron_of_every(text):
         return f'{quoted(text)} is not cron; write "{expression}"'
     return f'{quoted(text)} is not cron; write a step that divides an hour or a day, such as "*/5 * * * *" or "0 */6 * * *"'
+
+
+def cron_of_every(text: str) -> str | None:
+    """The expression for ``@every 5m``, by the clock; None for any other text, and where cron cannot count the interval evenly."""
+    found = _EVERY.fullmatch(text.strip())
+    return _evenly(int(found[1]), found[2].lower()) if found else None
 
 
 def _evenly(number: int, unit: str) -> str | None:

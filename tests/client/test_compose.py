@@ -495,6 +495,53 @@ def test_included_files_are_resolved_by_docker_compose(tmp_path, monkeypatch):
         read_compose(file.read_text(), Origin(file, {}))
 
 
+EXTENDS = """\
+x-jobs:
+  weekly:
+    extends: {file: base.yaml, service: common}
+    environment: {DAY: $DAY}
+    command: [echo, "$$HOME"]
+    triggers: {schedule: ["0 3 * * 1"]}
+    x-fastlane: {retries: 2}
+  other: {image: y, triggers: {manual: true}}
+"""
+MERGED = """#!/bin/sh
+cat > asked; echo "$*" >> asked
+cat <<'END'
+services:
+  weekly:
+    image: shop:$TAG
+    command: [echo, "$$HOME"]
+    environment: [LEVEL=low, DAY=$DAY]
+    ports: [{mode: ingress, published: "80", target: 80}]
+    restart: always
+  other: {image: y}
+END
+"""
+"""Stands in for `docker compose`, as above."""
+
+
+def test_jobs_that_extend_a_service_are_merged_by_docker_compose(tmp_path, monkeypatch):
+    file, program = tmp_path / "compose.yaml", tmp_path / "docker"
+    monkeypatch.chdir(tmp_path)
+    program.write_text(MERGED)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    file.write_text(EXTENDS)
+    weekly, other = read_compose(EXTENDS, Origin(file, {"TAG": "7", "DAY": "mon"}, "shop")).jobs
+    assert (weekly.fields["image"], weekly.fields["command"]) == ("shop:7", ["echo", "$HOME"])
+    assert (weekly.fields["envs"], weekly.fields["retries"]) == ({"LEVEL": "low", "DAY": "mon"}, 2)
+    assert (weekly.fields["cron"], other.fields["image"]) == ("0 3 * * 1", "y")
+    asked = (tmp_path / "asked").read_text()
+    assert ("triggers" in asked, "x-fastlane" in asked) == (False, False), "Docker does not take these in a service"
+    assert f"-p shop --project-directory {tmp_path} -f - config --no-path-resolution --no-interpolate" in asked
+    program.write_text("#!/bin/sh\necho no such service: common >&2; exit 1")
+    with pytest.raises(FileFault, match=r"extends: needs `docker compose`, which refuses the file or is not here \(no such service"):
+        read_compose(EXTENDS, Origin(file, {}, "shop"))
+    with pytest.raises(FileFault, match="extends: is not resolved on standard input"):
+        read_compose(EXTENDS, Origin(None, {}, "shop"))
+
+
 def test_standard_input_without_a_name_needs_one():
     with pytest.raises(FileFault, match="--project NAME"):
         read_compose("jobs: {a: {image: x, triggers: {manual: true}}}", Origin(None, {}))

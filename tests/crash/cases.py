@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tests.crash import api_and_reconciler as others, deletions, hosts_and_pools, mails, overlaps, owners, webhooks
+from tests.crash import api_and_reconciler as others, deletions, hosts_and_pools, labels, mails, overlaps, owners, webhooks
 from tests.crash.scenarios import (
     Case,
     Covered,
@@ -71,6 +71,9 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "lost-with-host": hosts_and_pools.LostWithHost,
     "reloaded": hosts_and_pools.Reloaded,
     "hung-up": hosts_and_pools.HungUp,
+    "declared": labels.Declared,
+    "redeclared": labels.Redeclared,
+    "given-up": labels.GivenUp,
 }
 
 STARTING = ("queue.claim", "store.claim", "engine.resolve", "engine.park", "store.bind", "queue.renew", "engine.activate")
@@ -125,6 +128,9 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "lost-with-host": ("store.end", "store.clean"),
     "reloaded": ("store.record_pools",),
     "hung-up": ("store.record_pools 2",),
+    "declared": ("store.create",),
+    "redeclared": ("store.advance",),
+    "given-up": ("store.advance",),
 }
 """Where the processes of a scenario fall, in the order in which they come to it; a number is the passage."""
 
@@ -202,6 +208,7 @@ QUICK = frozenset(
         "stop,-kill-after-store.stop_job",
         "removed-host,-kill-after-store.write_host",
         "reloaded,-kill-after-store.record_pools",
+        "redeclared,-kill-after-store.advance",
     }
 )
 """One of each kind of seam: these run in ``make test``, and all in ``make test-crash``."""

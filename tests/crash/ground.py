@@ -148,7 +148,7 @@ class Ground:
         self.config.write_text(f'[[pools]]\nname = "{POOL}"\nmatch = ""\nhosts = {json.dumps(self.hosts)}\ninsecure = {insecure}\n')
         settings = {"LEASE": "2s", "STORE_URL": url, "CONFIG": str(self.config), **self.settings}
         self.installation = Installation(self.folder, engine, self.name, self.redis_url, settings, token=self.token)
-        self.pools = (Pool(POOL, "", self.hosts),)
+        self.pools = (Pool(POOL, "", self.hosts, services=("trial_*",)),)
         self.clock = SystemClock()
         self.store = new_store(url)
         self.queue = RedisQueue(self.world.redis.url, self.name, deadline=PATIENCE)

@@ -528,7 +528,7 @@ ATTRIBUTES: Mapping[str, Reader | Unsupported | LeftOut] = {
     "depends_on": _depends_on,
     "restart": _restart,
     "build": Unsupported("a swarm builds no image; build it, push it to a registry, and write image"),
-    "extends": Unsupported("Docker does not take it below jobs either; write the attributes here, or merge them by a YAML alias"),
+    "extends": Unsupported("could not be resolved; write the attributes here, or merge them by a YAML alias"),
     "platform": Unsupported("is not a job's; write deploy: {placement: {constraints: [node.platform.arch==x86_64]}}"),
     "gpus": Unsupported(DEVICES),
     "ports": Unsupported("a job publishes no ports; leave them out"),

@@ -11,13 +11,13 @@ jobs:
 """
 
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastlane.cli.client.compose_attributes import ATTRIBUTES, Around, Reading, flag, read_attributes, unknown_name
+from fastlane.cli.client.compose_resolved import RESOLVE, extended, included
 from fastlane.cli.client.compose_variables import filled, variables_of
 from fastlane.cli.client.job_file import ID_WORDS, ONCE, SET_NAME, JobSet, WantedJob, is_id, repeated_ids, wanted
 from fastlane.cli.client.yaml_text import FileFault, StrictLoader, YamlText, read_yaml
@@ -27,7 +27,8 @@ NAMED = ("volumes", "networks", "secrets", "configs", "services")
 TOP = ("version", "name", "include", "models", *ROOTS, *NAMED)
 OWN = "x-fastlane"
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-CONFIG_SECONDS = 60
+DEFAULT_PROJECT = "project"
+"""Names of projects stand nowhere in what ``extends`` resolves to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +65,10 @@ def read_compose(text: str, origin: Origin) -> JobSet:
     if "include" in content:
         if origin.path is None:
             raise FileFault(f"include: is not resolved on standard input; {RESOLVE}")
-        content = read_yaml(_resolved(origin.path, _ComposeFile(content, document, origin).project()), StrictLoader).content
-        if not isinstance(content, dict):
-            raise FileFault(f"include: `docker compose config` has written no map; {RESOLVE}")
+        content = included(origin.path, _ComposeFile(content, document, origin).project())
+    folder = None if origin.path is None else origin.folder
+    content = extended(content, ROOTS, folder, origin.project or DEFAULT_PROJECT)
     return _ComposeFile(content, document, origin).read()
-
-
-RESOLVE = (
-    "copy what it includes into this file, or give the output of `docker compose --profile '*' config` "
-    "on standard input: fastlane apply -f -"
-)
-
-
-def _resolved(path: Path, project: str) -> str:
-    """What ``docker compose config`` makes of a file in this project, so that included files are in it, with the jobs of all profiles:
-    those that are inactive are left out here. Raises FileFault."""
-    command = ["docker", "compose", "--profile", "*", "-p", project, "-f", str(path), "config", "--no-path-resolution"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CONFIG_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
-        raise FileFault(f"include: needs `docker compose`, which cannot be run here ({error}); {RESOLVE}") from None
-    if done.returncode:
-        said = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"
-        raise FileFault(f"include: needs `docker compose`, which refuses the file or is not here ({said}); {RESOLVE}")
-    return done.stdout
 
 
 class _ComposeFile:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlane.errors import Fault, Invalid, known_names, quoted
+from fastlane.models.cron import cron_of_every
 from fastlane.models.job_source import CRONJOB, PREFIX, STACK, DeclaredJob, LabelledService
 from fastlane.models.schedule import Overlap
 from fastlane.web.api.container import OLD_HOSTS
@@ -231,6 +232,10 @@ def _cronjob(service: LabelledService) -> Given | None:
         given.put(f"{CRONJOB}schedule", ["timezone"], found[1])
         text = found[2]
     text = " ".join("*" if part == "?" else part for part in text.split())
+    if (cron := cron_of_every(text)) is not None:
+        words = f"is {quoted(text)}, which swarm-cronjob counts from its own start; here it goes by the clock ({cron})"
+        given.remarks.append(Fault(f"{CRONJOB}schedule", words))
+        text = cron
     if (found := _SECONDS.fullmatch(text)) is not None:
         if found[1].strip("0"):
             words = f"has seconds ({quoted(found[1])}), and jobs start at whole minutes; write 0 there, or leave the field out"
