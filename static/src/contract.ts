@@ -509,6 +509,7 @@ export interface Container {
   id: string | null;
   image: string | null;
   service: string | null;
+  error: string | null;
 }
 
 /** What runs, up to a thousand. */
