@@ -542,6 +542,7 @@ export interface Container {
   id: string | null;
   image: string | null;
   service: string | null;
+  error: string | null;
 }
 
 /** What runs, up to a thousand. */

@@ -79,16 +79,18 @@ async def test_answers_that_nobody_takes_hold_no_more_memory_than_is_allowed(ser
     assert size > 1_500_000
     monkeypatch.setattr(connection, "MAX_HELD", 2 * size)
     limit_sending(server)
-    memory = server.context.traffic.memory
+    memory, others = server.context.traffic.memory, set(server.api.server._connections)
     async with AsyncExitStack() as stack:
         clients = []
-        for _ in range(12):
+        for _ in range(100):
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             client.connect(("127.0.0.1", server.port))
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             clients.append(client)
         await until(lambda: memory.held > size / 2, "no answer was held")
+        left = server.api.server._connections - others
+        await until(lambda: memory.held <= 2 * size and len(left & server.api.server._connections) < 50, "too few were closed")
         await calm(server)
         assert memory.held <= 2 * size
     await until(lambda: memory.held == 0, lambda: f"{memory.held} bytes of dead connections still count")

@@ -236,7 +236,8 @@ def told(stack: Stack) -> set[str]:
     return set(ids)
 
 
-def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: Stack, client: Client) -> None:
+def test_a_follower_goes_on_and_no_request_fails_through_killed_workers_and_a_rolling_update(stack: Stack, client: Client) -> None:
+    """None of the requests has a second try. The update is a deployment, as the page types it: another image, and another setting."""
     webhooks = {"finishes": [{"url": receiver.URL}]}
     with Starts(stack.nodes) as starts, ThreadPoolExecutor() as pool, receiver.receiving(stack):
         script = "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done"
@@ -249,13 +250,20 @@ def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: S
         stack.push("2")
         stack.type_in("Upgrade it, change it", "mkdir", "cp ")
         stack.shell("sed -i '1i per_page = 20' local/fastlane.toml")
-        stack.type_in("Upgrade it, change it", "IMAGE=")
-        stack.until_updated(*ROLES)
+        with stack.load() as load:
+            wait_until(lambda: load.answered > 100, "requests before the update")
+            stack.type_in("Upgrade it, change it", "IMAGE=")
+            stack.until_updated(*ROLES)
+            after = load.answered + 100
+            wait_until(lambda: load.answered > after, "requests after the update")
+        assert load.failures == []
         for reply in others:
             ended(client, reply)
         client.jobs.stop("followed", followed["jobId"])
         text = following.result(LONG_PATIENCE)
         wait_until(lambda: told(stack) == {reply["executionId"] for reply in others}, "each end to be told")
+    there = [urlsplit(job["url"]).path for job in client.tasks.jobs(TASK)]
+    assert sorted(there) == sorted(load.accepted)
     assert text == written(client, followed)
     assert text.splitlines() == [b"line %d" % number for number in range(text.count(b"\n"))]
     assert {image_of(stack, role) for role in ROLES} == {f"{stack.image}:2"}

@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from fastlane.clock import unless_cancelled
+from fastlane.clock import iso, unless_cancelled
 from fastlane.directory import Directory
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.delivery import Receiver
+from fastlane.models.event import Note, Obstacle
 from fastlane.models.host import Uncleaned
 from fastlane.models.job import Job, LateJob, RunningContainer
 from fastlane.models.pool import REQUESTED, RESTORED, Pauses, Pool, PoolsRevision
 from fastlane.queue.port import LaneCounts, Report, stranded_lanes
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import HostRow, host_rows
+from fastlane.services.reads.why import DEADLINES, why_it_hangs
 from fastlane.storage.base import Counts
 from fastlane.streams.followers import Followers
 
@@ -71,6 +73,43 @@ class WorkerRow:
     version: str | None = None
 
 
+HANGING = frozenset({Obstacle.HOST_AWAY, Obstacle.NODE_DOWN})
+"""What keeps a worker from following an execution that may be well."""
+MOST_NAMED = 10
+"""Hanging executions that the health check names."""
+
+
+def hanging_notes(reports: Sequence[Report]) -> Mapping[str, Note]:
+    """What workers say of the executions that they cannot follow, by execution, the longest waits first."""
+    notes = [note for report in reports for note in report.notes if note.obstacle in HANGING]
+    return {note.execution_id: note for note in sorted(notes, key=lambda note: note.since)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRow:
+    """A container that runs, and what keeps its worker from following it."""
+
+    container: RunningContainer
+    hangs: str | None = None
+
+
+def _hangs(note: Note | None) -> str | None:
+    if note is None:
+        return None
+    until = "" if note.until is None else f"; {DEADLINES[note.obstacle]} {iso(note.until)}"
+    return f"{why_it_hangs(note)}{until}"
+
+
+def hanging_fault(reports: Sequence[Report]) -> str | None:
+    """The executions that workers cannot follow, and why; None when they can follow all."""
+    notes = list(hanging_notes(reports).values())
+    if not notes:
+        return None
+    named = "; ".join(f"{note.execution_id}: {_hangs(note)}" for note in notes[:MOST_NAMED])
+    more = f"; and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
+    return f"{len(notes)} of the executions under way hang on a host or node that is away: {named}{more}"
+
+
 NO_REVISION = PoolsRevision()
 
 
@@ -118,7 +157,7 @@ class StatusView:
     uptime: int
     workers: tuple[WorkerRow, ...]
     hosts: tuple[HostRow, ...]
-    running: tuple[RunningContainer, ...]
+    running: tuple[RunningRow, ...]
     queues: Mapping[str, QueueRow]
     stranded: Mapping[str, StrandedRow]
     counts: Counts
@@ -145,23 +184,23 @@ class StatusReader(Service):
         ``visible``; receivers belong to all tasks of a pool, so they are shown without it only."""
         reports = await self._reports.current()
         lanes = await self._queue.counts()
-        pauses = await self._store.paused_pools()
         now = self._clock.now()
-        running, counts, jobs, scheduled, uncleaned, (failing, late) = await unless_cancelled(
+        (pauses, running), counts, jobs, scheduled, uncleaned, (failing, late) = await unless_cancelled(
             asyncio.gather(
-                self._store.running_containers(MAX_RUNNING, visible),
+                unless_cancelled(asyncio.gather(self._store.paused_pools(), self._store.running_containers(MAX_RUNNING, visible))),
                 self._store.counts(visible),
                 self._count_jobs(visible),
                 self._store.next_jobs(MAX_SCHEDULED, now, visible),
                 self._store.uncleaned_by_host(MAX_UNCLEANED),
-                asyncio.gather(self._failing(visible), self._store.late_jobs(MAX_LATE, visible)),
+                unless_cancelled(asyncio.gather(self._failing(visible), self._store.late_jobs(MAX_LATE, visible))),
             )
         )
+        notes = hanging_notes(reports)
         return StatusView(
             uptime=max(0, now - self._started_at),
             workers=tuple(_worker_row(report, self._directory.revision) for report in reports),
             hosts=host_rows(self._pools, reports, self._pools.records),
-            running=tuple(running),
+            running=tuple(RunningRow(one, _hangs(notes.get(one.execution_id))) for one in running),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=counts,
@@ -298,7 +337,8 @@ class Health:
         if not reports:
             errors.append(HealthProblem("workers", "no worker is alive; start one with `fastlane worker`"))
         docker = [HealthProblem("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
-        return HealthReport(redis is None, store is None, not docker, bool(reports), (*errors, *docker), hold is None)
+        hanging = [HealthProblem("docker", words) for words in [hanging_fault(reports)] if words]
+        return HealthReport(redis is None, store is None, not docker, bool(reports), (*errors, *docker, *hanging), hold is None)
 
 
 def pool_fault(pool: Pool, reports: Sequence[Report]) -> str | None:

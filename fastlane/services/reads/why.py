@@ -435,6 +435,13 @@ def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
     return WaitReason(cause, message, note.since, note.until, NotedObstacle(execution.host, image, hosts))
 
 
+def why_it_hangs(note: Note) -> str:
+    """What keeps its worker from following an execution, whose host or node is away."""
+    if note.obstacle is Obstacle.NODE_DOWN:
+        return f"its node {note.words} is down, and may come back"
+    return f"its host does not answer: {note.words}"
+
+
 def _sentence(execution: Execution, note: Note) -> str:
     host, image = execution.host, execution.subject
     match note.obstacle:
@@ -444,12 +451,10 @@ def _sentence(execution: Execution, note: Note) -> str:
             return f"no node of the swarm of {host} takes it: {note.words}; `docker node ls` there shows the nodes"
         case Obstacle.IMAGE:
             return f"its node pulls {image} if necessary and creates its container; the engine says: {note.words}"
-        case Obstacle.HOST_AWAY:
-            return f"its host does not answer: {note.words}"
+        case Obstacle.HOST_AWAY | Obstacle.NODE_DOWN:
+            return why_it_hangs(note)
         case Obstacle.REFUSED:
             return f"its host {host} refuses what it is asked: {note.words}"
-        case Obstacle.NODE_DOWN:
-            return f"its node {note.words} is down, and may come back"
         case Obstacle.SERVICE_GONE:
             return f"{note.words}, says its host {host}, which is asked again because it may be wrong"
         case Obstacle.STORE:

@@ -163,19 +163,25 @@ class MongoListReader:
 
     async def _counts(self, tasks: Sequence[str] | None, of_tasks: Filter) -> Counts:
         """The counts read nothing but indexes."""
-        jobs = ({"created_at": ANY}, "jobs_by_creation") if tasks is None else (of_tasks, "jobs_of_task")
         index, statuses = "executions_by_status" if tasks is None else "executions_of_task_by_status", {"$in": sorted(Status)}
-        counts = [self._db.count(JOBS, *jobs)]
-        counts += [self._db.count(TASKS, {"modified_at": ANY}, "tasks_by_change")] if tasks is None else []
+        all_tasks = [self._db.count(TASKS, {"modified_at": ANY}, "tasks_by_change")] if tasks is None else []
         grouped = _grouped(self._db, EXECUTIONS, {**of_tasks, "status": statuses}, index, "status")
-        found, counted = await unless_cancelled(asyncio.gather(grouped, unless_cancelled(asyncio.gather(*counts))))
+        found, jobs, counted = await unless_cancelled(
+            asyncio.gather(grouped, self._job_statuses(tasks, of_tasks), unless_cancelled(asyncio.gather(*all_tasks)))
+        )
         executions = {status: found.get(status.value, 0) for status in Status}
-        return Counts(counted[-1] if tasks is None else len(tasks), counted[0], executions)
+        return Counts(len(tasks) if tasks is not None else counted[0], sum(jobs.values()), executions)
 
     async def job_statuses(self, tasks: Sequence[str] | None) -> Mapping[str, int]:
-        """Jobs without a status are looked for beside the group: a filter that names null makes a server fetch every document."""
         await complete_pending(self._db)
-        of_tasks = {} if tasks is None else {"task_id": {"$in": list(tasks)}}
+        return await self._job_statuses(tasks, {} if tasks is None else {"task_id": {"$in": list(tasks)}})
+
+    async def _job_statuses(self, tasks: Sequence[str] | None, of_tasks: Filter) -> dict[str, int]:
+        """How many jobs there are in each status. Callers at the same time share the answer: ``/status`` counts jobs, too."""
+        return await self._db.joined(("jobs by status", _digest(of_tasks)), lambda: self._count_job_statuses(tasks, of_tasks))
+
+    async def _count_job_statuses(self, tasks: Sequence[str] | None, of_tasks: Filter) -> dict[str, int]:
+        """Jobs without a status are looked for beside the group: a filter that names null makes a server fetch every document."""
         index = "jobs_by_status" if tasks is None else "jobs_of_task_by_status"
         without = {**of_tasks, "job_status": None, "created_at": ANY}
 

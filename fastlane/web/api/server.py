@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastlane.metrics import GaugeValues
 from fastlane.models.delivery import Receiver
 from fastlane.models.host import Disk, Node, Uncleaned
-from fastlane.models.job import Job, LateJob, RunningContainer
+from fastlane.models.job import Job, LateJob
 from fastlane.models.pool import REQUESTED, RESTORED, Pauses
 from fastlane.models.status import Status
 from fastlane.services.reads.pools import HostRow
@@ -17,6 +17,7 @@ from fastlane.services.reads.status import (
     PoolGauges,
     PoolsRow,
     QueueRow,
+    RunningRow,
     StatusView,
     StrandedRow,
     WorkerRow,
@@ -147,23 +148,26 @@ HOST = Serializer[HostRow](
     ),
 )
 
-RUNNING = Serializer[RunningContainer](
+RUNNING = Serializer[RunningRow](
     "Container",
     "A container that runs.",
-    host=show.string(lambda container: split_host(container.host)[0], "The host's name, or its socket.", null=True),
-    port=show.integer(lambda container: split_host(container.host)[1], "The host's port; null for a socket.", null=True, least=1),
-    task=show.string(lambda container: container.task_id, "The task's id."),
-    job=show.uuid(lambda container: container.job_id, "The job's id."),
-    execution=show.uuid(lambda container: container.execution_id, "The execution's id."),
-    id=show.string(lambda container: container.container_id, "The container's id.", null=True),
-    image=show.string(lambda container: container.image, "The image that it runs; null: the service decides it.", null=True),
-    service=show.string(lambda container: container.service, "The service as whose container it runs; null: it has an image.", null=True),
+    host=show.string(lambda row: split_host(row.container.host)[0], "The host's name, or its socket.", null=True),
+    port=show.integer(lambda row: split_host(row.container.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    task=show.string(lambda row: row.container.task_id, "The task's id."),
+    job=show.uuid(lambda row: row.container.job_id, "The job's id."),
+    execution=show.uuid(lambda row: row.container.execution_id, "The execution's id."),
+    id=show.string(lambda row: row.container.container_id, "The container's id.", null=True),
+    image=show.string(lambda row: row.container.image, "The image that it runs; null: the service decides it.", null=True),
+    service=show.string(lambda row: row.container.service, "The service as whose container it runs; null: it has an image.", null=True),
+    error=show.string(
+        lambda row: row.hangs, "Why its worker cannot follow it, since its host or node is away; null while it can.", null=True
+    ),
 )
 
-CONTAINERS = Serializer[Sequence[RunningContainer]](
+CONTAINERS = Serializer[Sequence[RunningRow]](
     "Containers",
     "What runs, up to a thousand.",
-    running=show.array(RUNNING, lambda containers: containers),
+    running=show.array(RUNNING, lambda rows: rows),
 )
 
 STRANDED = Serializer[QueueRow | StrandedRow](

@@ -17,7 +17,7 @@ from tests.support.fastlane import Fastlane
 from tests.support.recorded_calls import Command, recorded_commands
 from tests.support.redis import RealRedis
 
-MOST, MOST_OF_STATUS = 10, 12
+MOST, MOST_OF_STATUS = 10, 11
 FEW, MANY = 150, 750
 """Rows like each of the first two of a collection. A server's first answer has 101, unless it is asked for more."""
 COPIED = ("tasks", "jobs", "ticks", "executions", "events", "deliveries")

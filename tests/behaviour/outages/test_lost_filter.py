@@ -6,12 +6,13 @@ from pathlib import Path
 from fastlane.clock import SystemClock
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.host import Endpoint
-from fastlane.models.pool import Pool
+from fastlane.models.pool import HostRule, Pool
 from tests.support.defaults import default_rules
-from tests.support.fastlane import Fastlane
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.redis import RealRedis
 
 MANAGER = "engine-nowhere:2375"
+OTHER = "unix:///other"
 IS_NOT_RUNNING = "has no engine filter that runs: the service engine-nowhere has no running task; "
 LOOK_AT = "`docker service ps --no-trunc STACK_engine-nowhere` says on which node one should run, and why it does not"
 
@@ -40,3 +41,34 @@ async def test_the_status_says_that_the_engine_filter_does_not_run_and_what_show
 
         await server.until(in_status, "the status to name the filter")
         await server.until(in_health, "health to name it, too")
+
+
+async def test_the_runs_that_hang_on_a_host_that_is_away_are_named_at_once(shared_redis: RealRedis, tmp_path: Path) -> None:
+    """They count as lost five minutes later. Another host can be used, so nothing else is said."""
+    pools = (Pool("default", "", (HOST, OTHER), rules={HOST: HostRule(1, 1), OTHER: HostRule(1, 1)}),)
+    async with Fastlane(tmp_path, shared_redis.url, pools=pools, workers=1) as server:
+        jobs = [await server.submit("hold") for _ in range(2)]
+        hosts = {(await server.reaches(job, "running")).host: str(job.execution_id) for job in jobs}
+        assert set(hosts) == {HOST, OTHER}
+        server.executor.down(OTHER, "cannot be looked up")
+
+        async def in_status() -> bool:
+            rows = (await server.get("/status")).json["containers"]["running"]
+            said = {row["execution"]: row["error"] for row in rows}
+            words = said[hosts[OTHER]] or ""
+            return said[hosts[HOST]] is None and "cannot be looked up" in words and "it counts as lost at" in words
+
+        async def in_health() -> bool:
+            answer = await server.get("/healthcheck")
+            messages = [error["message"] for error in answer.json["errors"]]
+            return answer.status == 200 and len(messages) == 1 and hosts[OTHER] in messages[0] and hosts[HOST] not in messages[0]
+
+        await server.until(in_status, "the status to say which execution hangs")
+        await server.until(in_health, "health to name it, too")
+        server.executor.up(OTHER)
+
+        async def is_over() -> bool:
+            rows = (await server.get("/status")).json["containers"]["running"]
+            return [row["error"] for row in rows] == [None, None]
+
+        await server.until(is_over, "nothing to hang")

@@ -1,5 +1,7 @@
 """What an exception of MongoDB's driver becomes: one of ours, which says whether to try again and quotes no document."""
 
+import re
+
 import pytest
 from pymongo.errors import (
     AutoReconnect,
@@ -13,7 +15,8 @@ from pymongo.errors import (
 )
 
 from fastlane.errors import FastlaneError, StoreDown, StoreRefused
-from fastlane.storage.mongo.database import translated
+from fastlane.storage.mongo.database import DUPLICATE, LOGIN, PASSING, translated
+from tests.support.docs import ROOT
 
 SECRET = "a value of a document"
 
@@ -41,3 +44,9 @@ def test_a_fault_of_the_driver_is_ours_and_quotes_nothing(error: Exception, kind
     assert type(found) is kind
     assert words in str(found)
     assert SECRET not in str(found)
+
+
+def test_the_page_about_stores_has_the_codes_of_the_errors_that_pass() -> None:
+    rows = [line.split(" | ") for line in (ROOT / "docs/stores.md").read_text("utf-8").splitlines() if "error codes" in line]
+    found = {row[0].removeprefix("| "): {int(code) for code in re.findall(r"\b\d+\b", row[1])} for row in rows}
+    assert found == {"error codes after which a call is repeated": PASSING, "other error codes": {DUPLICATE, *LOGIN}}

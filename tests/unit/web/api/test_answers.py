@@ -20,7 +20,7 @@ from fastlane.models.tick import Outcome, Tick
 from fastlane.services.jobs import Preview
 from fastlane.services.reads.lists import ExecutionView, FailedJobView, JobDetail, JobView, TaskJobsView, TaskView, TicksView
 from fastlane.services.reads.pools import HostRow, PoolView
-from fastlane.services.reads.status import HealthProblem, HealthReport, QueueRow, StatusView, StrandedRow, WorkerRow
+from fastlane.services.reads.status import HealthProblem, HealthReport, QueueRow, RunningRow, StatusView, StrandedRow, WorkerRow
 from fastlane.services.reads.why import (
     Cause,
     EarlierExecution,
@@ -153,7 +153,7 @@ GONE = (Uncleaned("10.0.0.1:2375", 2, NOW),)
 LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
 LEFT = {"old": StrandedRow(1, 0, 2, 3)}
 COUNTS = Counts(1, 2, {Status.DONE: 4})
-RUNS = RunningContainer(FAILED.id, FAILED.task_id, FAILED.job_id, FAILED.host, FAILED.container_id, FAILED.spec.image)
+RUNS = RunningRow(RunningContainer(FAILED.id, FAILED.task_id, FAILED.job_id, FAILED.host, FAILED.container_id, FAILED.spec.image))
 STATUS = StatusView(
     12_345, (WorkerRow("w", NOW, 3),), ROWS, (RUNS,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2}, late=(LATE,)
 )
