@@ -6,8 +6,10 @@ MongoDB's own image cannot be had here: SecantusDB, a server of its protocol, st
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -68,6 +70,25 @@ for at in engine-1 engine-2 engine-3 {addresses}; do get $at:2375/version; done
 get {node}:10000/livez
 sleep 0.1
 """
+META = """
+import threading, pymongo
+meta = pymongo.MongoClient(open("/run/secrets/fastlane_store_url").read().strip()).get_default_database()["meta"]
+"""
+HOLD_MIGRATION = f"""{META}
+meta.update_one({{"_id": "schema"}}, {{"$inc": {{"version": -1}}}})
+meta.insert_one({{"_id": "migration", "made": "held", "beat": 0}})
+while meta.update_one({{"_id": "migration"}}, {{"$inc": {{"beat": 1}}}}).matched_count:
+    threading.Event().wait(2)
+"""
+READ_CLAIM = f"""{META}
+print(meta.find_one({{"_id": "migration"}}))
+"""
+END_MIGRATION = f"""{META}
+meta.delete_one({{"_id": "migration"}})
+"""
+"""What holds a migration, as a process that works at it does, and what ends that."""
+MOST_STOPPED = {"api": 1, "worker": 0}
+"""How many old processes an update stops before a new one is healthy: on these nodes, each API server needs a port of its node."""
 HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.1; done"
 HOW_TO_JOB = "19603668-7241-4c50-802f-7c39dac831e6"
 NOW = """curl -XPOST -d'{"image": "ubuntu:latest", "command": "ls -lah"}' http://fastlane.local:10000/tasks/test-task"""
@@ -104,6 +125,24 @@ def ended(client: Client, reply: Any) -> Any:
     found = client.wait(reply["taskId"], reply["jobId"], reply["executionId"])
     assert (found["status"], found["exitCode"], found["attempt"]) == ("done", 0, 1), found
     return found
+
+
+def ids(stack: Stack, role: str) -> set[str]:
+    """The running containers of a service."""
+    return {id for _node, id in stack.containers(role)}
+
+
+@contextmanager
+def migration_held(stack: Stack) -> Iterator[None]:
+    """Another process brings the store up to date, until the context ends: to a version that it seems not to have yet."""
+    node, container = stack.containers("worker")[0]
+    with subprocess.Popen(["docker", "-H", node.url, "exec", container, "python", "-c", HOLD_MIGRATION]) as holder:
+        try:
+            wait_until(lambda: "held" in stack.inside("worker", "python", "-c", READ_CLAIM).stdout, "the migration to begin")
+            yield
+        finally:
+            stack.inside("worker", "python", "-c", END_MIGRATION)
+            holder.wait(LONG_PATIENCE)
 
 
 def image_of(stack: Stack, role: str) -> str:
@@ -375,17 +414,35 @@ def test_an_image_that_does_not_start_is_taken_back_while_jobs_go_on(stack: Stac
 
 
 @pytest.mark.repeated
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("secret", "words"), [("store", "the store refuses the login"), ("redis", "Redis refuses the login")])
-def test_a_wrong_password_is_taken_back_and_nothing_that_worked_is_stopped(stack: Stack, secret: str, words: str) -> None:
-    name, working = f"fastlane_{secret}_url", {id for _node, id in stack.containers("worker")}
+def test_a_wrong_password_is_taken_back_and_nothing_that_worked_is_stopped(
+    stack: Stack, client: Client, secret: str, words: str, role: str
+) -> None:
+    name, bad, working = f"fastlane_{secret}_url", f"fastlane_{secret}_wrong_{role}", ids(stack, role)
     wrong = {"store": "mongodb://fastlane:wrong@mongo/fastlane?replicaSet=fastlane&authSource=admin", "redis": "redis://:wrong@redis"}
-    stack.shell(f"printf '%s' '{wrong[secret]}' | docker secret create {name}_wrong -")
-    changes = ("--secret-rm", name, "--secret-add", f"source={name}_wrong,target={name}")
-    stack.docker("service", "update", "-d", *changes, "fastlane_worker")
-    wait_until(lambda: stack.update_state("worker") == "rollback_completed", "the worker's rollback", 4 * LONG_PATIENCE)
-    assert words in stack.logs("worker")
-    assert {id for _node, id in stack.containers("worker")} & working == working
+    stack.shell(f"printf '%s' '{wrong[secret]}' | docker secret create {bad} -")
+    changes = ("--secret-rm", name, "--secret-add", f"source={bad},target={name}")
+    stack.docker("service", "update", "-d", *changes, f"fastlane_{role}")
+    wait_until(lambda: stack.update_state(role) == "rollback_completed", f"the {role}'s rollback", 4 * LONG_PATIENCE)
+    assert words in stack.logs(role)
+    assert len(ids(stack, role) & working) >= len(working) - MOST_STOPPED[role]
     stack.until_up()
+    ended(client, client.submit("after", image="ubuntu", command=["sh", "-c", f"echo on{LINGER}"]))
+
+
+@pytest.mark.repeated
+def test_while_the_store_is_brought_up_to_date_an_update_leaves_old_servers_that_serve(stack: Stack, client: Client) -> None:
+    before = ids(stack, "api")
+    with migration_held(stack):
+        stack.docker("service", "update", "-d", "--force", "fastlane_api")
+        waiting = "store.waiting_to_migrate"
+        wait_until(lambda: stack.logs("api").count(waiting) >= 6, "a new server to wait for half a minute", 4 * LONG_PATIENCE)
+        assert len(ids(stack, "api") & before) >= len(before) - MOST_STOPPED["api"]
+        assert stack.update_state("api") == "updating"
+        ended(client, client.submit("meanwhile", image="ubuntu", command=["sh", "-c", f"echo on{LINGER}"]))
+    stack.until_updated("api")
+    assert not ids(stack, "api") & before
 
 
 @pytest.mark.repeated
@@ -414,6 +471,7 @@ def test_a_node_that_dies_takes_only_its_own_containers_with_it(stack: Stack, cl
             last = client.wait(reply["taskId"], reply["jobId"], reply["executionId"])
             first = execution(client, reply)
             assert (first["status"], first["failure"]["reason"] in ("killed", "host-lost")) == ("failed", True), first
+            assert first["node"] == lost.name in first["failure"]["message"], first
             assert (last["status"], last["attempt"]) == ("done", 2), last
     assert {reply["executionId"]: starts.of[reply["executionId"]] for reply in others} == {reply["executionId"]: 1 for reply in others}
     assert set(starts.of.values()) == {1}

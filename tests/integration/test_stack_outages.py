@@ -1,8 +1,8 @@
 """Outages of the stack on three nodes, with its Prometheus: for each, what an operator reads names the cause.
 
 What is read: ``/healthcheck``, ``/status`` and events of an API server, the figures that Prometheus has and the alerts that it fires. The
-stand-ins are those of ``test_stack.py``; Prometheus is Debian's. The tests wait patiently, since a busy machine is slow; the rules
-themselves are tested to see each outage within its time in ``test_alert_rules.py``.
+stand-ins are those of ``test_stack.py``; Prometheus is Debian's. Each cause is to be named, and its alert to fire, within a minute;
+``test_alert_rules.py`` tests the rules themselves.
 """
 
 import json
@@ -20,11 +20,14 @@ from tests.support.installation import LINGER
 from tests.support.stack.deployed import WATCHED, Stack, three_nodes
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
-pytestmark = [pytest.mark.thorough, pytest.mark.repeated, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1500)]
 
 log = logging.getLogger(__name__)
 """Says how long things took; pytest shows it with ``--log-cli-level=INFO``."""
-TOLD_WITHIN = 4 * LONG_PATIENCE
+TOLD_WITHIN = 60.0
+"""Seconds in which an operator is told: figures are read and rules evaluated every 15 s, and the rules wait for 15 s or 30 s."""
+OVER_WITHIN = 4 * LONG_PATIENCE
+"""Seconds for what is no outage: a deadline, not a measurement."""
 QUICK = ["sh", "-c", f"echo on{LINGER}"]
 REFUSED = '{"image": "ubuntu"}'
 FULL = 'REDISCLI_AUTH="$(cut -d" " -f2 /run/secrets/fastlane_redis)" redis-cli config set maxmemory '
@@ -38,7 +41,7 @@ def stack(built_image: BuiltImage) -> Iterator[Stack]:
         stack.push("2")
         stack.type_in("Watch it with Prometheus")
         stack.until_up()
-        wait_until(lambda: asked(stack, "count(up == 1) == 4"), "Prometheus to read all four processes", TOLD_WITHIN)
+        wait_until(lambda: asked(stack, "count(up == 1) == 4"), "Prometheus to read all four processes", OVER_WITHIN)
         yield stack
 
 
@@ -72,9 +75,19 @@ def health(stack: Stack) -> dict[str, str]:
 def until_told(stack: Stack, source: str, words: str, *alerts: str) -> dict[str, str]:
     """Returns what health says once it names the cause, and these alerts fire."""
     began = time.monotonic()
-    found = wait_until(lambda: words in (said := health(stack)).get(source, "") and said, f"health to say {words!r}", TOLD_WITHIN)
+    said: dict[str, str] = {}
+
+    def is_said() -> dict[str, str] | None:
+        said.clear()
+        said.update(health(stack))
+        return said if words in said.get(source, "") else None
+
+    try:
+        found = wait_until(is_said, f"health to say {words!r}", TOLD_WITHIN)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it said {said}") from None
     said_after = time.monotonic() - began
-    wait_until(lambda: set(alerts) <= firing(stack), f"{alerts} to fire", TOLD_WITHIN)
+    wait_until(lambda: set(alerts) <= firing(stack), f"{alerts} to fire", TOLD_WITHIN - said_after)
     log.info(f"{source}: health after {said_after:.0f} s, {alerts} after {time.monotonic() - began:.0f} s")
     return dict(found)
 
@@ -84,6 +97,7 @@ def host_of(client: Client, name: str) -> Any:
     return found
 
 
+@pytest.mark.repeated
 def test_paused_dispatch_is_told_with_the_one_who_paused_it(stack: Stack, client: Client) -> None:
     client.server.pause_dispatch()
     waiting = client.submit("paused", image="ubuntu", command=QUICK)
@@ -98,17 +112,20 @@ def test_paused_dispatch_is_told_with_the_one_who_paused_it(stack: Stack, client
     wait_until(lambda: "dispatch" not in health(stack), "health to be good again")
 
 
+@pytest.mark.repeated
 def test_a_manager_s_filter_that_is_gone_is_named_and_the_others_run_jobs(stack: Stack, client: Client) -> None:
     stack.docker("service", "scale", "-d", "fastlane_engine-3=0")
     gone = wait_until(lambda: (host := host_of(client, "engine-3"))["available"] is False and host, "the host to be unusable", TOLD_WITHIN)
-    assert "engine filter" in gone["error"] or "refused" in gone["error"], gone
+    named = "has no engine filter that runs: the service engine-3 has no running task; it ran on node3; `docker service ps"
+    gone = wait_until(lambda: named in (host := host_of(client, "engine-3"))["error"] and host, f"it to be told: {gone}", TOLD_WITHIN)
     wait_until(lambda: asked(stack, 'fastlane_host_usable{host="engine-3:2375"} == 0'), "the figure", TOLD_WITHIN)
     assert client.run("meanwhile", image="ubuntu", command=QUICK).stdout == b"on\n"
     stack.docker("service", "scale", "-d", "fastlane_engine-3=1")
-    wait_until(lambda: host_of(client, "engine-3")["available"], "the host to be back", TOLD_WITHIN)
+    wait_until(lambda: host_of(client, "engine-3")["available"], "the host to be back", OVER_WITHIN)
     stack.until_up()
 
 
+@pytest.mark.repeated
 def test_a_drained_host_is_shown_with_its_reason_and_its_node_gets_no_job(stack: Stack, client: Client) -> None:
     client.server.drain_host("engine-3:2375")
     assert host_of(client, "engine-3")["blacklisted"]
@@ -118,7 +135,7 @@ def test_a_drained_host_is_shown_with_its_reason_and_its_node_gets_no_job(stack:
     event = next(iter(client.server.events(kind="host.drained")))
     assert event["actor"]["user"] == "operator"
     client.server.undrain_host("engine-3:2375")
-    wait_until(lambda: host_of(client, "engine-3")["available"], "the host to get work again", TOLD_WITHIN)
+    wait_until(lambda: host_of(client, "engine-3")["available"], "the host to get work again", OVER_WITHIN)
 
 
 def test_a_full_redis_is_named_by_health_by_refusals_and_by_an_alert(stack: Stack, client: Client) -> None:
@@ -132,4 +149,36 @@ def test_a_full_redis_is_named_by_health_by_refusals_and_by_an_alert(stack: Stac
     assert stack.inside("redis", "sh", "-c", f"{FULL}512mb").stdout == "OK\n"
     stack.until_up()
     assert client.run("after", image="ubuntu", command=QUICK).stdout == b"on\n"
-    wait_until(lambda: "FastlaneQueueDown" not in firing(stack), "the alert to end", TOLD_WITHIN)
+    wait_until(lambda: "FastlaneQueueDown" not in firing(stack), "the alert to end", OVER_WITHIN)
+
+
+@pytest.mark.repeated
+def test_a_lost_node_of_the_data_is_named_and_its_backup_is_restored_on_another(stack: Stack, client: Client) -> None:
+    kept = client.submit("kept", image="ubuntu", command=QUICK)
+    assert client.wait("kept", kept["jobId"], kept["executionId"])["status"] == "done"
+    cron = client.submit("kept", image="ubuntu", command="true", cron="0 0 1 1 *")
+    stack.type_in("Back it up", node=stack.nodes.index(stack.containers("worker")[0][0]))
+
+    lost = stack.nodes[0]
+    stack.power_off(lost)
+    stack.goes_on_without(lost, "engine-1")
+    told = until_told(stack, "store", "did not answer", "FastlaneStoreDown", "FastlaneQueueDown")
+    assert "redis" in told
+
+    began = time.monotonic()
+    heading = "When the node of the data is gone for good"
+    stack.type_in(heading, "docker node demote")
+    role = "{{.Spec.Role}}{{with .ManagerStatus}} and still a manager{{end}}"
+    wait_until(lambda: stack.docker("node", "inspect", "-f", role, "node1") == "worker", "the node to be no manager", OVER_WITHIN)
+    stack.type_in(heading, "docker node rm", "docker service scale", "docker node update --label-add fastlane.data=1")
+    wait_until(lambda: not stack.containers("api") + stack.containers("worker"), "the processes to end", OVER_WITHIN)
+    stack.type_in("Restore a backup", "docker service create")
+    wait_until(lambda: "Complete" in stack.docker("service", "ps", "fastlane-import"), "the import", 2 * OVER_WITHIN)
+    stack.type_in("Restore a backup", "docker service logs", "docker service rm", "docker service scale fastlane_api=2")
+    stack.until_up()
+    stack.type_in("Restore a backup", "curl ")
+    assert client.run("after", image="ubuntu", command=QUICK).stdout == b"on\n"
+    log.info(f"a job ran {time.monotonic() - began:.0f} s after the first command")
+    assert client.jobs.get("kept", cron["jobId"])["job"]["status"] == "scheduled"
+    assert client.executions.get("kept", kept["jobId"], kept["executionId"])["status"] == "done"
+    assert not host_of(client, "engine-1")["available"]

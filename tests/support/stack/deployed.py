@@ -144,6 +144,12 @@ class Stack:
         subprocess.run(["docker", "-H", node.url, "kill", *found], capture_output=True, timeout=LONG_PATIENCE, check=False)
         node.kill()
 
+    def goes_on_without(self, node: Node, *services: str) -> None:
+        """From now on a node is gone, and with it the only place for these services."""
+        self.nodes.remove(node)
+        for service in services:
+            self._services[f"fastlane_{service}"] = "0/1"
+
     def until_down(self, node: Node) -> None:
         """Returns when the swarm has noticed that a node is down."""
         wait_until(
