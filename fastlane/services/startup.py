@@ -86,7 +86,7 @@ class HighWaterMark:
         try:
             await self._mark()
         except TransientError as error:
-            log.debug("high_water.not_told", error=str(error))
+            log.debug("high_water.not_written", error=str(error))
         except Exception:
             log.exception("high_water.failed")
 

@@ -23,7 +23,7 @@ import { count, moment, sentence, shortId } from "./words";
 
 /** Milliseconds between looks at the job, where events tell of it, and where they don't. (Reasons to wait change without an event.) */
 const LOOK_EVERY = 20_000;
-const LOOK_EVERY_UNTOLD = 5_000;
+const LOOK_EVERY_WITHOUT_EVENTS = 5_000;
 /** Older executions that are read again each time, because they have not ended. */
 const MOST_STALE = 5;
 
@@ -141,7 +141,7 @@ async function lookAt(id: string): Promise<void> {
 
 /** Milliseconds until the job may have changed; null when it will not change by itself. */
 function nextLook(): number | null {
-  const every = jobEvents.live ? LOOK_EVERY : LOOK_EVERY_UNTOLD;
+  const every = jobEvents.live ? LOOK_EVERY : LOOK_EVERY_WITHOUT_EVENTS;
   if (connection.state.is !== "done" || executions.unfinished.length) return every;
   if (!job?.nextRunAt) return null;
   return Math.min(Math.max(Date.parse(job.nextRunAt) - Date.now() + 1_500, every), 86_400_000);

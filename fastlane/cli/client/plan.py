@@ -59,7 +59,7 @@ def faults_of(client: "Client", jobs: Sequence[WantedJob], known: Sequence[str])
             client.jobs.preview_put(job.task, job.id, cast("Any", job.fields))
         except (Invalid, Forbidden, Conflict) as error:
             found += _faults(job, error)
-    return [line for line in found if not any(line.partition(": ")[0] == told.partition(": ")[0] for told in known)]
+    return [line for line in found if not any(line.partition(": ")[0] == fault.partition(": ")[0] for fault in known)]
 
 
 def _faults(job: WantedJob, error: Refused) -> list[str]:

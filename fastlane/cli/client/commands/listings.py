@@ -69,7 +69,7 @@ def _receivers(row: Any) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in row.get("receivers", {}).items() if count)
 
 
-TOLD = (Column("EXPECTED", _expected, yields=10), Column("RECEIVERS", _receivers, yields=11))
+NOTIFICATIONS = (Column("EXPECTED", _expected, yields=10), Column("RECEIVERS", _receivers, yields=11))
 """How often a job is to succeed, and how many receivers its messages have. A narrow terminal cuts these columns first."""
 EXECUTIONS = ListLayout(
     (
@@ -84,7 +84,7 @@ EXECUTIONS = ListLayout(
         Column("EXECUTION", lambda row: row["executionId"][-SHORT:]),
         Column("NODE", lambda row: row.get("node") or "", yields=4),
         Column("NAME", lambda row: row.get("jobName") or "", yields=5),
-        *TOLD,
+        *NOTIFICATIONS,
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
 )
@@ -121,7 +121,7 @@ JOBS = ListLayout(
         Column("LAST", _last, yields=1),
         Column("IMAGE", subject, yields=8),
         Column("COMMAND", lambda row: row["command"] or "", yields=9),
-        *TOLD,
+        *NOTIFICATIONS,
     ),
     lambda row: f"{row['taskId']}/{row['id']}",
 )

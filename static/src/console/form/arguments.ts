@@ -89,6 +89,7 @@ export function commandControl(owner: Owner): Control {
     show();
   });
   return {
+    fields: ["command"],
     element: el("div", { className: "command-entry" }, textPart, listPart, words, el("div", { className: "buttons" }, add, manner)),
     show,
     inputOf(field) {

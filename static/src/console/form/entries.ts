@@ -16,6 +16,8 @@ export interface Owner {
 
 /** A part of the form. */
 export interface Control {
+  /** The names of the fields that it shows, "resources.memory" for a part of one. */
+  readonly fields: readonly string[];
   readonly element: HTMLElement;
   /** Shows what the body has. */
   show(): void;
@@ -107,6 +109,7 @@ export function entry(owner: Owner, path: readonly string[], label: string, opti
     owner.edit(path, text || options.keep ? value : undefined, input);
   });
   return {
+    fields: [path.join(".")],
     element: labelled(input, label, options.hint),
     show: () => fill(input, typed(at(owner.body, path))),
     inputOf: (field) => (field === path.join(".") ? input : null),
@@ -118,6 +121,7 @@ export function choice(owner: Owner, path: readonly string[], label: string, val
   const input = el("select", {}, ...values.map(([value, words]) => el("option", { value }, words)));
   input.addEventListener("change", () => owner.edit(path, input.value || undefined, input));
   return {
+    fields: [path.join(".")],
     element: labelled(input, label),
     show: () => fill(input, typed(at(owner.body, path))),
     inputOf: (field) => (field === path.join(".") ? input : null),

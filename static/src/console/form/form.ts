@@ -10,7 +10,7 @@ import { drawChange, drawCommands } from "./commandbox";
 import { type Input, labelled, line, type Owner, showFaults } from "./entries";
 import { compact, type Fields, type Json } from "./json";
 import { JsonView } from "./jsonview";
-import { beyond, type Layout, layout } from "./layout";
+import { type Layout, layout } from "./layout";
 import { drawWhen, drawWhere, type Judgement, judge, whenWords } from "./preview";
 import { SCHEDULE_FIELDS } from "./schedule";
 import { secretsNotice } from "./secrets";
@@ -184,7 +184,7 @@ export class Form implements Owner {
   }
 
   private showBeyond(): void {
-    const names = this.inJson ? [] : beyond(this.body);
+    const names = this.inJson ? [] : this.layout.beyond();
     this.beyond.textContent = names.length ? `The JSON has more that is kept as it is: ${names.join(", ")}.` : "";
   }
 

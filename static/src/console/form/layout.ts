@@ -7,7 +7,7 @@ import { type Control, entry, type Owner } from "./entries";
 import type { Fields } from "./json";
 import { mailControls, webhooksControl } from "./notify";
 import { rows } from "./rows";
-import { SCHEDULE_FIELDS, scheduleControl } from "./schedule";
+import { scheduleControl } from "./schedule";
 
 export interface Layout {
   element: HTMLElement;
@@ -16,19 +16,20 @@ export interface Layout {
   show(): void;
   /** Opens what is folded and has this control. */
   reveal(control: Control): void;
+  /** The fields of the body that the form does not show. */
+  beyond(): string[];
 }
 
-const MORE_FIELDS = ["name", "labels", "service", "retryDelay", "expiresIn", "priority", "concurrency"];
-const TOLD_FIELDS = ["expectEvery", "notify", "webhooks"];
-const SHOWN = new Set(["image", "command", "envs", "timeout", "retries", "resources", ...MORE_FIELDS, ...TOLD_FIELDS, ...SCHEDULE_FIELDS]);
-const SHOWN_RESOURCES = new Set(["memory", "cpus", "pids"]);
-
-/** The fields of a body that the form does not show. */
-export function beyond(body: Fields): string[] {
+/** The fields of a body that no control shows. */
+function unshown(body: Fields, controls: readonly Control[]): string[] {
+  const fields = controls.flatMap((one) => one.fields);
+  const shown = new Set([...fields, ...fields.map(top)]);
   const resources = body.get("resources");
-  const parts = resources instanceof Map ? [...resources.keys()].filter((name) => !SHOWN_RESOURCES.has(name)) : [];
-  return [...[...body.keys()].filter((name) => !SHOWN.has(name)), ...parts.map((name) => `resources.${name}`)];
+  const parts = resources instanceof Map ? [...resources.keys()].map((name) => `resources.${name}`) : [];
+  return [...[...body.keys()].filter((name) => !shown.has(name)), ...parts.filter((name) => !shown.has(name))];
 }
+
+const top = (field: string): string => field.replace(/\..*/, "");
 
 /** `when`: the place for what the schedule means. */
 export function layout(owner: Owner, when: HTMLElement): Layout {
@@ -63,7 +64,7 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
   const expected = entry(owner, ["expectEvery"], "Expected to succeed every", { number, placeholder: "1d", hint: "Without a success for so long it is late." });
   const mails = mailControls(owner);
   const webhooks = webhooksControl(owner);
-  const told = el(
+  const notifications = el(
     "details",
     {},
     el("summary", {}, "When it is late, mail and webhooks"),
@@ -73,7 +74,7 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
   );
   const folds = new Map<Control, HTMLDetailsElement>([
     ...[...more, labels].map((one) => [one, folded] as const),
-    ...[expected, ...mails, webhooks].map((one) => [one, told] as const),
+    ...[expected, ...mails, webhooks].map((one) => [one, notifications] as const),
   ]);
   const controls = [image, command, envs, schedule, ...limits, ...more, labels, expected, ...mails, webhooks];
   return {
@@ -83,17 +84,17 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
       section("What runs", null, el("div", { className: "fields" }, image.element, command.element, envs.element)),
       section("Schedule", null, el("div", { className: "fields" }, schedule.element)),
       section("Limits", null, el("div", { className: "fields" }, el("div", { className: "grid" }, ...limits.map((one) => one.element)), folded)),
-      section("Notifications", null, el("div", { className: "fields" }, told)),
+      section("Notifications", null, el("div", { className: "fields" }, notifications)),
     ),
     controls,
     show() {
       for (const control of controls) control.show();
-      folded.open ||= MORE_FIELDS.some((name) => owner.body.has(name));
-      told.open ||= TOLD_FIELDS.some((name) => owner.body.has(name));
+      for (const [control, fold] of folds) fold.open ||= control.fields.some((name) => owner.body.has(top(name)));
     },
     reveal(control) {
       const fold = folds.get(control);
       if (fold) fold.open = true;
     },
+    beyond: () => unshown(owner.body, controls),
   };
 }

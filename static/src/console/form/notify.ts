@@ -30,6 +30,7 @@ export function mailControls(owner: Owner): Control[] {
       owner.edit(path, given.length ? given : undefined, input);
     });
     return {
+      fields: [path.join(".")],
       element: labelled(input, `When it ${words}`),
       show: () => fill(input, texts(at(owner.body, path))?.join(", ") ?? null),
       inputOf: (field) => (field === "notify" || field === `notify.${trigger}` || field.startsWith(`notify.${trigger}.`) ? shownOf(input, field) : null),
@@ -125,6 +126,7 @@ export function webhooksControl(owner: Owner): Control {
   const list: RowList<Row> = new RowList("Webhooks", "webhook", beyond, () => make("fails", new Map()), collect);
 
   return {
+    fields: ["webhooks"],
     element: list.element,
     show() {
       const given = at(owner.body, ["webhooks"]);

@@ -43,6 +43,7 @@ export function rows(owner: Owner, field: string, title: string, one: string, na
   const list: RowList<Row> = new RowList(title, one, beyond, () => make("", ""), collect);
 
   return {
+    fields: [field],
     element: list.element,
     show() {
       const given = at(owner.body, [field]) ?? new Map();

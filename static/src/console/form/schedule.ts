@@ -80,6 +80,7 @@ export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
   };
   for (const [kind, radio] of radios) radio.addEventListener("change", () => choose(kind, radio));
   return {
+    fields: SCHEDULE_FIELDS,
     element: el(
       "fieldset",
       {},
@@ -114,6 +115,7 @@ function moment(owner: Owner): Control {
     owner.edit(["startAt"], at ? at.toISOString().replace(".000Z", "Z") : "", input);
   });
   return {
+    fields: ["startAt"],
     element: labelled(input, "Starts at", `In your time zone (${zone()}).`),
     show: () => fill(input, local(at(owner.body, ["startAt"]))),
     inputOf: (field) => (field === "startAt" ? input : null),
