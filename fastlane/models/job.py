@@ -3,7 +3,7 @@ jobs, is here, too, and so are executions: one attempt at a tick each, the value
 used, and whether a failed attempt is retried and when. All rules are pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -281,17 +281,20 @@ def job_status(job: Job, latest: Status | None, now: int = 0) -> str:
     ``latest`` is the status of its execution under way or else of its last one, None when it has none. ``now`` in milliseconds; without
     it, a tick to come counts as if it were not late, as in the status that is stored.
     """
-    facts = {
-        Fact.PAUSED: job.paused,
-        Fact.UNDER_WAY: latest is not None and not latest.final,
-        Fact.ENDED: latest is not None and latest.final,
-        Fact.MANUAL: job.schedule.is_manual,
-        Fact.STOPPED: job.stopped,
-        Fact.CRON: job.schedule.cron is not None,
-        Fact.NEVER_RAN: latest is None,
-        Fact.TO_COME: job.next_run(now) is not None,
-    }
-    return next(said or str(latest) for needed, said in STATUS_RULE if all(facts[fact] for fact in needed))
+    return next(said or str(latest) for needed, said in STATUS_RULE if all(_FACTS[fact](job, latest, now) for fact in needed))
+
+
+_FACTS: Mapping[Fact, Callable[[Job, Status | None, int], bool]] = {
+    Fact.PAUSED: lambda job, *_: job.paused,
+    Fact.UNDER_WAY: lambda _, latest, __: latest is not None and not latest.final,
+    Fact.ENDED: lambda _, latest, __: latest is not None and latest.final,
+    Fact.MANUAL: lambda job, *_: job.schedule.is_manual,
+    Fact.STOPPED: lambda job, *_: job.stopped,
+    Fact.CRON: lambda job, *_: job.schedule.cron is not None,
+    Fact.NEVER_RAN: lambda _, latest, __: latest is None,
+    Fact.TO_COME: lambda job, _, now: job.next_run(now) is not None,
+}
+"""Whether each fact is true. A status asks for few of them: the one of a new job follows from the first two."""
 
 
 def depends_on_latest(job: Job, now: int = 0) -> bool:

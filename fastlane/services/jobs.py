@@ -57,9 +57,9 @@ log = structlog.get_logger()
 def enqueued(change: JobChange) -> Enqueued:
     """The answer to a request that created, replaced or ran a job."""
     job, execution = change.job, change.execution
-    none_to_come = None if job.schedule.is_manual else next_tick_id(job)
-    tick_id = none_to_come if execution is None else execution.tick_id
-    return Enqueued(job.task_id, job.id, tick_id, None if execution is None else execution.id)
+    if execution is not None:
+        return Enqueued(job.task_id, job.id, execution.tick_id, execution.id)
+    return Enqueued(job.task_id, job.id, None if job.schedule.is_manual else next_tick_id(job), None)
 
 
 def record_of(key: IdempotencyKey | None, change: JobChange, now: int) -> IdempotencyRecord | None:

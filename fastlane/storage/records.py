@@ -197,7 +197,8 @@ class Record(Generic[Value]):
         """A value as it is stored, in the order of ``columns``. ``given``: some of it, which need not be converted again."""
         row = dict(zip(self.fields, self._values(value), strict=True))
         for name, write in self._writes.items():
-            row[name] = write(row[name]) if given is None or name not in given else given[name]
+            if row[name] is not None:
+                row[name] = write(row[name]) if given is None or name not in given else given[name]
         for name, make in self._added.items():
             row[name] = make(value)
         return row
@@ -284,7 +285,9 @@ AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
 UNDER_WAY: Condition[Execution] = Condition(_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
 ENDED: Condition[Execution] = Condition(_one_of(FINAL))
-FAILED: Condition[Execution] = Condition(_one_of(FAILURES))
+FAILED: Condition[Execution] = Condition(f"({' OR '.join(f'status = {status.value!r}' for status in sorted(FAILURES))})")
+"""Without a list: SQLite makes a table of a list of more than two values for each row that is written. The conditions above have lists,
+since 0.1.0 asks with them."""
 UNSETTLED: Condition[Execution] = Condition(
     f"settled = 0 AND {ENDED.sql}", "is_unsettled", lambda one: one.status in FINAL and not one.settled
 )

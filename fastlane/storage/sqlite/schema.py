@@ -338,7 +338,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(27, 1, NEW_STATUS_RULE),
     Migration(28, 1, ("ALTER TABLE ticks ADD COLUMN entries TEXT",)),
     Migration(29, 1, ("ALTER TABLE executions ADD COLUMN node TEXT",)),
-    Migration(30, 1, (create_index(records.EXECUTIONS_FAILED), COMMIT, create_index(records.JOBS_NEXT_OF_TASK))),
+    Migration(30, 1, (create_index(records.JOBS_NEXT_OF_TASK),)),
     Migration(31, 1, ("ALTER TABLE executions ADD COLUMN service_version TEXT",)),
     Migration(32, 1, (create_index(records.IMAGES_BY_AGE),)),
     Migration(33, 1, ("ALTER TABLE jobs ADD COLUMN source TEXT", create_index(records.JOBS_OF_SERVICES))),
@@ -353,6 +353,7 @@ MIGRATIONS: Sequence[Migration] = (
             _NOTE_DELETED,
         ),
     ),
+    Migration(35, 1, ("DROP INDEX IF EXISTS executions_failed", create_index(records.EXECUTIONS_FAILED))),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version

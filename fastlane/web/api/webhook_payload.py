@@ -135,6 +135,8 @@ SAMPLE_FAILURE = Failure(FailureReason.EXIT, "x" * 1_000)
 
 def template_faults(task_id: str, spec: Spec, context: RenderContext) -> list[Fault]:
     """A fault for each of a job's webhooks whose template would become too long, by what is known of the job before it runs."""
+    if not spec.webhooks:
+        return []
     faults, places = [], {trigger: count() for trigger in NotificationTrigger}
     for webhook in spec.webhooks:
         place = next(places[webhook.trigger])

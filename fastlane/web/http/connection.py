@@ -217,7 +217,8 @@ class RequestBody:
 
     def release(self) -> None:
         """Gives the shared memory back. Safe to repeat."""
-        self._memory.release(self._stream, self._reserved)
+        if self._reserved:
+            self._memory.release(self._stream, self._reserved)
         self._reserved = 0
 
     def _reserve(self) -> bool:
