@@ -391,6 +391,19 @@ async def test_why_names_the_node_of_the_last_run(server, command_line):
         assert (await server.get(f"{url}why")).json["node"] == "node3"
 
 
+async def test_why_shows_what_a_failed_run_wrote_to_stderr_last_however_much_came_after_it(server, command_line):
+    reply = await server.enqueue("backup")
+    execution = await server.run(reply)
+    await server.append_log(execution, (1, b"copying\n"), (2, b"a warning\nno space left on device\n"), (1, b"cleaning up\n" * 30))
+    assert "stderr" not in (await command_line("why", "backup")).text
+    await server.end(execution, code=3)
+    for name in ("backup", reply["executionUrl"]):
+        assert (await command_line("why", name)).lines[-1] == "its last line on stderr: no space left on device"
+    silent = await server.enqueue("silent")
+    await server.end(await server.run(silent), code=3)
+    assert "stderr" not in (await command_line("why", "silent")).text
+
+
 async def test_why_says_how_much_memory_there_was_where_it_ran_out(crewed, crewed_line):
     job = await crewed.submit("end", "oom", task="big")
     await crewed.cleaned(job)

@@ -24,6 +24,7 @@ LATE = "(late)"
 IN_FULL = re.compile(r"(?<=\d[dhm]) \d+[hms]\b|\.\d+(?=Z$)|(?<=\S) from \S+$")
 """What a narrow terminal does without: the smaller part of a duration, the parts of a second, the address of a user."""
 GAP = "  "
+INDENT = "    "
 NARROWEST, SHORT_NAME, NARROWEST_NAME = 8, 24, 14
 """Cells of a terminal to which a column that yields may be cut; one with names, before others are left out; and one with names at last."""
 SHORT_NAME_END = 9
@@ -33,13 +34,15 @@ SHORT_NAME_END = 9
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column's heading, and its text for a row. ``yields``: how soon it is cut on a narrow terminal; 0 for what is never cut: status,
-    time and id. ``status``: coloured. ``name``: names such as TASK/ID, of which a long task may lose its end."""
+    time and id. ``status``: coloured. ``name``: names such as TASK/ID, of which a long task may lose its end. ``whole``: texts that are
+    read to the end; where one would be cut, all stand below their rows instead."""
 
     heading: str
     text: Callable[[Any], object]
     yields: int = 0
     status: bool = False
     name: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ def is_coloured() -> bool:
 
 
 def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int, coloured: bool = False) -> list[str]:
-    """The lines of a table, heading first, none wider than ``width`` (cells of a terminal).
+    """The heading of a table, and a text for each row, in which no line is wider than ``width`` (cells of a terminal).
 
     A column that yields is cut, down to ``NARROWEST``, before one that yields less; where that does not suffice, names lose the end of a
     long task, and the columns that yield most are left out. What does not yield stays whole; where there is no room for what yields least
@@ -154,6 +157,11 @@ def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: i
         cells = [[in_short(text) if _stays(column) else text for column, text in zip(columns, row, strict=True)] for row in cells]
     natural = [max(map(cell_width, (column.heading, *(row[number] for row in cells)))) for number, column in enumerate(columns)]
     widths = _fitted(columns, natural, width)
+    below = [number for number, column in enumerate(columns) if column.whole and widths[number] != natural[number]]
+    if below:
+        beside = [number for number in range(len(columns)) if number not in below]
+        room_beside = _fitted([columns[number] for number in beside], [natural[number] for number in beside], width)
+        widths = [None if number in below else room_beside[beside.index(number)] for number in range(len(columns))]
     lines = []
     for number, row in enumerate([[column.heading for column in columns], *cells]):
         parts = []
@@ -163,8 +171,21 @@ def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: i
             shown = shortened(text, room, keep_end=column.name)
             style = _style(column, text, is_heading=not number) if coloured else {}
             parts.append((click.style(shown, **style) if style else shown) + " " * (room - cell_width(shown)))
-        lines.append(GAP.join(parts).rstrip())
+        more = [line for column in below if number for line in _wrapped(row[column], width)]
+        lines.append("\n".join([GAP.join(parts).rstrip(), *more]))
     return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text that stands below its row."""
+    lines, line = [], ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and len(INDENT) + cell_width(longer) > width:
+            lines.append(line)
+            longer = word
+        line = longer
+    return [INDENT + part for part in [*lines, line] if part]
 
 
 def in_short(text: str) -> str:

@@ -119,9 +119,23 @@ def test_a_long_task_is_cut_before_how_the_last_run_ended(width):
     assert "failed (3) 2h 5m ago" in row
 
 
+@pytest.mark.parametrize(("name", "heading"), [("failures", "WHY"), ("deliveries", "ERROR"), ("ticks", "REASON")])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_cause_is_whole_at_any_width_below_its_row_where_it_has_no_room_in_it(name, heading, width):
+    short, long = "it said no", "the container ended with exit code 1; its last line was: " + "no space left on device, " * 9 + "sorry"
+    for cause in (short, long, "数据库" * 9 + " " + long):
+        head, row, *below = table(name, width, **{heading: cause})
+        assert max(map(cell_width, (head, row, *below))) <= width
+        assert " ".join(line.strip() for line in below) == ("" if heading in head.split() else cause)
+        assert cause in row or below
+    columns = LAYOUTS[name].columns
+    cells = [[cause if column.heading == heading else "x" for column in columns] for cause in ("", long)]
+    assert "\n" not in laid_out(columns, cells, width)[1]
+
+
 def table(name: str, width: int, **changed: str) -> list[str]:
     columns = LAYOUTS[name].columns
-    return laid_out(columns, [[cell(column.heading, changed) for column in columns]], width)
+    return "\n".join(laid_out(columns, [[cell(column.heading, changed) for column in columns]], width)).split("\n")
 
 
 def cell(heading: str, changed: Mapping[str, str] | None = None) -> str:
@@ -135,8 +149,8 @@ def test_status_time_and_id_are_whole_at_any_width(name, width):
     long = {"TASK": "backup-of-all-the-databases-of-the-north", "JOB": "backup-of-all-the-databases-of-the-north/1a2b3c4d"}
     own = {"LAST": "23h 59m ago"} if name == "deliveries" else {}
     for names in ({}, long, long | {"ABOUT": long["JOB"]}):
-        heading, row = table(name, width, **own, **names)
-        assert max(map(cell_width, (heading, row))) <= width
+        heading, row, *below = table(name, width, **own, **names)
+        assert max(map(cell_width, (heading, row, *below))) <= width
         for kept in KEPT[name]:
             text = cell(kept, own | names)
             assert kept in heading.split()

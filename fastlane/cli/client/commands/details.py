@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")
 FORMAT = click.option("--format", metavar="TEXT", help="A line with fields in braces: '{status} {nextRunAt}'.")
 
+MOST_SHOWN = 500
+"""Characters of a line of a log that ``why`` shows."""
+
 
 def _print_json(value: object) -> None:
     click.echo(json_text(value))
@@ -50,7 +53,8 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
         if "outOfMemory" in found:
             echo(f"memory ran out: {found['outOfMemory']['message']}")
         if run.execution is not None:
-            echo(outcome(client.executions.get(run.job.task, run.job.id, run.execution), str(run), "execution"))
+            execution = client.executions.get(run.job.task, run.job.id, run.execution)
+            echo(outcome(execution, str(run), "execution") + _last_error(client, run, execution))
             return None
         detail = client.jobs.get(run.job.task, run.job.id)["job"]
         for line in _lateness(run.job, found["late"]) if "late" in found else ():
@@ -61,7 +65,8 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
         if stopped:
             echo(f"stopped: its schedule is stopped, and nothing of it starts by itself; start it again: fastlane start {run.job}")
         if detail["executions"]:
-            echo(outcome(detail["executions"][0], str(run)))
+            execution = detail["executions"][0]
+            echo(outcome(execution, str(run)) + _last_error(client, run, execution))
         elif not found["waitingFor"] and not stopped:
             echo(f"{found['status']}: it waits for nothing, and nothing of it ever ran")
     return None
@@ -82,6 +87,15 @@ def _why(client: "Client", run: Run) -> Any:
     if run.execution is None:
         return client.jobs.why(run.job.task, run.job.id)
     return client.executions.why(run.job.task, run.job.id, run.execution)
+
+
+def _last_error(client: "Client", run: Run, execution: Any) -> str:
+    """The last line that a failed execution wrote to stderr, as a line of its own; empty where there is none."""
+    if not execution["failure"] or not execution["logInfo"]["stderrBytes"]:
+        return ""
+    parts = client.logs(run.job.task, run.job.id, execution["executionId"], follow=False, stream="stderr", tail=1)
+    line = b"".join(part.data for part in parts).decode(errors="replace").strip()
+    return f"\nits last line on stderr: {line[:MOST_SHOWN]}" if line else ""
 
 
 def outcome(execution: Any, name: str, what: str = "last execution") -> str:

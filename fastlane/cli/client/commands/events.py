@@ -79,7 +79,7 @@ DELIVERIES = ListLayout(
         Column("LAST", lambda row: relative(row["attempts"][-1]["at"]) if row["attempts"] else ""),
         Column("NEXT", lambda row: relative(row["nextAttemptAt"])),
         Column("RECEIVER", lambda row: f"{row.get('receiver', '')}{' (paused)' if row['receiverPaused'] else ''}", yields=2),
-        Column("ERROR", _trouble, yields=8),
+        Column("ERROR", _trouble, yields=8, whole=True),
     ),
     lambda row: str(row["id"]),
 )

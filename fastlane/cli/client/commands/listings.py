@@ -96,7 +96,7 @@ FAILURES = ListLayout(
         Column("TIMES", lambda row: row["failures"]),
         Column("EXECUTION", lambda row: row["lastFailure"]["executionId"][-SHORT:]),
         Column("NAME", lambda row: row["lastFailure"].get("jobName") or "", yields=9),
-        Column("WHY", lambda row: (row["lastFailure"]["failure"] or {}).get("message", ""), yields=5),
+        Column("WHY", lambda row: (row["lastFailure"]["failure"] or {}).get("message", ""), yields=5, whole=True),
     ),
     lambda row: f"{row['taskId']}/{row['jobId']}",
 )
@@ -130,7 +130,7 @@ TICKS = ListLayout(
         Column("DUE", lambda row: row["due"]),
         Column("WAS", lambda row: relative(row["due"]), yields=8),
         Column("OUTCOME", lambda row: f"{row['outcome']}{' ×' + str(row['count']) if row['count'] > 1 else ''}"),
-        Column("REASON", lambda row: row["reason"] or "", yields=9),
+        Column("REASON", lambda row: row["reason"] or "", yields=9, whole=True),
         Column("EXECUTION", lambda row: row["execution"]["id"][-SHORT:] if row["execution"] else ""),
     ),
     lambda row: str(row["id"]),
