@@ -123,7 +123,9 @@ def export_store(config: str | None, data_dir: str | None, output: str | None, n
       fastlane export --compose shop/nightly -o compose.yaml
     """
     if job is not None:
-        _export_compose(job, None if output in (None, "-") else Path(output or ""))
+        from fastlane.cli.client.commands.export_compose import export_compose
+
+        export_compose(job, None if output in (None, "-") else Path(output or ""))
         return
     settings = load_settings(config, data_dir)
     run_or_exit(_export(settings, None if output in (None, "-") else Path(output or ""), with_logs=not no_logs))
@@ -242,35 +244,3 @@ class _TransferProgress:
 
     def _words(self) -> str:
         return f"{self._counts['JobLine']:,} jobs and {self._counts['ExecutionLine']:,} executions"
-
-
-def _export_compose(job: str, output: Path | None) -> None:
-    """Writes a job as the ``jobs:`` of a compose file, to a file or to standard output."""
-    from fastlane.cli.client.command import connect, message_of, say
-    from fastlane.cli.client.compose_export import compose_of
-    from fastlane.cli.client.output import printable_yaml
-    from fastlane.cli.client.reference import find_job
-    from fastlane.client import ClientError
-
-    try:
-        with connect(None) as client:
-            name = find_job(client, job)
-            found = client.jobs.get(name.task, name.id)["job"]
-    except ClientError as error:
-        say(message_of(error))
-        sys.exit(1)
-    if found["definition"].get("cron") is None and not found["definition"].get("manual"):
-        say(f"{name} ran once, or runs once; a compose file has jobs with a schedule, and those that are run by hand")
-        sys.exit(1)
-    content, variables = compose_of({**found, "taskId": name.task})
-    text = printable_yaml(content)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        try:
-            output.write_text(text, "utf-8")
-        except OSError as error:
-            say(f"{output} cannot be written: {error.strerror}")
-            sys.exit(1)
-    if variables:
-        say(f"the server does not show some values; set {', '.join(variables)} before you apply the file")
