@@ -32,6 +32,7 @@ UNITS = (
         f"{INTEGRATION}three_managers.py",
         f"{INTEGRATION}leader_at_seams.py",
         f"{INTEGRATION}unfit_managers.py",
+        f"{INTEGRATION}docker_pages.py",
     ),
     (f"{INTEGRATION}three_swarms.py",),
     (f"{INTEGRATION}hosts_under_load.py", f"{INTEGRATION}cut_follow.py"),
