@@ -22,7 +22,7 @@ begin_testing() {
     flock -n 8 || fail "another make test is running in this checkout" "Wait until it ends."
     scripts/packages dockerd=docker.io docker=docker-cli ip=iproute2 unshare=util-linux busybox=busybox-static docker-registry=docker-registry \
         openssl=openssl ssh=openssh-client sshd=openssh-server chromium=chromium node=nodejs npm=npm zsh=zsh sqlite3=sqlite3 \
-        redis-server=redis-server haproxy=haproxy promtool=prometheus
+        redis-server=redis-server haproxy=haproxy promtool=prometheus pipx=pipx
 }
 
 MOST_AGAIN=3

@@ -6,7 +6,7 @@ import { hostsPage } from "./console/hosts";
 import { newJobPage } from "./console/form/page";
 import { executionPage } from "./console/execution";
 import { jobPage } from "./console/job";
-import { Live } from "./console/live";
+import { Live, type Reading } from "./console/live";
 import { listen } from "./console/keys";
 import { executionsPage, jobsPage, taskPage } from "./console/lists";
 import { morphChildren } from "./console/morph";
@@ -42,38 +42,42 @@ function find(path: readonly string[]): Page | null {
 
 const page = find(here());
 const live = new Live(page?.events === undefined ? {} : page.events, read, findOut);
-let reading = false;
+let reading: Promise<Reading> | null = null;
 let again = false;
 
-/** Reads the page's content and shows it; whether that worked. A call while one is under way has it read once more after that. */
-async function read(): Promise<boolean> {
-  if (!page) return true;
-  if (reading) {
-    again = true;
-    return true;
+/** Reads the page's content and shows it. A call while one is under way has it read once more after that. */
+function read(): Promise<Reading> {
+  again = reading !== null;
+  return (reading ??= readAll().finally(() => (reading = null)));
+}
+
+async function readAll(): Promise<Reading> {
+  for (;;) {
+    again = false;
+    const ended = await readOnce();
+    if (!again) return ended;
   }
-  reading = true;
-  let done = false;
+}
+
+async function readOnce(): Promise<Reading> {
+  if (!page) return "done";
+  const asked = performance.now();
   try {
     const draw = await page.load();
     the("trouble").replaceChildren();
     morphChildren(the("page"), draw());
-    done = true;
+    return "done";
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    showRefusal(error);
-  } finally {
-    reading = false;
+    if (!again) showRefusal(error, asked);
+    return error.status === null || error.status >= 500 ? "unavailable" : "refused";
   }
-  if (!again) return done;
-  again = false;
-  return read();
 }
 
-/** Shows what the server said, and what to do about it. */
-function showRefusal(refusal: Refusal): void {
+/** Shows what the server said to a request that was made at this time, and what to do about it. */
+function showRefusal(refusal: Refusal, asked: number): void {
   if (refusal.status === 401) return showEnded("Your session has ended.");
-  if (refusal.status === null && live.unanswered()) return the("trouble").replaceChildren();
+  if (refusal.status === null && live.unanswered(asked)) return the("trouble").replaceChildren();
   const words = sentence(refusal.message);
   const box = notice("bad", words);
   if (refusal.status === 404 || refusal.status === 403) box.append(el("a", { href: pages.overview }, "To the overview"));
@@ -85,7 +89,7 @@ function showRefusal(refusal: Refusal): void {
 /** Finds out whether there is still a login. */
 function findOut(): void {
   forget();
-  session().catch((error: unknown) => error instanceof Refusal && error.status === 401 && showRefusal(error));
+  session().catch((error: unknown) => error instanceof Refusal && error.status === 401 && showEnded("Your session has ended."));
 }
 
 /** Shows that nobody is logged in any more. What the page shows stays, and so do its fields, until someone logs in again. */

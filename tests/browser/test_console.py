@@ -13,10 +13,13 @@ from fastlane.models.tick import next_execution
 from fastlane.queue.port import Report
 from tests.browser.console import FIRST_VIEW, inspect, open_console
 from tests.support.fastlane import Fastlane
+from tests.support.relay import Relay
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+RECONNECTS_WITHIN = 6_000
+"""Milliseconds on the page's clock."""
 FAILED = Failure(FailureReason.EXIT, "exit code 1")
 
 
@@ -153,6 +156,44 @@ async def test_a_stream_that_is_lost_comes_back_with_what_happened_meanwhile(con
     await context.unroute(away)
     await expect(console.section("Now")).to_contain_text("two")
     await expect(console.live).to_have_text("Live")
+
+
+async def test_after_a_long_silence_it_is_up_to_date_within_seconds_however_long_a_request_took(context, server):
+    """A request that was under way, and failed, puts no reading off. The page's clock is the test's."""
+    async with Relay(0, server.port) as relay:
+        page = await context.new_page()
+        await page.clock.install()
+        await page.goto(f"http://localhost:{relay.place}/")
+        live = page.locator("#live")
+        await expect(live).to_have_text("Live")
+        await page.clock.pause_at(await page.evaluate("Date.now()") + 1_000)
+        relay.hang()
+        await page.keyboard.press("r")
+        await page.clock.run_for(10_000)
+        await expect(live).to_have_text("Not connected")
+        await page.clock.run_for(4_000)
+        await server.enqueue("meanwhile")
+        await relay.cut()
+        relay.flow()
+        await page.clock.run_for(RECONNECTS_WITHIN)
+        await expect(live).to_have_text("Live")
+        await expect(page.get_by_role("region", name="Now")).to_contain_text("meanwhile")
+        await expect(page.locator("#lost")).to_be_empty()
+        await expect(page.locator("#trouble")).to_be_empty()
+
+
+async def test_a_page_that_could_not_be_read_is_read_again_though_nothing_happens(context, server):
+    console = await open_console(context, server.base)
+    await expect(console.live).to_have_text("Live")
+    status = re.compile(r".*/status$")
+    away = {"status": 503, "content_type": "application/problem+json", "body": '{"detail": "the store does not answer"}'}
+    await context.route(status, lambda route: route.fulfill(**away))
+    await console.page.keyboard.press("r")
+    await expect(console.live).to_have_text("Out of date")
+    await expect(console.trouble).to_contain_text("The store does not answer")
+    await context.unroute(status)
+    await expect(console.live).to_have_text("Live")
+    await expect(console.trouble).to_be_empty()
 
 
 async def test_troubles_stand_above_all_else(context, server):

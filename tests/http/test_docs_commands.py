@@ -2,84 +2,64 @@
 they go on a machine that has only fastlane."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shlex
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from fastlane.models.pool import Pool
 from tests.support.credentials import token, user
-from tests.support.docs import PAGES, ROOT, blocks, commands
+from tests.support.docs import PAGES, ROOT, blocks, commands, commands_in
 from tests.support.fastlane import Fastlane
 from tests.support.policies import EVERYTHING
+from tests.support.ports import free_port
 from tests.support.stores import ON_MONGO
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 SHELLS = {"bash": ("bash", "--norc", "--noprofile", "-s"), "zsh": ("zsh", "-f", "-i", "-s")}
 """Each reads the command from its input. An interactive zsh takes ``#`` for a word, as it does where people type."""
 
 ELSEWHERE = {
-    "git clone": "a clone of what is being tested is what test_make_commands.py begins with",
-    "python3 -m venv": "test_make_commands.py installs with pip",
-    "pipx ": "test_make_commands.py installs the wheel with pip; test_builder.py builds as pipx has it built",
-    "venv/bin/": "test_make_commands.py",
-    ".venv-test/bin/python -m pytest": "this run",
-    ".venv-test/bin/python -m tests.support.generated": "test_docs.py compares what it writes",
-    "FASTLANE_TEST_ENGINE=": "this run",
-    "scripts/test-engine": "scripts/test",
-    "scripts/swarms": "test_swarms_script.py",
-    "scripts/pin": "test_pin_script.py",
-    "fastlane config --config examples/": "test_examples.py loads each",
-    "openssl": "test_tls_hosts.py runs the page's commands one after the other",
-    "curl --cacert": "test_tls_hosts.py",
-    "ssh-key": "test_ssh_hosts.py",
-    "mongod": "MongoDB's own server and tools are in none of the registries that a test may use",
-    "FASTLANE_METRICS_PORT=": "test_metrics.py asks a worker for its metrics",
-    "docker run": "test_image.py runs the page's commands one after the other",
-    "docker logs": "test_image.py",
-    "docker exec": "test_image.py",
-    "docker stop": "test_image.py",
-    "docker rm": "test_image.py",
-    **dict.fromkeys(
-        (
-            "docker node update",
-            "redis=",
-            "mongo=",
-            "printf ",
-            "export IMAGE=",
-            "docker push",
-            "IMAGE=",
-            "mkdir -p local",
-            "cp stack/fastlane.toml local/",
-            "docker stack",  # and test_stacks_page.py
-            "docker volume rm",
-            "docker service logs",
-            "docker service scale",
-            "docker service create",
-            "docker service rm",
-            "(umask 077; set -o pipefail",
-            """curl -H "Authorization: Bearer $(sed""",
-        ),
-        "test_stack.py runs the page's commands one after the other",
+    "tests/integration/test_make_commands.py": ("pipx ", "python3 -m venv", "venv/bin/"),
+    "tests/integration/test_image.py": ("docker run -d", "docker logs", "docker exec", "docker stop", "docker rm"),
+    "tests/integration/test_stack.py": (
+        "IMAGE=", "cp stack/", "curl -H \"Authorization: Bearer $(sed", "docker node update --label-add", "docker push", "docker run --rm",
+        "docker service create", "docker service logs", "docker service rm", "docker service scale fastlane_api", "docker stack",
+        "docker volume rm", "export IMAGE=", "mkdir -p local", "mongo=", "printf ", "redis=", "(umask 077; set -o pipefail",
     ),
-    **dict.fromkeys(
-        ("fastlane export -o", "export FASTLANE_STORE_URL", "fastlane import fastlane.jsonl.gz", "fastlane up", "fastlane dispatch resume"),
-        "test_transfer.py runs the page's commands one after the other",
+    "tests/unit/test_stack_file.py": (
+        "docker node update --label-add", "docker service scale --detach", "echo 'secrets:", "ln -sf", "sed -",
     ),
-    **dict.fromkeys(
-        ("sed -", "ln -sf ../stack/", "echo 'secrets:", "stack/deploy"), "test_stack_file.py runs the page's commands one after the other"
+    "tests/integration/test_stack_one_node.py": ("ln -sf", "mkdir -p local", "stack/deploy"),
+    "tests/integration/test_stack_outages.py": ("IMAGE=", "docker node update --label-add", "docker run --rm", "mkdir -p local", "printf "),
+    "tests/support/stack/deployed.py": ("docker stack rm",),
+    "tests/integration/test_stacks_page.py": ("docker stack",),
+    "tests/integration/test_docker_pages.py": (
+        "docker node demote", "docker node rm", "docker node update --availability", "docker service inspect",
     ),
-    **dict.fromkeys(("docker node demote", "docker node rm"), "test_stack_outages.py types them, on a node that is gone for good"),
-    "fastlane compact": "tests/behaviour/retention/test_commands.py, with no server beside it",
-    "docker service inspect": "test_swarm_facts.py asks the same of an engine",
-}
-"""Commands that other tests run, since they need an engine or an installation. Here a shell only reads them."""
+    "tests/integration/test_transfer.py": (
+        "export FASTLANE_STORE_URL", "fastlane dispatch resume", "fastlane import fastlane.jsonl.gz", "fastlane up",
+    ),
+    "tests/support/certificates.py": ("curl --cacert", "openssl"),
+    "tests/integration/test_ssh_hosts.py": ("ssh-key",),
+    "tests/integration/test_pin_script.py": ("scripts/pin",),
+    "tests/integration/test_swarms_script.py": ("scripts/swarms",),
+    "tests/behaviour/retention/test_commands.py": ("fastlane compact",),
+    "scripts/testing.sh": (".venv-test/bin/python", "FASTLANE_TEST_ENGINE=", "scripts/test-engine start", "scripts/test-engine stop"),
+    "tests/unit/test_docs.py": (".venv-test/bin/python -m tests.support.generated",),
+}  # fmt: skip
+"""Files that run these commands, by their beginnings, since they need an engine or an installation. Here a shell only reads them. Each file
+types what stands below a heading of the page, or has the beginning of the command itself (with commas and quotes where it is a list)."""
 
+WORKER = "FASTLANE_METRICS_PORT="
+BEGINNINGS = tuple({beginning for beginnings in ELSEWHERE.values() for beginning in beginnings})
 WITH_POLICY = {"stacks.md"}
 """Pages whose jobs ask for something of their containers: a pool of their server allows it."""
 WITH_COMMANDS = [page for page in PAGES if any(commands(page))]
@@ -113,6 +93,7 @@ class Terminal:
         self.words = SHELLS[shell]
         self.folder = folder
         (folder / "bin").mkdir()
+        (folder / "examples").symlink_to(ROOT / "examples")
         (folder / ".curlrc").write_text('silent\nshow-error\nfail-with-body\nnoproxy = "*"\n')
         program = folder / "bin/fastlane"
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fastlane "$@"\n')
@@ -172,11 +153,15 @@ async def test_every_command_of_a_page_works_as_typed(page, shell, plain, guarde
         named = FILE_NAME.match(text)
         (tmp_path / (named[1] if named else "jobs.yaml")).write_text(text)
     for command in commands(page):
-        if any(command.startswith(words) for words in (*ELSEWHERE, *(("sqlite3 ",) if ON_MONGO else ()))):
+        if command.startswith((*BEGINNINGS, *(("sqlite3 ",) if ON_MONGO else ()))):
             typed = f"if false; then\n{command}\nfi"
+        elif command.startswith("git clone …"):
+            typed = command.replace("…", f"-q --shared {shlex.quote(str(ROOT))} fastlane")
         elif "curl" in command:
             typed = await ready(command, plain, guarded)
-        elif command.startswith("fastlane prune"):
+        elif command.startswith(WORKER):
+            typed = f"if false; then\n{command}\nfi"  # the test below starts it
+        elif command.startswith(("fastlane prune", "fastlane export -o")):
             typed = f"FASTLANE_STORE_URL={shlex.quote(plain.settings.store_url)} {command}"
         elif command.startswith("sqlite3 "):
             typed = command.replace("fastlane.db", str(plain.settings.store_path))
@@ -191,3 +176,60 @@ async def test_a_shell_of_these_tests_refuses_what_a_person_could_not_type(tmp_p
     for command in ("echo http://localhost/logs?follow=1", "echo it is # the task's log", "nothing-like-it"):
         code, _ = await terminal.types(command)
         assert code != 0, command
+
+
+async def test_a_worker_serves_its_metrics_at_the_port_that_the_page_gives_it(shared_redis, tmp_path):
+    (command,) = (command for command in commands(ROOT / "docs/metrics.md") if command.startswith(WORKER))
+    port = str(free_port())
+    own = {"FASTLANE_REDIS_URL": shared_redis.url, "FASTLANE_DATA_DIR": str(tmp_path), "FASTLANE_INSTALLATION": "metrics-page"}
+    environment = Terminal("bash", tmp_path).environment | own
+    with (tmp_path / "worker.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", command.replace("10001", port), cwd=tmp_path, env=environment, stdout=log, stderr=log
+        )
+    try:
+
+        async def serves() -> bool:
+            assert process.returncode is None, (tmp_path / "worker.log").read_text()
+            with contextlib.suppress(httpx.TransportError):
+                async with httpx.AsyncClient(trust_env=False) as client:
+                    return "fastlane_" in (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            return False
+
+        await until(serves, "the worker's metrics", 60)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+HEADINGS = re.compile(r"^#{1,4} (?=[A-Z])(.*)$", re.MULTILINE)
+
+
+def by_heading(page: Path) -> Iterator[tuple[str, str]]:
+    """The commands of a page, each after the heading that it stands below."""
+    parts = [page.stem, *HEADINGS.split(page.read_text("utf-8"))]
+    for heading, text in zip(parts[::2], parts[1::2], strict=True):
+        yield from ((heading, command) for command in commands_in(text))
+
+
+def test_each_command_that_is_not_typed_here_is_run_by_the_file_that_is_named_for_it():
+    texts = {name: (ROOT / name).read_text("utf-8") for name in ELSEWHERE}
+    found = [(page, heading, command) for page in WITH_COMMANDS for heading, command in by_heading(page)]
+    assert [command for _, _, command in found] == [command for page in WITH_COMMANDS for command in commands(page)]
+    used, run, missing = set(), set(), []
+    for page, heading, command in found:
+        named = [(name, words) for name, beginnings in ELSEWHERE.items() for words in beginnings if command.startswith(words)]
+        used.update(named)
+        if any(f'"{heading}"' in texts[name] or types(words, texts[name]) for name, words in named):
+            run.add(command)
+        elif named:
+            missing.append((page.name, heading, command))
+    assert not [row for row in missing if row[2] not in run]
+    assert {(name, words) for name, beginnings in ELSEWHERE.items() for words in beginnings} - used == set()
+
+
+def types(beginning: str, text: str) -> bool:
+    """Whether a test's text has the beginning of a command, as a line or as a list of words."""
+    words = beginning.split()
+    listed = ", ".join(f'"{word}"' for word in words[words[0] == "fastlane" :])
+    return beginning.strip() in text or listed in text

@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type, in a clone: `make run`, `make stop`, `make clean`; and what pip installs from it."""
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 import requests
 
 from fastlane import __version__
-from tests.support.checkout import PATIENCE, checkout, plain_environment, succeed
+from tests.support.checkout import PATIENCE, checkout, command, plain_environment, succeed
+from tests.support.docs import commands
 from tests.support.engine import connect
 from tests.support.images import BUILD_PATIENCE, bases, builder, docker, make_on
 from tests.support.ports import free_port
@@ -102,6 +104,58 @@ def test_pip_install_without_npm_gives_a_program_that_runs_and_says_what_its_pag
         [sys.executable, "-c", asks], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert "install Node.js and npm" in refused.stderr
+
+
+def lines(clone: Path, page: str, *beginnings: str) -> list[str]:
+    """The commands of a page that begin so."""
+    return [line for line in commands(clone / page) if line.startswith(beginnings)]
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(4 * PATIENCE)
+def test_pipx_installs_it_as_the_pages_say(clone: Path, tmp_path: Path) -> None:
+    """From the clone, over that again, and from a wheel file; each time the program says its version. Its folders are the test's own."""
+    own = {f"PIPX_{name}": str(tmp_path / folder) for name, folder in (("HOME", "pipx"), ("BIN_DIR", "bin"), ("MAN_DIR", "man"))}
+    first, wheel = lines(clone, "README.md", "pipx ")
+    (again,) = lines(clone, "docs/upgrading.md", "pipx ")
+    assert (first, again, wheel) == ("pipx install .", "pipx install --force .", "pipx install dist/*.whl")
+
+    def installs(line: str) -> None:
+        succeed(clone, "bash", "-c", line, **own)
+        assert __version__ in succeed(tmp_path, str(tmp_path / "bin/fastlane"), "--version")
+
+    installs(first)
+    (tmp_path / "bin/fastlane").unlink()
+    installs(again)
+    subprocess.run(
+        [*PIP, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", "dist", "."], cwd=clone, env=plain_environment(), check=True,
+        timeout=PATIENCE,
+    )  # fmt: skip
+    command(clone, "pipx", "uninstall", "fastlane-swarm", **own)
+    assert not (tmp_path / "bin/fastlane").exists()
+    installs(wheel)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(4 * PATIENCE)
+def test_a_virtual_environment_made_as_the_page_says_serves(engine: str, clone: Path) -> None:
+    make, install, up = lines(clone, "docs/getting-started.md", "python3 -m venv", "venv/bin/")
+    for line in (make, install):
+        succeed(clone, "bash", "-c", line)
+    port = free_port()
+    own = {"FASTLANE_PORT": str(port), "FASTLANE_DATA_DIR": str(clone / "data"), "DOCKER_HOST": engine}
+    with subprocess.Popen(["bash", "-c", f"exec {up}"], cwd=clone, env={**plain_environment(), **own}) as process:
+        try:
+
+            def healthy() -> bool:
+                assert process.poll() is None
+                with contextlib.suppress(requests.ConnectionError):
+                    return requests.get(f"http://localhost:{port}/healthcheck", timeout=30).status_code == 200
+                return False
+
+            wait_until(healthy, "it to be ready for jobs")
+        finally:
+            process.terminate()
 
 
 @pytest.mark.thorough

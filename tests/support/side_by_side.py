@@ -33,6 +33,7 @@ UNITS = (
         f"{INTEGRATION}leader_at_seams.py",
         f"{INTEGRATION}unfit_managers.py",
         f"{INTEGRATION}stack_and_its_jobs.py",
+        f"{INTEGRATION}docker_pages.py",
     ),
     (f"{INTEGRATION}three_swarms.py",),
     (f"{INTEGRATION}hosts_under_load.py", f"{INTEGRATION}cut_follow.py"),

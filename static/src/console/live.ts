@@ -3,7 +3,7 @@
 import { el, say, the } from "../dom";
 import { moment } from "../words";
 import { notice } from "./parts";
-import { root } from "./server";
+import { giveUpOld, root } from "./server";
 import { tickTimes } from "./times";
 
 /** Milliseconds between two readings, at least; a page that takes long to read is read for a tenth of the time at most. */
@@ -16,8 +16,12 @@ const PING = "3";
 const SILENCE = 8_000;
 /** Milliseconds before a lost stream is tried again, at first and at most. */
 const FIRST_WAIT = 1_000;
-const LONGEST_WAIT = 30_000;
+const LONGEST_WAIT = 5_000;
+/** Milliseconds before a page is read again that could not be read, though there is a stream. */
+const READ_AGAIN = 5_000;
 
+/** How a reading ended. What is not there, or not for this user, is not asked for again. */
+export type Reading = "done" | "refused" | "unavailable";
 type Is = "loading" | "live" | "lost" | "stale";
 const WORDS: Record<Is, string> = { loading: "Loading", live: "Live", lost: "Not connected", stale: "Out of date" };
 
@@ -28,17 +32,19 @@ export class Live {
   private due = 0;
   private later = 0;
   private silence = 0;
-  /** When it was lost; null while it is not. */
   private notBefore = 0;
+  /** When there was a sign of life last. */
+  private heard = 0;
+  /** When it was lost; null while it is not. */
   private lost: Date | null = null;
   private ended = false;
   private failed = false;
 
-  /** `events`: which events matter to the page, as a query of the API; null: none. `read` reads it, and says whether that worked.
+  /** `events`: which events matter to the page, as a query of the API; null: none. `read` reads it, and says how that ended.
    * `askWhy` is called whenever there is no stream: a browser does not say what the server answered. */
   constructor(
     private readonly events: Record<string, string> | null,
-    private readonly read: () => Promise<boolean>,
+    private readonly read: () => Promise<Reading>,
     private readonly askWhy: () => void,
   ) {}
 
@@ -74,9 +80,10 @@ export class Live {
     void this.now();
   }
 
-  /** A request had no answer, so the stream may be lost, too; whether the page says so then. */
-  unanswered(): boolean {
-    if (this.source && !this.lost) this.again();
+  /** A request had no answer, so the stream may be lost, too, unless it gave a sign of life after the request; whether the page says that it
+   * is lost. */
+  unanswered(asked: number): boolean {
+    if (this.source && !this.lost && this.heard < asked) this.again();
     return this.lost !== null;
   }
 
@@ -85,9 +92,11 @@ export class Live {
     clearTimeout(this.due);
     this.due = 0;
     const begun = performance.now();
-    this.failed = !(await this.read());
-    this.notBefore = performance.now() + Math.max(APART, (performance.now() - begun) * SHARE);
+    const reading = await this.read();
+    this.failed = reading !== "done";
+    this.notBefore = performance.now() + (this.failed ? APART : Math.max(APART, (performance.now() - begun) * SHARE));
     this.show();
+    if (reading === "unavailable" && !this.lost && !this.ended) this.due ||= window.setTimeout(() => void this.now(), READ_AGAIN);
   }
 
   /** Reads the page as soon as that is due. */
@@ -107,14 +116,23 @@ export class Live {
     const source = new EventSource(`${root}events?${new URLSearchParams({ follow: "1", ping: PING, ...this.events })}`);
     this.source = source;
     this.hear();
+    for (const kind of ["open", "event", "ping"]) {
+      source.addEventListener(kind, () => {
+        this.heard = performance.now();
+        this.hear();
+      });
+    }
     source.addEventListener("open", () => {
-      if (this.lost) say("The connection is back");
+      const back = this.lost !== null;
       this.lost = null;
       this.wait = FIRST_WAIT;
-      this.soon(); // what happened before the stream began
+      if (back) {
+        say("The connection is back");
+        giveUpOld();
+        void this.now();
+      } else this.soon(); // what happened before the stream began
       this.show();
     });
-    for (const kind of ["open", "event", "ping"]) source.addEventListener(kind, () => this.hear());
     source.addEventListener("event", () => this.happened());
     source.addEventListener("end", () => this.open());
     source.addEventListener("error", () => this.again());

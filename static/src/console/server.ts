@@ -102,7 +102,15 @@ export const FROM_PAGE = { "X-Requested-With": "fastlane" };
 /** Milliseconds for an answer. To delete what runs takes the server up to 20 s. */
 const READ_WITHIN = 15_000;
 const WRITE_WITHIN = 40_000;
+/** Milliseconds after which a read is given up when a lost connection is back: its answer may be lost, too. */
+const OLD = 3_000;
+const reads = new Map<AbortController, number>();
 const NO_ANSWER = "The server does not answer. What you see may be out of date.";
+
+/** Gives up reads that have waited long: they went over a connection that was lost. */
+export function giveUpOld(): void {
+  for (const [read, begun] of reads) if (performance.now() - begun > OLD) read.abort();
+}
 
 /** Reads JSON. Throws a Refusal. */
 export const get = <T>(url: string): Promise<T> => send<T>("GET", url);
@@ -125,12 +133,17 @@ export async function exchangeTagged(
 ): Promise<{ text: string; tag: string | null }> {
   let answer: Response;
   let text: string;
+  const until = new AbortController();
+  const timer = setTimeout(() => until.abort(), method === "GET" ? READ_WITHIN : WRITE_WITHIN);
+  if (method === "GET") reads.set(until, performance.now());
   try {
-    const signal = AbortSignal.timeout(method === "GET" ? READ_WITHIN : WRITE_WITHIN);
-    answer = await fetch(url, { method, signal, headers: { Accept: "application/json", ...FROM_PAGE, ...headers }, body });
+    answer = await fetch(url, { method, signal: until.signal, headers: { Accept: "application/json", ...FROM_PAGE, ...headers }, body });
     text = await answer.text();
   } catch {
     throw new Refusal(null, NO_ANSWER);
+  } finally {
+    clearTimeout(timer);
+    reads.delete(until);
   }
   const date = answer.headers.get("Date");
   if (date) setClock(Date.parse(date));
