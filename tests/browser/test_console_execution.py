@@ -5,11 +5,15 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.console import inspect, open_console
-from tests.browser.logpage import open_log
+from tests.browser.console import CUT_OFF, inspect, open_console
+from tests.browser.logpage import DESK, PHONE, open_log
 from tests.browser.test_console_job import page_of
 from tests.browser.test_log_page_attempts import failed
 from tests.support.fastlane import Fastlane
+
+LATER = """() => { for (const cell of document.querySelectorAll("td time")) cell.textContent = cell.textContent.includes("ago")
+    ? "59\\u00a0min ago" : "59\\u00a0min"; }"""
+"""Makes the times in tables as long as they get within an hour."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -39,6 +43,9 @@ async def test_the_page_of_a_failed_execution_shows_that_one_although_newer_ones
     await expect(page.get_by_role("link", name="Open the log")).to_have_attribute("href", f"{reply['executionUrl']}stream")
     await expect(page.get_by_role("link", name="Nightly report")).to_have_attribute("href", page_of(server, reply).rstrip("/"))
     assert await inspect(page, "execution") == {}
+    await page.set_viewport_size(PHONE)
+    assert await page.evaluate(f"() => {{ ({LATER})(); return ({CUT_OFF})(); }}") == []
+    await page.set_viewport_size(DESK)
     newest = page.get_by_role("link", name="The newest execution")
     await expect(newest).to_have_attribute("href", re.compile(f"/executions/{second.id}$"))
     await console.section("Attempts of this run").get_by_role("link", name="Attempt 2").click()

@@ -6,9 +6,11 @@ import { notice } from "./parts";
 import { giveUpOld, root } from "./server";
 import { tickTimes } from "./times";
 
-/** Milliseconds between two readings, at least; a page that takes long to read is read for a tenth of the time at most. */
+/** Milliseconds between two readings, at least; a page that takes long to read is read for a tenth of the time at most, but a server that was
+ * away puts no reading off for longer than `MOST_APART`. */
 const APART = 1_000;
 const SHARE = 10;
+const MOST_APART = 20_000;
 /** Milliseconds after the last event when the page is read once more: by then the server has counted what it counts late. */
 const LATER = 40_000;
 /** Seconds of silence after which the server sends a sign of life, and milliseconds of it after which the connection counts as lost. */
@@ -94,7 +96,7 @@ export class Live {
     const begun = performance.now();
     const reading = await this.read();
     this.failed = reading !== "done";
-    this.notBefore = performance.now() + (this.failed ? APART : Math.max(APART, (performance.now() - begun) * SHARE));
+    this.notBefore = performance.now() + (this.failed ? APART : Math.min(MOST_APART, Math.max(APART, (performance.now() - begun) * SHARE)));
     this.show();
     if (reading === "unavailable" && !this.lost && !this.ended) this.due ||= window.setTimeout(() => void this.now(), READ_AGAIN);
   }
