@@ -99,7 +99,7 @@ async def test_a_job_is_created_from_the_form(context, server):
         "envs": {"A": "one"},
         "timeout": "1m30s",
         "retries": 2,
-        "resources": {"memory": 64 << 20, "cpus": 0.5, "pids": None, "reserve": {"memory": None, "cpus": None}},
+        "resources": {"memory": 64 << 20, "cpus": 0.5, "pids": None, "reserve": {"memory": None, "cpus": None, "generic": {}}},
     }
     assert console.faults == []
 

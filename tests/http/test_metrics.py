@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ async def figures(server: Fastlane) -> Figures:
 
 @pytest.fixture
 async def server(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
-    async with Fastlane(tmp_path, shared_redis.url, workers=1, metrics_port=0) as server:
+    async with Fastlane(tmp_path, shared_redis.url, workers=1, metrics_port=0, service_labels=True) as server:
         yield server
 
 
@@ -72,6 +72,15 @@ async def of_worker(server: Fastlane) -> Figures:
     answer = await server.get(f"http://127.0.0.1:{server.workers_running[0].metrics_port}/metrics")
     assert answer.status == 200, answer.body
     return Figures(answer.body)
+
+
+def compares_labels(server: Fastlane) -> Callable[[], Awaitable[bool]]:
+    """Whether the worker shows when it compared the labels of a swarm."""
+
+    async def compares() -> bool:
+        return "fastlane_labels_compared_timestamp_seconds" in (await of_worker(server)).samples
+
+    return compares
 
 
 async def test_it_tells_of_deliveries_that_nobody_sends_and_of_receivers_that_fail(shared_redis: RealRedis, tmp_path: Path) -> None:
@@ -295,6 +304,7 @@ async def test_the_rules_and_the_dashboard_ask_for_names_and_labels_that_are_the
     count_line(None, "info", {"event": "worker.started", "level": "info"})
     server.workers_running[0].metrics.tasks.measured("task", cpu_seconds=1, memory_peak=2, read_bytes=3, written_bytes=4)
     await server.get("/livez")
+    await server.until(compares_labels(server), "the worker to compare labels")
     found: dict[str, set[str]] = {}
     for some in (await figures(server), await of_worker(server)):
         for name, labels in some.samples.items():
