@@ -47,9 +47,10 @@ async def test_the_runs_that_hang_on_a_host_that_is_away_are_named_at_once(share
     """They count as lost five minutes later. Another host can be used, so nothing else is said."""
     pools = (Pool("default", "", (HOST, OTHER), rules={HOST: HostRule(1, 1), OTHER: HostRule(1, 1)}),)
     async with Fastlane(tmp_path, shared_redis.url, pools=pools, workers=1) as server:
-        jobs = [await server.submit("hold") for _ in range(2)]
-        hosts = {(await server.reaches(job, "running")).host: str(job.execution_id) for job in jobs}
-        assert set(hosts) == {HOST, OTHER}
+        hosts: dict[str | None, str] = {}
+        while set(hosts) != {HOST, OTHER}:  # two may be placed at once on the same one
+            job = await server.submit("hold")
+            hosts[(await server.reaches(job, "running")).host] = str(job.execution_id)
         server.executor.down(OTHER, "cannot be looked up")
 
         async def in_status() -> bool:
@@ -69,6 +70,6 @@ async def test_the_runs_that_hang_on_a_host_that_is_away_are_named_at_once(share
 
         async def is_over() -> bool:
             rows = (await server.get("/status")).json["containers"]["running"]
-            return [row["error"] for row in rows] == [None, None]
+            return all(row["error"] is None for row in rows)
 
         await server.until(is_over, "nothing to hang")
