@@ -13,7 +13,10 @@ from tests.support.redis import RealRedis
 
 MANAGER = "engine-nowhere:2375"
 OTHER = "unix:///other"
-IS_NOT_RUNNING = "has no engine filter that runs: the service engine-nowhere has no running task; "
+IS_NOT_RUNNING = (
+    "has a host name that is not known: if engine-nowhere is a machine, correct its address, or the name service of the worker; "
+    "if it is the engine filter of a stack, the service engine-nowhere has no running task: "
+)
 LOOK_AT = "`docker service ps --no-trunc STACK_engine-nowhere` says on which node one should run, and why it does not"
 
 
