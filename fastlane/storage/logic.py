@@ -494,7 +494,9 @@ def _container(row: records.Row) -> RunningContainer:
         image = service = None
     if not isinstance(image, str) or not image.isascii():
         raise Unreadable(f"execution {row['id']} cannot be read from the store: its spec has no image")
-    return RunningContainer(row["id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image or None, service, row["epoch"])
+    return RunningContainer(
+        row["id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image or None, service, row["epoch"]
+    )
 
 
 class HistoryLogic:

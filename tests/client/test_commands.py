@@ -407,7 +407,10 @@ async def test_why_shows_what_a_failed_run_wrote_to_stderr_last_however_much_cam
 async def test_why_shows_the_end_of_a_line_that_was_written_over_and_of_a_long_one(server, command_line):
     progress = b"".join(b"copied %d%%\r" % part for part in range(100))
     long = b"x" * 1_000_000 + "é".encode() * 3_000 + b" is the cause"
-    for task, written, shown in (("over", progress + b"no space left\r\n", "no space left"), ("long", long, "…" + "é" * 487 + " is the cause")):
+    for task, written, shown in (
+        ("over", progress + b"no space left\r\n", "no space left"),
+        ("long", long, "…" + "é" * 487 + " is the cause"),
+    ):
         execution = await server.run(await server.enqueue(task))
         await server.append_log(execution, (2, written))
         await server.end(execution, code=3)
