@@ -324,35 +324,40 @@ def is_watched(job: Job, now: int) -> bool:
 
 def watched(before: Job | None, after: Job, now: int) -> Job:
     """A job that was made or changed, with its check. A check that is due before its next tick stays, however often the job is changed. A
-    late job stays late until it succeeds, is stopped, or is not watched any more."""
+    late job stays late until it succeeds, or is not watched any more: it is paused or stopped, or its ``expiration`` passes."""
     every = after.spec.expect_every
     if every is None and after.check_at is None and after.late_since is None:
         return after
     if every is None or not is_watched(after, now):
-        return replace(after, check_at=None, late_since=None if every is None else after.late_since)
+        return replace(after, check_at=None, late_since=None)
     start = max(now, after.next_tick or now)
     if before is not None and not before.stopped and before.spec.expect_every is not None:
         if before.late_since is not None:
-            return after
+            return notified(after) if is_notified(before) else after
         if before.check_at is not None and before.spec.expect_every == every and start <= before.check_at:
             return after
     return replace(after, check_at=start + every, late_since=None)
 
 
 def checked(job: Job, success_at: int | None, now: int) -> Job:
-    """The job after a check that was due. ``success_at``: when it succeeded last. A job that has become late is checked again, once its
-    deliveries are written."""
+    """The job after a check that was due. ``success_at``: when it succeeded last. A job that has become late is checked again, until its
+    deliveries are written; and at its ``expiration``, which ends its lateness."""
     every = job.spec.expect_every
     if every is None or not is_watched(job, now):
-        return replace(job, check_at=None)
+        return replace(job, check_at=None, late_since=None)
     if success_at is not None and success_at + every > now:
         return replace(job, check_at=success_at + every)
     return replace(job, late_since=job.check_at, check_at=now)
 
 
 def notified(job: Job) -> Job:
-    """The late job, once its deliveries are written."""
-    return replace(job, check_at=None)
+    """The late job, once its deliveries are written. Its next check is at its ``expiration``, if it has one."""
+    return replace(job, check_at=job.spec.expiration)
+
+
+def is_notified(job: Job) -> bool:
+    """Whether the deliveries of the late job are written."""
+    return job.check_at is None or job.spec.is_over(job.check_at)
 
 
 def succeeded(job: Job, at: int, now: int) -> Job:

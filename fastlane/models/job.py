@@ -539,7 +539,7 @@ class LateJob:
 
 @dataclass(frozen=True, slots=True)
 class RunningContainer:
-    """The fields of an execution that a list of running containers shows."""
+    """The fields of an execution that a list of running containers shows. ``epoch``: of its owner."""
 
     execution_id: str
     task_id: str
@@ -548,6 +548,7 @@ class RunningContainer:
     container_id: str | None
     image: str | None
     service: str | None = None
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from fastlane.models.delivery import (
     Reply,
     Subject,
     checked,
+    is_notified,
     notices,
     notified,
     quota_id,
@@ -521,10 +522,8 @@ class Lateness:
             now = self._clock.now()
             after = succeeded(job, at, now)
             if job.late_since is not None and job.late_since <= at:
-                if job.check_at is not None:
-                    await self._notify(
-                        job, NotificationTrigger.LATE, job.late_since
-                    )  # the process that found it late may have ended before it notified
+                if not is_notified(job):  # the process that found it late may have ended before it notified
+                    await self._notify(job, NotificationTrigger.LATE, job.late_since)
                 await self._notify(job, NotificationTrigger.RECOVERED, at)
             if after == job or await self._store.advance(job, after, (), None):
                 if job.late_since is not None and after.late_since is None:
@@ -545,7 +544,7 @@ class Lateness:
                 return
 
     async def _check(self, job: Job) -> None:
-        if job.late_since is None:
+        if job.late_since is None or is_notified(job):
             after = checked(job, await self._last_success(job), self._clock.now())
             if not await self._store.advance(job, after, (), None) or after.late_since is None:
                 return

@@ -53,7 +53,7 @@ UNBOUND = frozenset({Status.ENQUEUED, Status.PULLING})
 """Statuses in which an execution may not be bound to a service yet."""
 _BOUNDS = ("incarnation", "floor", "stop_sequence")
 _DELETED = (*COMPARED, "task_id", "stop_sequence", "held_tick")
-_CONTAINER = ("id", "task_id", "job_id", "host", "container_id", "spec")
+_CONTAINER = ("id", "task_id", "job_id", "host", "container_id", "spec", "epoch")
 _LATE, _EVERY = ("id", "task_id", "late_since"), "spec.expect_every"
 _TICKS = replace(records.TICKS_OF_JOB, order=())
 _UNFINISHED_BY_JOB = replace(records.EXECUTIONS_UNFINISHED, equal=("task_id",), order=("job_id",))
@@ -494,7 +494,9 @@ def _container(row: records.Row) -> RunningContainer:
         image = service = None
     if not isinstance(image, str) or not image.isascii():
         raise Unreadable(f"execution {row['id']} cannot be read from the store: its spec has no image")
-    return RunningContainer(row["id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image or None, service)
+    return RunningContainer(
+        row["id"], row["task_id"], row["job_id"], row["host"], row["container_id"], image or None, service, row["epoch"]
+    )
 
 
 class HistoryLogic:

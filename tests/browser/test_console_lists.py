@@ -35,6 +35,14 @@ async def test_tasks_are_found_while_one_types(context, server):
     assert console.faults == []
 
 
+async def test_lists_of_executions_show_the_node_on_which_each_runs(context, server):
+    await server.run(await server.enqueue("backup"), node="node3")
+    console = await open_console(context, f"{server.base}/console/executions")
+    await expect(console.page.locator("tbody tr")).to_contain_text("node3")
+    await console.page.goto(server.base)
+    await expect(console.page.get_by_role("table", name="Executions under way")).to_contain_text("node3")
+
+
 async def test_tasks_show_the_last_run_the_next_and_the_late_however_many_jobs_there_are(context, server):
     await server.run_to_end("backup", code=2)
     nightly = await server.enqueue("reports", cron="0 2 * * *", expectEvery="1d")

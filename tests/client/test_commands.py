@@ -404,6 +404,19 @@ async def test_why_shows_what_a_failed_run_wrote_to_stderr_last_however_much_cam
     assert "stderr" not in (await command_line("why", "silent")).text
 
 
+async def test_why_shows_the_end_of_a_line_that_was_written_over_and_of_a_long_one(server, command_line):
+    progress = b"".join(b"copied %d%%\r" % part for part in range(100))
+    long = b"x" * 1_000_000 + "é".encode() * 3_000 + b" is the cause"
+    for task, written, shown in (
+        ("over", progress + b"no space left\r\n", "no space left"),
+        ("long", long, "…" + "é" * 487 + " is the cause"),
+    ):
+        execution = await server.run(await server.enqueue(task))
+        await server.append_log(execution, (2, written))
+        await server.end(execution, code=3)
+        assert (await command_line("why", task)).lines[-1] == f"its last line on stderr: {shown}"
+
+
 async def test_why_says_how_much_memory_there_was_where_it_ran_out(crewed, crewed_line):
     job = await crewed.submit("end", "oom", task="big")
     await crewed.cleaned(job)

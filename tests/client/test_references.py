@@ -3,6 +3,7 @@ nearest ones."""
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -91,6 +92,18 @@ async def test_attempts_and_due_times_reach_all_runs(server, command_line):
         assert (refused.code, refused.out) == (2, b""), wrong
     assert "has 1 attempt\n" in (await command_line("why", "report", "--attempt", "5")).err
     assert "could be 2 ticks" in (await command_line("logs", "report", "--tick", old[:4])).err
+
+
+async def test_a_due_time_may_be_spelled_in_other_ways(server, command_line):
+    reply = await server.enqueue("report", cron=CRON)
+    await server.end(await server.run((await server.post(f"{reply['jobUrl']}run")).json))
+    due = (await command_line("ticks", "report", "--format", "{due}")).lines[0]
+    second, there = due[:19], datetime.fromisoformat(due).astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+    spellings = (due, due[:-1] + "+00:00", due.replace("T", " "), there, f"{second}Z", f"{second.replace('T', ' ')}Z", f"{second}+00:00")
+    for tick in (*spellings, second, second[:16].replace("T", " ")):
+        assert (await command_line("inspect", "report", "--tick", tick)).code == 0, tick
+    for wrong in ("1999-01-01T00:00:00Z", "2999-01-01T00:00:00+00:00", f"{second}-01:00"):
+        assert "has no tick" in (await command_line("inspect", "report", "--tick", wrong)).err, wrong
 
 
 async def test_a_run_before_a_thousand_others_is_found_by_its_time_and_by_ends_of_ids(server, command_line):

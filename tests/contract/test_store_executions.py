@@ -242,7 +242,11 @@ async def test_what_runs_is_listed_in_the_order_in_which_it_was_due(store):
         rows.append(await store.change(transitions.run(bound, Started("task", f"container of {due}", 3))))
     await store.change(transitions.end(rows.pop(), Ending(Status.DONE, 4, 0)))
     first, second = sorted(rows, key=lambda row: row.scheduled_for)
-    shown = [RunningContainer(row.id, row.task_id, row.job_id, "h:2375", row.container_id, row.spec.image) for row in (first, second)]
+    assert first.epoch > 0
+    shown = [
+        RunningContainer(row.id, row.task_id, row.job_id, "h:2375", row.container_id, row.spec.image, epoch=row.epoch)
+        for row in (first, second)
+    ]
     assert await store.running_containers(10) == shown
     assert await store.running_containers(1) == shown[:1]
     assert await store.running_containers(1, first.task_id) == shown[:1]

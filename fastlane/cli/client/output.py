@@ -177,15 +177,27 @@ def laid_out(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: i
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text that stands below its row."""
-    lines, line = [], ""
+    """The lines of a text that stands below its row. A word that is wider than a line goes on in the next."""
+    room, lines, line = max(1, width - len(INDENT)), [], ""
     for word in text.split():
         longer = f"{line} {word}".strip()
-        if line and len(INDENT) + cell_width(longer) > width:
+        if line and cell_width(longer) > room:
             lines.append(line)
             longer = word
+        while cell_width(longer) > room:
+            first = _that_fits(longer, room)
+            lines.append(first)
+            longer = longer[len(first) :]
         line = longer
     return [INDENT + part for part in [*lines, line] if part]
+
+
+def _that_fits(word: str, room: int) -> str:
+    """The beginning of a word that takes at most this many cells; one character at least."""
+    end = min(room, len(word))
+    while end > 1 and cell_width(word[:end]) > room:
+        end -= 1
+    return word[:end]
 
 
 def in_short(text: str) -> str:

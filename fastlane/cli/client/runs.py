@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -86,8 +87,9 @@ TIME = re.compile(r"\d{4}-\d\d(-|$)")
 
 def _tick(client: "Client", job: JobName, text: str) -> str:
     """The id of the tick that a due time, its beginning, or a part of an id means. Looks at all ticks, as far back as they may have it."""
-    rows = [row for row in _ticks_back_to(client, job, text) if row["due"].startswith(text.upper()) or is_part(text, row["id"])]
-    rows = [row for row in rows if row["id"] == text.lower()] or rows
+    moment = _moment(text)
+    rows = [row for row in _ticks_back_to(client, job, text, moment) if _is_meant(row, text, moment)]
+    rows = [row for row in rows if row["id"] == text.lower() or datetime.fromisoformat(row["due"]) == moment] or rows
     if not rows:
         raise WrongName(f"--tick: {job} has no tick {text!r}; `fastlane ticks {job}` lists them")
     ran = [row for row in rows if row["execution"]]
@@ -100,10 +102,28 @@ def _tick(client: "Client", job: JobName, text: str) -> str:
     return str(ran[0]["id"])
 
 
-def _ticks_back_to(client: "Client", job: JobName, text: str) -> Iterator[Any]:
+def _moment(text: str) -> datetime | None:
+    """The moment that a text is in full, with its offset from UTC, however it is spelled; None when it is none."""
+    try:
+        found = datetime.fromisoformat(text.upper())
+    except ValueError:
+        return None
+    return None if found.tzinfo is None else found
+
+
+def _is_meant(row: Any, text: str, moment: datetime | None) -> bool:
+    """Whether a text, or the moment that it is, can mean a tick. A moment in whole seconds means any of that second."""
+    if moment is not None:
+        due = datetime.fromisoformat(row["due"])
+        return moment == (due if moment.microsecond else due.replace(microsecond=0))
+    return bool(row["due"].startswith(text.upper().replace(" ", "T"))) or is_part(text, row["id"])
+
+
+def _ticks_back_to(client: "Client", job: JobName, text: str, moment: datetime | None) -> Iterator[Any]:
     """The ticks, the latest due first, until none that follows can be the one of a due time or a whole id."""
     for row in client.jobs.ticks(job.task, job.id):
-        if TIME.match(text) and row["due"] < text.upper():
+        is_before = row["due"] < text.upper().replace(" ", "T") if moment is None else datetime.fromisoformat(row["due"]) < moment
+        if TIME.match(text) and is_before:
             return
         yield row
         if row["id"] == text.lower():

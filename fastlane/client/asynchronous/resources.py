@@ -206,10 +206,12 @@ class AsyncExecutions(AsyncResource):
         query = {"tail": tail, "since": since}
         return await self._transport.content(contract.GET_STDOUT_OF_EXECUTION, _ids(task, job, execution), query)
 
-    async def stderr(self, task: str, job: str, execution: str, *, tail: int | None = None, since: str | None = None) -> bytes:
-        """The same of its stderr."""
+    async def stderr(
+        self, task: str, job: str, execution: str, *, tail: int | None = None, since: str | None = None, last: int | None = None
+    ) -> bytes:
+        """The same of its stderr; ``last``: this many bytes at its end, at most."""
         query = {"tail": tail, "since": since}
-        return await self._transport.content(contract.GET_STDERR_OF_EXECUTION, _ids(task, job, execution), query)
+        return await self._transport.content(contract.GET_STDERR_OF_EXECUTION, _ids(task, job, execution), query, last)
 
     async def why(self, task: str, job: str, execution: str) -> contract.Why:
         """The reasons why it waits now."""

@@ -74,10 +74,14 @@ class AsyncTransport:
         return Answered(cast("A", json_of(response)), response.headers.get("ETag"))
 
     async def content(
-        self, operation: Operation[Any], parameters: Mapping[str, str] | None = None, query: Mapping[str, Any] | None = None
+        self,
+        operation: Operation[Any],
+        parameters: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        last: int | None = None,
     ) -> bytes:
-        """The body of an operation's answer. Raises a ClientError."""
-        return (await self._response(operation, parameters, query)).content
+        """The body of an operation's answer, or only its last bytes, this many at most. Raises a ClientError."""
+        return (await self._response(operation, parameters, query, last=last)).content
 
     async def reported(self, operation: Operation[A]) -> A:
         """The answer of an operation that reports with 503, too. It is tried once. Raises a ClientError."""
@@ -97,9 +101,11 @@ class AsyncTransport:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         if_match: str | None = None,
+        last: int | None = None,
     ) -> httpx.Response:
         headers = {"Idempotency-Key": str(uuid4())} if operation.keyed and not (query or {}).get("dryRun") else {}
         headers |= {"If-Match": if_match} if if_match else {}
+        headers |= {"Range": f"bytes=-{last}"} if last else {}
         request = self._http.build_request(
             operation.method, self._url(operation, parameters), params=_present(query), json=body, headers=headers
         )

@@ -195,10 +195,14 @@ def message(body: bytes) -> str:
 def lost_service_words(service: str, node: str | None) -> str:
     """The words for a host whose name is of one part, as services have it, and is not known: Docker's name service knows only services that
     have a running task. ``node``: the name of the node that answered there last, if one has."""
-    last = "" if node is None else f"it ran on {node}; "
+    shows = f"`docker service ps --no-trunc STACK_{service}` says on which node one should run, and why it does not"
+    if node is None:
+        return (
+            f"has a host name that is not known: if {service} is a machine, correct its address, or the name service of the worker; "
+            f"if it is the engine filter of a stack, the service {service} has no running task: {shows}"
+        )
     return (
-        f"has no engine filter that runs: the service {service} has no running task; {last}"
-        f"`docker service ps --no-trunc STACK_{service}` says on which node one should run, and why it does not "
+        f"has no engine filter that runs: the service {service} has no running task; it ran on {node}; {shows} "
         f"(if {service} is a machine and no service, correct its address, or the name service of the worker)"
     )
 

@@ -3,7 +3,7 @@ gauges for Prometheus."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -12,12 +12,12 @@ from fastlane.directory import Directory
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.delivery import Receiver
 from fastlane.models.event import Note, Obstacle
-from fastlane.models.host import Uncleaned
+from fastlane.models.host import HostView, Uncleaned
 from fastlane.models.job import Job, LateJob, RunningContainer
 from fastlane.models.pool import REQUESTED, RESTORED, Pauses, Pool, PoolsRevision
 from fastlane.queue.port import LaneCounts, Report, stranded_lanes
 from fastlane.services.parts import Service, ServiceParts
-from fastlane.services.reads.pools import HostRow, host_rows
+from fastlane.services.reads.pools import HostRow, distinct_views, host_rows
 from fastlane.services.reads.why import DEADLINES, why_it_hangs
 from fastlane.storage.base import Counts
 from fastlane.streams.followers import Followers
@@ -79,10 +79,10 @@ MOST_NAMED = 10
 """Hanging executions that the health check names."""
 
 
-def hanging_notes(reports: Sequence[Report]) -> Mapping[str, Note]:
-    """What workers say of the executions that they cannot follow, by execution, the longest waits first."""
-    notes = [note for report in reports for note in report.notes if note.obstacle in HANGING]
-    return {note.execution_id: note for note in sorted(notes, key=lambda note: note.since)}
+def hanging_notes(reports: Sequence[Report]) -> list[Note]:
+    """What workers say of the executions that they cannot follow, the longest waits first. Of an execution whose owner changed, the earlier
+    owner's may be among them until its next report."""
+    return sorted((note for report in reports for note in report.notes if note.obstacle in HANGING), key=lambda note: note.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +93,34 @@ class RunningRow:
     hangs: str | None = None
 
 
-def _hangs(note: Note | None) -> str | None:
-    if note is None:
-        return None
-    until = "" if note.until is None else f"; {DEADLINES[note.obstacle]} {iso(note.until)}"
-    return f"{why_it_hangs(note)}{until}"
+def _rows(running: Sequence[RunningContainer], reports: Sequence[Report]) -> Iterator[RunningRow]:
+    """What runs, with what its owner now says of it, and no earlier one."""
+    notes = {(note.execution_id, note.epoch): note for note in hanging_notes(reports)}
+    views = {view.name: view for view in distinct_views(reports)}
+    for one in running:
+        note = notes.get((one.execution_id, one.epoch)) or notes.get((one.execution_id, None))
+        yield RunningRow(one, None if note is None else _hangs(note, views.get(one.host or "")))
 
 
-def hanging_fault(reports: Sequence[Report]) -> str | None:
+def _hangs(note: Note, view: HostView | None = None) -> str:
+    """What keeps a worker from following an execution. The note's own words may quote secret values of its variables, so they are left to
+    ``/why``, which knows these; how the host is says the same of it."""
+    if note.obstacle is Obstacle.NODE_DOWN:
+        words = why_it_hangs(note)
+    else:
+        words = "its host does not answer" if view is None or view.usable else f"its host {view.name} {view.reason}"
+    return words if note.until is None else f"{words}; {DEADLINES[note.obstacle]} {iso(note.until)}"
+
+
+def hanging_fault(reports: Sequence[Report]) -> "HealthProblem | None":
     """The executions that workers cannot follow, and why; None when they can follow all."""
-    notes = list(hanging_notes(reports).values())
+    notes = {note.execution_id: note for note in hanging_notes(reports)}
     if not notes:
         return None
-    named = "; ".join(f"{note.execution_id}: {_hangs(note)}" for note in notes[:MOST_NAMED])
+    words = f"workers cannot follow {len(notes)} execution{'' if len(notes) == 1 else 's'}, whose host or node is away"
+    named = "; ".join(f"{id}: {_hangs(note)}" for id, note in list(notes.items())[:MOST_NAMED])
     more = f"; and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
-    return f"{len(notes)} of the executions under way hang on a host or node that is away: {named}{more}"
+    return HealthProblem("docker", f"{words}: {named}{more}", words)
 
 
 NO_REVISION = PoolsRevision()
@@ -195,12 +208,11 @@ class StatusReader(Service):
                 unless_cancelled(asyncio.gather(self._failing(visible), self._store.late_jobs(MAX_LATE, visible))),
             )
         )
-        notes = hanging_notes(reports)
         return StatusView(
             uptime=max(0, now - self._started_at),
             workers=tuple(_worker_row(report, self._directory.revision) for report in reports),
             hosts=host_rows(self._pools, reports, self._pools.records),
-            running=tuple(RunningRow(one, _hangs(notes.get(one.execution_id))) for one in running),
+            running=tuple(_rows(running, reports)),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=counts,
@@ -261,10 +273,11 @@ HIDDEN = "log in to see what is wrong"
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """A fault of one part."""
+    """A fault of one part. ``of_some``: what callers read of it who may see some tasks only; None: the message."""
 
     source: str
     message: str
+    of_some: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +302,10 @@ class HealthReport:
         """The report for callers who have not logged in: which parts are down, and nothing about hosts, pools or causes."""
         sources = dict.fromkeys(problem.source for problem in self.errors)
         return replace(self, errors=tuple(HealthProblem(source, HIDDEN) for source in sources))
+
+    def of_some_tasks(self) -> "HealthReport":
+        """The report for callers who may see some tasks only: without the ids of executions."""
+        return replace(self, errors=tuple(replace(problem, message=problem.of_some or problem.message) for problem in self.errors))
 
 
 PAUSED = {
@@ -337,7 +354,7 @@ class Health:
         if not reports:
             errors.append(HealthProblem("workers", "no worker is alive; start one with `fastlane worker`"))
         docker = [HealthProblem("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
-        hanging = [HealthProblem("docker", words) for words in [hanging_fault(reports)] if words]
+        hanging = [problem for problem in [hanging_fault(reports)] if problem]
         return HealthReport(redis is None, store is None, not docker, bool(reports), (*errors, *docker, *hanging), hold is None)
 
 

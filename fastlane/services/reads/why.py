@@ -515,9 +515,9 @@ ONE = Window(1, 1)
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """How a job with an ``expect_every`` stands. ``late_since``: since when it is late (milliseconds; None: it is not). ``late_at``: when
-    it will be without a success until then (None: it is late, paused or over). ``last_success``: when its last stored success ended (None:
-    none is known). ``receivers``: how many webhooks and addresses its lists ``late`` have now. ``deliveries``: the stored messages which
-    say that it is late; while it is not, all that are about the job itself."""
+    it will be without a success until then (None: it is late, paused or over, or expires before that). ``last_success``: when its last
+    stored success ended (None: none is known). ``receivers``: how many webhooks and addresses its lists ``late`` have now.
+    ``deliveries``: the stored messages which say that it is late; while it is not, all that are about the job itself."""
 
     every: int
     late_since: int | None
@@ -533,9 +533,9 @@ class Expectation:
         expected = f"it is to succeed every {show_duration(self.every / 1000)}"
         if self.late_since is not None:
             return f"{expected}, and has been late since {iso(self.late_since)}: {last}; {self._sent}"
-        late = (
-            "it is not watched while it is paused or over" if self.late_at is None else f"without another it is late at {iso(self.late_at)}"
-        )
+        late = "it will not be late, since it is paused, over, or expires before that"
+        if self.late_at is not None:
+            late = f"without another it is late at {iso(self.late_at)}"
         return f"{expected}: {last}; {late}; {self._to_send}"
 
     @property
@@ -608,6 +608,8 @@ class WaitExplainer(Service):
         last = max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
         since = job.late_since if job.is_late else None
         at = None if since is not None or job.check_at is None else max(job.check_at, (last or 0) + every)
+        if at is not None and job.spec.is_over(at):
+            at = None
         trigger = NotificationTrigger.LATE
         sent = (await self._deliveries.of_job(job.task_id, job.id, is_limited=is_limited)).deliveries
         if since is not None:

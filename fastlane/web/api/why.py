@@ -130,7 +130,9 @@ EXPECTED = Serializer[Expectation](
     "Expected",
     "When a job that is not late will be, without another success, and who would get a message.",
     message=show.string(lambda expected: expected.message, "All of it, for people."),
-    lateAt=show.timestamp(lambda expected: expected.late_at, "When it will be late; null while it is paused or over.", null=True),
+    lateAt=show.timestamp(
+        lambda expected: expected.late_at, "When it will be late; null when it is paused or over, or expires before that.", null=True
+    ),
     expectEvery=_EVERY,
     lastSuccessAt=_LAST_SUCCESS,
     receivers=_RECEIVERS,

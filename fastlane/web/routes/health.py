@@ -53,7 +53,11 @@ async def health(handler: Handler) -> Answer:
     """The health of all parts; with the reasons, for a caller who may read them."""
     report, may_read = await asyncio.gather(handler.services.health.check(), _may_read_messages(handler))
     handler.set_header("Cache-Control", "no-store")
-    shown = replace(report if may_read else report.without_messages(), is_mongo=handler.config.store_is_mongo)
+    if not may_read:
+        report = report.without_messages()
+    elif handler.visible_tasks is not None:
+        report = report.of_some_tasks()
+    shown = replace(report, is_mongo=handler.config.store_is_mongo)
     return Answer(HEALTH, shown, 200 if report.healthy else 503)
 
 

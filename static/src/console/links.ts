@@ -1,5 +1,6 @@
 // Names of things that lead to their pages.
 
+import type { Execution } from "../api";
 import { el } from "../dom";
 import { shortId } from "../words";
 import { link } from "./parts";
@@ -14,3 +15,9 @@ export const jobLink = (task: string, job: string, name: string | null): HTMLEle
     " ",
     el("code", { className: "id", title: `job ${job} of the task ${task}` }, shortId(job)),
   );
+
+/** Where an execution runs or ran: its node, or the host that was asked for it while that is not known. */
+export function ranOn(one: Execution): HTMLElement | null {
+  const name = one.node ?? one.host;
+  return name ? el("code", one.host ? { title: `asked of ${one.host}` } : {}, name) : null;
+}

@@ -5,7 +5,7 @@ import { el, the } from "../dom";
 import { reasonWords } from "../outcome";
 import { count, sentence } from "../words";
 import { asked, choice, search } from "./filters";
-import { jobLink } from "./links";
+import { jobLink, ranOn } from "./links";
 import { mark } from "./marks";
 import type { Page } from "./page";
 import { morphChildren } from "./morph";
@@ -103,7 +103,7 @@ export function executionsPage(changed: () => void): Page {
       const columns = [
         { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
         { title: "Job", is: "grow" as const, cell: (one: Execution) => el("div", {}, jobLink(one.taskId, one.jobId, one.jobName), reasonOf(one), commandOf(one)) },
-        { title: "Host", wide: true, cell: (one: Execution) => (one.host ? el("code", {}, one.host) : null) },
+        { title: "Host", wide: true, cell: (one: Execution) => ranOn(one) },
         { title: "Due", is: "number" as const, cell: (one: Execution) => el("div", {}, ago(one.scheduledFor), el("div", { className: "narrow" }, ran(one))) },
         { title: "Ran", wide: true, is: "number" as const, cell: ran },
       ];

@@ -6,7 +6,7 @@ import { reasonWords } from "../outcome";
 import { count } from "../words";
 import { day, sum, wrongIn } from "./history";
 import { byName, hostState, reasonOf } from "./hosts";
-import { jobLink } from "./links";
+import { jobLink, ranOn } from "./links";
 import { mark } from "./marks";
 import { expected } from "./notifications";
 import type { Page } from "./page";
@@ -142,7 +142,7 @@ function now_({ status, underWay }: Facts): HTMLElement {
   const columns = [
     { title: "Status", cell: (one: Execution) => link(logOf(one.taskId, one.jobId, one.executionId), mark(one.status)) },
     { title: "Job", is: "grow" as const, cell: nameOf },
-    { title: "Host", wide: true, cell: (one: Execution) => (one.host ? el("code", {}, one.host) : null) },
+    { title: "Host", wide: true, cell: (one: Execution) => ranOn(one) },
     { title: "For", is: "number" as const, cell: (one: Execution) => since(one) },
   ];
   const content = underWay.length ? table("Executions under way", columns, underWay, (one) => one.executionId) : nothing("Nothing runs or waits.");

@@ -59,6 +59,7 @@ export function drawFacts(one: Execution | null, job: Job | null): void {
     ["Image", one?.image ?? job?.spec.image],
     ["Schedule", job?.schedule.cron && (job.schedule.entries ?? [job.schedule]).map((entry) => `${entry.cron} (${entry.timezone})`).join("; ")],
     ["Values", one?.parameters && Object.entries(one.parameters).map(([name, value]) => `${name}=${value}`).join(" ")],
+    ["Node", one?.node],
     ["Host", one?.host && (one.pool ? `${one.host} (pool ${one.pool})` : one.host)],
     ["Started", one?.startedAt && ago(one.startedAt)],
     ["Ended", one?.finishedAt && ago(one.finishedAt)],

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastlane.metrics import LATE_CHANGES, Metrics
+from fastlane.models.delivery import notified
 from fastlane.models.pool import RESTORED
 from tests.support.fastlane import Fastlane
 from tests.support.mail_server import Server
@@ -136,6 +138,24 @@ async def test_a_job_whose_lateness_nobody_is_told_says_so(watch: Fastlane) -> N
     assert (await watch.post(f"/tasks/quiet/jobs/{reply['jobId']}/stop")).status == 200
     assert (await watch.get("/status")).json["jobs"]["late"] == []
     assert "late" not in (await watch.get(f"/tasks/quiet/jobs/{reply['jobId']}/why")).json
+
+
+async def test_a_late_job_that_is_paused_or_over_is_late_no_longer(watch: Fastlane) -> None:
+    paused = await watch.enqueue("paused", cron="0 0 1 1 *", expectEvery="1s")
+    over = await watch.enqueue("over", cron="0 0 1 1 *", expectEvery="1s")
+    for reply, lasts in ((paused, None), (over, 1_000)):
+        job, now = await watch.store.job(reply["jobId"]), watch.clock.now()
+        assert job is not None
+        spec = job.spec if lasts is None else replace(job.spec, expiration=now + lasts)
+        assert await watch.store.advance(job, notified(replace(job, spec=spec, late_since=now)), (), None)
+    assert await late_since(watch, paused) is not None
+
+    async def none_is_late() -> bool:
+        return await late_now(watch) == 0
+
+    assert (await watch.post(f"/tasks/paused/jobs/{paused['jobId']}/pause")).status == 200
+    assert await late_since(watch, paused) is None
+    await watch.until(none_is_late, "jobs that are late no longer")
 
 
 async def test_a_tick_that_never_comes_is_told_by_the_server_while_no_worker_is_alive(watch: Fastlane, receiver: Receiver) -> None:

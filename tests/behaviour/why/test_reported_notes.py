@@ -10,6 +10,8 @@ from fastlane.models.host import HostView
 from fastlane.queue.port import Report
 from fastlane.queue.redis.scripts import Keys
 from fastlane.scheduler import leases, verdict
+from fastlane.services.reads.status import hanging_fault
+from tests.support.credentials import bearer, token
 from tests.support.fastlane import HOST, Fastlane
 
 REFUSED = RegistryDown('Get "https://r.example/v2/": dial tcp 10.0.0.9:443: connect: connection refused')
@@ -182,3 +184,53 @@ async def test_the_largest_report_is_small(server, shared_redis):
     with shared_redis.client() as client:
         text = max(client.hvals(Keys(server.installation).reports), key=len)
     assert len(text) < 300_000
+
+
+async def shown_running(server):
+    (row,) = (await server.get("/status")).json["containers"]["running"]
+    return row["error"]
+
+
+async def docker_faults(server, headers=None):
+    errors = (await server.get("/healthcheck", headers=headers or {})).json["errors"]
+    return [error["message"] for error in errors if error["source"] == "docker"]
+
+
+async def test_the_status_tells_what_the_owner_notes_of_its_node_and_no_earlier_one(server):
+    execution = await server.run(await server.enqueue())
+    down = Note(execution.id, execution.epoch, Obstacle.NODE_DOWN, "node3", 1_700_000_000_000, 1_700_000_009_000)
+    await server.queue.reports.announce(Report("w", 1, (host(),), (down,)), ttl=60_000)
+    assert (await shown_running(server)).startswith("its node node3 is down, and may come back; ")
+    assert await server.store.change(transitions.take_over(execution)) is not None
+    assert await shown_running(server) is None
+
+
+async def test_status_and_health_tell_that_a_host_is_away_without_what_a_note_quotes(server):
+    execution = await server.run(await server.enqueue(envs={"API_TOKEN": "s3cr3t-s3cr3t"}))
+    note = Note(execution.id, execution.epoch, Obstacle.HOST_AWAY, "no: s3cr3t-s3cr3t", 1_700_000_000_000)
+    away = replace(host(), name=execution.host, usable=False, reason="refused the connection")
+    await server.queue.reports.announce(Report("w", 1, (away,), (note,)), ttl=60_000)
+    assert await shown_running(server) == f"its host {execution.host} refused the connection"
+    (health,) = [words for words in await docker_faults(server) if "cannot follow" in words]
+    assert health == f"workers cannot follow 1 execution, whose host or node is away: {execution.id}: its host does not answer"
+
+
+def test_health_names_the_ten_longest_waits():
+    notes = tuple(Note(str(number), 1, Obstacle.NODE_DOWN, "node3", 1_700_000_000_000 + number) for number in range(12))
+    fault = hanging_fault([Report("w", 1, (), notes)])
+    assert fault is not None
+    assert fault.message.startswith("workers cannot follow 12 executions, whose host or node is away: 0: its node node3 is down")
+    assert "; 9: its node" in fault.message
+    assert fault.message.endswith("; and 2 more")
+    assert hanging_fault([Report("w", 1, (), notes[:10])]).message.count("its node") == 10
+    assert fault.of_some == "workers cannot follow 12 executions, whose host or node is away"
+
+
+async def test_health_tells_callers_of_some_tasks_no_ids_of_executions(shared_redis, tmp_path):
+    tokens = (token("ann", "fl_ann", "read", "shop-.*"), token("root", "fl_root", "admin"))
+    async with Fastlane(tmp_path, shared_redis.url, tokens=tokens) as server:
+        note = Note("of-the-bank", 1, Obstacle.NODE_DOWN, "node3", 1_700_000_000_000)
+        await server.queue.reports.announce(Report("w", 1, (host(),), (note,)), ttl=60_000)
+        words = "workers cannot follow 1 execution, whose host or node is away"
+        assert await docker_faults(server, bearer("fl_ann")) == [words]
+        assert await docker_faults(server, bearer("fl_root")) == [f"{words}: of-the-bank: its node node3 is down, and may come back"]

@@ -133,6 +133,13 @@ def test_a_cause_is_whole_at_any_width_below_its_row_where_it_has_no_room_in_it(
     assert "\n" not in laid_out(columns, cells, width)[1]
 
 
+@pytest.mark.parametrize("image", ["registry.example.com/team/image@sha256:" + "0123456789abcdef" * 8, "数据库" * 60])
+def test_a_word_of_a_cause_that_is_wider_than_the_terminal_goes_on_in_the_next_line(image):
+    head, row, *below = table("failures", 60, WHY=f"cannot get {image}")
+    assert max(map(cell_width, (head, row, *below))) <= 60
+    assert "".join(line.strip() for line in below).replace(" ", "") == f"cannotget{image}"
+
+
 def table(name: str, width: int, **changed: str) -> list[str]:
     columns = LAYOUTS[name].columns
     return "\n".join(laid_out(columns, [[cell(column.heading, changed) for column in columns]], width)).split("\n")

@@ -85,6 +85,21 @@ def test_a_late_job_stays_late_when_it_is_changed_and_not_when_nothing_is_expect
     assert (again.late_since, again.check_at) == (None, NOW + 51 * HOUR + 26 * HOUR)
 
 
+def test_a_late_job_that_is_paused_or_over_is_late_no_longer() -> None:
+    late = notified(checked(made(), None, NOW + 30 * HOUR))
+    held = job_change.pause(late, now=NOW + 31 * HOUR)
+    assert (held.late_since, held.check_at) == (None, None)
+    resumed = job_change.resume(held, now=NOW + 48 * HOUR).job
+    assert (resumed.late_since, resumed.check_at) == (None, NOW + 51 * HOUR + 26 * HOUR)
+    end = NOW + 40 * HOUR
+    late = notified(checked(made(expiration=end), None, NOW + 30 * HOUR))
+    assert (late.late_since, late.check_at) == (NOW + 29 * HOUR, end)
+    over = checked(late, None, end)
+    assert (over.late_since, over.check_at) == (None, None)
+    assert put(late, NOW + 31 * HOUR, expiration=None).check_at is None
+    assert put(late, NOW + 31 * HOUR, expiration=end + HOUR).check_at == end + HOUR
+
+
 @pytest.mark.parametrize("how", ["paused", "stopped", "over"])
 def test_nothing_is_expected_of_a_job_that_is_held_or_over(how: str) -> None:
     job = made(expiration=NOW + 25 * HOUR) if how == "over" else made()

@@ -68,9 +68,9 @@ class Dying:
         return answer
 
 
-async def made(store: Store, now: int) -> str:
+async def made(store: Store, now: int, **spec: Any) -> str:
     identity = JobIdentity("t", "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002", 1)
-    change = job_change.create(identity, make_spec(webhooks=HOOKS, expect_every=HOUR), Schedule(), now=now, by=None)
+    change = job_change.create(identity, make_spec(webhooks=HOOKS, expect_every=HOUR, **spec), Schedule(), now=now, by=None)
     await store.create(change.job, *change.ticks, change.execution)
     return change.job.id
 
@@ -157,3 +157,20 @@ async def test_a_second_episode_is_told_again(store: Store) -> None:
         await watch(store, clock).look()
         await watch(store, clock).succeeded(await success(store, job_id, clock.now()))
     assert await events(store, job_id) == ["job.late"] * 2 + ["job.recovered"] * 2
+
+
+async def test_a_late_job_is_late_until_its_expiration_and_told_once(store: Store) -> None:
+    clock = Moments(1_000)
+    job_id = await made(store, clock.now(), expiration=5 * HOUR)
+    found = []
+    for hours in (2, 4, 5, 6):
+        clock.set(hours * HOUR)
+        await watch(store, clock).look()
+        found.append(await store.count_late_jobs(10))
+        if hours == 2:
+            assert await events(store, job_id) == ["job.late"]
+            for one in await store.deliveries_of(job_id):
+                await store.drop_delivery(one.id)
+    assert found == [1, 1, 0, 0]
+    assert await events(store, job_id) == []
+    assert list(await store.jobs_to_check(10 * HOUR, 10)) == []

@@ -1,5 +1,6 @@
 """The commands that look at one thing: ``why``, ``inspect``, ``open`` and ``status``."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,8 @@ FORMAT = click.option("--format", metavar="TEXT", help="A line with fields in br
 
 MOST_SHOWN = 500
 """Characters of a line of a log that ``why`` shows."""
+END_OF_STDERR = 4_096
+"""Bytes at the end of stderr among which the last line is looked for: more than are shown, in any script."""
 
 
 def _print_json(value: object) -> None:
@@ -90,12 +93,14 @@ def _why(client: "Client", run: Run) -> Any:
 
 
 def _last_error(client: "Client", run: Run, execution: Any) -> str:
-    """The last line that a failed execution wrote to stderr, as a line of its own; empty where there is none."""
+    """The last line that a failed execution wrote to stderr, as a line of its own; empty where there is none. Of a line that a program
+    wrote over again and again, like its progress, this is what stood there in the end; of a long line, the end."""
     if not execution["failure"] or not execution["logInfo"]["stderrBytes"]:
         return ""
-    parts = client.logs(run.job.task, run.job.id, execution["executionId"], follow=False, stream="stderr", tail=1)
-    line = b"".join(part.data for part in parts).decode(errors="replace").strip()
-    return f"\nits last line on stderr: {line[:MOST_SHOWN]}" if line else ""
+    end = client.executions.stderr(run.job.task, run.job.id, execution["executionId"], last=END_OF_STDERR)
+    line = re.split("[\r\n]", end.decode(errors="replace").strip())[-1].strip()
+    shown = line if len(line) <= MOST_SHOWN else f"…{line[-MOST_SHOWN:]}"
+    return f"\nits last line on stderr: {shown}" if line else ""
 
 
 def outcome(execution: Any, name: str, what: str = "last execution") -> str:

@@ -188,5 +188,8 @@ def test_a_manager_whose_filter_is_gone_is_told_with_the_node_that_answered_last
     unknown = HostDown(f"engine-3:2375 {connection_words(socket.gaierror(-2, 'Name or service not known'))}")
     words = "engine-3:2375 has no engine filter that runs: the service engine-3 has no running task; it ran on node3; `docker service ps"
     assert str(transport.explain(unknown)).startswith(words)
+    transport.node = None
+    words = "engine-3:2375 has a host name that is not known: if engine-3 is a machine, correct its address, or the name service"
+    assert str(transport.explain(unknown)).startswith(words)
     machine = EngineTransport(Endpoint("engine-3.example.com:2375", insecure=True))
     assert machine.explain(unknown) is unknown
