@@ -244,9 +244,11 @@ class HostsRevision:
         return HostsRevision(self.number + 1, (*self.recent, id)[-MOST_RECENT:])
 
     def since(self, other: "HostsRevision") -> Sequence[str] | None:
-        """The ids of the hosts that were written after another revision; None when they are not known."""
+        """The ids of the hosts that were written after another revision; None when they are not known: there were too many, or this is
+        the revision of a store that has lost the other one."""
         count = self.number - other.number
-        return self.recent[len(self.recent) - count :] if 0 <= count <= len(self.recent) else None
+        written = self.recent[len(self.recent) - count :] if 0 <= count <= len(self.recent) else ()
+        return written if count == len(written) and (*other.recent, *written)[-MOST_RECENT:] == self.recent else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ Three walks find what is overdue, each from where it ended the last time:
   nothing overdue costs one short read;
 - all jobs once more, a few in a round, each looked at as a whole: this finds what could not go when it was passed.
 
-Steps are small, and the pruner rests between them, so that no other writer waits long. The live workers share the walks. If two look at the
+Steps are small, and the pruner rests between them, so that no other writer waits long; when it is behind, it takes several at once and
+rests no more, so that history goes faster than it comes. The live workers share the walks. If two look at the
 same job, because one has not heard of the other, that does no harm, since each step checks again. A fault of one job is logged, and the
 others go on.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from functools import partial
@@ -20,7 +22,7 @@ from typing import TypeVar
 
 import structlog
 
-from fastlane.clock import Clock
+from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError, TransientError
 from fastlane.metrics import Metrics
 from fastlane.models.event import Source, Span, at
@@ -47,8 +49,9 @@ MOST_AGES = 16
 """Ages of jobs' own rules for which ends are walked. Jobs with further ones wait for the walk over whole histories."""
 LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
-BEHIND, LESS_REST = 600_000, 4
-"""For how many milliseconds what goes has to be overdue so that the pruner rests only a fourth of that: more is made than removed then."""
+BEHIND, AT_ONCE = 600_000, 4
+"""For how many milliseconds what goes has to be overdue so that the pruner no longer rests, and takes so many steps with jobs that are over
+at once: more is made than removed then."""
 ONE = Window(1, 1)
 LOOKED_AT, LOGS = 1_000, 50
 """When all logs together are too large: the executions in one search for logs, and the logs that are removed before the size is measured
@@ -251,18 +254,27 @@ class Pruner:
         cuts = dict(zip((job.job_id for job in jobs), self._cuts_of(jobs), strict=True))
         self._learn_ages(jobs)
         ripe = [job for job in jobs if not job.to_come and job.modified_at < cuts[job.job_id].jobs]
-        gone, left = set[str](), set[str]()
-        for start in range(0, len(ripe), TOGETHER):
-            some = [(job, cuts[job.job_id].jobs) for job in ripe[start : start + TOGETHER]]
-            swept = await self._unless_faulty(partial(self._delete_together, some, pruned), "_delete_together")
-            gone |= swept.jobs if swept is not None else set()
-            left |= swept.left if swept is not None else {job.job_id for job, _ in some}
+        gone, left = await self._delete_ripe([(job, cuts[job.job_id].jobs) for job in ripe], pruned)
         rest = [job for job in jobs if job.job_id not in gone]
         chosen = await self._chosen(rest, cuts, whole=whole)
         for job in rest:
             if job.job_id in left or job.job_id in chosen:
                 step = partial(self._prune_job, job, cuts[job.job_id], pruned, may_be_over=job.job_id in left)
                 await self._unless_faulty(step, "_prune_job", job.job_id)
+
+    async def _delete_ripe(self, ripe: Sequence[tuple[JobHistory, int]], pruned: Pruned) -> tuple[Set[str], Set[str]]:
+        """Deletes jobs that are over, each with the moment before which it must have been. Returns the ids of those that went, and of those
+        to look at one by one."""
+        gone, left, start = set[str](), set[str](), 0
+        while start < len(ripe):
+            end = start + TOGETHER * (AT_ONCE if self._late > BEHIND else 1)  # on SQLite, all at once are one commit
+            batches = [ripe[first : first + TOGETHER] for first in range(start, min(end, len(ripe)), TOGETHER)]
+            steps = [self._unless_faulty(partial(self._delete_together, batch, pruned), "_delete_together") for batch in batches]
+            for batch, swept in zip(batches, await unless_cancelled(asyncio.gather(*steps)), strict=True):
+                gone |= swept.jobs if swept is not None else set()
+                left |= swept.left if swept is not None else {job.job_id for job, _ in batch}
+            start = end
+        return gone, left
 
     async def _delete_together(self, jobs: Sequence[tuple[JobHistory, int]], pruned: Pruned) -> Swept:
         swept = await self._gently(lambda: self._store.retention.delete_over(jobs, self._clock.now()))
@@ -381,11 +393,11 @@ class Pruner:
             pass
 
     async def _gently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Takes a step, and rests for as long as it took, so that others write in between; or less when it is behind."""
+        """Takes a step, and rests for as long as it took, so that others write in between; not when it is behind."""
         began = self._clock.now()
         answer = await step()
-        rest = min((self._clock.now() - began) / 1000, LONGEST_REST)
-        await self._clock.sleep(rest / LESS_REST if self._late > BEHIND else rest)
+        if self._late <= BEHIND:
+            await self._clock.sleep(min((self._clock.now() - began) / 1000, LONGEST_REST))
         return answer
 
     async def _unless_faulty(self, step: Callable[[], Awaitable[T]], part: str, job_id: str | None = None) -> T | None:

@@ -60,6 +60,8 @@ _UNFINISHED_BY_JOB = replace(records.EXECUTIONS_UNFINISHED, equal=("task_id",), 
 _RECORDS = Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"), where=Condition("TRUE", "done"))
 """All records; but for reservations, which MongoDB has in the same collection."""
 
+HOST_TRIES = 50
+"""Tries to add a host to the hosts' revision, each lost to another writer. After them, the comparison of all hosts finds it."""
 TOGETHER = 500
 """Records of hosts that are deleted together."""
 MAX_DELIVERIES = 1_000
@@ -342,7 +344,12 @@ class StoreLogic:
         return DirectoryMark(pools.number, hosts)
 
     async def _hosts_revision(self) -> HostsRevision:
-        return await self._rows.get(records.HOSTS_REVISION) or HostsRevision()
+        """The revision of the hosts. It is only a hint: without a readable one, processes compare all hosts once a minute."""
+        try:
+            return await self._rows.get(records.HOSTS_REVISION) or HostsRevision()
+        except Unreadable as error:
+            records.report(str(error))
+            return HostsRevision()
 
     async def hosts(self, known: Sequence[HostRecord] = ()) -> Sequence[HostRecord]:
         if not known:
@@ -363,10 +370,11 @@ class StoreLogic:
     async def write_host(self, record: HostRecord) -> bool:
         if not await write_version(self._rows, records.HOSTS, record, record.version):
             return False
-        while True:  # after the record: a process that reads the new number finds it
+        for _ in range(HOST_TRIES):  # after the record: a process that reads the new number finds it
             seen = await self._hosts_revision()
             if await self._rows.replace(records.HOSTS_REVISION, seen.after(record.id), {"number": seen.number}):
-                return True
+                break
+        return True
 
     async def prune_hosts(self, before: int) -> None:
         removed, part = {"removed_at": Between(high=before - 1)}, Part(TOGETHER)

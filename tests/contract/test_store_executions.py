@@ -1,19 +1,27 @@
 """What every store promises about the executions of a job, their ledger, and the lists and counts of them."""
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
+from functools import partial
 
+import pytest
+
+from fastlane.errors import Invalid
 from fastlane.models import transitions
 from fastlane.models.host import Uncleaned
 from fastlane.models.job import Ending, Execution, Failure, FailureReason, RunningContainer, Spec, Started, Usage
+from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
-from fastlane.storage import logic
+from fastlane.storage import logic, pages
 from fastlane.storage.base import Counts
 from tests.contract.stored import created, ended
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
+from tests.support.waiting import until
 
 
 async def test_a_further_attempt_is_inserted_once(store, open_store):
@@ -118,6 +126,34 @@ async def test_the_latest_of_a_job_is_found_however_much_waits_behind_it(store, 
             assert await store.advance(replace(job, sequence=number - 1), replace(job, sequence=number), [tick], execution)
             expected[job.id] = execution
     assert await store.latest([job.id for job in jobs]) == expected
+
+
+async def test_a_page_that_is_refused_is_let_go(store, monkeypatch):
+    """At once, and not by the garbage collector, which comes hours later."""
+    budgets = []
+
+    class Watched(pages.TextBudget):
+        def __init__(self):
+            super().__init__()
+            budgets.append(weakref.ref(self))
+
+    for where in ("sqlite.rows", "mongo.lists", "mongo.database"):
+        monkeypatch.setattr(f"fastlane.storage.{where}.TextBudget", Watched)
+    monkeypatch.setattr(pages, "MAX_TEXT", 2_000)
+    for _ in range(3):
+        await store.create(*new(spec=Spec("ubuntu:latest", command=("x" * 1_000,))))
+    window = Window(1, 100)
+    gc.collect()
+    gc.disable()
+    try:
+        jobs, all_jobs = partial(store.list_jobs, "my-task"), partial(store.list_all_jobs, WantedJobs())
+        for read in (jobs, all_jobs, partial(store.list_executions, Wanted())):
+            with pytest.raises(Invalid):
+                await read(window)
+        await until(lambda: not any(budget() for budget in budgets), "the rows of a refused page stay in memory")
+    finally:
+        gc.enable()
+    assert len(budgets) >= 3
 
 
 async def test_one_that_waits_for_others_is_found_until_it_is_released_and_is_the_latest_only_without_them(store):

@@ -1,8 +1,10 @@
 """What connections may hold without a login: heads that never end, bodies that are half sent, and answers that nobody takes."""
 
 import asyncio
+import gc
 import json
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 from tornado.iostream import IOStream
 
+from fastlane.storage import pages
 from fastlane.web import server as web_server
 from fastlane.web.http import connection
 from fastlane.web.http.connection import LARGE_TURN, TURNS, HeldMemory, ListTurns, Turn
@@ -94,6 +97,31 @@ async def test_answers_that_nobody_takes_hold_no_more_memory_than_is_allowed(ser
         await calm(server)
         assert memory.held <= 2 * size
     await until(lambda: memory.held == 0, lambda: f"{memory.held} bytes of dead connections still count")
+
+
+async def test_refused_pages_leave_nothing_in_memory(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the garbage collector, which comes hours later to objects that refer to each other."""
+    monkeypatch.setattr(pages, "MAX_TEXT", MIB)
+    for _ in range(10):
+        await server.enqueue("large", command=["x" * 100_000] * 2)
+
+    async def refused(times: int) -> None:
+        for path in ("/tasks/large", "/jobs", "/executions"):
+            for _ in range(times):
+                answer = await server.get(f"{path}?perPage=1000")
+                assert (answer.status, answer.json["errors"][0]["field"]) == (400, "perPage")
+
+    await refused(1)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        await refused(10)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert grown < 8 * MIB, f"30 refused pages keep {grown >> 20} MiB"
 
 
 @contextmanager

@@ -283,7 +283,7 @@ class InstantExecutor:
 
     def _view(self, name: str) -> HostView:
         reason, since = self._down.get(name, (None, None))
-        running = sum(run.running for run in self.world[name].values())
+        running = sum(run.running or not (run.activated or run.stopping) for run in self.world[name].values())  # parked ones count
         found, expected = self.engines.get(name), self._expected.get(name)
         if reason is None and expected is not None and found != expected:
             reason, since = "answers as another engine than before", self._clock.now()

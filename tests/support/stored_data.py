@@ -36,6 +36,19 @@ def damage(url: str, table: str, id: str | None, field: str = "spec", value: str
         database[table].update_one({"_id": id}, {"$set": {field: _or_half(value, row[field])}})
 
 
+def damage_hosts_revision(url: str, *, lose: bool = False) -> None:
+    """Writes nonsense into the row with the hosts' revision, or removes it."""
+    if url.startswith(SQLITE):
+        with closing(sqlite3.connect(_file(url))) as db, db:
+            db.execute("DELETE FROM hosts_revision" if lose else "UPDATE hosts_revision SET recent = 'x'")
+        return
+    with _database(url) as database:
+        if lose:
+            database["meta"].delete_one({"_id": "hosts_revision"})
+        else:
+            database["meta"].update_one({"_id": "hosts_revision"}, {"$set": {"recent": "x"}})
+
+
 def name_store(url: str, name: str) -> None:
     """Gives a store an id that is not random."""
     if url.startswith(SQLITE):

@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -143,6 +144,9 @@ class WorkQueue:
         """Answers each operation on its loop, with one call for each loop."""
         with self._lock:
             self._running -= len(items)
+        for item in items:
+            if item.error is not None:
+                let_go(item.error)
         by_loop: dict[asyncio.AbstractEventLoop, list[QueuedOperation]] = {}
         for item in items:
             by_loop.setdefault(item.loop, []).append(item)
@@ -184,6 +188,15 @@ class WorkQueue:
             loop.call_at(next(iter(unanswered)).until, self._give_up, loop)
         else:
             del self._unanswered[loop]
+
+
+def let_go(error: BaseException) -> None:
+    """Empties the frames in which an error was raised, after they have ended. They hold the rows that were read until then, and the
+    operation whose future holds the error: such a cycle stays until a full garbage collection, which is hours away."""
+    raised: BaseException | None = error
+    while raised is not None:
+        traceback.clear_frames(raised.__traceback__)
+        raised = raised.__cause__ or raised.__context__
 
 
 def perform(db: sqlite3.Connection, items: Sequence[QueuedOperation]) -> None:

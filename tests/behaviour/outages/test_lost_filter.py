@@ -50,10 +50,9 @@ async def test_the_runs_that_hang_on_a_host_that_is_away_are_named_at_once(share
     """They count as lost five minutes later. Another host can be used, so nothing else is said."""
     pools = (Pool("default", "", (HOST, OTHER), rules={HOST: HostRule(1, 1), OTHER: HostRule(1, 1)}),)
     async with Fastlane(tmp_path, shared_redis.url, pools=pools, workers=1) as server:
-        hosts: dict[str | None, str] = {}
-        while set(hosts) != {HOST, OTHER}:  # two may be placed at once on the same one
-            job = await server.submit("hold")
-            hosts[(await server.reaches(job, "running")).host] = str(job.execution_id)
+        jobs = [await server.submit("hold") for _ in range(2)]
+        hosts = {(await server.reaches(job, "running")).host: str(job.execution_id) for job in jobs}
+        assert set(hosts) == {HOST, OTHER}
         server.executor.down(OTHER, "cannot be looked up")
 
         async def in_status() -> bool:

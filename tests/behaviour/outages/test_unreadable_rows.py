@@ -1,24 +1,29 @@
 """A row that cannot be read fails alone: its pool, the repair of the queue and its rebuild go on, and so do all lists."""
 
+import asyncio
 from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from fastlane.errors import Unreadable
+from fastlane.models.host import HostRecord
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler import runner
 from fastlane.scheduler.watcher import Watcher
+from fastlane.storage import records
 from fastlane.storage.base import Store
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted, intercepted, keeping
 from tests.support.redis import RealRedis
-from tests.support.stored_data import damage
+from tests.support.stored_data import damage, damage_hosts_revision
 from tests.support.virtual_time import HOST as VIRTUAL_HOST, VirtualFastlane
+from tests.support.waiting import PATIENCE
 
 ONE_SLOT = (Pool("default", "", (HOST,), max_running=1),)
 
@@ -150,3 +155,21 @@ async def test_a_host_that_is_back_gets_work_although_the_job_of_what_was_lost_t
         assert (await server.cleaned(await server.submit("exit", "0"))).status is Status.DONE
         assert [run.order.execution_id for run in server.executor.world[HOST].values()] == []
         assert server.executor.starts[0] == lost.id
+
+
+@pytest.mark.parametrize("lose", [False, True])
+async def test_a_lost_revision_of_the_hosts_keeps_no_host_from_anybody(virtual: VirtualFastlane, lose: bool) -> None:
+    """It only says which hosts to read at a change: all are read then."""
+    store, first, second = virtual.real_store, HostRecord("first", "a:1"), HostRecord("second", "b:1")
+    assert await store.write_host(first)
+    before = await store.directory_mark()
+    damage_hosts_revision(virtual.store_url, lose=lose)
+    records.report.cache_clear()
+    with capture_logs() as lines:
+        async with asyncio.timeout(PATIENCE):
+            assert await store.write_host(second)
+        for _ in range(3):
+            await store.directory_mark()
+    assert (await store.directory_mark()).hosts.since(before.hosts) is None
+    assert {host.id for host in await store.hosts()} >= {"first", "second"}
+    assert [line["event"] for line in lines].count("store.row_unreadable") == (0 if lose else 1)

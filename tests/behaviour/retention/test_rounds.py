@@ -178,8 +178,8 @@ async def test_many_jobs_go_in_a_few_commits(virtual: VirtualFastlane) -> None:
     assert made[1] <= made[0] + 10
 
 
-@pytest.mark.parametrize(("late", "rest"), [(MINUTE, 3.0), (HOUR, 1.5)])
-async def test_a_worker_that_is_behind_rests_less_between_two_steps(
+@pytest.mark.parametrize(("late", "rest"), [(MINUTE, 3.0), (HOUR, 1.0)])
+async def test_a_worker_that_is_behind_rests_no_more(
     virtual: VirtualFastlane, monkeypatch: pytest.MonkeyPatch, late: int, rest: float
 ) -> None:
     """Three steps of a second each. The first one finds how late it is."""
@@ -201,6 +201,29 @@ async def test_a_worker_that_is_behind_rests_less_between_two_steps(
     monkeypatch.setattr(virtual.clock, "sleep", noted)
     assert (await Pruner(virtual.real_store, virtual.clock, POOLS, RULES).prune_all()).jobs == 3
     assert sum(rests) == rest
+
+
+async def test_a_worker_that_is_behind_deletes_several_batches_in_one_commit(
+    virtual: VirtualFastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retention, under_way, most = virtual.real_store.retention, 0, list[int]()
+    delete = retention.delete_over
+
+    async def counted(*arguments: Any) -> Swept:
+        nonlocal under_way
+        under_way += 1
+        most.append(under_way)
+        try:
+            return await delete(*arguments)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(pruners, "TOGETHER", 1)
+    monkeypatch.setattr(retention, "delete_over", counted)
+    await ended(virtual, 6)
+    virtual.clock.set(virtual.clock.now() + 30 * DAY + HOUR)
+    assert (await Pruner(virtual.real_store, virtual.clock, POOLS, RULES).prune_all()).jobs == 6
+    assert most == [1, 1, 2, 3, 4, 1], "one finds how late it is, and then four go at once"
 
 
 async def test_the_lag_is_how_long_what_goes_was_overdue_and_grows_while_rounds_fail(virtual: VirtualFastlane) -> None:

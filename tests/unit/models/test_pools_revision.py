@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.notify import NotificationTrigger, Webhook
-from fastlane.models.pool import Pool, pools_digest
+from fastlane.models.pool import MOST_RECENT, HostsRevision, Pool, pools_digest
 
 HOOK = Webhook(NotificationTrigger.FAILS, "https://example.com/x", {"A": "b"}, 3)
 POOL = Pool("p", "", ("h",), webhooks=(HOOK,), webhook_secrets=("whsec_a",))
@@ -30,3 +30,17 @@ def test_pools_that_differ_even_in_a_secret_have_another_digest(other: Pool) -> 
 
 def test_no_secret_of_a_pool_is_in_its_repr() -> None:
     assert not {word for word in ("whsec_a", "example.com", "'b'") if word in repr(POOL)}
+
+
+def test_a_revision_of_hosts_with_another_history_says_nothing():
+    before = HostsRevision().after("a").after("b")
+    assert before.after("c").since(before) == ("c",)
+    assert before.since(before) == ()
+    assert HostsRevision().after("c").after("d").since(before) is None
+    assert HostsRevision().after("c").after("d").after("e").since(before) is None
+    assert HostsRevision().since(before) is None
+    later = before
+    for number in range(MOST_RECENT):
+        later = later.after(str(number))
+    assert later.since(before) == tuple(map(str, range(MOST_RECENT)))
+    assert later.after("c").since(before) is None
