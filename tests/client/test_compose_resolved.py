@@ -25,7 +25,7 @@ for other in made.pop("include", ()):
             made[kind] = {{**rows, **made.get(kind, {{}})}}
 for key, service in made["services"].items():
     if "extends" in service:
-        made["services"][key] = {{**made["services"][service.pop("extends")], **service}}
+        made["services"][key] = {{**made["services"][service.pop("extends")["service"]], **service}}
 if "--no-interpolate" not in words:
     used = str(made["services"])
     for kind in ("volumes", "networks", "secrets", "configs"):
@@ -92,3 +92,37 @@ def test_what_docker_leaves_out_on_standard_input_is_named_as_that(compose):
         read_compose(piped, Origin(None, {}))
     whole = subprocess.run([*command, "--no-interpolate"], capture_output=True, text=True, check=True).stdout
     assert read_compose(whole, Origin(None, {})).jobs[0].fields["container"]["mounts"][0]["source"] == "shop_v"
+
+
+LONG = """\
+services:
+  db: {image: postgres}
+  web:
+    image: nginx
+    build: .
+    tty: true
+    stdin_open: true
+    depends_on: {db: {condition: service_healthy}}
+    deploy:
+      mode: replicated
+      replicas: 3
+      restart_policy: {condition: any}
+      update_config: {order: start-first}
+      labels: {a: b}
+      resources: {limits: {memory: 64M}}
+      placement: {constraints: [node.role==worker], preferences: [{spread: node.labels.zone}], max_replicas_per_node: 1}
+x-jobs:
+  a: {extends: {service: web}, triggers: {manual: true}}
+"""
+
+
+def test_a_job_that_extends_a_service_has_nothing_of_what_the_service_has_to_run_for_long(compose):
+    (compose / "shop.yaml").write_text(LONG)
+    found = read_compose(LONG, Origin(compose / "shop.yaml", {}, "shop"))
+    (job,) = found.jobs
+    assert (job.fields["image"], job.fields["container"]["constraints"]) == ("nginx", ["node.role==worker"])
+    assert (job.fields["resources"], found.notes) == ({"memory": "64M"}, ())
+    own = "{extends: {service: web}, build: x, deploy: {replicas: 2, placement: {preferences: [{spread: a}]}}, triggers"
+    with pytest.raises(FileFault) as fault:
+        jobs_of(compose, LONG.replace("{extends: {service: web}, triggers", own))
+    assert set(re.findall(r"x-jobs\.a\.([a-z.]+)", str(fault.value))) == {"deploy.replicas", "deploy.placement.preferences", "build"}

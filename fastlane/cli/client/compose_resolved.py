@@ -15,8 +15,13 @@ THE_FILE = "apply the file itself: fastlane apply -f FILE"
 """What to do where the text on standard input is not enough."""
 AS_WRITTEN = ("--no-interpolate", "--no-normalize", "--no-consistency")
 """Options by which nothing is filled in or left out."""
-SERVICES_ALONE = ("ports", "expose", "restart", "healthcheck", "scale", "container_name")
+SERVICES_ALONE = (
+    *("ports", "expose", "restart", "healthcheck", "scale", "container_name"),
+    *("depends_on", "build", "tty", "stdin_open"),
+)
 """What a job does not take over from a service that it extends: it is of what runs for long, or there once."""
+OF_DEPLOY = {"resources": None, "placement": ("constraints",)}
+"""What a job takes over of its ``deploy``, and of the parts of it."""
 OF_JOBS = ("triggers", "timeout", "profiles")
 """What a job has beside the attributes of a service."""
 ALONGSIDE = ("volumes", "networks", "secrets", "configs")
@@ -45,8 +50,23 @@ def extended(content: Mapping[str, Any], roots: Iterable[str], folder: Path | No
     for (root, key), raw in jobs.items():
         if "extends" in raw:
             inherited = {name: value for name, value in _map(resolved.get(key)).items() if name in raw or name not in SERVICES_ALONE}
+            if "deploy" in inherited:
+                inherited["deploy"] = _deploy(_map(inherited["deploy"]), _map(raw.get("deploy")))
             changed[root][key] = {**inherited, **_split(raw)[1]}
     return {**content, **changed}
+
+
+def _deploy(merged: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job has below ``deploy``: of its own all, faults as well, and of the service what counts for one run."""
+    parts = {}
+    for name, value in merged.items():
+        kept = OF_DEPLOY.get(name, ())
+        mine = _map(own.get(name))
+        if (name in own and not mine) or kept is None:
+            parts[name] = value
+        elif found := {part: one for part, one in _map(value).items() if part in kept or part in mine}:
+            parts[name] = found
+    return parts
 
 
 def _split(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
