@@ -11,7 +11,7 @@ from fastlane.models.delivery import watched
 from fastlane.models.job import Job, JobSource, Spec, task_id_fault
 from fastlane.models.job_change import STOPPED, JobChange, edit, pause, put, unfired
 from fastlane.models.schedule import Schedule, ScheduleKind
-from fastlane.models.tick import Outcome
+from fastlane.models.tick import Outcome, once_key, unstarted_tick
 
 STACK = "com.docker.stack.namespace"
 """The label with the name of a service's stack."""
@@ -21,6 +21,8 @@ PREFIX, CRONJOB = "fastlane.", "swarm.cronjob."
 """The beginnings of labels of jobs: ours, and the ones that swarm-cronjob reads."""
 OWN = f"{PREFIX}installation"
 """The label of the services that are executions."""
+AWAY = "its service was gone at this moment"
+"""Why a moment was missed."""
 _IDS = UUID("6d1fba62-7f0e-4b39-9a52-3c1f0c0a7e55")
 
 
@@ -98,14 +100,20 @@ def is_old(job: Job, version: int) -> bool:
 
 def redeclared(job: Job, spec: Spec, schedule: Schedule, source: JobSource, *, now: int) -> JobChange | None:
     """How a job follows its service; None: it is as the service says, or these labels are older than those that it follows. What a person
-    stopped or paused stays so. What only its source stopped is active again, or paused if it was."""
+    stopped or paused stays so. What only its source stopped is active again, or paused if it was; a moment that passed meanwhile is a row
+    of the ledger, and runs nothing."""
     before = job.source or source
     if is_old(job, source.version):
         return None
     if before.gone is not None and job.stopped and job.stop_sequence == before.stop_sequence:
         change = put(job, spec, schedule, now=now, by=None)
-        if schedule.kind is ScheduleKind.AT and schedule.starts_as(job.schedule) and job.last_tick is not None:
-            change = replace(change, job=replace(change.job, next_tick=None))  # it had its moment
+        moment = schedule.at if schedule.kind is ScheduleKind.AT and schedule.starts_as(job.schedule) else None
+        had_it = moment is not None and job.last_tick is not None and job.last_tick >= moment
+        if moment is not None and (moment <= now or had_it):
+            key = once_key(job.schedule_revision)
+            rows = [] if had_it else [unstarted_tick(job, key, Outcome.MISSED, due=moment, now=now, reason=AWAY)]
+            after = replace(change.job, next_tick=None, last_tick=job.last_tick if had_it else moment)
+            change = replace(change, job=after, ticks=(*change.ticks, *rows))
         return _from(_held(change, now) if before.paused else change, source)
     if (job.spec, job.schedule) == (spec, schedule):
         is_same = job.source is not None and replace(source, version=before.version) == before

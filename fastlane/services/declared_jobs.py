@@ -57,7 +57,9 @@ class DeclaredJobs(JobService):
                 return (made, True) if await self._created(made) else None
             if seen.task_id != task_id:
                 raise Conflict(f"job {job_id} is in the task {seen.task_id!r}, not in {task_id!r}; delete it there")
-            if not schedule.starts_as(seen.schedule) or spec.expiration != seen.spec.expiration:
+            if not schedule.starts_as(seen.schedule):
+                _check_moments(spec, schedule, now)
+            elif spec.expiration != seen.spec.expiration:
                 _check_in_time(spec, schedule, now)
             change = job_source.redeclared(seen, spec, schedule, source, now=now)
             if change is None:
@@ -131,10 +133,10 @@ class DeclaredJobs(JobService):
 
 
 def _check_moments(spec: Spec, schedule: Schedule, now: int) -> None:
-    """Raises Invalid for a moment that is over: its job may have run, and have been deleted since."""
+    """Raises Invalid for a moment that is over: the job may have run then, and have changed or been deleted since."""
     first = schedule.first_tick(now)
     if first is not None and first <= now:
-        raise Invalid([Fault("startAt", f"was {iso(first)}, before its job was made, so it does not run; give a moment to come")])
+        raise Invalid([Fault("startAt", f"was {iso(first)}, before fastlane read this label, so it does not run; give a moment to come")])
     _check_in_time(spec, schedule, now)
 
 

@@ -460,7 +460,7 @@ volumes: {v: {name: shop_v}}
 
 DOCKER = """\
 #!/bin/sh
-test "$*" = "compose --profile * -p $PROJECT -f $FILE config --no-path-resolution" || exit 3
+case "$*" in "compose --profile * -p $PROJECT -f $FILE config --no-path-resolution"*) ;; *) exit 3 ;; esac
 cat <<END
 name: $PROJECT
 jobs:

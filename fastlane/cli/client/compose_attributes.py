@@ -14,18 +14,19 @@ from fastlane.cli.client.compose_variables import filled, variables_of
 @dataclass(frozen=True, slots=True)
 class Around:
     """What a job's attributes refer to: the folder of its file, the values of variables, and the file's ``volumes``, ``networks``,
-    ``secrets``, ``configs`` and ``services``."""
+    ``secrets``, ``configs`` and ``services``. ``remedy``: what is added to the fault of a name that is not among them."""
 
     project: str
     folder: Path
     environment: Mapping[str, str]
     named: Mapping[str, Mapping[str, Any]]
+    remedy: str = ""
 
     def name(self, kind: str, key: str) -> str:
         """The name in the swarm of something that the file declares. Raises ValueError when it does not declare it."""
         declared = self.named.get(kind, {})
         if key not in declared and not (kind == "networks" and key == "default"):
-            raise ValueError(f"names {key!r}, which the file does not declare below {kind}")
+            raise ValueError(f"names {key!r}, which the file does not declare below {kind}{self.remedy}")
         options = declared.get(key)
         try:
             return self._name(key, options if isinstance(options, dict) else {})

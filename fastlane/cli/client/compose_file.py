@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.cli.client.compose_attributes import ATTRIBUTES, Around, Reading, flag, read_attributes, unknown_name
-from fastlane.cli.client.compose_resolved import RESOLVE, extended, included
+from fastlane.cli.client.compose_resolved import THE_FILE, extended, included
 from fastlane.cli.client.compose_variables import filled, variables_of
 from fastlane.cli.client.job_file import ID_WORDS, ONCE, SET_NAME, JobSet, WantedJob, is_id, repeated_ids, wanted
 from fastlane.cli.client.yaml_text import FileFault, StrictLoader, YamlText, read_yaml
@@ -27,6 +27,7 @@ NAMED = ("volumes", "networks", "secrets", "configs", "services")
 TOP = ("version", "name", "include", "models", *ROOTS, *NAMED)
 OWN = "x-fastlane"
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LEFT_OUT_BY_DOCKER = f" (`docker compose config` leaves out what only jobs use; {THE_FILE})"
 DEFAULT_PROJECT = "project"
 """Names of projects stand nowhere in what ``extends`` resolves to."""
 
@@ -64,7 +65,7 @@ def read_compose(text: str, origin: Origin) -> JobSet:
         raise FileFault("is not a map; a compose file has services: and jobs:")
     if "include" in content:
         if origin.path is None:
-            raise FileFault(f"include: is not resolved on standard input; {RESOLVE}")
+            raise FileFault(f"include: is not resolved on standard input; {THE_FILE}")
         content = included(origin.path, _ComposeFile(content, document, origin).project())
     folder = None if origin.path is None else origin.folder
     content = extended(content, ROOTS, folder, origin.project or DEFAULT_PROJECT)
@@ -97,7 +98,8 @@ class _ComposeFile:
         self._check_names()
         project = self._project()
         named = {kind: self._section(kind) for kind in NAMED}
-        around = Around(project, self._origin.folder, self._variables, named)
+        is_piped = self._origin.path is None
+        around = Around(project, self._origin.folder, self._variables, named, LEFT_OUT_BY_DOCKER if is_piped else "")
         jobs = [job for root in ROOTS for key, given in self._section(root).items() if (job := self._job(around, root, key, given))]
         self._faults += repeated_ids(jobs)
         if not any(root in self._content for root in ROOTS):

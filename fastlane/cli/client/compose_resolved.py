@@ -10,19 +10,29 @@ import yaml
 from fastlane.cli.client.yaml_text import FileFault, StrictLoader, read_yaml
 
 CONFIG_SECONDS = 60
-RESOLVE = (
-    "copy what it names into this file, or give the output of `docker compose --profile '*' config` on standard input: fastlane apply -f -"
+RESOLVE = "install Docker Compose, or copy what it names into this file"
+THE_FILE = "apply the file itself: fastlane apply -f FILE"
+"""What to do where the text on standard input is not enough."""
+AS_WRITTEN = ("--no-interpolate", "--no-normalize", "--no-consistency")
+"""Options by which nothing is filled in or left out."""
+SERVICES_ALONE = (
+    *("ports", "expose", "restart", "healthcheck", "scale", "container_name"),
+    *("depends_on", "build", "tty", "stdin_open"),
 )
-SERVICES_ALONE = ("ports", "expose", "restart", "healthcheck", "scale", "container_name")
 """What a job does not take over from a service that it extends: it is of what runs for long, or there once."""
+OF_DEPLOY = {"resources": None, "placement": ("constraints",)}
+"""What a job takes over of its ``deploy``, and of the parts of it."""
 OF_JOBS = ("triggers", "timeout", "profiles")
 """What a job has beside the attributes of a service."""
 ALONGSIDE = ("volumes", "networks", "secrets", "configs")
 
 
 def included(path: Path, project: str) -> dict[str, Any]:
-    """A file with what it includes, with the jobs of all profiles: those that are inactive are left out later. Raises FileFault."""
-    return _config("include", ["-f", str(path)], project, "")
+    """A file with what it includes, with the jobs of all profiles: those that are inactive are left out later. Docker leaves out what no
+    service uses; volumes and the like that only jobs use are there as the files have them. Raises FileFault."""
+    source = ["-f", str(path)]
+    resolved, written = _config("include", source, project, ""), _config("include", source, project, "", *AS_WRITTEN)
+    return {**resolved, **{kind: {**_map(written.get(kind)), **_map(resolved.get(kind))} for kind in ALONGSIDE}}
 
 
 def extended(content: Mapping[str, Any], roots: Iterable[str], folder: Path | None, project: str) -> dict[str, Any]:
@@ -32,17 +42,31 @@ def extended(content: Mapping[str, Any], roots: Iterable[str], folder: Path | No
     if not any("extends" in raw for raw in jobs.values()):
         return dict(content)
     if folder is None:
-        raise FileFault(f"extends: is not resolved on standard input; {RESOLVE}")
+        raise FileFault(f"extends: is not resolved on standard input; {THE_FILE}")
     services = {**_map(content.get("services")), **{key: _split(raw)[0] for (_, key), raw in jobs.items()}}
     text = yaml.safe_dump({"services": services, **{name: content[name] for name in ALONGSIDE if content.get(name)}})
-    options = ("--no-interpolate", "--no-normalize", "--no-consistency")
-    resolved = _map(_config("extends", ["--project-directory", str(folder), "-f", "-"], project, text, *options).get("services"))
+    resolved = _map(_config("extends", ["--project-directory", str(folder), "-f", "-"], project, text, *AS_WRITTEN).get("services"))
     changed = {root: dict(_map(content.get(root))) for root in roots if root in content}
     for (root, key), raw in jobs.items():
         if "extends" in raw:
             inherited = {name: value for name, value in _map(resolved.get(key)).items() if name in raw or name not in SERVICES_ALONE}
+            if "deploy" in inherited:
+                inherited["deploy"] = _deploy(_map(inherited["deploy"]), _map(raw.get("deploy")))
             changed[root][key] = {**inherited, **_split(raw)[1]}
     return {**content, **changed}
+
+
+def _deploy(merged: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job has below ``deploy``: of its own all, faults as well, and of the service what counts for one run."""
+    parts = {}
+    for name, value in merged.items():
+        kept = OF_DEPLOY.get(name, ())
+        mine = _map(own.get(name))
+        if (name in own and not mine) or kept is None:
+            parts[name] = value
+        elif found := {part: one for part, one in _map(value).items() if part in kept or part in mine}:
+            parts[name] = found
+    return parts
 
 
 def _split(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -219,7 +219,7 @@ def _given(wanted: Container, command: Sequence[str] | None) -> frozenset[str]:
         "StopSignal": wanted.stop_signal,
         "StopGracePeriod": wanted.stop_grace,
         "Init": wanted.init,
-        "ReadOnly": wanted.read_only,
+        "ReadOnly": wanted.read_only or None,  # a service's root that cannot be written stays so
         "Command": wanted.entrypoint or None,
     }
     return frozenset(name for name, value in fields.items() if value is not None)

@@ -289,6 +289,66 @@ async def test_a_moment_that_is_over_when_its_job_is_made_does_not_run(swarm: Sw
     assert "2026-01-02T03:04:00" in event["detail"]["reason"]
 
 
+async def test_a_start_that_goes_back_to_a_moment_that_is_over_runs_nothing(swarm: Swarm) -> None:
+    swarm.deploy({**STACK, "fastlane.start-at": "2036-01-02T03:04:00Z"})
+    await swarm.look()
+    swarm.deploy({**STACK, "fastlane.start-at": "2026-01-02T03:04:00Z", "fastlane.timeout": "5m"})
+    await swarm.look()
+    job, shown = await swarm.job(), await swarm.shown()
+    assert (job.next_tick, job.spec.timeout, shown["executionCount"]) == (2082855840_000, None, 0)
+    (event,) = await swarm.events("labels.refused")
+    assert shown["source"]["fault"] == event["detail"]["reason"]
+    assert event["detail"]["reason"].startswith("fastlane.start-at was 2026-01-02T03:04:00")
+
+
+async def test_an_expiration_that_changes_to_a_moment_that_is_over_leaves_the_job_as_it_was(swarm: Swarm) -> None:
+    swarm.deploy(NIGHTLY)
+    await swarm.look()
+    swarm.deploy({**NIGHTLY, "fastlane.expiration": "2026-01-02T03:04:00Z"})
+    await swarm.look()
+    assert ((await swarm.job()).spec.expiration, (await swarm.shown())["status"]) == (None, "scheduled")
+    (event,) = await swarm.events("labels.refused")
+    assert event["detail"]["reason"].startswith("fastlane.expiration is before")
+
+
+@pytest.mark.parametrize("away", [30, 120])
+async def test_a_moment_that_passed_while_the_service_was_gone_is_a_missed_row(swarm: Swarm, away: int) -> None:
+    moment = swarm.server.clock.now() + 60 * MINUTE
+    labels = {**STACK, "fastlane.start-at": iso(moment)}
+    swarm.deploy(labels)
+    await swarm.look()
+    swarm.remove()
+    await swarm.look(after=1)
+    await swarm.look(after=MINUTE)
+    assert (await swarm.shown())["status"] == "stopped"
+    swarm.deploy(labels)
+    await swarm.another(later=away * MINUTE).look()
+    job, shown = await swarm.job(), await swarm.shown()
+    ticks = (await swarm.server.get(f"{shown['url']}ticks/")).json["items"]
+    if away == 30:
+        assert (job.next_tick, ticks) == (moment, [])
+        return
+    assert (job.next_tick, job.last_tick, shown["executionCount"]) == (None, moment, 0)
+    assert [(tick["outcome"], tick["reason"]) for tick in ticks] == [("missed", "its service was gone at this moment")]
+    swarm.deploy(STACK)
+    await swarm.another(later=away * MINUTE).look()
+    swarm.deploy(labels)
+    await swarm.another(later=away * MINUTE).look()
+    assert (await swarm.job()).next_tick is None
+
+
+async def test_a_moment_to_come_is_kept_by_a_job_that_ran_by_another_schedule_before(swarm: Swarm) -> None:
+    swarm.deploy({**STACK, "fastlane.cron": "* * * * *"})
+    await swarm.another(later=-5 * MINUTE).look()
+    swarm.deploy({**STACK, "fastlane.start-at": "2036-01-02T03:04:00Z"})
+    await swarm.look()
+    assert (await swarm.job()).last_tick is not None
+    for labels in (STACK, {**STACK, "fastlane.start-at": "2036-01-02T03:04:00Z"}):
+        swarm.deploy(labels)
+        await swarm.look()
+    assert (await swarm.job()).next_tick == 2082855840_000
+
+
 @pytest.mark.parametrize("kind", ["expiration", "expires-in"])
 async def test_a_moment_that_passes_later_is_no_fault_of_the_labels_unless_the_job_is_new(swarm: Swarm, kind: str) -> None:
     moment = iso(swarm.server.clock.now() + 60 * MINUTE)

@@ -132,11 +132,20 @@ def test_the_job_s_own_fields_come_before_the_service_s_or_beside_them() -> None
     assert template["Resources"]["Reservations"] == {"NanoCPUs": 5, "GenericResources": [fpgas(1), gpus(2)]}
 
 
+@pytest.mark.parametrize(("service", "job", "both"), [(True, False, True), (None, True, True), (None, False, False), (True, None, True)])
+def test_a_job_may_add_a_read_only_root_to_a_service_s_and_not_take_it_away(service: bool | None, job: bool | None, both: bool) -> None:
+    parts = {**LIKE.parts, "ContainerSpec": {**LIKE.parts["ContainerSpec"], "ReadOnly": service}}
+    if service is None:
+        del parts["ContainerSpec"]["ReadOnly"]
+    order = replace(ORDER, like=replace(LIKE, parts=parts), container=Container(read_only=job))
+    assert made(order)["TaskTemplate"]["ContainerSpec"].get("ReadOnly", False) is both
+
+
 def test_an_entry_point_of_its_own_has_the_job_s_command_behind_it_or_nothing() -> None:
-    own = Container(entrypoint=("sh", "-c"), hostname="worker", read_only=False, dns=("10.0.0.53",))
+    own = Container(entrypoint=("sh", "-c"), hostname="worker", dns=("10.0.0.53",))
     container = made(replace(ORDER, container=own))["TaskTemplate"]["ContainerSpec"]
     assert (container["Command"], "Args" in container) == (["sh", "-c"], False)
-    assert (container["Hostname"], container["ReadOnly"]) == ("worker", False)
+    assert container["Hostname"] == "worker"
     assert container["DNSConfig"] == {"Nameservers": ["10.0.0.53"], "Search": ["lan"]}
     container = made(replace(ORDER, container=own, command=("true",)))["TaskTemplate"]["ContainerSpec"]
     assert (container["Command"], container["Args"]) == (["sh", "-c"], ["true"])
