@@ -50,8 +50,8 @@ MOST_AGES = 16
 LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
 BEHIND, AT_ONCE = 600_000, 4
-"""For how many milliseconds what goes has to be overdue so that the pruner no longer rests, and takes so many steps with jobs that are over
-at once: more is made than removed then."""
+"""For how many milliseconds what goes has to be overdue so that the pruner no longer rests, because more is made than removed; and how many
+batches of jobs that are over it then deletes at once."""
 ONE = Window(1, 1)
 LOOKED_AT, LOGS = 1_000, 50
 """When all logs together are too large: the executions in one search for logs, and the logs that are removed before the size is measured
@@ -263,8 +263,8 @@ class Pruner:
                 await self._unless_faulty(step, "_prune_job", job.job_id)
 
     async def _delete_ripe(self, ripe: Sequence[tuple[JobHistory, int]], pruned: Pruned) -> tuple[Set[str], Set[str]]:
-        """Deletes jobs that are over, each with the moment before which it must have been. Returns the ids of those that went, and of those
-        to look at one by one."""
+        """Deletes jobs that are over, each with the moment before which it must have been. Returns the ids of the jobs that went, and of the
+        jobs to look at apart."""
         gone, left, start = set[str](), set[str](), 0
         while start < len(ripe):
             end = start + TOGETHER * (AT_ONCE if self._late > BEHIND else 1)  # on SQLite, all at once are one commit
