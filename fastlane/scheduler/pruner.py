@@ -270,7 +270,8 @@ class Pruner:
             end = start + TOGETHER * (AT_ONCE if self._late > BEHIND else 1)  # on SQLite, all at once are one commit
             batches = [ripe[first : first + TOGETHER] for first in range(start, min(end, len(ripe)), TOGETHER)]
             steps = [self._unless_faulty(partial(self._delete_together, batch, pruned), "_delete_together") for batch in batches]
-            for batch, swept in zip(batches, await unless_cancelled(asyncio.gather(*steps)), strict=True):
+            done: list[Swept | None] = await unless_cancelled(asyncio.gather(*steps))
+            for batch, swept in zip(batches, done, strict=True):
                 gone |= swept.jobs if swept is not None else set()
                 left |= swept.left if swept is not None else {job.job_id for job, _ in batch}
             start = end
