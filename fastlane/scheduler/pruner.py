@@ -263,7 +263,7 @@ class Pruner:
                 await self._unless_faulty(step, "_prune_job", job.job_id)
 
     async def _delete_ripe(self, ripe: Sequence[tuple[JobHistory, int]], pruned: Pruned) -> tuple[Set[str], Set[str]]:
-        """Deletes jobs that are over, each with the moment before which it must have been. Returns the ids of the jobs that went, and of the
+        """Deletes jobs that are over, each with the moment before which it must have been. Returns the ids of those, and of the
         jobs to look at apart."""
         gone, left, start = set[str](), set[str](), 0
         while start < len(ripe):
