@@ -263,8 +263,8 @@ class Pruner:
                 await self._unless_faulty(step, "_prune_job", job.job_id)
 
     async def _delete_ripe(self, ripe: Sequence[tuple[JobHistory, int]], pruned: Pruned) -> tuple[Set[str], Set[str]]:
-        """Deletes jobs that are over, each with the moment before which it must have been. Returns the ids of those, and of the
-        jobs to look at apart."""
+        """Deletes jobs that are over, each with the moment before which it must have been. Returns the ids of the
+        deleted jobs, and of the jobs to look at apart."""
         gone, left, start = set[str](), set[str](), 0
         while start < len(ripe):
             end = start + TOGETHER * (AT_ONCE if self._late > BEHIND else 1)  # on SQLite, all at once are one commit
