@@ -56,6 +56,9 @@ class StillClock(AlignedClock):
         """Stays as it is."""
 
 
+DUMP = b"dumping the table orders\npg_dump: error: could not write to output file: No space left on device\n"
+
+
 class Sample:
     """Fills a fastlane with what happened until ``MOMENT``; its clock is a ``StillClock``."""
 
@@ -63,6 +66,8 @@ class Sample:
         self.server = server
         self.clock = clock
         self.replies: dict[str, dict[str, Any]] = {}
+        self.failed = ""
+        """The id of the execution that failed on a node."""
         self._jobs_made = 0
 
     async def fill(self) -> None:
@@ -112,13 +117,15 @@ class Sample:
             await self.server.ask("PATCH", self.replies[task]["jobUrl"], data=json.dumps({"cron": cron}))
         await self._enqueue("send-newsletter", image="mailer:7", command="send --list weekly", startIn="6h")
 
-    async def run(self, task: str, at: int, seconds: float, code: int = 0, memory: int = 180_000_000, log: bytes = b"") -> None:
-        """Has a job of the sample run at a moment, for so long by its own account."""
+    async def run(
+        self, task: str, at: int, seconds: float, code: int = 0, memory: int = 180_000_000, log: bytes = b"", node: str | None = None
+    ) -> str:
+        """Has a job of the sample run at a moment, for so long by its own account. The id of the execution."""
         server = self.server
         self.clock.at = at
         reply = (await server.post(self.replies[task]["jobUrl"] + "run")).json
         self.clock.at += 180 + at // MINUTE % 7 * 60
-        started = await server.run(reply)
+        started = await server.run(reply, node=node)
         if log:
             await server.append_log(started, (1, log), at=at + SECOND)
         head = await server.store.log_head(started.id)
@@ -129,6 +136,7 @@ class Sample:
         ending = Ending(status, finished, code, failure, stdout_bytes=head.stdout, stderr_bytes=head.stderr, usage=usage)
         await server.change(transitions.end(started, ending))
         await server.queue.cancel(started.id)
+        return str(started.id)
 
     async def _hour(self, ago: int) -> None:
         """What ends in each hour of the day before."""
@@ -140,7 +148,7 @@ class Sample:
             await self.run("clean-up", at - number * 3 * MINUTE, 4 + number)
 
     async def _failures(self) -> None:
-        await self.run("backup-database", MOMENT - 7 * HOUR, 92, 137, 510_000_000)
+        self.failed = await self.run("backup-database", MOMENT - 7 * HOUR, 92, 137, 510_000_000, DUMP, "node3")
         await self.run("import-customers", MOMENT - 170 * MINUTE, 12, 3)
 
     async def _under_way(self) -> None:

@@ -21,6 +21,7 @@ PAGES = {
     "jobs": ("/console/jobs", "Monthly report"),
     "job": ("/console/tasks/invoices/jobs/{invoices}", "Monthly report.*finance@example.com"),
     "executions": ("/console/executions", "ffmpeg"),
+    "execution": ("/console/tasks/backup-database/jobs/{backup-database}/executions/{failed}", "No space left"),
     "hosts": ("/console/hosts", "Refused the connection"),
     "form": ("/console/new?like=invoices/{invoices}", "Every hour at minute 15.*1 of 2 usable"),
     "log": ("/tasks/invoices/jobs/{invoices}/stream", "Run now.*finance@example.com"),
@@ -28,12 +29,12 @@ PAGES = {
 }
 """Each page's path, and what it says once it is there."""
 
-PORT = """port => {
+SHOW = """([text, instead]) => {
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    const shown = node => node.data.includes(port) ? node.data = node.data.replaceAll(port, "10000") : node;
+    const shown = node => node.data.includes(text) ? node.data = node.data.replaceAll(text, instead) : node;
     while (texts.nextNode()) shown(texts.currentNode);
 }"""
-"""Shows the port that fastlane usually has, in place of this one's."""
+"""Shows another text in place of one that differs each time."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -74,11 +75,12 @@ async def open_page(context: BrowserContext, sample: Sample, name: str) -> Page:
     path, words = PAGES[name]
     ids = {task: reply["jobId"] for task, reply in sample.replies.items()}
     page = await context.new_page()
-    await page.goto(sample.server.base + path.format(**ids))
+    await page.goto(sample.server.base + path.format(**ids, failed=sample.failed))
     await expect(page.locator("body")).to_contain_text(re.compile(words, re.DOTALL))
     if await page.locator("#live:visible").count():
         await expect(page.locator("#live")).to_have_text(re.compile("Live|Ended"))
-    await page.evaluate(PORT, str(sample.server.port))
+    await page.evaluate(SHOW, [str(sample.server.port), "10000"])
+    await page.evaluate(SHOW, [sample.failed, "019ca84d-0000-7000-8000-000000000000"])
     return page
 
 
