@@ -108,10 +108,16 @@ CAPABILITIES = ("CapabilityAdd", "CapabilityDrop")
 def _capabilities(taken: Raw, own: Raw) -> dict[str, list[str]]:
     """The capabilities that are added and dropped: the job drops what the service adds, or the other way round."""
     added, dropped = ([str(name) for name in own.get(part) or ()] for part in CAPABILITIES)
+    replaced = {_bare(name) for name in (*added, *dropped)}
     return {
-        part: [*(name for name in taken.get(part) or () if name not in (*against, *mine) and "ALL" not in against), *mine]
+        part: [*(name for name in taken.get(part) or () if _bare(name) not in replaced and "ALL" not in against), *mine]
         for part, mine, against in zip(CAPABILITIES, (added, dropped), (dropped, added), strict=True)
     }
+
+
+def _bare(capability: str) -> str:
+    """A capability as the kernel's list has it: engines take it with and without ``CAP_``, in any case."""
+    return capability.upper().removeprefix("CAP_")
 
 
 GENERIC = "GenericResources"

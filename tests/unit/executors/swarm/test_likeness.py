@@ -201,3 +201,12 @@ def test_a_service_that_was_parked_from_another_version_is_told_apart() -> None:
     assert spec.is_up_to_date(parked, ORDER)
     newer = likeness.read_template({**RAW, "Version": {"Index": 13}}, "shop_web", spec.INSTALLATION)
     assert not spec.is_up_to_date(parked, replace(ORDER, like=newer))
+
+
+@pytest.mark.parametrize("spelling", ["NET_ADMIN", "cap_net_admin", "CAP_NET_ADMIN"])
+def test_a_job_drops_what_its_service_adds_however_the_service_spells_it(spelling: str) -> None:
+    parts = {**LIKE.parts, "ContainerSpec": {**LIKE.parts["ContainerSpec"], "CapabilityAdd": [spelling]}}
+    container = made(replace(ORDER, like=replace(LIKE, parts=parts), container=Container(cap_drop=("NET_ADMIN",))))["TaskTemplate"][
+        "ContainerSpec"
+    ]
+    assert not container.get("CapabilityAdd")
